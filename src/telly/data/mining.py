@@ -1,0 +1,125 @@
+"""Mine functions with their docstrings from Python sources, without ever running them.
+
+The docstring is removed from the code, so that code search cannot be solved by copying. Only the first paragraph
+of a docstring is kept as the query, as CodeSearchNet does (Husain et al. 2019, section 2).
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+import textwrap
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+MIN_CODE_LINES = 3
+MIN_DOCSTRING_WORDS = 3
+MAX_FILE_BYTES = 1_000_000
+SKIPPED_FOLDERS = frozenset({"test", "tests", "testing", "_vendor", "vendor", "_vendored", "third_party", "extern"})
+
+
+@dataclass(frozen=True)
+class MinedFunction:
+    """One function or method: where it is, its code without the docstring, and its docstring's first paragraph."""
+
+    path: str
+    name: str
+    line: int
+    code: str
+    docstring: str
+
+
+def functions_in(source: str, path: str) -> Iterator[MinedFunction]:
+    """Yield the documented functions of one source text.
+
+    Args:
+        source: Python source. Text that does not parse yields nothing.
+        path: what to record as the functions' origin.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # invalid escapes in other people's code are not our user's business
+            tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return
+    lines = re.split(r"\r\n?|\n", source)  # not splitlines(): it also cuts at form feeds, the parser does not
+    for prefix, node in _walk(tree, ""):
+        mined = _mine(node, lines, path, prefix)
+        if mined is not None:
+            yield mined
+
+
+def mine(root: Path) -> Iterator[MinedFunction]:
+    """Yield the distinct documented functions under a folder, in path order; tests and vendored code are left out."""
+    seen: set[bytes] = set()
+    for file in source_files(root):
+        try:
+            source = file.read_text(encoding="utf-8")
+        except (UnicodeDecodeError, OSError):
+            continue
+        for function in functions_in(source, file.relative_to(root).as_posix()):
+            key = content_key(function.code)
+            if key not in seen:
+                seen.add(key)
+                yield function
+
+
+def source_files(root: Path) -> Iterable[Path]:
+    """The Python files under a folder in path order, without links, tests, vendored and very large files."""
+    for file in sorted(root.rglob("*.py")):
+        folders = set(file.relative_to(root).parts[:-1])
+        if folders & SKIPPED_FOLDERS or file.name.startswith("test_") or file.is_symlink():
+            continue
+        if file.stat().st_size <= MAX_FILE_BYTES:
+            yield file
+
+
+def content_key(code: str) -> bytes:
+    """A digest of a function's text that ignores its name and all white space."""
+    body = re.sub(r"\bdef\s+\w+", "def", code, count=1)
+    return hashlib.blake2b(re.sub(r"\s+", "", body).encode(), digest_size=16).digest()
+
+
+def _walk(node: ast.AST, prefix: str) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield prefix, child
+        elif isinstance(child, ast.ClassDef):
+            yield from _walk(child, f"{prefix}{child.name}.")
+        elif isinstance(child, ast.If | ast.Try):
+            yield from _walk(child, prefix)
+
+
+def _mine(
+    node: ast.FunctionDef | ast.AsyncFunctionDef, lines: list[str], path: str, prefix: str
+) -> MinedFunction | None:
+    docstring = ast.get_docstring(node)
+    if not docstring or len(node.body) < 2:
+        return None
+    query = first_paragraph(docstring)
+    if len(query.split()) < MIN_DOCSTRING_WORDS or not query.isascii():
+        return None
+    quoted = node.body[0]
+    end = quoted.end_lineno or quoted.lineno
+    if node.body[1].lineno <= end or quoted.lineno == node.lineno:
+        return None  # one-liners such as `def f(): "doc"; return 1`
+    kept = lines[node.lineno - 1 : quoted.lineno - 1] + lines[end : node.end_lineno]
+    kept = [line for line in kept if line.strip()]
+    if len(kept) < MIN_CODE_LINES:
+        return None
+    code = textwrap.dedent("\n".join(kept))
+    return MinedFunction(path, prefix + node.name, node.lineno, code, query)
+
+
+def first_paragraph(docstring: str) -> str:
+    """The first paragraph of a docstring on one line, without doctest prompts or field lists."""
+    paragraph: list[str] = []
+    for line in docstring.strip().splitlines():
+        text = line.strip()
+        if not text or text.startswith((">>>", ":param", ":return", "@param", "Args:", "Parameters")):
+            break
+        paragraph.append(text)
+    return re.sub(r"\s+", " ", " ".join(paragraph))

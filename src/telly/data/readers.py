@@ -1,0 +1,202 @@
+"""Read a task's columns from local files or the Hugging Face hub into a memory-mapped data set.
+
+Rows are streamed into an Arrow file in the cache of the `datasets` library (`HF_DATASETS_CACHE`), under a key made of
+the files' content, the columns and the mapping; the next read of the same data opens that file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from telly.data.formats import Row, data_files, format_of, raw_rows
+from telly.data.schema import Problem, RowReader, Schema, check_mapping
+from telly.errors import DataError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+CACHE_VERSION = 1  # raise it when the same files would be read differently
+HUB_NAME = re.compile(r"(?P<name>[\w-][\w.-]*/[\w-][\w.-]*)(?::(?P<config>[\w.-]+))?")
+HUB_TIMEOUT = 5.0
+
+
+def read(
+    source: str,
+    schema: Schema,
+    mapping: Mapping[str, str] | None = None,
+    split: str | None = None,
+    limit: int | None = None,
+) -> Dataset:
+    """Read the schema's columns, as strings, and nothing else.
+
+    Args:
+        source: a file (.jsonl, .json, .csv, .tsv, .parquet, all but the last also with .gz), a folder of such files,
+            or a data set of the hub, `owner/name` or `owner/name:config`.
+        schema: what the task reads.
+        mapping: from the schema's names to the data's columns, where the known names do not fit.
+        split: which part of a folder or hub data set (default there: "train"). One file is one split by itself.
+        limit: read only the first rows.
+
+    Returns:
+        A `datasets.Dataset` with the schema's columns in their order, memory-mapped.
+
+    Raises:
+        DataError: there is no such data, or a row is bad; the text names the file and line. Nothing is left out.
+        ConfigError: the mapping does not fit the schema.
+    """
+    mapping = dict(mapping or {})
+    check_mapping(schema, mapping)
+    if limit is not None and limit < 1:
+        raise DataError(f"cannot read {limit} rows of {source}; expected a limit of at least 1")
+    hub = HUB_NAME.fullmatch(source)
+    if hub and not Path(source).exists() and format_of(Path(source)) is None:
+        return _read_hub(source, hub["name"], hub["config"], schema, mapping, split or "train", limit)
+    files = data_files(Path(source), split)
+    rows = _checked_files(files, schema, mapping, f"telly data validate {source} --task {schema.task}")
+    return _to_arrow(itertools.islice(rows, limit), source, schema, _key(files, schema, mapping, limit))
+
+
+def _checked_files(files: list[Path], schema: Schema, mapping: dict[str, str], advice: str) -> Iterator[dict[str, str]]:
+    for file in files:
+        reader = RowReader(schema, mapping, str(file))
+        yield from _checked(raw_rows(file), reader, f"`{advice}` lists all problems")
+
+
+def _checked(rows: Iterable[Row | Problem], reader: RowReader, advice: str) -> Iterator[dict[str, str]]:
+    """Rows as strings; the first problem ends it."""
+    for row in rows:
+        cells = [row] if isinstance(row, Problem) else reader.read(row.line, row.values)
+        if isinstance(cells, list):
+            raise DataError(f"{cells[0]}; {advice}")
+        yield cells
+
+
+def _key(files: list[Path], schema: Schema, mapping: dict[str, str], limit: int | None) -> str:
+    """A digest of everything that decides what is read."""
+    digest = hashlib.blake2b(digest_size=16)
+    for file in files:
+        digest.update(f"{format_of(file)} {file.stat().st_size}\n".encode())
+        try:
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "blake2b").digest())
+        except OSError as error:
+            raise DataError(f"{file}: cannot be read: {error.strerror or error}") from None
+    digest.update(repr((CACHE_VERSION, schema, sorted(mapping.items()), limit)).encode())
+    return digest.hexdigest()
+
+
+def _to_arrow(rows: Iterator[dict[str, str]], source: str, schema: Schema, key: str) -> Dataset:
+    import datasets
+    from datasets.exceptions import DatasetGenerationError
+
+    features = datasets.Features({name: datasets.Value("string") for name in schema.names})
+    try:
+        with _quiet():
+            return datasets.Dataset.from_generator(lambda: _some(rows, source), features=features, fingerprint=key)
+    except DatasetGenerationError as error:
+        if isinstance(error.__cause__, DataError):
+            raise error.__cause__ from None
+        raise DataError(_cache_message(source, error.__cause__ or error)) from error
+    except OSError as error:
+        raise DataError(_cache_message(source, error)) from None
+
+
+def _cache_message(source: str, error: BaseException) -> str:
+    from datasets import config
+
+    place = f"{source}: cannot be written to the cache {config.HF_DATASETS_CACHE}: {error}"
+    return f"{place}; free space there or set HF_DATASETS_CACHE to a folder that can be written"
+
+
+def _some(rows: Iterator[dict[str, str]], source: str) -> Iterator[dict[str, str]]:
+    first = next(rows, None)
+    if first is None:
+        raise DataError(f"{source}: has no rows; expected at least one")
+    yield first
+    yield from rows
+
+
+def _read_hub(
+    source: str, name: str, config: str | None, schema: Schema, mapping: dict[str, str], split: str, limit: int | None
+) -> Dataset:
+    import datasets
+
+    online = _hub_answers()
+    try:
+        with _quiet(), _offline(not online):
+            raw = datasets.load_dataset(name, config, split=f"{split}[:{limit}]" if limit else split)
+    except Exception as error:  # noqa: BLE001 - the hub's client raises anything from OSError to its own and pandas' errors
+        raise DataError(_hub_message(source, split, error, online=online)) from None
+    reader = RowReader(schema, mapping, f"{source} ({split})")
+    rows = (Row(number, values) for number, values in enumerate(raw, start=1))
+    key = hashlib.blake2b(repr((CACHE_VERSION, raw._fingerprint, schema, sorted(mapping.items()))).encode())
+    advice = "mend it in a copy of the data and read that"
+    return _to_arrow(_checked(rows, reader, advice), source, schema, key.hexdigest()[:32])
+
+
+def _hub_answers() -> bool:
+    """Whether the hub can be reached, found in seconds: its client would retry for half a minute."""
+    from huggingface_hub import constants
+
+    if constants.is_offline_mode():
+        return False
+    request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
+    try:
+        with urllib.request.urlopen(request, timeout=HUB_TIMEOUT):
+            return True
+    except urllib.error.HTTPError:
+        return True  # it answered
+    except (OSError, ValueError):
+        return False
+
+
+def _hub_message(source: str, split: str, error: Exception, *, online: bool) -> str:
+    if not online:
+        return (
+            f"{source}: no such file or folder, and the Hugging Face hub cannot be reached to look for a data set of "
+            f"this name (nor is it in the cache); check the path, or go online and run the command again"
+        )
+    reason = str(error).strip().split("\n", maxsplit=1)[0] or type(error).__name__
+    return (
+        f"{source}: no such file or folder, and the Hugging Face hub does not give it as a data set with the split "
+        f"{split!r}: {reason}; check the path, or write owner/name or owner/name:config"
+    )
+
+
+@contextmanager
+def _offline(wanted: bool) -> Iterator[None]:
+    """Let the hub's client use its cache alone, within the context."""
+    import datasets
+    from huggingface_hub import constants
+
+    places: list[Any] = [datasets.config, constants]
+    before = [place.HF_HUB_OFFLINE for place in places]
+    try:
+        for place in places:
+            place.HF_HUB_OFFLINE = wanted or place.HF_HUB_OFFLINE
+        yield
+    finally:
+        for place, value in zip(places, before, strict=True):
+            place.HF_HUB_OFFLINE = value
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars within the context."""
+    from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    shown = not are_progress_bars_disabled()
+    try:
+        disable_progress_bars()
+        yield
+    finally:
+        if shown:
+            enable_progress_bars()

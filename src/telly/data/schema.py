@@ -1,0 +1,254 @@
+"""What a task reads: named columns, the names they have in known data sets, and how a row is checked.
+
+A new task is one line in `SCHEMAS`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from telly.errors import ConfigError
+
+Kind = Literal["text", "label"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One input of a task.
+
+    Args:
+        name: its name within telly.
+        kind: `text` is a string that is not blank, or a list of tokens, which are joined by a blank. `label` is a
+            string, an integer or a boolean (stored as "0" or "1").
+        aliases: its names in data sets, the preferred one first. The column's own name may stand among them; if it
+            does not, it comes before them.
+    """
+
+    name: str
+    kind: Kind = "text"
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        """All names in order of preference."""
+        return self.aliases if self.name in self.aliases else (self.name, *self.aliases)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns of a task.
+
+    Args:
+        task: the task's name.
+        columns: what it reads.
+        key: the text column that alone must not stand in the training data and in a test set, if there is one.
+    """
+
+    task: str
+    columns: tuple[Column, ...]
+    key: str | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns' names within telly."""
+        return tuple(column.name for column in self.columns)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with a file; `line` counts from 1 (rows of a Parquet file or hub data set), None is the whole."""
+
+    file: str
+    line: int | None
+    kind: str
+    message: str
+
+    def __str__(self) -> str:
+        where = self.file if self.line is None else f"{self.file}:{self.line}"
+        text = f"{where}: {self.kind}: {self.message}"
+        return text.encode(errors="replace").decode()  # names from broken files may hold what cannot be printed
+
+
+# Tokens come before strings: in CodeSearchNet the string `code` still holds the docstring, which would be the answer to
+# code search, and `docstring_tokens` is the first paragraph without mark-up. `original_string` is left out likewise.
+_QUERY = Column(
+    "query",
+    aliases=(
+        *("query", "docstring_tokens", "func_documentation_tokens"),
+        *("docstring", "func_documentation_string", "doc", "nl", "comment", "summary"),
+    ),
+)
+_CODE = Column(
+    "code",
+    aliases=(
+        *("code_tokens", "function_tokens", "func_code_tokens"),
+        *("code", "function", "func", "func_code_string"),
+    ),
+)
+
+SCHEMAS: dict[str, Schema] = {
+    "search": Schema("search", (_QUERY, _CODE), key="code"),
+}
+
+
+def schema_for(task: str) -> Schema:
+    """The schema of a task.
+
+    Raises:
+        ConfigError: there is no such task.
+    """
+    if task in SCHEMAS:
+        return SCHEMAS[task]
+    near = difflib.get_close_matches(task, SCHEMAS, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(SCHEMAS)}"
+    raise ConfigError(f"unknown task {task!r}; {hint}")
+
+
+def check_mapping(schema: Schema, mapping: Mapping[str, str]) -> None:
+    """Check a mapping from the schema's names to the data's column names.
+
+    Raises:
+        ConfigError: a name is not in the schema, or two names read the same column.
+    """
+    for name in mapping:
+        if name not in schema.names:
+            known = ", ".join(schema.names)
+            raise ConfigError(f"cannot map {name!r}: the columns of task {schema.task!r} are {known}")
+    if len(set(mapping.values())) < len(mapping):
+        pairs = ", ".join(f"{name}={source}" for name, source in mapping.items())
+        raise ConfigError(f"two columns read the same data ({pairs}); map each to a column of its own")
+
+
+def parse_mapping(pairs: Collection[str], schema: Schema) -> dict[str, str]:
+    """Read `name=column` texts of the command line, checked against the schema.
+
+    Raises:
+        ConfigError: a text has another form, a name comes twice or is not in the schema.
+    """
+    mapping: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, source = (part.strip() for part in pair.partition("="))
+        if not (name and equals and source):
+            raise ConfigError(f"cannot read the mapping {pair!r}; expected NAME=COLUMN such as {schema.names[0]}=doc")
+        if name in mapping:
+            raise ConfigError(f"{name!r} is mapped twice: to {mapping[name]!r} and to {source!r}")
+        mapping[name] = source
+    check_mapping(schema, mapping)
+    return mapping
+
+
+def find_source(column: Column, found: Collection[str], mapping: Mapping[str, str]) -> str | None:
+    """The data's column to read, or None: the mapped one, else the first of the column's names that is present.
+
+    A column that is mapped to one name is not read under another.
+    """
+    if column.name in mapping:
+        return mapping[column.name] if mapping[column.name] in found else None
+    taken = set(mapping.values())
+    return next((name for name in column.source_names if name in found and name not in taken), None)
+
+
+def missing_message(column: Column, found: Collection[str], mapping: Mapping[str, str]) -> str:
+    """What to say when `find_source` gives None: what was expected, what is there, what to do."""
+    names = (mapping[column.name],) if column.name in mapping else column.source_names
+    free = [name for name in found if name not in mapping.values()]
+    near = next((match for name in names for match in difflib.get_close_matches(name, free, n=1)), "COLUMN")
+    expected = f"{mapping[column.name]!r}" if column.name in mapping else f"one of {', '.join(column.source_names)}"
+    columns = ", ".join(found) or "none"
+    return f"no column for {column.name!r}: expected {expected}; found {columns}; use --map {column.name}={near}"
+
+
+class RowReader:
+    """Turns the raw rows of one file into the schema's columns, and names what is wrong with them.
+
+    The first row that has a name for a column decides where that column is read in the whole file, so that rows of two
+    layouts are not mixed unnoticed.
+    """
+
+    def __init__(self, schema: Schema, mapping: Mapping[str, str], file: str) -> None:
+        check_mapping(schema, mapping)
+        self.schema, self.mapping, self.file = schema, mapping, file
+        self.sources: dict[str, str] = {}
+
+    def read(self, line: int, values: Mapping[str, object]) -> dict[str, str] | list[Problem]:
+        """The columns of one row as strings, or all that is wrong with it."""
+        cells: dict[str, str] = {}
+        problems: list[Problem] = []
+        for column in self.schema.columns:
+            source = self.sources.get(column.name) or find_source(column, values, self.mapping)
+            if source is None:
+                message = missing_message(column, values, self.mapping)
+                problems.append(Problem(self.file, line, "missing-column", message))
+                continue
+            self.sources[column.name] = source
+            if source not in values:
+                columns = ", ".join(values) or "none"
+                message = (
+                    f"column {source!r} is not here, but in the rows before; found {columns}; give all rows the same"
+                )
+                problems.append(Problem(self.file, line, "missing-column", message))
+                continue
+            try:
+                cells[column.name] = _label(values[source]) if column.kind == "label" else _text(values[source])
+            except _BadValueError as bad:
+                problems.append(Problem(self.file, line, bad.kind, f"{source!r} {bad}"))
+        return problems or cells
+
+
+class _BadValueError(Exception):
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        if not all(isinstance(token, str) for token in value):
+            odd = next(token for token in value if not isinstance(token, str))
+            raise _BadValueError(
+                "wrong-type", f"must be a string or a list of strings, found {_describe(odd)} in the list"
+            )
+        text = " ".join(value)
+    elif isinstance(value, str):
+        text = value
+    else:
+        raise _BadValueError("wrong-type", f"must be a string or a list of strings, found {_describe(value)}")
+    if not text.strip():
+        raise _BadValueError("empty-text", "has no text; fill it or delete the row")
+    _check_unicode(text)
+    return text
+
+
+def _label(value: object) -> str:
+    if isinstance(value, bool):
+        return str(int(value))
+    if not isinstance(value, str | int):
+        raise _BadValueError("wrong-type", f"must be a string, an integer or true/false, found {_describe(value)}")
+    text = str(value).strip()
+    if not text:
+        raise _BadValueError("empty-text", "has no label; fill it or delete the row")
+    _check_unicode(text)
+    return text
+
+
+def _check_unicode(text: str) -> None:
+    """Refuse what cannot be written as UTF-8: half a surrogate pair from JSON, or bytes a CSV file could not decode."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise _BadValueError(
+            "bad-encoding", f"is not valid Unicode at character {error.start + 1}; save as UTF-8"
+        ) from None
+
+
+def _describe(value: object) -> str:
+    """A value's JSON type, and the value where that is short."""
+    if value is None:
+        return "null"
+    names: dict[type, str] = {bool: "true/false", int: "number", float: "number", dict: "object", list: "list"}
+    name = names.get(type(value), type(value).__name__)
+    shown = repr(value)
+    return f"{name} {shown}" if isinstance(value, int | float) and len(shown) < 30 else name
