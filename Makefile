@@ -1,0 +1,36 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help setup demo test test-slow check format bench
+
+help: ## Print this help
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: .venv/ready ## Create .venv with everything
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: setup ## Tune the embedded model for code search: base, frozen, cached (minutes)
+	$(BIN)/telly demo
+
+check: setup ## Format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: setup ## Format and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: check ## Checks and the fast tests
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-slow: setup ## The tests that need minutes
+	$(BIN)/python -m pytest -m slow
+
+bench: setup ## Measure speed and memory; writes benchmarks/results and the README's table
+	$(BIN)/python benchmarks/run.py

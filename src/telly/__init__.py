@@ -1,0 +1,57 @@
+"""telly: fine-tune pre-trained code models cheaply. Frozen layers run once; the top trains from the store.
+
+The names below are the library's front door. They are imported on first use, so that `import telly` is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from telly.freezing.build import StoreRequest, build_store
+    from telly.freezing.plan import FreezePlan, freeze, make_plan, unfreeze
+    from telly.freezing.source import RowSource
+    from telly.freezing.split import SplitModel
+    from telly.freezing.store import ActivationStore
+    from telly.models.load import load_model, load_tokenizer
+    from telly.tuning.config import TuneConfig
+    from telly.tuning.run import tune
+
+__all__ = [
+    "ActivationStore",
+    "FreezePlan",
+    "RowSource",
+    "SplitModel",
+    "StoreRequest",
+    "TuneConfig",
+    "build_store",
+    "freeze",
+    "load_model",
+    "load_tokenizer",
+    "make_plan",
+    "tune",
+    "unfreeze",
+]
+
+_HOMES = {
+    "ActivationStore": "telly.freezing.store",
+    "FreezePlan": "telly.freezing.plan",
+    "RowSource": "telly.freezing.source",
+    "SplitModel": "telly.freezing.split",
+    "StoreRequest": "telly.freezing.build",
+    "TuneConfig": "telly.tuning.config",
+    "build_store": "telly.freezing.build",
+    "freeze": "telly.freezing.plan",
+    "load_model": "telly.models.load",
+    "load_tokenizer": "telly.models.load",
+    "make_plan": "telly.freezing.plan",
+    "tune": "telly.tuning.run",
+    "unfreeze": "telly.freezing.plan",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,56 @@
+"""The command line: one file a subcommand, parsing and printing only.
+
+Importing this module must stay cheap (`telly --help` shows within a third of a second), so torch, transformers and
+datasets are imported inside the commands.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from telly.cli import cache, data, demo, listing, plan, pretrain, tune
+from telly.errors import TellyError
+
+USER_ERROR = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    help="Fine-tune pre-trained code models cheaply: frozen layers run once, the top trains from the store.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(tune.app, name="tune")
+app.command("plan")(plan.plan)
+app.add_typer(data.app, name="data")
+app.add_typer(cache.app, name="cache")
+app.command("pretrain")(pretrain.pretrain)
+app.command("demo")(demo.demo)
+app.command("ls")(listing.ls)
+
+
+@app.callback(invoke_without_command=True)
+def root(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+    """Fine-tune pre-trained code models cheaply: frozen layers run once, the top trains from the store."""
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(installed("telly"))
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point: errors a user can mend become one clear line and exit code 2; Ctrl-C exits with 130."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        app()
+    except TellyError as error:
+        print(f"telly: error: {error}", file=sys.stderr)
+        sys.exit(USER_ERROR)
+    except KeyboardInterrupt:
+        print("telly: interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)

@@ -1,0 +1,61 @@
+"""`telly cache`: the activation stores on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+app = typer.Typer(help="List, verify and remove activation stores.", no_args_is_help=True, rich_markup_mode=None)
+FOLDER = typer.Option(None, "--cache-dir", help="Folder of the stores. [default: in your cache folder]")
+
+
+@app.command("ls")
+def ls(cache_dir: Path | None = FOLDER) -> None:
+    """List the stores: name, layer, sequences, size, whether complete, and when last used."""
+    from telly.report.table import print_stores
+
+    print_stores(_root(cache_dir))
+
+
+@app.command(
+    epilog="Example:\n\n  telly cache verify\n\nreads every byte of every store and exits with 2 if one is damaged."
+)
+def verify(
+    names: list[str] = typer.Argument(None, help="Stores to verify; all without names."),
+    cache_dir: Path | None = FOLDER,
+) -> None:
+    """Compare every shard with its checksum; exits with 2 if one is damaged. The next run mends it."""
+    from telly.freezing.inventory import find_stores, verify_store
+
+    damaged = False
+    for store in find_stores(_root(cache_dir), names or []):
+        bad = verify_store(store.folder)
+        damaged |= bool(bad)
+        text = f"damaged: shards {', '.join(map(str, bad))}; the next run computes them anew" if bad else "sound"
+        typer.echo(f"{store.folder.name}: {text}")
+    if damaged:
+        raise typer.Exit(2)
+
+
+@app.command()
+def rm(
+    names: list[str] = typer.Argument(None, help="Stores to remove."),
+    everything: bool = typer.Option(False, "--all", help="Remove all stores."),
+    cache_dir: Path | None = FOLDER,
+) -> None:
+    """Remove stores. A store that a run is building is left alone."""
+    from telly.errors import StoreError
+    from telly.freezing.inventory import find_stores, remove_store
+
+    if not names and not everything:
+        raise StoreError("nothing to remove: name stores (see `telly cache ls`) or give --all")
+    for store in find_stores(_root(cache_dir), [] if everything else names):
+        freed = remove_store(store.folder)
+        typer.echo(f"{store.folder.name}: removed, {freed / 1e6:.1f} MB freed")
+
+
+def _root(cache_dir: Path | None) -> Path:
+    from telly.tuning.resolve import default_cache_dir
+
+    return cache_dir or default_cache_dir()

@@ -1,0 +1,22 @@
+"""`telly ls`: what there is to choose from."""
+
+from __future__ import annotations
+
+import typer
+
+
+def ls() -> None:
+    """List tasks with their columns, metrics and presets."""
+    from telly.tasks import TASKS
+
+    for task in TASKS.values():
+        preset = task.preset
+        typer.echo(f"{task.name}: {task.summary}")
+        for column in task.schema.columns:
+            typer.echo(f"  column {column.name} ({column.kind}), read from {', '.join(column.source_names)}")
+        typer.echo(f"  metrics: {', '.join(task.metrics)}")
+        limits = ", ".join(f"{name} {n}" for name, n in preset.max_tokens.items())
+        typer.echo(
+            f"  preset: at most {limits} tokens, batch {preset.batch_size}, learning rate {preset.learning_rate:g}, "
+            f"{preset.epochs} epochs, best by {preset.metric}"
+        )

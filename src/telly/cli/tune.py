@@ -1,0 +1,158 @@
+"""`telly tune TASK`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import typer
+
+app = typer.Typer(help="Tune a model on a task.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def _tune() -> None:
+    """Tune a model on a task."""
+
+
+EPILOG = """Examples:
+
+  telly tune search --freeze 9
+
+tunes the embedded model on the sample; layers 0 to 8 are frozen and run once.
+
+  telly tune search --model DIR --data train.jsonl --valid valid.jsonl --test test.jsonl --freeze 9 --precision bf16
+
+tunes your model on your data. An interrupted run goes on with the same command and --resume.
+
+  torchrun --nproc-per-node 2 -m telly tune search --freeze 9
+
+trains with two processes; --batch-size is the number of examples over all of them.
+"""
+
+
+@app.command(epilog=EPILOG)
+def search(
+    model: str | None = typer.Option(None, help="Model folder or hub id. [default: the embedded model, telly-mini]"),
+    data: str | None = typer.Option(
+        None, help="Training data (JSONL, CSV, Parquet, folder, hub id). [default: sample]"
+    ),
+    valid: str | None = typer.Option(None, help="Validation data; chooses the best epoch."),
+    test: str | None = typer.Option(None, help="Test data. [default: validation data stand in]"),
+    columns: list[str] = typer.Option([], "--map", help="OURS=YOURS: name of a column in your data; repeatable."),
+    freeze: str | None = typer.Option(None, help="base, or K: freeze embeddings and layers 0 .. K-1. [default: base]"),
+    cache: bool | None = typer.Option(
+        None, "--cache/--no-cache", help="Run frozen layers once. [default: on if it pays]"
+    ),
+    cache_always: bool | None = typer.Option(None, "--cache-always", help="Use the store even where it does not pay."),
+    cache_dir: Path | None = typer.Option(None, help="Folder of the stores. [default: in your cache folder]"),
+    cache_budget: float | None = typer.Option(None, help="Most disk the run's stores may take, in GB."),
+    cache_dtype: str | None = typer.Option(None, help="Precision of stored states: bf16, fp32, int8. [default: bf16]"),
+    epochs: int | None = typer.Option(None, help="At most so many epochs."),
+    batch_size: int | None = typer.Option(None, help="Examples a step, over all processes."),
+    lr: float | None = typer.Option(None, help="Learning rate of Adam."),
+    max_tokens: list[str] = typer.Option([], help="COLUMN=N: length limit, such as code=256; repeatable."),
+    precision: str | None = typer.Option(None, help="fp32 or bf16. [default: fp32]"),
+    patience: int | None = typer.Option(None, help="Stop after so many epochs without a better metric. [default: 3]"),
+    metric: str | None = typer.Option(None, help="Validation metric that chooses the best epoch. [default: mrr]"),
+    limit: int | None = typer.Option(None, help="Use at most so many training examples."),
+    eval_limit: int | None = typer.Option(None, help="Use at most so many validation and test examples."),
+    save_steps: int | None = typer.Option(None, help="Save every so many steps as well as every epoch."),
+    seed: int | None = typer.Option(None, help="Seed of everything random. [default: 0]"),
+    report_to: list[str] = typer.Option([], help="Tracker, such as tensorboard or wandb; repeatable."),
+    config: Path | None = typer.Option(None, help="TOML file with these settings; options given here go first."),
+    output: Path | None = typer.Option(None, help="The run's folder. [default: runs/TASK-MODEL-VARIANT-SEED]"),
+    resume: bool = typer.Option(False, "--resume", help="Go on with an interrupted run in the same folder."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace an earlier run in the same folder."),
+    as_json: bool = typer.Option(False, "--json", help="Print the record as JSON."),
+) -> None:
+    """Tune for code search: find the function that a sentence describes."""
+    from telly.data.schema import SCHEMAS, parse_mapping
+
+    given: dict[str, Any] = {
+        "model": model,
+        "data": data,
+        "valid": valid,
+        "test": test,
+        "columns": parse_mapping(columns, SCHEMAS["search"]) or None,
+        "freeze": freeze,
+        "cache": cache,
+        "cache_always": cache_always,
+        "cache_dir": cache_dir,
+        "cache_budget_gb": cache_budget,
+        "cache_dtype": cache_dtype,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": lr,
+        "max_tokens": {k: number(v, "--max-tokens") for k, v in pairs(max_tokens, "--max-tokens").items()} or None,
+        "precision": precision,
+        "patience": patience,
+        "metric": metric,
+        "limit": limit,
+        "eval_limit": eval_limit,
+        "save_steps": save_steps,
+        "seed": seed,
+        "report_to": report_to or None,
+        "output": output,
+    }
+    run("search", given, config, resume=resume, overwrite=overwrite, as_json=as_json)
+
+
+def run(
+    task: str, given: dict[str, Any], config_file: Path | None, *, resume: bool, overwrite: bool, as_json: bool
+) -> None:
+    """Merge file and options, tune, print the result."""
+    from telly.config import read_toml
+    from telly.tuning.config import TuneConfig
+    from telly.tuning.resolve import resolve, to_toml
+    from telly.tuning.run import interruptible, tune
+
+    values = read_toml(config_file) if config_file else {}
+    values |= {"task": task} | {name: value for name, value in given.items() if value is not None}
+    config = resolve(TuneConfig.parse(values, str(config_file or "options")))
+    typer.echo(to_toml(config), err=True)
+    with interruptible():
+        record = tune(config, resume=resume, overwrite=overwrite)
+    if as_json:
+        from dataclasses import asdict
+
+        typer.echo(json.dumps(asdict(record), indent=1))
+        return
+    from telly.report.table import print_records
+
+    print_records([record])
+    typer.echo(f"\nrecord: {config.output}/record.json\nmodel:  {config.output}/model")
+
+
+def pairs(values: list[str], option: str) -> dict[str, str]:
+    """`NAME=VALUE` texts as a dictionary.
+
+    Raises:
+        ConfigError: a text has no `=`, or a name comes twice.
+    """
+    from telly.errors import ConfigError
+
+    found: dict[str, str] = {}
+    for text in values:
+        name, sign, value = text.partition("=")
+        if not (sign and name and value):
+            raise ConfigError(f"{option}: expected NAME=VALUE, found {text!r}")
+        if name in found:
+            raise ConfigError(f"{option}: {name} is given twice")
+        found[name] = value
+    return found
+
+
+def number(text: str, option: str) -> int:
+    """A whole number.
+
+    Raises:
+        ConfigError: the text is none.
+    """
+    from telly.errors import ConfigError
+
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigError(f"{option}: expected a whole number, found {text!r}") from None

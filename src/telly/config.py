@@ -1,0 +1,60 @@
+"""The base of all settings: typed, validated at construction, unknown keys refused with the nearest name."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from telly.errors import ConfigError
+
+
+class Config(BaseModel):
+    """Settings that check themselves. All problems are reported at once, as one `ConfigError`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _suggest_names(cls, given: Any) -> Any:
+        if isinstance(given, dict):
+            for key in given.keys() - cls.model_fields.keys():
+                near = difflib.get_close_matches(key, cls.model_fields, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(cls.model_fields))}"
+                raise ValueError(f"unknown setting {key!r}{hint}")
+        return given
+
+    @classmethod
+    def parse(cls, values: dict[str, Any], origin: str = "settings") -> Self:
+        """Build from a dictionary.
+
+        Raises:
+            ConfigError: one line a problem, each with the setting's name, the rule and the value found.
+        """
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            lines = []
+            for problem in error.errors():
+                where = ".".join(str(part) for part in problem["loc"])
+                found = "" if not where else f" (found {problem['input']!r})"
+                message = problem["msg"].removeprefix("Value error, ")
+                lines.append(f"  {where}: {message}{found}" if where else f"  {message}")
+            raise ConfigError(f"{origin}:\n" + "\n".join(lines)) from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        ConfigError: the file is missing or is not TOML; the text names the file and line.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; expected a TOML file with settings") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None

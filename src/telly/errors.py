@@ -1,0 +1,31 @@
+"""The errors a user can cause, each saying what was expected, what was found and what to do next."""
+
+from __future__ import annotations
+
+
+class TellyError(Exception):
+    """An error the user can mend. The command line prints its text without a stack trace and exits with 2."""
+
+
+class DataError(TellyError):
+    """Input data does not have the expected form."""
+
+
+class ModelError(TellyError):
+    """A checkpoint cannot be loaded, or its layers cannot be found or replayed."""
+
+
+class PlanError(TellyError):
+    """A freeze plan is impossible: K out of range, nothing left to train, a tied head."""
+
+
+class StoreError(TellyError):
+    """The activation store cannot be built, read or trusted."""
+
+
+class ConfigError(TellyError):
+    """A setting is unknown, malformed or contradicts another."""
+
+
+class TrainingError(TellyError):
+    """Training cannot go on: the loss is not finite, a checkpoint is unusable."""

@@ -1,0 +1,322 @@
+"""Building activation stores: from tokens or from a lower layer's store, resumable, within a budget, under a lock."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from filelock import FileLock, Timeout
+
+from telly.data.sequences import SequenceTable
+from telly.errors import StoreError
+from telly.freezing.fingerprint import StoreKey, attention_kernel, prefix_digests
+from telly.freezing.split import SplitModel
+from telly.freezing.states import StateDtype
+from telly.freezing.store import (
+    ActivationStore,
+    Layout,
+    check_key,
+    read_meta,
+    shard_is_sound,
+    write_meta,
+    write_shard,
+)
+from telly.models.stack import find_stack
+
+BATCH_TOKENS = 4096
+FREE_DISK_SHARE = 0.9
+_FULL_DISK = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
+
+Progress = Callable[[int, int], None]
+"""Called with tokens done and tokens in all."""
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """What building did.
+
+    Attributes:
+        store: the store, ready to read.
+        built_shards: shards that were computed now; the others were there and sound.
+        source: `tokens`, `store` (nothing was computed) or `layer J` (derived from the store of a lower layer).
+        seconds: wall time, checks included.
+    """
+
+    store: ActivationStore
+    built_shards: int
+    source: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class StoreRequest:
+    """What to store and where.
+
+    Attributes:
+        split: the frozen model.
+        table: the distinct sequences.
+        pad_id: id to pad batches with while computing.
+        root: folder of all stores.
+        dtype: precision of stored states.
+        bf16: compute the prefix under bf16 autocast, as the run does.
+        budget: most bytes to take on disk; None means 90 % of what is free.
+        digests: `prefix_digests(split.model)`, if at hand.
+    """
+
+    split: SplitModel
+    table: SequenceTable
+    pad_id: int
+    root: Path
+    dtype: StateDtype = StateDtype.BF16
+    bf16: bool = False
+    budget: int | None = None
+    digests: tuple[str, ...] = ()
+
+    def key(self, layer: int | None = None, source: str = "tokens") -> StoreKey:
+        """The key of this request's store at a layer, by default at K."""
+        layer = self.layer if layer is None else layer
+        digests = self.digests or tuple(prefix_digests(self.split.model))
+        return StoreKey(
+            prefix=digests[layer],
+            layer=layer,
+            sequences=self.table.fingerprint(),
+            mask="padding",
+            dtype=self.dtype.value,
+            compute="bf16" if self.bf16 else "fp32",
+            attention=attention_kernel(find_stack(self.split.model)),
+            source=source,
+        )
+
+    @property
+    def layer(self) -> int:
+        """K, which must be set."""
+        if self.split.k is None:
+            raise StoreError("no layer is frozen (base), so there is nothing to store")
+        return self.split.k
+
+    @property
+    def layout(self) -> Layout:
+        """Where every row lies."""
+        return Layout.of(self.table.lengths, self.dtype.bytes_per_token(self.split.hidden_size))
+
+    @property
+    def estimated_bytes(self) -> int:
+        """Exact size of the complete store."""
+        return int(self.table.lengths.sum()) * self.dtype.bytes_per_token(self.split.hidden_size)
+
+
+def build_store(request: StoreRequest, progress: Progress | None = None, report: Report | None = None) -> BuildResult:
+    """Open the request's store; compute what is missing or damaged.
+
+    Shards that are sound are kept, so an interrupted build goes on where it stopped. If the store of a lower layer is
+    complete, only the layers between run. Another process that builds the same store is waited for.
+
+    Args:
+        request: what to store and where.
+        progress: told about tokens done.
+        report: told in a sentence what a person should know (waiting, rebuilding, what does not fit).
+
+    Raises:
+        StoreError: the disk is full, the folder cannot be written and has no complete store, or it holds another one.
+    """
+    started = time.perf_counter()
+    report = report or (lambda _text: None)
+    if not request.digests:
+        request = replace(request, digests=tuple(prefix_digests(request.split.model)))
+    key, parent = _choose_source(request)
+    folder = request.root / key.fingerprint
+    layout = request.layout
+    shards = len(layout.shard_tokens)
+    with _locked(folder, report) as writable:
+        if not writable:
+            _check_read_only(folder, key, shards)
+            built = 0
+        else:
+            if read_meta(folder) is None:
+                folder.mkdir(parents=True, exist_ok=True)
+                write_meta(folder, key, request.split.hidden_size, len(request.table), int(layout.lengths.sum()))
+            check_key(folder, key)
+            missing = [shard for shard in range(shards) if not _sound(folder, shard, report)]
+            fitting = _fitting(missing, layout, request, report)
+            with _explained_disk(folder, request):
+                _compute(request, layout, fitting, folder, parent, progress)
+            built = len(fitting)
+            shards = (min(set(missing) - set(fitting), default=shards)) if missing else shards
+    store = ActivationStore(folder, layout, request.dtype, request.split.hidden_size, shards)
+    source = "store" if not built else "tokens" if parent is None else f"layer {parent[0]}"
+    return BuildResult(store, built, source, time.perf_counter() - started)
+
+
+def existing_store(request: StoreRequest) -> bool:
+    """Whether a complete store for the request is on disk already, by its file list (checksums are not read)."""
+    key, _ = _choose_source(request)
+    return _looks_complete(request.root / key.fingerprint, request.layout)
+
+
+def _choose_source(request: StoreRequest) -> tuple[StoreKey, tuple[int, ActivationStore] | None]:
+    """The key to use: of a finished store if there is one, else from the highest finished layer below, else tokens."""
+    direct = request.key()
+    layout = request.layout
+    if _looks_complete(request.root / direct.fingerprint, layout):
+        return direct, None
+    lower = [(layer, request.key(layer)) for layer in reversed(range(request.layer))]
+    parents = [(layer, k) for layer, k in lower if _looks_complete(request.root / k.fingerprint, layout)]
+    for layer, parent_key in parents:
+        derived = request.key(source=parent_key.fingerprint)
+        store = ActivationStore(
+            request.root / parent_key.fingerprint,
+            layout,
+            request.dtype,
+            request.split.hidden_size,
+            len(layout.shard_tokens),
+        )
+        if all(shard_is_sound(store.folder, shard) for shard in range(store.shards)):
+            return derived, (layer, store)
+    return direct, None
+
+
+def _looks_complete(folder: Path, layout: Layout) -> bool:
+    return read_meta(folder) is not None and len(list(folder.glob("shard-*.json"))) == len(layout.shard_tokens)
+
+
+def _sound(folder: Path, shard: int, report: Report) -> bool:
+    if shard_is_sound(folder, shard):
+        return True
+    if (folder / f"shard-{shard:05d}.json").exists():
+        report(f"shard {shard} of {folder} does not have its checksum; it is computed anew")
+        (folder / f"shard-{shard:05d}.json").unlink()
+    return False
+
+
+def _fitting(missing: list[int], layout: Layout, request: StoreRequest, report: Report) -> list[int]:
+    """The missing shards that fit, from the first on."""
+    width = request.dtype.bytes_per_token(request.split.hidden_size)
+    sizes = layout.shard_tokens * width
+    limit = int(shutil.disk_usage(request.root).free * FREE_DISK_SHARE)
+    if request.budget is not None:
+        present = int(sizes.sum() - sizes[missing].sum())
+        limit = min(limit, request.budget - present)
+    fitting, taken = [], 0
+    for shard in missing:
+        taken += int(sizes[shard])
+        if taken > limit:
+            break
+        fitting.append(shard)
+    if len(fitting) < len(missing):
+        left_out = int(np.isin(layout.shard, list(set(missing) - set(fitting))).sum())
+        report(
+            f"the store needs {int(sizes.sum()) / 1e9:.2f} GB and {max(0, limit) / 1e9:.2f} GB may be taken: "
+            f"{left_out:,} of {len(layout.lengths):,} sequences are not stored, their frozen layers run in every epoch"
+        )
+    return fitting
+
+
+def _compute(
+    request: StoreRequest,
+    layout: Layout,
+    shards: list[int],
+    folder: Path,
+    parent: tuple[int, ActivationStore] | None,
+    progress: Progress | None,
+) -> None:
+    total, done = int(layout.shard_tokens[shards].sum()), 0
+    for shard in shards:
+        rows = layout.rows_of(shard)
+        encoded: list[npt.NDArray[np.uint8]] = []
+        for batch in _token_batches(rows, layout.lengths):
+            encoded += compute_rows(request, batch, parent)
+            done += int(layout.lengths[batch].sum())
+            if progress is not None:
+                progress(done, total)
+        write_shard(folder, shard, encoded)
+
+
+def compute_rows(
+    request: StoreRequest, rows: npt.NDArray[np.int64], parent: tuple[int, ActivationStore] | None = None
+) -> list[npt.NDArray[np.uint8]]:
+    """The stored form of some rows' states, computed from tokens or from a lower layer's states."""
+    split = request.split
+    device = next(split.parameters()).device
+    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=request.bf16):
+        if parent is None:
+            inputs = {name: value.to(device) for name, value in request.table.pad(rows, request.pad_id).items()}
+            states = split.prefix(**inputs)
+        else:
+            low, store = parent
+            inputs = {name: value.to(device) for name, value in store.batch(rows).items()}
+            states = split.step(low, inputs["states"], attention_mask=inputs["attention_mask"])
+    lengths = request.table.lengths[rows]
+    return [request.dtype.to_bytes(states[i, : lengths[i]]) for i in range(len(rows))]
+
+
+def _token_batches(rows: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
+    """Rows in stored order, cut so that a padded batch has at most `BATCH_TOKENS` tokens."""
+    start = 0
+    while start < len(rows):
+        stop = start + 1
+        while stop < len(rows) and (stop + 1 - start) * lengths[rows[stop]] <= BATCH_TOKENS:
+            stop += 1
+        yield rows[start:stop]
+        start = stop
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, report: Report) -> Iterator[bool]:
+    """Hold the store's lock; gives False where the folder cannot be written, so no lock is needed or possible."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder.parent, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        yield False
+        return
+    lock = FileLock(str(folder) + ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        report(f"another process builds {folder}; waiting for it")
+        lock.acquire()
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def _check_read_only(folder: Path, key: StoreKey, shards: int) -> None:
+    if read_meta(folder) is None:
+        raise StoreError(
+            f"{folder.parent}: the cache folder cannot be written, and has no store for this run; "
+            "choose another --cache-dir, or run with --no-cache"
+        )
+    check_key(folder, key)
+    damaged = [shard for shard in range(shards) if not shard_is_sound(folder, shard)]
+    if damaged:
+        raise StoreError(
+            f"{folder}: {len(damaged)} of {shards} shards are missing or damaged, and the folder cannot be written; "
+            "choose another --cache-dir, or run with --no-cache"
+        )
+
+
+@contextlib.contextmanager
+def _explained_disk(folder: Path, request: StoreRequest) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL_DISK:
+            raise
+        raise StoreError(
+            f"{folder}: no room on the disk while storing states ({request.estimated_bytes / 1e9:.2f} GB in all; "
+            f"{error.strerror}). What was written is kept and sound; make room and run again, "
+            "choose another --cache-dir, set --cache-budget, or run with --no-cache"
+        ) from error

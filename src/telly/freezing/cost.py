@@ -1,0 +1,154 @@
+"""What a variant costs, from a model's shape alone; and whether a store pays, from measured rates.
+
+The estimates follow the usual count of two operations a parameter and token for a forward, twice that for the backward
+of a trained layer, and the matrix products of attention on top. They are meant to be right within a factor of two.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from telly.freezing.plan import FreezePlan, make_plan, variants_of
+from telly.models.stack import find_stack
+
+BYTES_FP32 = 4
+ADAM_COPIES = 3
+"""Gradient and two moments beside every trained weight."""
+SAVED_PER_TOKEN = 16
+"""Values of width `hidden` that a trained layer keeps per token for its backward (attention and feed-forward)."""
+PROCESS_BYTES = 450 * 2**20
+"""The Python process with its libraries."""
+GEMM_SHARE = 0.6
+"""Share of the matrix-product rate that training reaches."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What an epoch of a task reads.
+
+    Attributes:
+        tokens: real tokens of all references, per epoch.
+        stored_tokens: tokens of the distinct sequences.
+        batch_tokens: padded tokens in a batch.
+        mean_length: tokens of the average sequence.
+    """
+
+    tokens: int
+    stored_tokens: int
+    batch_tokens: int
+    mean_length: float
+
+
+@dataclass(frozen=True)
+class VariantCost:
+    """One variant's plan and its estimates; None where there is no store or no data."""
+
+    variant: str
+    trainable: int
+    percent: float
+    peak_bytes: int | None
+    peak_bytes_cached: int | None
+    store_bytes: int | None
+    epoch_seconds: float | None
+    epoch_seconds_cached: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-ready data."""
+        return asdict(self)
+
+
+def plan_costs(
+    model: nn.Module, workload: Workload | None, flops_per_second: float | None, state_bytes: int = 2
+) -> list[VariantCost]:
+    """Every variant of a model, which may be without values.
+
+    Args:
+        model: the model.
+        workload: what an epoch reads; None leaves the estimates that need it out.
+        flops_per_second: the machine's rate, as `measure_flops` gives it.
+        state_bytes: bytes of a stored value.
+    """
+    layers = len(find_stack(model))
+    return [_variant_cost(model, make_plan(model, k), workload, flops_per_second, state_bytes)
+            for k in variants_of(layers)]  # fmt: skip
+
+
+def _variant_cost(
+    model: nn.Module, plan: FreezePlan, work: Workload | None, rate: float | None, state_bytes: int
+) -> VariantCost:
+    stack = find_stack(model)
+    hidden = int(model.config.hidden_size)  # type: ignore[union-attr,arg-type]
+    k = plan.k or 0
+    if work is None or rate is None:
+        return VariantCost(plan.variant, plan.trainable, plan.percent, None, None, None, None, None)
+    layer = sum(p.numel() for p in stack.blocks[0].parameters())
+    trained = len(stack) - k
+    per_token = 2 * layer + int(4 * work.mean_length * hidden)  # forward of one layer
+    top = 3 * trained * per_token * work.tokens
+    bottom = k * per_token * work.tokens
+    saved = work.batch_tokens * hidden * BYTES_FP32 * SAVED_PER_TOKEN * trained
+    state = plan.trainable * BYTES_FP32 * (1 + ADAM_COPIES)
+    frozen = (plan.total - plan.trainable) * BYTES_FP32
+    cached = plan.k is not None
+    return VariantCost(
+        plan.variant,
+        plan.trainable,
+        plan.percent,
+        PROCESS_BYTES + state + frozen + saved,
+        PROCESS_BYTES + max(state + saved, plan.total * BYTES_FP32) if cached else None,
+        work.stored_tokens * hidden * state_bytes if cached else None,
+        (top + bottom) / rate,
+        top / rate if cached else None,
+    )
+
+
+def measure_flops(hidden: int, seconds: float = 0.3) -> float:
+    """Operations a second that training reaches here: the rate of a matrix product of this width, times a share."""
+    left, right = torch.randn(1024, hidden), torch.randn(hidden, 4 * hidden)
+    torch.mm(left, right)
+    count, started = 0, time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        torch.mm(left, right)
+        count += 1
+    elapsed = time.perf_counter() - started
+    return GEMM_SHARE * count * 2 * left.shape[0] * hidden * right.shape[1] / elapsed
+
+
+@dataclass(frozen=True)
+class CacheDecision:
+    """Whether a run uses a store, and why, in words for a person."""
+
+    use: bool
+    reason: str
+
+
+def decide(
+    uses: float, compute_seconds: float | None, read_seconds: float | None, write_seconds: float | None
+) -> CacheDecision:
+    """Whether storing pays.
+
+    Args:
+        uses: how often the run reads the average sequence of its training data.
+        compute_seconds: frozen layers over all sequences once; None if not measured because the store exists.
+        read_seconds: reading all sequences' states once.
+        write_seconds: writing them once.
+    """
+    if compute_seconds is None or read_seconds is None or write_seconds is None:
+        return CacheDecision(True, "the store is there already")
+    if uses <= 1:
+        return CacheDecision(False, f"each sequence is read {uses:.1f} times: the frozen layers run once either way")
+    if read_seconds >= compute_seconds:
+        return CacheDecision(
+            False,
+            f"reading the states ({read_seconds:.2f} s) is no faster than computing them ({compute_seconds:.2f} s)",
+        )
+    with_store = compute_seconds + write_seconds + uses * read_seconds
+    without = uses * compute_seconds
+    if with_store >= without:
+        return CacheDecision(False, f"storing costs {with_store:.1f} s and computing each time {without:.1f} s")
+    return CacheDecision(True, f"frozen layers once: {with_store:.1f} s instead of {without:.1f} s")

@@ -1,0 +1,95 @@
+"""The store's key: a fingerprint of everything that changes the numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from telly.models.stack import LayerStack, find_stack
+
+FORMAT_VERSION = 1
+_WITHOUT_EFFECT = {
+    "_name_or_path",
+    "transformers_version",
+    "dtype",
+    "torch_dtype",
+    "architectures",
+    "id2label",
+    "label2id",
+}
+
+
+@dataclass(frozen=True)
+class StoreKey:
+    """What the stored numbers depend on.
+
+    Attributes:
+        prefix: digest of the weights and settings of embeddings and blocks below `layer`.
+        layer: the block whose input is stored.
+        sequences: digest of the encoded inputs.
+        mask: mask policy, such as `padding`.
+        dtype: precision of the stored states.
+        compute: precision of the forward, `fp32` or `bf16`.
+        attention: the attention kernel.
+        source: `tokens`, or the fingerprint of the store of a lower layer that this one was derived from.
+        format: version of the files.
+    """
+
+    prefix: str
+    layer: int
+    sequences: str
+    mask: str
+    dtype: str
+    compute: str
+    attention: str
+    source: str = "tokens"
+    format: int = FORMAT_VERSION
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of all parts; names the store's folder."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+    def differences(self, other: dict[str, Any]) -> list[str]:
+        """Which parts another key, read from a file, has otherwise."""
+        return [f"{name}: {other.get(name)} instead of {value}" for name, value in asdict(self).items()
+                if other.get(name) != value]  # fmt: skip
+
+
+def prefix_digests(model: nn.Module) -> list[str]:
+    """For K = 0 .. layers - 1 the digest of settings, embeddings and blocks below K; weights are read once."""
+    stack = find_stack(model)
+    running = hashlib.blake2b(_settings(model).encode(), digest_size=16)
+    for name, module in stack.before:
+        _add(running, name, module)
+    digests = [running.hexdigest()]
+    for i, block in enumerate(stack.blocks[:-1]):
+        _add(running, f"{stack.path}.{i}", block)
+        digests.append(running.hexdigest())
+    return digests
+
+
+def attention_kernel(stack: LayerStack) -> str:
+    """Name of the attention implementation the model runs with, and the device type."""
+    implementation = getattr(getattr(stack.model, "config", None), "_attn_implementation", None)
+    device = next(stack.model.parameters()).device.type
+    return f"{implementation}/{device}"
+
+
+def _settings(model: nn.Module) -> str:
+    config = getattr(model, "config", None)
+    settings = config.to_dict() if config is not None else {}
+    kept = {k: v for k, v in settings.items() if k not in _WITHOUT_EFFECT}
+    return json.dumps(kept, sort_keys=True, default=str)
+
+
+def _add(digest: Any, prefix: str, module: nn.Module) -> None:
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        digest.update(f"{prefix}.{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data if tensor.dim() else b"")

@@ -1,0 +1,228 @@
+"""The freeze plan: which layers of a model are frozen, as data, and the act of freezing them.
+
+Telly-K (arXiv 2304.05216): `base` trains every parameter; K freezes the embeddings and blocks 0 .. K-1. The pooler of a
+bare encoder, which mean pooling leaves unused, does not count among the trained parameters of Telly-K.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from torch import nn
+
+from telly.errors import PlanError
+from telly.models.stack import LayerStack, find_stack
+
+BASE = "base"
+Status = Literal["frozen", "trained", "mixed"]
+TiedHead = Literal["freeze", "untie", "refuse"]
+
+
+@dataclass(frozen=True)
+class LayerStatus:
+    """One layer of the plan; parameters shared with a layer above it in the list are counted there."""
+
+    name: str
+    status: Status
+    parameters: int
+    trainable: int
+
+
+@dataclass(frozen=True)
+class FreezePlan:
+    """What is frozen.
+
+    Attributes:
+        variant: `base` or the number K.
+        k: K, or None for base.
+        layers: embeddings, blocks bottom first, and what comes after, in this order.
+    """
+
+    variant: str
+    k: int | None
+    layers: tuple[LayerStatus, ...]
+
+    @property
+    def total(self) -> int:
+        """All parameters, each counted once."""
+        return sum(layer.parameters for layer in self.layers)
+
+    @property
+    def trainable(self) -> int:
+        """Parameters that are trained."""
+        return sum(layer.trainable for layer in self.layers)
+
+    @property
+    def percent(self) -> float:
+        """Trained parameters in percent of all."""
+        return 100.0 * self.trainable / self.total
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-ready data, with the totals."""
+        return {**asdict(self), "trainable": self.trainable, "total": self.total}
+
+    def __str__(self) -> str:
+        frozen = [layer.name for layer in self.layers if layer.status == "frozen" and layer.parameters]
+        what = f"frozen: {', '.join(frozen)}" if frozen else "nothing frozen"
+        return f"{self.variant}: {self.trainable:,} of {self.total:,} parameters trained ({self.percent:.2f} %); {what}"
+
+
+def parse_variant(text: str) -> int | None:
+    """`base` gives None, a number gives K.
+
+    Raises:
+        PlanError: the text is neither.
+    """
+    if text == BASE:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise PlanError(f"--freeze must be {BASE!r} or a number of layers, found {text!r}") from None
+
+
+def variants_of(layers: int) -> list[int | None]:
+    """`base` and every K of a model with that many layers."""
+    return [None, *range(layers)]
+
+
+def make_plan(model: nn.Module, k: int | None) -> FreezePlan:
+    """The plan for a model, which is left as it is; works on a model without values (`meta` device).
+
+    Raises:
+        PlanError: K is out of range, or nothing would be trained.
+    """
+    stack = find_stack(model)
+    frozen = _frozen_parameters(stack, k)
+    seen: set[int] = set()
+    layers = []
+    for name, modules in _layers(stack):
+        parameters = [p for module in modules for p in module.parameters() if id(p) not in seen]
+        parameters = list({id(p): p for p in parameters}.values())
+        seen |= {id(p) for p in parameters}
+        total = sum(p.numel() for p in parameters)
+        trainable = sum(p.numel() for p in parameters if id(p) not in frozen)
+        status: Status = "trained" if trainable == total else "mixed" if trainable else "frozen"
+        layers.append(LayerStatus(name, status if total else _bare_status(name, k), total, trainable))
+    plan = FreezePlan(BASE if k is None else str(k), k, tuple(layers))
+    if not plan.trainable:
+        raise PlanError(f"nothing would be trained: all {plan.total:,} parameters are frozen; choose a smaller K")
+    return plan
+
+
+def freeze(model: nn.Module, k: int | None, tied_head: TiedHead = "freeze") -> FreezePlan:
+    """Freeze a model in place for Telly-K and return the plan. `unfreeze` takes it back.
+
+    Frozen layers get no gradient and stay in eval mode whatever `.train()` is called on: with dropout they would give
+    other states each time, and there would be nothing to store.
+
+    Args:
+        model: any model with a stack of blocks; of an encoder-decoder model the encoder is meant.
+        k: freeze embeddings and blocks 0 .. k-1; None trains everything.
+        tied_head: what to do with a head whose weight is the frozen embedding: `freeze` leaves it frozen with them,
+            `untie` gives the head a trained copy, `refuse` is an error.
+
+    Raises:
+        PlanError: K is out of range, nothing would be trained, or a tied head is refused.
+    """
+    unfreeze(model)
+    stack = find_stack(model)
+    tied = _tied_parameters(stack) if k is not None else []
+    if tied and tied_head == "refuse":
+        raise PlanError(
+            f"{', '.join(name for name, _, _ in tied)}: tied to the embeddings, which K={k} freezes; "
+            "choose tied_head='freeze' or 'untie'"
+        )
+    if tied and tied_head == "untie":
+        _untie(model, tied)
+    plan = make_plan(model, k)
+    frozen = _frozen_parameters(stack, k)
+    for parameter in model.parameters():
+        parameter.requires_grad_(id(parameter) not in frozen)
+    for module in _frozen_modules(stack, k):
+        _lock_eval(module)
+    return plan
+
+
+def unfreeze(model: nn.Module) -> None:
+    """Make every parameter trainable again and let `.train()` reach every module."""
+    for parameter in model.parameters():
+        parameter.requires_grad_(True)
+    for module in model.modules():
+        if isinstance(module.__dict__.get("train"), types.MethodType):
+            del module.train  # the instance's lock; the class's method shows again
+            module.train(model.training)
+
+
+def frozen_modules(model: nn.Module, k: int) -> list[nn.Module]:
+    """The modules that K freezes: those before the blocks, and blocks 0 .. k-1."""
+    return _frozen_modules(find_stack(model), k)
+
+
+def train(self: nn.Module, mode: bool = True) -> nn.Module:  # noqa: ARG001 - stands in for nn.Module.train
+    """In place of a frozen module's `train`: it stays in eval mode. Named so that copies and pickles find a `train`."""
+    for module in self.modules():
+        module.training = False
+    return self
+
+
+def _lock_eval(module: nn.Module) -> None:
+    module.eval()
+    for part in module.modules():
+        part.train = types.MethodType(train, part)  # type: ignore[method-assign]
+
+
+def _frozen_modules(stack: LayerStack, k: int | None) -> list[nn.Module]:
+    if k is None:
+        return []
+    stack.check_layer(k)
+    return [*(module for _, module in stack.before), *stack.blocks[:k]]
+
+
+def _frozen_parameters(stack: LayerStack, k: int | None) -> set[int]:
+    frozen = {id(p) for module in _frozen_modules(stack, k) for p in module.parameters()}
+    if k is not None:
+        frozen |= {id(p) for _, module in _unused_after(stack) for p in module.parameters()}
+    return frozen
+
+
+def _unused_after(stack: LayerStack) -> Iterator[tuple[str, nn.Module]]:
+    """The pooler of a bare encoder: nothing that telly trains looks at it."""
+    bare = getattr(stack.model, "base_model", stack.model) is stack.model
+    return ((name, module) for name, module in stack.after if bare and name.rpartition(".")[2] == "pooler")
+
+
+def _layers(stack: LayerStack) -> Iterable[tuple[str, list[nn.Module]]]:
+    yield "embeddings", [module for _, module in stack.before]
+    for i, block in enumerate(stack.blocks):
+        yield f"layer {i}", [block]
+    for name, module in stack.after:
+        if next(module.parameters(), None) is not None:
+            yield name, [module]
+
+
+def _bare_status(name: str, k: int | None) -> Status:
+    return "frozen" if k is not None and name == "embeddings" else "trained"
+
+
+def _tied_parameters(stack: LayerStack) -> list[tuple[str, nn.Module, str]]:
+    """Parameters after the blocks that are the same object as one before them: (name, owner, attribute)."""
+    before = {id(p) for _, module in stack.before for p in module.parameters()}
+    found = []
+    for top, module in stack.after:
+        for prefix, owner in module.named_modules():
+            for attribute, parameter in owner.named_parameters(recurse=False):
+                if id(parameter) in before:
+                    found.append((".".join(filter(None, (top, prefix, attribute))), owner, attribute))
+    return found
+
+
+def _untie(model: nn.Module, tied: list[tuple[str, nn.Module, str]]) -> None:
+    for _, owner, attribute in tied:
+        setattr(owner, attribute, nn.Parameter(getattr(owner, attribute).detach().clone()))
+    config = getattr(model, "config", None)
+    if config is not None and hasattr(config, "tie_word_embeddings"):
+        config.tie_word_embeddings = False

@@ -1,0 +1,36 @@
+"""Where batches come from: stored states where there are some, token ids otherwise."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from telly.data.sequences import Rows, SequenceTable
+from telly.freezing.store import ActivationStore
+
+
+class RowSource:
+    """Hands out batches of rows for `SplitModel.forward`, and counts the seconds that takes.
+
+    Args:
+        table: the sequences.
+        pad_id: id to pad token batches with.
+        store: states of the same rows; a batch with a row that is not stored comes as tokens as a whole.
+    """
+
+    def __init__(self, table: SequenceTable, pad_id: int, store: ActivationStore | None = None) -> None:
+        self.table = table
+        self.pad_id = pad_id
+        self.store = store
+        self.seconds = 0.0
+
+    def batch(self, rows: Rows) -> dict[str, torch.Tensor]:
+        """`states` or `input_ids`, and `attention_mask`, padded to the longest row."""
+        started = time.perf_counter()
+        if self.store is not None and self.store.has(rows):
+            batch = self.store.batch(rows)
+        else:
+            batch = self.table.pad(rows, self.pad_id)
+        self.seconds += time.perf_counter() - started
+        return batch

@@ -1,0 +1,164 @@
+"""A frozen model as two parts: the prefix that runs once, and the suffix that is trained from stored states."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from telly.errors import ModelError, StoreError
+from telly.freezing.plan import FreezePlan, TiedHead, freeze
+from telly.models.stack import capture, find_stack, layer_step, run_from
+
+CHECK_LENGTHS = (6, 3)
+CHECK_TOLERANCE = 1e-4
+
+
+class SplitModel(nn.Module):
+    """A model frozen below block K that accepts token ids or stored states.
+
+    `split(input_ids=..., attention_mask=...)` is the model's own forward; `split(states=..., attention_mask=...)`
+    starts at block K. Both give the model's own output, and the same one. Needs `freeze`, which it calls.
+
+    Args:
+        model: any model with a stack of blocks.
+        k: freeze embeddings and blocks 0 .. k-1; None freezes nothing, and then there are no states to start from.
+        tied_head: as `telly.freeze`.
+
+    Raises:
+        PlanError: as `telly.freeze`.
+        ModelError: replaying does not give the model's own output, so its states must not be stored.
+    """
+
+    def __init__(self, model: nn.Module, k: int | None, tied_head: TiedHead = "freeze") -> None:
+        super().__init__()
+        self.model = model
+        self.k = k
+        self.plan: FreezePlan = freeze(model, k, tied_head)
+        self._stack = find_stack(model)
+        self._released: Path | None = None
+        if k is not None:
+            self._check()
+
+    def forward(self, states: torch.Tensor | None = None, **inputs: Any) -> Any:
+        """The model's output from `input_ids` or from `states`, [batch, tokens, hidden]."""
+        if states is None:
+            self._need_prefix()
+            return self.model(**inputs)
+        return run_from(self._stack, self._need_k(), states, **inputs)
+
+    @torch.no_grad()
+    def prefix(self, **inputs: torch.Tensor) -> torch.Tensor:
+        """States that block K gets for token ids, [batch, tokens, hidden]; no gradient, no dropout."""
+        self._need_prefix()
+        return capture(self._stack, self._need_k(), **inputs)
+
+    @torch.no_grad()
+    def step(self, low: int, states: torch.Tensor, **inputs: torch.Tensor) -> torch.Tensor:
+        """States that block K gets, from those that block `low` gets; only the layers between run."""
+        self._need_prefix()
+        if low == self._need_k():
+            return states
+        return layer_step(self._stack, low, self._need_k(), states, **inputs)
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the states."""
+        return int(self.model.config.hidden_size)  # type: ignore[union-attr,arg-type]
+
+    def release_prefix(self, file: Path) -> int:
+        """Move the frozen weights to a file, out of memory, while the suffix trains from states.
+
+        Weights that the suffix shares (a tied head) stay. `restore_prefix` brings them back.
+
+        Returns:
+            bytes freed.
+        """
+        if self._released is not None:
+            return 0
+        weights = self._releasable()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_file({name: p.detach().contiguous() for name, p in weights.items()}, file)
+        freed = sum(p.numel() * p.element_size() for p in weights.values())
+        for parameter in weights.values():
+            parameter.data = torch.empty(0, dtype=parameter.dtype, device=parameter.device)
+        self._released = file
+        return freed
+
+    def restore_prefix(self) -> None:
+        """Bring released weights back into memory and delete their file; does nothing if none were released."""
+        if self._released is None:
+            return
+        parameters = dict(self.model.named_parameters())
+        for name, value in load_file(self._released).items():
+            parameters[name].data = value.to(parameters[name].device)
+        self._released.unlink()
+        self._released = None
+
+    def prefix_state(self) -> dict[str, torch.Tensor]:
+        """The frozen weights by name: embeddings and blocks below K."""
+        ids = {id(p) for module in self._prefix_modules() for p in module.parameters()}
+        return {name: p for name, p in self.model.named_parameters() if id(p) in ids}
+
+    def _prefix_modules(self) -> list[nn.Module]:
+        return [*(module for _, module in self._stack.before), *self._stack.blocks[: self._need_k()]]
+
+    def _releasable(self) -> dict[str, nn.Parameter]:
+        above = [*self._stack.blocks[self._need_k() :], *(module for _, module in self._stack.after)]
+        shared = {id(p) for module in above for p in module.parameters()}
+        needed = self._stack.family.needed_parameters
+        return {
+            name: p  # type: ignore[misc]
+            for name, p in self.prefix_state().items()
+            if id(p) not in shared and not (needed and name.endswith(needed))
+        }
+
+    def _need_k(self) -> int:
+        if self.k is None:
+            raise StoreError("no layer is frozen (base), so there are no states to store or to start from")
+        return self.k
+
+    def _need_prefix(self) -> None:
+        if self._released is not None:
+            raise StoreError("the frozen layers were released from memory; call restore_prefix() before using them")
+
+    def _check(self) -> None:
+        """Prove on a small padded batch that the split is right for this very model."""
+        device = next(self.model.parameters()).device
+        if device.type == "meta":
+            return
+        width = max(CHECK_LENGTHS)
+        ids = torch.arange(2 * width, device=device).reshape(2, width) % 7 + 3
+        mask = (torch.arange(width, device=device) < torch.tensor(CHECK_LENGTHS, device=device)[:, None]).long()
+        training = self.model.training
+        self.model.eval()
+        try:
+            states = capture(self._stack, self._need_k(), input_ids=ids, attention_mask=mask)
+            if states.requires_grad:
+                raise ModelError(
+                    f"the input of layer {self.k} depends on parameters that are trained; "
+                    f"{type(self.model).__name__} cannot be split there"
+                )
+            with torch.no_grad():
+                whole = first_tensor(self.model(input_ids=ids, attention_mask=mask))
+                again = first_tensor(self(states=states, attention_mask=mask))
+        finally:
+            self.model.train(training)
+        difference = (whole - again).abs().max().item()
+        if not difference <= CHECK_TOLERANCE * max(1.0, whole.abs().max().item()):
+            raise ModelError(
+                f"{type(self.model).__name__}: starting from the states of layer {self.k} changes the output by "
+                f"{difference:.2g}; expected no change. Use --no-cache for this model"
+            )
+
+
+def first_tensor(output: Any) -> torch.Tensor:
+    """The main tensor of a model's output: last hidden state or logits."""
+    for name in ("last_hidden_state", "logits"):
+        value = getattr(output, name, None)
+        if isinstance(value, torch.Tensor):
+            return value
+    raise ModelError(f"{type(output).__name__} has neither last_hidden_state nor logits")

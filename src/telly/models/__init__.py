@@ -1,0 +1,1 @@
+"""Loading checkpoints, finding their layer stack, capturing and replaying hidden states."""

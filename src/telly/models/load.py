@@ -1,0 +1,137 @@
+"""Load Hugging Face checkpoints from a folder or a hub id, with errors that say what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from telly.errors import ModelError
+
+EMBEDDED = "telly-mini"
+"""Name of the model that the package ships."""
+
+_LOAD_ERRORS = (OSError, ValueError, KeyError, ImportError, RuntimeError)
+
+
+def embedded_folder() -> Path:
+    """Folder of the embedded model."""
+    return Path(str(resources.files("telly.models") / "embedded"))
+
+
+def resolve(name: str) -> str:
+    """The folder or hub id that a model name stands for.
+
+    Raises:
+        ModelError: it looks like a path and nothing is there, or it is a folder without `config.json`.
+    """
+    if name == EMBEDDED:
+        return str(embedded_folder())
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ModelError(f"{name}: the folder has no config.json; expected a Hugging Face model folder")
+        return str(path)
+    if path.is_file():
+        if path.name == "config.json":
+            return str(path.parent)
+        raise ModelError(f"{name}: is a file; expected a model folder or a hub id")
+    if name.count("/") > 1 or name.startswith((".", "/", "~")):
+        raise ModelError(f"{name}: no such folder; expected a Hugging Face model folder with config.json")
+    return name
+
+
+def load_config(name: str) -> Any:
+    """The model's configuration alone; reads no weights."""
+    from transformers import AutoConfig
+
+    with _explained(name):
+        return AutoConfig.from_pretrained(resolve(name), trust_remote_code=False)
+
+
+def load_model(name: str, *, seed: int = 0) -> nn.Module:
+    """The encoder in float32 and eval mode; of an encoder-decoder checkpoint the encoder only.
+
+    Parameters that the checkpoint lacks (an unused pooler, say) are drawn from `seed`, so that runs repeat.
+
+    Raises:
+        ModelError: there is no such folder, the hub cannot be reached, or the files are damaged.
+    """
+    config = load_config(name)
+    with _explained(name), quiet_transformers(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model: nn.Module = _auto_class(config).from_pretrained(
+            resolve(name), config=config, dtype=torch.float32, trust_remote_code=False
+        )
+    return model.eval()
+
+
+def model_from_config(config: Any, device: str = "meta") -> nn.Module:
+    """A model with the config's shape; on the default `meta` device it takes no memory and has no values."""
+    with torch.device(device), quiet_transformers():
+        model: nn.Module = _auto_class(config).from_config(config, dtype=torch.float32)
+    return model.eval()
+
+
+def load_tokenizer(name: str) -> Any:
+    """The model's tokenizer; a missing padding token is taken from the end token.
+
+    Raises:
+        ModelError: there is none, or it has neither a padding nor an end token.
+    """
+    from transformers import AutoTokenizer
+
+    with _explained(name):
+        tokenizer = AutoTokenizer.from_pretrained(resolve(name), trust_remote_code=False)
+    if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token_id is None:
+            raise ModelError(f"{name}: the tokenizer has no padding token and no end token to stand in for it")
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "right"
+    return tokenizer
+
+
+def _auto_class(config: Any) -> Any:
+    from transformers import AutoModel, AutoModelForTextEncoding
+
+    return AutoModelForTextEncoding if getattr(config, "is_encoder_decoder", False) else AutoModel
+
+
+@contextlib.contextmanager
+def _explained(name: str) -> Iterator[None]:
+    try:
+        yield
+    except ModelError:
+        raise
+    except _LOAD_ERRORS as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        folder = Path(resolve(name))
+        if folder.is_dir():
+            raise ModelError(f"{name}: cannot load this model folder: {first}") from error
+        raise ModelError(
+            f"{name}: no such folder, and it cannot be had from the Hugging Face hub ({first}). Without a network, "
+            "download the model elsewhere and give its folder: --model FOLDER"
+        ) from error
+
+
+@contextlib.contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Loading reports (unused heads, missing poolers) are expected here and would drown the run's own lines."""
+    from transformers.utils import logging as hf_logging
+
+    level = hf_logging.get_verbosity()
+    bars = hf_logging.is_progress_bar_enabled()
+    hf_logging.set_verbosity(logging.ERROR)
+    hf_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        hf_logging.set_verbosity(level)
+        if bars:
+            hf_logging.enable_progress_bar()

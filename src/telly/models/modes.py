@@ -1,0 +1,37 @@
+"""UniXcoder's input modes (Guo et al. 2022, section 3.1): a mode token tells the one stack how it is used."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+
+class Mode(StrEnum):
+    """How a one-stack model is used; the value is the token as the published vocabulary writes it."""
+
+    ENCODER_ONLY = "<encoder-only>"
+    DECODER_ONLY = "<decoder-only>"
+    ENCODER_DECODER = "<encoder-decoder>"
+
+
+def supports_modes(tokenizer: Any) -> bool:
+    """Whether the vocabulary has all three mode tokens."""
+    vocabulary = tokenizer.get_vocab()
+    return all(mode.value in vocabulary for mode in Mode)
+
+
+def encode_texts(tokenizer: Any, texts: list[str], max_tokens: int, mode: Mode = Mode.ENCODER_ONLY) -> list[list[int]]:
+    """Token ids of texts, cut on the right so that special tokens included no text is longer than `max_tokens`.
+
+    Models with mode tokens get `<s> MODE </s> tokens </s>` as UniXcoder was trained with; for others the
+    tokenizer's own template stands.
+    """
+    if not supports_modes(tokenizer):
+        encoded: list[list[int]] = tokenizer(texts, truncation=True, max_length=max_tokens)["input_ids"]
+        return encoded
+    head = [tokenizer.cls_token_id, tokenizer.convert_tokens_to_ids(mode.value), tokenizer.sep_token_id]
+    room = max_tokens - len(head) - 1
+    if room < 1:
+        raise ValueError(f"max_tokens must be at least {len(head) + 2} with mode tokens, found {max_tokens}")
+    plain = tokenizer(texts, add_special_tokens=False, truncation=True, max_length=room)["input_ids"]
+    return [[*head, *ids, tokenizer.sep_token_id] for ids in plain]

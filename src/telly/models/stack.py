@@ -1,0 +1,203 @@
+"""The layer stack of any Hugging Face model: embeddings, an ordered list of blocks, what comes after.
+
+States are captured by a pre-hook at a block and replayed by letting the blocks below hand them on. Nothing stays
+patched: both restore the model, also after an exception, and leave other people's hooks alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from telly.errors import ModelError, PlanError
+from telly.models.families import Family, family_of
+
+
+@dataclass(frozen=True)
+class LayerStack:
+    """Where a model's blocks are.
+
+    Attributes:
+        model: the whole model.
+        path: name of the list of blocks, such as `encoder.layer`.
+        blocks: the blocks, bottom first.
+        before: modules by name that run before the blocks: embeddings and their norm and dropout.
+        after: modules by name that come after the blocks: final norm, pooler, heads.
+        family: what the model's family needs beyond the common structure.
+    """
+
+    model: nn.Module
+    path: str
+    blocks: tuple[nn.Module, ...]
+    before: tuple[tuple[str, nn.Module], ...]
+    after: tuple[tuple[str, nn.Module], ...]
+    family: Family
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def check_layer(self, k: int) -> None:
+        """Refuse a split below which or above which there is no layer.
+
+        Raises:
+            PlanError: `k` is not in 0 .. layers - 1.
+        """
+        if not 0 <= k < len(self):
+            raise PlanError(f"K must be between 0 and {len(self) - 1} for a model of {len(self)} layers, found {k}")
+
+
+def find_stack(model: nn.Module) -> LayerStack:
+    """Find the blocks by structure: the `ModuleList` of one block type with the most parameters.
+
+    Of an encoder-decoder model it is the encoder's, since every decoder block looks at the trained encoder.
+
+    Raises:
+        ModelError: the model has no list of two or more blocks of one type.
+    """
+    root = model.get_encoder() if getattr(getattr(model, "config", None), "is_encoder_decoder", False) else model  # type: ignore[operator]
+    prefix = next((f"{name}." for name, module in model.named_modules() if module is root and name), "")
+    candidates: list[tuple[int, str, nn.ModuleList]] = []
+    for name, module in root.named_modules():
+        if isinstance(module, nn.ModuleList) and len(module) and len({type(block) for block in module}) == 1:
+            candidates.append((sum(p.numel() for p in module.parameters()), name, module))
+    if not candidates:
+        raise ModelError(f"{type(model).__name__} has no list of equal blocks; expected a stack of transformer layers")
+    _, name, blocks = max(candidates, key=lambda found: found[0])
+    path = prefix + name
+    before, after = _around(model, path)
+    return LayerStack(model, path, tuple(blocks), before, after, family_of(model))
+
+
+def _around(model: nn.Module, path: str) -> tuple[tuple[tuple[str, nn.Module], ...], tuple[tuple[str, nn.Module], ...]]:
+    """Siblings of the blocks and of their ancestors, by order of registration."""
+    before: list[tuple[str, nn.Module]] = []
+    after: list[tuple[str, nn.Module]] = []
+    family = family_of(model)
+    owner, prefix = model, ""
+    for part in path.split("."):
+        passed = False
+        for name, child in owner.named_children():
+            if name == part:
+                passed = True
+            elif passed and name not in family.shared_dropouts:
+                after.append((prefix + name, child))
+            else:
+                before.append((prefix + name, child))
+        owner, prefix = owner.get_submodule(part), f"{prefix}{part}."
+    return tuple(before), tuple(after)
+
+
+class _Captured(Exception):  # noqa: N818 - it is a jump, not an error
+    def __init__(self, states: torch.Tensor) -> None:
+        self.states = states
+
+
+def capture(stack: LayerStack, k: int, **inputs: torch.Tensor) -> torch.Tensor:
+    """Run embeddings and blocks 0 .. k-1 and return what block k would get; the layers above do not run.
+
+    Args:
+        stack: the model's stack.
+        k: which block's input, 0 .. layers - 1.
+        inputs: the model's inputs, such as `input_ids` and `attention_mask`.
+
+    Returns:
+        hidden states, [batch, tokens, hidden].
+    """
+    stack.check_layer(k)
+
+    def stop(_block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        raise _Captured(args[0] if args else kwargs["hidden_states"])
+
+    handle = stack.blocks[k].register_forward_pre_hook(stop, with_kwargs=True)
+    try:
+        stack.model(**inputs, **_no_cache(stack.model))
+    except _Captured as captured:
+        return captured.states
+    finally:
+        handle.remove()
+    raise ModelError(f"block {k} of {stack.path} did not run; the model's layers were not found rightly")
+
+
+@contextmanager
+def replay(stack: LayerStack, k: int, states: torch.Tensor) -> Iterator[None]:
+    """While open, any forward of the model starts at block k from `states`, [batch, tokens, hidden].
+
+    Embeddings and the blocks below k do not compute. Call the model with `inputs_embeds=states`, which gives it the
+    shape, and with the attention mask.
+    """
+    stack.check_layer(k)
+
+    def inject(_block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        if args:
+            return (states, *args[1:]), kwargs
+        return args, {**kwargs, "hidden_states": states}
+
+    overrides = [(module, _returning(states)) for _, module in stack.before if _has_parameters(module)]
+    overrides += [(block, _skipping(stack.family, block, states)) for block in stack.blocks[:k]]
+    handle = stack.blocks[k].register_forward_pre_hook(inject, with_kwargs=True, prepend=True)
+    try:
+        with _overridden(overrides):
+            yield
+    finally:
+        handle.remove()
+
+
+def _returning(states: torch.Tensor) -> Callable[..., torch.Tensor]:
+    return lambda *_args, **_kwargs: states
+
+
+def _skipping(family: Family, block: nn.Module, states: torch.Tensor) -> Callable[..., Any]:
+    def skip(_hidden: torch.Tensor | None = None, *args: Any, **_kwargs: Any) -> Any:
+        return family.pass_through(block, states, args)
+
+    return skip
+
+
+def _has_parameters(module: nn.Module) -> bool:
+    return next(module.parameters(), None) is not None
+
+
+@contextmanager
+def _overridden(overrides: list[tuple[nn.Module, Callable[..., Any]]]) -> Iterator[None]:
+    """Replace the modules' forward for a while; an override of someone else's comes back as it was."""
+    kept: list[tuple[nn.Module, Any]] = []
+    try:
+        for module, forward in overrides:
+            kept.append((module, module.__dict__.get("forward")))
+            module.forward = forward
+        yield
+    finally:
+        for module, forward in reversed(kept):
+            if forward is None:
+                del module.forward
+            else:
+                module.forward = forward
+
+
+def _no_cache(model: nn.Module) -> dict[str, bool]:
+    """Decoders build a key/value cache unless told not to."""
+    return {"use_cache": False} if hasattr(getattr(model, "config", None), "use_cache") else {}
+
+
+def run_from(stack: LayerStack, k: int, states: torch.Tensor, **inputs: Any) -> Any:
+    """The model's own output, computed from block k upwards.
+
+    Args:
+        stack: the model's stack.
+        k: the block that `states` enter.
+        states: [batch, tokens, hidden].
+        inputs: further inputs of the model, such as `attention_mask` and `labels`.
+    """
+    with replay(stack, k, states):
+        return stack.model(inputs_embeds=states, **inputs, **_no_cache(stack.model))
+
+
+def layer_step(stack: LayerStack, low: int, high: int, states: torch.Tensor, **inputs: Any) -> torch.Tensor:
+    """From the input of block `low` to the input of block `high`; only the blocks between run."""
+    with replay(stack, low, states):
+        return capture(stack, high, inputs_embeds=states, **inputs)

@@ -1,0 +1,1 @@
+"""Pre-training of the embedded model: corpus, tokenizer, objectives and growth by stacking."""

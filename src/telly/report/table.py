@@ -1,0 +1,123 @@
+"""Tables in the terminal. What is missing is a dash."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from telly.freezing.cost import VariantCost
+from telly.freezing.inventory import find_stores
+from telly.tuning.record import RunRecord
+
+DASH = "-"
+CLOCK_COLUMNS = ("load", "encode", "prefix", "train", "evaluate", "save", "other")
+
+
+def print_records(records: Sequence[RunRecord]) -> None:
+    """Results of runs, one line each, with their baselines; then where their time went."""
+    console = _console()
+    base = next((r for r in records if r.plan.get("k") is None), None)
+    names = list(records[0].test or {})
+    results = _table("Results", ["run", "trained", "%", "s/epoch", "total s", "peak MB", *names, "speed-up"])
+    for name, metrics in _baselines(records).items():
+        results.add_row(name, *[DASH] * 5, *(f"{metrics[m]:.4f}" if m in metrics else DASH for m in names), DASH)
+    for record in records:
+        results.add_row(*_result_row(record, base, names))
+    console.print(results)
+    clocks = _table("Seconds by clock", ["run", *CLOCK_COLUMNS, "total"])
+    for record in records:
+        clocks.add_row(_name(record), *(_number(record.clocks.get(c), 1) for c in CLOCK_COLUMNS),
+                       _number(record.wall_seconds, 1))  # fmt: skip
+    console.print(clocks)
+    if base is not None and len(records) > 1:
+        console.print("speed-up: seconds per epoch of base over those of the run; in brackets, of the totals.")
+
+
+def _result_row(record: RunRecord, base: RunRecord | None, names: Sequence[str]) -> list[str]:
+    metrics = record.test or {}
+    trainable, total = record.plan.get("trainable"), record.plan.get("total")
+    return [
+        _name(record),
+        f"{trainable:,}" if trainable else DASH,
+        f"{100 * trainable / total:.1f}" if trainable and total else DASH,
+        _number(record.epoch_seconds, 2),
+        _number(record.wall_seconds, 1),
+        _number(record.peak_memory_bytes and record.peak_memory_bytes / 1e6, 0),
+        *(_number(metrics.get(name), 4) for name in names),
+        _speed_up(record, base),
+    ]
+
+
+def _speed_up(record: RunRecord, base: RunRecord | None) -> str:
+    if base is None or not (base.epoch_seconds and record.epoch_seconds):
+        return DASH
+    totals = base.wall_seconds / record.wall_seconds if base.wall_seconds and record.wall_seconds else None
+    return f"{base.epoch_seconds / record.epoch_seconds:.1f}x ({_number(totals, 1)}x)"
+
+
+def _baselines(records: Sequence[RunRecord]) -> dict[str, dict[str, float]]:
+    return records[0].baselines
+
+
+def _name(record: RunRecord) -> str:
+    k = record.plan.get("k")
+    return "base" if k is None else f"K={k} {'cached' if record.cache.get('used') else 'frozen'}"
+
+
+def print_costs(name: str, costs: Sequence[VariantCost]) -> None:
+    """The plan of a model: one line a variant."""
+    estimated = any(cost.epoch_seconds is not None for cost in costs)
+    header = ["K", "trained", "%"]
+    if estimated:
+        header += ["peak MB", "cached", "store MB", "s/epoch", "cached"]
+    table = _table(f"{name}: {len(costs) - 1} layers", header)
+    for cost in costs:
+        row = [cost.variant, f"{cost.trainable:,}", f"{cost.percent:.2f}"]
+        if estimated:
+            row += [_megabytes(cost.peak_bytes), _megabytes(cost.peak_bytes_cached), _megabytes(cost.store_bytes),
+                    _number(cost.epoch_seconds, 1), _number(cost.epoch_seconds_cached, 1)]  # fmt: skip
+        table.add_row(*row)
+    console = _console()
+    console.print(table)
+    if estimated:
+        console.print("Estimates for this machine, meant to be right within a factor of two.")
+
+
+def print_stores(root: Path) -> None:
+    """The stores in a folder."""
+    entries = find_stores(root)
+    table = _table(str(root), ["store", "layer", "dtype", "sequences", "tokens", "MB", "last written"])
+    for entry in entries:
+        when = dt.datetime.fromtimestamp(entry.modified).isoformat(" ", "minutes")
+        table.add_row(entry.folder.name, str(entry.layer), entry.dtype, f"{entry.rows:,}", f"{entry.tokens:,}",
+                      _megabytes(entry.nbytes), when)  # fmt: skip
+    console = _console()
+    console.print(table)
+    console.print(f"{len(entries)} stores, {sum(e.nbytes for e in entries) / 1e6:.1f} MB")
+
+
+def _console() -> Console:
+    """Wide enough for whole tables where the output is not a terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=140)
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    table = Table(title=title, box=box.SIMPLE, title_justify="left")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i else "left", no_wrap=True)
+    return table
+
+
+def _number(value: Any, digits: int) -> str:
+    return DASH if value is None else f"{value:,.{digits}f}"
+
+
+def _megabytes(value: int | None) -> str:
+    return _number(None if value is None else value / 1e6, 1)

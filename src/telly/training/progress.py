@@ -1,0 +1,62 @@
+"""Progress bars with the time left, written to standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from tqdm import tqdm
+from transformers import TrainerCallback, TrainingArguments
+
+
+class ProgressBar(TrainerCallback):  # type: ignore[misc]
+    """One bar over all steps, with the loss, and a line for every evaluation."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._bar: Any = None
+
+    def on_train_begin(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
+        """Open the bar; a resumed run starts where it stopped."""
+        if state.is_world_process_zero:
+            self._bar = tqdm(
+                total=state.max_steps, initial=state.global_step, desc=self._title, unit="step", leave=True
+            )
+
+    def on_step_end(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
+        """Go on one step."""
+        if self._bar is not None:
+            self._bar.update(state.global_step - self._bar.n)
+
+    def on_log(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
+        """Show the loss, and validation metrics as a line of their own."""
+        if self._bar is None:
+            return
+        logs: dict[str, Any] = kwargs["logs"]
+        if "loss" in logs:
+            self._bar.set_postfix(loss=f"{float(logs['loss']):.3f}")
+        metrics = {k.removeprefix("eval_"): v for k, v in logs.items() if k.startswith("eval_")}
+        if metrics:
+            shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+            tqdm.write(f"  epoch {state.epoch:.0f}: valid {shown}", file=sys.stderr)
+
+    def on_train_end(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def counting_bar(title: str, unit: str = "token") -> Callable[[int, int], None]:
+    """A function of (done, total) that draws a bar, closing it at the end."""
+    bar: Any = None
+
+    def update(done: int, total: int) -> None:
+        nonlocal bar
+        if bar is None:
+            bar = tqdm(total=total, desc=title, unit=unit, unit_scale=True, leave=True)
+        bar.update(done - bar.n)
+        if done >= total:
+            bar.close()
+
+    return update

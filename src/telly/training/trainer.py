@@ -1,0 +1,152 @@
+"""The Hugging Face Trainer with telly's data order, evaluation and checkpoints.
+
+The Trainer does the mechanics (steps, schedule, precision, accumulation, resume, distribution, tracking). What differs:
+batches come from a batch sampler that shards itself, evaluation is a function of the task, and a checkpoint holds only
+the parameters that are trained, so that a frozen prefix need not be in memory or written again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.utils.data import DataLoader
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+from telly.data.batching import LengthBucketBatchSampler
+from telly.errors import TrainingError
+
+TRAINED_WEIGHTS = "trained.safetensors"
+COMPLETE_MARKER = "COMPLETE"
+
+Collate = Callable[[list[int]], dict[str, Any]]
+
+
+class TellyTrainer(Trainer):  # type: ignore[misc]
+    """A Trainer over example numbers.
+
+    Args:
+        model: a module whose forward takes what `collate` returns and gives a dict with `loss`.
+        args: the Trainer's settings.
+        batch_sampler: draws this process's example numbers for every step.
+        collate: makes a batch from example numbers.
+        evaluate_fn: computes validation metrics by name; None if there is no evaluation while training.
+        callbacks: further callbacks.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        args: TrainingArguments,
+        *,
+        batch_sampler: LengthBucketBatchSampler,
+        collate: Collate,
+        evaluate_fn: Callable[[], dict[str, float]] | None = None,
+        callbacks: Sequence[TrainerCallback] = (),
+    ) -> None:
+        examples = range(len(batch_sampler.lengths))
+        super().__init__(
+            model,
+            args,
+            data_collator=collate,
+            train_dataset=examples,
+            eval_dataset=examples if evaluate_fn else None,
+            callbacks=[*callbacks, _MarkComplete()],
+        )
+        self.remove_callback(PrinterCallback)
+        self.model_accepts_loss_kwargs = False
+        self._batch_sampler = batch_sampler
+        self._evaluate_fn = evaluate_fn
+
+    def get_train_dataloader(self) -> DataLoader[int]:
+        """A loader that this class need not shard: the batch sampler already gives this process's share."""
+        return _EpochDataLoader(self.train_dataset, batch_sampler=self._batch_sampler, collate_fn=self.data_collator)
+
+    def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
+        """Run the task's own evaluation and report its metrics under `eval_`."""
+        assert self._evaluate_fn is not None
+        training = self.model.training
+        self.model.eval()
+        try:
+            found = self._evaluate_fn()
+        finally:
+            self.model.train(training)
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.items()}
+        self.log(dict(metrics))  # log adds the epoch to what it is given
+        self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """One step; stops at once, with the step's number, when the loss is no longer finite."""
+        loss: torch.Tensor = super().training_step(*args, **kwargs)
+        if not torch.isfinite(loss):
+            step = self.state.global_step + 1
+            raise TrainingError(
+                f"the loss is {loss.item()} at step {step} (epoch {self.state.epoch or 0:.2f}); expected a finite "
+                "number. Lower --lr, or use --precision fp32. The last good checkpoint is kept: --resume goes on there."
+            )
+        return loss
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(trained_state(self.model), folder / TRAINED_WEIGHTS)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        load_trained_state(model or self.model, Path(resume_from_checkpoint))
+
+    def _load_best_model(self) -> None:
+        load_trained_state(self.model, Path(self.state.best_model_checkpoint))
+
+
+class _EpochDataLoader(DataLoader[int]):
+    """A DataLoader that hands the epoch number on to its batch sampler, which the Trainer asks for."""
+
+    def set_epoch(self, epoch: int) -> None:
+        self.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
+
+
+class _MarkComplete(TrainerCallback):  # type: ignore[misc]
+    """Marks a checkpoint after its last file is written, so that a half-written one is never resumed from."""
+
+    def on_save(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
+        """Put the marker."""
+        if state.is_world_process_zero:
+            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE_MARKER).touch()
+
+
+def trained_state(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The trained parameters by name, as contiguous CPU tensors; a tied parameter stands once."""
+    return {name: p.detach().cpu().contiguous() for name, p in model.named_parameters() if p.requires_grad}
+
+
+def load_trained_state(model: nn.Module, checkpoint: Path) -> None:
+    """Load the trained parameters of a checkpoint in place.
+
+    Raises:
+        TrainingError: the file is missing, or holds other parameters than the model trains.
+    """
+    file = checkpoint / TRAINED_WEIGHTS
+    if not file.is_file():
+        raise TrainingError(f"{checkpoint} has no {TRAINED_WEIGHTS}; expected a complete checkpoint of this run")
+    state = load_file(file)
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if state.keys() != trained.keys():
+        differing = sorted(state.keys() ^ trained.keys())
+        raise TrainingError(
+            f"{file} holds other parameters than the model trains ({len(differing)} differ, such as {differing[0]}); "
+            "resume with the settings of the interrupted run"
+        )
+    with torch.no_grad():
+        for name, parameter in trained.items():
+            parameter.copy_(state[name])
+
+
+def last_complete_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint under a run's checkpoint folder that was written to its end."""
+    found = [p.parent for p in folder.glob(f"checkpoint-*/{COMPLETE_MARKER}")]
+    return max(found, key=lambda p: int(p.name.rpartition("-")[2]), default=None)

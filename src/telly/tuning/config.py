@@ -1,0 +1,91 @@
+"""The settings of a tuning run. Command line, TOML file and library use share them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+
+from telly.config import Config
+from telly.errors import PlanError
+from telly.freezing.plan import BASE, parse_variant
+from telly.freezing.states import StateDtype
+from telly.models.load import EMBEDDED
+from telly.tasks import TASKS, get_task
+
+
+class TuneConfig(Config):
+    """All settings of a run; what is None is taken from the task's preset or the model's recommendation."""
+
+    task: str = Field("search", description="what to tune for")
+    model: str = Field(EMBEDDED, description="model folder, hub id, or the embedded model")
+    data: str | None = Field(None, description="training data; without it the sample that the package ships")
+    valid: str | None = Field(None, description="validation data")
+    test: str | None = Field(None, description="test data")
+    columns: dict[str, str] = Field(default_factory=dict, description="the data's name of a column, by our name")
+    limit: PositiveInt | None = Field(None, description="use at most so many training examples")
+    eval_limit: PositiveInt | None = Field(None, description="use at most so many validation and test examples")
+    freeze: str = Field(BASE, description="`base`, or K: freeze embeddings and layers 0 .. K-1")
+    cache: bool = Field(True, description="run frozen layers once and train from the store")
+    cache_dir: Path | None = Field(None, description="folder of the stores; by default in the user's cache folder")
+    cache_budget_gb: PositiveFloat | None = Field(None, description="most disk a store may take")
+    cache_dtype: StateDtype = Field(StateDtype.BF16, description="precision of stored states")
+    cache_always: bool = Field(False, description="use the store even where it does not pay")
+    epochs: PositiveInt | None = Field(None, description="at most so many epochs")
+    batch_size: PositiveInt | None = Field(None, description="examples a step, over all processes")
+    learning_rate: PositiveFloat | None = Field(None, description="of Adam, decaying linearly")
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of steps in which the learning rate rises")
+    temperature: PositiveFloat | None = Field(None, description="of the softmax over candidates")
+    max_tokens: dict[str, PositiveInt] = Field(default_factory=dict, description="length limit by column")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 means autocast")
+    patience: PositiveInt = Field(3, description="stop after so many epochs without a better validation metric")
+    metric: str | None = Field(None, description="validation metric that chooses the best epoch")
+    save_steps: PositiveInt | None = Field(None, description="save every so many steps, not only every epoch")
+    seed: int = Field(0, ge=0)
+    report_to: tuple[str, ...] = Field((), description="trackers of the Trainer, such as tensorboard or wandb")
+    output: Path | None = Field(None, description="the run's folder")
+
+    @field_validator("task")
+    @classmethod
+    def _task_exists(cls, value: str) -> str:
+        if value not in TASKS:
+            raise ValueError(f"must be one of {', '.join(TASKS)}")
+        return value
+
+    @field_validator("freeze", mode="before")
+    @classmethod
+    def _variant(cls, value: object) -> str:
+        text = str(value)
+        try:
+            parse_variant(text)
+        except PlanError as error:
+            raise ValueError(str(error)) from None
+        return text
+
+    @model_validator(mode="after")
+    def _fits_task(self) -> Self:
+        task = get_task(self.task)
+        if self.metric is not None and self.metric not in task.metrics:
+            raise ValueError(f"metric: {self.task} has {', '.join(task.metrics)}; found {self.metric!r}")
+        unknown = self.max_tokens.keys() - task.preset.max_tokens.keys()
+        if unknown:
+            raise ValueError(
+                f"max_tokens: {self.task} has {', '.join(task.preset.max_tokens)}; found {', '.join(sorted(unknown))}"
+            )
+        own = [name for name in ("valid", "test") if getattr(self, name) is not None]
+        if self.data is None and own:
+            raise ValueError(f"{own[0]}: needs training data beside it; give --data")
+        if self.data is not None and self.valid is None:
+            raise ValueError("valid: the best epoch is chosen on validation data; give --valid")
+        return self
+
+    @property
+    def k(self) -> int | None:
+        """K, or None for base."""
+        return parse_variant(self.freeze)
+
+    @property
+    def variant_name(self) -> str:
+        """A short name of what is compared: `base`, `K=9 frozen`, `K=9 cached`."""
+        return BASE if self.k is None else f"K={self.k} {'cached' if self.cache else 'frozen'}"

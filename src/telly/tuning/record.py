@@ -1,0 +1,111 @@
+"""The run record: one JSON file with everything needed to trust a run or to redo it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from telly.freezing.store import write_json
+
+RECORD_FILE = "record.json"
+RECORD_FORMAT = 1
+Status = Literal["running", "finished", "failed", "interrupted"]
+
+
+def provenance() -> dict[str, Any]:
+    """Versions, commit and machine."""
+    packages = ("telly", "torch", "transformers", "tokenizers", "datasets", "accelerate")
+    return {
+        "versions": {name: _version(name) for name in packages} | {"python": platform.python_version()},
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": None if (status := _git("status", "--porcelain")) is None else bool(status),
+        "platform": platform.platform(),
+        "processor": processor_name(),
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+    }
+
+
+def processor_name() -> str | None:
+    """The processor's model as the system names it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git(*args: str) -> str | None:
+    """Git's answer about the folder this package runs from; None where it is not a checkout."""
+    try:
+        answer = subprocess.run(
+            ["git", *args], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()
+
+
+@dataclass
+class RunRecord:
+    """What a run was and what came of it. What is not known is None and shown as a dash.
+
+    Attributes:
+        status: only `finished` means that the results are those of the whole run.
+        clocks: seconds by name; they sum to `wall_seconds` (see `docs/measuring.md`).
+        sessions: clocks and wall time of earlier, interrupted sessions of the same run.
+        epochs: by epoch: its training seconds, training loss and validation metrics.
+        test: test metrics of the best epoch's weights.
+        baselines: test metrics of methods without a trained model, by name.
+    """
+
+    config: dict[str, Any]
+    command: list[str] = field(default_factory=lambda: list(sys.argv))
+    format: int = RECORD_FORMAT
+    status: Status = "running"
+    error: str | None = None
+    started: str = field(default_factory=lambda: dt.datetime.now(dt.UTC).isoformat(timespec="seconds"))
+    provenance: dict[str, Any] = field(default_factory=provenance)
+    device: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
+    plan: dict[str, Any] = field(default_factory=dict)
+    cache: dict[str, Any] = field(default_factory=dict)
+    clocks: dict[str, float] = field(default_factory=dict)
+    wall_seconds: float | None = None
+    store_wait_seconds: float | None = None
+    sessions: list[dict[str, Any]] = field(default_factory=list)
+    resumed_from_step: int | None = None
+    peak_memory_bytes: int | None = None
+    peak_memory_train_bytes: int | None = None
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    best_epoch: int | None = None
+    metric: str | None = None
+    test: dict[str, float] | None = None
+    baselines: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @property
+    def epoch_seconds(self) -> float | None:
+        """Median training seconds of an epoch, evaluation and saving not included."""
+        seconds: list[float] = sorted(epoch["seconds"] for epoch in self.epochs)
+        if not seconds:
+            return None
+        middle = len(seconds) // 2
+        return seconds[middle] if len(seconds) % 2 else (seconds[middle - 1] + seconds[middle]) / 2
+
+    def save(self, folder: Path) -> None:
+        """Write the record into a run's folder."""
+        write_json(folder / RECORD_FILE, asdict(self) | {"epoch_seconds": self.epoch_seconds})

@@ -1,0 +1,95 @@
+"""From what the user set to what a run uses: explicit settings, then the model's recommendation, then the preset."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import tomli_w
+
+from telly.config import Config
+from telly.errors import ConfigError, ModelError
+from telly.models.load import resolve as resolve_model
+from telly.tasks import get_task
+from telly.tuning.config import TuneConfig
+
+RECOMMENDATION_FILE = "telly.json"
+
+
+def resolve(config: TuneConfig) -> TuneConfig:
+    """The same settings with nothing left open.
+
+    Raises:
+        ModelError: the model's recommendation is not readable.
+    """
+    preset = get_task(config.task).preset
+    advice = recommendation(config.model, config.task)
+    defaults: dict[str, Any] = {
+        "epochs": preset.epochs,
+        "batch_size": preset.batch_size,
+        "learning_rate": preset.learning_rate,
+        "temperature": preset.temperature,
+        "metric": preset.metric,
+    } | {name: value for name, value in advice.items() if name != "max_tokens"}
+    chosen = {name: value for name, value in defaults.items() if getattr(config, name) is None}
+    chosen["max_tokens"] = preset.max_tokens | advice.get("max_tokens", {}) | config.max_tokens
+    if config.cache_dir is None:
+        chosen["cache_dir"] = default_cache_dir()
+    if config.output is None:
+        chosen["output"] = Path("runs") / run_name(config)
+    values = config.model_dump() | chosen
+    return TuneConfig.parse(values)
+
+
+def default_cache_dir() -> Path:
+    """Where stores lie unless told otherwise."""
+    return Path(platformdirs.user_cache_dir("telly")) / "stores"
+
+
+def run_name(config: TuneConfig) -> str:
+    """A folder name that tells task, model, variant and seed."""
+    model = Path(config.model.rstrip("/")).name or "model"
+    variant = "base" if config.k is None else f"k{config.k}" + ("" if config.cache else "-frozen")
+    return f"{config.task}-{model}-{variant}-s{config.seed}"
+
+
+def recommendation(model: str, task: str) -> dict[str, Any]:
+    """The settings that a model's own folder recommends for a task; none for most models."""
+    file = Path(resolve_model(model)) / RECOMMENDATION_FILE
+    if not file.is_file():
+        return {}
+    try:
+        found = json.loads(file.read_text(encoding="utf-8")).get("recommended", {}).get(task, {})
+    except (ValueError, AttributeError) as error:
+        raise ModelError(f"{file}: cannot be read as JSON with `recommended`: {error}") from None
+    unknown = found.keys() - TuneConfig.model_fields.keys()
+    if unknown:
+        raise ModelError(f"{file}: unknown settings {', '.join(sorted(unknown))} for {task}")
+    return dict(found)
+
+
+def to_toml(config: Config) -> str:
+    """Settings as TOML that reads back to the same settings; what is None is left out."""
+    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
+
+
+def check_output(folder: Path, resume: bool, overwrite: bool, finished: bool, config_text: str) -> None:
+    """Refuse to lose or mix runs.
+
+    Raises:
+        ConfigError: the folder holds a run and neither resuming nor overwriting was asked for, or it cannot be resumed.
+    """
+    kept = folder / "config.toml"
+    if resume:
+        if finished:
+            raise ConfigError(f"{folder}: this run is finished; there is nothing to resume. --overwrite runs it anew")
+        if not kept.is_file():
+            raise ConfigError(f"{folder}: no interrupted run to resume here (no config.toml)")
+        if kept.read_text(encoding="utf-8") != config_text:
+            raise ConfigError(
+                f"{folder}: the interrupted run has other settings (see {kept}); resume with the same ones"
+            )
+    elif kept.exists() and not overwrite:
+        raise ConfigError(f"{folder}: there is a run already; choose another --output, or give --resume or --overwrite")

@@ -1,0 +1,386 @@
+"""One tuning run: load, encode, run the frozen layers once, train the top, evaluate, save, record."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from tqdm import tqdm
+from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArguments, set_seed
+
+from telly.data.batching import LengthBucketBatchSampler
+from telly.data.readers import read
+from telly.data.sample import sample_files
+from telly.errors import ConfigError, DataError, TrainingError
+from telly.freezing.fingerprint import prefix_digests
+from telly.freezing.split import SplitModel
+from telly.models.load import load_model, load_tokenizer, quiet_transformers
+from telly.tasks import get_task
+from telly.tasks.base import Encoded, Task
+from telly.training.clocks import Clocks, PeakMemory
+from telly.training.progress import ProgressBar
+from telly.training.trainer import TellyTrainer, last_complete_checkpoint
+from telly.tuning.config import TuneConfig
+from telly.tuning.record import RECORD_FILE, RunRecord
+from telly.tuning.resolve import check_output, resolve, to_toml
+from telly.tuning.stores import Sources, open_sources
+
+LOG_STEPS = 10
+
+
+@dataclass
+class _Run:
+    """What the parts of one run share."""
+
+    config: TuneConfig
+    task: Task
+    output: Path
+    record: RunRecord
+    clocks: Clocks
+    memory: PeakMemory
+    main: bool
+
+    def say(self, text: str) -> None:
+        """A line for the person at the terminal, once over all processes."""
+        if self.main:
+            tqdm.write(text, file=sys.stderr)
+
+    def keep(self) -> None:
+        """Write the record as it stands."""
+        self.record.clocks = self.clocks.seconds()
+        self.record.wall_seconds = self.clocks.wall()
+        self.record.peak_memory_bytes = max(self.record.peak_memory_bytes or 0, self.memory.bytes())
+        if self.main:
+            self.record.save(self.output)
+
+
+def tune(config: TuneConfig, *, resume: bool = False, overwrite: bool = False) -> RunRecord:
+    """Tune a model on a task and return the run's record, which also lies in the output folder.
+
+    Args:
+        config: the settings; what is None is taken from the model's recommendation or the task's preset.
+        resume: go on with an interrupted run in the same folder.
+        overwrite: replace an earlier run in the same folder.
+
+    Raises:
+        ConfigError: settings that do not fit, or an output folder with another run.
+        DataError, ModelError, PlanError, StoreError, TrainingError: as their names say.
+    """
+    run = _start(config, resume, overwrite)
+    try:
+        _tune(run, resume)
+        run.record.status = "finished"
+    except KeyboardInterrupt:
+        run.record.status = "interrupted"
+        run.record.error = "interrupted from the keyboard; --resume goes on"
+        raise
+    except BaseException as error:
+        run.record.status = "failed"
+        run.record.error = f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        run.keep()
+    return run.record
+
+
+def _start(config: TuneConfig, resume: bool, overwrite: bool) -> _Run:
+    clocks, memory = Clocks(), PeakMemory()
+    config = resolve(config)
+    assert config.output is not None
+    output = config.output
+    main = int(os.environ.get("RANK", "0")) == 0
+    text = to_toml(config)
+    earlier = _earlier_record(output)
+    if main:
+        check_output(output, resume, overwrite, (earlier or {}).get("status") == "finished", text)
+        if overwrite and not resume:
+            _remove_run(output)
+        output.mkdir(parents=True, exist_ok=True)
+        (output / "config.toml").write_text(text, encoding="utf-8")
+    record = RunRecord(config=config.model_dump(mode="json"))
+    if resume and earlier:
+        session = {"clocks": earlier.get("clocks"), "wall_seconds": earlier.get("wall_seconds")}
+        record.sessions = [*earlier.get("sessions", []), session]
+        record.epochs = earlier.get("epochs", [])
+    return _Run(config, get_task(config.task), output, record, clocks, memory, main)
+
+
+def _earlier_record(output: Path) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads((output / RECORD_FILE).read_text(encoding="utf-8"))
+        return found
+    except (OSError, ValueError):
+        return None
+
+
+def _remove_run(output: Path) -> None:
+    """Remove an earlier run's files; a folder that is not a run is left alone."""
+    if (output / "config.toml").exists():
+        for name in ("config.toml", RECORD_FILE, "metrics.jsonl"):
+            (output / name).unlink(missing_ok=True)
+        for name in ("checkpoints", "model"):
+            shutil.rmtree(output / name, ignore_errors=True)
+
+
+def _tune(run: _Run, resume: bool) -> None:
+    config = run.config
+    set_seed(config.seed)
+    arguments = _arguments(run)  # sets up the process group, if there is one
+    run.record.device = {"type": arguments.device.type, "threads": torch.get_num_threads(),
+                         "processes": arguments.world_size}  # fmt: skip
+    run.keep()
+    with run.clocks("load"):
+        datasets = load_datasets(config, run.task)
+        tokenizer = load_tokenizer(config.model)
+        model = load_model(config.model, seed=config.seed).to(arguments.device)
+        split = SplitModel(model, config.k)
+    run.record.plan = split.plan.to_dict()
+    run.record.model = {"name": config.model, "fingerprint": prefix_digests(model)[-1], "parameters": split.plan.total}
+    run.say(str(split.plan))
+    with run.clocks("encode"):
+        data = {name: run.task.encode(d, tokenizer, config.max_tokens) for name, d in datasets.items()}
+        run.record.data = {name: _describe(datasets[name], encoded) for name, encoded in data.items()}
+    with run.clocks("prefix"):
+        sources = open_sources(config, split, data, tokenizer.pad_token_id, run.say)
+        run.record.cache = sources.to_dict()
+    with run.clocks("save"):
+        if sources.used and sources.complete:
+            released = split.release_prefix(run.output / "checkpoints" / f"prefix-{os.getpid()}.safetensors")
+            run.record.cache["released_bytes"] = released
+    try:
+        _train_and_test(run, arguments, split, data, sources, datasets, resume)
+    finally:
+        split.restore_prefix()
+    with run.clocks("save"):
+        if run.main:
+            save_model(run, model, tokenizer)
+    shutil.rmtree(run.output / "checkpoints", ignore_errors=True)
+
+
+def _train_and_test(
+    run: _Run,
+    arguments: TrainingArguments,
+    split: SplitModel,
+    data: dict[str, Encoded],
+    sources: Sources,
+    datasets: dict[str, Any],
+    resume: bool,
+) -> None:
+    config, task = run.config, run.task
+    module = task.build(split, config.temperature).to(arguments.device)
+    autocast = torch.autocast(arguments.device.type, torch.bfloat16, enabled=config.precision == "bf16")
+
+    def evaluate(name: str) -> dict[str, float]:
+        with run.clocks("evaluate"):
+            module.eval()
+            return task.evaluate(module, sources.by_split[name], data[name], autocast)
+
+    checkpoint = last_complete_checkpoint(run.output / "checkpoints") if resume else None
+    test_split = "test" if "test" in data else "valid"
+    with run.clocks("evaluate"):
+        run.record.baselines = task.baselines(datasets[test_split])
+    if checkpoint is None:
+        run.record.baselines["untuned"] = evaluate(test_split)
+    trainer = _trainer(run, arguments, module, data, sources, lambda: evaluate("valid"))
+    if checkpoint is not None:
+        run.record.resumed_from_step = int(checkpoint.name.rpartition("-")[2])
+        run.say(f"resuming after step {run.record.resumed_from_step}")
+    run.record.epochs = [e for e in run.record.epochs if e["step"] <= (run.record.resumed_from_step or 0)]
+    run.keep()
+    run.memory.reset()
+    with run.clocks("train"):
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    run.record.peak_memory_train_bytes = run.memory.bytes()
+    best = trainer.state.best_global_step
+    run.record.best_epoch = next((e["epoch"] for e in run.record.epochs if e["step"] == best), None)
+    run.record.metric = config.metric
+    run.record.store_wait_seconds = sources.by_split["train"].seconds if sources.used else None
+    run.record.test = evaluate(test_split)
+
+
+def _trainer(
+    run: _Run,
+    arguments: TrainingArguments,
+    module: nn.Module,
+    data: dict[str, Encoded],
+    sources: Sources,
+    evaluate: Callable[[], dict[str, float]],
+) -> TellyTrainer:
+    assert run.config.batch_size is not None
+    train, source = data["train"], sources.by_split["train"]
+    try:
+        sampler = LengthBucketBatchSampler(
+            train.lengths,
+            run.config.batch_size,
+            seed=run.config.seed,
+            drop_last=True,
+            rank=arguments.process_index,
+            world_size=arguments.world_size,
+        )
+    except ValueError as error:
+        raise ConfigError(f"--batch-size: {error}") from None
+    return _ClockedTrainer(
+        run.clocks,
+        module,
+        arguments,
+        batch_sampler=sampler,
+        collate=lambda numbers: run.task.collate(source, train, numbers),
+        evaluate_fn=evaluate,
+        callbacks=[
+            EarlyStoppingCallback(early_stopping_patience=run.config.patience),
+            ProgressBar(run.config.variant_name),
+            _Epochs(run),
+        ],
+    )
+
+
+def _arguments(run: _Run) -> TrainingArguments:
+    config = run.config
+    assert config.batch_size is not None
+    gpu = torch.cuda.is_available()
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if config.batch_size % processes:
+        raise ConfigError(f"--batch-size {config.batch_size} must be a multiple of {processes} processes")
+    return TrainingArguments(
+        output_dir=str(run.output / "checkpoints"),
+        num_train_epochs=float(config.epochs or 1),
+        per_device_train_batch_size=config.batch_size // processes,
+        learning_rate=config.learning_rate or 0.0,
+        warmup_steps=config.warmup,
+        weight_decay=0.0,
+        lr_scheduler_type="linear",
+        bf16=config.precision == "bf16",
+        use_cpu=not gpu,
+        ddp_backend="gloo" if processes > 1 and not gpu else None,
+        ddp_find_unused_parameters=config.k is None,
+        eval_strategy="epoch",
+        save_strategy="steps" if config.save_steps else "epoch",
+        save_steps=config.save_steps or 500,
+        save_total_limit=2,
+        load_best_model_at_end=not config.save_steps,
+        metric_for_best_model=config.metric,
+        greater_is_better=get_task(config.task).metrics[config.metric or ""],
+        logging_steps=LOG_STEPS,
+        logging_nan_inf_filter=False,
+        report_to=list(config.report_to),
+        disable_tqdm=True,
+        seed=config.seed,
+        remove_unused_columns=False,
+        dataloader_pin_memory=gpu,
+    )
+
+
+def load_datasets(config: TuneConfig, task: Task) -> dict[str, Any]:
+    """The run's data sets by split: the user's files, or the sample.
+
+    Raises:
+        DataError: a file is missing, malformed or empty.
+    """
+    given = {"train": config.data, "valid": config.valid, "test": config.test}
+    if config.data is None:
+        given = {name: str(path) for name, path in sample_files().items()}
+    limits = {"train": config.limit, "valid": config.eval_limit, "test": config.eval_limit}
+    found = {
+        name: read(source, task.schema, config.columns, "validation" if name == "valid" else name, limits[name])
+        for name, source in given.items()
+        if source is not None
+    }
+    for name, dataset in found.items():
+        if not len(dataset):
+            raise DataError(f"{given[name]}: no examples; expected at least one for {name}")
+    return found
+
+
+def save_model(run: _Run, model: nn.Module, tokenizer: Any) -> None:
+    """Write a folder that plain transformers loads, swapped in as a whole."""
+    folder, partial = run.output / "model", run.output / "model.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    with quiet_transformers():
+        model.save_pretrained(partial)  # type: ignore[operator]
+        tokenizer.save_pretrained(partial)
+    usage = {
+        "task": run.task.name,
+        "pooling": "mean",
+        "max_tokens": run.config.max_tokens,
+        "variant": run.config.freeze,
+    }
+    (partial / "telly.json").write_text(json.dumps({"usage": usage}, indent=1) + "\n", encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+
+
+def _describe(dataset: Any, encoded: Encoded) -> dict[str, Any]:
+    return {
+        "examples": len(dataset),
+        "distinct_sequences": len(encoded.table),
+        "tokens": int(encoded.table.lengths.sum()),
+        "fingerprint": encoded.table.fingerprint(),
+    }
+
+
+class _ClockedTrainer(TellyTrainer):
+    """Counts the time of checkpoints as `save`."""
+
+    def __init__(self, clocks: Clocks, *args: Any, **kwargs: Any) -> None:
+        self._clocks = clocks
+        super().__init__(*args, **kwargs)
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        with self._clocks("save"):
+            super()._save_checkpoint(*args, **kwargs)
+
+
+class _Epochs(TrainerCallback):  # type: ignore[misc]
+    """Keeps what every epoch took and gave, in the record and in `metrics.jsonl`."""
+
+    def __init__(self, run: _Run) -> None:
+        self._run = run
+        self._before = 0.0
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Note the training clock."""
+        self._before = self._run.clocks.seconds()["train"]
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Keep the epoch that ends with this evaluation."""
+        metrics: dict[str, float] = kwargs["metrics"]
+        losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
+        entry = {
+            "epoch": round(state.epoch),
+            "step": state.global_step,
+            "seconds": self._run.clocks.seconds()["train"] - self._before,
+            "train_loss": losses[-1] if losses else None,
+            "valid": {name.removeprefix("eval_"): value for name, value in metrics.items()},
+        }
+        self._run.record.epochs.append(entry)
+        if self._run.main:
+            with (self._run.output / "metrics.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+            self._run.keep()
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Turns a termination signal into the same orderly end as Ctrl-C."""
+    import signal
+
+    def stop(_number: int, _frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+__all__ = ["TrainingError", "interruptible", "load_datasets", "tune"]
