@@ -38,5 +38,5 @@ class PretrainConfig(Config):
         Stage(layers=3, steps=1500, batch_size=32, learning_rate=1e-3, contrast_weight=0.0),
         Stage(layers=3, steps=1500, batch_size=32, learning_rate=1e-3),
         Stage(layers=6, steps=1000, batch_size=48, learning_rate=7e-4),
-        Stage(layers=12, steps=1000, batch_size=64, learning_rate=5e-4),
+        Stage(layers=12, steps=800, batch_size=48, learning_rate=5e-4),
     )

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from telly.data.mining import MinedFunction, content_key, mine
+from telly.data.mining import MinedFunction, content_key, functions_in, mine
 from telly.data.sequences import SequenceTable, SequenceTableBuilder
 from telly.errors import DataError
 from telly.models.modes import encode_texts
@@ -72,8 +72,7 @@ def collect(roots: list[Path]) -> tuple[list[MinedFunction], list[Package]]:
     for root in roots:
         if not root.is_dir():
             raise DataError(f"{root}: expected a folder with Python sources")
-    stdlib = Path(sysconfig.get_paths()["stdlib"])
-    seen = {content_key(f.code) for folder in _standard_folders(stdlib) for f in mine(folder)}
+    seen = set(_standard_library())
     docstrings: set[str] = set()
     functions: list[MinedFunction] = []
     counts: Counter[str] = Counter()
@@ -133,8 +132,15 @@ def _packages(root: Path) -> Iterator[Path]:
     return iter(children or [root])
 
 
-def _standard_folders(stdlib: Path) -> Iterator[Path]:
-    return (p for p in stdlib.iterdir() if p.is_dir() and p.name not in {"site-packages", "test", "__pycache__"})
+def _standard_library() -> Iterator[bytes]:
+    """Content keys of the standard library's documented functions."""
+    stdlib = Path(sysconfig.get_paths()["stdlib"])
+    for entry in sorted(stdlib.iterdir()):
+        if entry.is_dir() and entry.name not in {"site-packages", "test", "__pycache__"}:
+            yield from (content_key(function.code) for function in mine(entry))
+        elif entry.suffix == ".py":
+            source = entry.read_text(encoding="utf-8", errors="replace")
+            yield from (content_key(function.code) for function in functions_in(source, entry.name))
 
 
 def _metadata(roots: list[Path]) -> dict[str, tuple[str | None, str | None]]:

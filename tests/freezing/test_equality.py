@@ -1,0 +1,168 @@
+"""The central claim: training from the store is training with frozen layers. Same loss, gradients and weights."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import FAMILIES, VOCAB, tiny_model
+from torch import nn
+
+from telly.data.sequences import SequenceTable, SequenceTableBuilder
+from telly.freezing.build import StoreRequest, build_store
+from telly.freezing.source import RowSource
+from telly.freezing.split import SplitModel
+from telly.freezing.states import StateDtype
+from telly.tasks import TASKS
+from telly.tasks.base import Encoded
+
+PAIRS, STEPS, TOLERANCE = 12, 5, 2e-5
+"""After five steps of Adam in fp32 no weight differs by more than TOLERANCE; the states were computed in other batches,
+whose padding changes the last bits."""
+
+
+def encoded(seed: int = 0) -> Encoded:
+    rng = np.random.default_rng(seed)
+    builder = SequenceTableBuilder()
+    rows = {
+        column: np.array([builder.add(rng.integers(5, VOCAB, rng.integers(3, longest))) for _ in range(PAIRS)])
+        for column, longest in (("query", 8), ("code", 24))
+    }
+    return Encoded(builder.build(), rows)
+
+
+def store_source(split: SplitModel, table: SequenceTable, root: Path, dtype: StateDtype = StateDtype.FP32) -> RowSource:
+    return RowSource(table, 1, build_store(StoreRequest(split, table, 1, root, dtype)).store)
+
+
+def search_step(model: nn.Module, source: RowSource, data: Encoded, numbers: list[int], seed: int) -> torch.Tensor:
+    """One loss in train mode: dropout is on in the trained layers, with the same draws for the same seed."""
+    model.train()
+    torch.manual_seed(seed)
+    loss: torch.Tensor = model(**TASKS["search"].collate(source, data, numbers))["loss"]
+    return loss
+
+
+def trained(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize("k", [0, 2, 3])
+def test_cached_equals_frozen_in_loss_gradient_and_weights(family: str, k: int, tmp_path: Path):
+    data = encoded()
+    frozen = TASKS["search"].build(SplitModel(tiny_model(family), k), 0.05)
+    cached = TASKS["search"].build(SplitModel(tiny_model(family), k), 0.05)
+    tokens, states = RowSource(data.table, 1), store_source(cached.split, data.table, tmp_path)
+    start = {name: p.detach().clone() for name, p in trained(frozen).items()}
+    # A key bias has no gradient (softmax ignores a shift); without a larger eps Adam would blow up its rounding noise.
+    optimizers = [torch.optim.AdamW(trained(m).values(), lr=1e-3, eps=1e-3) for m in (frozen, cached)]
+    for step in range(STEPS):
+        numbers = [(step * 4 + i) % PAIRS for i in range(4)]
+        losses = [search_step(m, s, data, numbers, step) for m, s in ((frozen, tokens), (cached, states))]
+        assert losses[0].item() == pytest.approx(losses[1].item(), abs=1e-5)
+        for loss, optimizer in zip(losses, optimizers, strict=True):
+            optimizer.zero_grad()
+            loss.backward()
+        if step == 0:
+            compare_gradients(frozen, cached)
+        for optimizer in optimizers:
+            optimizer.step()
+    moved = max((p - start[name]).abs().max().item() for name, p in trained(frozen).items())
+    assert moved > 1e-3, "training must have an effect, or equality says nothing"
+    for name, parameter in trained(cached).items():
+        assert torch.allclose(parameter, trained(frozen)[name], atol=TOLERANCE), name
+
+
+def compare_gradients(frozen: nn.Module, cached: nn.Module) -> None:
+    ours, theirs = trained(cached), trained(frozen)
+    assert ours.keys() == theirs.keys()
+    with_gradient = [name for name, p in ours.items() if p.grad is not None]
+    assert len(with_gradient) > len(ours) / 2
+    for name in with_gradient:
+        scale = theirs[name].grad.abs().max().item()
+        assert torch.allclose(ours[name].grad, theirs[name].grad, atol=1e-4 * max(1.0, scale)), name
+    assert all(p.grad is None for p in cached.parameters() if not p.requires_grad)
+
+
+@pytest.mark.parametrize("dtype", [StateDtype.BF16, StateDtype.INT8])
+def test_lower_precision_is_close_but_not_equal(dtype: StateDtype, tmp_path: Path):
+    """A second dtype, and the proof that the comparison sees small differences."""
+    data = encoded()
+    model = TASKS["search"].build(SplitModel(tiny_model("roberta"), 2), 0.05)
+    exact = search_step(model, RowSource(data.table, 1), data, list(range(4)), 0).item()
+    rounded = search_step(model, store_source(model.split, data.table, tmp_path, dtype), data, list(range(4)), 0).item()
+    assert rounded == pytest.approx(exact, rel=0.1)
+    assert abs(rounded - exact) > 1e-5
+
+
+def test_another_models_states_give_another_loss(tmp_path: Path):
+    data = encoded()
+    model = TASKS["search"].build(SplitModel(tiny_model("roberta"), 2), 0.05)
+    other = SplitModel(tiny_model("roberta", seed=1), 2)
+    right = search_step(model, RowSource(data.table, 1), data, list(range(4)), 0).item()
+    wrong = search_step(model, store_source(other, data.table, tmp_path), data, list(range(4)), 0).item()
+    assert abs(right - wrong) > 1e-2
+
+
+def test_dropout_left_on_in_frozen_layers_differs(tmp_path: Path):
+    """What `freeze` prevents: with dropout in the frozen layers the recomputed loss is another one each time."""
+    data = encoded()
+    model = TASKS["search"].build(SplitModel(tiny_model("roberta"), 2), 0.05)
+    source = RowSource(data.table, 1)
+    right = search_step(model, source, data, list(range(4)), 0).item()
+    for module in model.split.model.encoder.layer[0].modules():
+        module.training = True
+    torch.manual_seed(0)
+    assert abs(model(**TASKS["search"].collate(source, data, list(range(4))))["loss"].item() - right) > 1e-3
+
+
+def test_dropout_is_not_baked_into_the_store(family: str, tmp_path: Path):
+    """A store built while the model is in train mode holds the same states as one built in eval mode."""
+    data = encoded()
+    split = SplitModel(tiny_model(family), 2)
+    split.eval()
+    quiet = store_source(split, data.table, tmp_path / "eval").batch([0, 5, 9])["states"]
+    split.train()
+    assert split.training
+    loud = store_source(split, data.table, tmp_path / "train").batch([0, 5, 9])["states"]
+    assert torch.equal(quiet, loud)
+
+
+def test_dropout_is_on_in_trained_layers():
+    data = encoded()
+    model = TASKS["search"].build(SplitModel(tiny_model("roberta"), 2), 0.05)
+    source = RowSource(data.table, 1)
+    losses = {search_step(model, source, data, list(range(4)), seed).item() for seed in range(3)}
+    assert len(losses) == 3
+
+
+def test_going_up_by_one_layer_equals_building_from_tokens(family: str, tmp_path: Path):
+    data = encoded()
+    model = tiny_model(family)
+    store_source(SplitModel(model, 1), data.table, tmp_path)
+    split = SplitModel(model, 2)
+    result = build_store(StoreRequest(split, data.table, 1, tmp_path, StateDtype.FP32))
+    assert result.source == "layer 1"
+    derived = result.store.batch([1, 4, 7])["states"]
+    direct = store_source(split, data.table, tmp_path / "other").batch([1, 4, 7])["states"]
+    assert torch.allclose(derived, direct, atol=1e-5)
+
+
+@pytest.mark.parametrize("family_name", FAMILIES)
+def test_released_prefix_comes_back_unchanged(family_name: str, tmp_path: Path):
+    data = encoded()
+    split = SplitModel(tiny_model(family_name), 2)
+    before = deepcopy(split.model.state_dict())
+    source = store_source(split, data.table, tmp_path)
+    expected = split(**source.batch([0, 3])).last_hidden_state
+    freed = split.release_prefix(tmp_path / "prefix.safetensors")
+    assert freed > 1000
+    assert torch.equal(split(**source.batch([0, 3])).last_hidden_state, expected)
+    split.restore_prefix()
+    after = split.model.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert not (tmp_path / "prefix.safetensors").exists()
