@@ -47,11 +47,11 @@ class Layout:
     shard_tokens: npt.NDArray[np.int64]
 
     @classmethod
-    def of(cls, lengths: npt.NDArray[np.int64], bytes_per_token: int, shard_bytes: int = SHARD_BYTES) -> Layout:
-        """Lay out rows of these lengths in shards of about `shard_bytes`."""
+    def of(cls, lengths: npt.NDArray[np.int64], bytes_per_token: int, shard_bytes: int | None = None) -> Layout:
+        """Lay out rows of these lengths in shards of about `shard_bytes`, by default `SHARD_BYTES`."""
         order = np.argsort(lengths, kind="stable").astype(np.int64)
         begins = np.concatenate([[0], np.cumsum(lengths[order])])[:-1]
-        sorted_shard = begins // max(1, shard_bytes // bytes_per_token)
+        sorted_shard = begins // max(1, (shard_bytes or SHARD_BYTES) // bytes_per_token)
         _, sorted_shard = np.unique(sorted_shard, return_inverse=True)  # a row longer than a shard leaves a gap
         first = np.searchsorted(sorted_shard, sorted_shard, side="left")
         shard, start = np.empty_like(order), np.empty_like(order)

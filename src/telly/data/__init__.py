@@ -1,0 +1,1 @@
+"""Reading, validating, mining and batching data."""

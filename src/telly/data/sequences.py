@@ -1,0 +1,95 @@
+"""Distinct token sequences in one ragged table.
+
+Every text of a data set is encoded once; equal encodings share a row. Tasks refer to sequences by row number, so
+the activation store needs one entry a distinct sequence, whatever the number of pairs built from them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+Rows = Sequence[int] | npt.NDArray[np.int64]
+
+
+class SequenceTable:
+    """Token ids of `n` sequences, un-padded: `ids` [total tokens] and `offsets` [n + 1]."""
+
+    def __init__(self, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64]) -> None:
+        if offsets[0] != 0 or offsets[-1] != len(ids):
+            raise ValueError(f"offsets must run from 0 to {len(ids)}, found {offsets[0]} to {offsets[-1]}")
+        self.ids = ids
+        self.offsets = offsets
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, row: int) -> npt.NDArray[np.int32]:
+        return self.ids[self.offsets[row] : self.offsets[row + 1]]
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Tokens per sequence, [n]."""
+        return np.diff(self.offsets)
+
+    def fingerprint(self) -> str:
+        """A digest of all ids and boundaries."""
+        digest = hashlib.blake2b(digest_size=16)
+        digest.update(np.ascontiguousarray(self.offsets).data)
+        digest.update(np.ascontiguousarray(self.ids).data)
+        return digest.hexdigest()
+
+    def pad(self, rows: Rows, pad_id: int) -> dict[str, torch.Tensor]:
+        """The sequences `rows` as `input_ids` and `attention_mask`, each [len(rows), longest], padded on the right."""
+        picked = [self[int(row)] for row in rows]
+        width = max(len(ids) for ids in picked)
+        input_ids = np.full((len(picked), width), pad_id, dtype=np.int64)
+        mask = np.zeros((len(picked), width), dtype=np.int64)
+        for i, ids in enumerate(picked):
+            input_ids[i, : len(ids)] = ids
+            mask[i, : len(ids)] = 1
+        return {"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(mask)}
+
+    def save(self, folder: Path) -> None:
+        """Write the table as two `.npy` files into a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / "ids.npy", self.ids)
+        np.save(folder / "offsets.npy", self.offsets)
+
+    @classmethod
+    def load(cls, folder: Path) -> SequenceTable:
+        """Open a saved table; the ids stay on disk, memory-mapped."""
+        ids = np.load(folder / "ids.npy", mmap_mode="r", allow_pickle=False)
+        return cls(ids, np.load(folder / "offsets.npy", allow_pickle=False))
+
+
+class SequenceTableBuilder:
+    """Collects encodings; equal ones get the same row number."""
+
+    def __init__(self) -> None:
+        self._rows: dict[bytes, int] = {}
+        self._chunks: list[npt.NDArray[np.int32]] = []
+        self._lengths: list[int] = []
+
+    def add(self, ids: Iterable[int]) -> int:
+        """Add one encoding and return its row number."""
+        chunk = np.fromiter(ids, dtype=np.int32)
+        if not len(chunk):
+            raise ValueError("an encoding must have at least one token")
+        key = hashlib.blake2b(chunk.tobytes(), digest_size=16).digest()
+        row = self._rows.get(key)
+        if row is None:
+            row = self._rows[key] = len(self._lengths)
+            self._chunks.append(chunk)
+            self._lengths.append(len(chunk))
+        return row
+
+    def build(self) -> SequenceTable:
+        """The table of all distinct encodings in the order they first came."""
+        ids = np.concatenate(self._chunks) if self._chunks else np.zeros(0, dtype=np.int32)
+        return SequenceTable(ids, np.concatenate([[0], np.cumsum(self._lengths, dtype=np.int64)]))

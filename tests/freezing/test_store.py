@@ -1,0 +1,193 @@
+"""The store: layout, precision, keys, what is handed out, what is refused."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_models import VOCAB, tiny_model
+
+from telly.data.sequences import SequenceTable, SequenceTableBuilder
+from telly.errors import StoreError
+from telly.freezing.build import StoreRequest, build_store
+from telly.freezing.cost import decide
+from telly.freezing.inventory import find_stores, remove_store, verify_store
+from telly.freezing.source import RowSource
+from telly.freezing.split import SplitModel
+from telly.freezing.states import StateDtype
+from telly.freezing.store import Layout
+
+
+def table(rows: int = 40, seed: int = 0) -> SequenceTable:
+    rng = np.random.default_rng(seed)
+    builder = SequenceTableBuilder()
+    for _ in range(rows):
+        builder.add(rng.integers(5, VOCAB, rng.integers(2, 30)))
+    return builder.build()
+
+
+def request(root: Path, k: int = 2, seed: int = 0, dtype: StateDtype = StateDtype.FP32, **more: object) -> StoreRequest:
+    return StoreRequest(SplitModel(tiny_model("roberta", seed), k), table(), 1, root, dtype, **more)  # type: ignore[arg-type]
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.integers(1, 400))
+def test_layout_places_every_token_once(lengths: list[int], shard_bytes: int):
+    layout = Layout.of(np.array(lengths), bytes_per_token=4, shard_bytes=shard_bytes)
+    taken = {
+        (int(layout.shard[row]), int(layout.start[row]) + i) for row in range(len(lengths)) for i in range(lengths[row])
+    }
+    assert len(taken) == sum(lengths) == layout.shard_tokens.sum()
+    for shard, tokens in enumerate(layout.shard_tokens):
+        assert {position for s, position in taken if s == shard} == set(range(tokens))
+    assert sorted(row for shard in range(len(layout.shard_tokens)) for row in layout.rows_of(shard)) == list(
+        range(len(lengths))
+    )
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("fp32", 0.0), ("bf16", 2**-8), ("int8", 1 / 127)])
+def test_precision_of_stored_states(dtype: str, tolerance: float):
+    """bf16 keeps 8 significant bits; int8 is off by at most half of 1/127 of a token's largest value."""
+    states = torch.randn(50, 32, generator=torch.Generator().manual_seed(0)) * 3
+    back = StateDtype(dtype).from_bytes(StateDtype(dtype).to_bytes(states))
+    limit = tolerance * (states.abs().amax(dim=-1, keepdim=True) / 2 if dtype == "int8" else states.abs())
+    assert ((back - states).abs() <= limit + 1e-6).all()
+    assert dtype == "fp32" or not torch.equal(back, states)
+
+
+def test_int8_of_a_zero_token_is_zero():
+    zeros = torch.zeros(2, 8)
+    assert torch.equal(StateDtype.INT8.from_bytes(StateDtype.INT8.to_bytes(zeros)), zeros)
+
+
+def test_estimated_size_is_the_size_on_disk(tmp_path: Path):
+    for dtype in StateDtype:
+        wanted = request(tmp_path / dtype.value, dtype=dtype)
+        store = build_store(wanted).store
+        on_disk = sum(file.stat().st_size for file in store.folder.glob("*.bin"))
+        assert wanted.estimated_bytes == store.nbytes == on_disk
+        assert store.complete
+
+
+def test_changing_a_batch_does_not_change_the_store(tmp_path: Path):
+    store = build_store(request(tmp_path)).store
+    first = store.batch([3, 4])
+    kept = first["states"].clone()
+    first["states"].fill_(7.0)
+    first["attention_mask"].zero_()
+    again = store.batch([3, 4])
+    assert torch.equal(again["states"], kept)
+    assert again["attention_mask"].sum() == store.layout.lengths[[3, 4]].sum()
+
+
+def test_a_second_call_computes_nothing(tmp_path: Path):
+    wanted = request(tmp_path)
+    assert build_store(wanted).source == "tokens"
+    again = build_store(wanted)
+    assert (again.source, again.built_shards) == ("store", 0)
+
+
+@pytest.mark.parametrize("change", ["weights", "layer", "inputs", "dtype", "precision"])
+def test_everything_that_changes_the_numbers_changes_the_key(change: str, tmp_path: Path):
+    first = request(tmp_path).key()
+    changed = {
+        "weights": lambda: request(tmp_path, seed=1),
+        "layer": lambda: request(tmp_path, k=3),
+        "inputs": lambda: StoreRequest(request(tmp_path).split, table(seed=1), 1, tmp_path, StateDtype.FP32),
+        "dtype": lambda: request(tmp_path, dtype=StateDtype.BF16),
+        "precision": lambda: request(tmp_path, bf16=True),
+    }[change]()
+    assert changed.key().fingerprint != first.fingerprint
+    assert request(tmp_path).key().fingerprint == first.fingerprint, "and nothing else does"
+
+
+def test_weights_above_the_split_do_not_change_the_key(tmp_path: Path):
+    """So every seed and every tuned top share one store."""
+    wanted = request(tmp_path)
+    before = wanted.key().fingerprint
+    with torch.no_grad():
+        wanted.split.model.encoder.layer[3].output.dense.weight.add_(1.0)  # type: ignore[union-attr,index]
+    assert wanted.key().fingerprint == before
+    with torch.no_grad():
+        wanted.split.model.encoder.layer[1].output.dense.weight.add_(1.0)  # type: ignore[union-attr,index]
+    assert wanted.key().fingerprint != before
+
+
+def test_another_models_store_is_refused(tmp_path: Path):
+    mine, other = request(tmp_path), request(tmp_path, seed=1)
+    folder = build_store(other).store.folder
+    stolen = tmp_path / mine.key().fingerprint
+    shutil.copytree(folder, stolen)
+    with pytest.raises(StoreError) as error:
+        build_store(mine)
+    assert str(error.value) == (
+        f"{stolen}: this store was made from something else and is not used (prefix: {other.key().prefix} instead of "
+        f"{mine.key().prefix}). Remove it with `telly cache rm`, or choose another --cache-dir"
+    )
+
+
+def test_a_flipped_byte_is_found_and_mended(tmp_path: Path):
+    wanted = request(tmp_path)
+    store = build_store(wanted).store
+    good = store.batch([0, 1])["states"]
+    file = store.folder / "shard-00000.bin"
+    raw = bytearray(file.read_bytes())
+    raw[100] ^= 1
+    file.write_bytes(raw)
+    assert verify_store(store.folder) == [0]
+    told: list[str] = []
+    mended = build_store(wanted, report=told.append)
+    assert told == [f"shard 0 of {store.folder} does not have its checksum; it is computed anew"]
+    assert mended.built_shards == 1
+    assert torch.equal(mended.store.batch([0, 1])["states"], good)
+
+
+def test_what_does_not_fit_the_budget_is_recomputed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("telly.freezing.store.SHARD_BYTES", 8192)
+    wanted = request(tmp_path, budget=30_000)
+    told: list[str] = []
+    store = build_store(wanted, report=told.append).store
+    assert 0 < store.stored_rows < len(wanted.table)
+    assert not store.complete
+    assert len(told) == 1
+    assert "are not stored, their frozen layers run in every epoch" in told[0]
+    source = RowSource(wanted.table, 1, store)
+    stored = [row for row in range(len(wanted.table)) if store.has([row])][:2]
+    missing = [row for row in range(len(wanted.table)) if not store.has([row])][:2]
+    assert "states" in source.batch(stored)
+    assert "input_ids" in source.batch(missing)
+    assert "input_ids" in source.batch([stored[0], missing[0]])
+    with pytest.raises(StoreError, match="is not in the store"):
+        store.batch(missing)
+
+
+def test_stores_are_listed_and_removed(tmp_path: Path):
+    folder = build_store(request(tmp_path)).store.folder
+    (entry,) = find_stores(tmp_path)
+    assert (entry.folder, entry.layer, entry.rows, entry.dtype) == (folder, 2, len(table()), "fp32")
+    with pytest.raises(StoreError, match="no store 'zzz'"):
+        find_stores(tmp_path, ["zzz"])
+    assert remove_store(folder) > 0
+    assert find_stores(tmp_path) == []
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("uses", "compute", "read", "write", "use", "reason"),
+    [
+        (1.0, 10.0, 0.1, 0.1, False, "each sequence is read 1.0 times: the frozen layers run once either way"),
+        (5.0, 10.0, 11.0, 1.0, False, "reading the states (11.00 s) is no faster than computing them (10.00 s)"),
+        (2.0, 10.0, 4.0, 4.0, False, "storing costs 22.0 s and computing each time 20.0 s"),
+        (5.0, 10.0, 0.5, 0.5, True, "frozen layers once: 13.0 s instead of 50.0 s"),
+        (1.0, None, None, None, True, "the store is there already"),
+    ],
+)
+def test_the_store_is_used_where_it_pays(
+    uses: float, compute: float | None, read: float | None, write: float | None, use: bool, reason: str
+):
+    decision = decide(uses, compute, read, write)
+    assert (decision.use, decision.reason) == (use, reason)
