@@ -85,6 +85,10 @@ class SplitModel(nn.Module):
         freed = sum(p.numel() * p.element_size() for p in weights.values())
         for parameter in weights.values():
             parameter.data = torch.empty(0, dtype=parameter.dtype, device=parameter.device)
+        for tensor in (*self.model.parameters(), *self.model.buffers()):
+            # On the CPU, weights are a map of the checkpoint file, which stays in memory as long as one is left in it.
+            if tensor.device.type == "cpu":
+                tensor.data = tensor.data.clone()
         self._released = file
         return freed
 
