@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from tiny_models import FAMILIES
+
+torch.set_num_threads(1)  # tiny models: threads cost more than they give, above all beside other processes
 
 
 @pytest.fixture(params=FAMILIES)

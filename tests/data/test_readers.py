@@ -256,7 +256,7 @@ def test_folder_without_data(tmp_path: Path) -> None:
 
 
 def test_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "_hub_answers", lambda: False)
+    monkeypatch.setattr(readers, "hub_answers", lambda: False)
     started = time.monotonic()
     with pytest.raises(DataError) as error:
         read("some-owner/some-data:python", SEARCH)
@@ -275,7 +275,7 @@ def test_hub_data_set(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append((args, kwargs))
         return datasets.Dataset.from_list([{"func_documentation_tokens": ["a"], "func_code_tokens": ["b", "c"]}])
 
-    monkeypatch.setattr(readers, "_hub_answers", lambda: True)
+    monkeypatch.setattr(readers, "hub_answers", lambda: True)
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     assert read("owner/name:python", SEARCH, limit=7).to_list() == [{"query": "a", "code": "b c"}]
     assert asked == [(("owner/name", "python"), {"split": "train[:7]"})]
@@ -285,7 +285,7 @@ def test_hub_without_the_data_set(monkeypatch: pytest.MonkeyPatch) -> None:
     def load_dataset(*args: Any, **kwargs: Any) -> datasets.Dataset:
         raise ValueError("Unknown split\nmore")
 
-    monkeypatch.setattr(readers, "_hub_answers", lambda: True)
+    monkeypatch.setattr(readers, "hub_answers", lambda: True)
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     with pytest.raises(DataError) as error:
         read("owner/name", SEARCH, split="test")

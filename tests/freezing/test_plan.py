@@ -9,13 +9,13 @@ import pickle
 import pytest
 import torch
 import transformers
-from tiny_models import LAYERS, tiny_model
 from torch import nn
 
 from telly.errors import PlanError, StoreError
 from telly.freezing.plan import freeze, make_plan, parse_variant, unfreeze, variants_of
 from telly.freezing.split import SplitModel
 from telly.models.load import model_from_config
+from tiny_models import LAYERS, tiny_model
 
 LAYER = 7_087_872
 UNIXCODER = transformers.RobertaConfig(vocab_size=51416, max_position_embeddings=1026, type_vocab_size=10)

@@ -10,7 +10,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_models import VOCAB, tiny_model
 
 from telly.data.sequences import SequenceTable, SequenceTableBuilder
 from telly.errors import StoreError
@@ -21,6 +20,7 @@ from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.freezing.states import StateDtype
 from telly.freezing.store import Layout
+from tiny_models import VOCAB, tiny_model
 
 
 def table(rows: int = 40, seed: int = 0) -> SequenceTable:

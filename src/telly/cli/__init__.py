@@ -25,10 +25,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(tune.app, name="tune")
-app.command("plan")(plan.plan)
+app.command("plan", epilog=plan.EPILOG)(plan.plan)
 app.add_typer(data.app, name="data")
 app.add_typer(cache.app, name="cache")
-app.command("pretrain")(pretrain.pretrain)
+app.command("pretrain", epilog=pretrain.EPILOG)(pretrain.pretrain)
 app.command("demo")(demo.demo)
 app.command("ls")(listing.ls)
 

@@ -20,7 +20,13 @@ def _data() -> None:
     """Check data sets."""
 
 
-@app.command()
+EPILOG = """Example:
+
+  telly data validate train.jsonl --task search --test test.jsonl --map query=summary
+"""
+
+
+@app.command(epilog=EPILOG)
 def validate(
     file: Annotated[Path, typer.Argument(help="A file (JSONL, JSON, CSV, TSV, Parquet) or a folder of such files.")],
     task: Annotated[str, typer.Option(help="The task the data is for.")] = "search",

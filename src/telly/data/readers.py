@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-import urllib.error
-import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 from telly.data.formats import Row, data_files, format_of, raw_rows
 from telly.data.schema import Problem, RowReader, Schema, check_mapping
 from telly.errors import DataError
+from telly.hub import hub_answers
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 CACHE_VERSION = 1  # raise it when the same files would be read differently
 HUB_NAME = re.compile(r"(?P<name>[\w-][\w.-]*/[\w-][\w.-]*)(?::(?P<config>[\w.-]+))?")
-HUB_TIMEOUT = 5.0
 
 
 def read(
@@ -129,7 +127,7 @@ def _read_hub(
 ) -> Dataset:
     import datasets
 
-    online = _hub_answers()
+    online = hub_answers()
     try:
         with _quiet(), _offline(not online):
             raw = datasets.load_dataset(name, config, split=f"{split}[:{limit}]" if limit else split)
@@ -140,22 +138,6 @@ def _read_hub(
     key = hashlib.blake2b(repr((CACHE_VERSION, raw._fingerprint, schema, sorted(mapping.items()))).encode())
     advice = "mend it in a copy of the data and read that"
     return _to_arrow(_checked(rows, reader, advice), source, schema, key.hexdigest()[:32])
-
-
-def _hub_answers() -> bool:
-    """Whether the hub can be reached, found in seconds: its client would retry for half a minute."""
-    from huggingface_hub import constants
-
-    if constants.is_offline_mode():
-        return False
-    request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
-    try:
-        with urllib.request.urlopen(request, timeout=HUB_TIMEOUT):
-            return True
-    except urllib.error.HTTPError:
-        return True  # it answered
-    except (OSError, ValueError):
-        return False
 
 
 def _hub_message(source: str, split: str, error: Exception, *, online: bool) -> str:

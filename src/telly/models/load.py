@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from telly.errors import ModelError
+from telly.hub import hub_answers
 
 EMBEDDED = "telly-mini"
 """Name of the model that the package ships."""
@@ -52,7 +53,7 @@ def load_config(name: str) -> Any:
     from transformers import AutoConfig
 
     with _explained(name):
-        return AutoConfig.from_pretrained(resolve(name), trust_remote_code=False)
+        return AutoConfig.from_pretrained(**_source(name))
 
 
 def load_model(name: str, *, seed: int = 0) -> nn.Module:
@@ -66,9 +67,7 @@ def load_model(name: str, *, seed: int = 0) -> nn.Module:
     config = load_config(name)
     with _explained(name), quiet_transformers(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model: nn.Module = _auto_class(config).from_pretrained(
-            resolve(name), config=config, dtype=torch.float32, trust_remote_code=False
-        )
+        model: nn.Module = _auto_class(config).from_pretrained(**_source(name), config=config, dtype=torch.float32)
     return model.eval()
 
 
@@ -88,13 +87,20 @@ def load_tokenizer(name: str) -> Any:
     from transformers import AutoTokenizer
 
     with _explained(name):
-        tokenizer = AutoTokenizer.from_pretrained(resolve(name), trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(**_source(name))
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
             raise ModelError(f"{name}: the tokenizer has no padding token and no end token to stand in for it")
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "right"
     return tokenizer
+
+
+def _source(name: str) -> dict[str, Any]:
+    """Where to load from; no remote code, and for a hub that cannot be reached the local cache alone."""
+    place = resolve(name)
+    local = Path(place).is_dir() or not hub_answers()
+    return {"pretrained_model_name_or_path": place, "local_files_only": local, "trust_remote_code": False}
 
 
 def _auto_class(config: Any) -> Any:

@@ -7,7 +7,6 @@ its weights, and `model/` with what `transformers` loads.
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from telly.data.batching import LengthBucketBatchSampler
 from telly.errors import ConfigError
 from telly.metrics.retrieval import ranks_of_targets, retrieval_metrics
 from telly.models.pooling import mean_pool
+from telly.pretraining.card import write_card
 from telly.pretraining.config import PretrainConfig, Stage
 from telly.pretraining.corpus import Corpus, prepare
 from telly.pretraining.objectives import NOT_MASKED, PretrainObjective, grow, mask_tokens
@@ -216,10 +216,5 @@ def export(output: Path, weights: dict[str, torch.Tensor], tokenizer: Any, confi
     stages = [json.loads((output / f"stage-{n}" / "stage.json").read_text()) for n in range(1, len(config.stages) + 1)]
     summary = {"parameters": model.num_parameters(), "bytes": size, "stages": stages}
     (folder / "pretraining.json").write_text(json.dumps(summary, indent=1) + "\n")
+    write_card(output, folder)
     return folder
-
-
-def tokens_seen(config: PretrainConfig, corpus: Corpus) -> int:
-    """An estimate of the code tokens all stages see together."""
-    mean = float(corpus.code.lengths.mean())
-    return math.floor(sum(stage.steps * stage.batch_size for stage in config.stages) * mean)

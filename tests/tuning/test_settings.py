@@ -1,0 +1,118 @@
+"""Settings check themselves: every wrong one has a clear error, and all problems come at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from telly.config import read_toml
+from telly.errors import ConfigError, ModelError
+from telly.tasks import TASKS, get_task
+from telly.tuning.config import TuneConfig
+from telly.tuning.resolve import check_output, recommendation, resolve, run_name, to_toml
+from tiny_models import CONFIGS
+
+
+def test_an_unknown_setting_suggests_the_nearest_name():
+    with pytest.raises(ConfigError) as error:
+        TuneConfig.parse({"epoch": 3}, "my.toml")
+    assert str(error.value) == "my.toml:\n  unknown setting 'epoch'; did you mean 'epochs'?"
+
+
+def test_all_problems_are_reported_at_once():
+    with pytest.raises(ConfigError) as error:
+        TuneConfig.parse({"epochs": 0, "precision": "fp8", "freeze": "nine"}, "options")
+    text = str(error.value)
+    assert "epochs: Input should be greater than 0 (found 0)" in text
+    assert "precision: Input should be 'fp32' or 'bf16' (found 'fp8')" in text
+    assert "freeze: --freeze must be 'base' or a number of layers, found 'nine' (found 'nine')" in text
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"metric": "bleu"}, "metric: search has mrr, recall@1, recall@5, recall@10; found 'bleu'"),
+        ({"max_tokens": {"codes": 5}}, "max_tokens: search has query, code; found codes"),
+        ({"valid": "v.jsonl"}, "valid: needs training data beside it; give --data"),
+        ({"data": "t.jsonl"}, "valid: the best epoch is chosen on validation data; give --valid"),
+        ({"task": "dance"}, "task: must be one of search (found 'dance')"),
+    ],
+)
+def test_settings_that_do_not_fit(values: dict[str, object], message: str):
+    with pytest.raises(ConfigError) as error:
+        TuneConfig.parse(dict(values), "options")
+    assert message in str(error.value)
+
+
+def test_the_preset_is_the_papers():
+    """Lengths, batch, learning rate and epochs of the paper's table for code search."""
+    preset = get_task("search").preset
+    assert preset.max_tokens == {"query": 128, "code": 256}
+    assert (preset.batch_size, preset.learning_rate, preset.epochs) == (128, 2e-5, 10)
+
+
+def test_explicit_settings_go_before_the_models_advice_and_that_before_the_preset(tmp_path: Path):
+    CONFIGS["roberta"]().save_pretrained(tmp_path)
+    advice = {"recommended": {"search": {"learning_rate": 0.5, "batch_size": 7, "max_tokens": {"code": 99}}}}
+    (tmp_path / "telly.json").write_text(json.dumps(advice))
+    found = resolve(TuneConfig(model=str(tmp_path), batch_size=3))
+    assert (found.batch_size, found.learning_rate, found.epochs) == (3, 0.5, 10)
+    assert found.max_tokens == {"query": 128, "code": 99}
+
+
+def test_advice_with_an_unknown_setting_is_refused(tmp_path: Path):
+    CONFIGS["roberta"]().save_pretrained(tmp_path)
+    (tmp_path / "telly.json").write_text('{"recommended": {"search": {"lerning_rate": 1}}}')
+    with pytest.raises(ModelError, match="unknown settings lerning_rate for search"):
+        recommendation(str(tmp_path), "search")
+
+
+def test_resolved_settings_read_back_from_toml(tmp_path: Path):
+    CONFIGS["roberta"]().save_pretrained(tmp_path)
+    config = resolve(TuneConfig(model=str(tmp_path), freeze="3", columns={"query": "doc"}))
+    (tmp_path / "config.toml").write_text(to_toml(config))
+    assert TuneConfig.parse(read_toml(tmp_path / "config.toml")) == config
+
+
+def test_run_names_tell_runs_apart():
+    names = {
+        run_name(TuneConfig(freeze=freeze, cache=cache, seed=seed))
+        for freeze in ("base", "3", "9")
+        for cache in (True, False)
+        for seed in (0, 1)
+        if freeze != "base" or cache
+    }
+    assert len(names) == 10
+    assert run_name(TuneConfig(freeze="9")) == "search-telly-mini-k9-s0"
+
+
+def test_a_toml_file_that_is_missing_or_broken(tmp_path: Path):
+    with pytest.raises(ConfigError, match="no such file; expected a TOML file with settings"):
+        read_toml(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("epochs = = 3\n")
+    with pytest.raises(ConfigError, match=r"bad\.toml: not valid TOML: .*line 1"):
+        read_toml(tmp_path / "bad.toml")
+
+
+def test_no_run_is_lost_or_mixed(tmp_path: Path):
+    check_output(tmp_path, resume=False, overwrite=False, finished=False, config_text="a = 1\n")
+    with pytest.raises(ConfigError, match="no interrupted run to resume here"):
+        check_output(tmp_path, resume=True, overwrite=False, finished=False, config_text="a = 1\n")
+    (tmp_path / "config.toml").write_text("a = 1\n")
+    check_output(tmp_path, resume=True, overwrite=False, finished=False, config_text="a = 1\n")
+    with pytest.raises(ConfigError, match="there is a run already"):
+        check_output(tmp_path, resume=False, overwrite=False, finished=True, config_text="a = 1\n")
+    with pytest.raises(ConfigError, match="this run is finished"):
+        check_output(tmp_path, resume=True, overwrite=False, finished=True, config_text="a = 1\n")
+    with pytest.raises(ConfigError, match="has other settings"):
+        check_output(tmp_path, resume=True, overwrite=False, finished=False, config_text="a = 2\n")
+
+
+def test_every_task_has_what_its_table_promises():
+    assert TASKS
+    for name, task in TASKS.items():
+        assert task.name == name
+        assert task.preset.metric in task.metrics
+        assert set(task.preset.max_tokens) <= set(task.schema.names)
