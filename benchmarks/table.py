@@ -1,0 +1,204 @@
+"""From a result file to the README's Markdown; nothing is measured or made up here. What is missing is a dash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+DASH = "-"
+TARGET_SHAPE, TARGET_PRECISION = "unixcoder", "fp32"
+
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A number to reach.
+
+    Attributes:
+        text: what is compared.
+        value: the number reached; None where it was not measured.
+        limit: the number to reach.
+        at_least: whether more is better; otherwise the value must stay at or below the limit.
+        unit: how numbers are written.
+    """
+
+    text: str
+    value: Callable[[Result], float | None]
+    limit: float
+    at_least: bool
+    unit: str
+
+    def met(self, value: float | None) -> bool | None:
+        """Whether a value reaches the limit; None for no value."""
+        if value is None:
+            return None
+        return value >= self.limit if self.at_least else value <= self.limit
+
+
+def render(result: Result) -> str:
+    """The Markdown between the markers: where the numbers are from, targets, then one table a shape and precision."""
+    parts = [_origin(result), _targets(result)]
+    for shape in result.get("shapes", {}).values():
+        parts.append(f"**{shape['title']}**")
+        if shape.get("skipped"):
+            parts.append(f"Not measured: {shape['skipped']}.")
+            continue
+        parts += [_variants(shape, precision) for precision in shape.get("steps", {}) or shape.get("memory", {})]
+        if shape.get("whole"):
+            parts.append(_whole_runs(shape["whole"]))
+    return "\n\n".join(parts)
+
+
+def update_readme(readme: Path, markdown: str) -> bool:
+    """Put the Markdown between the markers; False if the file lacks them."""
+    text = readme.read_text(encoding="utf-8")
+    if BEGIN not in text or END not in text:
+        return False
+    head, tail = text.partition(BEGIN)[0], text.partition(END)[2]
+    readme.write_text(f"{head}{BEGIN}\n{markdown}\n{END}{tail}", encoding="utf-8")
+    return True
+
+
+def _origin(result: Result) -> str:
+    made = result["provenance"]
+    commit = (made.get("commit") or DASH)[:12] + (" with uncommitted changes" if made.get("dirty") else "")
+    versions = ", ".join(f"{name} {made['versions'].get(name) or DASH}" for name in ("torch", "transformers", "peft"))
+    load = result["load"]
+    return (
+        f"`{result['command']}`, {result['date'][:10]}, commit {commit}; {made.get('processor') or DASH}, "
+        f"{made.get('cpus') or DASH} cores, {result.get('threads') or DASH} threads; {versions}. "
+        f"Steps of {load['pairs']} pairs x {load['tokens']} tokens, median of {result['rounds']} (least-most), "
+        "variants taken in turns; a step is fetching the batch, forward, backward and optimizer. Peaks are resident "
+        "memory of a process of its own, libraries included: while training, and from start to end. "
+        f"Raw numbers: `{result['file']}`."
+    )
+
+
+def _targets(result: Result) -> str:
+    lines = ["| target (UniXcoder's shape, fp32) | to reach | reached | |", "|---|---:|---:|---|"]
+    for target in TARGETS:
+        value = target.value(result)
+        limit = ("at least " if target.at_least else "at most ") + _write(target.limit, target.unit)
+        met = {True: "met", False: "**not met**", None: DASH}[target.met(value)]
+        lines.append(f"| {target.text} | {limit} | {_write(value, target.unit)} | {met} |")
+    return "\n".join(lines)
+
+
+def _variants(shape: Result, precision: str) -> str:
+    steps = shape.get("steps", {}).get(precision, {})
+    memory = shape.get("memory", {}).get(precision, {})
+    lines = [
+        f"| {precision} | trained | s/step | full / it | LoRA / it | waiting for the batch | peak MB, training "
+        "| of full | peak MB, process |",
+        "|---|" + "---:|" * 8,
+    ]
+    for name in steps or memory:
+        step, peaks = steps.get(name, {}), memory.get(name, {})
+        cells = [
+            name,
+            f"{step['trained']:,}" if step else DASH,
+            _seconds(step),
+            _write(_speed_up(steps, "full", name), "x"),
+            _write(_speed_up(steps, "LoRA", name), "x"),
+            _write(step.get("waiting_share"), "%"),
+            _write(peaks.get("training_peak"), "MB"),
+            _write(_ratio(peaks.get("training_peak"), memory.get("full", {}).get("training_peak")), "%"),
+            _write(peaks.get("process_peak"), "MB"),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _whole_runs(runs: Result) -> str:
+    clocks = ("load", "encode", "prefix", "train", "evaluate", "save", "other")
+    lines = [
+        "| whole run, fp32 | s | full / it | " + " | ".join(clocks) + " |",
+        "|---|" + "---:|" * (2 + len(clocks)),
+    ]
+    for name, run in runs.items():
+        parts = [_write(run.get("clocks", {}).get(clock), "s") for clock in clocks]
+        speed_up = _write(_ratio(_wall(runs, "full"), run.get("wall_seconds")), "x")
+        label = f"{name} (did not use the store)" if name.endswith("cached") and not run.get("cache_used") else name
+        lines.append("| " + " | ".join([label, _write(run.get("wall_seconds"), "s"), speed_up, *parts]) + " |")
+    first: Result = next(iter(runs.values()))
+    shares = "" if "train_pairs" not in first else (
+        f"\n\n{first['epochs']} epochs of {first['train_pairs']} pairs of the sample, cut to 128 tokens, "
+        f"{first['evaluate_pairs']} pairs to validate on after each and to test on; store built in the run."
+    )  # fmt: skip
+    return "\n".join(lines) + shares
+
+
+def _seconds(step: Result) -> str:
+    if not step:
+        return DASH
+    return f"{step['median_seconds']:.3g} ({step['min_seconds']:.3g}-{step['max_seconds']:.3g})"
+
+
+def _write(value: float | None, unit: str) -> str:
+    if value is None:
+        return DASH
+    return {
+        "x": f"{value:.2f}x",
+        "%": f"{100 * value:.1f} %",
+        "MB": f"{value / 1e6:,.0f}",
+        "s": f"{value:.2f}" if value < 10 else f"{value:.1f}",
+    }[unit]
+
+
+def _ratio(value: float | None, other: float | None) -> float | None:
+    return None if value is None or not other else value / other
+
+
+def _speed_up(steps: Result, peer: str, name: str) -> float | None:
+    """How many steps of `name` fit into one of `peer`, by medians."""
+    return _ratio(steps.get(peer, {}).get("median_seconds"), steps.get(name, {}).get("median_seconds"))
+
+
+def _wall(runs: Result, name: str) -> float | None:
+    seconds: float | None = runs.get(name, {}).get("wall_seconds")
+    return seconds
+
+
+def _part(result: Result, part: str) -> Result:
+    """A part of the shape that targets are for, in their precision."""
+    found: Result = result.get("shapes", {}).get(TARGET_SHAPE, {}).get(part, {})
+    return found if part == "whole" else found.get(TARGET_PRECISION, {})
+
+
+def _steps_target(peer: str, name: str) -> Callable[[Result], float | None]:
+    return lambda result: _speed_up(_part(result, "steps"), peer, name)
+
+
+def _longest_wait(result: Result) -> float | None:
+    steps = _part(result, "steps")
+    return max((step["waiting_share"] for name, step in steps.items() if name.endswith("cached")), default=None)
+
+
+def _memory_share(result: Result) -> float | None:
+    memory = _part(result, "memory")
+    return _ratio(*(memory.get(name, {}).get("training_peak") for name in ("K=9 cached", "full")))
+
+
+def _whole_speed_up(result: Result) -> float | None:
+    runs = _part(result, "whole")
+    return _ratio(_wall(runs, "full"), _wall(runs, "K=9 cached"))
+
+
+def _help_seconds(result: Result) -> float | None:
+    seconds: float | None = result.get("startup", {}).get("telly --help", {}).get("median_seconds")
+    return seconds
+
+
+TARGETS = (
+    Target("step, full / K=9 cached", _steps_target("full", "K=9 cached"), 3.5, True, "x"),
+    Target("step, LoRA / K=9 cached", _steps_target("LoRA", "K=9 cached"), 2.2, True, "x"),
+    Target("step, full / K=11 cached", _steps_target("full", "K=11 cached"), 12, True, "x"),
+    Target("longest wait for the store, of a step", _longest_wait, 0.05, False, "%"),
+    Target("peak memory in training, K=9 cached of full", _memory_share, 0.5, False, "%"),
+    Target("whole run of 5 epochs, full / K=9 cached", _whole_speed_up, 2.5, True, "x"),
+    Target("`telly --help`, seconds", _help_seconds, 0.3, False, "s"),
+)
