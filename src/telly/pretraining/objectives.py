@@ -17,12 +17,19 @@ NOT_MASKED = -100
 
 
 def mask_tokens(
-    batch: dict[str, torch.Tensor], *, share: float, mask_id: int, vocab_size: int, first_ordinary_id: int
+    batch: dict[str, torch.Tensor],
+    generator: torch.Generator,
+    *,
+    share: float,
+    mask_id: int,
+    vocab_size: int,
+    first_ordinary_id: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Choose tokens to predict, as BERT does: 80 % become `<mask>`, 10 % a random token, 10 % stay.
 
     Args:
         batch: `input_ids` and `attention_mask`, [batch, tokens].
+        generator: source of the draws.
         share: share of ordinary tokens to predict.
         mask_id: id of `<mask>`.
         vocab_size: ids are drawn below this.
@@ -32,10 +39,10 @@ def mask_tokens(
         changed ids and labels, each [batch, tokens]; labels are `NOT_MASKED` where nothing is predicted.
     """
     ids = batch["input_ids"]
-    chosen = (torch.rand(ids.shape) < share) & (ids >= first_ordinary_id)
+    chosen = (torch.rand(ids.shape, generator=generator) < share) & (ids >= first_ordinary_id)
     labels = torch.where(chosen, ids, NOT_MASKED)
-    fate = torch.rand(ids.shape)
-    drawn = torch.randint(first_ordinary_id, vocab_size, ids.shape)
+    fate = torch.rand(ids.shape, generator=generator)
+    drawn = torch.randint(first_ordinary_id, vocab_size, ids.shape, generator=generator)
     changed = torch.where(chosen & (fate < 0.8), mask_id, ids)
     changed = torch.where(chosen & (fate >= 0.9), drawn, changed)
     return changed, labels

@@ -7,9 +7,11 @@ its weights, and `model/` with what `transformers` loads.
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, RobertaConfig, RobertaForMaskedLM, TrainingArguments, set_seed
@@ -17,12 +19,14 @@ from transformers import AutoTokenizer, RobertaConfig, RobertaForMaskedLM, Train
 from telly.data.batching import LengthBucketBatchSampler
 from telly.errors import ConfigError
 from telly.metrics.retrieval import ranks_of_targets, retrieval_metrics
+from telly.models.load import quiet_transformers
 from telly.models.pooling import mean_pool
 from telly.pretraining.card import write_card
 from telly.pretraining.config import PretrainConfig, Stage
 from telly.pretraining.corpus import Corpus, prepare
 from telly.pretraining.objectives import NOT_MASKED, PretrainObjective, grow, mask_tokens
 from telly.pretraining.tokenizer import SPECIAL_TOKENS
+from telly.training.progress import ProgressBar
 from telly.training.trainer import TellyTrainer, last_complete_checkpoint
 
 SAVE_STEPS = 200
@@ -102,6 +106,7 @@ def _train_stage(
         _arguments(stage, folder, config),
         batch_sampler=sampler,
         collate=collate,
+        callbacks=[ProgressBar(f"{stage.layers} layers")],
     )
     checkpoint = last_complete_checkpoint(folder)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -134,6 +139,7 @@ def _arguments(stage: Stage, folder: Path, config: PretrainConfig) -> TrainingAr
         logging_steps=LOG_STEPS,
         logging_nan_inf_filter=False,
         report_to=[],
+        disable_tqdm=True,
         seed=config.seed,
         remove_unused_columns=False,
         dataloader_pin_memory=gpu,
@@ -156,8 +162,11 @@ def _load_stacked(model: RobertaForMaskedLM, previous: dict[str, torch.Tensor]) 
 def _batch(corpus: Corpus, pairs: Any, tokenizer: Any, config: PretrainConfig) -> dict[str, torch.Tensor]:
     code = corpus.code.pad(pairs[:, 0], tokenizer.pad_token_id)
     docs = corpus.docstrings.pad(pairs[:, 1], tokenizer.pad_token_id)
+    # The draws follow from the batch alone: the Trainer restores the global state too late for a resumed batch.
+    generator = torch.Generator().manual_seed(zlib.crc32(np.array([config.seed, *pairs[:, 0]]).tobytes()))
     ids, labels = mask_tokens(
         code,
+        generator,
         share=config.masked_share,
         mask_id=tokenizer.mask_token_id,
         vocab_size=len(tokenizer),
@@ -177,8 +186,6 @@ def evaluate(objective: PretrainObjective, corpus: Corpus, tokenizer: Any, confi
     """Masked-token accuracy and docstring-to-code metrics on the held-out pairs, untuned."""
     objective.eval()
     device = next(objective.parameters()).device
-    generator_state = torch.get_rng_state()
-    torch.manual_seed(config.seed)
     code, docs, right, total = [], [], 0, 0
     for start in range(0, corpus.held_out, EVAL_BATCH):
         pairs = corpus.held_out_pairs[start : start + EVAL_BATCH]
@@ -193,7 +200,6 @@ def evaluate(objective: PretrainObjective, corpus: Corpus, tokenizer: Any, confi
         docs.append(
             mean_pool(objective.states(batch["docstring_ids"], batch["docstring_mask"]), batch["docstring_mask"])
         )
-    torch.set_rng_state(generator_state)
     vectors = [torch.nn.functional.normalize(torch.cat(part), dim=-1) for part in (docs, code)]
     ranks = ranks_of_targets(vectors[0], vectors[1], torch.arange(corpus.held_out, device=device))
     return {"masked_accuracy": right / max(total, 1), **retrieval_metrics(ranks)}
@@ -210,8 +216,9 @@ def export(output: Path, weights: dict[str, torch.Tensor], tokenizer: Any, confi
     model = RobertaForMaskedLM(model_config(config, layers, len(tokenizer), config.dropout))
     model.load_state_dict(weights, strict=False)
     model.tie_weights()
-    model.half().save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    with quiet_transformers():
+        model.half().save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
     size = sum(f.stat().st_size for f in folder.iterdir())
     stages = [json.loads((output / f"stage-{n}" / "stage.json").read_text()) for n in range(1, len(config.stages) + 1)]
     summary = {"parameters": model.num_parameters(), "bytes": size, "stages": stages}

@@ -1,0 +1,119 @@
+"""Code search: loss and evaluation by numbers that can be checked by hand."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from torch import nn
+
+from telly.data.sequences import SequenceTableBuilder
+from telly.freezing.source import RowSource
+from telly.freezing.split import SplitModel
+from telly.models.modes import Mode, encode_texts
+from telly.models.pooling import mean_pool
+from telly.pretraining.tokenizer import train_tokenizer
+from telly.tasks.base import Encoded
+from telly.tasks.search import SearchModel, SearchTask, embed_rows
+from tiny_models import tiny_model
+
+
+class Given(nn.Module):
+    """Stands in for the encoder: token id i gives the i-th row of a table."""
+
+    def __init__(self, rows: torch.Tensor) -> None:
+        super().__init__()
+        self.rows = nn.Parameter(rows)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> SimpleNamespace:
+        return SimpleNamespace(last_hidden_state=self.rows[input_ids])
+
+
+def data_of(queries: list[list[int]], codes: list[list[int]]) -> Encoded:
+    builder = SequenceTableBuilder()
+    rows = {"query": [builder.add(q) for q in queries], "code": [builder.add(c) for c in codes]}
+    return Encoded(builder.build(), {name: np.asarray(found) for name, found in rows.items()})
+
+
+def loss_of(model: SearchModel, data: Encoded) -> float:
+    batch = SearchTask().collate(RowSource(data.table, 0), data, range(len(data)))
+    return float(model(**batch)["loss"].item())
+
+
+def test_loss_by_hand():
+    """Orthogonal pairs at temperature 1: each row's softmax is e / (e + 1), so the loss is ln(1 + 1/e) = 0.3133."""
+    model = SearchModel(Given(torch.eye(4)), temperature=1.0)  # type: ignore[arg-type]
+    data = data_of([[0], [1]], [[0, 0], [1, 1]])
+    assert loss_of(model, data) == pytest.approx(math.log(1 + 1 / math.e), abs=1e-6)
+
+
+def test_temperature_divides_the_similarity():
+    """At temperature 0.5 the logits are 2 and 0: ln(1 + e^-2) = 0.1269."""
+    model = SearchModel(Given(torch.eye(4)), temperature=0.5)  # type: ignore[arg-type]
+    assert loss_of(model, data_of([[0], [1]], [[0, 0], [1, 1]])) == pytest.approx(math.log(1 + math.exp(-2)), abs=1e-6)
+
+
+def test_a_pair_that_repeats_anothers_code_is_no_negative():
+    """Queries 0 and 1 share their code; each is left with one negative (code 2), orthogonal to it."""
+    model = SearchModel(Given(torch.eye(4)), temperature=1.0)  # type: ignore[arg-type]
+    shared = data_of([[0], [0, 0], [1]], [[0, 0, 0], [0, 0, 0], [1, 1, 1]])
+    expected = (2 * math.log(1 + math.exp(-1)) + math.log(1 + 2 * math.exp(-1))) / 3
+    assert loss_of(model, shared) == pytest.approx(expected, abs=1e-6)
+
+
+def test_pooling_leaves_padding_out():
+    states = torch.tensor([[[1.0, 3.0], [3.0, 5.0], [99.0, 99.0]]])
+    assert mean_pool(states, torch.tensor([[1, 1, 0]])).tolist() == [[2.0, 4.0]]
+
+
+def test_evaluation_finds_the_right_function():
+    model = SearchModel(Given(torch.eye(6)), temperature=1.0)  # type: ignore[arg-type]
+    data = data_of([[i] for i in range(5)], [[i, i] for i in range(5)])
+    metrics = SearchTask().evaluate(model, RowSource(data.table, 0), data, torch.autocast("cpu", enabled=False))
+    assert metrics == {"mrr": 1.0, "recall@1": 1.0, "recall@5": 1.0, "recall@10": 1.0}
+
+
+def test_a_collapsed_encoder_scores_one_over_the_number_of_candidates():
+    model = SearchModel(Given(torch.ones(20, 6)), temperature=1.0)  # type: ignore[arg-type]
+    data = data_of([[i] for i in range(20)], [[i, i] for i in range(20)])
+    metrics = SearchTask().evaluate(model, RowSource(data.table, 0), data, torch.autocast("cpu", enabled=False))
+    assert metrics["mrr"] == pytest.approx(1 / 20)
+
+
+def test_vectors_come_back_in_the_order_asked_for():
+    model = SearchTask().build(SplitModel(tiny_model("roberta"), None), 0.05).eval()
+    builder = SequenceTableBuilder()
+    rows = [builder.add(range(5, 6 + 3 * i)) for i in range(9)]
+    source = RowSource(builder.build(), 1)
+    with torch.no_grad():
+        together = embed_rows(model, source, rows[::-1])
+        alone = torch.cat([model.embed(source.batch([row])) for row in rows[::-1]])
+    assert torch.allclose(together, alone, atol=1e-5)
+
+
+def test_baseline_ranks_against_distinct_functions():
+    dataset = Dataset.from_dict(
+        {
+            "query": ["open a file", "parse a date", "open the file"],
+            "code": ["def open_file(file): open", "def parse(date): date", "def open_file(file): open"],
+        }
+    )
+    assert SearchTask().baselines(dataset)["bm25"]["mrr"] == 1.0
+
+
+def test_modes_frame_the_text_as_unixcoder_does():
+    tokenizer = train_tokenizer(["def add(a, b): return a + b"] * 5, 300)
+    plain = tokenizer("return a", add_special_tokens=False)["input_ids"]
+    mode = tokenizer.convert_tokens_to_ids("<encoder-only>")
+    assert encode_texts(tokenizer, ["return a"], 64) == [[0, mode, 2, *plain, 2]]
+    decoder = tokenizer.convert_tokens_to_ids("<decoder-only>")
+    assert encode_texts(tokenizer, ["return a"], 64, Mode.DECODER_ONLY)[0][1] == decoder
+    cut = encode_texts(tokenizer, ["return a" * 50], 10)[0]
+    assert len(cut) == 10
+    assert cut[-1] == 2
+    with pytest.raises(ValueError, match="must be at least 5 with mode tokens, found 4"):
+        encode_texts(tokenizer, ["a"], 4)
