@@ -65,8 +65,8 @@ class Shape:
 SHAPES = {
     shape.name: shape
     for shape in (
-        Shape("unixcoder", "UniXcoder-base's shape, random weights", UNIXCODER, 96, 24, 8),
-        Shape(EMBEDDED, f"the embedded model, {EMBEDDED}", None, 600, 150, 8),
+        Shape("unixcoder", "UniXcoder-base's shape, random weights", UNIXCODER, 80, 20, 8),
+        Shape(EMBEDDED, f"the embedded model, {EMBEDDED}", None, 320, 100, 8),
         Shape("tiny", "a tiny model, for `--quick`", TINY, 32, 16, 8),
     )
 }
