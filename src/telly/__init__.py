@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from telly.data.sequences import SequenceTable
     from telly.freezing.build import StoreRequest, build_store
     from telly.freezing.plan import FreezePlan, freeze, make_plan, unfreeze
     from telly.freezing.source import RowSource
@@ -22,6 +23,7 @@ __all__ = [
     "ActivationStore",
     "FreezePlan",
     "RowSource",
+    "SequenceTable",
     "SplitModel",
     "StoreRequest",
     "TuneConfig",
@@ -38,6 +40,7 @@ _HOMES = {
     "ActivationStore": "telly.freezing.store",
     "FreezePlan": "telly.freezing.plan",
     "RowSource": "telly.freezing.source",
+    "SequenceTable": "telly.data.sequences",
     "SplitModel": "telly.freezing.split",
     "StoreRequest": "telly.freezing.build",
     "TuneConfig": "telly.tuning.config",

@@ -32,6 +32,13 @@ class SequenceTable:
     def __getitem__(self, row: int) -> npt.NDArray[np.int32]:
         return self.ids[self.offsets[row] : self.offsets[row + 1]]
 
+    @classmethod
+    def of(cls, encodings: Iterable[Iterable[int]]) -> tuple[SequenceTable, npt.NDArray[np.int64]]:
+        """The distinct ones of some encodings, and the row number of each encoding, [encodings]."""
+        builder = SequenceTableBuilder()
+        rows = [builder.add(ids) for ids in encodings]
+        return builder.build(), np.asarray(rows, dtype=np.int64)
+
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
         """Tokens per sequence, [n]."""

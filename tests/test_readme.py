@@ -1,0 +1,49 @@
+"""The README's example runs, and its commands exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from telly.models.load import embedded_folder
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+
+
+def block(name: str, language: str) -> str:
+    found = re.search(rf"<!-- {name}:begin -->\n```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
+    assert found, f"README has no block {name}"
+    return found[1]
+
+
+def test_the_library_example_trains(tmp_path: Path):
+    names: dict[str, object] = {
+        "texts": [f"def f{i}(x): return x + {i}" for i in range(4)],
+        "folder": tmp_path,
+        "my_loss": lambda states: states.pow(2).mean(),
+    }
+    exec(block("library", "python"), names)
+    split = names["split"]
+    assert torch.isfinite(names["loss"])  # type: ignore[call-overload]
+    assert split.plan.k == 9  # type: ignore[attr-defined]
+    assert len([line for line in block("library", "python").splitlines() if line.strip()]) <= 10
+
+
+def test_the_embedded_model_is_what_the_readme_says():
+    """12 layers, at most 20 MB, the three mode tokens, loads in plain transformers."""
+    from transformers import AutoModel, AutoTokenizer
+
+    folder = embedded_folder()
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 20e6
+    assert (folder / "README.md").is_file()
+    model, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    assert model.config.num_hidden_layers == 12
+    assert {"<encoder-only>", "<decoder-only>", "<encoder-decoder>"} <= set(tokenizer.get_vocab())
+
+
+@pytest.mark.parametrize("target", ["demo", "test", "setup", "check", "bench"])
+def test_make_knows_the_targets(target: str):
+    assert re.search(rf"^{target}:.*##", (README.parent / "Makefile").read_text(), re.M)
