@@ -53,13 +53,14 @@ def render(result: Result) -> str:
     return "\n\n".join(parts)
 
 
-def update_readme(readme: Path, markdown: str) -> bool:
-    """Put the Markdown between the markers; False if the file lacks them."""
+def update_readme(readme: Path, markdown: str, block: str = "bench") -> bool:
+    """Put the Markdown between a block's markers; False if the file lacks them."""
+    begin, end = f"<!-- {block}:begin -->", f"<!-- {block}:end -->"
     text = readme.read_text(encoding="utf-8")
-    if BEGIN not in text or END not in text:
+    if begin not in text or end not in text:
         return False
-    head, tail = text.partition(BEGIN)[0], text.partition(END)[2]
-    readme.write_text(f"{head}{BEGIN}\n{markdown}\n{END}{tail}", encoding="utf-8")
+    head, tail = text.partition(begin)[0], text.partition(end)[2]
+    readme.write_text(f"{head}{begin}\n{markdown}\n{end}{tail}", encoding="utf-8")
     return True
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from telly.tuning.config import TuneConfig
 
 VARIANTS = (("base", False), ("9", False), ("9", True), ("11", True))
 TRAIN_EXAMPLES = 1200
@@ -20,7 +24,6 @@ def demo(
 ) -> None:
     """Tune the embedded model for code search: fully, frozen at K=9, and from the store at K=9 and K=11."""
     from telly.report.table import print_records
-    from telly.tuning.config import TuneConfig
     from telly.tuning.run import interruptible, tune
 
     typer.echo(
@@ -31,19 +34,26 @@ def demo(
     records = []
     with interruptible():
         for freeze, cache in VARIANTS:
-            name = "base" if freeze == "base" else f"k{freeze}-{'cached' if cache else 'frozen'}"
-            config = TuneConfig(
-                freeze=freeze,
-                cache=cache,
-                epochs=epochs,
-                limit=limit,
-                eval_limit=eval_limit,
-                cache_dir=output / "stores",
-                output=output / name,
-            )
+            config = demo_config(freeze, cache, output, epochs, limit, eval_limit)
             typer.echo(f"--- {config.variant_name} ---", err=True)
             records.append(tune(config, overwrite=True))
     print_records(records)
     typer.echo("")
     for record in records:
         typer.echo(f"{record.config['output']}: record.json, metrics.jsonl, config.toml, model/")
+
+
+def demo_config(freeze: str, cache: bool, output: Path, epochs: int, limit: int, eval_limit: int) -> TuneConfig:
+    """The settings of one of the demo's runs."""
+    from telly.tuning.config import TuneConfig
+
+    name = "base" if freeze == "base" else f"k{freeze}-{'cached' if cache else 'frozen'}"
+    return TuneConfig(
+        freeze=freeze,
+        cache=cache,
+        epochs=epochs,
+        limit=limit,
+        eval_limit=eval_limit,
+        cache_dir=output / "stores",
+        output=output / name,
+    )
