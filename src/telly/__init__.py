@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from telly.freezing.plan import FreezePlan, freeze, make_plan, unfreeze
     from telly.freezing.source import RowSource
     from telly.freezing.split import SplitModel
+    from telly.freezing.states import StateDtype
     from telly.freezing.store import ActivationStore
     from telly.models.load import load_model, load_tokenizer
     from telly.tuning.config import TuneConfig
@@ -25,6 +26,7 @@ __all__ = [
     "RowSource",
     "SequenceTable",
     "SplitModel",
+    "StateDtype",
     "StoreRequest",
     "TuneConfig",
     "build_store",
@@ -42,6 +44,7 @@ _HOMES = {
     "RowSource": "telly.freezing.source",
     "SequenceTable": "telly.data.sequences",
     "SplitModel": "telly.freezing.split",
+    "StateDtype": "telly.freezing.states",
     "StoreRequest": "telly.freezing.build",
     "TuneConfig": "telly.tuning.config",
     "build_store": "telly.freezing.build",
