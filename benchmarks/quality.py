@@ -27,12 +27,11 @@ import torch  # noqa: E402
 
 from benchmarks.shapes import CACHE  # noqa: E402
 from benchmarks.table import update_readme  # noqa: E402
-from telly.cli.demo import EPOCHS, EVAL_EXAMPLES, TRAIN_EXAMPLES, VARIANTS, demo_config  # noqa: E402
+from telly.cli.demo import EPOCHS, EVAL_EXAMPLES, TRAIN_EXAMPLES, VARIANTS, demo_config, run_alone  # noqa: E402
 from telly.freezing.store import write_json  # noqa: E402
 from telly.models.load import EMBEDDED, embedded_folder, load_config, load_tokenizer, model_from_config  # noqa: E402
 from telly.tuning.config import TuneConfig  # noqa: E402
 from telly.tuning.record import RunRecord, provenance  # noqa: E402
-from telly.tuning.run import tune  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "quality"
 RUNS = CACHE / "quality"
@@ -121,7 +120,7 @@ def measure(name: str, configs: dict[str, TuneConfig]) -> dict[str, Any]:
     records: dict[str, dict[str, Any]] = {}
     for run, config in configs.items():
         print(f"--- {run} ---", file=sys.stderr)
-        record: RunRecord = tune(config, overwrite=True)
+        record: RunRecord = run_alone(config)
         records[run] = _without_paths(asdict(record) | {"epoch_seconds": record.epoch_seconds})
     return {
         "name": name,

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from telly.tuning.config import TuneConfig
+    from telly.tuning.record import RunRecord
 
 VARIANTS = (("base", False), ("9", False), ("9", True), ("11", True))
 TRAIN_EXAMPLES = 1200
@@ -24,7 +29,6 @@ def demo(
 ) -> None:
     """Tune the embedded model for code search: fully, frozen at K=9, and from the store at K=9 and K=11."""
     from telly.report.table import print_records
-    from telly.tuning.run import interruptible, tune
 
     typer.echo(
         f"Code search on CPython's standard library: {limit} functions to train on, {eval_limit} to find.\n"
@@ -32,11 +36,10 @@ def demo(
         err=True,
     )
     records = []
-    with interruptible():
-        for freeze, cache in VARIANTS:
-            config = demo_config(freeze, cache, output, epochs, limit, eval_limit)
-            typer.echo(f"--- {config.variant_name} ---", err=True)
-            records.append(tune(config, overwrite=True))
+    for freeze, cache in VARIANTS:
+        config = demo_config(freeze, cache, output, epochs, limit, eval_limit)
+        typer.echo(f"--- {config.variant_name} ---", err=True)
+        records.append(run_alone(config))
     print_records(records)
     typer.echo("")
     for record in records:
@@ -57,3 +60,18 @@ def demo_config(freeze: str, cache: bool, output: Path, epochs: int, limit: int,
         cache_dir=output / "stores",
         output=output / name,
     )
+
+
+def run_alone(config: TuneConfig) -> RunRecord:
+    """A run in a process of its own, so that its peak memory is its own; an error ends this process with its code."""
+    from telly.tuning.record import RunRecord
+    from telly.tuning.resolve import to_toml
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "config.toml"
+        file.write_text(to_toml(config), encoding="utf-8")
+        command = [sys.executable, "-m", "telly", "tune", config.task, "--config", str(file), "--overwrite", "--json"]
+        answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if answer.returncode:
+        raise typer.Exit(answer.returncode)
+    return RunRecord(**json.loads(answer.stdout))

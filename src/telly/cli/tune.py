@@ -111,7 +111,8 @@ def run(
     values = read_toml(config_file) if config_file else {}
     values |= {"task": task} | {name: value for name, value in given.items() if value is not None}
     config = resolve(TuneConfig.parse(values, str(config_file or "options")))
-    typer.echo(to_toml(config), err=True)
+    if not as_json:
+        typer.echo(to_toml(config), err=True)
     with interruptible():
         record = tune(config, resume=resume, overwrite=overwrite)
     if as_json:
