@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import shutil
 import time
@@ -17,11 +16,13 @@ import torch
 from filelock import FileLock, Timeout
 
 from telly.data.sequences import SequenceTable
+from telly.disk import is_full_disk
 from telly.errors import StoreError
 from telly.freezing.fingerprint import StoreKey, attention_kernel, prefix_digests
 from telly.freezing.split import SplitModel
 from telly.freezing.states import StateDtype
 from telly.freezing.store import (
+    META_FILE,
     ActivationStore,
     Layout,
     check_key,
@@ -34,7 +35,6 @@ from telly.models.stack import find_stack
 
 BATCH_TOKENS = 4096
 FREE_DISK_SHARE = 0.9
-_FULL_DISK = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
 Progress = Callable[[int, int], None]
 """Called with tokens done and tokens in all."""
@@ -137,19 +137,15 @@ def build_store(request: StoreRequest, progress: Progress | None = None, report:
     folder = request.root / key.fingerprint
     layout = request.layout
     shards = len(layout.shard_tokens)
-    with _locked(folder, report) as writable:
+    with _explained_disk(folder, request), _locked(folder, report) as writable:
         if not writable:
             _check_read_only(folder, key, shards)
             built = 0
         else:
-            if read_meta(folder) is None:
-                folder.mkdir(parents=True, exist_ok=True)
-                write_meta(folder, key, request.split.hidden_size, len(request.table), int(layout.lengths.sum()))
-            check_key(folder, key)
+            _open_folder(folder, key, request, report)
             missing = [shard for shard in range(shards) if not _sound(folder, shard, report)]
             fitting = _fitting(missing, layout, request, report)
-            with _explained_disk(folder, request):
-                _compute(request, layout, fitting, folder, parent, progress)
+            _compute(request, layout, fitting, folder, parent, progress)
             built = len(fitting)
             shards = (min(set(missing) - set(fitting), default=shards)) if missing else shards
     store = ActivationStore(folder, layout, request.dtype, request.split.hidden_size, shards)
@@ -170,8 +166,9 @@ def _choose_source(request: StoreRequest) -> tuple[StoreKey, tuple[int, Activati
     if _looks_complete(request.root / direct.fingerprint, layout):
         return direct, None
     lower = [(layer, request.key(layer)) for layer in reversed(range(request.layer))]
-    parents = [(layer, k) for layer, k in lower if _looks_complete(request.root / k.fingerprint, layout)]
-    for layer, parent_key in parents:
+    for layer, parent_key in lower:
+        if not _is_complete_store(request.root / parent_key.fingerprint, parent_key, layout):
+            continue
         derived = request.key(source=parent_key.fingerprint)
         store = ActivationStore(
             request.root / parent_key.fingerprint,
@@ -185,8 +182,28 @@ def _choose_source(request: StoreRequest) -> tuple[StoreKey, tuple[int, Activati
     return direct, None
 
 
+def _is_complete_store(folder: Path, key: StoreKey, layout: Layout) -> bool:
+    meta = read_meta(folder)
+    return meta is not None and not key.differences(meta["key"]) and _looks_complete(folder, layout)
+
+
 def _looks_complete(folder: Path, layout: Layout) -> bool:
     return read_meta(folder) is not None and len(list(folder.glob("shard-*.json"))) == len(layout.shard_tokens)
+
+
+def _open_folder(folder: Path, key: StoreKey, request: StoreRequest, report: Report) -> None:
+    """Make the store's folder, or check that it is this store's; remove what a killed process left half written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for partial in folder.glob("*.partial"):
+        partial.unlink()
+    if read_meta(folder) is None:
+        checksums = list(folder.glob("shard-*.json"))
+        if checksums:
+            report(f"{folder} does not say what it holds ({META_FILE} is damaged); it is computed anew")
+        for checksum in checksums:
+            checksum.unlink()
+        write_meta(folder, key, request.split.hidden_size, len(request.table), int(request.table.lengths.sum()))
+    check_key(folder, key)
 
 
 def _sound(folder: Path, shard: int, report: Report) -> bool:
@@ -273,12 +290,7 @@ def _token_batches(rows: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) 
 @contextlib.contextmanager
 def _locked(folder: Path, report: Report) -> Iterator[bool]:
     """Hold the store's lock; gives False where the folder cannot be written, so no lock is needed or possible."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        writable = os.access(folder.parent, os.W_OK)
-    except OSError:
-        writable = False
-    if not writable:
+    if not _writable(folder.parent):
         yield False
         return
     lock = FileLock(str(folder) + ".lock")
@@ -293,12 +305,31 @@ def _locked(folder: Path, report: Report) -> Iterator[bool]:
         lock.release()
 
 
-def _check_read_only(folder: Path, key: StoreKey, shards: int) -> None:
-    if read_meta(folder) is None:
+def _writable(root: Path) -> bool:
+    """Make the folder of all stores where it can be made; whether it can be written."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        return os.access(root, os.W_OK)
+    except OSError:
+        return False
+
+
+def check_writable(root: Path) -> None:
+    """Refuse a folder of stores in which no store can be built.
+
+    Raises:
+        StoreError: it cannot be made or written.
+    """
+    if not _writable(root):
         raise StoreError(
-            f"{folder.parent}: the cache folder cannot be written, and has no store for this run; "
+            f"{root}: the cache folder cannot be written, and has no store for this run; "
             "choose another --cache-dir, or run with --no-cache"
         )
+
+
+def _check_read_only(folder: Path, key: StoreKey, shards: int) -> None:
+    if read_meta(folder) is None:
+        check_writable(folder.parent)
     check_key(folder, key)
     damaged = [shard for shard in range(shards) if not shard_is_sound(folder, shard)]
     if damaged:
@@ -313,7 +344,7 @@ def _explained_disk(folder: Path, request: StoreRequest) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _FULL_DISK:
+        if not is_full_disk(error):
             raise
         raise StoreError(
             f"{folder}: no room on the disk while storing states ({request.estimated_bytes / 1e9:.2f} GB in all; "

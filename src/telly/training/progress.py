@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tqdm import tqdm
@@ -43,12 +44,17 @@ class ProgressBar(TrainerCallback):  # type: ignore[misc]
 
     def on_train_end(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
         """Close the bar."""
+        self.close()
+
+    def close(self) -> None:
+        """Leave the bar as it is and go to the next line; also where training ends with an error."""
         if self._bar is not None:
             self._bar.close()
 
 
-def counting_bar(title: str, unit: str = "token") -> Callable[[int, int], None]:
-    """A function of (done, total) that draws a bar, closing it at the end."""
+@contextmanager
+def counting_bar(title: str, unit: str = "token") -> Iterator[Callable[[int, int], None]]:
+    """Gives a function of (done, total) that draws a bar; the bar ends with the body, also after an error."""
     bar: Any = None
 
     def update(done: int, total: int) -> None:
@@ -56,7 +62,9 @@ def counting_bar(title: str, unit: str = "token") -> Callable[[int, int], None]:
         if bar is None:
             bar = tqdm(total=total, desc=title, unit=unit, unit_scale=True, leave=True)
         bar.update(done - bar.n)
-        if done >= total:
-            bar.close()
 
-    return update
+    try:
+        yield update
+    finally:
+        if bar is not None:
+            bar.close()

@@ -7,21 +7,30 @@ the parameters that are trained, so that a frozen prefix need not be in memory o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
 
 from telly.data.batching import LengthBucketBatchSampler
+from telly.disk import is_full_disk
 from telly.errors import TrainingError
+from telly.training.processes import first_decides, wait_for_all
+from telly.training.progress import ProgressBar
 
 TRAINED_WEIGHTS = "trained.safetensors"
 COMPLETE_MARKER = "COMPLETE"
+_NOT_FINITE_ADVICE = "Lower --lr, or use --precision fp32, and run again with --overwrite"
 
 Collate = Callable[[list[int]], dict[str, Any]]
 
@@ -72,7 +81,7 @@ class TellyTrainer(Trainer):  # type: ignore[misc]
         training = self.model.training
         self.model.eval()
         try:
-            found = self._evaluate_fn()
+            found = first_decides(self._evaluate_fn)
         finally:
             self.model.train(training)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.items()}
@@ -87,9 +96,47 @@ class TellyTrainer(Trainer):  # type: ignore[misc]
             step = self.state.global_step + 1
             raise TrainingError(
                 f"the loss is {loss.item()} at step {step} (epoch {self.state.epoch or 0:.2f}); expected a finite "
-                "number. Lower --lr, or use --precision fp32. The last good checkpoint is kept: --resume goes on there."
+                f"number. {_NOT_FINITE_ADVICE}"
             )
         return loss
+
+    def train(self, resume_from_checkpoint: str | None = None, **kwargs: Any) -> Any:
+        """Train, or go on from a checkpoint; at the end the best weights are loaded, where that was asked for.
+
+        A checkpoint that was written when training had ended is not trained further.
+
+        Raises:
+            TrainingError: the checkpoint with the best weights is gone.
+        """
+        result = None
+        if resume_from_checkpoint is not None and _training_was_over(Path(resume_from_checkpoint)):
+            self.state = TrainerState.load_from_json(str(Path(resume_from_checkpoint) / TRAINER_STATE_NAME))
+            load_trained_state(self.model, Path(resume_from_checkpoint))
+        else:
+            try:
+                result = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+            finally:
+                for callback in self.callback_handler.callbacks:
+                    if isinstance(callback, ProgressBar):
+                        callback.close()
+        if self.args.load_best_model_at_end:
+            best = Path(self.args.output_dir) / f"checkpoint-{self.state.best_global_step}"
+            if not (best / COMPLETE_MARKER).is_file():
+                raise TrainingError(
+                    f"{best}: the checkpoint with the best weights is gone or not complete; run again with --overwrite"
+                )
+            load_trained_state(self.model, best)
+        return result
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        broken = [name for name, p in self.model.named_parameters() if p.requires_grad and not p.isfinite().all()]
+        if broken:
+            raise TrainingError(
+                f"after step {self.state.global_step} {len(broken)} trained parameters are not finite, such as "
+                f"{broken[0]}; nothing is saved. {_NOT_FINITE_ADVICE}"
+            )
+        with explained_disk(Path(self.args.output_dir)):
+            super()._save_checkpoint(*args, **kwargs)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         folder = Path(output_dir or self.args.output_dir)
@@ -100,7 +147,7 @@ class TellyTrainer(Trainer):  # type: ignore[misc]
         load_trained_state(model or self.model, Path(resume_from_checkpoint))
 
     def _load_best_model(self) -> None:
-        load_trained_state(self.model, Path(self.state.best_model_checkpoint))
+        """Left to `train`, which knows whether the best weights are there."""
 
 
 class _EpochDataLoader(DataLoader[int]):
@@ -115,8 +162,26 @@ class _MarkComplete(TrainerCallback):  # type: ignore[misc]
 
     def on_save(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
         """Put the marker."""
+        wait_for_all()  # every process writes its own random state
         if state.is_world_process_zero:
-            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE_MARKER).touch()
+            with explained_disk(Path(args.output_dir)):
+                (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE_MARKER).touch()
+
+
+class SaveWithinEpochs(TrainerCallback):  # type: ignore[misc]
+    """Saves every so many steps, beside the end of every epoch.
+
+    The last step of an epoch is left out: its checkpoint is written once, after the evaluation, so that no checkpoint
+    lacks the metrics of the epoch it ends and none is written twice.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+
+    def on_step_end(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
+        """Ask for a checkpoint."""
+        if state.global_step % self._steps == 0 and not float(state.epoch).is_integer():
+            control.should_save = True
 
 
 def trained_state(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -150,3 +215,37 @@ def last_complete_checkpoint(folder: Path) -> Path | None:
     """The newest checkpoint under a run's checkpoint folder that was written to its end."""
     found = [p.parent for p in folder.glob(f"checkpoint-*/{COMPLETE_MARKER}")]
     return max(found, key=lambda p: int(p.name.rpartition("-")[2]), default=None)
+
+
+def remove_incomplete_checkpoints(folder: Path) -> None:
+    """Remove what an interrupted run wrote beside its complete checkpoints; it would be counted as a checkpoint."""
+    for path in folder.glob("*"):
+        if path.is_file():
+            path.unlink()
+        elif not (path / COMPLETE_MARKER).is_file():
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def explained_disk(folder: Path) -> Iterator[None]:
+    """Says clearly that the disk is full, whichever library notices it.
+
+    Raises:
+        TrainingError: the body could not write on.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        if not is_full_disk(error):
+            raise
+        raise TrainingError(
+            f"{folder}: no room on the disk to save the run; what was saved before is kept. "
+            "Make room, then go on with --resume"
+        ) from error
+
+
+def _training_was_over(checkpoint: Path) -> bool:
+    """Whether the last epoch was done, or early stopping had decided, when the checkpoint was written."""
+    state = json.loads((checkpoint / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
+    control = state.get("stateful_callbacks", {}).get("TrainerControl", {})
+    return bool(control.get("args", {}).get("should_training_stop", False))

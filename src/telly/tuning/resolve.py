@@ -93,3 +93,10 @@ def check_output(folder: Path, resume: bool, overwrite: bool, finished: bool, co
             )
     elif kept.exists() and not overwrite:
         raise ConfigError(f"{folder}: there is a run already; choose another --output, or give --resume or --overwrite")
+    elif not kept.exists():
+        foreign = [name for name in ("checkpoints", "model") if (folder / name).exists()]
+        if foreign:
+            raise ConfigError(
+                f"{folder}: has a folder {foreign[0]!r} that no run made (there is no config.toml), and a run would "
+                "replace it; choose another --output"
+            )

@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from tqdm import tqdm
-from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArguments, set_seed
+from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 
 from telly.data.batching import LengthBucketBatchSampler
 from telly.data.readers import read
@@ -27,40 +24,23 @@ from telly.models.load import load_model, load_tokenizer, quiet_transformers
 from telly.tasks import get_task
 from telly.tasks.base import Encoded, Task
 from telly.training.clocks import Clocks, PeakMemory
+from telly.training.processes import WAIT_SECONDS, wait_for_all
 from telly.training.progress import ProgressBar
-from telly.training.trainer import TellyTrainer, last_complete_checkpoint
+from telly.training.trainer import (
+    SaveWithinEpochs,
+    TellyTrainer,
+    explained_disk,
+    last_complete_checkpoint,
+    remove_incomplete_checkpoints,
+)
 from telly.tuning.config import TuneConfig
 from telly.tuning.record import RECORD_FILE, RunRecord
 from telly.tuning.resolve import check_output, resolve, to_toml
+from telly.tuning.session import ClockedTrainer, Epochs, Run
 from telly.tuning.stores import Sources, open_sources
 
 LOG_STEPS = 10
-
-
-@dataclass
-class _Run:
-    """What the parts of one run share."""
-
-    config: TuneConfig
-    task: Task
-    output: Path
-    record: RunRecord
-    clocks: Clocks
-    memory: PeakMemory
-    main: bool
-
-    def say(self, text: str) -> None:
-        """A line for the person at the terminal, once over all processes."""
-        if self.main:
-            tqdm.write(text, file=sys.stderr)
-
-    def keep(self) -> None:
-        """Write the record as it stands."""
-        self.record.clocks = self.clocks.seconds()
-        self.record.wall_seconds = self.clocks.wall()
-        self.record.peak_memory_bytes = max(self.record.peak_memory_bytes or 0, self.memory.bytes())
-        if self.main:
-            self.record.save(self.output)
+CHECKPOINTS = "checkpoints"
 
 
 def tune(config: TuneConfig, *, resume: bool = False, overwrite: bool = False) -> RunRecord:
@@ -81,7 +61,7 @@ def tune(config: TuneConfig, *, resume: bool = False, overwrite: bool = False) -
         run.record.status = "finished"
     except KeyboardInterrupt:
         run.record.status = "interrupted"
-        run.record.error = "interrupted from the keyboard; --resume goes on"
+        run.record.error = "interrupted by Ctrl-C or a termination signal; --resume goes on"
         raise
     except BaseException as error:
         run.record.status = "failed"
@@ -89,10 +69,12 @@ def tune(config: TuneConfig, *, resume: bool = False, overwrite: bool = False) -
         raise
     finally:
         run.keep()
+    if run.main:
+        shutil.rmtree(run.output / CHECKPOINTS, ignore_errors=True)
     return run.record
 
 
-def _start(config: TuneConfig, resume: bool, overwrite: bool) -> _Run:
+def _start(config: TuneConfig, resume: bool, overwrite: bool) -> Run:
     clocks, memory = Clocks(), PeakMemory()
     config = resolve(config)
     assert config.output is not None
@@ -104,14 +86,17 @@ def _start(config: TuneConfig, resume: bool, overwrite: bool) -> _Run:
         check_output(output, resume, overwrite, (earlier or {}).get("status") == "finished", text)
         if overwrite and not resume:
             _remove_run(output)
-        output.mkdir(parents=True, exist_ok=True)
-        (output / "config.toml").write_text(text, encoding="utf-8")
+        with explained_disk(output):
+            output.mkdir(parents=True, exist_ok=True)
+            (output / "config.toml").write_text(text, encoding="utf-8")
+        if resume:
+            remove_incomplete_checkpoints(output / CHECKPOINTS)
     record = RunRecord(config=config.model_dump(mode="json"))
     if resume and earlier:
         session = {"clocks": earlier.get("clocks"), "wall_seconds": earlier.get("wall_seconds")}
         record.sessions = [*earlier.get("sessions", []), session]
-        record.epochs = earlier.get("epochs", [])
-    return _Run(config, get_task(config.task), output, record, clocks, memory, main)
+        record.epochs, record.baselines = earlier.get("epochs", []), earlier.get("baselines", {})
+    return Run(config, get_task(config.task), output, record, clocks, memory, main)
 
 
 def _earlier_record(output: Path) -> dict[str, Any] | None:
@@ -127,11 +112,11 @@ def _remove_run(output: Path) -> None:
     if (output / "config.toml").exists():
         for name in ("config.toml", RECORD_FILE, "metrics.jsonl"):
             (output / name).unlink(missing_ok=True)
-        for name in ("checkpoints", "model"):
+        for name in (CHECKPOINTS, "model"):
             shutil.rmtree(output / name, ignore_errors=True)
 
 
-def _tune(run: _Run, resume: bool) -> None:
+def _tune(run: Run, resume: bool) -> None:
     config = run.config
     set_seed(config.seed)
     arguments = _arguments(run)  # sets up the process group, if there is one
@@ -154,20 +139,22 @@ def _tune(run: _Run, resume: bool) -> None:
         run.record.cache = sources.to_dict()
     with run.clocks("save"):
         if sources.used and sources.complete:
-            released = split.release_prefix(run.output / "checkpoints" / f"prefix-{os.getpid()}.safetensors")
+            with explained_disk(run.output):
+                released = split.release_prefix(run.output / CHECKPOINTS / f"prefix-{os.getpid()}.safetensors")
             run.record.cache["released_bytes"] = released
     try:
         _train_and_test(run, arguments, split, data, sources, datasets, resume)
     finally:
         split.restore_prefix()
     with run.clocks("save"):
+        wait_for_all()  # the first process removes the checkpoints, and the others may still read the best one
         if run.main:
-            save_model(run, model, tokenizer)
-    shutil.rmtree(run.output / "checkpoints", ignore_errors=True)
+            with explained_disk(run.output):
+                save_model(run, model, tokenizer)
 
 
 def _train_and_test(
-    run: _Run,
+    run: Run,
     arguments: TrainingArguments,
     split: SplitModel,
     data: dict[str, Encoded],
@@ -184,11 +171,11 @@ def _train_and_test(
             module.eval()
             return task.evaluate(module, sources.by_split[name], data[name], autocast)
 
-    checkpoint = last_complete_checkpoint(run.output / "checkpoints") if resume else None
+    checkpoint = last_complete_checkpoint(run.output / CHECKPOINTS) if resume else None
     test_split = "test" if "test" in data else "valid"
-    with run.clocks("evaluate"):
-        run.record.baselines = task.baselines(datasets[test_split])
-    if checkpoint is None:
+    if "untuned" not in run.record.baselines:
+        with run.clocks("evaluate"):
+            run.record.baselines = task.baselines(datasets[test_split])
         run.record.baselines["untuned"] = evaluate(test_split)
     trainer = _trainer(run, arguments, module, data, sources, lambda: evaluate("valid"))
     if checkpoint is not None:
@@ -196,6 +183,7 @@ def _train_and_test(
         run.say(f"resuming after step {run.record.resumed_from_step}")
     run.record.epochs = [e for e in run.record.epochs if e["step"] <= (run.record.resumed_from_step or 0)]
     run.keep()
+    run.keep_epochs()
     run.memory.reset()
     with run.clocks("train"):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -208,7 +196,7 @@ def _train_and_test(
 
 
 def _trainer(
-    run: _Run,
+    run: Run,
     arguments: TrainingArguments,
     module: nn.Module,
     data: dict[str, Encoded],
@@ -228,8 +216,11 @@ def _trainer(
         )
     except ValueError as error:
         raise ConfigError(f"--batch-size: {error}") from None
-    return _ClockedTrainer(
+    epochs = Epochs(run)
+    within = [SaveWithinEpochs(run.config.save_steps)] if run.config.save_steps else []
+    return ClockedTrainer(
         run.clocks,
+        epochs.add_loss,
         module,
         arguments,
         batch_sampler=sampler,
@@ -238,12 +229,13 @@ def _trainer(
         callbacks=[
             EarlyStoppingCallback(early_stopping_patience=run.config.patience),
             ProgressBar(run.config.variant_name),
-            _Epochs(run),
+            epochs,
+            *within,
         ],
     )
 
 
-def _arguments(run: _Run) -> TrainingArguments:
+def _arguments(run: Run) -> TrainingArguments:
     config = run.config
     assert config.batch_size is not None
     gpu = torch.cuda.is_available()
@@ -251,7 +243,7 @@ def _arguments(run: _Run) -> TrainingArguments:
     if config.batch_size % processes:
         raise ConfigError(f"--batch-size {config.batch_size} must be a multiple of {processes} processes")
     return TrainingArguments(
-        output_dir=str(run.output / "checkpoints"),
+        output_dir=str(run.output / CHECKPOINTS),
         num_train_epochs=float(config.epochs or 1),
         per_device_train_batch_size=config.batch_size // processes,
         learning_rate=config.learning_rate or 0.0,
@@ -262,11 +254,12 @@ def _arguments(run: _Run) -> TrainingArguments:
         use_cpu=not gpu,
         ddp_backend="gloo" if processes > 1 and not gpu else None,
         ddp_find_unused_parameters=config.k is None,
+        ddp_timeout=WAIT_SECONDS,
         eval_strategy="epoch",
-        save_strategy="steps" if config.save_steps else "epoch",
-        save_steps=config.save_steps or 500,
+        save_strategy="epoch",
         save_total_limit=2,
-        load_best_model_at_end=not config.save_steps,
+        load_best_model_at_end=True,
+        restore_callback_states_from_checkpoint=True,  # early stopping goes on counting
         metric_for_best_model=config.metric,
         greater_is_better=get_task(config.task).metrics[config.metric or ""],
         logging_steps=LOG_STEPS,
@@ -300,7 +293,7 @@ def load_datasets(config: TuneConfig, task: Task) -> dict[str, Any]:
     return found
 
 
-def save_model(run: _Run, model: nn.Module, tokenizer: Any) -> None:
+def save_model(run: Run, model: nn.Module, tokenizer: Any) -> None:
     """Write a folder that plain transformers loads, swapped in as a whole."""
     folder, partial = run.output / "model", run.output / "model.partial"
     shutil.rmtree(partial, ignore_errors=True)
@@ -325,47 +318,6 @@ def _describe(dataset: Any, encoded: Encoded) -> dict[str, Any]:
         "tokens": int(encoded.table.lengths.sum()),
         "fingerprint": encoded.table.fingerprint(),
     }
-
-
-class _ClockedTrainer(TellyTrainer):
-    """Counts the time of checkpoints as `save`."""
-
-    def __init__(self, clocks: Clocks, *args: Any, **kwargs: Any) -> None:
-        self._clocks = clocks
-        super().__init__(*args, **kwargs)
-
-    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        with self._clocks("save"):
-            super()._save_checkpoint(*args, **kwargs)
-
-
-class _Epochs(TrainerCallback):  # type: ignore[misc]
-    """Keeps what every epoch took and gave, in the record and in `metrics.jsonl`."""
-
-    def __init__(self, run: _Run) -> None:
-        self._run = run
-        self._before = 0.0
-
-    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Note the training clock."""
-        self._before = self._run.clocks.seconds()["train"]
-
-    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Keep the epoch that ends with this evaluation."""
-        metrics: dict[str, float] = kwargs["metrics"]
-        losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
-        entry = {
-            "epoch": round(state.epoch),
-            "step": state.global_step,
-            "seconds": self._run.clocks.seconds()["train"] - self._before,
-            "train_loss": losses[-1] if losses else None,
-            "valid": {name.removeprefix("eval_"): value for name, value in metrics.items()},
-        }
-        self._run.record.epochs.append(entry)
-        if self._run.main:
-            with (self._run.output / "metrics.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(entry) + "\n")
-            self._run.keep()
 
 
 @contextmanager

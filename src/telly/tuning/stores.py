@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch.distributed as dist
 
 from telly.data.sequences import SequenceTable, SequenceTableBuilder
-from telly.freezing.build import BuildResult, StoreRequest, build_store, existing_store
+from telly.freezing.build import BuildResult, StoreRequest, build_store, check_writable, existing_store
 from telly.freezing.cost import CacheDecision, decide
 from telly.freezing.fingerprint import prefix_digests
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.tasks.base import Encoded
+from telly.training.processes import first_decides, first_here_goes_first
 from telly.training.progress import counting_bar
 from telly.tuning.config import TuneConfig
 
@@ -69,15 +69,19 @@ def open_sources(
     if not config.cache:
         return Sources(plain, False, "switched off", False, {})
     requests = _requests(config, split_model, data, pad_id)
-    decision = _agree(_decide(config, data["train"], requests["train"]))
+    decision = first_decides(lambda: _decide(config, data["train"], requests["train"]))
     say(f"store: {'used' if decision.use else 'not used'}: {decision.reason}")
     if not decision.use:
         return Sources(plain, False, decision.reason, False, {})
-    builds = {
-        name: build_store(request, counting_bar(f"frozen layers, {name}"), say) for name, request in requests.items()
-    }
+    with first_here_goes_first():
+        builds = {name: _build(name, request, say) for name, request in requests.items()}
     sources = {name: RowSource(data[name].table, pad_id, build.store) for name, build in builds.items()}
     return Sources(sources, True, decision.reason, all(b.store.complete for b in builds.values()), builds)
+
+
+def _build(name: str, request: StoreRequest, say: Any) -> BuildResult:
+    with counting_bar(f"frozen layers, {name}") as progress:
+        return build_store(request, progress, say)
 
 
 def _requests(
@@ -118,7 +122,7 @@ def calibrate(request: StoreRequest) -> tuple[float, float, float]:
     sample = _sample(request.table)
     share = int(request.table.lengths.sum()) / int(sample.lengths.sum())
     rows = np.arange(len(sample))
-    request.root.mkdir(parents=True, exist_ok=True)
+    check_writable(request.root)
     with tempfile.TemporaryDirectory(dir=request.root, prefix=".calibration-") as folder:
         trial = replace(request, table=sample, root=Path(folder), budget=None)
         started = time.perf_counter()
@@ -142,12 +146,3 @@ def _sample(table: SequenceTable) -> SequenceTable:
         if tokens >= CALIBRATION_TOKENS:
             break
     return builder.build()
-
-
-def _agree(decision: CacheDecision) -> CacheDecision:
-    """All processes follow the first one's measurement."""
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
-        return decision
-    box = [decision]
-    dist.broadcast_object_list(box, src=0)
-    return box[0]

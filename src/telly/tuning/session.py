@@ -1,0 +1,126 @@
+"""What the parts of one tuning run share, and how it keeps its epochs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+from transformers import TrainerCallback
+
+from telly.freezing.store import write_json
+from telly.tasks.base import Task
+from telly.training.clocks import Clocks, PeakMemory
+from telly.training.trainer import TellyTrainer, explained_disk
+from telly.tuning.config import TuneConfig
+from telly.tuning.record import RunRecord
+
+EPOCH_FILE = "epoch.json"
+
+
+@dataclass
+class Run:
+    """What the parts of one run share."""
+
+    config: TuneConfig
+    task: Task
+    output: Path
+    record: RunRecord
+    clocks: Clocks
+    memory: PeakMemory
+    main: bool
+
+    def say(self, text: str) -> None:
+        """A line for the person at the terminal, once over all processes."""
+        if self.main:
+            tqdm.write(text, file=sys.stderr)
+
+    def keep_epochs(self) -> None:
+        """Write the epochs so far as one JSON object a line, for whoever follows the run."""
+        if self.main:
+            lines = "".join(json.dumps(entry) + "\n" for entry in self.record.epochs)
+            with explained_disk(self.output):
+                (self.output / "metrics.jsonl").write_text(lines, encoding="utf-8")
+
+    def keep(self) -> None:
+        """Write the record as it stands."""
+        self.record.clocks = self.clocks.seconds()
+        self.record.wall_seconds = self.clocks.wall()
+        self.record.peak_memory_bytes = max(self.record.peak_memory_bytes or 0, self.memory.bytes())
+        if self.main:
+            with explained_disk(self.output):
+                self.record.save(self.output)
+
+
+class ClockedTrainer(TellyTrainer):
+    """Counts the time of checkpoints as `save`, and hands on the loss of every step."""
+
+    def __init__(self, clocks: Clocks, on_loss: Callable[[float], None], *args: Any, **kwargs: Any) -> None:
+        self._clocks = clocks
+        self._on_loss = on_loss
+        super().__init__(*args, **kwargs)
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """One step, whose loss is handed on."""
+        loss = super().training_step(*args, **kwargs)
+        self._on_loss(loss.item())
+        return loss
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        with self._clocks("save"):
+            super()._save_checkpoint(*args, **kwargs)
+
+
+class Epochs(TrainerCallback):  # type: ignore[misc]
+    """Keeps what every epoch took and gave, in the record and in `metrics.jsonl`.
+
+    A checkpoint within an epoch gets what the epoch took and lost so far, and a resumed run adds to that.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._before = 0.0
+        self._losses: list[float] = []
+
+    def add_loss(self, loss: float) -> None:
+        """Count one step's loss."""
+        self._losses.append(loss)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Take over the epoch that a checkpoint lies in; nothing where the run starts anew."""
+        kept = Path(args.output_dir) / f"checkpoint-{state.global_step}" / EPOCH_FILE
+        earlier: dict[str, Any] = {"seconds": 0.0, "losses": []}
+        if kept.is_file():
+            earlier = json.loads(kept.read_text(encoding="utf-8"))
+        self._losses = earlier["losses"]
+        self._before = self._train_seconds() - earlier["seconds"]
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Put the epoch so far into the checkpoint."""
+        if self._run.main:
+            so_far = {"seconds": self._train_seconds() - self._before, "losses": self._losses}
+            with explained_disk(self._run.output):
+                write_json(Path(args.output_dir) / f"checkpoint-{state.global_step}" / EPOCH_FILE, so_far)
+
+    def _train_seconds(self) -> float:
+        return self._run.clocks.seconds()["train"]
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Keep the epoch that ends with this evaluation."""
+        metrics: dict[str, float] = kwargs["metrics"]
+        entry = {
+            "epoch": round(state.epoch),
+            "step": state.global_step,
+            "seconds": self._train_seconds() - self._before,
+            "train_loss": sum(self._losses) / len(self._losses) if self._losses else None,
+            "valid": {name.removeprefix("eval_"): value for name, value in metrics.items()},
+        }
+        self._run.record.epochs.append(entry)
+        self._run.keep_epochs()
+        self._run.keep()
+        self._losses, self._before = [], self._train_seconds()
