@@ -14,7 +14,6 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +89,6 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 def _new_result(options: argparse.Namespace) -> dict[str, Any]:
     now = dt.datetime.now(dt.UTC)
     made = provenance()
-    made["versions"]["peft"] = metadata.version("peft")
     machine = re.sub(r"[^a-z0-9]+", "-", f"{made['processor'] or 'cpu'}-{made['cpus']}-cores".lower())
     return {
         "format": 1,

@@ -186,6 +186,7 @@ def _telly(args: Sequence[str], setup: str, folder: str) -> None:
     exec(setup, {})
     from telly.cli import main
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started without it
     main()
 
 

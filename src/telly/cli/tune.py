@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -111,10 +112,13 @@ def run(
     values = read_toml(config_file) if config_file else {}
     values |= {"task": task} | {name: value for name, value in given.items() if value is not None}
     config = resolve(TuneConfig.parse(values, str(config_file or "options")))
-    if not as_json:
+    main = os.environ.get("RANK", "0") == "0"  # under torchrun one process speaks for all
+    if main and not as_json:
         typer.echo(to_toml(config), err=True)
     with interruptible():
         record = tune(config, resume=resume, overwrite=overwrite)
+    if not main:
+        return
     if as_json:
         from dataclasses import asdict
 

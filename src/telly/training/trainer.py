@@ -25,6 +25,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from telly.data.batching import LengthBucketBatchSampler
 from telly.disk import is_full_disk
 from telly.errors import TrainingError
+from telly.models.load import quiet_transformers
 from telly.training.processes import first_decides, wait_for_all
 from telly.training.progress import ProgressBar
 
@@ -135,7 +136,7 @@ class TellyTrainer(Trainer):  # type: ignore[misc]
                 f"after step {self.state.global_step} {len(broken)} trained parameters are not finite, such as "
                 f"{broken[0]}; nothing is saved. {_NOT_FINITE_ADVICE}"
             )
-        with explained_disk(Path(self.args.output_dir)):
+        with explained_disk(Path(self.args.output_dir)), quiet_transformers():
             super()._save_checkpoint(*args, **kwargs)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:

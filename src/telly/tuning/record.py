@@ -21,7 +21,7 @@ Status = Literal["running", "finished", "failed", "interrupted"]
 
 def provenance() -> dict[str, Any]:
     """Versions, commit and machine."""
-    packages = ("telly", "torch", "transformers", "tokenizers", "datasets", "accelerate")
+    packages = ("telly", "torch", "transformers", "tokenizers", "datasets", "accelerate", "peft")
     return {
         "versions": {name: _version(name) for name in packages} | {"python": platform.python_version()},
         "commit": _git("rev-parse", "HEAD"),

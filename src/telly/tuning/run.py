@@ -41,6 +41,8 @@ from telly.tuning.stores import Sources, open_sources
 
 LOG_STEPS = 10
 CHECKPOINTS = "checkpoints"
+SUBSET_SEED = 0
+"""Which examples a limit keeps; not the run's seed, so that runs with several seeds see the same data."""
 
 
 def tune(config: TuneConfig, *, resume: bool = False, overwrite: bool = False) -> RunRecord:
@@ -129,13 +131,15 @@ def _tune(run: Run, resume: bool) -> None:
         model = load_model(config.model, seed=config.seed).to(arguments.device)
         split = SplitModel(model, config.k)
     run.record.plan = split.plan.to_dict()
-    run.record.model = {"name": config.model, "fingerprint": prefix_digests(model)[-1], "parameters": split.plan.total}
+    with run.clocks("prefix"):
+        digests = prefix_digests(model)
+    run.record.model = {"name": config.model, "fingerprint": digests[-1], "parameters": split.plan.total}
     run.say(str(split.plan))
     with run.clocks("encode"):
         data = {name: run.task.encode(d, tokenizer, config.max_tokens) for name, d in datasets.items()}
         run.record.data = {name: _describe(datasets[name], encoded) for name, encoded in data.items()}
     with run.clocks("prefix"):
-        sources = open_sources(config, split, data, tokenizer.pad_token_id, run.say)
+        sources = open_sources(config, split, data, tokenizer.pad_token_id, digests, run.say)
         run.record.cache = sources.to_dict()
     with run.clocks("save"):
         if sources.used and sources.complete:
@@ -282,14 +286,17 @@ def load_datasets(config: TuneConfig, task: Task) -> dict[str, Any]:
     if config.data is None:
         given = {name: str(path) for name, path in sample_files().items()}
     limits = {"train": config.limit, "valid": config.eval_limit, "test": config.eval_limit}
-    found = {
-        name: read(source, task.schema, config.columns, "validation" if name == "valid" else name, limits[name])
-        for name, source in given.items()
-        if source is not None
-    }
-    for name, dataset in found.items():
+    found = {}
+    for name, source in given.items():
+        if source is None:
+            continue
+        dataset = read(source, task.schema, config.columns, "validation" if name == "valid" else name)
         if not len(dataset):
-            raise DataError(f"{given[name]}: no examples; expected at least one for {name}")
+            raise DataError(f"{source}: no examples; expected at least one for {name}")
+        limit = limits[name]
+        if limit is not None and limit < len(dataset):  # files are often sorted, so the first ones would be alike
+            dataset = dataset.shuffle(seed=SUBSET_SEED).select(range(limit))
+        found[name] = dataset
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ import numpy as np
 from telly.data.sequences import SequenceTable, SequenceTableBuilder
 from telly.freezing.build import BuildResult, StoreRequest, build_store, check_writable, existing_store
 from telly.freezing.cost import CacheDecision, decide
-from telly.freezing.fingerprint import prefix_digests
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.tasks.base import Encoded
@@ -22,6 +22,8 @@ from telly.training.progress import counting_bar
 from telly.tuning.config import TuneConfig
 
 CALIBRATION_TOKENS = 4096
+CALIBRATION_SHARE = 0.1
+"""At most so much of the data is computed only to measure."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,12 @@ class Sources:
 
 
 def open_sources(
-    config: TuneConfig, split_model: SplitModel, data: dict[str, Encoded], pad_id: int, say: Any
+    config: TuneConfig,
+    split_model: SplitModel,
+    data: dict[str, Encoded],
+    pad_id: int,
+    digests: Sequence[str],
+    say: Callable[[str], None],
 ) -> Sources:
     """Build or open the stores of all splits if that pays; else batches come from tokens.
 
@@ -61,6 +68,7 @@ def open_sources(
         split_model: the frozen model.
         data: encoded splits; `train` among them.
         pad_id: id to pad with.
+        digests: the model's `prefix_digests`.
         say: called with a sentence a person should know.
     """
     plain = {name: RowSource(encoded.table, pad_id) for name, encoded in data.items()}
@@ -68,7 +76,7 @@ def open_sources(
         return Sources(plain, False, "no layer is frozen", False, {})
     if not config.cache:
         return Sources(plain, False, "switched off", False, {})
-    requests = _requests(config, split_model, data, pad_id)
+    requests = _requests(config, split_model, data, pad_id, tuple(digests))
     decision = first_decides(lambda: _decide(config, data["train"], requests["train"]))
     say(f"store: {'used' if decision.use else 'not used'}: {decision.reason}")
     if not decision.use:
@@ -79,16 +87,15 @@ def open_sources(
     return Sources(sources, True, decision.reason, all(b.store.complete for b in builds.values()), builds)
 
 
-def _build(name: str, request: StoreRequest, say: Any) -> BuildResult:
+def _build(name: str, request: StoreRequest, say: Callable[[str], None]) -> BuildResult:
     with counting_bar(f"frozen layers, {name}") as progress:
         return build_store(request, progress, say)
 
 
 def _requests(
-    config: TuneConfig, split_model: SplitModel, data: dict[str, Encoded], pad_id: int
+    config: TuneConfig, split_model: SplitModel, data: dict[str, Encoded], pad_id: int, digests: tuple[str, ...]
 ) -> dict[str, StoreRequest]:
     assert config.cache_dir is not None  # resolved
-    digests = tuple(prefix_digests(split_model.model))
     budget = None if config.cache_budget_gb is None else int(config.cache_budget_gb * 1e9)
     total = sum(int(encoded.table.lengths.sum()) for encoded in data.values())
     return {
@@ -136,13 +143,14 @@ def calibrate(request: StoreRequest) -> tuple[float, float, float]:
 
 
 def _sample(table: SequenceTable) -> SequenceTable:
-    """Some sequences of middle length, about `CALIBRATION_TOKENS` tokens."""
+    """Some sequences of middle length, about `CALIBRATION_TOKENS` tokens or a tenth of the data."""
+    wanted = min(CALIBRATION_TOKENS, CALIBRATION_SHARE * int(table.lengths.sum()))
     order = np.argsort(table.lengths, kind="stable")
     middle = len(order) // 2
     builder, tokens = SequenceTableBuilder(), 0
     for row in order[middle:]:
         builder.add(table[int(row)].tolist())
         tokens += int(table.lengths[row])
-        if tokens >= CALIBRATION_TOKENS:
+        if tokens >= wanted:
             break
     return builder.build()
