@@ -35,7 +35,7 @@ from telly.tuning.record import RunRecord, provenance  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "quality"
 RUNS = CACHE / "quality"
-MINILM_PAIRS, CANDIDATES = 1280, 1000
+MINILM_PAIRS, PRETRAINING_PAIRS, CANDIDATES = 1280, 1600, 1000
 
 
 def main() -> None:
@@ -98,10 +98,21 @@ def pretraining() -> dict[str, TuneConfig]:
         load_tokenizer(EMBEDDED).save_pretrained(random)
         shutil.copy(embedded_folder() / "telly.json", random)
 
-    def settings(name: str, model: str) -> TuneConfig:
-        return TuneConfig(model=model, epochs=3, eval_limit=CANDIDATES, output=RUNS / name)
+    def settings(name: str, model: str, rate: float | None) -> TuneConfig:
+        return TuneConfig(
+            model=model,
+            epochs=2,
+            limit=PRETRAINING_PAIRS,
+            eval_limit=CANDIDATES,
+            learning_rate=rate,
+            output=RUNS / name,
+        )
 
-    return {"pre-trained": settings("pre-trained", EMBEDDED), "random weights": settings("random", str(random))}
+    return {
+        "pre-trained": settings("pre-trained", EMBEDDED, None),
+        "random weights, 1e-4": settings("random-1e-4", str(random), 1e-4),
+        "random weights, 5e-4": settings("random-5e-4", str(random), 5e-4),
+    }
 
 
 def demo() -> dict[str, TuneConfig]:

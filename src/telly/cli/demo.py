@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from telly.tuning.record import RunRecord
 
 VARIANTS = (("base", False), ("9", False), ("9", True), ("11", True))
-TRAIN_EXAMPLES = 1200
+TRAIN_EXAMPLES = 800
 EVAL_EXAMPLES = 500
 EPOCHS = 3
 
@@ -54,6 +54,7 @@ def demo_config(freeze: str, cache: bool, output: Path, epochs: int, limit: int,
     return TuneConfig(
         freeze=freeze,
         cache=cache,
+        cache_always=cache,  # the comparison must not hang on how busy the machine is
         epochs=epochs,
         limit=limit,
         eval_limit=eval_limit,
