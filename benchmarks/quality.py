@@ -28,14 +28,16 @@ import torch  # noqa: E402
 from benchmarks.shapes import CACHE  # noqa: E402
 from benchmarks.table import update_readme  # noqa: E402
 from telly.cli.demo import EPOCHS, EVAL_EXAMPLES, TRAIN_EXAMPLES, VARIANTS, demo_config, run_alone  # noqa: E402
-from telly.freezing.store import write_json  # noqa: E402
+from telly.disk import write_json  # noqa: E402
 from telly.models.load import EMBEDDED, embedded_folder, load_config, load_tokenizer, model_from_config  # noqa: E402
 from telly.tuning.config import TuneConfig  # noqa: E402
 from telly.tuning.record import RunRecord, provenance  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "quality"
 RUNS = CACHE / "quality"
-MINILM_PAIRS, PRETRAINING_PAIRS, CANDIDATES = 1280, 1600, 1000
+MINILM_PAIRS, PRETRAINING_PAIRS, CANDIDATES = 1280, 1000, 1000
+RANDOM_WEIGHTS_RATE = 5e-4
+"""Random weights want a higher learning rate than pre-trained ones."""
 
 
 def main() -> None:
@@ -77,9 +79,10 @@ def minilm(data: Path) -> dict[str, TuneConfig]:
             cache=cache,
             cache_always=cache,
             cache_dir=RUNS / "stores",
-            epochs=3,
+            epochs=2,
             batch_size=32,
             learning_rate=1e-4,
+            precision="bf16",
             max_tokens={"query": 48, "code": 128},
             output=RUNS / f"minilm-{freeze}-{cache}",
         )
@@ -103,15 +106,14 @@ def pretraining() -> dict[str, TuneConfig]:
             model=model,
             epochs=2,
             limit=PRETRAINING_PAIRS,
-            eval_limit=CANDIDATES,
+            eval_limit=500,
             learning_rate=rate,
             output=RUNS / name,
         )
 
     return {
         "pre-trained": settings("pre-trained", EMBEDDED, None),
-        "random weights, 1e-4": settings("random-1e-4", str(random), 1e-4),
-        "random weights, 5e-4": settings("random-5e-4", str(random), 5e-4),
+        "random weights": settings("random", str(random), RANDOM_WEIGHTS_RATE),
     }
 
 
@@ -147,19 +149,22 @@ def render(result: dict[str, Any]) -> str:
     runs, made = result["runs"], result["provenance"]
     first = next(iter(runs.values()))
     names = list(first["test"])
-    header = ["run", "trained", "s/epoch", "total s", *names]
+    header = ["run", "trained", "s/epoch", "total s", "peak MB", *names]
     lines = [f"| {' | '.join(header)} |", "|" + "---|" * len(header)]
     for baseline, metrics in first["baselines"].items():
-        lines.append(f"| {baseline} | - | - | - | {' | '.join(f'{metrics[m]:.4f}' for m in names)} |")
+        lines.append(f"| {baseline} | - | - | - | - | {' | '.join(f'{metrics[m]:.4f}' for m in names)} |")
     for run, record in runs.items():
         scores = " | ".join(f"{record['test'][m]:.4f}" for m in names)
-        speed = f"{record['epoch_seconds']:.2f} | {record['wall_seconds']:.1f}"
+        speed = (
+            f"{record['epoch_seconds']:.2f} | {record['wall_seconds']:.1f} | {record['peak_memory_bytes'] / 1e6:,.0f}"
+        )
         lines.append(f"| {run} | {record['plan']['trainable']:,} | {speed} | {scores} |")
     data = first["data"]
     tested = data.get("test", data["valid"])["examples"]
     dirty = ", with uncommitted changes" if made["dirty"] else ""
     origin = (
-        f"`{result['command']}`: {data['train']['examples']:,} pairs to train on, {tested:,} queries; one seed; "
+        f"`{result['command']}`: {data['train']['examples']:,} pairs, {len(first['epochs'])} epochs, {tested:,} queries, "
+        f"{first['config']['precision']}, one seed; "
         f"commit {str(made['commit'])[:8]}{dirty}; {made['processor']}, {made['cpus']} cores; {result['date'][:10]}."
     )
     return "\n".join([*lines, "", origin])

@@ -27,7 +27,7 @@ from benchmarks.child import in_child, say  # noqa: E402
 from benchmarks.contestants import FULL, PRECISIONS, Variant, variants  # noqa: E402
 from benchmarks.shapes import CACHE, SHAPES, Load, Shape, depths, model_folder  # noqa: E402
 from benchmarks.steps import WARM_UP  # noqa: E402
-from telly.freezing.store import write_json  # noqa: E402
+from telly.disk import write_json  # noqa: E402
 from telly.models.load import EMBEDDED  # noqa: E402
 from telly.tuning.record import provenance  # noqa: E402
 

@@ -13,7 +13,7 @@ from telly.errors import ConfigError
 
 
 class Config(BaseModel):
-    """Settings that check themselves. All problems are reported at once, as one `ConfigError`."""
+    """Settings that check themselves. `parse` reports all problems at once, as one `ConfigError`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from telly.data.sequences import SequenceTable, SequenceTableBuilder
 from telly.errors import StoreError
 from telly.freezing.build import StoreRequest, build_store
-from telly.freezing.cost import decide
+from telly.freezing.cost import Rates, decide
 from telly.freezing.inventory import find_stores, remove_store, verify_store
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
@@ -177,17 +177,18 @@ def test_stores_are_listed_and_removed(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("uses", "compute", "read", "write", "use", "reason"),
+    ("uses", "rates", "exists", "use", "reason"),
     [
-        (1.0, 10.0, 0.1, 0.1, False, "each sequence is read 1.0 times: the frozen layers run once either way"),
-        (5.0, 10.0, 11.0, 1.0, False, "reading the states (11.00 s) is no faster than computing them (10.00 s)"),
-        (2.0, 10.0, 4.0, 4.0, False, "storing costs 22.0 s and computing each time 20.0 s"),
-        (5.0, 10.0, 0.5, 0.5, True, "frozen layers once: 13.0 s instead of 50.0 s"),
-        (1.0, None, None, None, True, "the store is there already"),
+        (1.0, (10, 1, 1), False, False, "each sequence is read 1.0 times: the frozen layers run once either way"),
+        (5.0, (10, 11, 1), False, False, "reading the states (11.00 s) is no faster than computing them (10.00 s)"),
+        (5.0, (10, 11, 1), True, False, "reading the states (11.00 s) is no faster than computing them (10.00 s)"),
+        (2.0, (10, 4, 4), False, False, "storing costs 22.0 s and computing each time 20.0 s"),
+        (5.0, (10, 0.5, 0.5), False, True, "frozen layers once: 13.0 s instead of 50.0 s"),
+        (1.0, (10, 1, 1), True, True, "the store is there already: 1.0 s instead of 10.0 s"),
     ],
 )
 def test_the_store_is_used_where_it_pays(
-    uses: float, compute: float | None, read: float | None, write: float | None, use: bool, reason: str
+    uses: float, rates: tuple[float, float, float], exists: bool, use: bool, reason: str
 ):
-    decision = decide(uses, compute, read, write)
+    decision = decide(uses, Rates(*rates), exists)
     assert (decision.use, decision.reason) == (use, reason)

@@ -12,6 +12,7 @@ from datasets import Dataset
 from torch import nn
 
 from telly.data.sequences import SequenceTableBuilder
+from telly.errors import ConfigError
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.models.modes import Mode, encode_texts
@@ -115,5 +116,5 @@ def test_modes_frame_the_text_as_unixcoder_does():
     cut = encode_texts(tokenizer, ["return a" * 50], 10)[0]
     assert len(cut) == 10
     assert cut[-1] == 2
-    with pytest.raises(ValueError, match="must be at least 5 with mode tokens, found 4"):
+    with pytest.raises(ConfigError, match="must be at least 5 with mode tokens, found 4"):
         encode_texts(tokenizer, ["a"], 4)

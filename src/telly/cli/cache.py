@@ -12,7 +12,7 @@ FOLDER = typer.Option(None, "--cache-dir", help="Folder of the stores. [default:
 
 @app.command("ls")
 def ls(cache_dir: Path | None = FOLDER) -> None:
-    """List the stores: name, layer, sequences, size, whether complete, and when last used."""
+    """List the stores: name, layer, sequences, size, whether complete, and when last written."""
     from telly.report.table import print_stores
 
     print_stores(_root(cache_dir))

@@ -51,15 +51,18 @@ def demo_config(freeze: str, cache: bool, output: Path, epochs: int, limit: int,
     from telly.tuning.config import TuneConfig
 
     name = "base" if freeze == "base" else f"k{freeze}-{'cached' if cache else 'frozen'}"
-    return TuneConfig(
-        freeze=freeze,
-        cache=cache,
-        cache_always=cache,  # the comparison must not hang on how busy the machine is
-        epochs=epochs,
-        limit=limit,
-        eval_limit=eval_limit,
-        cache_dir=output / "stores",
-        output=output / name,
+    return TuneConfig.parse(
+        {
+            "freeze": freeze,
+            "cache": cache,
+            "cache_always": cache,  # the comparison must not hang on how busy the machine is
+            "epochs": epochs,
+            "limit": limit,
+            "eval_limit": eval_limit,
+            "cache_dir": output / "stores",
+            "output": output / name,
+        },
+        "demo",
     )
 
 

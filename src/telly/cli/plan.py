@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
 
 import typer
 
@@ -35,7 +33,15 @@ def plan(
     name = model or EMBEDDED
     config = load_config(name)
     shape = model_from_config(config)
-    work = _workload(name, task, data, columns, batch_size) if data else None
+    work = None
+    if data:
+        from telly.data.schema import parse_mapping, schema_for
+        from telly.tuning.config import TuneConfig
+        from telly.tuning.estimate import workload
+
+        given = {"model": name, "task": task, "columns": parse_mapping(columns, schema_for(task))}
+        settings = TuneConfig.parse(given | ({"batch_size": batch_size} if batch_size is not None else {}))
+        work = workload(settings, data)
     costs = plan_costs(shape, work, measure_flops(int(config.hidden_size)) if work else None)
     if as_json:
         variants = [cost.to_dict() for cost in costs]
@@ -44,26 +50,3 @@ def plan(
     from telly.report.table import print_costs
 
     print_costs(name, costs)
-
-
-def _workload(name: str, task_name: str, data: str, columns: list[str], batch_size: int | None) -> Any:
-    from telly.data.readers import read
-    from telly.data.sample import sample_files
-    from telly.data.schema import parse_mapping
-    from telly.freezing.cost import Workload
-    from telly.models.load import load_tokenizer
-    from telly.tasks import get_task
-
-    task = get_task(task_name)
-    source = str(sample_files()["train"]) if data == "sample" and not Path(data).exists() else data
-    encoded = task.encode(
-        read(source, task.schema, parse_mapping(columns, task.schema)), load_tokenizer(name), task.preset.max_tokens
-    )
-    per_example = sum(float(encoded.table.lengths[rows].mean()) for rows in encoded.rows.values())
-    tokens = int(per_example * len(encoded))
-    return Workload(
-        tokens=tokens,
-        stored_tokens=int(encoded.table.lengths.sum()),
-        batch_tokens=int(per_example * (batch_size or task.preset.batch_size)),
-        mean_length=tokens / max(1, len(encoded.rows) * len(encoded)),
-    )

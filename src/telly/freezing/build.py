@@ -149,7 +149,7 @@ def build_store(request: StoreRequest, progress: Progress | None = None, report:
             built = len(fitting)
             shards = (min(set(missing) - set(fitting), default=shards)) if missing else shards
     store = ActivationStore(folder, layout, request.dtype, request.split.hidden_size, shards)
-    source = "store" if not built else "tokens" if parent is None else f"layer {parent[0]}"
+    source = "store" if store.complete and not built else "tokens" if parent is None else f"layer {parent[0]}"
     return BuildResult(store, built, source, time.perf_counter() - started)
 
 
@@ -296,6 +296,9 @@ def _locked(folder: Path, report: Report) -> Iterator[bool]:
     lock = FileLock(str(folder) + ".lock")
     try:
         lock.acquire(timeout=0)
+    except PermissionError:  # another user's lock in a shared folder: read only
+        yield False
+        return
     except Timeout:
         report(f"another process builds {folder}; waiting for it")
         lock.acquire()

@@ -32,9 +32,9 @@ class Workload:
     """What an epoch of a task reads.
 
     Attributes:
-        tokens: real tokens of all references, per epoch.
+        tokens: tokens of all batches of an epoch, padding included.
         stored_tokens: tokens of the distinct sequences.
-        batch_tokens: padded tokens in a batch.
+        batch_tokens: tokens of the largest batch, padding included.
         mean_length: tokens of the average sequence.
     """
 
@@ -127,28 +127,33 @@ class CacheDecision:
     reason: str
 
 
-def decide(
-    uses: float, compute_seconds: float | None, read_seconds: float | None, write_seconds: float | None
-) -> CacheDecision:
-    """Whether storing pays.
+@dataclass(frozen=True)
+class Rates:
+    """Measured seconds for all sequences once: frozen layers, reading their stored states, writing them."""
+
+    compute: float
+    read: float
+    write: float
+
+
+def decide(uses: float, rates: Rates, exists: bool) -> CacheDecision:
+    """Whether the store pays.
 
     Args:
         uses: how often the run reads the average sequence of its training data.
-        compute_seconds: frozen layers over all sequences once; None if not measured because the store exists.
-        read_seconds: reading all sequences' states once.
-        write_seconds: writing them once.
+        rates: what computing, reading and writing take here.
+        exists: the store is on disk already, so it costs no computing or writing.
     """
-    if compute_seconds is None or read_seconds is None or write_seconds is None:
-        return CacheDecision(True, "the store is there already")
-    if uses <= 1:
+    if uses <= 1 and not exists:
         return CacheDecision(False, f"each sequence is read {uses:.1f} times: the frozen layers run once either way")
-    if read_seconds >= compute_seconds:
+    if rates.read >= rates.compute:
         return CacheDecision(
             False,
-            f"reading the states ({read_seconds:.2f} s) is no faster than computing them ({compute_seconds:.2f} s)",
+            f"reading the states ({rates.read:.2f} s) is no faster than computing them ({rates.compute:.2f} s)",
         )
-    with_store = compute_seconds + write_seconds + uses * read_seconds
-    without = uses * compute_seconds
+    with_store = uses * rates.read + (0 if exists else rates.compute + rates.write)
+    without = uses * rates.compute
     if with_store >= without:
         return CacheDecision(False, f"storing costs {with_store:.1f} s and computing each time {without:.1f} s")
-    return CacheDecision(True, f"frozen layers once: {with_store:.1f} s instead of {without:.1f} s")
+    there = "the store is there already" if exists else "frozen layers once"
+    return CacheDecision(True, f"{there}: {with_store:.1f} s instead of {without:.1f} s")

@@ -63,16 +63,21 @@ class StoreKey:
 
 
 def prefix_digests(model: nn.Module) -> list[str]:
-    """For K = 0 .. layers - 1 the digest of settings, embeddings and blocks below K; weights are read once."""
+    """Digests of growing parts of a model; weights are read once.
+
+    Entry K = 0 .. layers covers settings, embeddings and the blocks below K; the last entry covers the whole model.
+    """
     stack = find_stack(model)
     running = hashlib.blake2b(_settings(model).encode(), digest_size=16)
     for name, module in stack.before:
         _add(running, name, module)
     digests = [running.hexdigest()]
-    for i, block in enumerate(stack.blocks[:-1]):
+    for i, block in enumerate(stack.blocks):
         _add(running, f"{stack.path}.{i}", block)
         digests.append(running.hexdigest())
-    return digests
+    for name, module in stack.after:
+        _add(running, name, module)
+    return [*digests, running.hexdigest()]
 
 
 def attention_kernel(stack: LayerStack) -> str:
@@ -92,4 +97,4 @@ def _settings(model: nn.Module) -> str:
 def _add(digest: Any, prefix: str, module: nn.Module) -> None:
     for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
         digest.update(f"{prefix}.{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data if tensor.dim() else b"")
+        digest.update(tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().data)

@@ -10,18 +10,20 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from telly.errors import StoreError
+from telly.freezing.states import StateDtype
 from telly.freezing.store import META_FILE, read_meta, shard_is_sound
 
 
 @dataclass(frozen=True)
 class StoreEntry:
-    """One store on disk."""
+    """One store on disk; what its damaged `store.json` does not tell is None."""
 
     folder: Path
-    layer: int
-    rows: int
-    tokens: int
-    dtype: str
+    layer: int | None
+    rows: int | None
+    tokens: int | None
+    dtype: str | None
+    complete: bool
     nbytes: int
     modified: float
 
@@ -32,8 +34,8 @@ def find_stores(root: Path, names: list[str] | None = None) -> list[StoreEntry]:
     Raises:
         StoreError: a name fits no store.
     """
-    found = [_entry(file.parent) for file in root.glob(f"*/{META_FILE}")]
-    entries = sorted((entry for entry in found if entry), key=lambda entry: -entry.modified)
+    folders = {file.parent for pattern in (META_FILE, "shard-*.bin") for file in root.glob(f"*/{pattern}")}
+    entries = sorted((_entry(folder) for folder in folders), key=lambda entry: -entry.modified)
     if not names:
         return entries
     for name in names:
@@ -44,8 +46,8 @@ def find_stores(root: Path, names: list[str] | None = None) -> list[StoreEntry]:
 
 def verify_store(folder: Path) -> list[int]:
     """Numbers of the shards that do not have their checksum."""
-    shards = sorted(int(file.stem.split("-")[1]) for file in folder.glob("shard-*.json"))
-    return [shard for shard in shards if not shard_is_sound(folder, shard)]
+    shards = {int(file.stem.split("-")[1]) for file in folder.glob("shard-*") if file.suffix in {".bin", ".json"}}
+    return [shard for shard in sorted(shards) if not shard_is_sound(folder, shard)]
 
 
 def remove_store(folder: Path) -> int:
@@ -66,17 +68,19 @@ def remove_store(folder: Path) -> int:
     return size
 
 
-def _entry(folder: Path) -> StoreEntry | None:
-    meta: dict[str, Any] | None = read_meta(folder)
-    if meta is None:
-        return None
+def _entry(folder: Path) -> StoreEntry:
+    meta: dict[str, Any] = read_meta(folder) or {}
+    key: dict[str, Any] = meta.get("key", {})
     files = list(folder.iterdir())
+    states = sum(file.stat().st_size for file in files if file.suffix == ".bin")
+    wanted = meta["tokens"] * StateDtype(key["dtype"]).bytes_per_token(meta["hidden"]) if meta else None
     return StoreEntry(
         folder,
-        int(meta["key"]["layer"]),
-        int(meta["rows"]),
-        int(meta["tokens"]),
-        str(meta["key"]["dtype"]),
+        key.get("layer"),
+        meta.get("rows"),
+        meta.get("tokens"),
+        key.get("dtype"),
+        states == wanted,
         sum(file.stat().st_size for file in files),
         max(file.stat().st_mtime for file in files),
     )

@@ -105,8 +105,9 @@ def make_plan(model: nn.Module, k: int | None) -> FreezePlan:
         seen |= {id(p) for p in parameters}
         total = sum(p.numel() for p in parameters)
         trainable = sum(p.numel() for p in parameters if id(p) not in frozen)
-        status: Status = "trained" if trainable == total else "mixed" if trainable else "frozen"
-        layers.append(LayerStatus(name, status if total else _bare_status(name, k), total, trainable))
+        own = {id(p) for module in modules for p in module.parameters()}
+        status: Status = "frozen" if own <= frozen else "mixed" if own & frozen else "trained"
+        layers.append(LayerStatus(name, status, total, trainable))
     plan = FreezePlan(BASE if k is None else str(k), k, tuple(layers))
     if not plan.trainable:
         raise PlanError(f"nothing would be trained: all {plan.total:,} parameters are frozen; choose a smaller K")
@@ -128,8 +129,10 @@ def freeze(model: nn.Module, k: int | None, tied_head: TiedHead = "freeze") -> F
     Raises:
         PlanError: K is out of range, nothing would be trained, or a tied head is refused.
     """
-    unfreeze(model)
     stack = find_stack(model)
+    if k is not None:
+        stack.check_layer(k)
+    unfreeze(model)
     tied = _tied_parameters(stack) if k is not None else []
     if tied and tied_head == "refuse":
         raise PlanError(
@@ -142,7 +145,7 @@ def freeze(model: nn.Module, k: int | None, tied_head: TiedHead = "freeze") -> F
     frozen = _frozen_parameters(stack, k)
     for parameter in model.parameters():
         parameter.requires_grad_(id(parameter) not in frozen)
-    for module in _frozen_modules(stack, k):
+    for module in frozen_modules(stack, k):
         _lock_eval(module)
     return plan
 
@@ -155,11 +158,6 @@ def unfreeze(model: nn.Module) -> None:
         if isinstance(module.__dict__.get("train"), types.MethodType):
             del module.train  # the instance's lock; the class's method shows again
             module.train(model.training)
-
-
-def frozen_modules(model: nn.Module, k: int) -> list[nn.Module]:
-    """The modules that K freezes: those before the blocks, and blocks 0 .. k-1."""
-    return _frozen_modules(find_stack(model), k)
 
 
 def train(self: nn.Module, mode: bool = True) -> nn.Module:  # noqa: ARG001 - stands in for nn.Module.train
@@ -175,7 +173,8 @@ def _lock_eval(module: nn.Module) -> None:
         part.train = types.MethodType(train, part)  # type: ignore[method-assign]
 
 
-def _frozen_modules(stack: LayerStack, k: int | None) -> list[nn.Module]:
+def frozen_modules(stack: LayerStack, k: int | None) -> list[nn.Module]:
+    """The modules that K freezes: those before the blocks, and blocks 0 .. k-1."""
     if k is None:
         return []
     stack.check_layer(k)
@@ -183,7 +182,7 @@ def _frozen_modules(stack: LayerStack, k: int | None) -> list[nn.Module]:
 
 
 def _frozen_parameters(stack: LayerStack, k: int | None) -> set[int]:
-    frozen = {id(p) for module in _frozen_modules(stack, k) for p in module.parameters()}
+    frozen = {id(p) for module in frozen_modules(stack, k) for p in module.parameters()}
     if k is not None:
         frozen |= {id(p) for _, module in _unused_after(stack) for p in module.parameters()}
     return frozen
@@ -202,10 +201,6 @@ def _layers(stack: LayerStack) -> Iterable[tuple[str, list[nn.Module]]]:
     for name, module in stack.after:
         if next(module.parameters(), None) is not None:
             yield name, [module]
-
-
-def _bare_status(name: str, k: int | None) -> Status:
-    return "frozen" if k is not None and name == "embeddings" else "trained"
 
 
 def _tied_parameters(stack: LayerStack) -> list[tuple[str, nn.Module, str]]:

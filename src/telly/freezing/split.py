@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from telly.errors import ModelError, StoreError
-from telly.freezing.plan import FreezePlan, TiedHead, freeze
+from telly.freezing.plan import FreezePlan, TiedHead, freeze, frozen_modules
 from telly.models.stack import capture, find_stack, layer_step, run_from
 
 CHECK_LENGTHS = (6, 3)
@@ -108,7 +108,7 @@ class SplitModel(nn.Module):
         return {name: p for name, p in self.model.named_parameters() if id(p) in ids}
 
     def _prefix_modules(self) -> list[nn.Module]:
-        return [*(module for _, module in self._stack.before), *self._stack.blocks[: self._need_k()]]
+        return frozen_modules(self._stack, self._need_k())
 
     def _releasable(self) -> dict[str, nn.Parameter]:
         above = [*self._stack.blocks[self._need_k() :], *(module for _, module in self._stack.after)]
@@ -155,7 +155,7 @@ class SplitModel(nn.Module):
         if not difference <= CHECK_TOLERANCE * max(1.0, whole.abs().max().item()):
             raise ModelError(
                 f"{type(self.model).__name__}: starting from the states of layer {self.k} changes the output by "
-                f"{difference:.2g}; expected no change. Use --no-cache for this model"
+                f"{difference:.2g}; expected no change. This family needs an entry in telly/models/families.py"
             )
 
 

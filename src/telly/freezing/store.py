@@ -20,6 +20,7 @@ import numpy.typing as npt
 import torch
 
 from telly.data.sequences import Rows
+from telly.disk import write_json
 from telly.errors import StoreError
 from telly.freezing.fingerprint import StoreKey
 from telly.freezing.states import StateDtype
@@ -84,7 +85,8 @@ class ActivationStore:
         self.hidden = hidden
         self.shards = shards
         self._width = dtype.bytes_per_token(hidden)
-        self._maps: dict[int, npt.NDArray[np.uint8]] = {}
+        # Opened now: a map survives the removal of its file, so `telly cache rm` cannot disturb a run.
+        self._maps = [self._map(shard) for shard in range(shards)]
 
     @property
     def complete(self) -> bool:
@@ -118,13 +120,14 @@ class ActivationStore:
         mask = torch.arange(raw.shape[1])[None] < torch.from_numpy(lengths)[:, None]
         return {"states": self.dtype.from_bytes(raw), "attention_mask": mask.long()}
 
+    def _map(self, shard: int) -> npt.NDArray[np.uint8]:
+        shape = (int(self.layout.shard_tokens[shard]), self._width)
+        return np.memmap(shard_file(self.folder, shard), dtype=np.uint8, mode="r", shape=shape)
+
     def _bytes(self, row: int) -> npt.NDArray[np.uint8]:
         shard = int(self.layout.shard[row])
         if shard >= self.shards:
             raise StoreError(f"row {row} is not in the store {self.folder} ({self.stored_rows} rows are)")
-        if shard not in self._maps:
-            shape = (int(self.layout.shard_tokens[shard]), self._width)
-            self._maps[shard] = np.memmap(shard_file(self.folder, shard), dtype=np.uint8, mode="r", shape=shape)
         start = self.layout.start[row]
         return self._maps[shard][start : start + self.layout.lengths[row]]
 
@@ -165,16 +168,6 @@ def shard_is_sound(folder: Path, shard: int) -> bool:
         return bool(found.hexdigest() == noted["checksum"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
-
-
-def write_json(file: Path, value: dict[str, Any]) -> None:
-    """Write JSON so that the file is either the old one or the new one, never half."""
-    partial = file.with_suffix(f".{os.getpid()}.partial")
-    try:
-        partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def write_meta(folder: Path, key: StoreKey, hidden: int, rows: int, tokens: int) -> None:

@@ -10,15 +10,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from torch import nn
 
 from telly.errors import ModelError
 from telly.hub import hub_answers
+from telly.models.stack import find_stack
 
 EMBEDDED = "telly-mini"
 """Name of the model that the package ships."""
 
-_LOAD_ERRORS = (OSError, ValueError, KeyError, ImportError, RuntimeError)
+_LOAD_ERRORS = (
+    OSError,
+    ValueError,
+    KeyError,
+    ImportError,
+    RuntimeError,
+    TypeError,
+    SafetensorError,
+    StrictDataclassError,
+)
 
 
 def embedded_folder() -> Path:
@@ -67,14 +79,33 @@ def load_model(name: str, *, seed: int = 0) -> nn.Module:
     config = load_config(name)
     with _explained(name), quiet_transformers(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model: nn.Module = _auto_class(config).from_pretrained(**_source(name), config=config, dtype=torch.float32)
-    return model.eval()
+        model, report = _auto_class(config).from_pretrained(
+            **_source(name), config=config, dtype=torch.float32, output_loading_info=True
+        )
+    _check_complete(name, model, {*report["missing_keys"], *(found[0] for found in report["mismatched_keys"])})
+    return model.eval()  # type: ignore[no-any-return]
+
+
+def _check_complete(name: str, model: nn.Module, drawn: set[str]) -> None:
+    """Refuse a checkpoint whose layers would be random numbers; a head or pooler may be missing."""
+    stack = find_stack(model)
+    needed = {id(p) for _, module in stack.before for p in module.parameters()}
+    needed |= {id(p) for block in stack.blocks for p in block.parameters()}
+    lost = sorted(key for key, p in model.named_parameters() if id(p) in needed and key in drawn)
+    if lost:
+        raise ModelError(
+            f"{name}: {len(lost)} weights of the layers are not in the checkpoint or have another shape, such as "
+            f"{lost[0]}; expected the weights of a {type(model).__name__}"
+        )
 
 
 def model_from_config(config: Any, device: str = "meta") -> nn.Module:
     """A model with the config's shape; on the default `meta` device it takes no memory and has no values."""
-    with torch.device(device), quiet_transformers():
-        model: nn.Module = _auto_class(config).from_config(config, dtype=torch.float32)
+    try:
+        with torch.device(device), quiet_transformers():
+            model: nn.Module = _auto_class(config).from_config(config, dtype=torch.float32)
+    except _LOAD_ERRORS as error:
+        raise ModelError(f"a model with this {type(config).__name__} cannot be built: {error}") from error
     return model.eval()
 
 
@@ -96,6 +127,18 @@ def load_tokenizer(name: str) -> Any:
     return tokenizer
 
 
+def position_limit(model: nn.Module) -> int | None:
+    """Most tokens that a model with learned positions takes; None where positions are not a table."""
+    stack = find_stack(model)
+    tables = [m for _, top in stack.before for name, m in top.named_modules() if name.endswith("position_embeddings")]
+    tables += [top for name, top in stack.before if name.rpartition(".")[2] == "wpe"]
+    for table in tables:
+        if isinstance(table, nn.Embedding):
+            offset = 0 if table.padding_idx is None else table.padding_idx + 1  # RoBERTa counts from after padding
+            return table.num_embeddings - offset
+    return None
+
+
 def _source(name: str) -> dict[str, Any]:
     """Where to load from; no remote code, and for a hub that cannot be reached the local cache alone."""
     place = resolve(name)
@@ -106,7 +149,8 @@ def _source(name: str) -> dict[str, Any]:
 def _auto_class(config: Any) -> Any:
     from transformers import AutoModel, AutoModelForTextEncoding
 
-    return AutoModelForTextEncoding if getattr(config, "is_encoder_decoder", False) else AutoModel
+    encoder = any(name.endswith("EncoderModel") for name in getattr(config, "architectures", None) or ())
+    return AutoModelForTextEncoding if encoder or getattr(config, "is_encoder_decoder", False) else AutoModel
 
 
 @contextlib.contextmanager

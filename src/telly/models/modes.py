@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
+from telly.errors import ConfigError
+
 
 class Mode(StrEnum):
     """How a one-stack model is used; the value is the token as the published vocabulary writes it."""
@@ -25,6 +27,9 @@ def encode_texts(tokenizer: Any, texts: list[str], max_tokens: int, mode: Mode =
 
     Models with mode tokens get `<s> MODE </s> tokens </s>` as UniXcoder was trained with; for others the
     tokenizer's own template stands.
+
+    Raises:
+        ConfigError: the limit leaves no room for text.
     """
     if not supports_modes(tokenizer):
         encoded: list[list[int]] = tokenizer(texts, truncation=True, max_length=max_tokens)["input_ids"]
@@ -32,6 +37,6 @@ def encode_texts(tokenizer: Any, texts: list[str], max_tokens: int, mode: Mode =
     head = [tokenizer.cls_token_id, tokenizer.convert_tokens_to_ids(mode.value), tokenizer.sep_token_id]
     room = max_tokens - len(head) - 1
     if room < 1:
-        raise ValueError(f"max_tokens must be at least {len(head) + 2} with mode tokens, found {max_tokens}")
+        raise ConfigError(f"max_tokens must be at least {len(head) + 2} with mode tokens, found {max_tokens}")
     plain = tokenizer(texts, add_special_tokens=False, truncation=True, max_length=room)["input_ids"]
     return [[*head, *ids, tokenizer.sep_token_id] for ids in plain]

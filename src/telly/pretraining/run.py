@@ -27,7 +27,7 @@ from telly.pretraining.corpus import Corpus, prepare
 from telly.pretraining.objectives import NOT_MASKED, PretrainObjective, grow, mask_tokens
 from telly.pretraining.tokenizer import SPECIAL_TOKENS
 from telly.training.progress import ProgressBar
-from telly.training.trainer import TellyTrainer, last_complete_checkpoint
+from telly.training.trainer import TellyTrainer, last_complete_checkpoint, remove_incomplete_checkpoints
 
 SAVE_STEPS = 200
 LOG_STEPS = 50
@@ -108,6 +108,7 @@ def _train_stage(
         collate=collate,
         callbacks=[ProgressBar(f"{stage.layers} layers")],
     )
+    remove_incomplete_checkpoints(folder)
     checkpoint = last_complete_checkpoint(folder)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     metrics = evaluate(objective, corpus, tokenizer, config)
@@ -135,7 +136,7 @@ def _arguments(stage: Stage, folder: Path, config: PretrainConfig) -> TrainingAr
         bf16=True,
         use_cpu=not gpu,
         save_steps=SAVE_STEPS,
-        save_total_limit=1,
+        save_total_limit=2,
         logging_steps=LOG_STEPS,
         logging_nan_inf_filter=False,
         report_to=[],

@@ -13,10 +13,10 @@ from rich.table import Table
 
 from telly.freezing.cost import VariantCost
 from telly.freezing.inventory import find_stores
+from telly.training.clocks import CLOCKS
 from telly.tuning.record import RunRecord
 
 DASH = "-"
-CLOCK_COLUMNS = ("load", "encode", "prefix", "train", "evaluate", "save", "other")
 
 
 def print_records(records: Sequence[RunRecord]) -> None:
@@ -30,9 +30,11 @@ def print_records(records: Sequence[RunRecord]) -> None:
     for record in records:
         results.add_row(*_result_row(record, base, names))
     console.print(results)
-    clocks = _table("Seconds by clock", ["run", *CLOCK_COLUMNS, "total"])
+    if any(record.tested_on == "valid" for record in records):
+        console.print("Scores are of the validation data, on which the best epoch was chosen: there was no test data.")
+    clocks = _table("Seconds by clock", ["run", *CLOCKS, "total"])
     for record in records:
-        clocks.add_row(_name(record), *(_number(record.clocks.get(c), 1) for c in CLOCK_COLUMNS),
+        clocks.add_row(_name(record), *(_number(record.clocks.get(c), 1) for c in CLOCKS),
                        _number(record.wall_seconds, 1))  # fmt: skip
     console.print(clocks)
     if base is not None and len(records) > 1:
@@ -92,11 +94,13 @@ def print_costs(name: str, costs: Sequence[VariantCost]) -> None:
 def print_stores(root: Path) -> None:
     """The stores in a folder."""
     entries = find_stores(root)
-    table = _table(str(root), ["store", "layer", "dtype", "sequences", "tokens", "MB", "last written"])
+    table = _table(str(root), ["store", "layer", "dtype", "sequences", "tokens", "MB", "complete", "last written"])
     for entry in entries:
         when = dt.datetime.fromtimestamp(entry.modified).isoformat(" ", "minutes")
-        table.add_row(entry.folder.name, str(entry.layer), entry.dtype, f"{entry.rows:,}", f"{entry.tokens:,}",
-                      _megabytes(entry.nbytes), when)  # fmt: skip
+        known = (entry.layer, entry.dtype, entry.rows, entry.tokens)
+        shown = (DASH if value is None else f"{value:,}" if isinstance(value, int) else value for value in known)
+        complete = "yes" if entry.complete else "no"
+        table.add_row(entry.folder.name, *shown, _megabytes(entry.nbytes), complete, when)
     console = _console()
     console.print(table)
     console.print(f"{len(entries)} stores, {sum(e.nbytes for e in entries) / 1e6:.1f} MB")

@@ -73,6 +73,14 @@ class TuneConfig(Config):
             raise ValueError(
                 f"max_tokens: {self.task} has {', '.join(task.preset.max_tokens)}; found {', '.join(sorted(unknown))}"
             )
+        if self.report_to:
+            from transformers.integrations.integration_utils import get_available_reporting_integrations
+
+            missing = sorted(set(self.report_to) - set(get_available_reporting_integrations()))
+            if missing:
+                raise ValueError(
+                    f"report_to: {', '.join(missing)} is not a tracker the Trainer knows, or not installed"
+                )
         own = [name for name in ("valid", "test") if getattr(self, name) is not None]
         if self.data is None and own:
             raise ValueError(f"{own[0]}: needs training data beside it; give --data")

@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from telly.freezing.store import write_json
+from telly.disk import write_json
 
 RECORD_FILE = "record.json"
 RECORD_FORMAT = 1
@@ -69,6 +69,7 @@ class RunRecord:
         sessions: clocks and wall time of earlier, interrupted sessions of the same run.
         epochs: by epoch: its training seconds, training loss and validation metrics.
         test: test metrics of the best epoch's weights.
+        tested_on: the split they are of; `valid` where there was no test data, and then they flatter.
         baselines: test metrics of methods without a trained model, by name.
     """
 
@@ -95,6 +96,7 @@ class RunRecord:
     best_epoch: int | None = None
     metric: str | None = None
     test: dict[str, float] | None = None
+    tested_on: str | None = None
     baselines: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property

@@ -33,7 +33,8 @@ def resolve(config: TuneConfig) -> TuneConfig:
         "temperature": preset.temperature,
         "metric": preset.metric,
     } | {name: value for name, value in advice.items() if name != "max_tokens"}
-    chosen = {name: value for name, value in defaults.items() if getattr(config, name) is None}
+    given = {name for name in config.model_fields_set if getattr(config, name) is not None}
+    chosen = {name: value for name, value in defaults.items() if name not in given}
     chosen["max_tokens"] = preset.max_tokens | advice.get("max_tokens", {}) | config.max_tokens
     if config.cache_dir is None:
         chosen["cache_dir"] = default_cache_dir()
@@ -82,6 +83,9 @@ def check_output(folder: Path, resume: bool, overwrite: bool, finished: bool, co
         ConfigError: the folder holds a run and neither resuming nor overwriting was asked for, or it cannot be resumed.
     """
     kept = folder / "config.toml"
+    blocking = next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None)
+    if blocking is not None:
+        raise ConfigError(f"{folder}: {blocking} is a file; expected a folder, or nothing, for --output")
     if resume:
         if finished:
             raise ConfigError(f"{folder}: this run is finished; there is nothing to resume. --overwrite runs it anew")

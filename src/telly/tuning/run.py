@@ -17,10 +17,10 @@ from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 from telly.data.batching import LengthBucketBatchSampler
 from telly.data.readers import read
 from telly.data.sample import sample_files
-from telly.errors import ConfigError, DataError, TrainingError
+from telly.errors import ConfigError, DataError
 from telly.freezing.fingerprint import prefix_digests
 from telly.freezing.split import SplitModel
-from telly.models.load import load_model, load_tokenizer, quiet_transformers
+from telly.models.load import load_model, load_tokenizer, position_limit, quiet_transformers
 from telly.tasks import get_task
 from telly.tasks.base import Encoded, Task
 from telly.training.clocks import Clocks, PeakMemory
@@ -59,7 +59,7 @@ def tune(config: TuneConfig, *, resume: bool = False, overwrite: bool = False) -
     """
     run = _start(config, resume, overwrite)
     try:
-        _tune(run, resume)
+        _tune(run, resume, overwrite)
         run.record.status = "finished"
     except KeyboardInterrupt:
         run.record.status = "interrupted"
@@ -86,11 +86,6 @@ def _start(config: TuneConfig, resume: bool, overwrite: bool) -> Run:
     earlier = _earlier_record(output)
     if main:
         check_output(output, resume, overwrite, (earlier or {}).get("status") == "finished", text)
-        if overwrite and not resume:
-            _remove_run(output)
-        with explained_disk(output):
-            output.mkdir(parents=True, exist_ok=True)
-            (output / "config.toml").write_text(text, encoding="utf-8")
         if resume:
             remove_incomplete_checkpoints(output / CHECKPOINTS)
     record = RunRecord(config=config.model_dump(mode="json"))
@@ -98,7 +93,31 @@ def _start(config: TuneConfig, resume: bool, overwrite: bool) -> Run:
         session = {"clocks": earlier.get("clocks"), "wall_seconds": earlier.get("wall_seconds")}
         record.sessions = [*earlier.get("sessions", []), session]
         record.epochs, record.baselines = earlier.get("epochs", []), earlier.get("baselines", {})
+        record.data = earlier.get("data", {})
     return Run(config, get_task(config.task), output, record, clocks, memory, main)
+
+
+def _claim(run: Run, data: dict[str, dict[str, Any]], resume: bool, overwrite: bool) -> None:
+    """Take over the output folder, once the settings, the model and the data have shown to be good.
+
+    Raises:
+        ConfigError: the run to resume was on other data.
+    """
+    changed = [name for name, kept in run.record.data.items() if kept["fingerprint"] != data[name]["fingerprint"]]
+    if resume and changed:
+        raise ConfigError(
+            f"{run.output}: the interrupted run had other {' and '.join(changed)} data; the files were changed since. "
+            "Restore them, or run anew with --overwrite"
+        )
+    run.record.data = data
+    if run.main:
+        if overwrite and not resume:
+            _remove_run(run.output)
+        with explained_disk(run.output):
+            run.output.mkdir(parents=True, exist_ok=True)
+            (run.output / "config.toml").write_text(to_toml(run.config), encoding="utf-8")
+    run.claimed = True
+    run.keep()
 
 
 def _earlier_record(output: Path) -> dict[str, Any] | None:
@@ -112,24 +131,24 @@ def _earlier_record(output: Path) -> dict[str, Any] | None:
 def _remove_run(output: Path) -> None:
     """Remove an earlier run's files; a folder that is not a run is left alone."""
     if (output / "config.toml").exists():
-        for name in ("config.toml", RECORD_FILE, "metrics.jsonl"):
-            (output / name).unlink(missing_ok=True)
         for name in (CHECKPOINTS, "model"):
             shutil.rmtree(output / name, ignore_errors=True)
+        for name in (RECORD_FILE, "metrics.jsonl", "config.toml"):  # what makes it a run goes last
+            (output / name).unlink(missing_ok=True)
 
 
-def _tune(run: Run, resume: bool) -> None:
+def _tune(run: Run, resume: bool, overwrite: bool) -> None:
     config = run.config
     set_seed(config.seed)
     arguments = _arguments(run)  # sets up the process group, if there is one
     run.record.device = {"type": arguments.device.type, "threads": torch.get_num_threads(),
                          "processes": arguments.world_size}  # fmt: skip
-    run.keep()
     with run.clocks("load"):
         datasets = load_datasets(config, run.task)
         tokenizer = load_tokenizer(config.model)
         model = load_model(config.model, seed=config.seed).to(arguments.device)
         split = SplitModel(model, config.k)
+        check_lengths(config, model)
     run.record.plan = split.plan.to_dict()
     with run.clocks("prefix"):
         digests = prefix_digests(model)
@@ -137,7 +156,7 @@ def _tune(run: Run, resume: bool) -> None:
     run.say(str(split.plan))
     with run.clocks("encode"):
         data = {name: run.task.encode(d, tokenizer, config.max_tokens) for name, d in datasets.items()}
-        run.record.data = {name: _describe(datasets[name], encoded) for name, encoded in data.items()}
+    _claim(run, {name: _describe(datasets[name], encoded) for name, encoded in data.items()}, resume, overwrite)
     with run.clocks("prefix"):
         sources = open_sources(config, split, data, tokenizer.pad_token_id, digests, run.say)
         run.record.cache = sources.to_dict()
@@ -196,7 +215,7 @@ def _train_and_test(
     run.record.best_epoch = next((e["epoch"] for e in run.record.epochs if e["step"] == best), None)
     run.record.metric = config.metric
     run.record.store_wait_seconds = sources.by_split["train"].seconds if sources.used else None
-    run.record.test = evaluate(test_split)
+    run.record.test, run.record.tested_on = evaluate(test_split), test_split
 
 
 def _trainer(
@@ -276,6 +295,21 @@ def _arguments(run: Run) -> TrainingArguments:
     )
 
 
+def check_lengths(config: TuneConfig, model: nn.Module) -> None:
+    """Refuse sequences that are longer than the model has positions.
+
+    Raises:
+        ConfigError: names the column and the limit.
+    """
+    limit = position_limit(model)
+    for column, tokens in config.max_tokens.items():
+        if limit is not None and tokens > limit:
+            raise ConfigError(
+                f"max_tokens: {column} may have {tokens} tokens, and {config.model} has {limit} positions; "
+                f"give --max-tokens {column}={limit} or less"
+            )
+
+
 def load_datasets(config: TuneConfig, task: Task) -> dict[str, Any]:
     """The run's data sets by split: the user's files, or the sample.
 
@@ -309,6 +343,7 @@ def save_model(run: Run, model: nn.Module, tokenizer: Any) -> None:
         tokenizer.save_pretrained(partial)
     usage = {
         "task": run.task.name,
+        "class": type(model).__name__,
         "pooling": "mean",
         "max_tokens": run.config.max_tokens,
         "variant": run.config.freeze,
@@ -340,6 +375,3 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
-
-
-__all__ = ["TrainingError", "interruptible", "load_datasets", "tune"]

@@ -13,7 +13,7 @@ import torch
 from tqdm import tqdm
 from transformers import TrainerCallback
 
-from telly.freezing.store import write_json
+from telly.disk import write_json
 from telly.tasks.base import Task
 from telly.training.clocks import Clocks, PeakMemory
 from telly.training.trainer import TellyTrainer, explained_disk
@@ -34,6 +34,8 @@ class Run:
     clocks: Clocks
     memory: PeakMemory
     main: bool
+    claimed: bool = False
+    """Whether the output folder is this run's; before, nothing is written into it."""
 
     def say(self, text: str) -> None:
         """A line for the person at the terminal, once over all processes."""
@@ -52,7 +54,7 @@ class Run:
         self.record.clocks = self.clocks.seconds()
         self.record.wall_seconds = self.clocks.wall()
         self.record.peak_memory_bytes = max(self.record.peak_memory_bytes or 0, self.memory.bytes())
-        if self.main:
+        if self.main and self.claimed:
             with explained_disk(self.output):
                 self.record.save(self.output)
 

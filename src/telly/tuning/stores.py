@@ -13,7 +13,7 @@ import numpy as np
 
 from telly.data.sequences import SequenceTable, SequenceTableBuilder
 from telly.freezing.build import BuildResult, StoreRequest, build_store, check_writable, existing_store
-from telly.freezing.cost import CacheDecision, decide
+from telly.freezing.cost import CacheDecision, Rates, decide
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.tasks.base import Encoded
@@ -83,6 +83,10 @@ def open_sources(
         return Sources(plain, False, decision.reason, False, {})
     with first_here_goes_first():
         builds = {name: _build(name, request, say) for name, request in requests.items()}
+    if not builds["train"].store.stored_rows:
+        reason = "nothing fits into the budget or on the disk"
+        say(f"store: not used: {reason}")
+        return Sources(plain, False, reason, False, builds)
     sources = {name: RowSource(data[name].table, pad_id, build.store) for name, build in builds.items()}
     return Sources(sources, True, decision.reason, all(b.store.complete for b in builds.values()), builds)
 
@@ -116,15 +120,14 @@ def _requests(
 def _decide(config: TuneConfig, train: Encoded, request: StoreRequest) -> CacheDecision:
     if config.cache_always:
         return CacheDecision(True, "asked for")
-    if existing_store(request):
-        return decide(0, None, None, None)
+    exists = existing_store(request)
     uses = (config.epochs or 1) * train.uses_per_epoch
-    if uses <= 1:
-        return decide(uses, 0.0, 0.0, 0.0)
-    return decide(uses, *calibrate(request))
+    if uses <= 1 and not exists:
+        return decide(uses, Rates(0.0, 0.0, 0.0), exists)
+    return decide(uses, calibrate(request), exists)
 
 
-def calibrate(request: StoreRequest) -> tuple[float, float, float]:
+def calibrate(request: StoreRequest) -> Rates:
     """Seconds that all sequences would take to compute, to read and to write, from a small sample on this machine."""
     sample = _sample(request.table)
     share = int(request.table.lengths.sum()) / int(sample.lengths.sum())
@@ -139,7 +142,7 @@ def calibrate(request: StoreRequest) -> tuple[float, float, float]:
         result.store.batch(rows)
         read = time.perf_counter() - started
     write = min(built, 2 * read)  # writing is buffered and about as fast as reading; the bulk of `built` is computing
-    return (built - write) * share, read * share, write * share
+    return Rates((built - write) * share, read * share, write * share)
 
 
 def _sample(table: SequenceTable) -> SequenceTable:
