@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test test-slow check format bench
+.PHONY: help setup demo test check format bench
 
 help: ## Print this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -26,11 +26,8 @@ format: setup ## Format and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: check ## Checks and the fast tests
-	$(BIN)/python -m pytest -m 'not slow'
-
-test-slow: setup ## The tests that need minutes
-	$(BIN)/python -m pytest -m slow
+test: check ## Checks and tests
+	$(BIN)/python -m pytest
 
 bench: setup ## Measure speed and memory; writes benchmarks/results and the README's table
 	$(BIN)/python benchmarks/run.py

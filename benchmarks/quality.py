@@ -163,8 +163,8 @@ def render(result: dict[str, Any]) -> str:
     tested = data.get("test", data["valid"])["examples"]
     dirty = ", with uncommitted changes" if made["dirty"] else ""
     origin = (
-        f"`{result['command']}`: {data['train']['examples']:,} pairs, {len(first['epochs'])} epochs, {tested:,} queries, "
-        f"{first['config']['precision']}, one seed; "
+        f"`{result['command']}`: {data['train']['examples']:,} pairs, {len(first['epochs'])} epochs, "
+        f"{tested:,} queries, {first['config']['precision']}, one seed; "
         f"commit {str(made['commit'])[:8]}{dirty}; {made['processor']}, {made['cpus']} cores; {result['date'][:10]}."
     )
     return "\n".join([*lines, "", origin])

@@ -40,7 +40,6 @@ def steady(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     return Tiny(tiny_model_folder(tmp_path_factory.mktemp("steady") / "model", dropout=0.0), tiny.data)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["cached", "base"])
 def test_two_processes_are_one_run(variant: str, steady: Tiny, tmp_path: Path):
     one, two = tmp_path / "one", tmp_path / "two"
@@ -63,12 +62,18 @@ def test_two_processes_are_one_run(variant: str, steady: Tiny, tmp_path: Path):
     assert sorted(path.name for path in two.iterdir()) == ["config.toml", "metrics.jsonl", "model", "record.json"]
 
 
-@pytest.mark.slow
+def heed_ctrl_c() -> None:
+    """A shell starts its background jobs, and so these tests, without."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_python_m_telly_and_ctrl_c(tiny: Tiny, tmp_path: Path):
     """The command as it is typed, without the server of the other tests."""
     output = tmp_path / "run"
     command = [sys.executable, "-m", "telly", *tiny.command(output, "cached", "--epochs", "2000")]
-    with subprocess.Popen(command, env=os.environ | SMALL, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, env=os.environ | SMALL, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c
+    ) as process:
         end = time.monotonic() + WAIT_SECONDS
         while not (output / "checkpoints" / "checkpoint-4" / "COMPLETE").exists() and time.monotonic() < end:
             time.sleep(0.01)
