@@ -72,7 +72,11 @@ def test_python_m_telly_and_ctrl_c(tiny: Tiny, tmp_path: Path):
     output = tmp_path / "run"
     command = [sys.executable, "-m", "telly", *tiny.command(output, "cached", "--epochs", "2000")]
     with subprocess.Popen(
-        command, env=os.environ | SMALL, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c
+        command,
+        env=os.environ | SMALL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_ctrl_c,  # noqa: PLW1509 - it only sets a signal
     ) as process:
         end = time.monotonic() + WAIT_SECONDS
         while not (output / "checkpoints" / "checkpoint-4" / "COMPLETE").exists() and time.monotonic() < end:
