@@ -33,6 +33,7 @@ from telly.tuning.record import provenance  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results"
 README = ROOT / "README.md"
+DOCS = ROOT / "docs" / "benchmarks.md"
 PARTS = ("steps", "memory", "whole", "startup")
 MEASURED = ("unixcoder", EMBEDDED)
 ROUNDS = 5
@@ -170,8 +171,9 @@ def _newest_result() -> Path:
 
 
 def _publish(result: dict[str, Any]) -> None:
-    if table.update_readme(README, table.render(result)):
-        say(f"{result['file']} and the README's table are written")
+    DOCS.write_text(f"# Benchmarks\n\n{table.render(result)}\n", encoding="utf-8")
+    if table.update_readme(README, table.summary(result)):
+        say(f"{result['file']}, {DOCS.relative_to(ROOT)} and the README's table are written")
     else:
         sys.exit(f"README.md has no {table.BEGIN} and {table.END}; add them and run `benchmarks/run.py --table`")
 

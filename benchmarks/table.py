@@ -40,7 +40,7 @@ class Target:
 
 
 def render(result: Result) -> str:
-    """The Markdown between the markers: where the numbers are from, targets, then one table a shape and precision."""
+    """All Markdown: where the numbers are from, targets, then one table a shape and precision."""
     parts = [_origin(result), _targets(result)]
     for shape in result.get("shapes", {}).values():
         parts.append(f"**{shape['title']}**")
@@ -51,6 +51,17 @@ def render(result: Result) -> str:
         if shape.get("whole"):
             parts.append(_whole_runs(shape["whole"]))
     return "\n\n".join(parts)
+
+
+def summary(result: Result) -> str:
+    """The README's part: targets, the table of the shape and precision they are about, and where the rest is."""
+    parts = []
+    shape = result.get("shapes", {}).get(TARGET_SHAPE)
+    if shape and TARGET_PRECISION in shape.get("steps", {}):
+        parts = [f"**{shape['title']}**", _variants(shape, TARGET_PRECISION)]
+    return "\n\n".join(
+        [*parts, _targets(result), _origin(result), "[All tables](docs/benchmarks.md): bf16, telly-mini, whole runs."]
+    )
 
 
 def update_readme(readme: Path, markdown: str, block: str = "bench") -> bool:

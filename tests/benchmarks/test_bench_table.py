@@ -100,6 +100,18 @@ def test_whole_runs_show_their_clocks_and_whether_the_store_was_used() -> None:
     assert "| K=9 cached (did not use the store) | 30.0 | 3.00x | - | - | 4.00 | - | - | - | - |" in lines
 
 
+def test_the_readme_has_targets_and_the_shape_they_are_about() -> None:
+    short, full = table.summary(result()), table.render(result())
+    assert "[All tables](docs/benchmarks.md)" in short
+    rows = [line for line in short.splitlines() if line.startswith("|")]
+    assert rows
+    assert all(row in full for row in rows)
+    several = result()
+    several["shapes"]["other"] = several["shapes"]["unixcoder"] | {"title": "Another shape"}
+    assert "Another shape" in table.render(several)
+    assert "Another shape" not in table.summary(several)
+
+
 def test_uncommitted_changes_are_said() -> None:
     measured = result()
     measured["provenance"]["dirty"] = True
