@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from telly.tuning.record import RunRecord
 
 VARIANTS = (("base", False), ("9", False), ("9", True), ("11", True))
-TRAIN_EXAMPLES = 800
+TRAIN_EXAMPLES = 600
 EVAL_EXAMPLES = 500
 EPOCHS = 3
 
