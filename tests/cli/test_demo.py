@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from transformers import AutoModel, AutoTokenizer
 
 from telly.training.clocks import CLOCKS
+from tiny_runs import SMALL
 
 RUNS = ("base", "k9-frozen", "k9-cached", "k11-cached")
 
@@ -17,7 +19,7 @@ RUNS = ("base", "k9-frozen", "k9-cached", "k11-cached")
 def test_demo(tmp_path: Path):
     command = [sys.executable, "-m", "telly", "demo", "--output", str(tmp_path / "demo")]
     command += ["--epochs", "2", "--limit", "64", "--eval-limit", "20"]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    answer = subprocess.run(command, env=os.environ | SMALL, capture_output=True, text=True, timeout=280, check=False)
     assert answer.returncode == 0, answer.stderr
     for text in ("Results", "bm25", "untuned", "base", "K=9 frozen", "K=9 cached", "K=11 cached", "speed-up"):
         assert text in answer.stdout
