@@ -25,6 +25,7 @@ class SequenceTable:
             raise ValueError(f"offsets must run from 0 to {len(ids)}, found {offsets[0]} to {offsets[-1]}")
         self.ids = ids
         self.offsets = offsets
+        self._fingerprint: str | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -45,11 +46,13 @@ class SequenceTable:
         return np.diff(self.offsets)
 
     def fingerprint(self) -> str:
-        """A digest of all ids and boundaries."""
-        digest = hashlib.blake2b(digest_size=16)
-        digest.update(np.ascontiguousarray(self.offsets).data)
-        digest.update(np.ascontiguousarray(self.ids).data)
-        return digest.hexdigest()
+        """A digest of all ids and boundaries; computed once, since a table is not changed after it is made."""
+        if self._fingerprint is None:
+            digest = hashlib.blake2b(digest_size=16)
+            digest.update(np.ascontiguousarray(self.offsets).data)
+            digest.update(np.ascontiguousarray(self.ids).data)
+            self._fingerprint = digest.hexdigest()
+        return self._fingerprint
 
     def pad(self, rows: Rows, pad_id: int) -> dict[str, torch.Tensor]:
         """The sequences `rows` as `input_ids` and `attention_mask`, each [len(rows), longest], padded on the right."""
