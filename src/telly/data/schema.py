@@ -13,6 +13,7 @@ from typing import Literal
 from telly.errors import ConfigError
 
 Kind = Literal["text", "label"]
+MAX_SHOWN = 40
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,15 @@ class Column:
             string, an integer or a boolean (stored as "0" or "1").
         aliases: its names in data sets, the preferred one first. The column's own name may stand among them; if it
             does not, it comes before them.
+        values: the only labels there may be; () allows any. With ("0", "1") true and false are read as well.
+        if_empty: what to do about a text or label that is blank, as it stands in the error.
     """
 
     name: str
     kind: Kind = "text"
     aliases: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+    if_empty: str = "fill it or delete the row"
 
     @property
     def source_names(self) -> tuple[str, ...]:
@@ -44,12 +49,17 @@ class Schema:
     Args:
         task: the task's name.
         columns: what it reads.
-        key: the text column that alone must not stand in the training data and in a test set, if there is one.
+        summary: one line of help.
+        key: the text column that alone must not stand in the training data and in a test set, if there is one: what
+            the model is given, or for search what it has to find.
+        unordered: two text columns that mean the same when they are swapped; they alone make two rows the same.
     """
 
     task: str
     columns: tuple[Column, ...]
+    summary: str = ""
     key: str | None = None
+    unordered: tuple[str, str] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -72,25 +82,97 @@ class Problem:
         return text.encode(errors="replace").decode()  # names from broken files may hold what cannot be printed
 
 
-# Tokens come before strings: in CodeSearchNet the string `code` still holds the docstring, which would be the answer to
-# code search, and `docstring_tokens` is the first paragraph without mark-up. `original_string` is left out likewise.
-_QUERY = Column(
-    "query",
-    aliases=(
-        *("query", "docstring_tokens", "func_documentation_tokens"),
-        *("docstring", "func_documentation_string", "doc", "nl", "comment", "summary"),
-    ),
-)
-_CODE = Column(
-    "code",
-    aliases=(
-        *("code_tokens", "function_tokens", "func_code_tokens"),
-        *("code", "function", "func", "func_code_string"),
-    ),
+# Search and summarization read tokens before strings: in CodeSearchNet the string `code` still holds the docstring,
+# which would be the answer, and `docstring_tokens` is the first paragraph without mark-up. `original_string` is left
+# out likewise. The other tasks read strings before tokens: nothing in them gives the answer away, and tokens joined by
+# a blank have lost what counts there. Python without its line breaks cannot be run, so it is no target of generation,
+# and clones that differ in layout alone would become equal texts.
+_CODE_STRINGS = ("code", "function", "func", "func_code_string")
+_CODE_TOKENS = ("code_tokens", "function_tokens", "func_code_tokens")
+_DOC_TOKENS = ("docstring_tokens", "func_documentation_tokens")
+_DOC_STRINGS = ("docstring", "func_documentation_string", "doc")
+_TOKENS_FIRST = Column("code", aliases=(*_CODE_TOKENS, *_CODE_STRINGS))
+_STRINGS_FIRST = Column("code", aliases=(*_CODE_STRINGS, *_CODE_TOKENS))
+_HIDDEN = (
+    "CodeXGLUE keeps the answers of its test set to itself: score on rows with answers, such as a part of the "
+    "training data that you set aside"
 )
 
 SCHEMAS: dict[str, Schema] = {
-    "search": Schema("search", (_QUERY, _CODE), key="code"),
+    schema.task: schema
+    for schema in (
+        Schema(
+            "search",
+            (
+                Column("query", aliases=("query", *_DOC_TOKENS, *_DOC_STRINGS, "nl", "comment", "summary")),
+                _TOKENS_FIRST,
+            ),
+            summary="code search: find the function that a sentence describes",
+            key="code",
+        ),
+        Schema(
+            "clone",
+            (
+                Column("left", aliases=("func1", "code1", "function1")),
+                Column("right", aliases=("func2", "code2", "function2")),
+                Column("label", "label", aliases=("is_clone", "clone", "similar", "target"), values=("0", "1")),
+            ),
+            summary="clone detection: decide whether two functions do the same",
+            unordered=("left", "right"),
+        ),
+        Schema(
+            "clone-retrieval",
+            (Column("label", "label", aliases=("problem", "problem_id", "target")), _STRINGS_FIRST),
+            summary="clone retrieval: find the other programs that solve the same problem",
+            key="code",
+        ),
+        Schema(
+            "summarize",
+            (
+                _TOKENS_FIRST,
+                Column("summary", aliases=("summary", *_DOC_TOKENS, *_DOC_STRINGS, "nl", "comment", "query")),
+            ),
+            summary="code summarization: describe a function in a sentence",
+            key="code",
+        ),
+        Schema(
+            "generate",
+            (
+                Column(
+                    "description",
+                    aliases=(
+                        "nl",
+                        *_DOC_TOKENS,
+                        *_DOC_STRINGS,
+                        "text",
+                        "prompt",
+                        "intent",
+                        "query",
+                        "comment",
+                        "summary",
+                    ),
+                ),
+                Column("code", aliases=(*_CODE_STRINGS, "canonical_solution", "snippet", "completion", *_CODE_TOKENS)),
+            ),
+            summary="code generation: write the function that a text describes",
+            key="description",
+        ),
+        Schema(
+            "complete",
+            (
+                Column("context", aliases=("input", "prompt", "prefix")),
+                Column("line", aliases=("gt", "completion", "next_line"), if_empty=_HIDDEN),
+            ),
+            summary="line completion: write the next line of a piece of code",
+            key="context",
+        ),
+        Schema(
+            "classify",
+            (_STRINGS_FIRST, Column("label", "label", aliases=("target", "class"))),
+            summary="code classification: tell which class a function belongs to, such as defective or not",
+            key="code",
+        ),
+    )
 }
 
 
@@ -192,7 +274,7 @@ class RowReader:
                 problems.append(Problem(self.file, line, "missing-column", message))
                 continue
             try:
-                cells[column.name] = _label(values[source]) if column.kind == "label" else _text(values[source])
+                cells[column.name] = _READ[column.kind](values[source], column)
             except _BadValueError as bad:
                 problems.append(Problem(self.file, line, bad.kind, f"{source!r} {bad}"))
         return problems or cells
@@ -204,7 +286,7 @@ class _BadValueError(Exception):
         self.kind = kind
 
 
-def _text(value: object) -> str:
+def _text(value: object, column: Column) -> str:
     if isinstance(value, list):
         if not all(isinstance(token, str) for token in value):
             odd = next(token for token in value if not isinstance(token, str))
@@ -217,20 +299,26 @@ def _text(value: object) -> str:
     else:
         raise _BadValueError("wrong-type", f"must be a string or a list of strings, found {_describe(value)}")
     if not text.strip():
-        raise _BadValueError("empty-text", "has no text; fill it or delete the row")
+        raise _BadValueError("empty-text", f"has no text; {column.if_empty}")
     _check_unicode(text)
     return text
 
 
-def _label(value: object) -> str:
+def _label(value: object, column: Column) -> str:
+    binary = column.values == ("0", "1")
     if isinstance(value, bool):
-        return str(int(value))
+        value = int(value)
     if not isinstance(value, str | int):
         raise _BadValueError("wrong-type", f"must be a string, an integer or true/false, found {_describe(value)}")
     text = str(value).strip()
     if not text:
-        raise _BadValueError("empty-text", "has no label; fill it or delete the row")
+        raise _BadValueError("empty-text", f"has no label; {column.if_empty}")
     _check_unicode(text)
+    if binary:
+        text = {"true": "1", "false": "0"}.get(text.lower(), text)
+    if column.values and text not in column.values:
+        allowed = f"{', '.join(column.values)}{', true or false' * binary}"
+        raise _BadValueError("bad-label", f"is {shorten(text)!r}; expected one of {allowed}; mend it or delete the row")
     return text
 
 
@@ -242,6 +330,14 @@ def _check_unicode(text: str) -> None:
         raise _BadValueError(
             "bad-encoding", f"is not valid Unicode at character {error.start + 1}; save as UTF-8"
         ) from None
+
+
+_READ = {"text": _text, "label": _label}
+
+
+def shorten(text: str) -> str:
+    """A text that fits into an error message."""
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 def _describe(value: object) -> str:

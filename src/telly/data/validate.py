@@ -24,6 +24,7 @@ KINDS = {
     "missing-column": "a column the task needs is not there",
     "wrong-type": "a value has another type than its column",
     "empty-text": "a text or label is blank",
+    "bad-label": "a label is none of those that the task knows",
     "duplicate": "a row repeats an earlier row of the same file",
     "one-class": "a label has the same value in all rows",
     "overlap": "a row, or its code, also stands in the training data",
