@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from telly.data.schema import SCHEMAS
+
 if TYPE_CHECKING:
     from telly.data.validate import Report
 
@@ -20,16 +22,23 @@ def _data() -> None:
     """Check data sets."""
 
 
-EPILOG = """Example:
+EPILOG = """Examples:
 
   telly data validate train.jsonl --task search --test test.jsonl --map query=summary
+
+  telly data validate DIR/train.txt --task clone --test DIR/test.txt
 """
+
+
+FILE_HELP = (
+    "A file (JSONL, JSON, CSV, TSV, Parquet, or a list of pairs .txt beside data.jsonl) or a folder of such files."
+)
 
 
 @app.command(epilog=EPILOG)
 def validate(
-    file: Annotated[Path, typer.Argument(help="A file (JSONL, JSON, CSV, TSV, Parquet) or a folder of such files.")],
-    task: Annotated[str, typer.Option(help="The task the data is for.")] = "search",
+    file: Annotated[Path, typer.Argument(help=FILE_HELP)],
+    task: Annotated[str, typer.Option(help=f"The task the data is for: {', '.join(SCHEMAS)}.")] = "search",
     mapping: Annotated[
         list[str] | None,
         typer.Option("--map", metavar="NAME=COLUMN", help="Read NAME from the data's COLUMN; may be repeated."),

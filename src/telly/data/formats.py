@@ -1,7 +1,9 @@
-"""Raw rows of data files with their line numbers: JSON lines, JSON arrays, CSV, TSV and Parquet.
+"""Raw rows of data files with their line numbers: JSON lines, JSON arrays, CSV, TSV, Parquet and lists of pairs.
+
+A list of pairs is BigCloneBench's layout: lines `idx1 idx2 label`, and the functions in `data.jsonl` beside it.
 
 Nothing here raises on bad content: what cannot be read comes as a `Problem` in its place, so that one pass can report
-everything. Files are streamed; only a JSON array is held in memory, as text.
+everything. Files are streamed; only a JSON array and the functions of a list of pairs are held in memory.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-from telly.data.schema import Problem
+from telly.data.schema import Column, Problem, RowReader, Schema, shorten
 from telly.errors import DataError
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
@@ -25,6 +27,9 @@ PACKED_SUFFIXES = tuple(f"{suffix}.gz" for suffix in SUFFIXES[:-1])
 SPLIT_NAMES = {"train": ("train",), "valid": ("valid", "validation", "dev"), "test": ("test",)}
 MAX_FIELD = 2**27
 PARQUET_BATCH = 1000
+PAIRS = ".txt"
+FUNCTIONS = "data.jsonl"
+_FUNCTION = Schema("pairs", (Column("idx", "label"), Column("func")))
 
 
 @dataclass(frozen=True)
@@ -36,17 +41,27 @@ class Row:
 
 
 def format_of(path: Path) -> str | None:
-    """The suffix that decides the format, without `.gz`; None where it is not one of ours."""
+    """The suffix that decides the format, without `.gz`; None where it is not one of ours.
+
+    `.txt` is a list of pairs where `data.jsonl` is in the same folder, and unknown elsewhere.
+    """
     name = path.name.lower()
+    if name.endswith(PAIRS):
+        return PAIRS if (path.parent / FUNCTIONS).is_file() else None
     known = (suffix for suffix in SUFFIXES + PACKED_SUFFIXES if name.endswith(suffix))
     return next((suffix.removesuffix(".gz") for suffix in known), None)
+
+
+def content_files(file: Path) -> list[Path]:
+    """All files that decide what is read from a file: itself and, for a list of pairs, its functions."""
+    return [file, file.parent / FUNCTIONS] if format_of(file) == PAIRS else [file]
 
 
 def data_files(path: Path, split: str | None = None) -> list[Path]:
     """The files of a data set: the file itself, or those in a folder, in name order.
 
     In a folder a split is found by name: `train.jsonl`, `train-00000-of-00002.parquet`; `dev` and `validation` are
-    `valid`. A single file is a split by itself, whatever its name.
+    `valid`. A single file is a split by itself, whatever its name. Next to lists of pairs `data.jsonl` is no split.
 
     Raises:
         DataError: there is nothing to read, the format is unknown, or the folder has several splits and none is named.
@@ -55,11 +70,13 @@ def data_files(path: Path, split: str | None = None) -> list[Path]:
         if not path.exists():
             raise DataError(f"{path}: no such file or folder; expected {_formats()}")
         if format_of(path) is None:
-            raise DataError(f"{path}: unknown format {path.suffix!r}; expected {_formats()}")
+            raise DataError(_unknown(path))
         return [path]
-    files = sorted(file for file in path.iterdir() if file.is_file() and format_of(file) is not None)
+    files = _known_files(path)
     if not files:
-        raise DataError(f"{path}: no data in this folder; expected files {_formats()}")
+        alone = next((file for file in sorted(path.iterdir()) if file.suffix == PAIRS and _split_of(file)), None)
+        hint = f"; {alone.name}: {_PAIRS_HINT}" if alone else ""
+        raise DataError(f"{path}: no data in this folder; expected files {_formats()}{hint}")
     by_split = {file: _split_of(file) for file in files}
     present = sorted({name for name in by_split.values() if name is not None})
     if split is None:
@@ -82,13 +99,15 @@ def raw_rows(path: Path) -> Iterator[Row | Problem]:
     """
     suffix = format_of(path)
     if suffix is None:
-        raise DataError(f"{path}: unknown format {path.suffix!r}; expected {_formats()}")
+        raise DataError(_unknown(path))
     try:
         if suffix == ".parquet":
             yield from _parquet_rows(path)
             return
         with _open(path) as stream:
-            if suffix in {".csv", ".tsv"}:
+            if suffix == PAIRS:
+                yield from _pair_rows(stream, path)
+            elif suffix in {".csv", ".tsv"}:
                 yield from _csv_rows(stream, str(path), "\t" if suffix == ".tsv" else ",")
             elif suffix == ".json" and _starts_with_bracket(stream):
                 yield from _array_rows(stream, str(path))
@@ -97,7 +116,24 @@ def raw_rows(path: Path) -> Iterator[Row | Problem]:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         yield Problem(str(path), None, "bad-archive", f"the gzip file is damaged ({error}); pack or download it again")
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise DataError(f"{error.filename or path}: cannot be read: {error.strerror or error}") from None
+
+
+def _known_files(folder: Path) -> list[Path]:
+    """The data files of a folder. A text file counts where it is a list of pairs and named after a split."""
+    known = sorted(file for file in folder.iterdir() if file.is_file() and format_of(file) is not None)
+    files = [file for file in known if format_of(file) != PAIRS or _split_of(file)]
+    if any(format_of(file) == PAIRS for file in files):
+        files = [file for file in files if file.name != FUNCTIONS]
+    return files
+
+
+_PAIRS_HINT = f"a list of pairs (idx1 idx2 label) needs {FUNCTIONS} with the functions beside it"
+
+
+def _unknown(path: Path) -> str:
+    hint = f"; {_PAIRS_HINT}" if path.suffix.lower() == PAIRS else ""
+    return f"{path}: unknown format {path.suffix!r}; expected {_formats()}{hint}"
 
 
 def _formats() -> str:
@@ -230,3 +266,52 @@ def _parquet_rows(path: Path) -> Iterator[Row | Problem]:
     except (pyarrow.ArrowException, UnicodeDecodeError) as error:
         reason = str(error).split("\n", maxsplit=1)[0]
         yield Problem(str(path), number + 1, "bad-parquet", f"not a sound Parquet file: {reason}")
+
+
+def _pair_rows(stream: IO[bytes], path: Path) -> Iterator[Row | Problem]:
+    """Lines `idx1 idx2 label`, with each idx replaced by its function. All pairs share the texts of the functions."""
+    functions: dict[str, str] = {}
+    yield from _read_functions(path.parent / FUNCTIONS, functions)
+    for number, raw in enumerate(stream, start=1):
+        try:
+            fields = raw.decode("utf-8-sig" if number == 1 else "utf-8").split()
+        except UnicodeDecodeError as error:
+            message = f"byte {error.start + 1} of the line is not UTF-8; save the file as UTF-8"
+            yield Problem(str(path), number, "bad-encoding", message)
+            continue
+        if not fields:
+            continue
+        if len(fields) != 3:
+            message = f"found {len(fields)} columns; expected 3: idx1 idx2 label, separated by a tab or blanks"
+            yield Problem(str(path), number, "bad-pair", message)
+            continue
+        unknown = [idx for idx in fields[:2] if idx not in functions]
+        if unknown:
+            message = f"found no function with idx {shorten(unknown[0])!r} in {FUNCTIONS}; expected one of its "
+            message += f"{len(functions):,} functions; add it there or delete the pair"
+            yield Problem(str(path), number, "bad-pair", message)
+            continue
+        yield Row(number, {"left": functions[fields[0]], "right": functions[fields[1]], "label": fields[2]})
+
+
+def _read_functions(file: Path, functions: dict[str, str]) -> Iterator[Problem]:
+    """Put the functions of `data.jsonl` under their idx into `functions`; yields what is wrong with the file."""
+    lines: dict[str, int] = {}
+    reader = RowReader(_FUNCTION, {}, str(file))
+    with file.open("rb") as stream:
+        for row in _json_rows(stream, str(file)):
+            if isinstance(row, Problem):
+                yield row
+                continue
+            if not {"idx", "func"} <= row.values.keys():
+                message = f"expected the columns idx and func; found {', '.join(row.values) or 'none'}; rename them"
+                yield Problem(str(file), row.line, "missing-column", message)
+                continue
+            cells = reader.read(row.line, row.values)
+            if isinstance(cells, list):
+                yield from cells
+            elif functions.setdefault(cells["idx"], cells["func"]) == cells["func"]:
+                lines.setdefault(cells["idx"], row.line)
+            else:
+                message = f"idx {shorten(cells['idx'])!r} is another function in line {lines[cells['idx']]}; "
+                yield Problem(str(file), row.line, "bad-pair", f"{message}give each function an idx of its own")

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from telly.data.formats import Row, data_files, format_of, raw_rows
+from telly.data.formats import Row, content_files, data_files, format_of, raw_rows
 from telly.data.schema import Problem, RowReader, Schema, check_mapping
 from telly.errors import DataError
 from telly.hub import hub_answers
@@ -36,8 +36,8 @@ def read(
     """Read the schema's columns, as strings, and nothing else.
 
     Args:
-        source: a file (.jsonl, .json, .csv, .tsv, .parquet, all but the last also with .gz), a folder of such files,
-            or a data set of the hub, `owner/name` or `owner/name:config`.
+        source: a file (.jsonl, .json, .csv, .tsv, .parquet, all but the last also with .gz, or a list of pairs .txt
+            beside data.jsonl), a folder of such files, or a data set of the hub, `owner/name` or `owner/name:config`.
         schema: what the task reads.
         mapping: from the schema's names to the data's columns, where the known names do not fit.
         split: which part of a folder or hub data set (default there: "train"). One file is one split by itself.
@@ -80,15 +80,20 @@ def _checked(rows: Iterable[Row | Problem], reader: RowReader, advice: str) -> I
 def _key(files: list[Path], schema: Schema, mapping: dict[str, str], limit: int | None) -> str:
     """A digest of everything that decides what is read."""
     digest = hashlib.blake2b(digest_size=16)
-    for file in files:
-        digest.update(f"{format_of(file)} {file.stat().st_size}\n".encode())
+    for file in itertools.chain.from_iterable(map(content_files, files)):
         try:
+            digest.update(f"{format_of(file)} {file.stat().st_size}\n".encode())
             with file.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "blake2b").digest())
         except OSError as error:
             raise DataError(f"{file}: cannot be read: {error.strerror or error}") from None
-    digest.update(repr((CACHE_VERSION, schema, sorted(mapping.items()), limit)).encode())
+    digest.update(repr((CACHE_VERSION, _what(schema), sorted(mapping.items()), limit)).encode())
     return digest.hexdigest()
+
+
+def _what(schema: Schema) -> list[object]:
+    """What of a schema decides how a row is read; its texts of help do not."""
+    return [(column.name, column.kind, column.source_names, column.values) for column in schema.columns]
 
 
 def _to_arrow(rows: Iterator[dict[str, str]], source: str, schema: Schema, key: str) -> Dataset:
@@ -135,7 +140,7 @@ def _read_hub(
         raise DataError(_hub_message(source, split, error, online=online)) from None
     reader = RowReader(schema, mapping, f"{source} ({split})")
     rows = (Row(number, values) for number, values in enumerate(raw, start=1))
-    key = hashlib.blake2b(repr((CACHE_VERSION, raw._fingerprint, schema, sorted(mapping.items()))).encode())
+    key = hashlib.blake2b(repr((CACHE_VERSION, raw._fingerprint, _what(schema), sorted(mapping.items()))).encode())
     advice = "mend it in a copy of the data and read that"
     return _to_arrow(_checked(rows, reader, advice), source, schema, key.hexdigest()[:32])
 

@@ -17,6 +17,7 @@ TRAIN = "train"
 KINDS = {
     "bad-json": "a line is not JSON",
     "bad-csv": "a line does not fit the CSV header",
+    "bad-pair": "a list of pairs, or its functions, do not have the expected form",
     "bad-parquet": "the Parquet file is damaged",
     "bad-archive": "the gzip file is damaged",
     "bad-encoding": "a text is not valid UTF-8",
@@ -55,7 +56,8 @@ def check(files: Mapping[str, Path], schema: Schema, mapping: Mapping[str, str] 
     """Check a data set: its problems by file in the order given (training data first) and by line.
 
     Rows are compared without regard to white space. A row of another split overlaps with `train` where the whole row
-    is the same, or its key column (for search the code). Memory grows by about 200 bytes a row, whatever the texts.
+    is the same, or its key column (for search the code). Pairs of clones are the same whatever their order and label.
+    Memory grows by about 200 bytes a row, whatever the texts.
 
     Args:
         files: files or folders by split. The split `train` is compared with all others, whatever their names.
@@ -73,7 +75,8 @@ def check(files: Mapping[str, Path], schema: Schema, mapping: Mapping[str, str] 
         named = split if path.is_dir() and split in SPLIT_NAMES else None
         for file in data_files(path, named):
             one = _FileCheck(file, schema, mapping or {}, train, is_train=split == TRAIN)
-            report.problems += sorted(one.problems(), key=lambda problem: (problem.line is None, problem.line or 0))
+            known = set(report.problems)  # several lists of pairs share the problems of their functions
+            report.problems += sorted((found for found in one.problems() if found not in known), key=one.order)
             report.rows[str(file)] = one.rows
     return report
 
@@ -126,8 +129,12 @@ class _FileCheck:
             yield Problem(self.file, None, "no-rows", "has no rows; expected at least one")
         yield from self._one_class()
 
+    def order(self, problem: Problem) -> tuple[bool, bool, int]:
+        """A key for sorting: by line, with the problems of the file of functions before those of the pairs."""
+        return problem.file == self.file, problem.line is None, problem.line or 0
+
     def _compare(self, line: int, cells: dict[str, str]) -> Iterator[Problem]:
-        whole = _digest(*cells.values())
+        whole = self._identity(cells)
         if whole in self.seen:
             yield Problem(self.file, line, "duplicate", f"repeats line {self.seen[whole]}; delete one of them")
         else:
@@ -140,9 +147,15 @@ class _FileCheck:
             if key is not None:
                 self.train.keys.setdefault(key, (self.file, line))
         elif whole in self.train.rows:
-            yield self._overlap(line, "the row", self.train.rows[whole])
+            what = "the pair" if self.schema.unordered else "the row"
+            yield self._overlap(line, what, self.train.rows[whole])
         elif key in self.train.keys:
             yield self._overlap(line, f"the {self.schema.key}", self.train.keys[key])
+
+    def _identity(self, cells: Mapping[str, str]) -> bytes:
+        if self.schema.unordered is None:
+            return _digest(*cells.values())
+        return b"".join(sorted(_digest(cells[name]) for name in self.schema.unordered))
 
     def _overlap(self, line: int, what: str, place: Place) -> Problem:
         where = f"{place[0]}:{place[1]}"
