@@ -1,0 +1,155 @@
+"""Bootstrap confidence intervals and the paired bootstrap (Efron and Tibshirani 1993; Koehn 2004), for any metric.
+
+Every metric here is a function of sums over examples: the sum of scores for a mean, of n-gram matches and lengths for
+corpus BLEU, of true and false positives for F1. So a resample is a weighted sum of rows, and 1,000 of them are quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+RESAMPLES = 1000
+CONFIDENCE = 0.95
+
+Floats = NDArray[np.float64]
+Key = TypeVar("Key")
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A metric on given examples, in the form that can be resampled.
+
+    Attributes:
+        rows: what the metric sums up of every example, [examples, columns].
+        of_sums: the metric of summed rows, [..., columns] to [...].
+    """
+
+    rows: Floats
+    of_sums: Callable[[Floats], Floats]
+
+    @property
+    def value(self) -> float:
+        """The metric over all examples."""
+        return float(self.of_sums(self.rows.sum(axis=0)))
+
+
+def mean_statistic(values: Floats) -> Statistic:
+    """The mean of a value an example, [examples]."""
+    examples = len(values)
+    return Statistic(np.asarray(values, np.float64)[:, None], lambda sums: sums[..., 0] / examples)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A percentile interval."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two systems on the same examples.
+
+    Attributes:
+        difference: the first system's value minus the second's.
+        interval: percentile interval of the difference.
+        p: two-sided: twice the smaller share of resamples in which the difference is not above, or not below, zero.
+    """
+
+    difference: float
+    interval: Interval
+    p: float
+
+    @property
+    def differs(self) -> bool:
+        """Whether zero lies outside the interval."""
+        return self.interval.low > 0 or self.interval.high < 0
+
+
+def bootstrap_intervals(
+    statistics: Mapping[str, Statistic],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
+) -> dict[str, Interval]:
+    """Percentile bootstrap interval of every metric; all see the same resamples of the examples.
+
+    Args:
+        statistics: metrics on the same examples.
+        resamples: how often to draw as many examples as there are, with replacement.
+        seed: of the draws; equal seeds give equal intervals.
+        confidence: share of the resampled values that the interval holds.
+
+    Raises:
+        ValueError: no resamples, no metric, or metrics on unequal numbers of examples.
+    """
+    drawn = _resampled(statistics, resamples, seed)
+    return {name: _interval(values, confidence) for name, values in drawn.items()}
+
+
+def paired_bootstrap(
+    first: Mapping[str, Statistic],
+    second: Mapping[str, Statistic],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
+) -> dict[str, Comparison]:
+    """Compare two systems on the same examples, metric by metric, on the same resamples.
+
+    Args:
+        first: metrics of one system.
+        second: the same metrics of the other, examples in the same order.
+        resamples: as for `bootstrap_intervals`, likewise `seed` and `confidence`.
+        seed: of the draws.
+        confidence: of the interval of the difference.
+
+    Raises:
+        ValueError: as `bootstrap_intervals`, or the systems have different metrics.
+    """
+    if set(first) != set(second):
+        raise ValueError(f"different metrics: {sorted(first)} and {sorted(second)}")
+    both = {(0, name): s for name, s in first.items()} | {(1, name): s for name, s in second.items()}
+    drawn = _resampled(both, resamples, seed)
+    comparisons = {}
+    for name, statistic in first.items():
+        differences = drawn[0, name] - drawn[1, name]
+        tail = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
+        p = min(1.0, 2 * (tail + 1) / (resamples + 1))  # never 0: the observed sample counts as one more
+        interval = _interval(differences, confidence)
+        comparisons[name] = Comparison(statistic.value - second[name].value, interval, p)
+    return comparisons
+
+
+def _resampled(statistics: Mapping[Key, Statistic], resamples: int, seed: int) -> dict[Key, Floats]:
+    """Values of every metric on resamples that are the same for all, [resamples] each."""
+    sizes = {len(s.rows) for s in statistics.values()}
+    if resamples < 1 or len(sizes) != 1 or not min(sizes):
+        raise ValueError(
+            f"expected at least one resample, one metric and one example, and as many examples for every metric; "
+            f"found {resamples} resamples, numbers of examples {sorted(sizes)}"
+        )
+    examples = sizes.pop()
+    rows = np.hstack([s.rows for s in statistics.values()])  # [examples, columns of all metrics]
+    generator = np.random.default_rng(seed)
+    sums = np.empty((resamples, rows.shape[1]))
+    for i in range(resamples):
+        counts = np.bincount(generator.integers(examples, size=examples), minlength=examples)
+        sums[i] = counts @ rows
+    drawn, start = {}, 0
+    for key, statistic in statistics.items():
+        end = start + statistic.rows.shape[1]
+        drawn[key] = statistic.of_sums(sums[:, start:end])
+        start = end
+    return drawn
+
+
+def _interval(values: Floats, confidence: float) -> Interval:
+    tail = 100 * (1 - confidence) / 2
+    low, high = np.percentile(values, [tail, 100 - tail])
+    return Interval(float(low), float(high))

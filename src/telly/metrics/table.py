@@ -1,0 +1,45 @@
+"""The table of metrics: what each is called, which way is better, its unit. No heavy imports, so help can use it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric's name, direction and unit.
+
+    Attributes:
+        name: its key in records and JSON.
+        greater_is_better: the direction.
+        percentage: whether values run from 0 to 100; otherwise they are shares of one, or raw (`cider`).
+        description: what it is, in a line.
+    """
+
+    name: str
+    greater_is_better: bool
+    percentage: bool
+    description: str
+
+
+_METRICS = (
+    Metric("bleu", True, True, "smoothed BLEU-4: mean over sentences for summaries, over the corpus for code"),
+    Metric("meteor", True, True, "METEOR by words and stems, without synonyms; mean over sentences"),
+    Metric("rouge_l", True, True, "ROUGE-L, F with beta 1.2; mean over sentences"),
+    Metric("cider", True, False, "CIDEr, raw value from 0 to 10; mean over sentences"),
+    Metric("exact_match", True, True, "predictions with the same whitespace tokens as the reference"),
+    Metric("edit_similarity", True, True, "similarity by inserted and deleted characters, mean of whole per cents"),
+    Metric("mrr", True, False, "mean reciprocal rank of the first right answer"),
+    Metric("recall@1", True, False, "right answers ranked first"),
+    Metric("recall@5", True, False, "right answers among the first 5"),
+    Metric("recall@10", True, False, "right answers among the first 10"),
+    Metric("map", True, False, "mean over queries of the average precision at the right answers"),
+    Metric("map@r", True, False, "mean average precision over the first R answers of a query with R right ones"),
+    Metric("accuracy", True, False, "right labels"),
+    Metric("precision", True, False, "right ones among those labelled 1"),
+    Metric("recall", True, False, "those labelled 1 among the right ones"),
+    Metric("f1", True, False, "harmonic mean of precision and recall of label 1"),
+    Metric("macro_f1", True, False, "F1 of every label, averaged over labels"),
+    Metric("roc_auc", True, False, "probability that a 1 scores above a 0, ties half"),
+)
+METRICS: dict[str, Metric] = {metric.name: metric for metric in _METRICS}
