@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 
 RECALL_CUTOFFS = (1, 5, 10)
@@ -51,3 +53,53 @@ def retrieval_metrics(ranks: torch.Tensor) -> dict[str, float]:
         raise ValueError("no ranks: expected at least one query")
     metrics = {"mrr": (1.0 / ranks.double()).mean().item()}
     return metrics | {f"recall@{k}": (ranks <= k).double().mean().item() for k in RECALL_CUTOFFS}
+
+
+class MapAtR(NamedTuple):
+    """What `map_at_r` gives.
+
+    Attributes:
+        value: mean over the queries that have something to find, as a share of one; 0 if none has.
+        per_query: average precision of every item as a query, NaN for one without a fellow, [items].
+        left_out: how many have no fellow.
+    """
+
+    value: float
+    per_query: torch.Tensor
+    left_out: int
+
+
+def map_at_r(vectors: torch.Tensor, labels: torch.Tensor, chunk: int = CHUNK_QUERIES) -> MapAtR:
+    """Mean average precision at R, every item a query for the R others with its label (CodeXGLUE's POJ-104).
+
+    Among a query's first R neighbours by dot product, itself left out, each right one at rank i adds (right ones up to
+    i) / i; the sum over R is its average precision. Of equal scores the lower index comes first; a score that is not a
+    number comes last. At most [chunk, items] scores are held at a time.
+
+    Args:
+        vectors: [items, hidden], of length 1 for cosine similarity.
+        labels: [items].
+        chunk: queries scored at a time.
+    """
+    if len(vectors) != len(labels) or not len(vectors):
+        raise ValueError(f"expected one label for every vector, found {len(labels)} for {len(vectors)}")
+    _, places, sizes = torch.unique(labels, return_inverse=True, return_counts=True)
+    fellows = sizes[places] - 1  # [items]
+    deepest = int(fellows.max())
+    lowest = torch.finfo(vectors.dtype).min
+    per_query = vectors.new_full((len(vectors),), float("nan"), dtype=torch.float64)
+    for start in range(0, len(vectors), chunk) if deepest else ():
+        rows = torch.arange(start, min(start + chunk, len(vectors)), device=vectors.device)
+        scores = (vectors[rows] @ vectors.T).nan_to_num(nan=lowest)  # [chunk, items]
+        scores[rows - start, rows] = float("-inf")
+        order = scores.sort(dim=1, descending=True, stable=True).indices[:, :deepest]  # [chunk, deepest]
+        per_query[rows] = _average_precisions(labels[order] == labels[rows, None], fellows[rows])
+    found = per_query[~per_query.isnan()]
+    return MapAtR(found.mean().item() if len(found) else 0.0, per_query, len(vectors) - len(found))
+
+
+def _average_precisions(hits: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Average precision over each row's first R answers, [queries]; NaN where R is 0."""
+    ranks = torch.arange(1, hits.shape[1] + 1, device=hits.device)
+    hits = (hits & (ranks <= right[:, None])).double()
+    return (hits * hits.cumsum(dim=1) / ranks).sum(dim=1) / right
