@@ -1,0 +1,106 @@
+"""What the names in a Python function stand for, as far as its syntax tree shows."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+# With these a function sees its own variables by name.
+LOOKING_AT_NAMES = frozenset({"locals", "vars", "eval", "exec", "dir", "_getframe", "currentframe", "f_locals"})
+SCOPES = (
+    *(ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef),
+    *(ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp),
+)
+
+
+def identifiers(function: Function) -> set[str]:
+    """Every name that occurs in a function in any role, its own name and attributes included."""
+    found: set[str] = set()
+    for node in ast.walk(function):
+        for value in (getattr(node, part, None) for part in ("id", "attr", "arg", "name", "asname", "rest")):
+            found |= {value} if isinstance(value, str) else set()
+        if isinstance(node, ast.Global | ast.Nonlocal):
+            found |= set(node.names)
+        elif isinstance(node, ast.alias):
+            found |= set(node.name.split("."))
+    return found
+
+
+def renamable(function: Function) -> set[str]:
+    """Local variables and positional parameters that can get other names all over the function.
+
+    Left out is what others know by name: keyword-only parameters, names of arguments in calls (the function may call
+    itself), parameters of nested functions, what is imported or defined, global and nonlocal names, private names of
+    classes, and `self` and `cls`. A function that defines a class, matches patterns or looks at its variables by name
+    has none.
+    """
+    inside = [node for statement in function.body for node in ast.walk(statement)]
+    if any(isinstance(node, ast.ClassDef | ast.Match) for node in inside) or identifiers(function) & LOOKING_AT_NAMES:
+        return set()
+    arguments = function.args
+    parameters = [*arguments.posonlyargs, *arguments.args, arguments.vararg, arguments.kwarg]
+    bound = {argument.arg for argument in parameters if argument is not None}
+    for node in own_nodes(function):
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            bound.add(node.id)
+        elif isinstance(node, ast.ExceptHandler) and node.name is not None:
+            bound.add(node.name)
+    kept = {argument.arg for argument in arguments.kwonlyargs} | {"self", "cls"}
+    for node in inside:
+        kept |= _known_by_name(node)
+    return {name for name in bound - kept if not name.startswith("__")}
+
+
+def _known_by_name(node: ast.AST) -> set[str]:
+    match node:
+        case ast.Global(names) | ast.Nonlocal(names):
+            return set(names)
+        case ast.arg(name) | ast.keyword(str() as name):
+            return {name}
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
+            return {node.name}
+        case ast.alias():
+            return {(node.asname or node.name).split(".")[0]}
+        case ast.NamedExpr(ast.Name(name)):
+            return {name}
+    return set()
+
+
+def own_nodes(function: Function) -> Iterator[ast.AST]:
+    """The nodes of a function's body without what is in scopes of their own: functions, classes, comprehensions."""
+    waiting: list[ast.AST] = list(function.body)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if not isinstance(node, SCOPES):
+            waiting += ast.iter_child_nodes(node)
+
+
+def int_names(function: Function) -> set[str]:
+    """Local variables that can only be whole numbers: all they are given is an int constant, or a step by one."""
+    stores = Counter(
+        name for statement in function.body for node in ast.walk(statement) for name in _bound_names(node)
+    )  # in all scopes: a nested function may use the name for something else
+    stores.subtract(name for node in own_nodes(function) for name in _int_targets(node))
+    parameters = {node.arg for node in ast.walk(function.args) if isinstance(node, ast.arg)}
+    return {name for name, others in stores.items() if others == 0} & renamable(function) - parameters
+
+
+def _bound_names(node: ast.AST) -> list[str]:
+    match node:
+        case ast.Name(name, ast.Store() | ast.Del()) | ast.ExceptHandler(name=str() as name):
+            return [name]
+    return []
+
+
+def _int_targets(node: ast.AST) -> list[str]:
+    match node:
+        case ast.Assign(targets, ast.Constant(int() as value)) if not isinstance(value, bool):
+            return [target.id for target in targets if isinstance(target, ast.Name)]
+        case ast.Assign([ast.Name(name)], ast.BinOp(ast.Name(same), ast.Add() | ast.Sub(), ast.Constant(int()))):
+            return [name] if name == same else []
+        case ast.AugAssign(ast.Name(name), ast.Add() | ast.Sub(), ast.Constant(int())):
+            return [name]
+    return []
