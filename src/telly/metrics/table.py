@@ -35,6 +35,7 @@ _METRICS = (
     Metric("recall@10", True, False, "right answers among the first 10"),
     Metric("map", True, False, "mean over queries of the average precision at the right answers"),
     Metric("map@r", True, False, "mean average precision over the first R answers of a query with R right ones"),
+    Metric("r_precision", True, False, "right ones among the first R answers of a query with R right ones"),
     Metric("accuracy", True, False, "right labels"),
     Metric("precision", True, False, "right ones among those labelled 1"),
     Metric("recall", True, False, "those labelled 1 among the right ones"),

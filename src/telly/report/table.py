@@ -106,6 +106,17 @@ def print_stores(root: Path) -> None:
     console.print(f"{len(entries)} stores, {sum(e.nbytes for e in entries) / 1e6:.1f} MB")
 
 
+def print_scores(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]) -> None:
+    """Scores of predictions, one line a metric, and what is to be said of them."""
+    table = _table(title, columns)
+    for row in rows:
+        table.add_row(*row)
+    console = _console()
+    console.print(table)
+    for note in notes:
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
+
+
 def _console() -> Console:
     """Wide enough for whole tables where the output is not a terminal."""
     console = Console()

@@ -1,0 +1,130 @@
+"""`telly score`: metrics of predictions that lie in files, whichever model made them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from telly.metrics.answers import LAYOUTS
+from telly.metrics.table import METRICS
+
+if TYPE_CHECKING:
+    from telly.metrics.interval import Comparison, Interval
+    from telly.metrics.scoring import Scores
+
+EPILOG = """A file holds plain lines (an example a line, the same order in both files), lines `id<TAB>text` (if every
+line has a tab and no id comes twice), or JSON lines (id in id, idx or url; a prediction in prediction, pred or text; a
+gold answer in reference, gold, code, gt, label or answer). With ids the order does not matter. Texts of several lines
+need JSON lines. An empty prediction scores zero and is counted; an empty gold answer is an error.
+
+Examples:
+
+  telly score generate --gold test.gold --pred base.output
+
+BLEU, exact match and edit similarity with 95 % intervals; test.gold may be CodeXGLUE's test.json.
+
+  telly score generate --gold test.gold --pred telly-9.output --compare base.output
+
+adds the other system's scores, the difference, and whether it is more than chance.
+
+  telly score summarize --gold test.gold --pred test.output --json
+
+prints one JSON object.
+
+  telly score clone --gold test.txt --pred predictions.txt
+
+reads CodeXGLUE's lines `idx1<TAB>idx2<TAB>label`.
+
+  telly score search --gold gold.tsv --pred ranked.tsv
+
+`id<TAB>answer` and `id<TAB>candidate candidate ...`, the best first; JSON lines as CodeXGLUE has them are read too.
+"""
+
+
+def score(
+    task: Annotated[str, typer.Argument(help=f"One of {', '.join(LAYOUTS)}.")],
+    gold: Annotated[Path, typer.Option(help="File of the right answers.")],
+    pred: Annotated[Path, typer.Option(help="File of the predictions.")],
+    compare: Annotated[Path | None, typer.Option(help="Predictions of another system, compared with --pred.")] = None,
+    by_line: Annotated[bool, typer.Option("--by-line", help="Match line by line whatever ids there are.")] = False,
+    resamples: Annotated[int, typer.Option(min=1, help="Of the bootstrap behind intervals and p.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Score predictions against the right answers, with confidence intervals."""
+    from telly.metrics.scoring import score as score_files
+
+    scores, other, comparisons = score_files(task, gold, pred, compare, resamples, seed, by_line)
+    if as_json:
+        typer.echo(json.dumps(_as_dict(task, scores, other, comparisons, resamples, seed), indent=1))
+        return
+    from telly.report.table import print_scores
+
+    header = ["metric", "value", "95 % interval"]
+    rows = [[_label(m), _value(m, v), _interval(m, scores.intervals[m])] for m, v in scores.values.items()]
+    notes = [_examples(scores)]
+    if other is not None:
+        header += [str(other.file.name), "95 % interval", "difference", "95 % interval", "p"]
+        for row, (name, found) in zip(rows, comparisons.items(), strict=True):
+            row += [_value(name, other.values[name]), _interval(name, other.intervals[name])]
+            row += [_value(name, found.difference, "+"), _interval(name, found.interval, "+"), f"{found.p:.3f}"]
+        notes += [_examples(other), *(_verdict(name, found, pred, other.file) for name, found in comparisons.items())]
+    print_scores(f"{task}: {pred}", header, rows, notes)
+
+
+def _as_dict(
+    task: str,
+    scores: Scores,
+    other: Scores | None,
+    comparisons: dict[str, Comparison],
+    resamples: int,
+    seed: int,
+) -> dict[str, Any]:
+    result = {"task": task, **_scores_dict(scores), "resamples": resamples, "seed": seed}
+    if other is not None:
+        result["other"] = _scores_dict(other)
+        result["comparison"] = {
+            name: {
+                "difference": found.difference,
+                "interval": [found.interval.low, found.interval.high],
+                "p": found.p,
+                "differs": found.differs,
+            }
+            for name, found in comparisons.items()
+        }
+    return result
+
+
+def _scores_dict(scores: Scores) -> dict[str, Any]:
+    return {
+        **scores.values,
+        "intervals": {name: [interval.low, interval.high] for name, interval in scores.intervals.items()},
+        "examples": scores.examples,
+        "empty_predictions": scores.empty_predictions,
+    }
+
+
+def _label(name: str) -> str:
+    return f"{name} (%)" if METRICS[name].percentage else name
+
+
+def _value(name: str, value: float, sign: str = "") -> str:
+    return f"{value:{sign}.{2 if METRICS[name].percentage else 4}f}"
+
+
+def _interval(name: str, interval: Interval, sign: str = "") -> str:
+    return f"{_value(name, interval.low, sign)} to {_value(name, interval.high, sign)}"
+
+
+def _examples(scores: Scores) -> str:
+    return f"{scores.file}: {scores.examples:,} examples, {scores.empty_predictions:,} empty predictions"
+
+
+def _verdict(name: str, found: Comparison, pred: Path, other: Path) -> str:
+    if not found.differs:
+        return f"{name}: no difference at 95 % (p = {found.p:.3f})"
+    better = pred if (found.difference > 0) == METRICS[name].greater_is_better else other
+    return f"{name}: the systems differ at 95 % (p = {found.p:.3f}); {better.name} is better"

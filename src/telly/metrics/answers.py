@@ -1,0 +1,309 @@
+"""Gold and prediction files: read, matched by id or by line, and nothing left out silently.
+
+A file is plain lines (an example a line), lines `id<TAB>text`, or JSON lines. Cheap to import, so help can use it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import json
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from telly.errors import ConfigError, DataError
+
+Form = Literal["text", "label", "ranking"]
+NAMED = 3  # how many ids an error names
+SHOWN = 40  # characters of a text that an error shows
+JSON_SUFFIXES = (".json", ".jsonl")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a task's files hold.
+
+    Attributes:
+        form: `text` as it is; `label`, one word; `ranking`, ids separated by white space, best first.
+        gold_keys: under which an object of a gold file has its answer, the preferred first.
+        id_keys: under which an object has its id.
+        pairs: whether lines `idx1 idx2 label` are read, with both ids together as the id.
+        labels: the only labels there may be; () allows any.
+    """
+
+    form: Form
+    gold_keys: tuple[str, ...]
+    id_keys: tuple[str, ...] = ("id", "idx", "url")
+    pairs: bool = False
+    labels: tuple[str, ...] = ()
+
+    def keys(self, gold: bool) -> tuple[str, ...]:
+        """Under which an object has its answer or prediction."""
+        if gold:
+            return self.gold_keys
+        return ("prediction", "pred", "text", *(("answers",) if self.form == "ranking" else ("answer", "label")))
+
+
+_REFERENCE = ("reference", "gold")
+LAYOUTS: dict[str, Layout] = {
+    "search": Layout("ranking", ("answers", "answer", *_REFERENCE, "label", "idx"), ("id", "url", "index")),
+    "clone": Layout("label", ("label", "gold", "answer"), pairs=True, labels=("0", "1")),
+    "clone-retrieval": Layout("ranking", ("answers", "answer", *_REFERENCE), ("index", "id", "idx", "url")),
+    "summarize": Layout("text", (*_REFERENCE, "docstring_tokens", "docstring", "summary", "text", "answer")),
+    "generate": Layout("text", (*_REFERENCE, "code", "gt", "text", "answer")),
+    "complete": Layout("text", (*_REFERENCE, "gt", "code", "text", "answer")),
+    "classify": Layout("label", ("label", "gold", "target", "answer", "text")),
+}
+
+
+def layout_for(task: str) -> Layout:
+    """What a task's files hold.
+
+    Raises:
+        ConfigError: there is no such task.
+    """
+    if task in LAYOUTS:
+        return LAYOUTS[task]
+    near = difflib.get_close_matches(task, LAYOUTS, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(LAYOUTS)}"
+    raise ConfigError(f"cannot score the task {task!r}; {hint}")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One example of a file: its line, from 1, its id if the file has ids, and what is said of it."""
+
+    line: int
+    id: str | None
+    value: str
+
+
+def read_pairs(
+    gold: Path, predictions: Sequence[Path], layout: Layout, by_line: bool = False
+) -> list[list[tuple[Entry, Entry]]]:
+    """Read a gold file and files of predictions for it, and match them.
+
+    Lines are taken for `id<TAB>text` if all of a file have a tab and no id comes twice, or if their ids are those of
+    another of the files.
+
+    Args:
+        gold: the right answers.
+        predictions: one file a system.
+        layout: what the task's files hold.
+        by_line: match line by line whatever ids there are.
+
+    Returns:
+        for every system all pairs (gold, prediction), in the order of the gold file.
+
+    Raises:
+        DataError: a file cannot be read, a line is bad, an answer is empty, or the files do not match.
+    """
+    sources = [_Source(gold, layout, gold=True), *(_Source(file, layout, gold=False) for file in predictions)]
+    sure = {i for source in sources if source.unique for i in source.ids or ()}
+    same = len({frozenset(source.ids or ()) for source in sources}) == 1
+    for source in sources:
+        source.with_ids = source.ids is not None and (
+            source.objects is not None or source.unique or same or not sure.isdisjoint(source.ids)
+        )
+    right, *given = [(source, source.entries()) for source in sources]
+    return [_match(right, other, by_line) for other in given]
+
+
+class _Source:
+    """A file before it is decided whether its lines begin with ids."""
+
+    def __init__(self, file: Path, layout: Layout, gold: bool) -> None:
+        self.file, self.layout, self.gold = file, layout, gold
+        self.lines = _lines(file)
+        self.objects = self._read_objects()
+        self.with_ids = False
+
+    @cached_property
+    def fields(self) -> list[tuple[str, str]] | None:
+        """Id and text of every line, if all lines have both."""
+        if self.layout.pairs and all(len(line.split()) == 3 for line in self.lines):
+            return [(" ".join(line.split()[:2]), line.split()[2]) for line in self.lines]
+        parts = [line.partition("\t") for line in self.lines]
+        return [(i.strip(), text) for i, _, text in parts] if all(i.strip() and tab for i, tab, _ in parts) else None
+
+    @cached_property
+    def ids(self) -> list[str] | None:
+        """The ids, if every line has something that may be one."""
+        if self.objects is None:
+            return None if self.fields is None else [i for i, _ in self.fields]
+        key = next((key for key in self.layout.id_keys if key in self.objects[0][1]), None)
+        if key is None or key == self._answer_key():
+            return None
+        return [self._cell(line, values, key) for line, values in self.objects]
+
+    @property
+    def unique(self) -> bool:
+        """Whether no id comes twice."""
+        return self.ids is not None and len(set(self.ids)) == len(self.ids)
+
+    def entries(self) -> list[Entry]:
+        """Every example, checked."""
+        if self.objects is not None:
+            key = self._answer_key()
+            found = [(line, self._cell(line, values, key)) for line, values in self.objects]
+        elif self.with_ids and self.fields is not None:
+            found = list(enumerate((text for _, text in self.fields), 1))
+        else:
+            found = list(enumerate(self.lines, 1))
+        ids = self.ids if self.with_ids and self.ids is not None else itertools.repeat(None, len(found))
+        return [Entry(line, i, self._checked(line, value)) for i, (line, value) in zip(ids, found, strict=True)]
+
+    def _checked(self, line: int, value: str) -> str:
+        labels = self.layout.labels
+        if labels and value.strip() not in labels:
+            raise DataError(f"{self.file}:{line}: expected the label {' or '.join(labels)}, found {_short(value)}")
+        if self.gold and not value.strip():
+            raise DataError(
+                f"{self.file}:{line}: the right answer is empty; expected one for every example: leave such examples "
+                "out of both files, or take a split with answers (CodeXGLUE's published test of line completion has "
+                "none)"
+            )
+        words = value.split() if self.layout.form == "ranking" else ()
+        twice = next((word for word, count in Counter(words).items() if count > 1), None)
+        if twice is not None:
+            raise DataError(f"{self.file}:{line}: {_short(twice)} comes twice; expected every answer once")
+        return value
+
+    def _read_objects(self) -> list[tuple[int, dict[str, Any]]] | None:
+        """Line number and object of every line of JSON lines; None for other files."""
+        if self.file.suffix not in JSON_SUFFIXES and not _is_object(self.lines[0]):
+            return None
+        objects = []
+        for line, text in enumerate(self.lines, 1):
+            if not text.strip():
+                continue
+            try:
+                values = json.loads(text)
+            except ValueError as error:
+                raise DataError(f"{self.file}:{line}: expected one JSON object a line: {error}") from None
+            if not isinstance(values, dict):
+                raise DataError(f"{self.file}:{line}: expected one JSON object a line, found {_short(text)}")
+            objects.append((line, values))
+        if not objects:
+            raise DataError(f"{self.file}: has no objects; expected one JSON object a line")
+        return objects
+
+    def _answer_key(self) -> str:
+        line, values = (self.objects or [])[0]
+        keys = self.layout.keys(self.gold)
+        key = next((key for key in keys if key in values), None)
+        if key is None:
+            what = "the right answer" if self.gold else "the prediction"
+            raise DataError(
+                f"{self.file}:{line}: expected {what} under one of {', '.join(keys)}; found {', '.join(values) or '{}'}"
+            )
+        return key
+
+    def _cell(self, line: int, values: dict[str, Any], key: str) -> str:
+        """A value as text: lists of tokens joined by a blank, true and false as 1 and 0."""
+        value = values.get(key)
+        parts = value if isinstance(value, list) else [value]
+        if not all(isinstance(part, str | int | float) for part in parts):
+            found = "no such key" if key not in values else _short(json.dumps(value))
+            raise DataError(f"{self.file}:{line}: {key}: expected a text or a number, or a list of such, found {found}")
+        texts = [str(int(part)) if isinstance(part, bool) else str(part) for part in parts]
+        if self.layout.form == "ranking" and isinstance(value, list):
+            spaced = next((text for text in texts if len(text.split()) != 1), None)
+            if spaced is not None:
+                raise DataError(f"{self.file}:{line}: {key}: expected ids without white space, found {_short(spaced)}")
+        return " ".join(texts)
+
+
+Read = tuple[_Source, list[Entry]]
+
+
+def _match(right: Read, given: Read, by_line: bool) -> list[tuple[Entry, Entry]]:
+    (gold, answers), (source, found) = right, given
+    if not by_line and gold.with_ids != source.with_ids:
+        raise DataError(_one_sided(gold, source))
+    ids, given_ids = [entry.id for entry in answers], [entry.id for entry in found]
+    if by_line or not gold.with_ids or ids == given_ids:  # equal columns of ids match even where a pair comes twice
+        if len(answers) != len(found):
+            raise DataError(
+                f"{source.file}: {len(found):,} predictions for {len(answers):,} examples of {gold.file}; expected one "
+                "a line in the same order, and an empty line for an empty prediction"
+            )
+        return list(zip(answers, found, strict=True))
+    for file, entries in ((gold.file, answers), (source.file, found)):
+        _check_unique(file, entries)
+    by_id = {entry.id: entry for entry in found}
+    missing = [str(i) for i in ids if i not in by_id]
+    unknown = [str(i) for i in given_ids if i not in set(ids)]
+    problems = [f"no prediction for {_named(missing)}"] * bool(missing) + [f"{_named(unknown)} unknown"] * bool(unknown)
+    if problems:
+        raise DataError(
+            f"{source.file}: {' and '.join(problems)}; expected one prediction for each of the {len(ids):,} ids of "
+            f"{gold.file}"
+        )
+    return [(entry, by_id[entry.id]) for entry in answers]
+
+
+def _check_unique(file: Path, entries: Sequence[Entry]) -> None:
+    first: dict[str | None, int] = {}
+    twice = []
+    for entry in entries:
+        if entry.id in first:
+            twice.append(entry)
+        first.setdefault(entry.id, entry.line)
+    if twice:
+        raise DataError(
+            f"{file}:{twice[0].line}: {_named([str(entry.id) for entry in twice])} more than once, the first on line "
+            f"{first[twice[0].id]}; expected every id once, or --by-line to match line by line"
+        )
+
+
+def _one_sided(gold: _Source, given: _Source) -> str:
+    """The error where only one of two files has ids."""
+    with_ids, without = (gold, given) if gold.with_ids else (given, gold)
+    untabbed = next((n for n, line in enumerate(without.lines, 1) if "\t" not in line), None)
+    place = f"{without.file}:{untabbed}" if untabbed and without.objects is None else f"{without.file}"
+    reason = "an id that comes twice" if without.fields is not None else "no id"
+    first = (with_ids.ids or [""])[0]
+    return (
+        f"{place}: {reason}, but {with_ids.file} has ids such as {_short(first)}; expected ids in both files "
+        "(`id<TAB>text` on every line, or JSON lines) or in neither; --by-line matches line by line"
+    )
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read: {error.strerror or error}; expected a file of lines") from None
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise DataError(f"{file}:{line}: not UTF-8 ({error.reason}); convert the file") from None
+    # Only line feeds end a line: generated code may hold form feeds and other separators of `str.splitlines`.
+    lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+    if not text:
+        raise DataError(f"{file}: is empty; expected an example a line")
+    return lines
+
+
+def _is_object(line: str) -> bool:
+    try:
+        values = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(values, dict) and bool(values)
+
+
+def _named(ids: Collection[str]) -> str:
+    """How many ids, and the first few."""
+    shown = ", ".join(map(_short, list(ids)[:NAMED]))
+    return f"{len(ids):,} id{'s' * (len(ids) != 1)} ({shown}{', ...' * (len(ids) > NAMED)})"
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= SHOWN else text[:SHOWN] + "...")
