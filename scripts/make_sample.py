@@ -51,8 +51,8 @@ def main() -> None:
         raise SystemExit(f"the sample has {size:,} bytes, expected at most {MAX_BYTES:,}; lower MAX_CODE_CHARACTERS")
 
 
-def library_functions(stdlib: Path) -> Iterator[MinedFunction]:
-    """The documented functions of a standard library, module by module in name order."""
+def library_functions(stdlib: Path, *, documented: bool = True) -> Iterator[MinedFunction]:
+    """The functions of a standard library, module by module in name order; see `functions_in`."""
     for entry in sorted(stdlib.iterdir()):
         if entry.name in LEFT_OUT or entry.name.startswith(LEFT_OUT_PREFIXES):
             continue
@@ -60,7 +60,8 @@ def library_functions(stdlib: Path) -> Iterator[MinedFunction]:
         for file in files:
             path = file.relative_to(stdlib)
             if not LEFT_OUT & set(path.parts):
-                functions = functions_in(file.read_text(encoding="utf-8"), path.as_posix())
+                source = file.read_text(encoding="utf-8")
+                functions = functions_in(source, path.as_posix(), documented=documented)
                 yield from (function for function in functions if len(function.code) <= MAX_CODE_CHARACTERS)
 
 

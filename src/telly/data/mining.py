@@ -23,7 +23,10 @@ SKIPPED_FOLDERS = frozenset({"test", "tests", "testing", "_vendor", "vendor", "_
 
 @dataclass(frozen=True)
 class MinedFunction:
-    """One function or method: where it is, its code without the docstring, and its docstring's first paragraph."""
+    """One function or method: where it is, its code without the docstring, and its docstring's first paragraph.
+
+    The docstring is empty for a function that has none.
+    """
 
     path: str
     name: str
@@ -32,12 +35,13 @@ class MinedFunction:
     docstring: str
 
 
-def functions_in(source: str, path: str) -> Iterator[MinedFunction]:
-    """Yield the documented functions of one source text.
+def functions_in(source: str, path: str, *, documented: bool = True) -> Iterator[MinedFunction]:
+    """Yield the functions of one source text.
 
     Args:
         source: Python source. Text that does not parse yields nothing.
         path: what to record as the functions' origin.
+        documented: only functions with a docstring that can serve as a query, else also those without any.
     """
     try:
         with warnings.catch_warnings():
@@ -48,6 +52,8 @@ def functions_in(source: str, path: str) -> Iterator[MinedFunction]:
     lines = re.split(r"\r\n?|\n", source)  # not splitlines(): it also cuts at form feeds, the parser does not
     for prefix, node in _walk(tree, ""):
         mined = _mine(node, lines, path, prefix)
+        if mined is None and not documented and ast.get_docstring(node) is None:
+            mined = _mined(node, lines[node.lineno - 1 : node.end_lineno], path, prefix, "")
         if mined is not None:
             yield mined
 
@@ -107,11 +113,16 @@ def _mine(
     if node.body[1].lineno <= end or quoted.lineno == node.lineno:
         return None  # one-liners such as `def f(): "doc"; return 1`
     kept = lines[node.lineno - 1 : quoted.lineno - 1] + lines[end : node.end_lineno]
-    kept = [line for line in kept if line.strip()]
+    return _mined(node, kept, path, prefix, query)
+
+
+def _mined(
+    node: ast.FunctionDef | ast.AsyncFunctionDef, lines: list[str], path: str, prefix: str, query: str
+) -> MinedFunction | None:
+    kept = [line for line in lines if line.strip()]
     if len(kept) < MIN_CODE_LINES:
         return None
-    code = textwrap.dedent("\n".join(kept))
-    return MinedFunction(path, prefix + node.name, node.lineno, code, query)
+    return MinedFunction(path, prefix + node.name, node.lineno, textwrap.dedent("\n".join(kept)), query)
 
 
 def first_paragraph(docstring: str) -> str:
