@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
+import datasets
+import tokenizers
 import torch
 import transformers
 from torch import nn
+
+from telly.data.schema import SCHEMAS
+from telly.tasks import TASKS
+from telly.tasks.base import Encoded
 
 HIDDEN, LAYERS, HEADS, VOCAB = 32, 4, 4, 97
 SHAPE = {
@@ -39,14 +46,16 @@ CONFIGS: dict[str, Callable[[], transformers.PretrainedConfig]] = {
     "starcoder2": lambda: transformers.Starcoder2Config(**ROTARY),
 }
 FAMILIES = tuple(CONFIGS)
+WRITERS = tuple(family for family in FAMILIES if family not in {"distilbert", "modernbert"})
+"""Families that can write; the two others' attention keeps no key/value cache."""
 
 
-def tiny_model(family: str, seed: int = 0) -> nn.Module:
+def tiny_model(family: str, seed: int = 0, *, writes: bool = False) -> nn.Module:
     """A model whose weights are far from trivial: norms and biases are drawn as well, dropout is on in train mode."""
     from telly.models.load import model_from_config
 
     torch.manual_seed(seed)
-    model = model_from_config(CONFIGS[family](), device="cpu")
+    model = model_from_config(CONFIGS[family](), device="cpu", writes=writes)
     generator = torch.Generator().manual_seed(seed + 1)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -54,6 +63,46 @@ def tiny_model(family: str, seed: int = 0) -> nn.Module:
             noise = torch.randn(parameter.shape, generator=generator) * scale
             parameter.copy_(noise + (1.0 if parameter.dim() == 1 and name.endswith("weight") else 0.0))
     return model.eval()
+
+
+def tiny_tokenizer(*, modes: bool = False) -> transformers.PreTrainedTokenizerFast:
+    """Words w5 .. w96 (w8 .. with UniXcoder's mode tokens), ids as RoBERTa's; `<s> text </s>` as the template."""
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    if modes:
+        special += ["<encoder-only>", "<decoder-only>", "<encoder-decoder>"]
+    words = special + [f"w{i}" for i in range(len(special), VOCAB)]
+    model = tokenizers.Tokenizer(tokenizers.models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>"))
+    model.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    model.post_processor = tokenizers.processors.TemplateProcessing("<s> $A </s>", None, [("<s>", 0), ("</s>", 2)])
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=model, bos_token="<s>", cls_token="<s>", pad_token="<pad>", eos_token="</s>",
+        sep_token="</s>", unk_token="<unk>", mask_token="<mask>", extra_special_tokens=special[5:],
+    )  # fmt: skip
+
+
+def tiny_dataset(task: str, examples: int = 12, seed: int = 0) -> datasets.Dataset:
+    """Random words, or labels, in the columns of a task; every label occurs, and some functions occur twice."""
+    rng = random.Random(seed)
+    columns: dict[str, list[str]] = {}
+    for column in SCHEMAS[task].columns:
+        if column.kind == "label":
+            columns[column.name] = [str(i % 2) for i in range(examples)]
+        else:
+            texts = [
+                " ".join(f"w{rng.randrange(8, VOCAB)}" for _ in range(rng.randrange(2, 9))) for _ in range(examples)
+            ]
+            columns[column.name] = [*texts[:-2], *texts[:2]]
+    return datasets.Dataset.from_dict(columns)
+
+
+TINY_TOKENS = 12
+
+
+def tiny_encoded(task: str, config: transformers.PretrainedConfig, seed: int = 0) -> Encoded:
+    """A small training split of a task as a model gets it."""
+    limits = dict.fromkeys(TASKS[task].preset.max_tokens, TINY_TOKENS)
+    train = {"train": tiny_dataset(task, seed=seed)}
+    return TASKS[task].encode(train, tiny_tokenizer(), limits, config)["train"]
 
 
 def padded_batch(seed: int = 0, lengths: tuple[int, ...] = (11, 7, 3), pad_id: int = 1) -> dict[str, torch.Tensor]:

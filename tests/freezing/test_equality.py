@@ -16,9 +16,11 @@ from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.freezing.states import StateDtype
 from telly.tasks import TASKS
-from telly.tasks.base import Encoded
-from tiny_models import FAMILIES, VOCAB, tiny_model
+from telly.tasks.base import Encoded, Options
+from tiny_models import FAMILIES, VOCAB, WRITERS, tiny_encoded, tiny_model
 
+CASES = [(task, family) for task in TASKS for family in (WRITERS if TASKS[task].writes else FAMILIES)]
+OPTIONS = Options(temperature=0.05, head="pair")
 PAIRS, STEPS, TOLERANCE = 12, 5, 2e-5
 """After five steps of Adam in fp32 no weight differs by more than TOLERANCE; the states were computed in other batches,
 whose padding changes the last bits."""
@@ -38,30 +40,36 @@ def store_source(split: SplitModel, table: SequenceTable, root: Path, dtype: Sta
     return RowSource(table, 1, build_store(StoreRequest(split, table, 1, root, dtype)).store)
 
 
-def search_step(model: nn.Module, source: RowSource, data: Encoded, numbers: list[int], seed: int) -> torch.Tensor:
+def a_step(
+    model: nn.Module, source: RowSource, data: Encoded, numbers: list[int], seed: int, task: str = "search"
+) -> torch.Tensor:
     """One loss in train mode: dropout is on in the trained layers, with the same draws for the same seed."""
     model.train()
     torch.manual_seed(seed)
-    loss: torch.Tensor = model(**TASKS["search"].collate(source, data, numbers))["loss"]
+    loss: torch.Tensor = model(**TASKS[task].collate(source, data, numbers))["loss"]
     return loss
+
+
+def search_model(k: int, family: str = "roberta") -> nn.Module:
+    return TASKS["search"].build(SplitModel(tiny_model(family), k), encoded(), OPTIONS)
 
 
 def trained(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
+@pytest.mark.parametrize(("task", "family_name"), CASES)
 @pytest.mark.parametrize("k", [0, 2, 3])
-def test_cached_equals_frozen_in_loss_gradient_and_weights(family: str, k: int, tmp_path: Path):
-    data = encoded()
-    frozen = TASKS["search"].build(SplitModel(tiny_model(family), k), 0.05)
-    cached = TASKS["search"].build(SplitModel(tiny_model(family), k), 0.05)
+def test_cached_equals_frozen_in_loss_gradient_and_weights(task: str, family_name: str, k: int, tmp_path: Path):
+    frozen, cached = (tuned(task, family_name, k) for _ in range(2))
+    data = tiny_encoded(task, frozen.split.model.config)
     tokens, states = RowSource(data.table, 1), store_source(cached.split, data.table, tmp_path)
     start = {name: p.detach().clone() for name, p in trained(frozen).items()}
     # A key bias has no gradient (softmax ignores a shift); without a larger eps Adam would blow up its rounding noise.
     optimizers = [torch.optim.AdamW(trained(m).values(), lr=1e-3, eps=1e-3) for m in (frozen, cached)]
     for step in range(STEPS):
         numbers = [(step * 4 + i) % PAIRS for i in range(4)]
-        losses = [search_step(m, s, data, numbers, step) for m, s in ((frozen, tokens), (cached, states))]
+        losses = [a_step(m, s, data, numbers, step, task) for m, s in ((frozen, tokens), (cached, states))]
         assert losses[0].item() == pytest.approx(losses[1].item(), rel=1e-5)
         for loss, optimizer in zip(losses, optimizers, strict=True):
             optimizer.zero_grad()
@@ -76,11 +84,17 @@ def test_cached_equals_frozen_in_loss_gradient_and_weights(family: str, k: int, 
         assert torch.allclose(parameter, trained(frozen)[name], atol=TOLERANCE), name
 
 
+def tuned(task: str, family: str, k: int) -> nn.Module:
+    split = SplitModel(tiny_model(family, writes=TASKS[task].writes), k)
+    torch.manual_seed(0)
+    return TASKS[task].build(split, tiny_encoded(task, split.model.config), OPTIONS)
+
+
 def compare_gradients(frozen: nn.Module, cached: nn.Module) -> None:
     ours, theirs = trained(cached), trained(frozen)
     assert ours.keys() == theirs.keys()
     with_gradient = [name for name, p in ours.items() if p.grad is not None]
-    assert len(with_gradient) > len(ours) / 2
+    assert len(with_gradient) > len(ours) / 2, "an unused pooler and T5's last cross-attention aside, all are trained"
     for name in with_gradient:
         scale = theirs[name].grad.abs().max().item()
         assert torch.allclose(ours[name].grad, theirs[name].grad, atol=1e-4 * max(1.0, scale)), name
@@ -91,28 +105,28 @@ def compare_gradients(frozen: nn.Module, cached: nn.Module) -> None:
 def test_lower_precision_is_close_but_not_equal(dtype: StateDtype, tmp_path: Path):
     """A second dtype, and the proof that the comparison sees small differences."""
     data = encoded()
-    model = TASKS["search"].build(SplitModel(tiny_model("roberta"), 2), 0.05)
-    exact = search_step(model, RowSource(data.table, 1), data, list(range(4)), 0).item()
-    rounded = search_step(model, store_source(model.split, data.table, tmp_path, dtype), data, list(range(4)), 0).item()
+    model = search_model(2)
+    exact = a_step(model, RowSource(data.table, 1), data, list(range(4)), 0).item()
+    rounded = a_step(model, store_source(model.split, data.table, tmp_path, dtype), data, list(range(4)), 0).item()
     assert rounded == pytest.approx(exact, rel=0.1)
     assert abs(rounded - exact) > 1e-5
 
 
 def test_another_models_states_give_another_loss(tmp_path: Path):
     data = encoded()
-    model = TASKS["search"].build(SplitModel(tiny_model("roberta"), 2), 0.05)
+    model = search_model(2)
     other = SplitModel(tiny_model("roberta", seed=1), 2)
-    right = search_step(model, RowSource(data.table, 1), data, list(range(4)), 0).item()
-    wrong = search_step(model, store_source(other, data.table, tmp_path), data, list(range(4)), 0).item()
+    right = a_step(model, RowSource(data.table, 1), data, list(range(4)), 0).item()
+    wrong = a_step(model, store_source(other, data.table, tmp_path), data, list(range(4)), 0).item()
     assert abs(right - wrong) > 1e-2
 
 
 def test_dropout_left_on_in_frozen_layers_differs(tmp_path: Path):
     """What `freeze` prevents: with dropout in the frozen layers the recomputed loss is another one each time."""
     data = encoded()
-    model = TASKS["search"].build(SplitModel(tiny_model("roberta"), 2), 0.05)
+    model = search_model(2)
     source = RowSource(data.table, 1)
-    right = search_step(model, source, data, list(range(4)), 0).item()
+    right = a_step(model, source, data, list(range(4)), 0).item()
     for module in model.split.model.encoder.layer[0].modules():
         module.training = True
     torch.manual_seed(0)
@@ -133,9 +147,9 @@ def test_dropout_is_not_baked_into_the_store(family: str, tmp_path: Path):
 
 def test_dropout_is_on_in_trained_layers():
     data = encoded()
-    model = TASKS["search"].build(SplitModel(tiny_model("roberta"), 2), 0.05)
+    model = search_model(2)
     source = RowSource(data.table, 1)
-    losses = {search_step(model, source, data, list(range(4)), seed).item() for seed in range(3)}
+    losses = {a_step(model, source, data, list(range(4)), seed).item() for seed in range(3)}
     assert len(losses) == 3
 
 

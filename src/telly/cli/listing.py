@@ -8,15 +8,18 @@ import typer
 def ls() -> None:
     """List tasks with their columns, metrics and presets."""
     from telly.tasks import TASKS
+    from telly.tasks.clone import HEADS
 
     for task in TASKS.values():
         preset = task.preset
-        typer.echo(f"{task.name}: {task.summary}")
+        typer.echo(f"{task.name}: {task.schema.summary}")
         for column in task.schema.columns:
             typer.echo(f"  column {column.name} ({column.kind}), read from {', '.join(column.source_names)}")
         typer.echo(f"  metrics: {', '.join(task.metrics)}")
+        if preset.head:
+            typer.echo(f"  heads: {', '.join(HEADS)}")
         limits = ", ".join(f"{name} {n}" for name, n in preset.max_tokens.items())
         typer.echo(
             f"  preset: at most {limits} tokens, batch {preset.batch_size}, learning rate {preset.learning_rate:g}, "
-            f"{preset.epochs} epochs, best by {preset.metric}"
+            f"{preset.epochs} epochs, best by {preset.metric}" + (f", beam {preset.beams}" if preset.beams else "")
         )

@@ -20,7 +20,7 @@ adds estimates for your data on this machine: peak memory, size of the store, se
 
 def plan(
     model: str | None = typer.Option(None, help="Model folder, config.json or hub id. [default: the embedded model]"),
-    task: str = typer.Option("search", help="Task whose length limits hold."),
+    task: str = typer.Option("search", help="Task whose head and length limits hold."),
     data: str | None = typer.Option(None, help="Training data to estimate for; `sample` is the package's own."),
     columns: list[str] = typer.Option([], "--map", help="OURS=YOURS: name of a column in your data; repeatable."),
     batch_size: int | None = typer.Option(None, help="Examples a step. [default: the task's preset]"),
@@ -29,10 +29,15 @@ def plan(
     """Print, for base and every K, the trained parameters and the estimated costs."""
     from telly.freezing.cost import measure_flops, plan_costs
     from telly.models.load import EMBEDDED, load_config, model_from_config
+    from telly.tasks import get_task
+    from telly.tasks.base import Options
 
     name = model or EMBEDDED
     config = load_config(name)
-    shape = model_from_config(config)
+    chosen = get_task(task)
+    shape = model_from_config(config, writes=chosen.writes)
+    head = chosen.head(int(config.hidden_size), 2, Options(head=chosen.preset.head))
+    head_parameters = sum(p.numel() for p in head.parameters()) if head else 0
     work = None
     if data:
         from telly.data.schema import parse_mapping, schema_for
@@ -42,7 +47,8 @@ def plan(
         given = {"model": name, "task": task, "columns": parse_mapping(columns, schema_for(task))}
         settings = TuneConfig.parse(given | ({"batch_size": batch_size} if batch_size is not None else {}))
         work = workload(settings, data)
-    costs = plan_costs(shape, work, measure_flops(int(config.hidden_size)) if work else None)
+    rate = measure_flops(int(config.hidden_size)) if work else None
+    costs = plan_costs(shape, work, rate, head_parameters=head_parameters)
     if as_json:
         variants = [cost.to_dict() for cost in costs]
         typer.echo(json.dumps({"model": name, "layers": len(costs) - 1, "variants": variants}, indent=1))

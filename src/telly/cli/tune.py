@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import typer
+
+from telly.data.schema import SCHEMAS
 
 app = typer.Typer(help="Tune a model on a task.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -17,87 +20,123 @@ def _tune() -> None:
     """Tune a model on a task."""
 
 
-EPILOG = """Examples:
+EXAMPLES = """Examples:
 
-  telly tune search --freeze 9
+  telly tune {task} --freeze 9
 
 tunes the embedded model on the sample; layers 0 to 8 are frozen and run once.
 
-  telly tune search --model DIR --data train.jsonl --valid valid.jsonl --test test.jsonl --freeze 9 --precision bf16
+  telly tune {task} --model DIR {data} --freeze 9 --precision bf16
 
-tunes your model on your data. An interrupted run goes on with the same command and --resume.
+tunes your model on your data ({layout}). An interrupted run goes on with the same command and --resume.
 
-  torchrun --nproc-per-node 2 -m telly tune search --freeze 9
+  torchrun --standalone --nproc-per-node 2 -m telly tune {task} --freeze 9
 
 trains with two processes; --batch-size is the number of examples over all of them.
 """
-
-
-@app.command(epilog=EPILOG)
-def search(
-    model: str | None = typer.Option(None, help="Model folder or hub id. [default: the embedded model, telly-mini]"),
-    data: str | None = typer.Option(
-        None, help="Training data (JSONL, CSV, Parquet, folder, hub id). [default: sample]"
+FILES = "--data train.jsonl --valid valid.jsonl --test test.jsonl"
+LAYOUTS = {
+    "clone": (
+        "--data DIR --valid DIR --test DIR",
+        "DIR as BigCloneBench has it: data.jsonl, train.txt, valid.txt, test.txt",
     ),
-    valid: str | None = typer.Option(None, help="Validation data; chooses the best epoch."),
-    test: str | None = typer.Option(None, help="Test data. [default: validation data stand in]"),
-    columns: list[str] = typer.Option([], "--map", help="OURS=YOURS: name of a column in your data; repeatable."),
-    freeze: str | None = typer.Option(None, help="base, or K: freeze embeddings and layers 0 .. K-1. [default: base]"),
-    cache: bool | None = typer.Option(
-        None, "--cache/--no-cache", help="Run frozen layers once. [default: on if it pays]"
-    ),
-    cache_always: bool | None = typer.Option(None, "--cache-always", help="Use the store even where it does not pay."),
-    cache_dir: Path | None = typer.Option(None, help="Folder of the stores. [default: in your cache folder]"),
-    cache_budget: float | None = typer.Option(None, help="Most disk the run's stores may take, in GB."),
-    cache_dtype: str | None = typer.Option(None, help="Precision of stored states: bf16, fp32, int8. [default: bf16]"),
-    epochs: int | None = typer.Option(None, help="At most so many epochs."),
-    batch_size: int | None = typer.Option(None, help="Examples a step, over all processes."),
-    lr: float | None = typer.Option(None, help="Learning rate of Adam."),
-    max_tokens: list[str] = typer.Option([], help="COLUMN=N: length limit, such as code=256; repeatable."),
-    precision: str | None = typer.Option(None, help="fp32 or bf16. [default: fp32]"),
-    patience: int | None = typer.Option(None, help="Stop after so many epochs without a better metric. [default: 3]"),
-    metric: str | None = typer.Option(None, help="Validation metric that chooses the best epoch. [default: mrr]"),
-    limit: int | None = typer.Option(None, help="Use at most so many training examples."),
-    eval_limit: int | None = typer.Option(None, help="Use at most so many validation and test examples."),
-    save_steps: int | None = typer.Option(None, help="Save every so many steps as well as every epoch."),
-    seed: int | None = typer.Option(None, help="Seed of everything random. [default: 0]"),
-    report_to: list[str] = typer.Option([], help="Tracker, such as tensorboard or wandb; repeatable."),
-    config: Path | None = typer.Option(None, help="TOML file with these settings; options given here go first."),
-    output: Path | None = typer.Option(None, help="The run's folder. [default: runs/TASK-MODEL-VARIANT-SEED]"),
-    resume: bool = typer.Option(False, "--resume", help="Go on with an interrupted run in the same folder."),
-    overwrite: bool = typer.Option(False, "--overwrite", help="Replace an earlier run in the same folder."),
-    as_json: bool = typer.Option(False, "--json", help="Print the record as JSON."),
-) -> None:
-    """Tune for code search: find the function that a sentence describes."""
-    from telly.data.schema import SCHEMAS, parse_mapping
+}
 
-    given: dict[str, Any] = {
-        "model": model,
-        "data": data,
-        "valid": valid,
-        "test": test,
-        "columns": parse_mapping(columns, SCHEMAS["search"]) or None,
-        "freeze": freeze,
-        "cache": cache,
-        "cache_always": cache_always,
-        "cache_dir": cache_dir,
-        "cache_budget_gb": cache_budget,
-        "cache_dtype": cache_dtype,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "learning_rate": lr,
-        "max_tokens": {k: number(v, "--max-tokens") for k, v in pairs(max_tokens, "--max-tokens").items()} or None,
-        "precision": precision,
-        "patience": patience,
-        "metric": metric,
-        "limit": limit,
-        "eval_limit": eval_limit,
-        "save_steps": save_steps,
-        "seed": seed,
-        "report_to": report_to or None,
-        "output": output,
-    }
-    run("search", given, config, resume=resume, overwrite=overwrite, as_json=as_json)
+
+def _command(task: str) -> Callable[..., None]:
+    """The command of one task; all have the same options, and a task refuses those it has no use for."""
+
+    def tune_task(
+        model: str | None = typer.Option(
+            None, help="Model folder or hub id. [default: the embedded model, telly-mini]"
+        ),
+        data: str | None = typer.Option(
+            None, help="Training data (JSONL, CSV, Parquet, folder, hub id). [default: sample]"
+        ),
+        valid: str | None = typer.Option(None, help="Validation data; chooses the best epoch."),
+        test: str | None = typer.Option(None, help="Test data. [default: validation data stand in]"),
+        columns: list[str] = typer.Option([], "--map", help="OURS=YOURS: name of a column in your data; repeatable."),
+        freeze: str | None = typer.Option(
+            None, help="base, or K: freeze embeddings and layers 0 .. K-1. [default: base]"
+        ),
+        cache: bool | None = typer.Option(
+            None, "--cache/--no-cache", help="Run frozen layers once. [default: on if it pays]"
+        ),
+        cache_always: bool | None = typer.Option(
+            None, "--cache-always", help="Use the store even where it does not pay."
+        ),
+        cache_dir: Path | None = typer.Option(None, help="Folder of the stores. [default: in your cache folder]"),
+        cache_budget: float | None = typer.Option(None, help="Most disk the run's stores may take, in GB."),
+        cache_dtype: str | None = typer.Option(
+            None, help="Precision of stored states: bf16, fp32, int8. [default: bf16]"
+        ),
+        epochs: int | None = typer.Option(None, help="At most so many epochs."),
+        batch_size: int | None = typer.Option(None, help="Examples a step, over all processes."),
+        lr: float | None = typer.Option(None, help="Learning rate of Adam."),
+        temperature: float | None = typer.Option(None, help="Of the softmax over candidates; search, clone-retrieval."),
+        head: str | None = typer.Option(None, help="clone: pair (the paper's classifier) or cosine. [default: pair]"),
+        beams: int | None = typer.Option(None, help="Beam on test data; tasks that write. Validation is greedy."),
+        max_tokens: list[str] = typer.Option([], help="COLUMN=N: length limit, such as code=256; repeatable."),
+        precision: str | None = typer.Option(None, help="fp32 or bf16. [default: fp32]"),
+        patience: int | None = typer.Option(
+            None, help="Stop after so many epochs without a better metric. [default: 3]"
+        ),
+        metric: str | None = typer.Option(None, help="Validation metric that chooses the best epoch."),
+        limit: int | None = typer.Option(None, help="Use at most so many training examples."),
+        eval_limit: int | None = typer.Option(None, help="Use at most so many validation and test examples."),
+        save_steps: int | None = typer.Option(None, help="Save every so many steps as well as every epoch."),
+        seed: int | None = typer.Option(None, help="Seed of everything random. [default: 0]"),
+        report_to: list[str] = typer.Option([], help="Tracker, such as tensorboard or wandb; repeatable."),
+        config: Path | None = typer.Option(None, help="TOML file with these settings; options given here go first."),
+        output: Path | None = typer.Option(None, help="The run's folder. [default: runs/TASK-MODEL-VARIANT-SEED]"),
+        resume: bool = typer.Option(False, "--resume", help="Go on with an interrupted run in the same folder."),
+        overwrite: bool = typer.Option(False, "--overwrite", help="Replace an earlier run in the same folder."),
+        as_json: bool = typer.Option(False, "--json", help="Print the record as JSON."),
+    ) -> None:
+        from telly.data.schema import parse_mapping
+
+        given: dict[str, Any] = {
+            "model": model,
+            "data": data,
+            "valid": valid,
+            "test": test,
+            "columns": parse_mapping(columns, SCHEMAS[task]) or None,
+            "freeze": freeze,
+            "cache": cache,
+            "cache_always": cache_always,
+            "cache_dir": cache_dir,
+            "cache_budget_gb": cache_budget,
+            "cache_dtype": cache_dtype,
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "learning_rate": lr,
+            "temperature": temperature,
+            "head": head,
+            "beams": beams,
+            "max_tokens": {k: number(v, "--max-tokens") for k, v in pairs(max_tokens, "--max-tokens").items()} or None,
+            "precision": precision,
+            "patience": patience,
+            "metric": metric,
+            "limit": limit,
+            "eval_limit": eval_limit,
+            "save_steps": save_steps,
+            "seed": seed,
+            "report_to": report_to or None,
+            "output": output,
+        }
+        run(task, given, config, resume=resume, overwrite=overwrite, as_json=as_json)
+
+    tune_task.__doc__ = f"Tune for {SCHEMAS[task].summary}."
+    return tune_task
+
+
+def _epilog(task: str) -> str:
+    data, layout = LAYOUTS.get(task, (FILES, "docs/data.md has the names of columns; --map gives others"))
+    return EXAMPLES.format(task=task, data=data, layout=layout)
+
+
+for _task in SCHEMAS:
+    app.command(_task, epilog=_epilog(_task))(_command(_task))
 
 
 def run(
@@ -108,6 +147,7 @@ def run(
     from telly.tuning.config import TuneConfig
     from telly.tuning.resolve import resolve, to_toml
     from telly.tuning.run import interruptible, tune
+    from telly.tuning.session import PREDICTIONS_FILE
 
     values = read_toml(config_file) if config_file else {}
     values |= {"task": task} | {name: value for name, value in given.items() if value is not None}
@@ -127,7 +167,11 @@ def run(
     from telly.report.table import print_records
 
     print_records([record])
+    assert config.output is not None  # resolved
     typer.echo(f"\nrecord: {config.output}/record.json\nmodel:  {config.output}/model")
+    predictions = config.output / PREDICTIONS_FILE
+    if predictions.is_file():
+        typer.echo(f"predictions on {record.tested_on}: {predictions}")
 
 
 def pairs(values: list[str], option: str) -> dict[str, str]:

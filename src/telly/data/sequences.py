@@ -18,13 +18,25 @@ Rows = Sequence[int] | npt.NDArray[np.int64]
 
 
 class SequenceTable:
-    """Token ids of `n` sequences, un-padded: `ids` [total tokens] and `offsets` [n + 1]."""
+    """Token ids of `n` sequences, un-padded: `ids` [total tokens] and `offsets` [n + 1].
 
-    def __init__(self, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64]) -> None:
+    `visible` [n], where it is not None, tells of every sequence how many tokens at its start see each other; those
+    after see them and their own past (`telly.models.onestack`).
+    """
+
+    def __init__(
+        self,
+        ids: npt.NDArray[np.int32],
+        offsets: npt.NDArray[np.int64],
+        visible: npt.NDArray[np.int64] | None = None,
+    ) -> None:
         if offsets[0] != 0 or offsets[-1] != len(ids):
             raise ValueError(f"offsets must run from 0 to {len(ids)}, found {offsets[0]} to {offsets[-1]}")
+        if visible is not None and len(visible) != len(offsets) - 1:
+            raise ValueError(f"visible must have {len(offsets) - 1} entries, one a sequence, found {len(visible)}")
         self.ids = ids
         self.offsets = offsets
+        self.visible = visible
         self._fingerprint: str | None = None
 
     def __len__(self) -> int:
@@ -51,6 +63,8 @@ class SequenceTable:
             digest = hashlib.blake2b(digest_size=16)
             digest.update(np.ascontiguousarray(self.offsets).data)
             digest.update(np.ascontiguousarray(self.ids).data)
+            if self.visible is not None:
+                digest.update(np.ascontiguousarray(self.visible).data)
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
 
@@ -63,10 +77,17 @@ class SequenceTable:
         for i, ids in enumerate(picked):
             input_ids[i, : len(ids)] = ids
             mask[i, : len(ids)] = 1
-        return {"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(mask)}
+        batch = {"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(mask)}
+        return batch | self.mask_inputs(rows)
+
+    def mask_inputs(self, rows: Rows) -> dict[str, torch.Tensor]:
+        """What a model's mask needs beside the padding: `visible` [len(rows)], or nothing."""
+        return {} if self.visible is None else {"visible": torch.from_numpy(self.visible[np.asarray(rows)])}
 
     def save(self, folder: Path) -> None:
-        """Write the table as two `.npy` files into a folder."""
+        """Write the table as `.npy` files into a folder."""
+        if self.visible is not None:
+            raise ValueError("a table with `visible` is not written; encode the data again")
         folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / "ids.npy", self.ids)
         np.save(folder / "offsets.npy", self.offsets)
@@ -82,24 +103,29 @@ class SequenceTableBuilder:
     """Collects encodings; equal ones get the same row number."""
 
     def __init__(self) -> None:
-        self._rows: dict[bytes, int] = {}
+        self._rows: dict[tuple[bytes, int | None], int] = {}
         self._chunks: list[npt.NDArray[np.int32]] = []
         self._lengths: list[int] = []
+        self._visible: list[int | None] = []
 
-    def add(self, ids: Iterable[int]) -> int:
-        """Add one encoding and return its row number."""
+    def add(self, ids: Iterable[int], visible: int | None = None) -> int:
+        """Add one encoding, all of them with `visible` or none, and return its row number."""
         chunk = np.fromiter(ids, dtype=np.int32)
         if not len(chunk):
             raise ValueError("an encoding must have at least one token")
-        key = hashlib.blake2b(chunk.tobytes(), digest_size=16).digest()
+        key = (hashlib.blake2b(chunk.tobytes(), digest_size=16).digest(), visible)
         row = self._rows.get(key)
         if row is None:
             row = self._rows[key] = len(self._lengths)
             self._chunks.append(chunk)
             self._lengths.append(len(chunk))
+            self._visible.append(visible)
         return row
 
     def build(self) -> SequenceTable:
         """The table of all distinct encodings in the order they first came."""
         ids = np.concatenate(self._chunks) if self._chunks else np.zeros(0, dtype=np.int32)
-        return SequenceTable(ids, np.concatenate([[0], np.cumsum(self._lengths, dtype=np.int64)]))
+        visible = None
+        if any(count is not None for count in self._visible):
+            visible = np.asarray(self._visible, dtype=np.int64)
+        return SequenceTable(ids, np.concatenate([[0], np.cumsum(self._lengths, dtype=np.int64)]), visible)

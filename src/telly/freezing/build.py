@@ -90,7 +90,7 @@ class StoreRequest:
             prefix=digests[layer],
             layer=layer,
             sequences=self.table.fingerprint(),
-            mask="padding",
+            mask="padding" if self.table.visible is None else "prefix",
             dtype=self.dtype.value,
             compute="bf16" if self.bf16 else "fp32",
             attention=attention_kernel(find_stack(self.split.model)),
@@ -270,8 +270,9 @@ def compute_rows(
             states = split.prefix(**inputs)
         else:
             low, store = parent
-            inputs = {name: value.to(device) for name, value in store.batch(rows).items()}
-            states = split.step(low, inputs["states"], attention_mask=inputs["attention_mask"])
+            inputs = store.batch(rows) | request.table.mask_inputs(rows)
+            inputs = {name: value.to(device) for name, value in inputs.items()}
+            states = split.step(low, **inputs)
     lengths = request.table.lengths[rows]
     return [request.dtype.to_bytes(states[i, : lengths[i]]) for i in range(len(rows))]
 

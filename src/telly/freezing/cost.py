@@ -63,7 +63,11 @@ class VariantCost:
 
 
 def plan_costs(
-    model: nn.Module, workload: Workload | None, flops_per_second: float | None, state_bytes: int = 2
+    model: nn.Module,
+    workload: Workload | None,
+    flops_per_second: float | None,
+    state_bytes: int = 2,
+    head_parameters: int = 0,
 ) -> list[VariantCost]:
     """Every variant of a model, which may be without values.
 
@@ -72,10 +76,11 @@ def plan_costs(
         workload: what an epoch reads; None leaves the estimates that need it out.
         flops_per_second: the machine's rate, as `measure_flops` gives it.
         state_bytes: bytes of a stored value.
+        head_parameters: of the task's new head, which every variant trains.
     """
     layers = len(find_stack(model))
-    return [_variant_cost(model, make_plan(model, k), workload, flops_per_second, state_bytes)
-            for k in variants_of(layers)]  # fmt: skip
+    plans = (make_plan(model, k).with_head(head_parameters) for k in variants_of(layers))
+    return [_variant_cost(model, plan, workload, flops_per_second, state_bytes) for plan in plans]
 
 
 def _variant_cost(

@@ -32,7 +32,7 @@ class StoreKey:
         prefix: digest of the weights and settings of embeddings and blocks below `layer`.
         layer: the block whose input is stored.
         sequences: digest of the encoded inputs.
-        mask: mask policy, such as `padding`.
+        mask: mask policy: `padding` as the model does it, `prefix` where the table says what is visible.
         dtype: precision of the stored states.
         compute: precision of the forward, `fp32` or `bf16`.
         attention: the attention kernel.

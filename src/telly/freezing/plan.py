@@ -60,6 +60,13 @@ class FreezePlan:
         """Trained parameters in percent of all."""
         return 100.0 * self.trainable / self.total
 
+    def with_head(self, parameters: int) -> FreezePlan:
+        """The plan of the model with a task's new head, which is trained; no parameters, no head."""
+        if not parameters:
+            return self
+        head = LayerStatus("head", "trained", parameters, parameters)
+        return FreezePlan(self.variant, self.k, (*self.layers, head))
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON-ready data, with the totals."""
         return {**asdict(self), "trainable": self.trainable, "total": self.total}

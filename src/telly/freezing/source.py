@@ -26,10 +26,10 @@ class RowSource:
         self.seconds = 0.0
 
     def batch(self, rows: Rows) -> dict[str, torch.Tensor]:
-        """`states` or `input_ids`, and `attention_mask`, padded to the longest row."""
+        """`states` or `input_ids`, and `attention_mask`, padded to the longest row; `visible` if the table has it."""
         started = time.perf_counter()
         if self.store is not None and self.store.has(rows):
-            batch = self.store.batch(rows)
+            batch = self.store.batch(rows) | self.table.mask_inputs(rows)
         else:
             batch = self.table.pad(rows, self.pad_id)
         self.seconds += time.perf_counter() - started

@@ -11,7 +11,7 @@ from torch import nn
 
 from telly.errors import ModelError, StoreError
 from telly.freezing.plan import FreezePlan, TiedHead, freeze, frozen_modules
-from telly.models.stack import capture, find_stack, layer_step, run_from
+from telly.models.stack import capture, find_stack, layer_step, no_cache, replay, run_from
 
 CHECK_LENGTHS = (6, 3)
 CHECK_TOLERANCE = 1e-4
@@ -47,7 +47,7 @@ class SplitModel(nn.Module):
         """The model's output from `input_ids` or from `states`, [batch, tokens, hidden]."""
         if states is None:
             self._need_prefix()
-            return self.model(**inputs)
+            return self.model(**inputs, **no_cache(self.model))
         return run_from(self._stack, self._need_k(), states, **inputs)
 
     @torch.no_grad()
@@ -63,6 +63,18 @@ class SplitModel(nn.Module):
         if low == self._need_k():
             return states
         return layer_step(self._stack, low, self._need_k(), states, **inputs)
+
+    def encode(self, states: torch.Tensor | None = None, **inputs: torch.Tensor) -> torch.Tensor:
+        """Last hidden states of an encoder-decoder's encoder, from `input_ids` or `states`, [batch, tokens, hidden]."""
+        encoder = self.model.get_encoder()  # type: ignore[operator]
+        if states is None:
+            self._need_prefix()
+            output = encoder(**inputs)
+        else:
+            with replay(self._stack, self._need_k(), states):
+                output = encoder(inputs_embeds=states, **inputs)
+        encoded: torch.Tensor = output.last_hidden_state
+        return encoded
 
     @property
     def hidden_size(self) -> int:
@@ -137,6 +149,9 @@ class SplitModel(nn.Module):
         width = max(CHECK_LENGTHS)
         ids = torch.arange(2 * width, device=device).reshape(2, width) % 7 + 3
         mask = (torch.arange(width, device=device) < torch.tensor(CHECK_LENGTHS, device=device)[:, None]).long()
+        inputs = {"attention_mask": mask}
+        if has_decoder(self.model):
+            inputs["decoder_input_ids"] = ids
         training = self.model.training
         self.model.eval()
         try:
@@ -147,8 +162,8 @@ class SplitModel(nn.Module):
                     f"{type(self.model).__name__} cannot be split there"
                 )
             with torch.no_grad():
-                whole = first_tensor(self.model(input_ids=ids, attention_mask=mask))
-                again = first_tensor(self(states=states, attention_mask=mask))
+                whole = first_tensor(self.model(input_ids=ids, **inputs))
+                again = first_tensor(self(states=states, **inputs))
         finally:
             self.model.train(training)
         difference = (whole - again).abs().max().item()
@@ -157,6 +172,11 @@ class SplitModel(nn.Module):
                 f"{type(self.model).__name__}: starting from the states of layer {self.k} changes the output by "
                 f"{difference:.2g}; expected no change. This family needs an entry in telly/models/families.py"
             )
+
+
+def has_decoder(model: Any) -> bool:
+    """Whether a model is a whole encoder-decoder, which wants decoder inputs as well."""
+    return bool(getattr(getattr(model, "config", None), "is_encoder_decoder", False) and model.can_generate())
 
 
 def first_tensor(output: Any) -> torch.Tensor:

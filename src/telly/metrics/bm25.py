@@ -16,6 +16,20 @@ def words(text: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(text)]
 
 
+def bm25_nearest(queries: list[str], documents: list[str]) -> list[int]:
+    """Index of the best document for every query; of equals, and where no word is shared, the first."""
+    import bm25s
+
+    retriever = bm25s.BM25()
+    retriever.index([words(document) or [""] for document in documents], show_progress=False)
+    known = set(retriever.vocab_dict)
+    nearest = []
+    for query in queries:
+        found = [word for word in words(query) if word in known]
+        nearest.append(int(retriever.get_scores(found).argmax()) if found else 0)
+    return nearest
+
+
 def bm25_ranks(queries: list[str], documents: list[str], targets: torch.Tensor) -> torch.Tensor:
     """Rank of each query's target document among all; ties count against it.
 

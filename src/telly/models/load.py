@@ -16,6 +16,8 @@ from torch import nn
 
 from telly.errors import ModelError
 from telly.hub import hub_answers
+from telly.models.generation import Kind, kind_of
+from telly.models.onestack import OneStack
 from telly.models.stack import find_stack
 
 EMBEDDED = "telly-mini"
@@ -68,29 +70,46 @@ def load_config(name: str) -> Any:
         return AutoConfig.from_pretrained(**_source(name))
 
 
-def load_model(name: str, *, seed: int = 0) -> nn.Module:
-    """The encoder in float32 and eval mode; of an encoder-decoder checkpoint the encoder only.
+def load_model(name: str, *, seed: int = 0, writes: bool = False) -> nn.Module:
+    """A model in float32 and eval mode.
 
     Parameters that the checkpoint lacks (an unused pooler, say) are drawn from `seed`, so that runs repeat.
 
+    Args:
+        name: folder, hub id or the embedded model.
+        seed: of what the checkpoint lacks.
+        writes: False gives the encoder (of an encoder-decoder checkpoint the encoder only). True gives a model with an
+            output layer and `generate`: the checkpoint's own, or its encoder as a `OneStack`.
+
     Raises:
-        ModelError: there is no such folder, the hub cannot be reached, or the files are damaged.
+        ModelError: there is no such folder, the hub cannot be reached, the files are damaged, or the model cannot
+            write.
     """
     config = load_config(name)
     with _explained(name), quiet_transformers(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model, report = _auto_class(config).from_pretrained(
+        model, report = _auto_class(config, writes).from_pretrained(
             **_source(name), config=config, dtype=torch.float32, output_loading_info=True
         )
-    _check_complete(name, model, {*report["missing_keys"], *(found[0] for found in report["mismatched_keys"])})
-    return model.eval()  # type: ignore[no-any-return]
+    drawn = {*report["missing_keys"], *(found[0] for found in report["mismatched_keys"])}
+    _check_complete(name, model, drawn, whole=writes and kind_of(config).joint is False)
+    return _finished(model, config, writes)
 
 
-def _check_complete(name: str, model: nn.Module, drawn: set[str]) -> None:
-    """Refuse a checkpoint whose layers would be random numbers; a head or pooler may be missing."""
+def _finished(model: Any, config: Any, writes: bool) -> nn.Module:
+    if writes and kind_of(config) is Kind.ONE_STACK:
+        model = OneStack(model)
+    finished: nn.Module = model.eval()
+    return finished
+
+
+def _check_complete(name: str, model: nn.Module, drawn: set[str], *, whole: bool) -> None:
+    """Refuse a checkpoint whose layers would be random numbers; a head or pooler may be missing, unless all is used."""
     stack = find_stack(model)
     needed = {id(p) for _, module in stack.before for p in module.parameters()}
     needed |= {id(p) for block in stack.blocks for p in block.parameters()}
+    if whole:
+        needed |= {id(p) for p in model.parameters()}
     lost = sorted(key for key, p in model.named_parameters() if id(p) in needed and key in drawn)
     if lost:
         raise ModelError(
@@ -99,14 +118,14 @@ def _check_complete(name: str, model: nn.Module, drawn: set[str]) -> None:
         )
 
 
-def model_from_config(config: Any, device: str = "meta") -> nn.Module:
+def model_from_config(config: Any, device: str = "meta", *, writes: bool = False) -> nn.Module:
     """A model with the config's shape; on the default `meta` device it takes no memory and has no values."""
     try:
         with torch.device(device), quiet_transformers():
-            model: nn.Module = _auto_class(config).from_config(config, dtype=torch.float32)
+            model = _auto_class(config, writes).from_config(config, dtype=torch.float32)
+            return _finished(model, config, writes)
     except _LOAD_ERRORS as error:
         raise ModelError(f"a model with this {type(config).__name__} cannot be built: {error}") from error
-    return model.eval()
 
 
 def load_tokenizer(name: str) -> Any:
@@ -146,9 +165,12 @@ def _source(name: str) -> dict[str, Any]:
     return {"pretrained_model_name_or_path": place, "local_files_only": local, "trust_remote_code": False}
 
 
-def _auto_class(config: Any) -> Any:
-    from transformers import AutoModel, AutoModelForTextEncoding
+def _auto_class(config: Any, writes: bool) -> Any:
+    from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoModelForTextEncoding
 
+    if writes:
+        classes = {Kind.ENCODER_DECODER: AutoModelForSeq2SeqLM, Kind.DECODER: AutoModelForCausalLM}
+        return classes.get(kind_of(config), AutoModel)
     encoder = any(name.endswith("EncoderModel") for name in getattr(config, "architectures", None) or ())
     return AutoModelForTextEncoding if encoder or getattr(config, "is_encoder_decoder", False) else AutoModel
 

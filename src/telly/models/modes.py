@@ -22,6 +22,13 @@ def supports_modes(tokenizer: Any) -> bool:
     return all(mode.value in vocabulary for mode in Mode)
 
 
+def mode_head(tokenizer: Any, mode: Mode) -> list[int]:
+    """What a text begins with in a mode, `<s> MODE </s>`; nothing where the vocabulary has no modes."""
+    if not supports_modes(tokenizer):
+        return []
+    return [tokenizer.cls_token_id, tokenizer.convert_tokens_to_ids(mode.value), tokenizer.sep_token_id]
+
+
 def encode_texts(tokenizer: Any, texts: list[str], max_tokens: int, mode: Mode = Mode.ENCODER_ONLY) -> list[list[int]]:
     """Token ids of texts, cut on the right so that special tokens included no text is longer than `max_tokens`.
 
@@ -31,10 +38,10 @@ def encode_texts(tokenizer: Any, texts: list[str], max_tokens: int, mode: Mode =
     Raises:
         ConfigError: the limit leaves no room for text.
     """
-    if not supports_modes(tokenizer):
+    head = mode_head(tokenizer, mode)
+    if not head:
         encoded: list[list[int]] = tokenizer(texts, truncation=True, max_length=max_tokens)["input_ids"]
         return encoded
-    head = [tokenizer.cls_token_id, tokenizer.convert_tokens_to_ids(mode.value), tokenizer.sep_token_id]
     room = max_tokens - len(head) - 1
     if room < 1:
         raise ConfigError(f"max_tokens must be at least {len(head) + 2} with mode tokens, found {max_tokens}")

@@ -115,7 +115,7 @@ def capture(stack: LayerStack, k: int, **inputs: torch.Tensor) -> torch.Tensor:
 
     handle = stack.blocks[k].register_forward_pre_hook(stop, with_kwargs=True)
     try:
-        stack.model(**inputs, **_no_cache(stack.model))
+        stack.model(**inputs, **no_cache(stack.model))
     except _Captured as captured:
         return captured.states
     finally:
@@ -179,7 +179,7 @@ def _overridden(overrides: list[tuple[nn.Module, Callable[..., Any]]]) -> Iterat
                 module.forward = forward
 
 
-def _no_cache(model: nn.Module) -> dict[str, bool]:
+def no_cache(model: nn.Module) -> dict[str, bool]:
     """Decoders build a key/value cache unless told not to."""
     return {"use_cache": False} if hasattr(getattr(model, "config", None), "use_cache") else {}
 
@@ -194,7 +194,7 @@ def run_from(stack: LayerStack, k: int, states: torch.Tensor, **inputs: Any) -> 
         inputs: further inputs of the model, such as `attention_mask` and `labels`.
     """
     with replay(stack, k, states):
-        return stack.model(inputs_embeds=states, **inputs, **_no_cache(stack.model))
+        return stack.model(inputs_embeds=states, **inputs, **no_cache(stack.model))
 
 
 def layer_step(stack: LayerStack, low: int, high: int, states: torch.Tensor, **inputs: Any) -> torch.Tensor:

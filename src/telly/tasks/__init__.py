@@ -4,9 +4,26 @@ from __future__ import annotations
 
 from telly.errors import ConfigError
 from telly.tasks.base import Task
+from telly.tasks.classify import ClassifyTask
+from telly.tasks.clone import CloneTask
+from telly.tasks.clone_retrieval import CloneRetrievalTask
+from telly.tasks.complete import CompleteTask
+from telly.tasks.generate import GenerateTask
 from telly.tasks.search import SearchTask
+from telly.tasks.summarize import SummarizeTask
 
-TASKS: dict[str, Task] = {task.name: task for task in (SearchTask(),)}
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (
+        SearchTask(),
+        CloneTask(),
+        CloneRetrievalTask(),
+        SummarizeTask(),
+        GenerateTask(),
+        CompleteTask(),
+        ClassifyTask(),
+    )
+}
 
 
 def get_task(name: str) -> Task:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +15,9 @@ from telly.data.schema import Schema
 from telly.data.sequences import Rows, SequenceTable
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
+
+ENCODE_BATCH = 1000
+EVAL_TOKENS = 4096
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,8 @@ class Preset:
         epochs: at most so many, with early stopping.
         metric: validation metric that chooses the best epoch.
         temperature: of the softmax over candidates, where the task has one.
+        beams: size of the beam on test data, where the task writes text.
+        head: which head, where the task has a choice.
     """
 
     max_tokens: dict[str, int]
@@ -35,14 +41,36 @@ class Preset:
     epochs: int
     metric: str
     temperature: float | None = None
+    beams: int | None = None
+    head: str | None = None
+
+
+@dataclass(frozen=True)
+class Options:
+    """A run's settings of its model beyond the freeze plan; None where the task has no such thing."""
+
+    temperature: float | None = None
+    beams: int | None = None
+    head: str | None = None
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """One data split as distinct sequences and, by column, the row number of every example."""
+    """One data split as distinct sequences and, by column, the row number of every example.
+
+    Attributes:
+        table: the sequences that go through the frozen layers.
+        rows: by column, row numbers, [examples].
+        labels: class numbers, [examples], where the task has labels.
+        classes: the labels' names by class number.
+        stored: whether reading this split from a store makes sense; not where prompts are decoded token by token.
+    """
 
     table: SequenceTable
     rows: dict[str, npt.NDArray[np.int64]]
+    labels: npt.NDArray[np.int64] | None = None
+    classes: tuple[str, ...] = ()
+    stored: bool = True
 
     def __len__(self) -> int:
         return len(next(iter(self.rows.values())))
@@ -54,34 +82,104 @@ class Encoded:
         return longest
 
     @property
+    def groups(self) -> npt.NDArray[np.int64] | None:
+        """A number by which examples are kept together in batches, [examples]; None where they are not."""
+        return None
+
+    @property
     def uses_per_epoch(self) -> float:
         """How often an epoch reads the average distinct sequence."""
         return sum(len(rows) for rows in self.rows.values()) / max(1, len(self.table))
+
+    def fingerprint(self) -> str:
+        """A digest of the sequences; changes with the data and the tokenizer."""
+        return self.table.fingerprint()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came of evaluating a split.
+
+    Attributes:
+        metrics: by name.
+        predictions: one JSON-ready object an example, in the split's order; None where there is nothing to show.
+    """
+
+    metrics: dict[str, float]
+    predictions: list[dict[str, Any]] | None = field(default=None, repr=False)
 
 
 class Task(Protocol):
     """One downstream task. Implementations are stateless."""
 
     name: str
-    summary: str
     schema: Schema
     preset: Preset
-    metrics: dict[str, bool]
-    """Name of every metric, and whether greater is better."""
+    metrics: tuple[str, ...]
+    """Names of its metrics, as in `telly.metrics.table.METRICS`."""
+    writes: bool
+    """Whether its model writes text: then it is loaded with its output layer."""
 
-    def encode(self, dataset: Any, tokenizer: Any, max_tokens: dict[str, int]) -> Encoded:
-        """Tokenise a data set with the schema's columns."""
+    def encode(
+        self, datasets: Mapping[str, Any], tokenizer: Any, max_tokens: dict[str, int], config: Any
+    ) -> dict[str, Encoded]:
+        """Tokenise data sets by split, `train` among them; `config` is the model's."""
 
-    def build(self, split: SplitModel, temperature: float | None) -> nn.Module:
+    def head(self, hidden_size: int, classes: int, options: Options) -> nn.Module | None:
+        """The new parameters beside the model's own; None where there are none."""
+
+    def build(self, split: SplitModel, train: Encoded, options: Options) -> nn.Module:
         """The model that is trained: forward takes what `collate` gives and returns a dict with `loss`."""
 
     def collate(self, source: RowSource, data: Encoded, numbers: Rows) -> dict[str, Any]:
         """A training batch of some examples."""
 
-    def evaluate(
-        self, model: nn.Module, source: RowSource, data: Encoded, autocast: torch.autocast
-    ) -> dict[str, float]:
-        """All metrics of a split."""
+    def calibrate(self, model: nn.Module, source: RowSource, data: Encoded, autocast: torch.autocast) -> None:
+        """Choose on validation data what the weights do not say, such as a threshold, and keep it in the model."""
 
-    def baselines(self, dataset: Any) -> dict[str, dict[str, float]]:
+    def evaluate(
+        self, model: nn.Module, source: RowSource, data: Encoded, autocast: torch.autocast, *, final: bool
+    ) -> Evaluation:
+        """All metrics of a split. Where text is written, `final` means with the full beam, else greedily."""
+
+    def baselines(self, datasets: Mapping[str, Any], split: str, train: Encoded) -> dict[str, dict[str, float]]:
         """Metrics of methods without a trained model, by name, so that nobody takes a weak model for a strong one."""
+
+
+class PlainTask:
+    """What most tasks share: no new head, nothing to calibrate, an encoder."""
+
+    writes = False
+
+    def head(self, hidden_size: int, classes: int, options: Options) -> nn.Module | None:
+        """No new parameters."""
+        return None
+
+    def calibrate(self, model: nn.Module, source: RowSource, data: Encoded, autocast: torch.autocast) -> None:
+        """Nothing to choose."""
+
+
+def batches_of(dataset: Any) -> Iterator[dict[str, list[str]]]:
+    """The columns of a data set in pieces of `ENCODE_BATCH` rows."""
+    for start in range(0, len(dataset), ENCODE_BATCH):
+        yield dataset[start : start + ENCODE_BATCH]
+
+
+def to_device(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
+    """A batch on a device."""
+    return {name: value.to(device) for name, value in batch.items()}
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where the trained parameters are; released ones are nowhere."""
+    return next(p for p in model.parameters() if p.requires_grad).device
+
+
+def length_batches(lengths: npt.NDArray[np.int64], most_tokens: int = EVAL_TOKENS) -> Iterator[npt.NDArray[np.int64]]:
+    """Positions by falling length, in batches of at most `most_tokens` tokens, padding included."""
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        count = max(1, most_tokens // int(lengths[order[start]]))
+        yield order[start : start + count]
+        start += count

@@ -13,6 +13,8 @@ from telly.freezing.plan import BASE, parse_variant
 from telly.freezing.states import StateDtype
 from telly.models.load import EMBEDDED
 from telly.tasks import TASKS, get_task
+from telly.tasks.base import Options
+from telly.tasks.clone import HEADS
 
 
 class TuneConfig(Config):
@@ -37,6 +39,8 @@ class TuneConfig(Config):
     learning_rate: PositiveFloat | None = Field(None, description="of Adam, decaying linearly")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of steps in which the learning rate rises")
     temperature: PositiveFloat | None = Field(None, description="of the softmax over candidates")
+    head: str | None = Field(None, description="which head, where the task has a choice")
+    beams: PositiveInt | None = Field(None, description="size of the beam on test data, where the task writes text")
     max_tokens: dict[str, PositiveInt] = Field(default_factory=dict, description="length limit by column")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 means autocast")
     patience: PositiveInt = Field(3, description="stop after so many epochs without a better validation metric")
@@ -68,6 +72,11 @@ class TuneConfig(Config):
         task = get_task(self.task)
         if self.metric is not None and self.metric not in task.metrics:
             raise ValueError(f"metric: {self.task} has {', '.join(task.metrics)}; found {self.metric!r}")
+        for name in ("temperature", "head", "beams"):
+            if getattr(self, name) is not None and getattr(task.preset, name) is None:
+                raise ValueError(f"{name}: task {self.task} has no such setting; leave it out")
+        if self.head is not None and self.head not in HEADS:
+            raise ValueError(f"head: must be one of {', '.join(HEADS)}; found {self.head!r}")
         unknown = self.max_tokens.keys() - task.preset.max_tokens.keys()
         if unknown:
             raise ValueError(
@@ -87,6 +96,11 @@ class TuneConfig(Config):
         if self.data is not None and self.valid is None:
             raise ValueError("valid: the best epoch is chosen on validation data; give --valid")
         return self
+
+    @property
+    def options(self) -> Options:
+        """What the task's model is built with."""
+        return Options(self.temperature, self.beams, self.head)
 
     @property
     def k(self) -> int | None:

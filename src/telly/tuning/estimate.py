@@ -9,7 +9,7 @@ from telly.data.readers import read
 from telly.data.sample import sample_files
 from telly.errors import ConfigError
 from telly.freezing.cost import Workload
-from telly.models.load import load_tokenizer
+from telly.models.load import load_config, load_tokenizer
 from telly.tasks import get_task
 from telly.tuning.config import TuneConfig
 from telly.tuning.resolve import resolve
@@ -30,11 +30,15 @@ def workload(config: TuneConfig, data: str) -> Workload:
     """
     config = resolve(config)
     task = get_task(config.task)
-    source = str(sample_files()["train"]) if data == SAMPLE and not Path(data).exists() else data
-    encoded = task.encode(read(source, task.schema, config.columns), load_tokenizer(config.model), config.max_tokens)
+    source = str(sample_files(config.task)["train"]) if data == SAMPLE and not Path(data).exists() else data
+    datasets = {"train": read(source, task.schema, config.columns, "train")}
+    tokenizer, model_config = load_tokenizer(config.model), load_config(config.model)
+    encoded = task.encode(datasets, tokenizer, config.max_tokens, model_config)["train"]
     lengths = {column: encoded.table.lengths[rows] for column, rows in encoded.rows.items()}
     try:
-        sampler = LengthBucketBatchSampler(encoded.lengths, config.batch_size or 1, seed=config.seed, drop_last=True)
+        sampler = LengthBucketBatchSampler(
+            encoded.lengths, config.batch_size or 1, seed=config.seed, drop_last=True, groups=encoded.groups
+        )
     except ValueError as error:
         raise ConfigError(f"--batch-size: {error}") from None
     batches = sampler.global_batches()

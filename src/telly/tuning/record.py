@@ -70,6 +70,7 @@ class RunRecord:
         epochs: by epoch: its training seconds, training loss and validation metrics.
         test: test metrics of the best epoch's weights.
         tested_on: the split they are of; `valid` where there was no test data, and then they flatter.
+        cautions: what the data made a reader should know, in sentences.
         baselines: test metrics of methods without a trained model, by name.
     """
 
@@ -93,6 +94,7 @@ class RunRecord:
     peak_memory_bytes: int | None = None
     peak_memory_train_bytes: int | None = None
     epochs: list[dict[str, Any]] = field(default_factory=list)
+    cautions: list[str] = field(default_factory=list)
     best_epoch: int | None = None
     metric: str | None = None
     test: dict[str, float] | None = None

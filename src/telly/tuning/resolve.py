@@ -31,6 +31,8 @@ def resolve(config: TuneConfig) -> TuneConfig:
         "batch_size": preset.batch_size,
         "learning_rate": preset.learning_rate,
         "temperature": preset.temperature,
+        "head": preset.head,
+        "beams": preset.beams,
         "metric": preset.metric,
     } | {name: value for name, value in advice.items() if name != "max_tokens"}
     given = {name for name in config.model_fields_set if getattr(config, name) is not None}

@@ -11,18 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 
 from telly.data.batching import LengthBucketBatchSampler
+from telly.data.cautions import warnings_about
 from telly.data.readers import read
 from telly.data.sample import sample_files
 from telly.errors import ConfigError, DataError
 from telly.freezing.fingerprint import prefix_digests
 from telly.freezing.split import SplitModel
+from telly.metrics.table import METRICS
+from telly.models.generation import kind_of
 from telly.models.load import load_model, load_tokenizer, position_limit, quiet_transformers
+from telly.models.onestack import OneStack
 from telly.tasks import get_task
-from telly.tasks.base import Encoded, Task
+from telly.tasks.base import Encoded, Evaluation, Task
 from telly.training.clocks import Clocks, PeakMemory
 from telly.training.processes import WAIT_SECONDS, wait_for_all
 from telly.training.progress import ProgressBar
@@ -36,11 +41,12 @@ from telly.training.trainer import (
 from telly.tuning.config import TuneConfig
 from telly.tuning.record import RECORD_FILE, RunRecord
 from telly.tuning.resolve import check_output, resolve, to_toml
-from telly.tuning.session import ClockedTrainer, Epochs, Run
+from telly.tuning.session import PREDICTIONS_FILE, ClockedTrainer, Epochs, Run
 from telly.tuning.stores import Sources, open_sources
 
 LOG_STEPS = 10
 CHECKPOINTS = "checkpoints"
+HEAD_FILE = "head.safetensors"
 SUBSET_SEED = 0
 """Which examples a limit keeps; not the run's seed, so that runs with several seeds see the same data."""
 
@@ -133,7 +139,7 @@ def _remove_run(output: Path) -> None:
     if (output / "config.toml").exists():
         for name in (CHECKPOINTS, "model"):
             shutil.rmtree(output / name, ignore_errors=True)
-        for name in (RECORD_FILE, "metrics.jsonl", "config.toml"):  # what makes it a run goes last
+        for name in (RECORD_FILE, "metrics.jsonl", PREDICTIONS_FILE, "config.toml"):  # what makes it a run goes last
             (output / name).unlink(missing_ok=True)
 
 
@@ -146,61 +152,82 @@ def _tune(run: Run, resume: bool, overwrite: bool) -> None:
     with run.clocks("load"):
         datasets = load_datasets(config, run.task)
         tokenizer = load_tokenizer(config.model)
-        model = load_model(config.model, seed=config.seed).to(arguments.device)
+        model = load_model(config.model, seed=config.seed, writes=run.task.writes).to(arguments.device)
         split = SplitModel(model, config.k)
-        check_lengths(config, model)
-    run.record.plan = split.plan.to_dict()
+        check_lengths(config, run.task, model)
     with run.clocks("prefix"):
         digests = prefix_digests(model)
-    run.record.model = {"name": config.model, "fingerprint": digests[-1], "parameters": split.plan.total}
-    run.say(str(split.plan))
     with run.clocks("encode"):
-        data = {name: run.task.encode(d, tokenizer, config.max_tokens) for name, d in datasets.items()}
+        data = run.task.encode(datasets, tokenizer, config.max_tokens, model.config)
+        for caution in warnings_about(datasets, run.task.schema):
+            run.record.cautions.append(caution)
+            run.say(f"caution: {caution}")
+    module = _module(run, split, data["train"]).to(arguments.device)
+    run.record.model = {"name": config.model, "fingerprint": digests[-1], "parameters": split.plan.total}
     _claim(run, {name: _describe(datasets[name], encoded) for name, encoded in data.items()}, resume, overwrite)
     with run.clocks("prefix"):
         sources = open_sources(config, split, data, tokenizer.pad_token_id, digests, run.say)
         run.record.cache = sources.to_dict()
     with run.clocks("save"):
-        if sources.used and sources.complete:
+        # Where text is written, decoding needs the frozen layers for the tokens that are new.
+        if sources.used and sources.complete and all(encoded.stored for encoded in data.values()):
             with explained_disk(run.output):
                 released = split.release_prefix(run.output / CHECKPOINTS / f"prefix-{os.getpid()}.safetensors")
             run.record.cache["released_bytes"] = released
     try:
-        _train_and_test(run, arguments, split, data, sources, datasets, resume)
+        _train_and_test(run, arguments, module, data, sources, datasets, resume)
     finally:
         split.restore_prefix()
     with run.clocks("save"):
         wait_for_all()  # the first process removes the checkpoints, and the others may still read the best one
         if run.main:
             with explained_disk(run.output):
-                save_model(run, model, tokenizer)
+                save_model(run, module, tokenizer, data["train"].classes)
+
+
+def _module(run: Run, split: SplitModel, train: Encoded) -> nn.Module:
+    """The model that is trained, and the record's plan of it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(run.config.seed)
+        module = run.task.build(split, train, run.config.options)
+    own = {id(p) for p in split.parameters()}
+    plan = split.plan.with_head(sum(p.numel() for p in module.parameters() if id(p) not in own))
+    run.record.plan = plan.to_dict()
+    run.say(str(plan))
+    return module
 
 
 def _train_and_test(
     run: Run,
     arguments: TrainingArguments,
-    split: SplitModel,
+    module: nn.Module,
     data: dict[str, Encoded],
     sources: Sources,
     datasets: dict[str, Any],
     resume: bool,
 ) -> None:
     config, task = run.config, run.task
-    module = task.build(split, config.temperature).to(arguments.device)
     autocast = torch.autocast(arguments.device.type, torch.bfloat16, enabled=config.precision == "bf16")
 
-    def evaluate(name: str) -> dict[str, float]:
+    def evaluate(name: str, *, final: bool) -> Evaluation:
         with run.clocks("evaluate"):
             module.eval()
-            return task.evaluate(module, sources.by_split[name], data[name], autocast)
+            return task.evaluate(module, sources.by_split[name], data[name], autocast, final=final)
+
+    def calibrate() -> None:
+        with run.clocks("evaluate"):
+            module.eval()
+            choosing = "valid" if "valid" in data else "train"
+            task.calibrate(module, sources.by_split[choosing], data[choosing], autocast)
 
     checkpoint = last_complete_checkpoint(run.output / CHECKPOINTS) if resume else None
     test_split = "test" if "test" in data else "valid"
     if "untuned" not in run.record.baselines:
         with run.clocks("evaluate"):
-            run.record.baselines = task.baselines(datasets[test_split])
-        run.record.baselines["untuned"] = evaluate(test_split)
-    trainer = _trainer(run, arguments, module, data, sources, lambda: evaluate("valid"))
+            run.record.baselines = task.baselines(datasets, test_split, data["train"])
+        calibrate()
+        run.record.baselines["untuned"] = evaluate(test_split, final=not task.writes).metrics
+    trainer = _trainer(run, arguments, module, data, sources, lambda: evaluate("valid", final=False).metrics)
     if checkpoint is not None:
         run.record.resumed_from_step = int(checkpoint.name.rpartition("-")[2])
         run.say(f"resuming after step {run.record.resumed_from_step}")
@@ -215,7 +242,10 @@ def _train_and_test(
     run.record.best_epoch = next((e["epoch"] for e in run.record.epochs if e["step"] == best), None)
     run.record.metric = config.metric
     run.record.store_wait_seconds = sources.by_split["train"].seconds if sources.used else None
-    run.record.test, run.record.tested_on = evaluate(test_split), test_split
+    calibrate()
+    tested = evaluate(test_split, final=True)
+    run.record.test, run.record.tested_on = tested.metrics, test_split
+    run.keep_predictions(tested.predictions)
 
 
 def _trainer(
@@ -236,6 +266,7 @@ def _trainer(
             drop_last=True,
             rank=arguments.process_index,
             world_size=arguments.world_size,
+            groups=train.groups,
         )
     except ValueError as error:
         raise ConfigError(f"--batch-size: {error}") from None
@@ -284,7 +315,7 @@ def _arguments(run: Run) -> TrainingArguments:
         load_best_model_at_end=True,
         restore_callback_states_from_checkpoint=True,  # early stopping goes on counting
         metric_for_best_model=config.metric,
-        greater_is_better=get_task(config.task).metrics[config.metric or ""],
+        greater_is_better=METRICS[config.metric or ""].greater_is_better,
         logging_steps=LOG_STEPS,
         logging_nan_inf_filter=False,
         report_to=list(config.report_to),
@@ -295,19 +326,29 @@ def _arguments(run: Run) -> TrainingArguments:
     )
 
 
-def check_lengths(config: TuneConfig, model: nn.Module) -> None:
+def check_lengths(config: TuneConfig, task: Task, model: nn.Module) -> None:
     """Refuse sequences that are longer than the model has positions.
 
     Raises:
         ConfigError: names the column and the limit.
     """
     limit = position_limit(model)
+    if limit is None:
+        return
     for column, tokens in config.max_tokens.items():
-        if limit is not None and tokens > limit:
+        if tokens > limit:
             raise ConfigError(
                 f"max_tokens: {column} may have {tokens} tokens, and {config.model} has {limit} positions; "
                 f"give --max-tokens {column}={limit} or less"
             )
+    total = sum(config.max_tokens.values()) + 1  # the token between prompt and answer
+    if task.writes and kind_of(model.config).joint and total > limit:
+        given = ", ".join(f"{column} {tokens}" for column, tokens in config.max_tokens.items())
+        raise ConfigError(
+            f"max_tokens: {given}: prompt and answer are one sequence of up to {total} tokens, and {config.model} has "
+            f"{limit} positions; give less with --max-tokens, such as {next(iter(config.max_tokens))}="
+            f"{max(1, limit - total + next(iter(config.max_tokens.values())))}"
+        )
 
 
 def load_datasets(config: TuneConfig, task: Task) -> dict[str, Any]:
@@ -318,7 +359,7 @@ def load_datasets(config: TuneConfig, task: Task) -> dict[str, Any]:
     """
     given = {"train": config.data, "valid": config.valid, "test": config.test}
     if config.data is None:
-        given = {name: str(path) for name, path in sample_files().items()}
+        given = {name: str(path) for name, path in sample_files(config.task).items()}
     limits = {"train": config.limit, "valid": config.eval_limit, "test": config.eval_limit}
     found = {}
     for name, source in given.items():
@@ -334,20 +375,30 @@ def load_datasets(config: TuneConfig, task: Task) -> dict[str, Any]:
     return found
 
 
-def save_model(run: Run, model: nn.Module, tokenizer: Any) -> None:
-    """Write a folder that plain transformers loads, swapped in as a whole."""
+def save_model(run: Run, module: nn.Module, tokenizer: Any, classes: tuple[str, ...]) -> None:
+    """Write a folder that plain transformers loads, swapped in as a whole; a new head lies in a file of its own."""
     folder, partial = run.output / "model", run.output / "model.partial"
     shutil.rmtree(partial, ignore_errors=True)
+    model: Any = module.split.model  # type: ignore[union-attr]
+    model = model.encoder if isinstance(model, OneStack) else model
+    head = getattr(module, "head", None)
+    buffers = dict(module.named_buffers(recurse=False))
+    threshold = buffers["threshold"].item() if "threshold" in buffers else None
     with quiet_transformers():
-        model.save_pretrained(partial)  # type: ignore[operator]
+        model.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
     usage = {
         "task": run.task.name,
         "class": type(model).__name__,
-        "pooling": "mean",
+        "pooling": None if run.task.writes else "mean",
         "max_tokens": run.config.max_tokens,
         "variant": run.config.freeze,
+        "classes": list(classes),
+        "head": run.config.head,
+        "threshold": threshold,
     }
+    if head is not None:
+        save_file({name: p.detach().cpu().contiguous() for name, p in head.state_dict().items()}, partial / HEAD_FILE)
     (partial / "telly.json").write_text(json.dumps({"usage": usage}, indent=1) + "\n", encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
@@ -358,7 +409,7 @@ def _describe(dataset: Any, encoded: Encoded) -> dict[str, Any]:
         "examples": len(dataset),
         "distinct_sequences": len(encoded.table),
         "tokens": int(encoded.table.lengths.sum()),
-        "fingerprint": encoded.table.fingerprint(),
+        "fingerprint": encoded.fingerprint(),
     }
 
 

@@ -21,6 +21,7 @@ from telly.tuning.config import TuneConfig
 from telly.tuning.record import RunRecord
 
 EPOCH_FILE = "epoch.json"
+PREDICTIONS_FILE = "predictions.jsonl"
 
 
 @dataclass
@@ -48,6 +49,13 @@ class Run:
             lines = "".join(json.dumps(entry) + "\n" for entry in self.record.epochs)
             with explained_disk(self.output):
                 (self.output / "metrics.jsonl").write_text(lines, encoding="utf-8")
+
+    def keep_predictions(self, predictions: list[dict[str, Any]] | None) -> None:
+        """Write what the model said about the test data, one JSON object a line; `telly score` reads it."""
+        if self.main and predictions is not None:
+            lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in predictions)
+            with explained_disk(self.output):
+                (self.output / PREDICTIONS_FILE).write_text(lines, encoding="utf-8")
 
     def keep(self) -> None:
         """Write the record as it stands."""

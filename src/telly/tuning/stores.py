@@ -76,7 +76,8 @@ def open_sources(
         return Sources(plain, False, "no layer is frozen", False, {})
     if not config.cache:
         return Sources(plain, False, "switched off", False, {})
-    requests = _requests(config, split_model, data, pad_id, tuple(digests))
+    stored = {name: encoded for name, encoded in data.items() if encoded.stored}
+    requests = _requests(config, split_model, stored, pad_id, tuple(digests))
     decision = first_decides(lambda: _decide(config, data["train"], requests["train"]))
     say(f"store: {'used' if decision.use else 'not used'}: {decision.reason}")
     if not decision.use:
@@ -87,7 +88,7 @@ def open_sources(
         reason = "nothing fits into the budget or on the disk"
         say(f"store: not used: {reason}")
         return Sources(plain, False, reason, False, builds)
-    sources = {name: RowSource(data[name].table, pad_id, build.store) for name, build in builds.items()}
+    sources = plain | {name: RowSource(data[name].table, pad_id, build.store) for name, build in builds.items()}
     return Sources(sources, True, decision.reason, all(b.store.complete for b in builds.values()), builds)
 
 
@@ -152,7 +153,7 @@ def _sample(table: SequenceTable) -> SequenceTable:
     middle = len(order) // 2
     builder, tokens = SequenceTableBuilder(), 0
     for row in order[middle:]:
-        builder.add(table[int(row)].tolist())
+        builder.add(table[int(row)].tolist(), None if table.visible is None else int(table.visible[row]))
         tokens += int(table.lengths[row])
         if tokens >= wanted:
             break

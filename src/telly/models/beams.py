@@ -1,0 +1,62 @@
+"""A key/value cache for beam search that keeps every prompt once in place.
+
+All beams of an example share its prompt, and beams move only among themselves. So the prompt's keys and values are laid
+out once and never moved; only those of the generated tokens follow their beams. The library's cache copies everything
+at every token, and again for every reordering.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers.cache_utils import Cache, DynamicLayer
+
+
+class _PromptLayer(DynamicLayer):  # type: ignore[misc]
+    """One layer: room for prompt and answer, [batch x beams, heads, prompt + answer, size], filled from the left."""
+
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor, beams: int, room: int) -> None:
+        super().__init__()
+        self.lazy_initialization(keys, values)
+        self._prompt = self._filled = keys.shape[-2]
+        self._room = [_with_room(tensor, beams, room) for tensor in (keys, values)]
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Add new tokens' keys and values, [batch x beams, heads, tokens, size], and return all so far."""
+        end = self._filled + key_states.shape[-2]
+        for buffer, new in zip(self._room, (key_states, value_states), strict=True):
+            buffer[:, :, self._filled : end] = new
+        self._filled = end
+        self.keys, self.values = (buffer[:, :, :end] for buffer in self._room)
+        return self.keys, self.values
+
+    def get_seq_length(self) -> int:
+        """Tokens so far."""
+        return self._filled
+
+    def reorder_cache(self, beam_idx: torch.Tensor) -> None:
+        """Let the generated tokens follow their beams."""
+        for buffer in self._room:
+            answer = buffer[:, :, self._prompt : self._filled]
+            buffer[:, :, self._prompt : self._filled] = answer.index_select(0, beam_idx.to(buffer.device))
+
+
+def beam_cache(prompt: Cache, beams: int, room: int) -> Cache:
+    """The cache of encoded prompts, made ready for beam search.
+
+    Args:
+        prompt: cache of full-attention layers after the prompts, batch x prompt tokens.
+        beams: beams of every example.
+        room: most tokens that come after what the cache holds.
+    """
+    return Cache(layers=[_PromptLayer(layer.keys, layer.values, beams, room) for layer in prompt.layers])
+
+
+def _with_room(tensor: torch.Tensor, beams: int, room: int) -> torch.Tensor:
+    batch, heads, tokens, size = tensor.shape
+    buffer = tensor.new_zeros(batch, beams, heads, tokens + room, size)
+    buffer[:, :, :, :tokens] = tensor[:, None]
+    return buffer.reshape(batch * beams, heads, tokens + room, size)

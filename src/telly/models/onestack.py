@@ -1,0 +1,150 @@
+"""One stack as encoder and decoder (UniXcoder, Guo et al. 2022, section 3.1), for encoders of RoBERTa's shape.
+
+Source and target are one sequence. The first `visible` tokens see each other, as in an encoder; every later token sees
+those and its own past, as in a decoder. So a single pass trains what encoding and then decoding token by token
+computes, and the states of frozen layers can be stored for generation tasks too. The output layer is the word
+embeddings.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import GenerationMixin, PreTrainedModel
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+from telly.errors import ModelError
+
+
+class OneStack(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
+    """An encoder that also decodes; `generate` works on it as on any decoder.
+
+    Args:
+        encoder: a bare encoder that takes position ids, key/value caches and masks of four dimensions.
+
+    Raises:
+        ModelError: the encoder cannot decode.
+    """
+
+    _supports_sdpa = True
+    main_input_name = "input_ids"
+
+    def __init__(self, encoder: Any) -> None:
+        accepted = inspect.signature(encoder.forward).parameters.keys()
+        missing = sorted({"position_ids", "past_key_values", "inputs_embeds"} - accepted)
+        if missing:
+            raise ModelError(
+                f"{type(encoder).__name__} cannot write text: its forward takes no {' and no '.join(missing)}. Choose "
+                "an encoder of RoBERTa's shape, an encoder-decoder (T5) or a decoder (GPT-2, StarCoder2, Qwen2)"
+            )
+        super().__init__(encoder.config)
+        self.encoder = encoder
+        self.head = _TiedHead(self)
+        self._first_position = _first_position(encoder)
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The word embeddings."""
+        embeddings: nn.Module = self.encoder.get_input_embeddings()
+        return embeddings
+
+    def get_output_embeddings(self) -> nn.Module:
+        """The module that makes logits from states; its weight is the word embeddings'."""
+        return self.head
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        visible: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        past_key_values: Any = None,
+        logits_to_keep: int = 0,
+        **_ignored: Any,
+    ) -> CausalLMOutputWithPast:
+        """Logits of the tokens that are given.
+
+        Args:
+            input_ids: [batch, tokens]; with a cache the new ones only.
+            attention_mask: 1 for real tokens, [batch, cached + tokens]; padding may stand on either side.
+            visible: how many real tokens at the start see each other, [batch]; None means all of a sequence that is
+                given without a cache, and with a cache that the new tokens are decoded.
+            position_ids: from 0, [batch, cached + tokens] or [batch, tokens]; by default they count the real tokens.
+            inputs_embeds: in place of `input_ids`, [batch, tokens, hidden].
+            past_key_values: cache of earlier tokens.
+            logits_to_keep: of how many last tokens; 0 means all.
+        """
+        given = input_ids if input_ids is not None else inputs_embeds
+        assert given is not None
+        batch, tokens = given.shape[:2]
+        past = past_key_values.get_seq_length() if past_key_values is not None else 0
+        if attention_mask is None:
+            attention_mask = torch.ones(batch, past + tokens, dtype=torch.long, device=given.device)
+        if position_ids is None:
+            position_ids = (attention_mask.long().cumsum(-1) - 1).clamp(min=0)
+        mask: torch.Tensor = attention_mask
+        if visible is not None or past_key_values is not None:
+            mask = prefix_mask(attention_mask, visible, tokens)
+            if self.config._attn_implementation == "eager":  # adds the mask to the scores
+                lowest = torch.finfo(self.dtype).min
+                mask = torch.zeros(mask.shape, dtype=self.dtype, device=mask.device).masked_fill(~mask, lowest)
+        output = self.encoder(
+            input_ids=input_ids,
+            inputs_embeds=inputs_embeds,
+            attention_mask=mask,
+            position_ids=position_ids[:, -tokens:] + self._first_position,
+            past_key_values=past_key_values,
+        )
+        states = output.last_hidden_state[:, -logits_to_keep:]  # [batch, tokens or logits_to_keep, hidden]
+        return CausalLMOutputWithPast(logits=self.head(states), past_key_values=past_key_values)
+
+
+class _TiedHead(nn.Module):
+    """Logits by the word embeddings, which stay the model's only copy of their weight."""
+
+    def __init__(self, owner: OneStack) -> None:
+        super().__init__()
+        self._owner = (owner,)  # in a tuple, so that it is no submodule
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """The word embeddings, [vocabulary, hidden]."""
+        weight: torch.Tensor = self._owner[0].get_input_embeddings().weight  # type: ignore[assignment]
+        return weight
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        """[..., hidden] to [..., vocabulary]."""
+        return F.linear(states, self.weight)
+
+
+def prefix_mask(attention_mask: torch.Tensor, visible: torch.Tensor | None, tokens: int) -> torch.Tensor:
+    """Who sees whom: everyone sees the visible prefix and the past; padding is seen by nobody but itself.
+
+    Args:
+        attention_mask: 1 for real tokens, [batch, keys]; padding on either side.
+        visible: real tokens at the start that see each other, [batch]; None is none.
+        tokens: the queries are the last so many keys.
+
+    Returns:
+        true where the query (third axis) sees the key (last axis), [batch, 1, tokens, keys].
+    """
+    real = attention_mask.bool()
+    keys = torch.arange(real.shape[1], device=real.device)
+    queries = keys[-tokens:, None]  # [tokens, 1]
+    seen = (keys <= queries)[None]  # [1, tokens, keys]
+    if visible is not None:
+        number = real.long().cumsum(-1)  # of every real token, from 1
+        seen = seen | (number <= visible[:, None])[:, None]
+    # A padding query that saw nothing would have no softmax.
+    return ((seen & real[:, None]) | (keys == queries)[None])[:, None]
+
+
+def _first_position(encoder: Any) -> int:
+    """RoBERTa counts positions from after the padding id, BERT from 0."""
+    table = getattr(getattr(encoder, "embeddings", None), "position_embeddings", None)
+    padding = getattr(table, "padding_idx", None)
+    return 0 if padding is None else int(padding) + 1

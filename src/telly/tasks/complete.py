@@ -1,0 +1,98 @@
+"""Line completion: code so far in, the next line out. CodeXGLUE's line-level layout and evaluator.
+
+The model reads code from left to right only (UniXcoder's decoder-only mode), and learns the context's tokens as well as
+the line's. A context that is too long loses its beginning.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from telly.data.schema import SCHEMAS
+from telly.metrics.suites import completion
+from telly.metrics.text import restore_literals
+from telly.models.generation import Kind
+from telly.models.modes import Mode, mode_head
+from telly.tasks.base import Encoded, Preset
+from telly.tasks.writing import Prompt, WritingTask, start_token
+
+_STATEMENT = re.compile(r"(?<=[;{}])")
+_MARKS = {"<s>": "", "</s>": "", "<EOL>": "\n"}
+
+
+class CompleteTask(WritingTask):
+    """Context to line."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            SCHEMAS["complete"],
+            "context",
+            "line",
+            Preset(
+                max_tokens={"context": 936, "line": 64},
+                batch_size=32,
+                learning_rate=2e-5,
+                epochs=10,
+                metric="edit_similarity",
+                beams=5,
+            ),
+            completion,
+            ("exact_match", "edit_similarity"),
+            mode=Mode.DECODER_ONLY,
+            loss_on_source=True,
+        )
+
+    def clean_source(self, text: str) -> str:
+        """The context without CodeXGLUE's marks, up to where the line begins: after a line break, or after a blank."""
+        for mark, plain in _MARKS.items():
+            text = re.sub(rf" ?{re.escape(mark)} ?", plain, text)
+        text = restore_literals(text).rstrip()
+        return f"{text}\n" if "\n" in text else text.lstrip()
+
+    def clean_target(self, text: str) -> str:
+        """The line with its literals."""
+        return restore_literals(text.replace("<EOL>", "")).strip()
+
+    def finish(self, text: str) -> str:
+        """The first line that is written."""
+        return text.strip().partition("\n")[0].strip()
+
+    def prompts(self, texts: list[str], tokenizer: Any, most: int, kind: Kind) -> list[Prompt]:
+        """Contexts cut from the left.
+
+        An encoder-decoder reads them as any source; for the others every token sees its past only.
+        """
+        cleaned = [self.clean_source(text) for text in texts]
+        if kind is Kind.ENCODER_DECODER:
+            end = tokenizer.eos_token_id
+            room = most - (end is not None)
+            plain = tokenizer(cleaned, add_special_tokens=False)["input_ids"]
+            return [Prompt([*ids[-room:], *([] if end is None else [end])], None) for ids in plain]
+        head = mode_head(tokenizer, Mode.DECODER_ONLY) or [start_token(tokenizer)]
+        plain = tokenizer(cleaned, add_special_tokens=False)["input_ids"]
+        visible = 0 if kind is Kind.ONE_STACK else None
+        return [Prompt([*head, *ids[-(most - len(head)) :]], visible) for ids in plain]
+
+    def target_texts(self, sources: list[str], targets: list[str]) -> list[str]:
+        """Lines as they follow their contexts: where a context is one long line, a blank comes between."""
+        pairs = zip(sources, targets, strict=True)
+        return [f"{'' if self.clean_source(s).endswith(chr(10)) else ' '}{self.clean_target(t)}" for s, t in pairs]
+
+    def further_ends(self, tokenizer: Any) -> tuple[int, ...]:
+        """A line break, where it is a token."""
+        ids = tokenizer("\n", add_special_tokens=False)["input_ids"]
+        return tuple(ids) if len(ids) == 1 else ()
+
+    def baselines(self, datasets: Mapping[str, Any], split: str, train: Encoded) -> dict[str, dict[str, float]]:
+        """A copy of the context's last line (or statement), and the line of the nearest training context."""
+        gold = [self.clean_target(text) for text in datasets[split]["line"]]
+        copies = [last_line(self.clean_source(text)) for text in datasets[split]["context"]]
+        return {"copy of the last line": completion(copies, gold)} | super().baselines(datasets, split, train)
+
+
+def last_line(context: str) -> str:
+    """The last line of a context that is not blank; of a context without line breaks the last statement."""
+    lines = context.splitlines() if "\n" in context else _STATEMENT.split(context)
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
