@@ -282,7 +282,8 @@ def _pair_rows(stream: IO[bytes], path: Path) -> Iterator[Row | Problem]:
         if not fields:
             continue
         if len(fields) != 3:
-            message = f"found {len(fields)} columns; expected 3: idx1 idx2 label, separated by a tab or blanks"
+            found = f"found {len(fields)} column{'s' * (len(fields) != 1)}"
+            message = f"{found}; expected 3: idx1 idx2 label, separated by a tab or blanks"
             yield Problem(str(path), number, "bad-pair", message)
             continue
         unknown = [idx for idx in fields[:2] if idx not in functions]

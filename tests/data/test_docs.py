@@ -1,0 +1,32 @@
+"""docs/data.md says what the code does."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from telly.data.formats import raw_rows
+from telly.data.sample import sample_files
+from telly.data.schema import SCHEMAS
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+
+
+def test_table_of_columns_is_up_to_date() -> None:
+    spec = importlib.util.spec_from_file_location("make_docs", ROOT / "scripts" / "make_docs.py")
+    assert spec is not None and spec.loader is not None
+    make_docs = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make_docs)
+    assert make_docs.table().count("\n") == 2 + sum(len(schema.columns) for schema in SCHEMAS.values())
+    assert make_docs.with_table(PAGE) == PAGE, "run `python scripts/make_docs.py`"
+
+
+def test_sizes_of_the_samples() -> None:
+    sizes: dict[str, list[str]] = {}
+    for task in SCHEMAS:
+        counts = " / ".join(f"{sum(1 for _ in raw_rows(file)):,}" for file in sample_files(task).values())
+        sizes.setdefault(counts, []).append(task)
+    for counts, tasks in sizes.items():
+        row = next(line for line in PAGE.splitlines() if f"| {counts} |" in line)
+        assert all(f"`{task}`" in row.split("|")[1] for task in tasks)
