@@ -9,6 +9,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from telly.freezing.cost import VariantCost
@@ -108,7 +109,7 @@ def print_stores(root: Path) -> None:
 
 def print_scores(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]) -> None:
     """Scores of predictions, one line a metric, and what is to be said of them."""
-    table = _table(title, columns)
+    table = _table(escape(title), [escape(column) for column in columns])  # file names may hold brackets
     for row in rows:
         table.add_row(*row)
     console = _console()
