@@ -117,3 +117,15 @@ def test_what_is_mined_still_parses(docstring: str, depth: int, several_lines: b
     (function,) = functions_in(source, "a.py")
     assert function.docstring == docstring
     assert ast.unparse(ast.parse(function.code)) == "def f(a):\n    b = a\n    return b"
+
+
+def test_functions_without_docstring_where_they_are_wanted() -> None:
+    source = (
+        "def known(x):\n    'Has a docstring here.'\n    x += 1\n    return x\n"
+        "def bare(x):\n\n    x += 1\n    return x\n"
+        "def short(x):\n    'Too short.'\n    x += 1\n    return x\n"
+    )
+    assert [function.name for function in functions_in(source, "a.py")] == ["known"]
+    known, bare = functions_in(source, "a.py", documented=False)
+    assert (known.name, bare.name, bare.docstring) == ("known", "bare", "")
+    assert bare.code == "def bare(x):\n    x += 1\n    return x"

@@ -217,6 +217,27 @@ def test_command_line_json_and_mapping(write: Write) -> None:
     }
 
 
+def test_command_line_for_pairs(write: Write) -> None:
+    write("data.jsonl", *({"idx": i, "func": f"f{i}"} for i in range(4)))
+    train, test = write("train.txt", "0 1 1", "2 3 0"), write("test.txt", "1 0 1", "0 2 0", "1 3 1")
+    assert run(train, "--task", "clone", "--test", test) == (
+        2,
+        f"{test}:1: overlap: the pair also stands in {train}:1; keep it in one of the two\n"
+        "5 rows in 2 files: 1 problem (1 overlap)\n",
+    )
+    folder = train.parent
+    assert run(folder, "--task", "clone", "--test", folder) == run(train, "--task", "clone", "--test", test)
+
+
+def test_help_names_all_tasks_and_gives_an_example_for_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    code, output = run("--help")
+    text = " ".join(output.replace("│", " ").split())
+    assert code == 0
+    assert f"The task the data is for: {', '.join(SCHEMAS)}." in text
+    assert "telly data validate DIR/train.txt --task clone --test DIR/test.txt" in text
+
+
 def test_command_line_refuses_unknown_task(write: Write) -> None:
     with pytest.raises(ConfigError, match=r"^unknown task 'poetry'; known: "):
         run(write("a.jsonl", pair(0)), "--task", "poetry")
