@@ -135,7 +135,8 @@ class _Source:
         """The ids, if every line has something that may be one."""
         if self.objects is None:
             return None if self.fields is None else [i for i, _ in self.fields]
-        key = next((key for key in self.layout.id_keys if key in self.objects[0][1]), None)
+        keys = (key for key in self.layout.id_keys if any(key in values for _, values in self.objects or ()))
+        key = next(keys, None)
         if key is None or key == self._answer_key():
             return None
         return [self._cell(line, values, key) for line, values in self.objects]
@@ -229,7 +230,7 @@ def _match(right: Read, given: Read, by_line: bool) -> list[tuple[Entry, Entry]]
     if by_line or not gold.with_ids or ids == given_ids:  # equal columns of ids match even where a pair comes twice
         if len(answers) != len(found):
             raise DataError(
-                f"{source.file}: {len(found):,} predictions for {len(answers):,} examples of {gold.file}; expected one "
+                f"{source.file}: {len(found):,} prediction{'s' * (len(found) != 1)} for {len(answers):,} examples of {gold.file}; expected one "
                 "a line in the same order, and an empty line for an empty prediction"
             )
         return list(zip(answers, found, strict=True))
