@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Sampler
 
+from telly.data.sharing import dense_batches
+
 POOL_BATCHES = 32
 
 
@@ -25,8 +27,7 @@ class LengthBucketBatchSampler(Sampler[list[int]]):
         drop_last: leave out the last, smaller batch (in-batch negatives want equal batches).
         rank: this process's number.
         world_size: number of processes; must divide `batch_size`.
-        groups: a number of every example, [examples]; those with the same number come together, in batches that follow
-            the groups instead of the lengths.
+        pairs: the two members of every example, [examples, 2]; then batches share members instead of lengths.
 
     Raises:
         ValueError: `batch_size` is not a positive multiple of `world_size`, or dropping the rest leaves no batch.
@@ -41,12 +42,12 @@ class LengthBucketBatchSampler(Sampler[list[int]]):
         drop_last: bool = False,
         rank: int = 0,
         world_size: int = 1,
-        groups: npt.NDArray[np.int64] | None = None,
+        pairs: npt.NDArray[np.int64] | None = None,
     ) -> None:
         if batch_size < 1 or batch_size % world_size:
             raise ValueError(f"batch size {batch_size} must be a positive multiple of {world_size} processes")
         self.lengths = np.asarray(lengths)
-        self.groups = groups
+        self.pairs = pairs
         self.batch_size, self.seed, self.drop_last = batch_size, seed, drop_last
         self.rank, self.world_size = rank, world_size
         self.epoch = 0
@@ -67,8 +68,8 @@ class LengthBucketBatchSampler(Sampler[list[int]]):
         order = rng.permutation(len(self.lengths))
         if self.drop_last:
             order = order[: len(self) * self.batch_size]
-        if self.groups is not None:
-            batches = self._by_group(order, rng)
+        if self.pairs is not None:
+            batches = dense_batches(self.pairs, order, self.batch_size, rng)
             rng.shuffle(batches)
             return batches
         batches = []
@@ -79,13 +80,6 @@ class LengthBucketBatchSampler(Sampler[list[int]]):
             batches += [part[i : i + self.batch_size] for i in range(0, len(part), self.batch_size)]
         rng.shuffle(batches)
         return batches
-
-    def _by_group(self, order: npt.NDArray[np.int64], rng: np.random.Generator) -> list[npt.NDArray[np.int64]]:
-        """Shuffled groups one after the other, each shuffled in itself, cut into batches."""
-        assert self.groups is not None
-        place = rng.permutation(int(self.groups.max()) + 1)  # where each group comes in this epoch
-        order = order[np.argsort(place[self.groups[order]], kind="stable")]
-        return [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
 
     def __iter__(self) -> Iterator[list[int]]:
         share = self.batch_size // self.world_size

@@ -82,8 +82,8 @@ class Encoded:
         return longest
 
     @property
-    def groups(self) -> npt.NDArray[np.int64] | None:
-        """A number by which examples are kept together in batches, [examples]; None where they are not."""
+    def pairs(self) -> npt.NDArray[np.int64] | None:
+        """The members by which examples are kept together in batches, [examples, 2]; None where they are not."""
         return None
 
     @property

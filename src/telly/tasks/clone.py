@@ -37,17 +37,14 @@ MANY_PAIRS = 8
 
 @dataclass(frozen=True)
 class ClonePairs(Encoded):
-    """Pairs of functions. Where functions occur in many pairs, those of one function come in the same batches."""
+    """Pairs of functions. Where functions occur in many pairs, batches are made of pairs that share functions."""
 
     @property
-    def groups(self) -> npt.NDArray[np.int64] | None:
-        """For each pair the one of its functions that occurs in more pairs; None where functions occur in few."""
+    def pairs(self) -> npt.NDArray[np.int64] | None:
+        """The two functions of every pair; None where functions occur in few."""
         if self.uses_per_epoch < MANY_PAIRS:
             return None
-        left, right = self.rows["left"], self.rows["right"]
-        uses = np.bincount(left, minlength=len(self.table)) + np.bincount(right, minlength=len(self.table))
-        groups: npt.NDArray[np.int64] = np.where(uses[left] >= uses[right], left, right)
-        return groups
+        return np.stack([self.rows["left"], self.rows["right"]], axis=1)
 
 
 class CloneTask(PlainTask):

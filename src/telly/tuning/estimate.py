@@ -37,7 +37,7 @@ def workload(config: TuneConfig, data: str) -> Workload:
     lengths = {column: encoded.table.lengths[rows] for column, rows in encoded.rows.items()}
     try:
         sampler = LengthBucketBatchSampler(
-            encoded.lengths, config.batch_size or 1, seed=config.seed, drop_last=True, groups=encoded.groups
+            encoded.lengths, config.batch_size or 1, seed=config.seed, drop_last=True, pairs=encoded.pairs
         )
     except ValueError as error:
         raise ConfigError(f"--batch-size: {error}") from None

@@ -266,7 +266,7 @@ def _trainer(
             drop_last=True,
             rank=arguments.process_index,
             world_size=arguments.world_size,
-            groups=train.groups,
+            pairs=train.pairs,
         )
     except ValueError as error:
         raise ConfigError(f"--batch-size: {error}") from None
