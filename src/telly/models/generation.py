@@ -95,7 +95,7 @@ class Decoding:
     pad_id: int
 
     def arguments(self) -> dict[str, Any]:
-        """For the library's `generate`. A model's own generation settings would change what is measured."""
+        """For the library's `generate`."""
         from transformers import GenerationConfig
 
         settings = GenerationConfig(
@@ -133,7 +133,7 @@ def decode_joint(
     arguments = decoding.arguments()
     if ids.shape[1] > 1:
         arguments["past_key_values"] = _encoded_prompts(model, ids, mask, decoding, visible)
-    found = model.generate(input_ids=ids, attention_mask=mask, **arguments)
+    found = _generate(model, input_ids=ids, attention_mask=mask, **arguments)
     return [_until_end(answer, decoding) for answer in found[:, ids.shape[1] :].tolist()]
 
 
@@ -173,13 +173,30 @@ def decode_encoded(
     """
     from transformers.modeling_outputs import BaseModelOutput
 
-    found = model.generate(
+    found = _generate(
+        model,
         encoder_outputs=BaseModelOutput(last_hidden_state=states),
         attention_mask=attention_mask,
         decoder_start_token_id=decoder_start(model.config),
         **decoding.arguments(),
     )
     return [_until_end(answer, decoding) for answer in found[:, 1:].tolist()]
+
+
+def _generate(model: Any, **arguments: Any) -> torch.Tensor:
+    """The library's `generate` without the model's own settings (sampling, penalties, forbidden tokens).
+
+    The library takes from them what the given settings leave open, which would change what is measured.
+    """
+    from transformers import GenerationConfig
+
+    kept = model.generation_config
+    model.generation_config = GenerationConfig()
+    try:
+        found: torch.Tensor = model.generate(**arguments)
+        return found
+    finally:
+        model.generation_config = kept
 
 
 def decoder_start(config: Any) -> int:
