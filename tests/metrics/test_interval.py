@@ -40,17 +40,30 @@ def test_without_spread_the_interval_is_a_point():
 
 
 def test_resampled_sums_are_the_bleu_of_resampled_texts():
-    """The long way: draw the same examples, put their texts together, compute BLEU anew."""
+    """The long way: draw examples by their numbers, put their texts together, compute BLEU anew."""
     statistic = Statistic(bleu_statistics(TEXTS, REFERENCES), bleu_of_sums)
     generator = np.random.default_rng(5)
     values = []
-    for _ in range(200):
+    for _ in range(4000):
         drawn = generator.integers(len(TEXTS), size=len(TEXTS))
         values.append(corpus_bleu([TEXTS[i] for i in drawn], [REFERENCES[i] for i in drawn]))
-    interval = bootstrap_intervals({"bleu": statistic}, resamples=200, seed=5)["bleu"]
-    assert (interval.low, interval.high) == pytest.approx(tuple(np.percentile(values, [2.5, 97.5])))
+    interval = bootstrap_intervals({"bleu": statistic}, resamples=4000)["bleu"]
+    assert (interval.low, interval.high) == pytest.approx(tuple(np.percentile(values, [2.5, 97.5])), abs=1.5)
     assert interval.low < interval.high
     assert statistic.value == pytest.approx(corpus_bleu(TEXTS, REFERENCES))
+
+
+def test_equal_rows_are_drawn_as_often_as_they_occur():
+    """Three of four examples have a 1: of 4 draws with replacement the mean's variance is .75 * .25 / 4."""
+    seen: list[float] = []
+
+    def mean(sums: np.ndarray) -> np.ndarray:
+        seen.extend(sums[:, 0] / 4)
+        return sums[:, 0] / 4
+
+    bootstrap_intervals({"m": Statistic(np.array([[1.0], [1.0], [0.0], [1.0]]), mean)}, resamples=5000)
+    assert np.mean(seen) == pytest.approx(0.75, abs=0.01)
+    assert np.var(seen) == pytest.approx(0.75 * 0.25 / 4, rel=0.1)
 
 
 def test_f1_is_resampled_by_its_counts():

@@ -168,10 +168,11 @@ class _Source:
                 "out of both files, or take a split with answers (CodeXGLUE's published test of line completion has "
                 "none)"
             )
-        words = value.split() if self.layout.form == "ranking" else ()
-        twice = next((word for word, count in Counter(words).items() if count > 1), None)
-        if twice is not None:
-            raise DataError(f"{self.file}:{line}: {_short(twice)} comes twice; expected every answer once")
+        if self.layout.form == "ranking":
+            words = value.split()
+            if len(set(words)) < len(words):
+                twice = next(word for word, count in Counter(words).items() if count > 1)
+                raise DataError(f"{self.file}:{line}: {_short(twice)} comes twice; expected every answer once")
         return value
 
     def _read_objects(self) -> list[tuple[int, dict[str, Any]]] | None:
@@ -229,9 +230,10 @@ def _match(right: Read, given: Read, by_line: bool) -> list[tuple[Entry, Entry]]
     ids, given_ids = [entry.id for entry in answers], [entry.id for entry in found]
     if by_line or not gold.with_ids or ids == given_ids:  # equal columns of ids match even where a pair comes twice
         if len(answers) != len(found):
+            predictions = f"{len(found):,} prediction{'s' * (len(found) != 1)}"
             raise DataError(
-                f"{source.file}: {len(found):,} prediction{'s' * (len(found) != 1)} for {len(answers):,} examples of {gold.file}; expected one "
-                "a line in the same order, and an empty line for an empty prediction"
+                f"{source.file}: {predictions} for {len(answers):,} examples of {gold.file}; expected one a line in "
+                "the same order, and an empty line for an empty prediction"
             )
         return list(zip(answers, found, strict=True))
     for file, entries in ((gold.file, answers), (source.file, found)):

@@ -136,11 +136,13 @@ def _resampled(statistics: Mapping[Key, Statistic], resamples: int, seed: int) -
         )
     examples = sizes.pop()
     rows = np.hstack([s.rows for s in statistics.values()])  # [examples, columns of all metrics]
+    # Equal rows are interchangeable, so how often each distinct one is drawn is enough: 400,000 pairs of labels have a
+    # handful of them.
+    distinct, counts = np.unique(rows, axis=0, return_counts=True)
     generator = np.random.default_rng(seed)
     sums = np.empty((resamples, rows.shape[1]))
     for i in range(resamples):
-        counts = np.bincount(generator.integers(examples, size=examples), minlength=examples)
-        sums[i] = counts @ rows
+        sums[i] = generator.multinomial(examples, counts / examples) @ distinct
     drawn, start = {}, 0
     for key, statistic in statistics.items():
         end = start + statistic.rows.shape[1]
