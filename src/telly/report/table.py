@@ -14,6 +14,7 @@ from rich.table import Table
 
 from telly.freezing.cost import VariantCost
 from telly.freezing.inventory import find_stores
+from telly.metrics.table import METRICS
 from telly.training.clocks import CLOCKS
 from telly.tuning.record import RunRecord
 
@@ -24,13 +25,18 @@ def print_records(records: Sequence[RunRecord]) -> None:
     """Results of runs, one line each, with their baselines; then where their time went."""
     console = _console()
     base = next((r for r in records if r.plan.get("k") is None), None)
-    names = list(records[0].test or {})
+    names = [name for name in records[0].test or {} if name in METRICS]  # counts have a line of their own
     results = _table("Results", ["run", "trained", "%", "s/epoch", "total s", "peak MB", *names, "speed-up"])
     for name, metrics in _baselines(records).items():
         results.add_row(name, *[DASH] * 5, *(f"{metrics[m]:.4f}" if m in metrics else DASH for m in names), DASH)
     for record in records:
         results.add_row(*_result_row(record, base, names))
     console.print(results)
+    for record in records:
+        counts = {name: value for name, value in (record.test or {}).items() if name not in METRICS}
+        if counts:
+            told = ", ".join(f"{name.replace('_', ' ')} {value:,.0f}" for name, value in counts.items())
+            console.print(f"{_name(record)}: {told}")
     if any(record.tested_on == "valid" for record in records):
         console.print("Scores are of the validation data, on which the best epoch was chosen: there was no test data.")
     clocks = _table("Seconds by clock", ["run", *CLOCKS, "total"])

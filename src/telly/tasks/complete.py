@@ -19,6 +19,7 @@ from telly.tasks.base import Encoded, Preset
 from telly.tasks.writing import Prompt, WritingTask, start_token
 
 _STATEMENT = re.compile(r"(?<=[;{}])")
+_AT_LINE_START = re.compile(r"\n[ \t]*\Z")
 _MARKS = {"<s>": "", "</s>": "", "<EOL>": "\n"}
 
 
@@ -45,15 +46,20 @@ class CompleteTask(WritingTask):
         )
 
     def clean_source(self, text: str) -> str:
-        """The context without CodeXGLUE's marks, up to where the line begins: after a line break, or after a blank."""
+        """The context without CodeXGLUE's marks, up to where the line begins: after a line break and its indentation,
+        or, in code that is one long line, after a word.
+        """
         for mark, plain in _MARKS.items():
             text = re.sub(rf" ?{re.escape(mark)} ?", plain, text)
-        text = restore_literals(text).rstrip()
-        return f"{text}\n" if "\n" in text else text.lstrip()
+        text = restore_literals(text)
+        if "\n" not in text:
+            return text.strip()
+        return text if _AT_LINE_START.search(text) else f"{text.rstrip()}\n"
 
     def clean_target(self, text: str) -> str:
-        """The line with its literals."""
-        return restore_literals(text.replace("<EOL>", "")).strip()
+        """The line with its literals; one that is nothing but a placeholder stays as it is, so that it is a line."""
+        plain = text.replace("<EOL>", "").strip()
+        return restore_literals(plain).strip() or plain
 
     def finish(self, text: str) -> str:
         """The first line that is written."""
@@ -68,28 +74,38 @@ class CompleteTask(WritingTask):
         if kind is Kind.ENCODER_DECODER:
             end = tokenizer.eos_token_id
             room = most - (end is not None)
-            plain = tokenizer(cleaned, add_special_tokens=False)["input_ids"]
-            return [Prompt([*ids[-room:], *([] if end is None else [end])], None) for ids in plain]
+            plain = _last_tokens(tokenizer, cleaned, room)
+            return [Prompt([*ids, *([] if end is None else [end])], None) for ids in plain]
         head = mode_head(tokenizer, Mode.DECODER_ONLY) or [start_token(tokenizer)]
-        plain = tokenizer(cleaned, add_special_tokens=False)["input_ids"]
         visible = 0 if kind is Kind.ONE_STACK else None
-        return [Prompt([*head, *ids[-(most - len(head)) :]], visible) for ids in plain]
+        return [Prompt([*head, *ids], visible) for ids in _last_tokens(tokenizer, cleaned, most - len(head))]
 
     def target_texts(self, sources: list[str], targets: list[str]) -> list[str]:
         """Lines as they follow their contexts: where a context is one long line, a blank comes between."""
-        pairs = zip(sources, targets, strict=True)
-        return [f"{'' if self.clean_source(s).endswith(chr(10)) else ' '}{self.clean_target(t)}" for s, t in pairs]
+        one_line = ["\n" not in self.clean_source(source) for source in sources]
+        return [" " * blank + self.clean_target(text) for blank, text in zip(one_line, targets, strict=True)]
 
     def further_ends(self, tokenizer: Any) -> tuple[int, ...]:
-        """A line break, where it is a token."""
+        """A line break, where it is a token and not, as in some vocabularies, a blank or unknown."""
         ids = tokenizer("\n", add_special_tokens=False)["input_ids"]
-        return tuple(ids) if len(ids) == 1 else ()
+        return tuple(ids) if len(ids) == 1 and tokenizer.decode(ids) == "\n" else ()
 
     def baselines(self, datasets: Mapping[str, Any], split: str, train: Encoded) -> dict[str, dict[str, float]]:
         """A copy of the context's last line (or statement), and the line of the nearest training context."""
         gold = [self.clean_target(text) for text in datasets[split]["line"]]
         copies = [last_line(self.clean_source(text)) for text in datasets[split]["context"]]
         return {"copy of the last line": completion(copies, gold)} | super().baselines(datasets, split, train)
+
+
+def _last_tokens(tokenizer: Any, texts: list[str], most: int) -> list[list[int]]:
+    """The last tokens of texts, without special ones."""
+    side, tokenizer.truncation_side = tokenizer.truncation_side, "left"
+    try:
+        encoded = tokenizer(texts, add_special_tokens=False, truncation=True, max_length=most)
+    finally:
+        tokenizer.truncation_side = side
+    found: list[list[int]] = encoded["input_ids"]
+    return found
 
 
 def last_line(context: str) -> str:

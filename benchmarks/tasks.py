@@ -1,0 +1,281 @@
+"""One understanding and one generation task: seconds a step of training, and the time that writing answers takes.
+
+`python benchmarks/tasks.py` measures, writes `benchmarks/results/tasks.json` and renews the table in docs/benchmarks.md
+and the README; `--table` only renews them; `--quick` tries everything on a tiny model and writes nothing.
+
+Clone detection at BigCloneBench's scale: 9,000 functions of 128 tokens, each in 100 pairs, 16 pairs a step. Beside
+telly's own batches stands the usual way as the named peer, CodeXGLUE's script: pairs drawn at random, both functions of
+every pair encoded. Code generation: a one-stack model, sources of 128 tokens and answers of 48, 8 a step.
+
+Evaluation: 1,000 answers of 24 tokens with a beam of 5, against an epoch of full fine-tuning over 2,000 such examples.
+Both are measured on a part and scaled up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # so that `python benchmarks/tasks.py` finds its own package
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+
+from benchmarks.child import in_child, say  # noqa: E402
+from benchmarks.shapes import SHAPES, Shape, model_folder  # noqa: E402
+from benchmarks.steps import spread  # noqa: E402
+from benchmarks.table import update_readme  # noqa: E402
+from telly.data.sequences import SequenceTable  # noqa: E402
+from telly.data.sharing import dense_batches  # noqa: E402
+from telly.disk import write_json  # noqa: E402
+from telly.freezing.build import StoreRequest, build_store  # noqa: E402
+from telly.freezing.source import RowSource  # noqa: E402
+from telly.freezing.split import SplitModel  # noqa: E402
+from telly.models.generation import Kind  # noqa: E402
+from telly.models.load import EMBEDDED, load_model  # noqa: E402
+from telly.tasks import TASKS  # noqa: E402
+from telly.tasks.base import Encoded, Options  # noqa: E402
+from telly.tasks.clone import ClonePairs  # noqa: E402
+from telly.tasks.writing import Texts, WritingModel  # noqa: E402
+from telly.tuning.record import provenance  # noqa: E402
+
+RESULT = ROOT / "benchmarks" / "results" / "tasks.json"
+DOCS = ROOT / "docs" / "benchmarks.md"
+K = 9
+LEARNING_RATE = 5e-5
+FUNCTIONS, PAIRS_EACH, PAIRS = 9000, 100, 16
+CODE, SOURCE, TARGET, EXAMPLES = 128, 128, 48, 8
+ANSWERS, ANSWER, BEAMS, EPOCH = 1000, 24, 5, 2000
+PAD, START, END = 1, 0, 2
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=4, help="measured steps of every variant")
+    parser.add_argument("--quick", action="store_true", help="try everything on a tiny model")
+    parser.add_argument("--table", action="store_true", help="measure nothing; renew the tables from the result")
+    options = parser.parse_args()
+    if options.table:
+        publish(json.loads(RESULT.read_text(encoding="utf-8")))
+        return
+    shapes = ["tiny"] if options.quick else ["unixcoder", EMBEDDED]
+    result = {
+        "command": f"python benchmarks/tasks.py --rounds {options.rounds}",
+        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "rounds": options.rounds,
+        "threads": torch.get_num_threads(),
+        "provenance": provenance(),
+        "shapes": {name: _shape(SHAPES[name], options.rounds) for name in shapes},
+    }
+    if options.quick:
+        print(render(result))
+        return
+    write_json(RESULT, result)
+    publish(result)
+
+
+def _shape(shape: Shape, rounds: int) -> dict[str, Any]:
+    folder = model_folder(shape)
+    found: dict[str, Any] = {"title": shape.title}
+    for part in ("clone", "generate", "evaluation"):
+        say(f"{shape.title}: {part}")
+        found[part] = in_child("tasks", {"part": part, "folder": str(folder), "rounds": rounds})
+    return found
+
+
+def measure(part: str, folder: str, rounds: int) -> dict[str, Any]:
+    """One part of one shape; runs in a process of its own."""
+    layers = int(load_model(folder).config.num_hidden_layers)  # type: ignore[union-attr,arg-type]
+    k = min(K, 3 * layers // 4)
+    with tempfile.TemporaryDirectory() as work:
+        if part == "clone":
+            return _clone(folder, k, rounds, Path(work))
+        if part == "generate":
+            return _generate(folder, k, rounds, Path(work))
+        return _evaluation(folder, rounds)
+
+
+class _Runner:
+    """A variant that takes training steps on given batches."""
+
+    def __init__(self, task: str, folder: str, k: int | None, data: Encoded, store: Path | None) -> None:
+        split = SplitModel(load_model(folder, writes=TASKS[task].writes), k)
+        self.source = RowSource(data.table, PAD)
+        if store is not None:
+            self.source.store = build_store(StoreRequest(split, data.table, PAD, store)).store
+        self.data, self.task = data, task
+        torch.manual_seed(0)
+        self.model = TASKS[task].build(split, data, Options(head="pair")).train()
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, fused=True)
+
+    def step(self, batch: Callable[[RowSource], dict[str, Any]]) -> float:
+        """Seconds of a step."""
+        started = time.perf_counter()
+        loss = self.model(**batch(self.source))["loss"]
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return time.perf_counter() - started
+
+
+def _in_turns(
+    runners: dict[str, tuple[_Runner, list[Callable[[RowSource], dict[str, Any]]]]], rounds: int
+) -> dict[str, Any]:
+    """One unmeasured step of every variant, then `rounds` measured ones, taken in turns."""
+    seconds: dict[str, list[float]] = {name: [] for name in runners}
+    names = list(runners)
+    for number in range(1 + rounds):
+        for turn in range(len(names)):
+            name = names[(number + turn) % len(names)]
+            runner, batches = runners[name]
+            taken = runner.step(batches[number])
+            if number:
+                seconds[name].append(taken)
+    return {name: spread(taken) for name, taken in seconds.items()}
+
+
+def _clone(folder: str, k: int, rounds: int, work: Path) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    pairs = rng.integers(0, FUNCTIONS, (FUNCTIONS * PAIRS_EACH // 2, 2))
+    started = time.perf_counter()
+    shared = dense_batches(pairs, rng.permutation(len(pairs)), PAIRS, rng)
+    planning = time.perf_counter() - started
+    steps = [shared[i] for i in rng.permutation(len(shared) - 1)[: 1 + rounds]]
+    drawn = [rng.permutation(len(pairs))[:PAIRS] for _ in range(1 + rounds)]
+    used = np.concatenate([*steps, *drawn])
+    functions, where = np.unique(pairs[used], return_inverse=True)  # only what is measured is stored
+    vocabulary = int(load_model(folder).config.vocab_size)  # type: ignore[union-attr,arg-type]
+    ids = rng.integers(5, vocabulary, (len(functions), CODE))
+    table, rows = SequenceTable.of(ids)
+    both = rows[where.reshape(-1, 2)]
+    labels = rng.integers(0, 2, len(both))
+    data = ClonePairs(table, {"left": both[:, 0], "right": both[:, 1]}, labels=labels, classes=("0", "1"))
+    numbers = np.arange(len(both)).reshape(2 * (1 + rounds), PAIRS)
+    ours = [lambda source, n=n: TASKS["clone"].collate(source, data, n) for n in numbers[: 1 + rounds]]
+    usual = [lambda source, n=n: _every_function(source, data, n) for n in numbers[1 + rounds :]]
+    runners = {
+        "full, usual batches": (_Runner("clone", folder, None, data, None), usual),
+        "full": (_Runner("clone", folder, None, data, None), ours),
+        f"K={k} frozen": (_Runner("clone", folder, k, data, None), ours),
+        f"K={k} cached": (_Runner("clone", folder, k, data, work), ours),
+    }
+    distinct = statistics.mean(len(np.unique(pairs[batch])) for batch in shared)
+    return {"steps": _in_turns(runners, rounds), "distinct_functions": distinct, "planning_seconds": planning}
+
+
+def _every_function(source: RowSource, data: ClonePairs, numbers: np.ndarray) -> dict[str, Any]:
+    """A batch as the usual scripts make it: both functions of every pair, whether they occur twice or not."""
+    rows = np.concatenate([data.rows["left"][numbers], data.rows["right"][numbers]])
+    places = torch.arange(len(rows))
+    return {
+        "functions": source.batch(rows),
+        "left": places[: len(numbers)],
+        "right": places[len(numbers) :],
+        "labels": torch.from_numpy(data.labels[numbers]),
+    }
+
+
+def _texts(folder: str, examples: int, target: int, *, train: bool) -> Texts:
+    rng = np.random.default_rng(0)
+    vocabulary = int(load_model(folder).config.vocab_size)  # type: ignore[union-attr,arg-type]
+    ids = rng.integers(5, vocabulary, (examples, SOURCE + 1 + (target if train else 0)))
+    ids[:, SOURCE] = START
+    table, rows = SequenceTable.of(ids)
+    table = SequenceTable(table.ids, table.offsets, np.full(len(table), SOURCE))
+    return Texts(
+        table,
+        {"source": rows},
+        kind=Kind.ONE_STACK,
+        prompt_lengths=np.full(examples, SOURCE + 1),
+        end_ids=(END,),
+        most_answer_tokens=target,
+    )
+
+
+def _generate(folder: str, k: int, rounds: int, work: Path) -> dict[str, Any]:
+    data = _texts(folder, EXAMPLES * (1 + rounds), TARGET, train=True)
+    numbers = np.arange(EXAMPLES * (1 + rounds)).reshape(-1, EXAMPLES)
+    batches = [lambda source, n=n: TASKS["generate"].collate(source, data, n) for n in numbers]
+    runners = {
+        "full": (_Runner("generate", folder, None, data, None), batches),
+        f"K={k} frozen": (_Runner("generate", folder, k, data, None), batches),
+        f"K={k} cached": (_Runner("generate", folder, k, data, work), batches),
+    }
+    return {"steps": _in_turns(runners, rounds)}
+
+
+def _evaluation(folder: str, rounds: int) -> dict[str, Any]:
+    """Training steps and batches of answers, in turns; answers of random weights never end early."""
+    data = _texts(folder, EXAMPLES * (1 + rounds), ANSWER, train=True)
+    runner = _Runner("generate", folder, None, data, None)
+    numbers = np.arange(EXAMPLES * (1 + rounds)).reshape(-1, EXAMPLES)
+    prompts = _texts(folder, 48, ANSWER, train=False)
+    assert isinstance(runner.model, WritingModel)
+    steps: list[float] = []
+    answers: list[float] = []
+    autocast = torch.autocast("cpu", enabled=False)
+    for number in range(1 + rounds):
+        step = runner.step(lambda source, n=numbers[number]: TASKS["generate"].collate(source, data, n))
+        runner.model.eval()
+        started = time.perf_counter()
+        runner.model.write(RowSource(prompts.table, PAD), prompts, autocast, BEAMS)
+        written = time.perf_counter() - started
+        runner.model.train()
+        if number:
+            steps.append(step / EXAMPLES * EPOCH)
+            answers.append(written / len(prompts) * ANSWERS)
+    return {"epoch": spread(steps), "answers": spread(answers)}
+
+
+def publish(result: dict[str, Any]) -> None:
+    for file in (ROOT / "README.md", DOCS):
+        if not update_readme(file, render(result), "tasks"):
+            sys.exit(f"{file.name} has no block 'tasks' to renew")
+
+
+def render(result: dict[str, Any]) -> str:
+    """The Markdown of a result."""
+    made = result["provenance"]
+    lines = ["| model, task, fp32 | s/step | full / it | usual full / it |", "|---|---:|---:|---:|"]
+    notes = []
+    for shape in result["shapes"].values():
+        for task, label in (("clone", "clone detection"), ("generate", "code generation")):
+            steps = shape[task]["steps"]
+            usual = steps.get("full, usual batches", {}).get("median_seconds")
+            for name, step in steps.items():
+                middle = step["median_seconds"]
+                against = "-" if usual is None else f"{usual / middle:.1f}x"
+                seconds = f"{middle:.3g} ({step['min_seconds']:.3g}-{step['max_seconds']:.3g})"
+                full = f"{steps['full']['median_seconds'] / middle:.1f}x"
+                lines.append(f"| {shape['title']}: {label}, {name} | {seconds} | {full} | {against} |")
+        evaluation = shape["evaluation"]
+        epoch, answers = (evaluation[name]["median_seconds"] for name in ("epoch", "answers"))
+        notes.append(
+            f"{shape['title']}: {ANSWERS:,} answers of {ANSWER} tokens with a beam of {BEAMS} take {answers:,.0f} s, "
+            f"an epoch of full fine-tuning over {EPOCH:,} such examples {epoch:,.0f} s: {answers / epoch:.2f} of it."
+        )
+    distinct = next(iter(result["shapes"].values()))["clone"]["distinct_functions"]
+    origin = (
+        f"`{result['command']}`, {result['date'][:10]}, commit {str(made['commit'])[:12]}"
+        f"{' with uncommitted changes' if made['dirty'] else ''}; {made['processor']}, {made['cpus']} cores, "
+        f"{result['threads']} threads; median of {result['rounds']} steps (least-most), variants taken in turns. "
+        f"Clone detection: {FUNCTIONS:,} functions of {CODE} tokens in {PAIRS_EACH} pairs each, {PAIRS} pairs a step: "
+        f"of {distinct:.1f} distinct functions in telly's batches; usual batches (as CodeXGLUE's script) encode "
+        f"{2 * PAIRS}. Steps per epoch are the same for all. Code generation: {EXAMPLES} sources of {SOURCE} tokens "
+        f"with answers of {TARGET}. Raw numbers: `benchmarks/results/tasks.json`."
+    )
+    return "\n".join([*lines, "", *notes, "", origin])
+
+
+if __name__ == "__main__":
+    main()
