@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import datasets
 import tokenizers
@@ -65,11 +66,16 @@ def tiny_model(family: str, seed: int = 0, *, writes: bool = False) -> nn.Module
     return model.eval()
 
 
-def tiny_tokenizer(*, modes: bool = False) -> transformers.PreTrainedTokenizerFast:
-    """Words w5 .. w96 (w8 .. with UniXcoder's mode tokens), ids as RoBERTa's; `<s> text </s>` as the template."""
+def tiny_tokenizer(*, modes: bool = False, placeholder: bool = False) -> transformers.PreTrainedTokenizerFast:
+    """Words w5 .. w96, each with its number as id, ids as RoBERTa's; `<s> text </s>` as the template.
+
+    With `modes` ids 5 to 7 are UniXcoder's mode tokens, with `placeholder` the next is its `<mask0>`.
+    """
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     if modes:
         special += ["<encoder-only>", "<decoder-only>", "<encoder-decoder>"]
+    if placeholder:
+        special += ["<mask0>"]
     words = special + [f"w{i}" for i in range(len(special), VOCAB)]
     model = tokenizers.Tokenizer(tokenizers.models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>"))
     model.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
@@ -103,6 +109,19 @@ def tiny_encoded(task: str, config: transformers.PretrainedConfig, seed: int = 0
     limits = dict.fromkeys(TASKS[task].preset.max_tokens, TINY_TOKENS)
     train = {"train": tiny_dataset(task, seed=seed)}
     return TASKS[task].encode(train, tiny_tokenizer(), limits, config)["train"]
+
+
+class Given(nn.Module):
+    """Stands in for an encoder: token id i gives the i-th row of a table. Counts the rows of every batch it gets."""
+
+    def __init__(self, rows: torch.Tensor) -> None:
+        super().__init__()
+        self.rows = nn.Parameter(rows)
+        self.batches: list[int] = []
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> SimpleNamespace:
+        self.batches.append(len(input_ids))
+        return SimpleNamespace(last_hidden_state=self.rows[input_ids])
 
 
 def padded_batch(seed: int = 0, lengths: tuple[int, ...] = (11, 7, 3), pad_id: int = 1) -> dict[str, torch.Tensor]:

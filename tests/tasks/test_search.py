@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from torch import nn
 
 from telly.data.sequences import SequenceTableBuilder
 from telly.errors import ConfigError
@@ -21,18 +19,7 @@ from telly.pretraining.tokenizer import train_tokenizer
 from telly.tasks.base import Encoded
 from telly.tasks.search import SearchModel, SearchTask
 from telly.tasks.vectors import vectors_of_rows
-from tiny_models import tiny_model
-
-
-class Given(nn.Module):
-    """Stands in for the encoder: token id i gives the i-th row of a table."""
-
-    def __init__(self, rows: torch.Tensor) -> None:
-        super().__init__()
-        self.rows = nn.Parameter(rows)
-
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> SimpleNamespace:
-        return SimpleNamespace(last_hidden_state=self.rows[input_ids])
+from tiny_models import Given, tiny_model
 
 
 def data_of(queries: list[list[int]], codes: list[list[int]]) -> Encoded:

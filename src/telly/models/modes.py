@@ -40,6 +40,9 @@ def encode_texts(tokenizer: Any, texts: list[str], max_tokens: int, mode: Mode =
     """
     head = mode_head(tokenizer, mode)
     if not head:
+        least = tokenizer.num_special_tokens_to_add() + 1
+        if max_tokens < least:  # the library would leave the texts as long as they are
+            raise ConfigError(f"max_tokens must be at least {least} with special tokens, found {max_tokens}")
         encoded: list[list[int]] = tokenizer(texts, truncation=True, max_length=max_tokens)["input_ids"]
         return encoded
     room = max_tokens - len(head) - 1

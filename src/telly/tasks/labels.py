@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,8 +23,9 @@ def class_numbers(datasets: Mapping[str, Any], column: str) -> tuple[tuple[str, 
         DataError: the training data has one class only, or another split has a class that it lacks.
     """
     found = set(datasets["train"][column])
-    # Whole numbers in their order, so that class 10 comes after class 9.
-    classes = tuple(sorted(found, key=int if all(name.lstrip("-").isdigit() for name in found) else None))
+    whole = all(re.fullmatch(r"-?[0-9]+", name) for name in found)
+    # Whole numbers in their order, so that class 10 comes after class 9; "01" and "1" are two names.
+    classes = tuple(sorted(found, key=lambda name: (int(name) if whole else 0, name)))
     if len(classes) < 2:
         raise DataError(
             f"{column!r} is {classes[0]!r} in all {len(datasets['train']):,} training rows; expected at least two "

@@ -208,7 +208,8 @@ class WritingTask(PlainTask):
         if not isinstance(model, WritingModel) or not isinstance(data, Texts):
             raise TypeError(f"expected a WritingModel and texts, found {type(model).__name__}, {type(data).__name__}")
         written = model.write(source, data, autocast, beams=model.beams if final else 1)
-        predictions = [self.finish(data.tokenizer.decode(ids, skip_special_tokens=True)) for ids in written]
+        exact: dict[str, Any] = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
+        predictions = [self.finish(data.tokenizer.decode(ids, **exact)) for ids in written]
         references = list(data.references)
         rows = [
             {"id": i, "prediction": p, "gold": r} for i, (p, r) in enumerate(zip(predictions, references, strict=True))
