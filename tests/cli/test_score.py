@@ -12,6 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from telly.cli import app, main
+from telly.metrics.table import METRICS
+
+DOCS = Path(__file__).resolve().parents[2] / "docs/metrics.md"
 
 PUBLISHED_BLEU = {
     "base": 33.02, "0": 31.82, "1": 30.93, "2": 31.72, "3": 32.99, "4": 32.79, "5": 31.91, "6": 32.16, "7": 30.56,
@@ -273,6 +276,41 @@ def test_help_has_worked_examples():
     assert "  telly score generate --gold test.gold --pred base.output" in text
     for task in ("search", "clone", "clone-retrieval", "summarize", "generate", "complete", "classify"):
         assert task in text
+
+
+def outputs(docs: str) -> dict[str, list[str]]:
+    """The lines below every command in the docs' examples."""
+    blocks = [line.rstrip() for block in docs.split("```")[1::2] for line in block.strip("\n").splitlines()]
+    found: dict[str, list[str]] = {}
+    for line in blocks:
+        if line.startswith("$ "):
+            found[line[2:]] = []
+        elif found:
+            found[list(found)[-1]].append(line)
+    return found
+
+
+def shown(command: str) -> list[str]:
+    text = CliRunner().invoke(app, command.split()[1:], catch_exceptions=False).stdout
+    return [line.rstrip() for line in text.splitlines()]
+
+
+def test_the_docs_show_real_output(shared_folder: Path):
+    """Both examples of docs/metrics.md, run on the files that they show or name."""
+    examples = outputs(DOCS.read_text(encoding="utf-8"))
+    for file in ("gold.tsv", "ranked.tsv"):
+        write(file, *examples.pop(f"cat {file}"))
+    published = shared_folder / "paper/predictions/code-generation"
+    for file in ("test.gold", "base.output", "telly-9.output"):
+        Path(file).symlink_to(published / file)
+    assert len(examples) == 2
+    for command, expected in examples.items():
+        assert shown(command) == expected
+
+
+def test_the_docs_name_every_metric():
+    docs = DOCS.read_text(encoding="utf-8")
+    assert [name for name in METRICS if f"`{name}`" not in docs] == []
 
 
 EMPTY = (
