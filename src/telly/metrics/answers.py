@@ -238,9 +238,9 @@ def _match(right: Read, given: Read, by_line: bool) -> list[tuple[Entry, Entry]]
         return list(zip(answers, found, strict=True))
     for file, entries in ((gold.file, answers), (source.file, found)):
         _check_unique(file, entries)
-    by_id = {entry.id: entry for entry in found}
+    by_id, known = {entry.id: entry for entry in found}, set(ids)
     missing = [str(i) for i in ids if i not in by_id]
-    unknown = [str(i) for i in given_ids if i not in set(ids)]
+    unknown = [str(i) for i in given_ids if i not in known]
     problems = [f"no prediction for {_named(missing)}"] * bool(missing) + [f"{_named(unknown)} unknown"] * bool(unknown)
     if problems:
         raise DataError(
