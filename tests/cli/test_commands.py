@@ -12,6 +12,7 @@ import transformers
 from typer.testing import CliRunner
 
 from telly.cli import app
+from telly.data.schema import SCHEMAS
 
 
 def telly(*args: str) -> subprocess.CompletedProcess[str]:
@@ -30,12 +31,20 @@ def test_help_does_not_import_heavy_libraries():
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert answer.stdout.rstrip().endswith("[]"), answer.stdout
-    for command in ("tune", "plan", "data", "cache", "pretrain", "demo", "ls"):
+    for command in ("tune", "plan", "data", "cache", "score", "pretrain", "demo", "ls"):
         assert f"\n  {command} " in answer.stdout
 
 
 @pytest.mark.parametrize(
-    "command", [["tune", "search"], ["plan"], ["data", "validate"], ["cache", "verify"], ["pretrain"]]
+    "command",
+    [
+        *(["tune", task] for task in SCHEMAS),
+        ["plan"],
+        ["data", "validate"],
+        ["cache", "verify"],
+        ["score"],
+        ["pretrain"],
+    ],
 )
 def test_help_texts_show_a_worked_example(command: list[str]):
     text = CliRunner().invoke(app, [*command, "--help"]).output

@@ -13,9 +13,11 @@ FOLDER = typer.Option(None, "--cache-dir", help="Folder of the stores. [default:
 @app.command("ls")
 def ls(cache_dir: Path | None = FOLDER) -> None:
     """List the stores: name, layer, sequences, size, whether complete, and when last written."""
+    from telly.freezing.inventory import find_stores
     from telly.report.table import print_stores
 
-    print_stores(_root(cache_dir))
+    root = _root(cache_dir)
+    print_stores(root, find_stores(root))
 
 
 @app.command(

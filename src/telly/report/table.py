@@ -5,18 +5,20 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from telly.freezing.cost import VariantCost
-from telly.freezing.inventory import find_stores
 from telly.metrics.table import METRICS
 from telly.training.clocks import CLOCKS
-from telly.tuning.record import RunRecord
+
+if TYPE_CHECKING:  # `telly score` prints without torch
+    from telly.freezing.cost import VariantCost
+    from telly.freezing.inventory import StoreEntry
+    from telly.tuning.record import RunRecord
 
 DASH = "-"
 
@@ -98,9 +100,8 @@ def print_costs(name: str, costs: Sequence[VariantCost]) -> None:
         console.print("Estimates for this machine, meant to be right within a factor of two.")
 
 
-def print_stores(root: Path) -> None:
+def print_stores(root: Path, entries: Sequence[StoreEntry]) -> None:
     """The stores in a folder."""
-    entries = find_stores(root)
     table = _table(str(root), ["store", "layer", "dtype", "sequences", "tokens", "MB", "complete", "last written"])
     for entry in entries:
         when = dt.datetime.fromtimestamp(entry.modified).isoformat(" ", "minutes")

@@ -10,6 +10,8 @@ from typing import Any
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainingArguments
 
+from telly.metrics.table import METRICS
+
 
 class ProgressBar(TrainerCallback):  # type: ignore[misc]
     """One bar over all steps, with the loss, and a line for every evaluation."""
@@ -39,7 +41,7 @@ class ProgressBar(TrainerCallback):  # type: ignore[misc]
             self._bar.set_postfix(loss=f"{float(logs['loss']):.3f}")
         metrics = {k.removeprefix("eval_"): v for k, v in logs.items() if k.startswith("eval_")}
         if metrics:
-            shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+            shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items() if name in METRICS)
             tqdm.write(f"  epoch {state.epoch:.0f}: valid {shown}", file=sys.stderr)
 
     def on_train_end(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
