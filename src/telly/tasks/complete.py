@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from telly.data.schema import SCHEMAS
+from telly.errors import ConfigError
 from telly.metrics.suites import completion
 from telly.metrics.text import restore_literals
 from telly.models.generation import Kind
@@ -98,7 +99,13 @@ class CompleteTask(WritingTask):
 
 
 def _last_tokens(tokenizer: Any, texts: list[str], most: int) -> list[list[int]]:
-    """The last tokens of texts, without special ones."""
+    """The last tokens of texts, without special ones.
+
+    Raises:
+        ConfigError: there is no room for any.
+    """
+    if most < 1:
+        raise ConfigError(f"max_tokens: context leaves {most} tokens beside the special ones; expected at least 1")
     side, tokenizer.truncation_side = tokenizer.truncation_side, "left"
     try:
         encoded = tokenizer(texts, add_special_tokens=False, truncation=True, max_length=most)
