@@ -44,6 +44,8 @@ RUNS = CACHE / "quality"
 MINILM_PAIRS, PRETRAINING_PAIRS, CANDIDATES = 1280, 1000, 1000
 RANDOM_WEIGHTS_RATE = 5e-4
 """Random weights want a higher learning rate than pre-trained ones."""
+PAIR_HEAD_RATE = 1e-3
+"""A new head learns more slowly than vectors that are good already."""
 
 
 def main() -> None:
@@ -148,25 +150,36 @@ def real_tasks(data: Path) -> dict[str, TuneConfig]:
         "generate": [concode / f"{split}.json" for split in ("train", "dev", "test")],
         "complete": [lines / f"{split}.json" for split in ("train", "dev", "test")],
     }
-    limits = {"clone": (2400, 500), "summarize": (3000, 200), "generate": (1500, 100), "complete": (2000, 200)}
+    sizes = {
+        "clone": (1500, 400, 2),
+        "summarize": (2000, 200, 3),
+        "generate": (1200, 100, 4),
+        "complete": (1200, 200, 4),
+    }
     runs = {}
     for seed in (0, 1):
-        for task, (train, valid, test) in files.items():
+        for name in ("clone", "clone, pair head", "summarize", "generate", "complete"):
+            task, _, head = name.partition(", ")
+            limit, eval_limit, epochs = sizes[task]
+            train, valid, test = files[task]
             for freeze in ("base", "9"):
                 variant = "base" if freeze == "base" else f"K={freeze}"
-                runs[f"{task}/{variant}/{seed}"] = TuneConfig(
+                runs[f"{name}/{variant}/{seed}"] = TuneConfig(
                     task=task,
                     data=str(train),
                     valid=str(valid),
                     test=str(test),
-                    limit=limits[task][0],
-                    eval_limit=limits[task][1],
+                    limit=limit,
+                    eval_limit=eval_limit,
                     freeze=freeze,
+                    epochs=epochs,
+                    head="pair" if head else None,
+                    learning_rate=PAIR_HEAD_RATE if head else None,
                     cache_always=freeze != "base",
                     cache_dir=RUNS / "stores",
                     precision="bf16",
                     seed=seed,
-                    output=RUNS / f"{task}-{freeze}-{seed}",
+                    output=RUNS / f"{task}{'-pair' * bool(head)}-{freeze}-{seed}",
                 )
     return runs
 
