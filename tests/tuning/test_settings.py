@@ -37,7 +37,15 @@ def test_all_problems_are_reported_at_once():
         ({"max_tokens": {"codes": 5}}, "max_tokens: search has query, code; found codes"),
         ({"valid": "v.jsonl"}, "valid: needs training data beside it; give --data"),
         ({"data": "t.jsonl"}, "valid: the best epoch is chosen on validation data; give --valid"),
-        ({"task": "dance"}, "task: must be one of search (found 'dance')"),
+        (
+            {"task": "dance"},
+            "task: must be one of search, clone, clone-retrieval, summarize, generate, complete, classify "
+            "(found 'dance')",
+        ),
+        ({"beams": 2}, "beams: task search has no such setting; leave it out"),
+        ({"task": "clone", "temperature": 0.1}, "temperature: task clone has no such setting; leave it out"),
+        ({"task": "summarize", "head": "pair"}, "head: task summarize has no such setting; leave it out"),
+        ({"task": "clone", "head": "cos"}, "head: must be one of pair, cosine; found 'cos'"),
     ],
 )
 def test_settings_that_do_not_fit(values: dict[str, object], message: str):
