@@ -31,3 +31,4 @@ test: check ## Checks and tests
 
 bench: setup ## Measure speed and memory; writes benchmarks/results and the README's table
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/tasks.py

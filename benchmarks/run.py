@@ -171,11 +171,10 @@ def _newest_result() -> Path:
 
 
 def _publish(result: dict[str, Any]) -> None:
-    DOCS.write_text(f"# Benchmarks\n\n{table.render(result)}\n", encoding="utf-8")
-    if table.update_readme(README, table.summary(result)):
-        say(f"{result['file']}, {DOCS.relative_to(ROOT)} and the README's table are written")
-    else:
-        sys.exit(f"README.md has no {table.BEGIN} and {table.END}; add them and run `benchmarks/run.py --table`")
+    for file, markdown in ((DOCS, table.render(result)), (README, table.summary(result))):
+        if not table.update_readme(file, markdown):
+            sys.exit(f"{file.name} has no {table.BEGIN} and {table.END}; add them and run `benchmarks/run.py --table`")
+    say(f"{result['file']}, {DOCS.relative_to(ROOT)} and the README's table are written")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Write the table of tasks and columns in docs/data.md from `SCHEMAS`.
+"""Write the tables of the docs that follow from the code: columns in docs/data.md, settings in docs/tasks.md.
 
 python scripts/make_docs.py
 """
@@ -8,23 +8,30 @@ from __future__ import annotations
 from pathlib import Path
 
 from telly.data.schema import SCHEMAS, Column
+from telly.tasks import TASKS
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "data.md"
-BEGIN, END = "<!-- columns:begin -->\n", "<!-- columns:end -->"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
 def main() -> None:
-    PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")
+    for page, text in pages().items():
+        page.write_text(text, encoding="utf-8", newline="\n")
 
 
-def with_table(page: str) -> str:
-    """The page with the table as it should be."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}{table()}{END}{after}"
+def pages() -> dict[Path, str]:
+    """The pages that have tables, as they should be."""
+    tables = {"data.md": ("columns", columns()), "tasks.md": ("presets", presets())}
+    return {DOCS / name: _with_table(DOCS / name, block, table) for name, (block, table) in tables.items()}
 
 
-def table() -> str:
+def _with_table(page: Path, block: str, table: str) -> str:
+    begin, end = f"<!-- {block}:begin -->\n", f"<!-- {block}:end -->"
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}{table}{end}{after}"
+
+
+def columns() -> str:
     """One row a column of a task, with the names it is read from in the order of preference."""
     lines = ["| task | column | what it holds | read from |", "|---|---|---|---|"]
     for task, schema in SCHEMAS.items():
@@ -37,6 +44,28 @@ def table() -> str:
 
 def _content(column: Column) -> str:
     return f"{column.kind}: {' or '.join(column.values)}" if column.values else column.kind
+
+
+def presets() -> str:
+    """One row a task, with its settings and its metrics, the one that chooses the best epoch first."""
+    lines = ["| task | tokens, at most | batch | rate | epochs | beam | head | best by, and other metrics |",
+             "|---|---|---:|---:|---:|---:|---|---|"]  # fmt: skip
+    for name, task in TASKS.items():
+        preset = task.preset
+        limits = ", ".join(f"{column} {tokens}" for column, tokens in preset.max_tokens.items())
+        others = ", ".join(f"`{metric}`" for metric in task.metrics if metric != preset.metric)
+        cells = [
+            f"[`{name}`](tasks/{name}.md)",
+            limits,
+            str(preset.batch_size),
+            f"{preset.learning_rate:g}",
+            str(preset.epochs),
+            str(preset.beams or "-"),
+            preset.head or "-",
+            f"**`{preset.metric}`**" + (f", {others}" if others else ""),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
