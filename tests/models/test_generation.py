@@ -27,7 +27,7 @@ from telly.models.onestack import OneStack, prefix_mask
 from telly.tasks import get_task
 from telly.tuning.config import TuneConfig
 from telly.tuning.resolve import resolve
-from telly.tuning.run import check_lengths
+from telly.tuning.inputs import check_lengths
 from tiny_models import CONFIGS, HEADS, LAYERS, VOCAB, WRITERS, padded_batch, tiny_model
 
 STACKS = ("roberta", "bert")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -92,8 +93,13 @@ class Encoded:
         return sum(len(rows) for rows in self.rows.values()) / max(1, len(self.table))
 
     def fingerprint(self) -> str:
-        """A digest of the sequences; changes with the data and the tokenizer."""
-        return self.table.fingerprint()
+        """A digest of sequences, examples and labels; changes with the data and the tokenizer."""
+        digest = hashlib.blake2b(self.table.fingerprint().encode(), digest_size=16)
+        for numbers in (*self.rows.values(), self.labels):
+            if numbers is not None:
+                digest.update(np.ascontiguousarray(numbers).data)
+        digest.update("\0".join(self.classes).encode())
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True)

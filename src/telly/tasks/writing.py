@@ -6,6 +6,7 @@ stored; of an encoder-decoder the source's are. The loss is taken where the answ
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -100,8 +101,9 @@ class Texts(Encoded):
 
     def fingerprint(self) -> str:
         """A digest of sources and answers."""
-        own = self.table.fingerprint()
-        return own if self.answers is None else f"{own}-{self.answers.fingerprint()[:8]}"
+        digest = hashlib.blake2b(super().fingerprint().encode(), digest_size=16)
+        digest.update("\0".join(self.references).encode())
+        return digest.hexdigest()
 
 
 class WritingTask(PlainTask):

@@ -11,23 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 
 from telly.data.batching import LengthBucketBatchSampler
 from telly.data.cautions import warnings_about
-from telly.data.readers import read
-from telly.data.sample import sample_files
-from telly.errors import ConfigError, DataError
+from telly.errors import ConfigError
 from telly.freezing.fingerprint import prefix_digests
 from telly.freezing.split import SplitModel
 from telly.metrics.table import METRICS
-from telly.models.generation import kind_of
-from telly.models.load import load_model, load_tokenizer, position_limit, quiet_transformers
-from telly.models.onestack import OneStack
+from telly.models.load import load_model, load_tokenizer
 from telly.tasks import get_task
-from telly.tasks.base import Encoded, Evaluation, Task
+from telly.tasks.base import Encoded, Evaluation
 from telly.training.clocks import Clocks, PeakMemory
 from telly.training.processes import WAIT_SECONDS, wait_for_all
 from telly.training.progress import ProgressBar
@@ -39,16 +34,15 @@ from telly.training.trainer import (
     remove_incomplete_checkpoints,
 )
 from telly.tuning.config import TuneConfig
+from telly.tuning.inputs import check_lengths, describe, load_datasets
 from telly.tuning.record import RECORD_FILE, RunRecord
 from telly.tuning.resolve import check_output, resolve, to_toml
+from telly.tuning.saving import save_model
 from telly.tuning.session import PREDICTIONS_FILE, ClockedTrainer, Epochs, Run
 from telly.tuning.stores import Sources, open_sources
 
 LOG_STEPS = 10
 CHECKPOINTS = "checkpoints"
-HEAD_FILE = "head.safetensors"
-SUBSET_SEED = 0
-"""Which examples a limit keeps; not the run's seed, so that runs with several seeds see the same data."""
 
 
 def tune(config: TuneConfig, *, resume: bool = False, overwrite: bool = False) -> RunRecord:
@@ -164,7 +158,7 @@ def _tune(run: Run, resume: bool, overwrite: bool) -> None:
             run.say(f"caution: {caution}")
     module = _module(run, split, data["train"]).to(arguments.device)
     run.record.model = {"name": config.model, "fingerprint": digests[-1], "parameters": split.plan.total}
-    _claim(run, {name: _describe(datasets[name], encoded) for name, encoded in data.items()}, resume, overwrite)
+    _claim(run, {name: describe(datasets[name], encoded) for name, encoded in data.items()}, resume, overwrite)
     with run.clocks("prefix"):
         sources = open_sources(config, split, data, tokenizer.pad_token_id, digests, run.say)
         run.record.cache = sources.to_dict()
@@ -324,93 +318,6 @@ def _arguments(run: Run) -> TrainingArguments:
         remove_unused_columns=False,
         dataloader_pin_memory=gpu,
     )
-
-
-def check_lengths(config: TuneConfig, task: Task, model: nn.Module) -> None:
-    """Refuse sequences that are longer than the model has positions.
-
-    Raises:
-        ConfigError: names the column and the limit.
-    """
-    limit = position_limit(model)
-    if limit is None:
-        return
-    for column, tokens in config.max_tokens.items():
-        if tokens > limit:
-            raise ConfigError(
-                f"max_tokens: {column} may have {tokens} tokens, and {config.model} has {limit} positions; "
-                f"give --max-tokens {column}={limit} or less"
-            )
-    total = sum(config.max_tokens.values()) + 1  # the token between prompt and answer
-    if task.writes and kind_of(model.config).joint and total > limit:
-        given = ", ".join(f"{column} {tokens}" for column, tokens in config.max_tokens.items())
-        raise ConfigError(
-            f"max_tokens: {given}: prompt and answer are one sequence of up to {total} tokens, and {config.model} has "
-            f"{limit} positions; give less with --max-tokens, such as {next(iter(config.max_tokens))}="
-            f"{max(1, limit - total + next(iter(config.max_tokens.values())))}"
-        )
-
-
-def load_datasets(config: TuneConfig, task: Task) -> dict[str, Any]:
-    """The run's data sets by split: the user's files, or the sample.
-
-    Raises:
-        DataError: a file is missing, malformed or empty.
-    """
-    given = {"train": config.data, "valid": config.valid, "test": config.test}
-    if config.data is None:
-        given = {name: str(path) for name, path in sample_files(config.task).items()}
-    limits = {"train": config.limit, "valid": config.eval_limit, "test": config.eval_limit}
-    found = {}
-    for name, source in given.items():
-        if source is None:
-            continue
-        dataset = read(source, task.schema, config.columns, "validation" if name == "valid" else name)
-        if not len(dataset):
-            raise DataError(f"{source}: no examples; expected at least one for {name}")
-        limit = limits[name]
-        if limit is not None and limit < len(dataset):  # files are often sorted, so the first ones would be alike
-            dataset = dataset.shuffle(seed=SUBSET_SEED).select(range(limit))
-        found[name] = dataset
-    return found
-
-
-def save_model(run: Run, module: nn.Module, tokenizer: Any, classes: tuple[str, ...]) -> None:
-    """Write a folder that plain transformers loads, swapped in as a whole; a new head lies in a file of its own."""
-    folder, partial = run.output / "model", run.output / "model.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    model: Any = module.split.model  # type: ignore[union-attr]
-    model = model.encoder if isinstance(model, OneStack) else model
-    head = getattr(module, "head", None)
-    buffers = dict(module.named_buffers(recurse=False))
-    threshold = buffers["threshold"].item() if "threshold" in buffers else None
-    with quiet_transformers():
-        model.save_pretrained(partial)
-        tokenizer.save_pretrained(partial)
-    usage = {
-        "task": run.task.name,
-        "class": type(model).__name__,
-        "pooling": None if run.task.writes else "mean",
-        "max_tokens": run.config.max_tokens,
-        "variant": run.config.freeze,
-        "classes": list(classes),
-        "head": run.config.head,
-        "threshold": threshold,
-    }
-    if head is not None:
-        save_file({name: p.detach().cpu().contiguous() for name, p in head.state_dict().items()}, partial / HEAD_FILE)
-    (partial / "telly.json").write_text(json.dumps({"usage": usage}, indent=1) + "\n", encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
-
-
-def _describe(dataset: Any, encoded: Encoded) -> dict[str, Any]:
-    return {
-        "examples": len(dataset),
-        "distinct_sequences": len(encoded.table),
-        "tokens": int(encoded.table.lengths.sum()),
-        "fingerprint": encoded.fingerprint(),
-    }
 
 
 @contextmanager

@@ -1,0 +1,77 @@
+"""What a run reads: its data sets by split, and whether the model takes their lengths."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from telly.data.readers import read
+from telly.data.sample import sample_files
+from telly.errors import ConfigError, DataError
+from telly.models.generation import kind_of
+from telly.models.load import position_limit
+from telly.tasks.base import Encoded, Task
+from telly.tuning.config import TuneConfig
+
+SUBSET_SEED = 0
+"""Which examples a limit keeps; not the run's seed, so that runs with several seeds see the same data."""
+
+
+def load_datasets(config: TuneConfig, task: Task) -> dict[str, Any]:
+    """The run's data sets by split: the user's files, or the sample.
+
+    Raises:
+        DataError: a file is missing, malformed or empty.
+    """
+    given = {"train": config.data, "valid": config.valid, "test": config.test}
+    if config.data is None:
+        given = {name: str(path) for name, path in sample_files(config.task).items()}
+    limits = {"train": config.limit, "valid": config.eval_limit, "test": config.eval_limit}
+    found = {}
+    for name, source in given.items():
+        if source is None:
+            continue
+        dataset = read(source, task.schema, config.columns, "validation" if name == "valid" else name)
+        if not len(dataset):
+            raise DataError(f"{source}: no examples; expected at least one for {name}")
+        limit = limits[name]
+        if limit is not None and limit < len(dataset):  # files are often sorted, so the first ones would be alike
+            dataset = dataset.shuffle(seed=SUBSET_SEED).select(range(limit))
+        found[name] = dataset
+    return found
+
+
+def check_lengths(config: TuneConfig, task: Task, model: nn.Module) -> None:
+    """Refuse sequences that are longer than the model has positions.
+
+    Raises:
+        ConfigError: names the column and the limit.
+    """
+    limit = position_limit(model)
+    if limit is None:
+        return
+    for column, tokens in config.max_tokens.items():
+        if tokens > limit:
+            raise ConfigError(
+                f"max_tokens: {column} may have {tokens} tokens, and {config.model} has {limit} positions; "
+                f"give --max-tokens {column}={limit} or less"
+            )
+    total = sum(config.max_tokens.values()) + 1  # the token between prompt and answer
+    if task.writes and kind_of(model.config).joint and total > limit:
+        given = ", ".join(f"{column} {tokens}" for column, tokens in config.max_tokens.items())
+        raise ConfigError(
+            f"max_tokens: {given}: prompt and answer are one sequence of up to {total} tokens, and {config.model} has "
+            f"{limit} positions; give less with --max-tokens, such as {next(iter(config.max_tokens))}="
+            f"{max(1, limit - total + next(iter(config.max_tokens.values())))}"
+        )
+
+
+def describe(dataset: Any, encoded: Encoded) -> dict[str, Any]:
+    """A split for the record; the fingerprint tells whether a run is resumed on the same data."""
+    return {
+        "examples": len(dataset),
+        "distinct_sequences": len(encoded.table),
+        "tokens": int(encoded.table.lengths.sum()),
+        "fingerprint": encoded.fingerprint(),
+    }
