@@ -1,4 +1,4 @@
-"""Tiny runs through the real command line: a random model, a few pairs of sentence and function, a subprocess."""
+"""Tiny runs through the real command line: a random model, a few functions, a process of its own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -54,32 +55,88 @@ def tiny_data(folder: Path) -> dict[str, Path]:
     return files
 
 
-def tiny_model_folder(folder: Path, *, dropout: float = 0.1, seed: int = 0) -> Path:
-    """Write a random RoBERTa of four layers with its own small byte-level BPE tokenizer; returns the folder."""
+def task_data(task: str, folder: Path, counts: dict[str, int] | None = None) -> dict[str, Path]:
+    """Write a task's data as it is published; returns the files or folders by split.
+
+    CodeSearchNet's tokens (search, summarize), CONCODE, CodeXGLUE's lines, defects and POJ-104 as JSON lines, and
+    BigCloneBench's folder of functions and lists of pairs.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rng, files = random.Random(0), {}
+    for split, count in (counts or {"train": 24, "valid": 8, "test": 10}).items():
+        drawn = [pair(rng) for _ in range(count)]
+        if task == "clone":
+            _write_pairs(folder, split, drawn)
+            files[split] = folder
+            continue
+        files[split] = folder / f"{split}.{'json' if task == 'generate' else 'jsonl'}"
+        lines = (json.dumps(_PUBLISHED[task](number, **texts)) + "\n" for number, texts in enumerate(drawn))
+        files[split].write_text("".join(lines), encoding="utf-8")
+    return files
+
+
+def _code_search_net(number: int, query: str, code: str) -> dict[str, Any]:
+    tokens = {"code_tokens": code.split(), "docstring_tokens": query.split()}
+    return {"repo": "a/b", "func_name": f"f{number}", "code": code, "docstring": query, "language": "python"} | tokens
+
+
+_PUBLISHED: dict[str, Callable[..., dict[str, Any]]] = {
+    "search": _code_search_net,
+    "summarize": _code_search_net,
+    "generate": lambda number, query, code: {"code": " ".join(code.split()), "nl": query},
+    "complete": lambda number, query, code: {
+        "id": number,
+        "input": "<s> " + " <EOL> ".join(re.sub(r"= (\d+)", r"= <NUM_LIT:\1>", code).splitlines()[:-1]) + " <EOL>",
+        "gt": code.splitlines()[-1].strip(),
+    },
+    "classify": lambda number, query, code: {"project": "p", "target": number % 2, "func": code, "idx": number},
+    "clone-retrieval": lambda number, query, code: {"label": str(number % 4), "index": str(number), "code": code},
+}
+
+
+def _write_pairs(folder: Path, split: str, drawn: list[dict[str, str]]) -> None:
+    """The functions of a split, and as many pairs of them: every second one is a function and itself with a comment."""
+    with (folder / "data.jsonl").open("a", encoding="utf-8") as stream:
+        for i, texts in enumerate(drawn):
+            for idx, code in ((f"{split}{i}", texts["code"]), (f"{split}{i}b", f"{texts['code']}# again\n")):
+                stream.write(json.dumps({"idx": idx, "func": code}) + "\n")
+    others = [f"{split}{i}b" if i % 2 else f"{split}{(i + 1) % len(drawn)}" for i in range(len(drawn))]
+    lines = [f"{split}{i}\t{other}\t{i % 2}\n" for i, other in enumerate(others)]
+    (folder / f"{split}.txt").write_text("".join(lines), encoding="utf-8")
+
+
+def tiny_model_folder(folder: Path, family: str = "roberta", *, dropout: float = 0.1, seed: int = 0) -> Path:
+    """Write a random model of four layers with its own small byte-level BPE tokenizer; returns the folder."""
     import torch
-    from transformers import RobertaConfig, RobertaModel
+    import transformers
 
     from telly.pretraining.tokenizer import train_tokenizer
 
     rng = random.Random(1)
     tokenizer = train_tokenizer((text for _ in range(200) for text in pair(rng).values()), vocab_size=400)
+    shared = {"vocab_size": len(tokenizer), "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
     torch.manual_seed(seed)
-    model = RobertaModel(
-        RobertaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=32,
-            num_hidden_layers=4,
-            num_attention_heads=4,
-            intermediate_size=64,
-            max_position_embeddings=130,
-            type_vocab_size=1,
-            hidden_dropout_prob=dropout,
-            attention_probs_dropout_prob=dropout,
-            pad_token_id=1,
-            bos_token_id=0,
-            eos_token_id=2,
+    if family == "gpt2":
+        drops = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), dropout)
+        shape = {"n_embd": 32, "n_layer": 4, "n_head": 4, "n_positions": 128}
+        model = transformers.GPT2LMHeadModel(transformers.GPT2Config(**shape, **drops, **shared))
+    elif family == "t5":
+        shape = {"d_model": 32, "num_layers": 4, "num_heads": 4, "d_kv": 8, "d_ff": 64, "decoder_start_token_id": 1}
+        model = transformers.T5ForConditionalGeneration(transformers.T5Config(**shape, dropout_rate=dropout, **shared))
+    else:
+        model = transformers.RobertaModel(
+            transformers.RobertaConfig(
+                hidden_size=32,
+                num_hidden_layers=4,
+                num_attention_heads=4,
+                intermediate_size=64,
+                max_position_embeddings=130,
+                type_vocab_size=1,
+                hidden_dropout_prob=dropout,
+                attention_probs_dropout_prob=dropout,
+                **shared,
+            )
         )
-    )
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -87,18 +144,21 @@ def tiny_model_folder(folder: Path, *, dropout: float = 0.1, seed: int = 0) -> P
 
 @dataclass(frozen=True)
 class Tiny:
-    """A model folder and data files, for runs of a few seconds."""
+    """A model folder and a task's data, for runs of a few seconds."""
 
     model: Path
     data: dict[str, Path]
+    task: str = "search"
+    max_tokens: tuple[str, ...] = ("query=24", "code=48")
 
     def command(self, output: Path, variant: str, *options: str, cache: Path | None = None) -> list[str]:
-        """The arguments of `telly tune search`; stores lie beside the output unless said otherwise, options win."""
+        """The arguments of `telly tune TASK`; stores lie beside the output unless said otherwise, options win."""
         files = [part for split, file in self.data.items() for part in (SPLIT_OPTIONS[split], str(file))]
         return [
-            *("tune", "search", "--model", str(self.model), "--output", str(output), *files),
-            *("--cache-dir", str(cache or output.parent / "cache"), "--max-tokens", "query=24", "--max-tokens"),
-            *("code=48", "--epochs", "3", "--batch-size", "8", "--lr", "1e-3", "--save-steps", "4"),
+            *("tune", self.task, "--model", str(self.model), "--output", str(output), *files),
+            *(part for limit in self.max_tokens for part in ("--max-tokens", limit)),
+            *("--cache-dir", str(cache or output.parent / "cache")),
+            *("--epochs", "3", "--batch-size", "8", "--lr", "1e-3", "--save-steps", "4"),
             *VARIANTS[variant],
             *options,
         ]
@@ -200,6 +260,27 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+def complete(output: Path, step: int) -> Callable[[], bool]:
+    """Whether the checkpoint of a step is written."""
+    return (output / "checkpoints" / f"checkpoint-{step}" / "COMPLETE").exists
+
+
+def check_same_end(output: Path, expected: Path, sessions: int = 1) -> None:
+    """Weights bit for bit, and everything in the record that does not depend on time."""
+    found, reference = record_of(output), record_of(expected)
+    assert found["status"] == reference["status"] == "finished"
+    assert len(found["sessions"]) == sessions
+    assert all(session["wall_seconds"] > 0 for session in found["sessions"])
+    for name in ("test", "best_epoch", "baselines", "metric"):
+        assert found[name] == reference[name], name
+    timeless = [[{k: v for k, v in e.items() if k != "seconds"} for e in r["epochs"]] for r in (found, reference)]
+    assert timeless[0] == timeless[1]
+    assert all(epoch["seconds"] > 0 for epoch in found["epochs"])
+    assert len((output / "metrics.jsonl").read_text().splitlines()) == len(found["epochs"])
+    assert not (output / "checkpoints").exists()
+    assert largest_difference(output, expected) == 0.0
 
 
 def record_of(output: Path) -> dict[str, Any]:

@@ -9,32 +9,12 @@ from pathlib import Path
 import pytest
 
 from telly.training.trainer import last_complete_checkpoint
-from tiny_runs import Telly, Tiny, files_below, largest_difference, record_of, run_telly
+from tiny_runs import Telly, Tiny, check_same_end, complete, files_below, largest_difference, record_of, run_telly
 
 STEPS_PER_EPOCH, EPOCHS = 15, 3
 STATUS = {signal.SIGKILL: "running", signal.SIGINT: "interrupted", signal.SIGTERM: "interrupted"}
 EXIT = {signal.SIGKILL: -signal.SIGKILL, signal.SIGINT: 130, signal.SIGTERM: 130}
 Undisturbed = Callable[..., Path]
-
-
-def complete(output: Path, step: int) -> Callable[[], bool]:
-    return (output / "checkpoints" / f"checkpoint-{step}" / "COMPLETE").exists
-
-
-def check_same_end(output: Path, expected: Path, sessions: int = 1) -> None:
-    """Weights bit for bit, and everything in the record that does not depend on time."""
-    found, reference = record_of(output), record_of(expected)
-    assert found["status"] == reference["status"] == "finished"
-    assert len(found["sessions"]) == sessions
-    assert all(session["wall_seconds"] > 0 for session in found["sessions"])
-    for name in ("test", "best_epoch", "baselines", "metric"):
-        assert found[name] == reference[name], name
-    timeless = [[{k: v for k, v in e.items() if k != "seconds"} for e in r["epochs"]] for r in (found, reference)]
-    assert timeless[0] == timeless[1]
-    assert all(epoch["seconds"] > 0 for epoch in found["epochs"])
-    assert len((output / "metrics.jsonl").read_text().splitlines()) == len(found["epochs"])
-    assert not (output / "checkpoints").exists()
-    assert largest_difference(output, expected) == 0.0
 
 
 @pytest.mark.parametrize(

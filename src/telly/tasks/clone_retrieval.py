@@ -64,10 +64,14 @@ class CloneRetrievalTask(PlainTask):
         return CloneRetrievalModel(split, options.temperature or self.preset.temperature or 1.0)
 
     def collate(self, source: RowSource, data: Encoded, numbers: Rows) -> dict[str, Any]:
-        """Some programs, and for each another one of its label, drawn anew every time."""
+        """Some programs, and for each another one of its label.
+
+        The draw depends on the batch alone: other batches draw anew, and a resumed run draws what it would have.
+        """
         assert isinstance(data, _Programs) and data.labels is not None
         picked = np.asarray(numbers)
-        others = np.array([data.partner(int(number)) for number in picked])
+        rng = np.random.default_rng(picked)
+        others = np.array([data.partner(int(number), rng) for number in picked])
         rows = data.rows["code"]
         batch: dict[str, Any] = {"left": source.batch(rows[picked]), "right": source.batch(rows[others])}
         return batch | {"labels": torch.from_numpy(data.labels[picked])}
@@ -97,14 +101,14 @@ class CloneRetrievalTask(PlainTask):
 class _Programs(Encoded):
     """Programs with labels, and which of them share one."""
 
-    def partner(self, number: int) -> int:
-        """Another example of the same label, or the example itself where it has none; from torch's random state."""
+    def partner(self, number: int, rng: np.random.Generator) -> int:
+        """Another example of the same label, each as likely, or the example itself where there is no other."""
         assert self.labels is not None
         order, starts, places = self._by_label
         first, last = starts[self.labels[number]], starts[self.labels[number] + 1]
         if last - first < 2:
             return number
-        drawn = int(torch.randint(int(last - first) - 1, ()))
+        drawn = int(rng.integers(last - first - 1))
         own = int(places[number] - first)
         return int(order[first + drawn + (drawn >= own)])
 
