@@ -106,7 +106,7 @@ def test_cached_and_frozen_only_end_the_same(task: str, family_name: str, given:
 
 @pytest.mark.parametrize("task", ["summarize", "clone-retrieval"])
 def test_a_killed_run_goes_on_to_the_same_weights(task: str, given: Given, tmp_path: Path):
-    """Killed within the second epoch of three steps. What a task draws, as clone retrieval its partners, is the same."""
+    """Killed within the second epoch, of three steps. What a task draws (clone retrieval its partners) is the same."""
     tiny = given(task)
     options = ("--epochs", "3", "--save-steps", "1", "--patience", "9", *beams(task))
     expected, output = tmp_path / "expected" / "run", tmp_path / "killed" / "run"

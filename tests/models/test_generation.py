@@ -26,8 +26,8 @@ from telly.models.load import load_model, model_from_config
 from telly.models.onestack import OneStack, prefix_mask
 from telly.tasks import get_task
 from telly.tuning.config import TuneConfig
-from telly.tuning.resolve import resolve
 from telly.tuning.inputs import check_lengths
+from telly.tuning.resolve import resolve
 from tiny_models import CONFIGS, HEADS, LAYERS, VOCAB, WRITERS, padded_batch, tiny_model
 
 STACKS = ("roberta", "bert")
