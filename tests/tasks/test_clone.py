@@ -110,6 +110,9 @@ def test_pair_head_is_given_left_then_right():
     model = CloneModel(Given(torch.eye(4)), head)  # type: ignore[arg-type]
     assert loss_of(model, [(0, 1)], [1]) == pytest.approx(math.log(1 + math.exp(-5)), abs=1e-6)
     assert loss_of(model, [(1, 0)], [1]) == pytest.approx(math.log(2), abs=1e-6)
+    data = pairs_of([(0, 1), (1, 0)], [1, 0])
+    found = TASK.evaluate(model, source_of(data), data, NO_AUTOCAST, final=True).predictions
+    assert [row["score"] for row in found or ()] == pytest.approx([1 / (1 + math.exp(-5)), 0.5], abs=1e-5)
 
 
 @pytest.mark.parametrize(

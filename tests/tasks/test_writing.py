@@ -18,7 +18,7 @@ from telly.freezing.split import SplitModel
 from telly.metrics.text import exact_match
 from telly.models.generation import Kind
 from telly.tasks import TASKS
-from telly.tasks.base import Options
+from telly.tasks.base import Options, length_batches
 from telly.tasks.writing import Texts, WritingModel, end_token, start_token
 from tiny_models import CONFIGS, WRITERS, tiny_model, tiny_tokenizer
 
@@ -244,6 +244,13 @@ def test_equal_prompts_are_decoded_once_and_answers_come_in_the_order_of_the_spl
     model.asked = []
     TASK.evaluate(model, RowSource(data.table, 1), data, NO_AUTOCAST, final=False)
     assert {beams for beams, _ in model.asked} == {1}, "while training, greedily"
+
+
+def test_batches_hold_at_most_so_many_tokens_with_padding():
+    """Longest first: 9 alone (2 x 9 > 12), 4 4 3 (3 x 4), 2 1 1; one that is longer than all room comes alone."""
+    lengths = np.array([1, 4, 9, 3, 1, 4, 2])
+    assert [lengths[batch].tolist() for batch in length_batches(lengths, 12)] == [[9], [4, 4, 3], [2, 1, 1]]
+    assert [batch.tolist() for batch in length_batches(np.array([5, 7]), 3)] == [[1], [0]]
 
 
 def test_answers_keep_their_blanks_whatever_the_tokenizer_would_tidy():
