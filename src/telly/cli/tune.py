@@ -74,7 +74,14 @@ def _command(task: str) -> Callable[..., None]:
         batch_size: int | None = typer.Option(None, help="Examples a step, over all processes."),
         lr: float | None = typer.Option(None, help="Learning rate of Adam."),
         temperature: float | None = typer.Option(None, help="Of the softmax over candidates; search, clone-retrieval."),
-        head: str | None = typer.Option(None, help="clone: pair (the paper's classifier) or cosine. [default: pair]"),
+        head: str | None = typer.Option(
+            None, help="clone: pair (the paper's) or cosine. [default: pair; telly-mini: cosine]"
+        ),
+        shared_batches: bool | None = typer.Option(
+            None,
+            "--shared-batches/--random-batches",
+            help="clone: batches of pairs that share functions. [default: shared]",
+        ),
         beams: int | None = typer.Option(None, help="Beam on test data; tasks that write. Validation is greedy."),
         max_tokens: list[str] = typer.Option([], help="COLUMN=N: length limit, such as code=256; repeatable."),
         precision: str | None = typer.Option(None, help="fp32 or bf16. [default: fp32]"),
@@ -113,6 +120,7 @@ def _command(task: str) -> Callable[..., None]:
             "temperature": temperature,
             "head": head,
             "beams": beams,
+            "shared_batches": shared_batches,
             "max_tokens": {k: number(v, "--max-tokens") for k, v in pairs(max_tokens, "--max-tokens").items()} or None,
             "precision": precision,
             "patience": patience,

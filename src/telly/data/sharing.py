@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
 import numpy.typing as npt
+
+LINKS_A_PAIR = 16
+"""A member with more partners than this times the batch size offers only its first ones: one function in half of all
+pairs must not make every batch look at all functions."""
 
 
 def dense_batches(
@@ -24,25 +30,53 @@ def dense_batches(
         numbers of pairs, batch by batch.
     """
     left = _Left(pairs, examples)
+    most_links = LINKS_A_PAIR * batch_size
     starts = rng.permutation(int(pairs.max()) + 1).tolist()
     batches: list[npt.NDArray[np.int64]] = []
     while left.count:
         batch: list[int] = []
-        links: dict[int, int] = {}  # candidates, and how many pairs each has with the batch's members
-        members: set[int] = set()
+        members: dict[int, None] = {}
+        candidates = _Candidates()
         while len(batch) < batch_size and left.count:
-            while not links and not left.partners[starts[-1]]:
-                starts.pop()
-            member = max(links, key=links.__getitem__) if links else starts[-1]
-            links.pop(member, None)
-            members.add(member)
-            for partner in list(left.partners[member]):
-                if partner in members:
-                    batch += left.take(member, partner, batch_size - len(batch))
-                else:
-                    links[partner] = links.get(partner, 0) + 1
+            member = candidates.best()
+            if member is None:
+                while not left.partners[starts[-1]]:
+                    starts.pop()
+                member = starts[-1]
+            members[member] = None
+            for other in [other for other in members if other in left.partners[member]]:
+                batch += left.take(member, other, batch_size - len(batch))
+            for partner in islice(left.partners[member], most_links):
+                if partner not in members:
+                    candidates.link(partner)
         batches.append(np.array(batch, dtype=np.int64))
     return batches
+
+
+class _Candidates:
+    """Members that a batch could take in, by how many pairs each has with those it has."""
+
+    def __init__(self) -> None:
+        self._links: dict[int, int] = {}
+        self._by_links: list[list[int]] = [[]]
+
+    def link(self, candidate: int) -> None:
+        """Count one pair more."""
+        links = self._links[candidate] = self._links.get(candidate, 0) + 1
+        if links == len(self._by_links):
+            self._by_links.append([])
+        self._by_links[links].append(candidate)
+
+    def best(self) -> int | None:
+        """Take out the one with most pairs, of equals the last one linked; None where there is none."""
+        for links in range(len(self._by_links) - 1, 0, -1):
+            row = self._by_links[links]
+            while row:
+                candidate = row.pop()
+                if self._links.get(candidate) == links:  # else it was taken, or has been linked again
+                    del self._links[candidate]
+                    return candidate
+        return None
 
 
 class _Left:

@@ -92,7 +92,7 @@ def load_model(name: str, *, seed: int = 0, writes: bool = False) -> nn.Module:
             **_source(name), config=config, dtype=torch.float32, output_loading_info=True
         )
     drawn = {*report["missing_keys"], *(found[0] for found in report["mismatched_keys"])}
-    _check_complete(name, model, drawn, whole=writes and kind_of(config).joint is False)
+    _check_complete(name, model, drawn, whole=writes and kind_of(config) is not Kind.ONE_STACK)
     return _finished(model, config, writes)
 
 

@@ -17,9 +17,10 @@ class Mode(StrEnum):
 
 
 def supports_modes(tokenizer: Any) -> bool:
-    """Whether the vocabulary has all three mode tokens."""
+    """Whether the vocabulary has all three mode tokens, and the tokens that stand around them."""
     vocabulary = tokenizer.get_vocab()
-    return all(mode.value in vocabulary for mode in Mode)
+    framed = tokenizer.cls_token_id is not None and tokenizer.sep_token_id is not None
+    return framed and all(mode.value in vocabulary for mode in Mode)
 
 
 def mode_head(tokenizer: Any, mode: Mode) -> list[int]:

@@ -34,6 +34,7 @@ class Preset:
         temperature: of the softmax over candidates, where the task has one.
         beams: size of the beam on test data, where the task writes text.
         head: which head, where the task has a choice.
+        shared_batches: whether batches are made of examples that share sequences, where examples are pairs.
     """
 
     max_tokens: dict[str, int]
@@ -44,6 +45,7 @@ class Preset:
     temperature: float | None = None
     beams: int | None = None
     head: str | None = None
+    shared_batches: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,10 @@ class Encoded:
     def pairs(self) -> npt.NDArray[np.int64] | None:
         """The members by which examples are kept together in batches, [examples, 2]; None where they are not."""
         return None
+
+    def batch_tokens(self, numbers: Rows) -> int:
+        """Tokens that a batch of these examples reads, padding included."""
+        return sum(len(numbers) * int(self.table.lengths[rows[numbers]].max()) for rows in self.rows.values())
 
     @property
     def uses_per_epoch(self) -> float:
@@ -137,8 +143,15 @@ class Task(Protocol):
     def build(self, split: SplitModel, train: Encoded, options: Options) -> nn.Module:
         """The model that is trained: forward takes what `collate` gives and returns a dict with `loss`."""
 
-    def collate(self, source: RowSource, data: Encoded, numbers: Rows) -> dict[str, Any]:
-        """A training batch of some examples."""
+    def metrics_of(self, train: Encoded) -> tuple[str, ...]:
+        """The metrics that this data can give."""
+
+    def collate(self, source: RowSource, data: Encoded, numbers: Rows, draw: tuple[int, ...] = ()) -> dict[str, Any]:
+        """A training batch of some examples.
+
+        What is drawn at random depends on `draw` (the run's seed and the epoch) and the example alone, so that several
+        processes and resumed runs draw what one uninterrupted process would.
+        """
 
     def calibrate(self, model: nn.Module, source: RowSource, data: Encoded, autocast: torch.autocast) -> None:
         """Choose on validation data what the weights do not say, such as a threshold, and keep it in the model."""
@@ -156,6 +169,11 @@ class PlainTask:
     """What most tasks share: no new head, nothing to calibrate, an encoder."""
 
     writes = False
+    metrics: tuple[str, ...] = ()
+
+    def metrics_of(self, train: Encoded) -> tuple[str, ...]:
+        """All metrics of the task."""
+        return self.metrics
 
     def head(self, hidden_size: int, classes: int, options: Options) -> nn.Module | None:
         """No new parameters."""

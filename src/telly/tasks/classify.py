@@ -45,6 +45,10 @@ class ClassifyTask(PlainTask):
             found[name] = Encoded(builder.build(), {"code": np.asarray(rows)}, numbers[name], classes)
         return found
 
+    def metrics_of(self, train: Encoded) -> tuple[str, ...]:
+        """Precision, recall, F1 and ROC-AUC are about the second of two classes."""
+        return self.metrics if len(train.classes) == 2 else ("accuracy", "macro_f1")
+
     def head(self, hidden_size: int, classes: int, options: Options) -> nn.Module:
         """hidden -> hidden -> classes."""
         return ClassHead(hidden_size, hidden_size, classes)
@@ -53,7 +57,7 @@ class ClassifyTask(PlainTask):
         """The encoder with a new head."""
         return ClassifyModel(split, self.head(split.hidden_size, len(train.classes), options))
 
-    def collate(self, source: RowSource, data: Encoded, numbers: Rows) -> dict[str, Any]:
+    def collate(self, source: RowSource, data: Encoded, numbers: Rows, draw: tuple[int, ...] = ()) -> dict[str, Any]:
         """Functions and their class numbers."""
         assert data.labels is not None
         picked = np.asarray(numbers)
@@ -74,7 +78,7 @@ class ClassifyTask(PlainTask):
         metrics = multiclass_metrics(data.labels, predicted, len(data.classes), positive)
         names = data.classes
         rows = [
-            {"id": i, "prediction": names[p], "gold": names[g], "score": round(float(shares[i, p]), 6)}
+            {"example": i, "prediction": names[p], "gold": names[g], "score": round(float(shares[i, p]), 6)}
             for i, (p, g) in enumerate(zip(predicted, data.labels, strict=True))
         ]
         return Evaluation(metrics, rows)

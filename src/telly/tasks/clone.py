@@ -39,6 +39,11 @@ MANY_PAIRS = 8
 class ClonePairs(Encoded):
     """Pairs of functions. Where functions occur in many pairs, batches are made of pairs that share functions."""
 
+    def batch_tokens(self, numbers: Rows) -> int:
+        """Every distinct function of the batch, padded to the longest."""
+        distinct = np.unique([rows[numbers] for rows in self.rows.values()])
+        return len(distinct) * int(self.table.lengths[distinct].max())
+
     @property
     def pairs(self) -> npt.NDArray[np.int64] | None:
         """The two functions of every pair; None where functions occur in few."""
@@ -53,7 +58,13 @@ class CloneTask(PlainTask):
     name = "clone"
     schema = SCHEMAS["clone"]
     preset = Preset(
-        max_tokens={"left": 512, "right": 512}, batch_size=16, learning_rate=5e-5, epochs=10, metric="f1", head=PAIR
+        max_tokens={"left": 512, "right": 512},
+        batch_size=16,
+        learning_rate=5e-5,
+        epochs=10,
+        metric="f1",
+        head=PAIR,
+        shared_batches=True,
     )
     metrics: tuple[str, ...] = ("f1", "precision", "recall", "accuracy")
 
@@ -90,7 +101,7 @@ class CloneTask(PlainTask):
         """The encoder with the head that was asked for."""
         return CloneModel(split, self.head(split.hidden_size, 2, options))
 
-    def collate(self, source: RowSource, data: Encoded, numbers: Rows) -> dict[str, Any]:
+    def collate(self, source: RowSource, data: Encoded, numbers: Rows, draw: tuple[int, ...] = ()) -> dict[str, Any]:
         """The distinct functions of some pairs, which of them stand left and right, and the labels."""
         assert data.labels is not None
         picked = np.asarray(numbers)
@@ -119,8 +130,10 @@ class CloneTask(PlainTask):
         if not final and model.head is None:
             model.threshold.fill_(best_threshold(scores, data.labels))
         predicted = (scores > model.threshold.item()).astype(np.int64)
+        if not final:
+            return Evaluation(binary_metrics(data.labels, predicted))
         pairs = zip(predicted, data.labels, scores, strict=True)
-        rows = [{"id": i, "prediction": str(p), "gold": str(g), "score": round(float(s), 6)}
+        rows = [{"example": i, "prediction": str(p), "gold": str(g), "score": round(float(s), 6)}
                 for i, (p, g, s) in enumerate(pairs)]  # fmt: skip
         return Evaluation(binary_metrics(data.labels, predicted), rows)
 
@@ -195,8 +208,9 @@ class CloneModel(nn.Module):
 def _overlaps(dataset: Any) -> npt.NDArray[np.float64]:
     """Share of common words of each pair (Jaccard), [pairs]."""
     found = []
+    words: dict[str, frozenset[str]] = {}  # a function is in many pairs
     for texts in batches_of(dataset):
         for left, right in zip(texts["left"], texts["right"], strict=True):
-            ours, theirs = set(left.split()), set(right.split())
+            ours, theirs = (words.setdefault(text, frozenset(text.split())) for text in (left, right))
             found.append(len(ours & theirs) / max(1, len(ours | theirs)))
     return np.array(found)

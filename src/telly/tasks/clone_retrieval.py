@@ -63,15 +63,11 @@ class CloneRetrievalTask(PlainTask):
         """The encoder with the contrastive loss."""
         return CloneRetrievalModel(split, options.temperature or self.preset.temperature or 1.0)
 
-    def collate(self, source: RowSource, data: Encoded, numbers: Rows) -> dict[str, Any]:
-        """Some programs, and for each another one of its label.
-
-        The draw depends on the batch alone: other batches draw anew, and a resumed run draws what it would have.
-        """
+    def collate(self, source: RowSource, data: Encoded, numbers: Rows, draw: tuple[int, ...] = ()) -> dict[str, Any]:
+        """Some programs, and for each another one of its label, drawn anew in every epoch."""
         assert isinstance(data, _Programs) and data.labels is not None
         picked = np.asarray(numbers)
-        rng = np.random.default_rng(picked)
-        others = np.array([data.partner(int(number), rng) for number in picked])
+        others = np.array([data.partner(int(n), np.random.default_rng([*draw, int(n)])) for n in picked])
         rows = data.rows["code"]
         batch: dict[str, Any] = {"left": source.batch(rows[picked]), "right": source.batch(rows[others])}
         return batch | {"labels": torch.from_numpy(data.labels[picked])}
@@ -111,6 +107,10 @@ class _Programs(Encoded):
         drawn = int(rng.integers(last - first - 1))
         own = int(places[number] - first)
         return int(order[first + drawn + (drawn >= own)])
+
+    def batch_tokens(self, numbers: Rows) -> int:
+        """The programs' tokens and about as many of their partners."""
+        return 2 * super().batch_tokens(numbers)
 
     @property
     def uses_per_epoch(self) -> float:

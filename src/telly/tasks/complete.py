@@ -21,7 +21,6 @@ from telly.tasks.writing import Prompt, WritingTask, start_token
 
 _STATEMENT = re.compile(r"(?<=[;{}])")
 _AT_LINE_START = re.compile(r"\n[ \t]*\Z")
-_MARKS = {"<s>": "", "</s>": "", "<EOL>": "\n"}
 
 
 class CompleteTask(WritingTask):
@@ -50,9 +49,8 @@ class CompleteTask(WritingTask):
         """The context without CodeXGLUE's marks, up to where the line begins: after a line break and its indentation,
         or, in code that is one long line, after a word.
         """
-        for mark, plain in _MARKS.items():
-            text = re.sub(rf" ?{re.escape(mark)} ?", plain, text)
-        text = restore_literals(text)
+        text = text.removeprefix("<s>").removesuffix("</s>")
+        text = restore_literals(re.sub(" ?<EOL> ?", "\n", text))
         if "\n" not in text:
             return text.strip()
         return text if _AT_LINE_START.search(text) else f"{text.rstrip()}\n"
@@ -73,10 +71,7 @@ class CompleteTask(WritingTask):
         """
         cleaned = [self.clean_source(text) for text in texts]
         if kind is Kind.ENCODER_DECODER:
-            end = tokenizer.eos_token_id
-            room = most - (end is not None)
-            plain = _last_tokens(tokenizer, cleaned, room)
-            return [Prompt([*ids, *([] if end is None else [end])], None) for ids in plain]
+            return [Prompt(ids, None) for ids in _last_tokens(tokenizer, cleaned, most, framed=True)]
         head = mode_head(tokenizer, Mode.DECODER_ONLY) or [start_token(tokenizer)]
         visible = 0 if kind is Kind.ONE_STACK else None
         return [Prompt([*head, *ids], visible) for ids in _last_tokens(tokenizer, cleaned, most - len(head))]
@@ -98,17 +93,17 @@ class CompleteTask(WritingTask):
         return {"copy of the last line": completion(copies, gold)} | super().baselines(datasets, split, train)
 
 
-def _last_tokens(tokenizer: Any, texts: list[str], most: int) -> list[list[int]]:
-    """The last tokens of texts, without special ones.
+def _last_tokens(tokenizer: Any, texts: list[str], most: int, *, framed: bool = False) -> list[list[int]]:
+    """The last tokens of texts; `framed` by the tokenizer's own special tokens, else without.
 
     Raises:
         ConfigError: there is no room for any.
     """
-    if most < 1:
+    if most < 1 + framed * tokenizer.num_special_tokens_to_add():
         raise ConfigError(f"max_tokens: context leaves {most} tokens beside the special ones; expected at least 1")
     side, tokenizer.truncation_side = tokenizer.truncation_side, "left"
     try:
-        encoded = tokenizer(texts, add_special_tokens=False, truncation=True, max_length=most)
+        encoded = tokenizer(texts, add_special_tokens=framed, truncation=True, max_length=most)
     finally:
         tokenizer.truncation_side = side
     found: list[list[int]] = encoded["input_ids"]

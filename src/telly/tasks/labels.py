@@ -39,7 +39,8 @@ def class_numbers(datasets: Mapping[str, Any], column: str) -> tuple[tuple[str, 
         if strange:
             raise DataError(
                 f"{split}: {column!r} has {strange[0]!r}, which no training row has (known: {', '.join(classes[:10])}"
-                f"{', ...' if len(classes) > 10 else ''}); add training rows of it, or leave it out"
+                f"{', ...' if len(classes) > 10 else ''}); add training rows of it, leave it out, "
+                "or take more of them (--limit draws at random)"
             )
         numbers[split] = np.array([number[label] for label in labels], dtype=np.int64)
     return classes, numbers

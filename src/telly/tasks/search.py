@@ -59,7 +59,7 @@ class SearchTask(PlainTask):
         """The encoder with the contrastive loss."""
         return SearchModel(split, options.temperature or self.preset.temperature or 1.0)
 
-    def collate(self, source: RowSource, data: Encoded, numbers: Rows) -> dict[str, Any]:
+    def collate(self, source: RowSource, data: Encoded, numbers: Rows, draw: tuple[int, ...] = ()) -> dict[str, Any]:
         """Queries and code of some examples, and their row numbers, by which duplicates are known."""
         picked = {column: rows[np.asarray(numbers)] for column, rows in data.rows.items()}
         batch: dict[str, Any] = {column: source.batch(rows) for column, rows in picked.items()}

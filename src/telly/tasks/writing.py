@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from telly.data.schema import Schema
 from telly.data.sequences import Rows, SequenceTable, SequenceTableBuilder
-from telly.errors import ModelError
+from telly.errors import ConfigError, ModelError
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.metrics.bm25 import bm25_nearest
@@ -48,8 +48,10 @@ from telly.tasks.base import (
 )
 from telly.tasks.contrast import distributed
 
-PROMPT_TOKENS = 8192
-"""Tokens of all beams' prompts in a batch that is decoded."""
+DECODED_TOKENS = 16384
+"""Tokens of all beams' prompts and longest answers in a batch that is decoded; their keys and values are in memory."""
+LEAST_TOKENS = 4
+"""Of a prompt or an answer, start and end tokens included."""
 PLACEHOLDER = "<mask0>"
 """UniXcoder's mark of where the answer belongs; stands before source and answer where the vocabulary has it."""
 
@@ -171,16 +173,18 @@ class WritingTask(PlainTask):
         return {name: codec.encode(dataset, config, train=name == "train") for name, dataset in datasets.items()}
 
     def prompts(self, texts: list[str], tokenizer: Any, most: int, kind: Kind) -> list[Prompt]:
-        """Sources as prompts. A joint prompt ends with the token that the answer starts from."""
+        """Sources as prompts of at most `most` tokens. A joint one ends with the token that the answer starts from."""
         texts = [self.clean_source(text) for text in texts]
         if kind is Kind.ENCODER_DECODER:
             return [Prompt(ids, None) for ids in encode_texts(tokenizer, texts, most, self._mode)]
         start = start_token(tokenizer)
         if kind is Kind.DECODER:
-            plain = tokenizer(texts, add_special_tokens=False, truncation=True, max_length=most - 1)["input_ids"]
-            return [Prompt([*ids, start], None) for ids in plain]
+            head = text_start(tokenizer)
+            room = most - 1 - len(head)
+            plain = tokenizer(texts, add_special_tokens=False, truncation=True, max_length=room)["input_ids"]
+            return [Prompt([*head, *ids, start], None) for ids in plain]
         placed = PLACEHOLDER in tokenizer.get_vocab() and supports_modes(tokenizer)
-        encoded = encode_texts(tokenizer, texts, most - placed, self._mode)
+        encoded = encode_texts(tokenizer, texts, most - placed - 1, self._mode)
         if placed:
             encoded = [[*ids[:3], start, *ids[3:]] for ids in encoded]
         return [Prompt([*ids, start], len(ids)) for ids in encoded]
@@ -189,7 +193,7 @@ class WritingTask(PlainTask):
         """The model with its loss."""
         return WritingModel(split, options.beams or self.preset.beams or 1)
 
-    def collate(self, source: RowSource, data: Encoded, numbers: Rows) -> dict[str, Any]:
+    def collate(self, source: RowSource, data: Encoded, numbers: Rows, draw: tuple[int, ...] = ()) -> dict[str, Any]:
         """Sequences of some examples, where tokens are predicted, and which."""
         assert isinstance(data, Texts)
         picked = np.asarray(numbers)
@@ -214,7 +218,8 @@ class WritingTask(PlainTask):
         predictions = [self.finish(data.tokenizer.decode(ids, **exact)) for ids in written]
         references = list(data.references)
         rows = [
-            {"id": i, "prediction": p, "gold": r} for i, (p, r) in enumerate(zip(predictions, references, strict=True))
+            {"example": i, "prediction": p, "gold": r}
+            for i, (p, r) in enumerate(zip(predictions, references, strict=True))
         ]
         return Evaluation(self._score(predictions, references), rows)
 
@@ -235,6 +240,9 @@ class _Codec:
         self.task, self.tokenizer, self.kind = task, tokenizer, kind
         self.most_source, self.most_target = max_tokens[task.source], max_tokens[task.target]
         self.end = end_token(tokenizer)
+        for column, tokens in ((task.source, self.most_source), (task.target, self.most_target)):
+            if tokens < LEAST_TOKENS:
+                raise ConfigError(f"max_tokens: {column} must be at least {LEAST_TOKENS}, found {tokens}")
 
     def encode(self, dataset: Any, config: Any, *, train: bool) -> Texts:
         joined = train and self.kind.joint
@@ -321,7 +329,7 @@ class WritingModel(nn.Module):
         lengths = data.table.lengths[prompts]
         written: list[list[int]] = [[] for _ in prompts]
         with tqdm(total=len(prompts), desc="writing", unit="answer", leave=False, disable=None) as bar:
-            for picked in length_batches(lengths, max(1, PROMPT_TOKENS // beams)):
+            for picked in length_batches(lengths + data.most_answer_tokens, DECODED_TOKENS // beams):
                 with autocast:
                     answers = self._write_batch(source, data, prompts[picked], beams, device)
                 for place, answer in zip(picked, answers, strict=True):
@@ -351,6 +359,12 @@ def start_token(tokenizer: Any) -> int:
         return int(tokenizer.convert_tokens_to_ids(PLACEHOLDER))
     found = next((i for i in (tokenizer.bos_token_id, tokenizer.cls_token_id) if i is not None), None)
     return end_token(tokenizer) if found is None else int(found)
+
+
+def text_start(tokenizer: Any) -> list[int]:
+    """What the tokenizer's own template puts before a text: the start token, for Llama and its like, or nothing."""
+    template = tokenizer("")["input_ids"]
+    return template[:1] if template and template[0] == tokenizer.bos_token_id else []
 
 
 def end_token(tokenizer: Any) -> int:

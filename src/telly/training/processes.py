@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import torch
 import torch.distributed as dist
 
 T = TypeVar("T")
@@ -27,6 +28,15 @@ def first_decides(decide: Callable[[], T]) -> T:
     box: list[Any] = [decide() if dist.get_rank() == 0 else None]
     dist.broadcast_object_list(box, src=0)
     value: T = box[0]
+    return value
+
+
+def mean_over_processes(value: torch.Tensor) -> torch.Tensor:
+    """The mean of the processes' values, without gradient."""
+    value = value.detach().clone()
+    if several():
+        dist.all_reduce(value)
+        value /= dist.get_world_size()
     return value
 
 

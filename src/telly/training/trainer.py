@@ -26,7 +26,7 @@ from telly.data.batching import LengthBucketBatchSampler
 from telly.disk import is_full_disk
 from telly.errors import TrainingError
 from telly.models.load import quiet_transformers
-from telly.training.processes import first_decides, wait_for_all
+from telly.training.processes import first_decides, mean_over_processes, wait_for_all
 from telly.training.progress import ProgressBar
 
 TRAINED_WEIGHTS = "trained.safetensors"
@@ -85,14 +85,24 @@ class TellyTrainer(Trainer):  # type: ignore[misc]
             found = first_decides(self._evaluate_fn)
         finally:
             self.model.train(training)
+        wanted = self.args.metric_for_best_model
+        if wanted is not None and wanted not in found:
+            raise TrainingError(
+                f"the validation data gives no {wanted}, which is to choose the best epoch; it gives "
+                f"{', '.join(found)}. Choose another with --metric"
+            )
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.items()}
         self.log(dict(metrics))  # log adds the epoch to what it is given
         self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """One step; stops at once, with the step's number, when the loss is no longer finite."""
-        loss: torch.Tensor = super().training_step(*args, **kwargs)
+        """One step; stops at once, with the step's number, when the loss is no longer finite.
+
+        Returns:
+            the loss over all processes.
+        """
+        loss = mean_over_processes(super().training_step(*args, **kwargs))
         if not torch.isfinite(loss):
             step = self.state.global_step + 1
             raise TrainingError(

@@ -40,6 +40,7 @@ class TuneConfig(Config):
     warmup: float = Field(0.1, ge=0, lt=1, description="share of steps in which the learning rate rises")
     temperature: PositiveFloat | None = Field(None, description="of the softmax over candidates")
     head: str | None = Field(None, description="which head, where the task has a choice")
+    shared_batches: bool | None = Field(None, description="make batches of pairs that share functions; clones")
     beams: PositiveInt | None = Field(None, description="size of the beam on test data, where the task writes text")
     max_tokens: dict[str, PositiveInt] = Field(default_factory=dict, description="length limit by column")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 means autocast")
@@ -72,7 +73,7 @@ class TuneConfig(Config):
         task = get_task(self.task)
         if self.metric is not None and self.metric not in task.metrics:
             raise ValueError(f"metric: {self.task} has {', '.join(task.metrics)}; found {self.metric!r}")
-        for name in ("temperature", "head", "beams"):
+        for name in ("temperature", "head", "beams", "shared_batches"):
             if getattr(self, name) is not None and getattr(task.preset, name) is None:
                 raise ValueError(f"{name}: task {self.task} has no such setting; leave it out")
         if self.head is not None and self.head not in HEADS:

@@ -36,13 +36,14 @@ def workload(config: TuneConfig, data: str) -> Workload:
     encoded = task.encode(datasets, tokenizer, config.max_tokens, model_config)["train"]
     lengths = {column: encoded.table.lengths[rows] for column, rows in encoded.rows.items()}
     try:
+        pairs = encoded.pairs if config.shared_batches else None
         sampler = LengthBucketBatchSampler(
-            encoded.lengths, config.batch_size or 1, seed=config.seed, drop_last=True, pairs=encoded.pairs
+            encoded.lengths, config.batch_size or 1, seed=config.seed, drop_last=True, pairs=pairs
         )
     except ValueError as error:
         raise ConfigError(f"--batch-size: {error}") from None
     batches = sampler.global_batches()
-    padded = [sum(len(batch) * int(column[batch].max()) for column in lengths.values()) for batch in batches]
+    padded = [encoded.batch_tokens(batch) for batch in batches]
     tokens = sum(int(column.sum()) for column in lengths.values())
     return Workload(
         tokens=sum(padded),

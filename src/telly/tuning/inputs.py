@@ -57,13 +57,32 @@ def check_lengths(config: TuneConfig, task: Task, model: nn.Module) -> None:
                 f"max_tokens: {column} may have {tokens} tokens, and {config.model} has {limit} positions; "
                 f"give --max-tokens {column}={limit} or less"
             )
-    total = sum(config.max_tokens.values()) + 1  # the token between prompt and answer
+    total = sum(config.max_tokens.values())
     if task.writes and kind_of(model.config).joint and total > limit:
         given = ", ".join(f"{column} {tokens}" for column, tokens in config.max_tokens.items())
         raise ConfigError(
             f"max_tokens: {given}: prompt and answer are one sequence of up to {total} tokens, and {config.model} has "
-            f"{limit} positions; give less with --max-tokens, such as {next(iter(config.max_tokens))}="
-            f"{max(1, limit - total + next(iter(config.max_tokens.values())))}"
+            f"{limit} positions; give less with --max-tokens, such as {task_limits(config, limit)}"
+        )
+
+
+def task_limits(config: TuneConfig, limit: int) -> str:
+    """Limits in the proportion of those that were set, which together fit."""
+    total = sum(config.max_tokens.values())
+    return ", ".join(f"{column}={max(2, tokens * limit // total)}" for column, tokens in config.max_tokens.items())
+
+
+def check_metric(config: TuneConfig, task: Task, train: Encoded) -> None:
+    """Refuse a metric that the data cannot give.
+
+    Raises:
+        ConfigError: names those that it can.
+    """
+    known = task.metrics_of(train)
+    if config.metric not in known:
+        raise ConfigError(
+            f"--metric {config.metric}: with {len(train.classes)} classes the data gives {', '.join(known)}; choose "
+            "one of these"
         )
 
 

@@ -32,6 +32,7 @@ def resolve(config: TuneConfig) -> TuneConfig:
         "learning_rate": preset.learning_rate,
         "temperature": preset.temperature,
         "head": preset.head,
+        "shared_batches": preset.shared_batches,
         "beams": preset.beams,
         "metric": preset.metric,
     } | {name: value for name, value in advice.items() if name != "max_tokens"}

@@ -24,7 +24,7 @@ from telly.models.load import load_model, load_tokenizer
 from telly.tasks import get_task
 from telly.tasks.base import Encoded, Evaluation
 from telly.training.clocks import Clocks, PeakMemory
-from telly.training.processes import WAIT_SECONDS, wait_for_all
+from telly.training.processes import WAIT_SECONDS, first_decides, wait_for_all
 from telly.training.progress import ProgressBar
 from telly.training.trainer import (
     SaveWithinEpochs,
@@ -34,7 +34,7 @@ from telly.training.trainer import (
     remove_incomplete_checkpoints,
 )
 from telly.tuning.config import TuneConfig
-from telly.tuning.inputs import check_lengths, describe, load_datasets
+from telly.tuning.inputs import check_lengths, check_metric, describe, load_datasets
 from telly.tuning.record import RECORD_FILE, RunRecord
 from telly.tuning.resolve import check_output, resolve, to_toml
 from telly.tuning.saving import save_model
@@ -152,10 +152,11 @@ def _tune(run: Run, resume: bool, overwrite: bool) -> None:
     with run.clocks("prefix"):
         digests = prefix_digests(model)
     with run.clocks("encode"):
-        data = run.task.encode(datasets, tokenizer, config.max_tokens, model.config)
-        for caution in warnings_about(datasets, run.task.schema):
-            run.record.cautions.append(caution)
+        run.record.cautions = warnings_about(datasets, run.task.schema)
+        for caution in run.record.cautions:
             run.say(f"caution: {caution}")
+        data = run.task.encode(datasets, tokenizer, config.max_tokens, model.config)
+        check_metric(config, run.task, data["train"])
     module = _module(run, split, data["train"]).to(arguments.device)
     run.record.model = {"name": config.model, "fingerprint": digests[-1], "parameters": split.plan.total}
     _claim(run, {name: describe(datasets[name], encoded) for name, encoded in data.items()}, resume, overwrite)
@@ -202,25 +203,30 @@ def _train_and_test(
 ) -> None:
     config, task = run.config, run.task
     autocast = torch.autocast(arguments.device.type, torch.bfloat16, enabled=config.precision == "bf16")
+    test_split = "test" if "test" in data else "valid"
 
     def evaluate(name: str, *, final: bool) -> Evaluation:
         with run.clocks("evaluate"):
             module.eval()
             return task.evaluate(module, sources.by_split[name], data[name], autocast, final=final)
 
-    def calibrate() -> None:
-        with run.clocks("evaluate"):
-            module.eval()
+    def calibrated(*, final: bool) -> Evaluation:
+        """Scores of the test data with what is chosen on validation data; computed by one process."""
+
+        def compute() -> Evaluation:
             choosing = "valid" if "valid" in data else "train"
-            task.calibrate(module, sources.by_split[choosing], data[choosing], autocast)
+            with run.clocks("evaluate"):
+                task.calibrate(module.eval(), sources.by_split[choosing], data[choosing], autocast)
+            return evaluate(test_split, final=final)
+
+        return first_decides(compute)
 
     checkpoint = last_complete_checkpoint(run.output / CHECKPOINTS) if resume else None
-    test_split = "test" if "test" in data else "valid"
-    if "untuned" not in run.record.baselines:
+    untuned = "untuned (greedy)" if task.writes else "untuned"  # which seldom ends an answer, so a beam would take long
+    if untuned not in run.record.baselines:
         with run.clocks("evaluate"):
-            run.record.baselines = task.baselines(datasets, test_split, data["train"])
-        calibrate()
-        run.record.baselines["untuned"] = evaluate(test_split, final=not task.writes).metrics
+            run.record.baselines = first_decides(lambda: task.baselines(datasets, test_split, data["train"]))
+        run.record.baselines[untuned] = calibrated(final=not task.writes).metrics
     trainer = _trainer(run, arguments, module, data, sources, lambda: evaluate("valid", final=False).metrics)
     if checkpoint is not None:
         run.record.resumed_from_step = int(checkpoint.name.rpartition("-")[2])
@@ -236,8 +242,7 @@ def _train_and_test(
     run.record.best_epoch = next((e["epoch"] for e in run.record.epochs if e["step"] == best), None)
     run.record.metric = config.metric
     run.record.store_wait_seconds = sources.by_split["train"].seconds if sources.used else None
-    calibrate()
-    tested = evaluate(test_split, final=True)
+    tested = calibrated(final=True)
     run.record.test, run.record.tested_on = tested.metrics, test_split
     run.keep_predictions(tested.predictions)
 
@@ -260,7 +265,7 @@ def _trainer(
             drop_last=True,
             rank=arguments.process_index,
             world_size=arguments.world_size,
-            pairs=train.pairs,
+            pairs=train.pairs if run.config.shared_batches else None,
         )
     except ValueError as error:
         raise ConfigError(f"--batch-size: {error}") from None
@@ -272,7 +277,7 @@ def _trainer(
         module,
         arguments,
         batch_sampler=sampler,
-        collate=lambda numbers: run.task.collate(source, train, numbers),
+        collate=lambda numbers: run.task.collate(source, train, numbers, (run.config.seed, sampler.epoch)),
         evaluate_fn=evaluate,
         callbacks=[
             EarlyStoppingCallback(early_stopping_patience=run.config.patience),
