@@ -99,8 +99,8 @@ def test_cached_and_frozen_only_end_the_same(task: str, family_name: str, given:
         assert not (outputs["cached"] / "predictions.jsonl").exists()
         return
     found = predictions(outputs["cached"])
-    assert [row["id"] for row in found] == list(range(10)), "one line a test example, in order"
-    assert all(row.keys() >= {"id", "prediction", "gold"} for row in found)
+    assert [row["example"] for row in found] == list(range(10)), "one line a test example, in order"
+    assert all(row.keys() >= {"example", "prediction", "gold"} for row in found)
     assert [row["prediction"] for row in predictions(outputs["frozen"])] == [row["prediction"] for row in found]
 
 

@@ -358,19 +358,19 @@ def test_a_saved_model_is_loaded_as_a_writer(writer: str, name: str, tmp_path: P
 
 
 def test_prompt_and_answer_must_fit_into_the_positions_together(tmp_path: Path):
-    """64 positions, RoBERTa's first two unused: 40 + 21 + 1 fit, 40 + 22 + 1 do not, and an encoder-decoder's do."""
+    """64 positions, RoBERTa's first two unused: 40 + 22 fit, 40 + 23 do not; two functions never stand together."""
     model = tiny_model("roberta", writes=True)
     model.encoder.save_pretrained(tmp_path)
 
     def check(task: str, **tokens: int) -> None:
         check_lengths(resolve(TuneConfig(task=task, model=str(tmp_path), max_tokens=tokens)), get_task(task), model)
 
-    check("summarize", code=40, summary=21)
+    check("summarize", code=40, summary=22)
     with pytest.raises(ConfigError) as error:
-        check("summarize", code=40, summary=22)
+        check("summarize", code=40, summary=23)
     assert str(error.value) == (
-        "max_tokens: code 40, summary 22: prompt and answer are one sequence of up to 63 tokens, and "
-        f"{tmp_path} has 62 positions; give less with --max-tokens, such as code=39"
+        "max_tokens: code 40, summary 23: prompt and answer are one sequence of up to 63 tokens, and "
+        f"{tmp_path} has 62 positions; give less with --max-tokens, such as code=39, summary=22"
     )
     with pytest.raises(ConfigError) as error:
         check("summarize", code=63, summary=5)

@@ -82,13 +82,14 @@ def test_a_class_that_no_training_row_has_is_refused():
     with pytest.raises(DataError) as error:
         encoded(train=["a", "b"], valid=["b", "d", "c"])
     assert str(error.value) == (
-        "valid: 'label' has 'c', which no training row has (known: a, b); add training rows of it, or leave it out"
+        "valid: 'label' has 'c', which no training row has (known: a, b); add training rows of it, leave it out, "
+        "or take more of them (--limit draws at random)"
     )
     with pytest.raises(DataError) as error:
         encoded(train=[str(i) for i in range(12)], test=["12"])
     assert str(error.value) == (
         "test: 'label' has '12', which no training row has (known: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ...); "
-        "add training rows of it, or leave it out"
+        "add training rows of it, leave it out, or take more of them (--limit draws at random)"
     )
 
 
@@ -111,7 +112,7 @@ def test_metrics_of_two_classes_by_hand():
         {"accuracy": 0.5, "macro_f1": 0.5, "precision": 0.5, "recall": 0.5, "f1": 0.5, "roc_auc": 0.75}
     )
     assert set(found.metrics) == set(TASK.metrics)
-    assert found.predictions[1] == {"id": 1, "prediction": "a", "gold": "b", "score": pytest.approx(0.6, abs=1e-5)}
+    assert found.predictions[1] == {"example": 1, "prediction": "a", "gold": "b", "score": pytest.approx(0.6, abs=1e-5)}
 
 
 def test_metrics_of_three_classes_by_hand():

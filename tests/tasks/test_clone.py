@@ -199,10 +199,11 @@ def test_the_pair_heads_threshold_is_a_half_and_stays():
     model = CloneModel(Given(torch.eye(4)), Decided())  # type: ignore[arg-type]
     data = pairs_of([(0, 1), (2, 3)], [0, 0])
     TASK.calibrate(model, source_of(data), data, NO_AUTOCAST)
-    found = TASK.evaluate(model, source_of(data), data, NO_AUTOCAST, final=False)
+    assert TASK.evaluate(model, source_of(data), data, NO_AUTOCAST, final=False).predictions is None
+    found = TASK.evaluate(model, source_of(data), data, NO_AUTOCAST, final=True)
     assert model.threshold.item() == 0.5
     assert found.predictions == [
-        {"id": i, "prediction": "1", "gold": "0", "score": pytest.approx(0.75)} for i in range(2)
+        {"example": i, "prediction": "1", "gold": "0", "score": pytest.approx(0.75)} for i in range(2)
     ]
 
 

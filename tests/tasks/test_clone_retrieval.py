@@ -75,18 +75,18 @@ def test_a_batch_has_programs_and_partners():
     assert data.uses_per_epoch == 2.0, "for itself and as a partner, on average"
 
 
-def test_partners_depend_on_the_batch_alone():
-    """Else a run that is resumed within an epoch would draw others than it would have, uninterrupted."""
+def test_partners_depend_on_the_draw_and_the_program_alone():
+    """Else a resumed run, or one of several processes, would draw others than one uninterrupted process."""
     data = of_labels(*["a", "b"] * 10)
     source = RowSource(data.table, 1)
 
-    def partners(numbers: list[int]) -> list[int]:
+    def partners(numbers: list[int], *draw: int) -> list[int]:
         torch.rand(1)  # the state of torch's draws makes no difference
-        return TASK.collate(source, data, numbers)["right"]["input_ids"][:, 1].tolist()
+        return TASK.collate(source, data, numbers, draw)["right"]["input_ids"][:, 1].tolist()
 
-    assert partners([0, 1, 2]) == partners([0, 1, 2])
-    first = {partners([0, other])[0] for other in range(1, 20)}
-    assert len(first) > 5, "another batch draws other partners for the same program"
+    assert partners([0, 1, 2, 3], 7, 1) == partners([0, 1], 7, 1) + partners([2, 3], 7, 1)
+    assert len({tuple(partners([0, 1, 2, 3], 7, epoch)) for epoch in range(20)}) > 15, "every epoch draws anew"
+    assert partners([0, 1, 2, 3], 7, 1) != partners([0, 1, 2, 3], 8, 1), "and every seed"
 
 
 def test_loss_by_hand():

@@ -33,13 +33,22 @@ def encoded(family: str, columns: dict[str, list[str]] = PLAIN, tokenizer: Any =
     ("raw", "clean"),
     [
         ("<s> import os <EOL> x = f ( ) <EOL>", "import os\nx = f ( )\n"),
+        ("    a = 1 <EOL> b = `<s>` </s>", "    a = 1\nb = `<s>`\n"),
         ("import os <EOL> x = <STR_LIT:a b> + <NUM_LIT:1> + <NUM_LIT>", "import os\nx = a b + 1 + 0\n"),
         ("<s> int x = <NUM_LIT:1> ; return", "int x = 1 ; return"),
         ("def f():\n    return 1\n    ", "def f():\n    return 1\n    "),
         ("def f():\n    return 1   ", "def f():\n    return 1\n"),
         ("<s>", ""),
     ],
-    ids=["line breaks", "literals", "one long line", "indentation stays", "cut at a line's end", "nothing"],
+    ids=[
+        "line breaks",
+        "marks at the ends only",
+        "literals",
+        "one long line",
+        "indentation stays",
+        "cut at a line's end",
+        "nothing",
+    ],
 )
 def test_contexts_lose_codexglues_marks(raw: str, clean: str):
     assert TASK.clean_source(raw) == clean
@@ -95,7 +104,7 @@ def test_context_and_line_are_learned_from_left_to_right(family: str, options: d
 
 def test_an_encoder_decoder_learns_the_line_only():
     data = encoded("t5")
-    assert [data.table[int(row)].tolist() for row in data.rows["source"]] == [[10, 11, 12, 2], [13, 2]]
+    assert [data.table[int(row)].tolist() for row in data.rows["source"]] == [[0, 10, 11, 12, 2], [0, 13, 2]]
     batch = TASK.collate(RowSource(data.table, 1), data, [0, 1])
     assert batch["decoder_input_ids"].tolist() == [[0, 20, 1], [0, 21, 22]]
     assert batch["labels"].tolist() == [20, 2, 21, 22, 2]
@@ -107,7 +116,7 @@ def test_an_encoder_decoder_learns_the_line_only():
         (Kind.ONE_STACK, {"modes": True}, [0, 6, 2, 27, 28, 29], [0, 6, 2, 10]),
         (Kind.ONE_STACK, {}, [0, 25, 26, 27, 28, 29], [0, 10]),
         (Kind.DECODER, {}, [0, 25, 26, 27, 28, 29], [0, 10]),
-        (Kind.ENCODER_DECODER, {}, [25, 26, 27, 28, 29, 2], [10, 2]),
+        (Kind.ENCODER_DECODER, {}, [0, 26, 27, 28, 29, 2], [0, 10, 2]),
     ],
 )
 def test_long_contexts_lose_their_beginning(kind: Kind, options: dict[str, bool], cut: list[int], whole: list[int]):
@@ -120,7 +129,7 @@ def test_long_contexts_lose_their_beginning(kind: Kind, options: dict[str, bool]
 
 def test_a_limit_without_room_for_code_is_refused():
     with pytest.raises(ConfigError) as error:
-        encoded("roberta", tokenizer=tiny_tokenizer(modes=True), context=3)
+        TASK.prompts(["w10"], tiny_tokenizer(modes=True), 3, Kind.ONE_STACK)
     assert str(error.value) == "max_tokens: context leaves 0 tokens beside the special ones; expected at least 1"
     assert encoded("roberta", tokenizer=tiny_tokenizer(modes=True), context=4).table[0].tolist() == [0, 6, 2, 12, 20, 2]
 

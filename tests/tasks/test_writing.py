@@ -17,6 +17,7 @@ from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.metrics.text import exact_match
 from telly.models.generation import Kind
+from telly.models.modes import encode_texts
 from telly.tasks import TASKS
 from telly.tasks.base import Options, length_batches
 from telly.tasks.writing import Texts, WritingModel, end_token, start_token
@@ -66,12 +67,13 @@ def test_one_stack_predicts_the_answer_behind_the_source():
     assert batch["labels"].tolist() == [20, 21, 2, 22, 2]
 
 
-def test_decoder_gets_no_special_tokens_but_the_start_of_the_answer():
+def test_decoder_starts_both_parts_with_the_start_token():
+    """The source as the tokenizer begins a text, without its end; then the start of the answer."""
     data = encoded("gpt2")
-    assert sequences(data) == [[10, 11, 0, 20, 21, 2], [12, 0, 22, 2]]
+    assert sequences(data) == [[0, 10, 11, 0, 20, 21, 2], [0, 12, 0, 22, 2]]
     batch = batch_of(data, [1, 0])
     assert batch["inputs"].keys() == {"input_ids", "attention_mask"}
-    assert predicted(batch) == [[1, 2], [2, 3, 4]]
+    assert predicted(batch) == [[2, 3], [3, 4, 5]]
     assert batch["labels"].tolist() == [22, 2, 20, 21, 2]
 
 
@@ -108,16 +110,16 @@ def test_unixcoders_tokens(placeholder: bool, prompt: list[int]):
         ("roberta", {}, [0, 10, 11, 12, 13, 2, 0]),
         ("roberta", {"modes": True}, [0, 7, 2, 10, 11, 2, 0]),
         ("roberta", {"modes": True, "placeholder": True}, [0, 7, 2, 8, 10, 2, 8]),
-        ("gpt2", {}, [10, 11, 12, 13, 14, 0]),
-        ("t5", {}, [0, 10, 11, 12, 13, 2]),
+        ("gpt2", {}, [0, 10, 11, 12, 13, 14, 0]),
+        ("t5", {}, [0, 10, 11, 12, 13, 14, 2]),
     ],
 )
 def test_long_sources_and_targets_are_cut_on_the_right(family: str, options: dict[str, bool], prompt: list[int]):
-    """6 tokens of source, special ones included (a joint prompt's start of the answer comes on top); 3 of answer."""
+    """7 tokens of source and 4 of answer, special ones and a joint prompt's start of the answer included."""
     columns = {"code": [" ".join(f"w{i}" for i in range(10, 30))], "summary": ["w30 w31 w32 w33"]}
-    limits, tokenizer = {"code": 6, "summary": 3}, tiny_tokenizer(**options)
+    limits, tokenizer = {"code": 7, "summary": 4}, tiny_tokenizer(**options)
     data = encoded(family, columns, limits, tokenizer=tokenizer)
-    answer = [30, 31, 2]
+    answer = [30, 31, 32, 2]
     assert sequences(data) == [prompt if family == "t5" else [*prompt, *answer]]
     assert batch_of(data, [0])["labels"].tolist() == answer
     assert sequences(encoded(family, columns, limits, "valid", tokenizer)) == [prompt]
@@ -125,17 +127,25 @@ def test_long_sources_and_targets_are_cut_on_the_right(family: str, options: dic
 
 def test_limits_that_leave_no_room_are_refused():
     with pytest.raises(ConfigError) as error:
-        encoded("roberta", limits={"code": 2, "summary": 3})
+        encoded("roberta", limits={"code": 3, "summary": 4})
+    assert str(error.value) == "max_tokens: code must be at least 4, found 3"
+    with pytest.raises(ConfigError) as error:
+        encoded("t5", limits={"code": 4, "summary": 3})
+    assert str(error.value) == "max_tokens: summary must be at least 4, found 3"
+    assert sequences(encoded("roberta", limits={"code": 4, "summary": 4}))[0] == [0, 10, 2, 0, 20, 21, 2]
+    with pytest.raises(ConfigError) as error:
+        encode_texts(tiny_tokenizer(), ["w10"], 2)
     assert str(error.value) == "max_tokens must be at least 3 with special tokens, found 2"
-    assert sequences(encoded("roberta", limits={"code": 3, "summary": 1}))[0] == [0, 10, 2, 0, 2]
+    assert encode_texts(tiny_tokenizer(), ["w10 w11"], 3) == [[0, 10, 2]]
 
 
 def test_splits_to_decode_are_prompts_with_whole_references():
     """Prompts of joint models are decoded token by token, which no store helps; an encoder's states are read."""
+    columns = {"code": ["w10"], "summary": ["w20 w21 w22 w23 w24"]}
     for family, stored in (("roberta", False), ("gpt2", False), ("t5", True)):
-        data = encoded(family, limits={"code": 10, "summary": 2}, split="test")
+        data = encoded(family, columns, {"code": 10, "summary": 4}, split="test")
         assert (data.stored, data.kind.joint, data.answers) == (stored, not stored, None)
-        assert list(data.references) == ["w20 w21", "w22"], "references are never cut"
+        assert list(data.references) == columns["summary"], "references are never cut"
         assert encoded(family).stored
     assert encoded("roberta").kind is Kind.ONE_STACK
 
@@ -145,7 +155,7 @@ def test_equal_sources_with_other_answers_share_an_encoder_decoders_row():
     joint, separate = encoded("gpt2", twice), encoded("t5", twice)
     assert (len(joint.table), len(separate.table)) == (2, 1)
     assert separate.lengths.tolist() == [3 + 4, 3 + 2], "source and answer"
-    assert joint.lengths.tolist() == [1 + 1 + 4, 1 + 1 + 2]
+    assert joint.lengths.tolist() == [2 + 1 + 4, 2 + 1 + 2]
     other = encoded("t5", {**twice, "summary": ["w20 w21 w22", "w24"]})
     assert other.table.fingerprint() == separate.table.fingerprint()
     assert other.fingerprint() != separate.fingerprint()
@@ -214,7 +224,7 @@ def test_what_is_learned_is_what_is_written(task: str, family: str):
     for final in (False, True):
         found = TASKS[task].evaluate(model, source_of_test, test, NO_AUTOCAST, final=final)
         assert found.predictions == [
-            {"id": i, "prediction": answer, "gold": answer} for i, answer in enumerate(columns[target])
+            {"example": i, "prediction": answer, "gold": answer} for i, answer in enumerate(columns[target])
         ]
     assert before.predictions is not None
     assert not any(exact_match(row["prediction"], row["gold"]) for row in before.predictions)
@@ -263,7 +273,7 @@ def test_answers_keep_their_blanks_whatever_the_tokenizer_would_tidy():
     model = Reversed(SimpleModel(Chain([[0.0]])), beams=1)  # type: ignore[arg-type]
     model.asked = []
     found = TASK.evaluate(model, RowSource(data.table, 1), data, NO_AUTOCAST, final=True)
-    assert found.predictions == [{"id": 0, "prediction": ". w10 ,", "gold": ". w10 ,"}]
+    assert found.predictions == [{"example": 0, "prediction": ". w10 ,", "gold": ". w10 ,"}]
 
 
 @pytest.mark.parametrize("name", ["summarize", "generate"])

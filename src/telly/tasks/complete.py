@@ -49,7 +49,7 @@ class CompleteTask(WritingTask):
         """The context without CodeXGLUE's marks, up to where the line begins: after a line break and its indentation,
         or, in code that is one long line, after a word.
         """
-        text = text.removeprefix("<s>").removesuffix("</s>")
+        text = re.sub(r"\A<s> ?| ?</s>\Z", "", text)
         text = restore_literals(re.sub(" ?<EOL> ?", "\n", text))
         if "\n" not in text:
             return text.strip()
