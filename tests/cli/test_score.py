@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from telly.cli import app, main
+from telly.errors import DataError
 from telly.metrics.table import METRICS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs/metrics.md"
@@ -417,3 +418,16 @@ def test_an_unknown_task(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         "complete, classify"
     )
     assert failure("x", monkeypatch, capsys) == message
+
+
+def test_a_runs_predictions_are_scored_with_the_answers_they_carry(tmp_path: Path):
+    """`predictions.jsonl` numbers the examples of its split; a gold file with ids is not matched by such numbers."""
+    rows = [{"example": i, "prediction": p, "gold": g} for i, (p, g) in enumerate(zip("aabb", "abbb", strict=True))]
+    predictions, gold = tmp_path / "predictions.jsonl", tmp_path / "test.jsonl"
+    predictions.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    gold.write_text("".join(json.dumps({"idx": str(3 - i), "label": g}) + "\n" for i, g in enumerate("abbb")))
+    command = ["score", "classify", "--pred", str(predictions), "--json", "--gold"]
+    answer = CliRunner().invoke(app, [*command, str(predictions)], catch_exceptions=False)
+    assert json.loads(answer.stdout)["accuracy"] == 0.75
+    with pytest.raises(DataError, match="--by-line"):
+        CliRunner().invoke(app, [*command, str(gold)], catch_exceptions=False)

@@ -11,7 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from tiny_runs import SMALL, WAIT_SECONDS, Tiny, largest_difference, record_of, run_telly, tiny_model_folder
+from tiny_runs import (
+    SMALL,
+    WAIT_SECONDS,
+    Tiny,
+    largest_difference,
+    record_of,
+    run_telly,
+    task_data,
+    tiny_model_folder,
+)
 
 TOLERANCE = 1e-4
 """Two processes add the same gradients in another order; weights that Adam moved by up to 0.02 differ by less."""
@@ -60,6 +69,23 @@ def test_two_processes_are_one_run(variant: str, steady: Tiny, tmp_path: Path):
         built = [store["built_shards"] for store in found["cache"]["stores"].values()]
         assert built == [1, 1, 1], "the first process builds and the other one reads"
     assert sorted(path.name for path in two.iterdir()) == ["config.toml", "metrics.jsonl", "model", "record.json"]
+
+
+@pytest.mark.parametrize(("task", "metric"), [("summarize", "bleu"), ("clone-retrieval", "map@r")])
+def test_two_processes_are_one_run_of_other_tasks(task: str, metric: str, steady: Tiny, tmp_path: Path):
+    """Processes that predict unequal numbers of tokens, and random draws of partners."""
+    limits = {"summarize": ("code=32", "summary=12"), "clone-retrieval": ("code=32",)}
+    tiny = Tiny(steady.model, task_data(task, tmp_path / "data"), task, limits[task])
+    one, two = tmp_path / "one", tmp_path / "two"
+    more = ("--epochs", "2", *(("--beams", "1") if task == "summarize" else ()))
+    run_telly(*tiny.command(one, "cached", *more))
+    run_python("-m", *TORCHRUN, "-m", "telly", *tiny.command(two, "cached", *more))
+    found, expected = record_of(two), record_of(one)
+    assert (found["device"]["processes"], found["status"]) == (2, "finished")
+    for epoch, reference in zip(found["epochs"], expected["epochs"], strict=True):
+        assert epoch["train_loss"] == pytest.approx(reference["train_loss"], abs=TOLERANCE)
+    assert found["test"][metric] == pytest.approx(expected["test"][metric], abs=0.5 if metric == "bleu" else 1e-3)
+    assert largest_difference(two, one) < TOLERANCE
 
 
 def heed_ctrl_c() -> None:

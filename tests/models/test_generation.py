@@ -357,6 +357,18 @@ def test_a_saved_model_is_loaded_as_a_writer(writer: str, name: str, tmp_path: P
     assert not hasattr(encoder(**batch) if writer != "t5" else encoder(input_ids=batch["input_ids"]), "logits")
 
 
+def test_a_decoder_without_its_output_layer_is_refused(tmp_path: Path):
+    """A folder of the bare model, such as a run of code search leaves: its head would be random numbers."""
+    tiny_model("llama").save_pretrained(tmp_path)
+    with pytest.raises(ModelError) as error:
+        load_model(str(tmp_path), writes=True)
+    assert str(error.value) == (
+        f"{tmp_path}: 1 weights of the layers are not in the checkpoint or have another shape, such as lm_head.weight; "
+        "expected the weights of a LlamaForCausalLM"
+    )
+    assert load_model(str(tmp_path)) is not None
+
+
 def test_prompt_and_answer_must_fit_into_the_positions_together(tmp_path: Path):
     """64 positions, RoBERTa's first two unused: 40 + 22 fit, 40 + 23 do not; two functions never stand together."""
     model = tiny_model("roberta", writes=True)

@@ -6,13 +6,16 @@ import json
 from pathlib import Path
 
 import pytest
+from datasets import Dataset
 
 from telly.config import read_toml
 from telly.errors import ConfigError, ModelError
 from telly.tasks import TASKS, get_task
 from telly.tuning.config import TuneConfig
+from telly.tuning.estimate import workload
+from telly.tuning.inputs import check_metric
 from telly.tuning.resolve import check_output, recommendation, resolve, run_name, to_toml
-from tiny_models import CONFIGS
+from tiny_models import CONFIGS, tiny_model, tiny_tokenizer
 
 
 def test_an_unknown_setting_suggests_the_nearest_name():
@@ -124,3 +127,27 @@ def test_every_task_has_what_its_table_promises():
         assert task.name == name
         assert task.preset.metric in task.metrics
         assert set(task.preset.max_tokens) <= set(task.schema.names)
+
+
+def test_a_metric_that_the_data_cannot_give_is_refused():
+    """With three classes there is no second of two classes to have a precision."""
+    task = TASKS["classify"]
+    rows = {"code": ["w8 w9", "w10", "w11"], "label": ["a", "b", "c"]}
+    train = task.encode({"train": Dataset.from_dict(rows)}, tiny_tokenizer(), {"code": 8}, None)["train"]
+    check_metric(TuneConfig(task="classify", metric="macro_f1"), task, train)
+    with pytest.raises(ConfigError) as error:
+        check_metric(TuneConfig(task="classify", metric="f1"), task, train)
+    assert str(error.value) == ("--metric f1: with 3 classes the data gives accuracy, macro_f1; choose one of these")
+
+
+def test_the_estimate_counts_what_batches_read(tmp_path: Path):
+    """Six functions of four tokens and start and end, all 15 pairs, one batch of 15: six functions are read, not 30."""
+    functions = [" ".join(f"w{8 + 4 * i + j}" for j in range(4)) for i in range(6)]
+    pairs = [(a, b) for i, a in enumerate(functions) for b in functions[:i]]
+    lines = [json.dumps({"left": a, "right": b, "label": n % 2}) for n, (a, b) in enumerate(pairs)]
+    (tmp_path / "train.jsonl").write_text("\n".join(lines))
+    tiny_model("roberta").save_pretrained(tmp_path / "model")
+    tiny_tokenizer().save_pretrained(tmp_path / "model")
+    config = TuneConfig(task="clone", model=str(tmp_path / "model"), batch_size=15, max_tokens={"left": 8, "right": 8})
+    work = workload(config, str(tmp_path / "train.jsonl"))
+    assert (work.tokens, work.batch_tokens, work.stored_tokens) == (36, 36, 36)
