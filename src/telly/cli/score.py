@@ -67,11 +67,12 @@ def score(
     rows = [[_label(m), _value(m, v), _interval(m, scores.intervals[m])] for m, v in scores.values.items()]
     notes = [_examples(scores)]
     if other is not None:
-        header += [str(other.file.name), "95 % interval", "difference", "95 % interval", "p"]
+        names = _names(pred, other.file)
+        header += [names[1], "95 % interval", "difference", "95 % interval", "p"]
         for row, (name, found) in zip(rows, comparisons.items(), strict=True):
             row += [_value(name, other.values[name]), _interval(name, other.intervals[name])]
             row += [_value(name, found.difference, "+"), _interval(name, found.interval, "+"), f"{found.p:.3f}"]
-        notes += [_examples(other), *(_verdict(name, found, pred, other.file) for name, found in comparisons.items())]
+        notes += [_examples(other), *(_verdict(name, found, names) for name, found in comparisons.items())]
     print_scores(f"{task}: {pred}", header, rows, notes)
 
 
@@ -123,8 +124,15 @@ def _examples(scores: Scores) -> str:
     return f"{scores.file}: {scores.examples:,} examples, {scores.empty_predictions:,} empty predictions"
 
 
-def _verdict(name: str, found: Comparison, pred: Path, other: Path) -> str:
+def _names(pred: Path, other: Path) -> tuple[str, str]:
+    """Short names of two files; where they are equal, as those of two runs are, their folders' as well."""
+    if pred.name != other.name:
+        return pred.name, other.name
+    return f"{pred.resolve().parent.name}/{pred.name}", f"{other.resolve().parent.name}/{other.name}"
+
+
+def _verdict(name: str, found: Comparison, names: tuple[str, str]) -> str:
     if not found.differs:
         return f"{name}: no difference at 95 % (p = {found.p:.3f})"
-    better = pred if (found.difference > 0) == METRICS[name].greater_is_better else other
-    return f"{name}: the systems differ at 95 % (p = {found.p:.3f}); {better.name} is better"
+    better = names[0 if (found.difference > 0) == METRICS[name].greater_is_better else 1]
+    return f"{name}: the systems differ at 95 % (p = {found.p:.3f}); {better} is better"
