@@ -9,6 +9,8 @@ seeds each. FOLDER has java-cs-clones, java-search, concode and javacorpus-line 
 
 `python benchmarks/quality.py sharing`  clone detection with batches of pairs that share functions, and random ones.
 
+`python benchmarks/quality.py clones --data FOLDER`  both heads of clone detection, with more pairs to test on.
+
 Each writes `benchmarks/results/quality/NAME.json` and renews its table in the README or the docs.
 """
 
@@ -225,6 +227,36 @@ def sharing(_: Path | None) -> dict[str, TuneConfig]:
     }
 
 
+def clones(data: Path | None) -> dict[str, TuneConfig]:
+    """The cosine on few pairs, base and K=9, two seeds; and what the paper's pair classifier does with all pairs."""
+    assert data is not None
+    folder = str(data / "java-cs-clones")
+
+    def settings(name: str, **more: Any) -> TuneConfig:
+        return TuneConfig(
+            task="clone",
+            data=folder,
+            valid=folder,
+            test=folder,
+            eval_limit=1000,
+            epochs=2,
+            precision="bf16",
+            cache_dir=RUNS / "stores",
+            output=RUNS / f"clones-{name}",
+            **more,
+        )
+
+    runs = {
+        f"cosine, {'base' if freeze == 'base' else 'K=9'}, seed {seed}": settings(
+            f"{freeze}-{seed}", freeze=freeze, cache_always=freeze != "base", limit=1500, seed=seed
+        )
+        for freeze in ("base", "9")
+        for seed in (0, 1)
+    }
+    pair = settings("pair", freeze="9", cache_always=True, head="pair", learning_rate=PAIR_HEAD_RATE)
+    return runs | {"pair classifier, K=9, all 15,999 pairs": pair}
+
+
 def measure(name: str, configs: dict[str, TuneConfig], jobs: int = 1) -> dict[str, Any]:
     shutil.rmtree(RUNS / "stores", ignore_errors=True)
     shutil.rmtree(RUNS / "demo", ignore_errors=True)
@@ -365,6 +397,7 @@ STUDIES = {
     "pretraining": Study(pretraining),
     "demo": Study(demo),
     "tasks": Study(real_tasks, render_tasks, "docs/tasks.md", needs_data=True, block="quality"),
+    "clones": Study(clones, page="docs/tasks/clone.md", needs_data=True),
     "sharing": Study(sharing, page="docs/tasks/clone.md"),
 }
 
