@@ -151,3 +151,12 @@ def test_the_estimate_counts_what_batches_read(tmp_path: Path):
     config = TuneConfig(task="clone", model=str(tmp_path / "model"), batch_size=15, max_tokens={"left": 8, "right": 8})
     work = workload(config, str(tmp_path / "train.jsonl"))
     assert (work.tokens, work.batch_tokens, work.stored_tokens) == (36, 36, 36)
+
+
+@pytest.mark.parametrize(
+    ("given", "shared"),
+    [({"head": "cosine"}, True), ({"head": "pair"}, False), ({"head": "pair", "shared_batches": True}, True)],
+)
+def test_the_cosine_gets_batches_that_share_functions(given: dict[str, object], shared: bool):
+    assert resolve(TuneConfig(task="clone", **given)).shared_batches is shared
+    assert resolve(TuneConfig(task="search")).shared_batches is None

@@ -80,7 +80,7 @@ def _command(task: str) -> Callable[..., None]:
         shared_batches: bool | None = typer.Option(
             None,
             "--shared-batches/--random-batches",
-            help="clone: batches of pairs that share functions. [default: shared]",
+            help="clone: batches of pairs that share functions. [default: shared with cosine]",
         ),
         beams: int | None = typer.Option(None, help="Beam on test data; tasks that write. Validation is greedy."),
         max_tokens: list[str] = typer.Option([], help="COLUMN=N: length limit, such as code=256; repeatable."),

@@ -29,6 +29,9 @@ from telly.tasks.vectors import pooled, vectors_of_rows
 
 PAIR, COSINE = "pair", "cosine"
 HEADS = (PAIR, COSINE)
+SHARING_HEADS = (COSINE,)
+"""Heads that get batches of pairs that share functions unless told otherwise. As measured (docs/tasks/clone.md), the
+cosine learns as much from them as from random ones, the classifier less."""
 MARGIN = 0.3
 """Cosine that pairs of different behaviour are pushed below."""
 MANY_PAIRS = 8

@@ -13,6 +13,7 @@ from telly.config import Config
 from telly.errors import ConfigError, ModelError
 from telly.models.load import resolve as resolve_model
 from telly.tasks import get_task
+from telly.tasks.clone import SHARING_HEADS
 from telly.tuning.config import TuneConfig
 
 RECOMMENDATION_FILE = "telly.json"
@@ -32,7 +33,6 @@ def resolve(config: TuneConfig) -> TuneConfig:
         "learning_rate": preset.learning_rate,
         "temperature": preset.temperature,
         "head": preset.head,
-        "shared_batches": preset.shared_batches,
         "beams": preset.beams,
         "metric": preset.metric,
     } | {name: value for name, value in advice.items() if name != "max_tokens"}
@@ -43,6 +43,8 @@ def resolve(config: TuneConfig) -> TuneConfig:
         chosen["cache_dir"] = default_cache_dir()
     if config.output is None:
         chosen["output"] = Path("runs") / run_name(config)
+    if preset.shared_batches is not None and config.shared_batches is None:
+        chosen["shared_batches"] = preset.shared_batches and (config.head or chosen["head"]) in SHARING_HEADS
     values = config.model_dump() | chosen
     return TuneConfig.parse(values)
 
