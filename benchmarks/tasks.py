@@ -3,10 +3,10 @@
 `python benchmarks/tasks.py` measures, writes `benchmarks/results/tasks.json` and renews the table in docs/benchmarks.md
 and the README; `--table` only renews them; `--quick` tries everything on a tiny model and writes nothing.
 
-Clone detection at BigCloneBench's scale: 9,000 functions of 128 tokens, each in 100 pairs, 16 pairs a step, with the pair
-classifier. Batches of pairs that share functions (`--shared-batches`) stand beside random ones, and beside the usual way
-as the named peer, CodeXGLUE's script: pairs drawn at random, both functions of every pair encoded. Code generation: a
-one-stack model, sources of 128 tokens and answers of 48, 8 a step.
+Clone detection at BigCloneBench's scale: 9,000 functions of 128 tokens, each in 100 pairs, 16 pairs a step, with the
+pair classifier. Batches of pairs that share functions (`--shared-batches`) stand beside random ones, and beside the
+usual way as the named peer, CodeXGLUE's script: pairs drawn at random, both functions of every pair encoded. Code
+generation: a one-stack model, sources of 128 tokens and answers of 48, 8 a step.
 
 Evaluation: 1,000 answers of 24 tokens with a beam of 5, against an epoch of full fine-tuning over 2,000 such examples.
 Both are measured on a part and scaled up.
@@ -273,9 +273,9 @@ def render(result: dict[str, Any]) -> str:
         f"{' with uncommitted changes' if made['dirty'] else ''}; {made['processor']}, {made['cpus']} cores, "
         f"{result['threads']} threads; median of {result['rounds']} steps (least-most), variants taken in turns. "
         f"Clone detection: {FUNCTIONS:,} functions of {CODE} tokens in {PAIRS_EACH} pairs each, {PAIRS} pairs a step: "
-        f"of {distinct:.1f} distinct functions in shared batches (all rows that do not say otherwise); usual batches (as CodeXGLUE's script) encode "
-        f"{2 * PAIRS}. Steps per epoch are the same for all. Code generation: {EXAMPLES} sources of {SOURCE} tokens "
-        f"with answers of {TARGET}. Raw numbers: `benchmarks/results/tasks.json`."
+        f"of {distinct:.1f} distinct functions in shared batches (where a row says no other); usual batches, as CodeXGLUE's "
+        f"script makes them, encode {2 * PAIRS}. Steps per epoch are the same for all. Code generation: {EXAMPLES} "
+        f"sources of {SOURCE} tokens with answers of {TARGET}. Raw numbers: `benchmarks/results/tasks.json`."
     )
     return "\n".join([*lines, "", *notes, "", origin])
 
