@@ -273,9 +273,9 @@ def render(result: dict[str, Any]) -> str:
         f"{' with uncommitted changes' if made['dirty'] else ''}; {made['processor']}, {made['cpus']} cores, "
         f"{result['threads']} threads; median of {result['rounds']} steps (least-most), variants taken in turns. "
         f"Clone detection: {FUNCTIONS:,} functions of {CODE} tokens in {PAIRS_EACH} pairs each, {PAIRS} pairs a step: "
-        f"of {distinct:.1f} distinct functions in shared batches (where a row says no other); usual batches, as CodeXGLUE's "
-        f"script makes them, encode {2 * PAIRS}. Steps per epoch are the same for all. Code generation: {EXAMPLES} "
-        f"sources of {SOURCE} tokens with answers of {TARGET}. Raw numbers: `benchmarks/results/tasks.json`."
+        f"of {distinct:.1f} distinct functions in shared batches (where a row says no other); usual batches, as "
+        f"CodeXGLUE's script makes them, encode {2 * PAIRS}. Steps per epoch are the same for all. Code generation: "
+        f"{EXAMPLES} sources of {SOURCE} tokens with answers of {TARGET}. Raw numbers: `benchmarks/results/tasks.json`."
     )
     return "\n".join([*lines, "", *notes, "", origin])
 
