@@ -259,7 +259,8 @@ def render(result: dict[str, Any]) -> str:
                 middle = step["median_seconds"]
                 against = "-" if usual is None else f"{usual / middle:.1f}x"
                 seconds = f"{middle:.3g} ({step['min_seconds']:.3g}-{step['max_seconds']:.3g})"
-                full = f"{steps['full']['median_seconds'] / middle:.1f}x"
+                other = name.endswith("batches")  # not those of `full`
+                full = "-" if other else f"{steps['full']['median_seconds'] / middle:.1f}x"
                 lines.append(f"| {shape['title']}: {label}, {name} | {seconds} | {full} | {against} |")
         evaluation = shape["evaluation"]
         epoch, answers = (evaluation[name]["median_seconds"] for name in ("epoch", "answers"))
