@@ -42,7 +42,7 @@ from telly.freezing.build import StoreRequest, build_store  # noqa: E402
 from telly.freezing.source import RowSource  # noqa: E402
 from telly.freezing.split import SplitModel  # noqa: E402
 from telly.models.generation import Kind  # noqa: E402
-from telly.models.load import EMBEDDED, load_model  # noqa: E402
+from telly.models.load import EMBEDDED, load_config, load_model  # noqa: E402
 from telly.tasks import TASKS  # noqa: E402
 from telly.tasks.base import Encoded, Options  # noqa: E402
 from telly.tasks.clone import ClonePairs  # noqa: E402
@@ -95,7 +95,7 @@ def _shape(shape: Shape, rounds: int) -> dict[str, Any]:
 
 def measure(part: str, folder: str, rounds: int) -> dict[str, Any]:
     """One part of one shape; runs in a process of its own."""
-    layers = int(load_model(folder).config.num_hidden_layers)  # type: ignore[union-attr,arg-type]
+    layers = int(load_config(folder).num_hidden_layers)
     k = min(K, 3 * layers // 4)
     with tempfile.TemporaryDirectory() as work:
         if part == "clone":
@@ -155,7 +155,7 @@ def _clone(folder: str, k: int, rounds: int, work: Path) -> dict[str, Any]:
     drawn = [rng.permutation(len(pairs))[:PAIRS] for _ in range(1 + rounds)]
     used = np.concatenate([*steps, *drawn])
     functions, where = np.unique(pairs[used], return_inverse=True)  # only what is measured is stored
-    vocabulary = int(load_model(folder).config.vocab_size)  # type: ignore[union-attr,arg-type]
+    vocabulary = int(load_config(folder).vocab_size)
     ids = rng.integers(5, vocabulary, (len(functions), CODE))
     table, rows = SequenceTable.of(ids)
     both = rows[where.reshape(-1, 2)]
@@ -190,7 +190,7 @@ def _every_function(source: RowSource, data: ClonePairs, numbers: np.ndarray) ->
 
 def _texts(folder: str, examples: int, target: int, *, train: bool) -> Texts:
     rng = np.random.default_rng(0)
-    vocabulary = int(load_model(folder).config.vocab_size)  # type: ignore[union-attr,arg-type]
+    vocabulary = int(load_config(folder).vocab_size)
     ids = rng.integers(5, vocabulary, (examples, SOURCE + 1 + (target if train else 0)))
     ids[:, SOURCE] = START
     table, rows = SequenceTable.of(ids)

@@ -318,11 +318,11 @@ def test_evaluating_something_else_is_a_type_error():
 
 def test_two_processes_with_unequal_numbers_of_tokens_weigh_every_token_alike(monkeypatch: pytest.MonkeyPatch):
     """One process predicts 1 token, the other 3: DDP's mean of the two losses is the mean over the 4 tokens."""
-    from telly.tasks import writing
+    from telly import processes
 
-    monkeypatch.setattr(writing, "distributed", lambda: True)
-    monkeypatch.setattr(writing.dist, "all_reduce", lambda count: count.fill_(4.0))
-    monkeypatch.setattr(writing.dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(processes, "several", lambda: True)
+    monkeypatch.setattr(processes.dist, "all_reduce", lambda count: count.fill_(4.0))
+    monkeypatch.setattr(processes.dist, "get_world_size", lambda: 2)
     model = WritingModel(SimpleModel(Chain([[0.0, 0.0]])), beams=1)  # type: ignore[arg-type]
     losses = []
     for tokens in (1, 3):

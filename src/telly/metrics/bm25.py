@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import torch
 
@@ -18,16 +19,8 @@ def words(text: str) -> list[str]:
 
 def bm25_nearest(queries: list[str], documents: list[str]) -> list[int]:
     """Index of the best document for every query; of equals, and where no word is shared, the first."""
-    import bm25s
-
-    retriever = bm25s.BM25()
-    retriever.index([words(document) or [""] for document in documents], show_progress=False)
-    known = set(retriever.vocab_dict)
-    nearest = []
-    for query in queries:
-        found = [word for word in words(query) if word in known]
-        nearest.append(int(retriever.get_scores(found).argmax()) if found else 0)
-    return nearest
+    scores = _scorer(documents)
+    return [int(scores(query).argmax()) for query in queries]
 
 
 def bm25_ranks(queries: list[str], documents: list[str], targets: torch.Tensor) -> torch.Tensor:
@@ -41,15 +34,21 @@ def bm25_ranks(queries: list[str], documents: list[str], targets: torch.Tensor) 
     Returns:
         ranks from 1, [queries].
     """
+    scores = _scorer(documents)
+    pairs = zip(queries, targets, strict=True)
+    return torch.cat([ranks_in_scores(scores(query)[None], target[None]) for query, target in pairs])
+
+
+def _scorer(documents: list[str]) -> Callable[[str], torch.Tensor]:
+    """From a query to the scores of all documents, [documents]; all zero where no word of it is known."""
     import bm25s
 
-    tokens = [words(document) or [""] for document in documents]
     retriever = bm25s.BM25()
-    retriever.index(tokens, show_progress=False)
+    retriever.index([words(document) or [""] for document in documents], show_progress=False)
     known = set(retriever.vocab_dict)
-    ranks = []
-    for query, target in zip(queries, targets, strict=True):
+
+    def scores(query: str) -> torch.Tensor:
         found = [word for word in words(query) if word in known]
-        scores = torch.from_numpy(retriever.get_scores(found)) if found else torch.zeros(len(documents))
-        ranks.append(ranks_in_scores(scores[None], target[None]))
-    return torch.cat(ranks)
+        return torch.from_numpy(retriever.get_scores(found)) if found else torch.zeros(len(documents))
+
+    return scores

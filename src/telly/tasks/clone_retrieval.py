@@ -26,8 +26,8 @@ from telly.metrics.bm25 import words
 from telly.metrics.retrieval import map_at_r
 from telly.models.modes import encode_texts
 from telly.tasks.base import Encoded, Evaluation, Options, PlainTask, Preset, batches_of, device_of
-from telly.tasks.contrast import in_batch_loss
-from telly.tasks.vectors import pooled, vectors_of_rows
+from telly.tasks.contrast import ContrastModel, in_batch_loss
+from telly.tasks.vectors import vectors_of_rows
 
 BUCKETS = 4096
 
@@ -128,22 +128,8 @@ class _Programs(Encoded):
         return order, starts, places
 
 
-class CloneRetrievalModel(nn.Module):
-    """Encoder and loss.
-
-    Args:
-        split: the encoder.
-        temperature: divides the cosine similarities.
-    """
-
-    def __init__(self, split: SplitModel, temperature: float) -> None:
-        super().__init__()
-        self.split = split
-        self.temperature = temperature
-
-    def embed(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Unit vectors, [batch, hidden]."""
-        return F.normalize(pooled(self.split, batch), dim=-1)
+class CloneRetrievalModel(ContrastModel):
+    """Encoder and loss."""
 
     def forward(
         self, left: dict[str, torch.Tensor], right: dict[str, torch.Tensor], labels: torch.Tensor

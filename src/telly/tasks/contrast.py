@@ -7,6 +7,29 @@ from collections.abc import Sequence
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from torch import nn
+
+from telly.freezing.split import SplitModel
+from telly.processes import several
+from telly.tasks.vectors import pooled
+
+
+class ContrastModel(nn.Module):
+    """An encoder whose vectors are compared by cosine; subclasses say which pairs belong together.
+
+    Args:
+        split: the frozen or fully trained encoder.
+        temperature: divides the cosine similarities.
+    """
+
+    def __init__(self, split: SplitModel, temperature: float) -> None:
+        super().__init__()
+        self.split = split
+        self.temperature = temperature
+
+    def embed(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Unit vectors of a batch of tokens or states, [batch, hidden]."""
+        return F.normalize(pooled(self.split, batch), dim=-1)
 
 
 def in_batch_loss(
@@ -30,21 +53,16 @@ def in_batch_loss(
         positive |= numbers[:, None] == numbers[None]
     positive.fill_diagonal_(False)
     loss = F.cross_entropy(logits.masked_fill(positive, float("-inf")), torch.arange(len(logits), device=logits.device))
-    scale = dist.get_world_size() if distributed() else 1
+    scale = dist.get_world_size() if several() else 1
     # DDP divides the gradient by the number of processes; the value that is reported stays as it is.
     return loss + (scale - 1) * (loss - loss.detach())
 
 
 def gather_with_gradient(local: torch.Tensor) -> torch.Tensor:
     """All processes' rows in order of rank, [processes x batch, ...]; gradient flows to this process's own rows."""
-    if not distributed():
+    if not several():
         return local
     parts = [torch.empty_like(local) for _ in range(dist.get_world_size())]
     dist.all_gather(parts, local.detach().contiguous())
     parts[dist.get_rank()] = local
     return torch.cat(parts)
-
-
-def distributed() -> bool:
-    """Whether several processes train together."""
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from telly.data.schema import SCHEMAS
@@ -22,8 +21,8 @@ from telly.metrics.bm25 import bm25_ranks
 from telly.metrics.retrieval import ranks_of_targets, retrieval_metrics
 from telly.models.modes import encode_texts
 from telly.tasks.base import Encoded, Evaluation, Options, PlainTask, Preset, batches_of, device_of
-from telly.tasks.contrast import in_batch_loss
-from telly.tasks.vectors import pooled, vectors_of_rows
+from telly.tasks.contrast import ContrastModel, in_batch_loss
+from telly.tasks.vectors import vectors_of_rows
 
 
 class SearchTask(PlainTask):
@@ -89,22 +88,8 @@ class SearchTask(PlainTask):
         return {"bm25": retrieval_metrics(bm25_ranks(list(dataset["query"]), codes, targets))}
 
 
-class SearchModel(nn.Module):
-    """Encoder and loss.
-
-    Args:
-        split: the frozen or fully trained encoder.
-        temperature: divides the cosine similarities.
-    """
-
-    def __init__(self, split: SplitModel, temperature: float) -> None:
-        super().__init__()
-        self.split = split
-        self.temperature = temperature
-
-    def embed(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Unit vectors of a batch of tokens or states, [batch, hidden]."""
-        return F.normalize(pooled(self.split, batch), dim=-1)
+class SearchModel(ContrastModel):
+    """Encoder and loss."""
 
     def forward(
         self,

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
@@ -35,6 +34,7 @@ from telly.models.generation import (
     selected_logits,
 )
 from telly.models.modes import Mode, encode_texts, supports_modes
+from telly.processes import mean_over_processes
 from telly.tasks.base import (
     Encoded,
     Evaluation,
@@ -46,7 +46,6 @@ from telly.tasks.base import (
     length_batches,
     to_device,
 )
-from telly.tasks.contrast import distributed
 
 DECODED_TOKENS = 16384
 """Tokens of all beams' prompts and longest answers in a batch that is decoded; their keys and values are in memory."""
@@ -315,10 +314,8 @@ class WritingModel(nn.Module):
         further = {} if decoder_input_ids is None else {"decoder_input_ids": decoder_input_ids}
         with selected_logits(self.split.model, selected):
             logits = self.split(**inputs, **further).logits  # [selected, vocabulary]
-        count = torch.tensor(float(len(labels)), device=labels.device)
-        if distributed():  # DDP averages the processes' gradients, and they predict unequal numbers of tokens
-            dist.all_reduce(count)
-            count = count / dist.get_world_size()
+        # DDP averages the processes' gradients, and they predict unequal numbers of tokens.
+        count = mean_over_processes(torch.tensor(float(len(labels)), device=labels.device))
         return {"loss": F.cross_entropy(logits.float(), labels, reduction="sum") / count}
 
     @torch.no_grad()

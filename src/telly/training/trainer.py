@@ -26,7 +26,7 @@ from telly.data.batching import LengthBucketBatchSampler
 from telly.disk import is_full_disk
 from telly.errors import TrainingError
 from telly.models.load import quiet_transformers
-from telly.training.processes import first_decides, mean_over_processes, wait_for_all
+from telly.processes import first_decides, mean_over_processes, wait_for_all
 from telly.training.progress import ProgressBar
 
 TRAINED_WEIGHTS = "trained.safetensors"

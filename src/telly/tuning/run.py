@@ -21,10 +21,10 @@ from telly.freezing.fingerprint import prefix_digests
 from telly.freezing.split import SplitModel
 from telly.metrics.table import METRICS
 from telly.models.load import load_model, load_tokenizer
+from telly.processes import WAIT_SECONDS, first_decides, wait_for_all
 from telly.tasks import get_task
 from telly.tasks.base import Encoded, Evaluation
 from telly.training.clocks import Clocks, PeakMemory
-from telly.training.processes import WAIT_SECONDS, first_decides, wait_for_all
 from telly.training.progress import ProgressBar
 from telly.training.trainer import (
     SaveWithinEpochs,

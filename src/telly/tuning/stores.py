@@ -16,8 +16,8 @@ from telly.freezing.build import BuildResult, StoreRequest, build_store, check_w
 from telly.freezing.cost import CacheDecision, Rates, decide
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
+from telly.processes import first_decides, first_here_goes_first
 from telly.tasks.base import Encoded
-from telly.training.processes import first_decides, first_here_goes_first
 from telly.training.progress import counting_bar
 from telly.tuning.config import TuneConfig
 
