@@ -14,14 +14,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from telly.data.schema import SCHEMAS
-from telly.data.sequences import Rows, SequenceTableBuilder
+from telly.data.sequences import Rows
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.metrics.classification import multiclass_metrics
-from telly.models.modes import encode_texts
-from telly.tasks.base import Encoded, Evaluation, Options, PlainTask, Preset, batches_of, device_of
+from telly.tasks.base import Encoded, Evaluation, Options, PlainTask, Preset, device_of
 from telly.tasks.labels import ClassHead, class_numbers, most_frequent
-from telly.tasks.vectors import pooled, vectors_of_rows
+from telly.tasks.vectors import encoded_texts, pooled, vectors_of_rows
 
 
 class ClassifyTask(PlainTask):
@@ -37,13 +36,10 @@ class ClassifyTask(PlainTask):
     ) -> dict[str, Encoded]:
         """Tokenise the functions and number the classes."""
         classes, numbers = class_numbers(datasets, "label")
-        found = {}
-        for name, dataset in datasets.items():
-            builder, rows = SequenceTableBuilder(), []
-            for texts in batches_of(dataset):
-                rows += [builder.add(ids) for ids in encode_texts(tokenizer, texts["code"], max_tokens["code"])]
-            found[name] = Encoded(builder.build(), {"code": np.asarray(rows)}, numbers[name], classes)
-        return found
+        return {
+            name: Encoded(*encoded_texts(dataset, tokenizer, max_tokens), labels=numbers[name], classes=classes)
+            for name, dataset in datasets.items()
+        }
 
     def metrics_of(self, train: Encoded) -> tuple[str, ...]:
         """Precision, recall, F1 and ROC-AUC are about the second of two classes."""

@@ -18,14 +18,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from telly.data.schema import SCHEMAS
-from telly.data.sequences import Rows, SequenceTable, SequenceTableBuilder
+from telly.data.sequences import Rows
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.metrics.classification import best_threshold, binary_metrics
-from telly.models.modes import encode_texts
 from telly.tasks.base import Encoded, Evaluation, Options, PlainTask, Preset, batches_of, device_of
 from telly.tasks.labels import ClassHead, class_numbers, most_frequent
-from telly.tasks.vectors import pooled, vectors_of_rows
+from telly.tasks.vectors import encoded_texts, pooled, vectors_of_rows
 
 PAIR, COSINE = "pair", "cosine"
 HEADS = (PAIR, COSINE)
@@ -77,24 +76,9 @@ class CloneTask(PlainTask):
         """Tokenise every distinct function once, however many pairs it is in."""
         classes, numbers = class_numbers(datasets, "label")
         return {
-            name: ClonePairs(*self._rows(dataset, tokenizer, max_tokens), labels=numbers[name], classes=classes)
+            name: ClonePairs(*encoded_texts(dataset, tokenizer, max_tokens), labels=numbers[name], classes=classes)
             for name, dataset in datasets.items()
         }
-
-    def _rows(
-        self, dataset: Any, tokenizer: Any, max_tokens: dict[str, int]
-    ) -> tuple[SequenceTable, dict[str, npt.NDArray[np.int64]]]:
-        builder = SequenceTableBuilder()
-        known: dict[tuple[str, int], int] = {}
-        rows: dict[str, list[int]] = {"left": [], "right": []}
-        for texts in batches_of(dataset):
-            for column, found in rows.items():
-                limit = max_tokens[column]
-                new = [text for text in dict.fromkeys(texts[column]) if (text, limit) not in known]
-                for text, ids in zip(new, encode_texts(tokenizer, new, limit) if new else [], strict=True):
-                    known[text, limit] = builder.add(ids)
-                found += [known[text, limit] for text in texts[column]]
-        return builder.build(), {column: np.asarray(found, dtype=np.int64) for column, found in rows.items()}
 
     def head(self, hidden_size: int, classes: int, options: Options) -> nn.Module | None:
         """The pair classifier; the cosine has no parameters."""

@@ -18,16 +18,15 @@ import torch.nn.functional as F
 from torch import nn
 
 from telly.data.schema import SCHEMAS
-from telly.data.sequences import Rows, SequenceTableBuilder
+from telly.data.sequences import Rows
 from telly.errors import DataError
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.metrics.bm25 import words
 from telly.metrics.retrieval import map_at_r
-from telly.models.modes import encode_texts
-from telly.tasks.base import Encoded, Evaluation, Options, PlainTask, Preset, batches_of, device_of
+from telly.tasks.base import Encoded, Evaluation, Options, PlainTask, Preset, device_of
 from telly.tasks.contrast import ContrastModel, in_batch_loss
-from telly.tasks.vectors import vectors_of_rows
+from telly.tasks.vectors import encoded_texts, vectors_of_rows
 
 BUCKETS = 4096
 
@@ -53,10 +52,8 @@ class CloneRetrievalTask(PlainTask):
                 raise DataError(
                     f"{name}: every label stands in one row only; expected at least two programs of a label"
                 )
-            builder, rows = SequenceTableBuilder(), []
-            for texts in batches_of(dataset):
-                rows += [builder.add(ids) for ids in encode_texts(tokenizer, texts["code"], max_tokens["code"])]
-            found[name] = _Programs(builder.build(), {"code": np.asarray(rows)}, labels, tuple(map(str, classes)))
+            table, rows = encoded_texts(dataset, tokenizer, max_tokens)
+            found[name] = _Programs(table, rows, labels, tuple(map(str, classes)))
         return found
 
     def build(self, split: SplitModel, train: Encoded, options: Options) -> CloneRetrievalModel:

@@ -14,15 +14,14 @@ import torch
 from torch import nn
 
 from telly.data.schema import SCHEMAS
-from telly.data.sequences import Rows, SequenceTableBuilder
+from telly.data.sequences import Rows
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.metrics.bm25 import bm25_ranks
 from telly.metrics.retrieval import ranks_of_targets, retrieval_metrics
-from telly.models.modes import encode_texts
-from telly.tasks.base import Encoded, Evaluation, Options, PlainTask, Preset, batches_of, device_of
+from telly.tasks.base import Encoded, Evaluation, Options, PlainTask, Preset, device_of
 from telly.tasks.contrast import ContrastModel, in_batch_loss
-from telly.tasks.vectors import vectors_of_rows
+from telly.tasks.vectors import encoded_texts, vectors_of_rows
 
 
 class SearchTask(PlainTask):
@@ -44,15 +43,7 @@ class SearchTask(PlainTask):
         self, datasets: Mapping[str, Any], tokenizer: Any, max_tokens: dict[str, int], config: Any
     ) -> dict[str, Encoded]:
         """Tokenise queries and code into one table a split; equal texts share a row."""
-        return {name: self._encode(dataset, tokenizer, max_tokens) for name, dataset in datasets.items()}
-
-    def _encode(self, dataset: Any, tokenizer: Any, max_tokens: dict[str, int]) -> Encoded:
-        builder = SequenceTableBuilder()
-        rows: dict[str, list[int]] = {"query": [], "code": []}
-        for texts in batches_of(dataset):
-            for column, found in rows.items():
-                found += [builder.add(ids) for ids in encode_texts(tokenizer, texts[column], max_tokens[column])]
-        return Encoded(builder.build(), {column: np.asarray(found, dtype=np.int64) for column, found in rows.items()})
+        return {name: Encoded(*encoded_texts(dataset, tokenizer, max_tokens)) for name, dataset in datasets.items()}
 
     def build(self, split: SplitModel, train: Encoded, options: Options) -> SearchModel:
         """The encoder with the contrastive loss."""

@@ -5,16 +5,47 @@ Mean of the last layer's states over real tokens, the paper's representation for
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from telly.data.sequences import Rows
+from telly.data.sequences import Rows, SequenceTable, SequenceTableBuilder
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
+from telly.models.modes import encode_texts
 from telly.models.pooling import mean_pool
-from telly.tasks.base import length_batches, to_device
+from telly.tasks.base import batches_of, length_batches, to_device
+
+
+def encoded_texts(
+    dataset: Any, tokenizer: Any, max_tokens: dict[str, int]
+) -> tuple[SequenceTable, dict[str, npt.NDArray[np.int64]]]:
+    """Tokenise every distinct text once, however many examples it is in.
+
+    Args:
+        dataset: the examples, with a column for every limit.
+        tokenizer: the model's.
+        max_tokens: length limit by column.
+
+    Returns:
+        the distinct sequences of all columns, and by column the row number of every example, [examples].
+    """
+    builder = SequenceTableBuilder()
+    known: dict[tuple[bytes, int], int] = {}
+    rows: dict[str, list[int]] = {column: [] for column in max_tokens}
+    for texts in batches_of(dataset):
+        for column, limit in max_tokens.items():
+            keys = [(hashlib.blake2b(text.encode(), digest_size=16).digest(), limit) for text in texts[column]]
+            new = {key: text for key, text in zip(keys, texts[column], strict=True) if key not in known}
+            encodings = encode_texts(tokenizer, list(new.values()), limit) if new else []
+            for key, ids in zip(new, encodings, strict=True):
+                known[key] = builder.add(ids)
+            rows[column] += [known[key] for key in keys]
+    return builder.build(), {column: np.asarray(found, dtype=np.int64) for column, found in rows.items()}
 
 
 def pooled(split: SplitModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
