@@ -1,84 +1,124 @@
-"""Pre-training: what is masked, what grows, what is left out, and that an interruption changes nothing."""
+"""The run: what is left out, what grows, what the card tells, and that an interruption changes nothing."""
 
 from __future__ import annotations
 
 import inspect
+import json
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
 from telly.errors import ConfigError, DataError
-from telly.pretraining.config import PretrainConfig, Stage
-from telly.pretraining.corpus import collect
-from telly.pretraining.objectives import NOT_MASKED, grow, mask_tokens
-from telly.pretraining.run import pretrain
+from telly.pretraining.config import PretrainConfig, Shares, Stage
+from telly.pretraining.corpus import collect, prepare
+from telly.pretraining.run import grow, pretrain
+from telly.pretraining.showcase import linear_cka
 from telly.training import trainer as trainer_module
 
+ALL_KINDS = Shares(masked=0.5, causal=0.2, code=0.15, docstring=0.15)
 RECIPE = PretrainConfig(
     vocab_size=400,
     hidden_size=16,
     attention_heads=2,
     code_tokens=32,
     docstring_tokens=16,
-    held_out_pairs=10,
+    held_out_pairs=8,
+    evaluate_every=3,
     stages=(
-        Stage(layers=1, steps=4, batch_size=4, learning_rate=1e-3, contrast_weight=0.0),
-        Stage(layers=2, steps=6, batch_size=4, learning_rate=1e-3),
+        Stage(layers=0, steps=3, batch_size=8, learning_rate=1e-3, token_weight=0.0),
+        Stage(layers=1, steps=4, batch_size=6, learning_rate=1e-3, anchor_weight=1.0, shares=ALL_KINDS),
+        Stage(layers=2, steps=6, batch_size=6, learning_rate=1e-3, shares=ALL_KINDS),
     ),
 )
 
 
-def sources(root: Path, count: int = 60) -> Path:
-    package = root / "package"
-    package.mkdir(parents=True)
+def sources(root: Path, count: int = 60, package: str = "package") -> Path:
+    folder = root / package
+    folder.mkdir(parents=True)
     functions = [
-        f'def compute_{i}(value, other):\n    """Compute the number {i} from value and other."""\n'
-        f"    total = value * {i}\n    total += other\n    return total\n"
+        f'def {package}_{i}(value, other):\n    """Compute the number {i} of {package} from value."""\n'
+        f"    total = value * {i}\n    for step_{i} in range(other):\n        total += step_{i} - {package}[{i}]\n"
+        f"    return total_{i}(total)\n"
         for i in range(count)
     ]
-    (package / "code.py").write_text("\n\n".join(functions))
+    (folder / "code.py").write_text("\n\n".join(functions))
     return root
-
-
-def test_masking_follows_bert():
-    torch.manual_seed(0)
-    ids = torch.randint(0, 100, (200, 50))
-    changed, labels = mask_tokens(
-        {"input_ids": ids}, torch.Generator().manual_seed(0), share=0.15, mask_id=4, vocab_size=100, first_ordinary_id=8
-    )
-    chosen = labels != NOT_MASKED
-    ordinary = ids >= 8
-    assert not (chosen & ~ordinary).any(), "special tokens are never predicted"
-    assert (chosen.sum() / ordinary.sum()).item() == pytest.approx(0.15, abs=0.01)
-    assert torch.equal(labels[chosen], ids[chosen])
-    assert torch.equal(changed[~chosen], ids[~chosen])
-    assert (changed[chosen] == 4).float().mean().item() == pytest.approx(0.8, abs=0.03)
-    assert (changed[chosen] == ids[chosen]).float().mean().item() == pytest.approx(0.1, abs=0.03)
 
 
 def test_growing_repeats_the_stack():
     assert grow(3, 6) == [0, 1, 2, 0, 1, 2]
+    assert grow(2, 2) == [0, 1]
     with pytest.raises(ValueError, match="7 layers is not a multiple of 3"):
         grow(3, 7)
 
 
 def test_functions_of_the_standard_library_are_left_out(tmp_path: Path):
-    """Also those of single modules such as `textwrap`, wherever a copy stands."""
+    """Also those of single modules such as `textwrap`, wherever a copy stands, and nearly the same ones."""
     import textwrap
 
     root = sources(tmp_path, count=2)
-    (root / "package" / "copy.py").write_text(inspect.getsource(textwrap))
-    functions, packages = collect([root])
-    assert sorted(f.name for f in functions) == ["compute_0", "compute_1"]
-    assert [(p.name, p.functions) for p in packages] == [("package", 2)]
+    library = inspect.getsource(textwrap)
+    (root / "package" / "copy.py").write_text(library)
+    (root / "package" / "near.py").write_text(library.replace("lines.append(", "result_lines.append("))
+    found = collect([root], RECIPE)
+    assert sorted(f.name for f in found.functions) == ["package_0", "package_1"]
+    assert [(p.name, p.functions) for p in found.packages] == [("package", 2)]
+    assert found.left_out["of the standard library"] > 5
+
+
+def test_a_function_comes_once_also_in_other_words(tmp_path: Path):
+    root = sources(tmp_path, count=2)
+    text = (root / "package" / "code.py").read_text()
+    sources(root, count=0, package="same")
+    (root / "same" / "code.py").write_text(text)
+    sources(root, count=0, package="similar")
+    long = text.replace("    return", "    value.check(other)\n    value.close(other, again=True)\n    return")
+    (root / "package" / "long.py").write_text(long.replace("Compute the number", "Find the long number"))
+    (root / "similar" / "code.py").write_text(long.replace("Compute the", "Tell the").replace("= value *", "= value +"))
+    found = collect([root], RECIPE)
+    assert [p.name for p in found.packages] == ["package"]
+    assert found.left_out["copies"] == 2
+    assert found.left_out["near-duplicates"] >= 2
+
+
+def test_generated_files_are_not_read(tmp_path: Path):
+    root = sources(tmp_path, count=3)
+    code = (root / "package" / "code.py").read_text().replace("package", "other")
+    (root / "package" / "made.py").write_text(f"# Generated by a tool. DO NOT EDIT.\n{code}")
+    assert len(collect([root], RECIPE).functions) == 3
+
+
+def test_a_package_has_at_most_its_share(tmp_path: Path):
+    found = collect([sources(tmp_path, count=9)], RECIPE.model_copy(update={"package_functions": 4}))
+    assert len(found.functions) == 4
+    assert found.left_out["beyond the limit of a package"] == 5
+
+
+def test_whole_packages_are_held_out(tmp_path: Path):
+    names = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda_", "mu")
+    for name in names:
+        sources(tmp_path / "src", count=10, package=name)
+    corpus = prepare([tmp_path / "src"], RECIPE, tmp_path / "corpus")
+    facts = json.loads((tmp_path / "corpus" / "corpus.json").read_text())
+    held_out = [p["name"] for p in facts["packages"] if p["held_out"]]
+    assert len(held_out) == 1, "one package of ten functions is enough for eight pairs"
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "corpus" / "tokenizer")
+
+    def texts(pairs) -> list[str]:
+        return [tokenizer.decode(corpus.code[row]) for row in pairs[:, 0]]
+
+    assert len(corpus.held_out_pairs) == 8
+    assert all(f"def {held_out[0]}_" in text for text in texts(corpus.held_out_pairs))
+    assert not any(held_out[0] in text for text in texts(corpus.train_pairs))
+    assert len(corpus.train_pairs) == 110
 
 
 def test_a_root_that_is_no_folder(tmp_path: Path):
     with pytest.raises(DataError, match="expected a folder with Python sources"):
-        collect([tmp_path / "none"])
+        collect([tmp_path / "none"], RECIPE)
 
 
 def test_an_interrupted_run_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -92,14 +132,14 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(tmp_path: Path, monkeypa
     def interrupted(self, *args, **kwargs):
         nonlocal calls
         calls += 1
-        if calls == 8:  # the fourth step of the second stage, after its checkpoint at step 2
+        if calls == 11:  # the fourth step of the third stage, after its checkpoint at step 2
             raise KeyboardInterrupt
         return step(self, *args, **kwargs)
 
     monkeypatch.setattr(trainer_module.TellyTrainer, "training_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         pretrain([root], tmp_path / "parts", RECIPE)
-    assert (tmp_path / "parts" / "stage-2" / "checkpoint-2").is_dir()
+    assert (tmp_path / "parts" / "stage-3" / "checkpoint-2").is_dir()
     assert not (tmp_path / "parts" / "model").exists()
     monkeypatch.setattr(trainer_module.TellyTrainer, "training_step", step)
     resumed = pretrain([root], tmp_path / "parts", RECIPE)
@@ -108,20 +148,71 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(tmp_path: Path, monkeypa
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[name], found[name]) for name in expected)
     check_exported(resumed)
+    check_measures(whole, resumed)
 
 
 def check_exported(folder: Path) -> None:
-    """Plain transformers loads it; the card tells data and stages."""
+    """Plain transformers loads it, its head too; the card tells data, stages and what the model writes."""
     model, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     assert model.config.num_hidden_layers == 2
     assert model(**tokenizer("def f(): pass", return_tensors="pt")).last_hidden_state.shape[-1] == 16
+    masked = AutoModelForMaskedLM.from_pretrained(folder)
+    assert masked.lm_head.decoder.weight.data_ptr() == masked.get_input_embeddings().weight.data_ptr()
     card = (folder / "README.md").read_text()
     assert "| package | - | - | 60 |" in card
-    assert "| 2 | 2 | 6 | 4 | 0.001 | 1 | 1 |" in card
-    assert (folder / "loss.svg").stat().st_size > 1000
+    assert "| 3 | 2 | 6 | 6 | 0.001 | 0.5 / 0.2 / 0.15 / 0.15 | 0.15 | 1 / 1 / 0 |" in card
+    assert card.count("**Summarize**") == card.count("**Complete**") == 3
+    assert (folder / "curve.svg").stat().st_size > 1000
 
 
-def test_another_recipe_in_the_same_folder_is_refused(tmp_path: Path):
-    (tmp_path / "settings.json").write_text("{}\n")
-    with pytest.raises(ConfigError, match="holds a run with other settings"):
-        pretrain([tmp_path], tmp_path, RECIPE)
+def check_measures(whole: Path, resumed: Path) -> None:
+    """Evaluations are taken on the way and at the end, and an interruption leaves no gap in them."""
+    stages = [json.loads((folder / "pretraining.json").read_text())["stages"] for folder in (whole, resumed)]
+    for one, other in zip(*stages, strict=True):
+        assert one["evaluations"] == other["evaluations"]
+    last = stages[0][-1]["evaluations"]
+    assert [point["step"] for point in last] == [3, 6]
+    assert all(0 <= point["mrr"] <= 1 and 0 <= point["masked_accuracy"] <= 1 for point in last)
+    assert last[-1]["next_loss"] == pytest.approx(6.0, abs=0.3), "an untrained model is near log(400)"
+
+
+@pytest.fixture
+def short_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, PretrainConfig]:
+    folder = tmp_path_factory.mktemp("short")
+    root = sources(folder / "src")
+    recipe = RECIPE.model_copy(update={"stages": RECIPE.stages[:1]})
+    pretrain([root], folder / "run", recipe)
+    return root, folder / "run", recipe
+
+
+def test_a_run_can_be_made_longer(short_run):
+    root, run, recipe = short_run
+    longer = recipe.model_copy(update={"stages": (*recipe.stages, RECIPE.stages[1])})
+    folder = pretrain([root], run, longer)
+    assert AutoModel.from_pretrained(folder).config.num_hidden_layers == 1
+
+
+def test_another_recipe_or_corpus_in_the_same_folder_is_refused(short_run, tmp_path: Path):
+    root, run, recipe = short_run
+    with pytest.raises(ConfigError, match=r"other settings .* different are: hidden_size\."):
+        pretrain([root], run, recipe.model_copy(update={"hidden_size": 32}))
+    begun = recipe.stages[0].model_copy(update={"steps": 7})
+    with pytest.raises(ConfigError, match=r"different are: stage 1\."):
+        pretrain([root], run, recipe.model_copy(update={"stages": (begun,)}))
+    with pytest.raises(ConfigError, match=r"different are: corpus\."):
+        pretrain([tmp_path], run, recipe)
+
+
+def test_shares_that_do_not_sum_to_one():
+    with pytest.raises(ConfigError, match=r"must sum to 1, found 1\.2"):
+        PretrainConfig.parse({"stages": [{"layers": 1, "steps": 1, "batch_size": 1, "learning_rate": 1e-3,
+                                          "shares": {"masked": 1.0, "causal": 0.2}}]}, "recipe.toml")  # fmt: skip
+
+
+def test_cka_on_known_answers():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(4000, 8, generator=generator)
+    rotation = torch.linalg.qr(torch.randn(8, 8, generator=generator)).Q
+    assert linear_cka(x, x) == pytest.approx(1.0, abs=1e-5)
+    assert linear_cka(x, 3 * x @ rotation + 1) == pytest.approx(1.0, abs=1e-5)
+    assert linear_cka(x, torch.randn(4000, 8, generator=generator)) < 0.01

@@ -10,8 +10,10 @@ EPILOG = """Example:
 
   telly pretrain --corpus ~/src --corpus /usr/lib/python3/dist-packages --output pretrained
 
-mines documented Python functions (nothing is run), trains tokenizer and model, and writes pretrained/model. The same
-command goes on where an interrupted one stopped.
+mines documented Python functions (nothing is run), trains tokenizer and model, and writes pretrained/model with its
+card. The same command goes on where an interrupted one stopped. docs/pretraining.md explains recipes.
+
+On a GPU it trains in mixed precision; `compile = true` compiles the model.
 """
 
 

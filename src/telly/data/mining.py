@@ -18,6 +18,11 @@ from pathlib import Path
 MIN_CODE_LINES = 3
 MIN_DOCSTRING_WORDS = 3
 MAX_FILE_BYTES = 1_000_000
+GENERATED_NOTE_WITHIN = 1500  # characters; a licence may stand before the note
+_GENERATED = re.compile(
+    r"@generated|\bgenerated (automatically )?(by|from|with)\b|\bauto[- ]?generated\b|\bdo not (edit|modify)\b",
+    re.IGNORECASE,
+)
 SKIPPED_FOLDERS = frozenset({"test", "tests", "testing", "_vendor", "vendor", "_vendored", "third_party", "extern"})
 
 
@@ -59,12 +64,17 @@ def functions_in(source: str, path: str, *, documented: bool = True) -> Iterator
 
 
 def mine(root: Path) -> Iterator[MinedFunction]:
-    """Yield the distinct documented functions under a folder, in path order; tests and vendored code are left out."""
+    """Yield the distinct documented functions under a folder, in path order.
+
+    Tests, vendored code and generated files are left out.
+    """
     seen: set[bytes] = set()
     for file in source_files(root):
         try:
             source = file.read_text(encoding="utf-8")
         except (UnicodeDecodeError, OSError):
+            continue
+        if is_generated(source):
             continue
         for function in functions_in(source, file.relative_to(root).as_posix()):
             key = content_key(function.code)
@@ -81,6 +91,11 @@ def source_files(root: Path) -> Iterable[Path]:
             continue
         if file.stat().st_size <= MAX_FILE_BYTES:
             yield file
+
+
+def is_generated(source: str) -> bool:
+    """Whether a comment or docstring at the top of a file says that a program wrote it."""
+    return _GENERATED.search(source[:GENERATED_NOTE_WITHIN]) is not None
 
 
 def content_key(code: str) -> bytes:

@@ -66,7 +66,25 @@ class OneStack(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         logits_to_keep: int = 0,
         **_ignored: Any,
     ) -> CausalLMOutputWithPast:
-        """Logits of the tokens that are given.
+        """Logits of the tokens that are given; arguments as of `states`.
+
+        Args:
+            logits_to_keep: of how many last tokens; 0 means all.
+        """
+        output = self.states(input_ids, attention_mask, visible, position_ids, inputs_embeds, past_key_values)
+        states = output.last_hidden_state[:, -logits_to_keep:]  # [batch, tokens or logits_to_keep, hidden]
+        return CausalLMOutputWithPast(logits=self.head(states), past_key_values=past_key_values)
+
+    def states(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        visible: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        past_key_values: Any = None,
+    ) -> Any:
+        """The encoder's output for the tokens that are given.
 
         Args:
             input_ids: [batch, tokens]; with a cache the new ones only.
@@ -76,7 +94,6 @@ class OneStack(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
             position_ids: from 0, [batch, cached + tokens] or [batch, tokens]; by default they count the real tokens.
             inputs_embeds: in place of `input_ids`, [batch, tokens, hidden].
             past_key_values: cache of earlier tokens.
-            logits_to_keep: of how many last tokens; 0 means all.
         """
         given = input_ids if input_ids is not None else inputs_embeds
         assert given is not None
@@ -92,15 +109,13 @@ class OneStack(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
             if self.config._attn_implementation == "eager":  # adds the mask to the scores
                 lowest = torch.finfo(self.dtype).min
                 mask = torch.zeros(mask.shape, dtype=self.dtype, device=mask.device).masked_fill(~mask, lowest)
-        output = self.encoder(
+        return self.encoder(
             input_ids=input_ids,
             inputs_embeds=inputs_embeds,
             attention_mask=mask,
             position_ids=position_ids[:, -tokens:] + self._first_position,
             past_key_values=past_key_values,
         )
-        states = output.last_hidden_state[:, -logits_to_keep:]  # [batch, tokens or logits_to_keep, hidden]
-        return CausalLMOutputWithPast(logits=self.head(states), past_key_values=past_key_values)
 
 
 class _TiedHead(nn.Module):

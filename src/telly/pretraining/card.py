@@ -1,95 +1,187 @@
-"""The model card: what the model was trained on, for how long, how the losses fell, what it can do untuned."""
+"""The model card: what the model was trained on, how, how fast, and what it can do untuned."""
 
 from __future__ import annotations
 
 import json
+import statistics
 from pathlib import Path
 from typing import Any
 
 from telly.errors import ConfigError
 
-CURVE_FILE = "loss.svg"
+CURVE_FILE = "curve.svg"
+MEASURES = {
+    "masked_accuracy": "accuracy of masked tokens",
+    "next_loss": "loss of the next token (nats)",
+    "mrr": "docstring-to-code MRR",
+}
 
 
 def write_card(run: Path, folder: Path) -> None:
-    """Write `README.md` and the loss curve beside an exported model.
+    """Write `README.md` and the curves beside an exported model.
 
     Args:
         run: the pre-training run's folder.
-        folder: the exported model.
+        folder: the exported model, with its `pretraining.json`.
 
     Raises:
         ConfigError: matplotlib is not installed.
     """
     summary = json.loads((folder / "pretraining.json").read_text())
-    packages = json.loads((run / "corpus" / "packages.json").read_text())
+    corpus = json.loads((run / "corpus" / "corpus.json").read_text())
     settings = json.loads((run / "settings.json").read_text())
-    _draw_curve(summary["stages"], folder / CURVE_FILE)
-    (folder / "README.md").write_text(_card(summary, packages, settings), encoding="utf-8")
+    _draw_curves(summary["stages"], folder / CURVE_FILE)
+    (folder / "README.md").write_text(_card(summary, corpus, settings), encoding="utf-8")
 
 
-def _card(summary: dict[str, Any], packages: list[dict[str, Any]], settings: dict[str, Any]) -> str:
+def _card(summary: dict[str, Any], corpus: dict[str, Any], settings: dict[str, Any]) -> str:
+    packages = corpus["packages"]
     functions = sum(package["functions"] for package in packages)
-    columns = ("layers", "steps", "batch_size", "learning_rate", "masked_weight", "contrast_weight")
-    rows = [
-        [str(number), *(f"{stage[c]:g}" for c in columns), f"{stage['masked_accuracy']:.3f}", f"{stage['mrr']:.3f}"]
-        for number, stage in enumerate(summary["stages"], start=1)
-    ]
-    stages = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    sources = "\n".join(
-        f"| {p['name']} | {p['version'] or '-'} | {p['license'] or '-'} | {p['functions']:,} |" for p in packages
+    held_out = ", ".join(p["name"] for p in packages if p["held_out"]) or "some functions of all packages"
+    left_out = ", ".join(f"{count:,} {why}" for why, count in corpus["left_out"].items() if count) or "none"
+    sources = _table(
+        ("package", "version", "licence as stated by it", "functions"),
+        [(p["name"], p["version"] or "-", p["license"] or "-", f"{p['functions']:,}") for p in packages],
+    )
+    stages = summary["stages"]
+    longest = settings["code_tokens"] + settings["docstring_tokens"] + 6
+    similarity = _table(
+        ("layers", "CKA"),
+        [
+            (f"{'embeddings' if i == 0 else i} and {i + 1}", f"{value:.3f}")
+            for i, value in enumerate(summary["neighbour_similarity"])
+        ],
     )
     return f"""# telly-mini
 
-A small encoder for Python code and its descriptions: RoBERTa shape, {summary["stages"][-1]["layers"]} layers of width
-{settings["hidden_size"]}, {settings["attention_heads"]} heads, byte-level BPE of {settings["vocab_size"]:,} tokens,
-{summary["parameters"]:,} parameters, stored in half precision. It has UniXcoder's three mode tokens;
-only `<encoder-only>` was trained. It is meant for trying telly offline, and no match for a model of 125M parameters.
+A small encoder for Python code and its descriptions that also writes: RoBERTa shape, {stages[-1]["layers"]} layers
+of width {settings["hidden_size"]}, {settings["attention_heads"]} heads, byte-level BPE of
+{settings["vocab_size"]:,} tokens, {summary["parameters"]:,} parameters, stored in half precision
+({summary["bytes"] / 1e6:.1f} MB with tokenizer). It has UniXcoder's three modes: encoder, decoder, and both in one
+stack. It is meant for trying telly offline, and no match for a model of 125M parameters.
 
-## Data
+## Use
 
-{functions:,} documented Python functions, mined from the packages below without running them. A function counts once,
-also by its docstring. The standard library is the evaluation data, so its functions are left out wherever they stand.
-
-| package | version | licence as stated by it | functions |
-|---|---|---|---|
-{sources}
+`AutoModel` and `AutoTokenizer` load it. Input as UniXcoder's, which telly adds by itself: `<s> <encoder-only> </s>
+tokens </s>`, and one vector is the mean of the last layer's states over real tokens. To write, `<s>
+<encoder-decoder> </s> source </s> <s>` and then the answer, or `<s> <decoder-only> </s>` and code from left to
+right; the output layer is the word embeddings. Positions from {longest} on were never trained.
 
 ## Training
 
-Masked tokens ({100 * settings["masked_share"]:.0f} %), then the contrast of docstring and code with in-batch negatives
-joins. The model grows by stacking. Code is cut at {settings["code_tokens"]} tokens, docstrings at
-{settings["docstring_tokens"]}. AdamW, cosine schedule, bf16 autocast, on two CPU cores. Accuracy of masked tokens and
-MRR are measured untuned at the end of each stage, on {settings["held_out_pairs"]} pairs kept back of the same packages.
+The model grows by stacking. Its first stage has no layers at all: the contrast of docstring and code is learned by
+mean-pooled embeddings, hundreds of thousands of tokens a second. The later stages see all kinds of sequence at
+once: masked tokens (with the contrast over the pairs among them), code from left to right, code from its docstring
+and docstring from its code. While the anchor has a weight, every token's state is held near what the first stage
+gives for it. Code is cut at {settings["code_tokens"]} tokens, docstrings at {settings["docstring_tokens"]}. AdamW,
+cosine schedule, bf16.
 
-| stage | layers | steps | pairs a step | learning rate | masked weight | contrast weight | masked accuracy | MRR |
-|---|---|---|---|---|---|---|---|---|
-{stages}
+{_recipe(stages)}
 
-![Training loss]({CURVE_FILE})
+At the end of each stage, untuned, on {corpus["held_out"]:,} pairs of packages held out whole ({held_out}). The rate
+is the median over the stage; its share is that of the machine's rate of large bf16 matrix products, measured after
+the stage.
 
-The loss is the weighted sum, so it rises where the contrast joins.
+{_results(stages)}
+
+![Training curves]({CURVE_FILE})
+
+## Do the layers differ?
+
+Linear CKA of the token states of neighbouring layers on held-out functions (1: equal up to rotation and scale).
+Blocks that were copied when the model grew must have moved apart, or freezing some of them would mean nothing.
+
+{similarity}
+
+## What it writes
+
+Untuned and greedily, about the first pairs held out; not chosen.
+
+{_examples(summary["examples"])}
+
+## Data
+
+{functions:,} documented Python functions, mined from the packages below without running them; tests, vendored and
+generated files are not read. Left out: {left_out}. A docstring counts once, too. The standard library is the
+evaluation data, so its functions and near-duplicates of them are left out wherever they stand.
+
+{sources}
 """
 
 
-def _draw_curve(stages: list[dict[str, Any]], file: Path) -> None:
+def _recipe(stages: list[dict[str, Any]]) -> str:
+    rows = []
+    for number, stage in enumerate(stages, start=1):
+        shares = " / ".join(f"{stage['shares'][kind]:g}" for kind in ("masked", "causal", "code", "docstring"))
+        columns = ("layers", "steps", "batch_size", "learning_rate")
+        weights = " / ".join(f"{stage[f'{name}_weight']:g}" for name in ("token", "contrast", "anchor"))
+        rows.append((str(number), *(f"{stage[c]:g}" for c in columns), shares, f"{stage['masked_share']:g}", weights))
+    header = (
+        "stage",
+        "layers",
+        "steps",
+        "pairs a step",
+        "learning rate",
+        "masked / causal / to code / to docstring",
+        "masked tokens",
+        "weights: tokens / contrast / anchor",
+    )
+    return _table(header, rows)
+
+
+def _results(stages: list[dict[str, Any]]) -> str:
+    rows = []
+    for number, stage in enumerate(stages, start=1):
+        last = stage["evaluations"][-1]
+        speeds = [entry for entry in stage["losses"] if "flops" in entry]
+        speed = f"{statistics.median(e['tokens_per_second'] for e in speeds):,.0f}" if speeds else "-"
+        share = f"{statistics.median(e['flops'] for e in speeds) / stage['matrix_product_rate']:.0%}" if speeds else "-"
+        rows.append((str(number), str(stage["layers"]), *(f"{last[name]:.3f}" for name in MEASURES), speed, share))
+    return _table(("stage", "layers", *MEASURES.values(), "tokens/s", "of the matrix-product rate"), rows)
+
+
+def _examples(examples: list[dict[str, str]]) -> str:
+    asked = {"summary": "Summarize", "code": "Write code for", "next line": "Complete"}
+    parts = []
+    for example in examples:
+        fence = "```"
+        parts.append(
+            f"**{asked[example['kind']]}**\n\n{fence}\n{example['given']}\n{fence}\n\nwritten:\n\n{fence}\n"
+            f"{example['written']}\n{fence}\n\nright:\n\n{fence}\n{example['right']}\n{fence}"
+        )
+    return "\n\n".join(parts)
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _draw_curves(stages: list[dict[str, Any]], file: Path) -> None:
+    """Training loss and the three measures over the steps of all stages."""
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure
     except ImportError:
-        raise ConfigError("the loss curve needs matplotlib: pip install 'telly[plots]'") from None
+        raise ConfigError("the curves need matplotlib: pip install 'telly[pretrain]'") from None
     mpl.rcParams["svg.hashsalt"] = "telly"  # the same picture for the same numbers
-    figure = Figure(figsize=(7, 3.5), layout="constrained")
-    axes = figure.subplots()
-    start = 0
-    for number, stage in enumerate(stages, start=1):
-        steps = [start + point["step"] for point in stage["losses"]]
-        axes.plot(steps, [point["loss"] for point in stage["losses"]], label=f"{number}: {stage['layers']} layers")
-        start += stage["steps"]
-        axes.axvline(start, color="0.85", linewidth=1, zorder=0)
-    axes.set_xlabel("step")
-    axes.set_ylabel("training loss")
-    axes.set_ylim(bottom=0)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(title="stage", frameon=False)
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    panels = figure.subplots(2, 2, sharex=True).flat
+    names = {"loss": "training loss (weighted sum)", **MEASURES}
+    for axes, (key, title) in zip(panels, names.items(), strict=True):
+        start = 0
+        for number, stage in enumerate(stages, start=1):
+            points = stage["losses"] if key == "loss" else stage["evaluations"]
+            steps = [start + point["step"] for point in points]
+            label = f"{number}: {stage['layers']} layers"
+            axes.plot(steps, [point[key] for point in points], marker="" if key == "loss" else "o", ms=3, label=label)
+            start += stage["steps"]
+            axes.axvline(start, color="0.85", linewidth=1, zorder=0)
+        axes.set_title(title, fontsize=10, loc="left")
+        axes.spines[["top", "right"]].set_visible(False)
+        if key != "next_loss":
+            axes.set_ylim(bottom=0)
+    for axes in figure.axes[2:]:
+        axes.set_xlabel("step")
+    figure.axes[0].legend(title="stage", frameon=False, fontsize=8)
     figure.savefig(file, metadata={"Date": None})

@@ -2,27 +2,57 @@
 
 from __future__ import annotations
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from telly.config import Config
+
+
+class Shares(Config):
+    """How the pairs of a batch are divided among the kinds of sequence; the shares sum to one.
+
+    Attributes:
+        masked: code with masked tokens, seen in both directions; these pairs also take part in the contrast.
+        causal: code from left to right.
+        code: code written from its docstring.
+        docstring: docstring written from its code.
+    """
+
+    masked: float = Field(1.0, ge=0, le=1)
+    causal: float = Field(0.0, ge=0, le=1)
+    code: float = Field(0.0, ge=0, le=1)
+    docstring: float = Field(0.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> Shares:
+        total = self.masked + self.causal + self.code + self.docstring
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"the shares must sum to 1, found {total:g}")
+        return self
 
 
 class Stage(Config):
     """One stage of growth: how many layers are trained, for how long and on which mix of losses."""
 
-    layers: PositiveInt
+    layers: NonNegativeInt = Field(description="0 trains the embeddings alone, as a weighted bag of tokens")
     steps: PositiveInt
     batch_size: PositiveInt
     learning_rate: PositiveFloat
-    masked_weight: float = Field(1.0, ge=0)
+    token_weight: float = Field(1.0, ge=0, description="weight of the losses of masked and of next tokens")
     contrast_weight: float = Field(1.0, ge=0)
+    anchor_weight: float = Field(0.0, ge=0, description="of the distance to the last stage without layers")
+    shares: Shares = Shares()
+    masked_share: float = Field(0.15, gt=0, lt=1, description="share of the tokens to predict, where tokens are masked")
+
+
+ALL_KINDS = Shares(masked=0.5, causal=0.2, code=0.15, docstring=0.15)
 
 
 class PretrainConfig(Config):
     """Shape, data limits and stages.
 
     The model grows by stacking (Gong et al. 2019): a stage with more layers than the one before starts from its blocks,
-    repeated. Masked tokens lead, since their loss stays on a plateau while the contrast rules; then both are trained.
+    repeated. The first stage has no layers at all: the contrast of mean-pooled embeddings is learned in minutes, a
+    hundred times faster than through twelve layers, and everything later starts from it.
     """
 
     vocab_size: PositiveInt = 12_000
@@ -30,13 +60,24 @@ class PretrainConfig(Config):
     attention_heads: PositiveInt = 3
     code_tokens: PositiveInt = 112
     docstring_tokens: PositiveInt = 32
-    masked_share: float = Field(0.15, gt=0, lt=1)
     dropout: float = Field(0.1, ge=0, lt=1, description="written to the model's config; pre-training itself uses none")
-    held_out_pairs: PositiveInt = 500
+    held_out_pairs: PositiveInt = 1000
+    package_functions: PositiveInt = Field(6000, description="at most so many functions of one package")
+    evaluate_every: PositiveInt = Field(500, description="steps between evaluations on the held-out packages")
+    compile: bool = Field(False, description="torch.compile; worth trying on a GPU, on two CPU cores it gained 4 %")
     seed: int = 0
     stages: tuple[Stage, ...] = (
-        Stage(layers=3, steps=1500, batch_size=32, learning_rate=1e-3, contrast_weight=0.0),
-        Stage(layers=3, steps=1500, batch_size=32, learning_rate=1e-3),
-        Stage(layers=6, steps=1000, batch_size=48, learning_rate=7e-4),
-        Stage(layers=12, steps=800, batch_size=48, learning_rate=5e-4),
+        Stage(layers=0, steps=1300, batch_size=512, learning_rate=4e-3, token_weight=0.0, masked_share=0.3),
+        Stage(
+            layers=3,
+            steps=3500,
+            batch_size=32,
+            learning_rate=1e-3,
+            contrast_weight=0.5,
+            anchor_weight=3.0,
+            shares=Shares(masked=0.6, causal=0.2, code=0.1, docstring=0.1),
+        ),
+        Stage(layers=6, steps=2000, batch_size=48, learning_rate=8e-4, anchor_weight=3.0, shares=ALL_KINDS),
+        Stage(layers=12, steps=1000, batch_size=64, learning_rate=6e-4, anchor_weight=1.0, shares=ALL_KINDS),
+        Stage(layers=12, steps=1800, batch_size=64, learning_rate=5e-4, shares=ALL_KINDS),
     )

@@ -1,27 +1,31 @@
 """The pre-training corpus: documented functions of a set of packages, mined once and kept memory-mapped.
 
-The standard library is the evaluation data, so functions that stand in it word for word are left out wherever
-they are found.
+The standard library is the evaluation data, so its functions and near-duplicates of them are left out wherever they
+are found. Whole packages are held out for evaluation while pre-training.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import multiprocessing
 import re
 import sysconfig
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
+from telly.data.duplicates import NearDuplicates, Signature, signature
 from telly.data.mining import MinedFunction, content_key, functions_in, mine
-from telly.data.sequences import SequenceTable, SequenceTableBuilder
+from telly.data.sequences import SequenceTable
 from telly.errors import DataError
-from telly.models.modes import encode_texts
 from telly.pretraining.config import PretrainConfig
 
 METADATA_FOLDER = re.compile(r"(.+?)-(\d[^-]*)\.dist-info")
@@ -31,6 +35,11 @@ LICENSE_FIELDS = (
     r"^License: (.{2,60})$",
 )
 ENCODE_BATCH = 1000
+HELD_OUT_SHARE = 10
+"""At most one function in so many is held out."""
+
+Mined = tuple[MinedFunction, bytes, Signature]
+"""A function, the key of its content, and its signature."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +50,25 @@ class Package:
     version: str | None
     license: str | None
     functions: int
+    held_out: bool
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What mining found: the functions, and of each the package (by its number), and how many were left out and why."""
+
+    functions: list[MinedFunction]
+    owners: list[int]
+    packages: list[Package]
+    left_out: dict[str, int]
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Encoded pairs: `pairs` [n, 2] holds row numbers of code and docstring; the held-out pairs come last."""
+    """Encoded pairs without special tokens: `pairs` [n, 2] holds row numbers of code and docstring.
+
+    The held-out pairs come last.
+    """
 
     code: SequenceTable
     docstrings: SequenceTable
@@ -63,8 +86,11 @@ class Corpus:
         return self.pairs[len(self.pairs) - self.held_out :]
 
 
-def collect(roots: list[Path]) -> tuple[list[MinedFunction], list[Package]]:
-    """Mine all roots; a root's sub-folders are its packages. Functions and docstrings come once each.
+def collect(roots: list[Path], config: PretrainConfig) -> Collection:
+    """Mine all roots; a root's sub-folders are its packages.
+
+    A function comes once, also in nearly the same words, and so does a docstring. Of a package with more functions
+    than the limit a random part is kept.
 
     Raises:
         DataError: a root is not a folder, or nothing was found in all of them.
@@ -72,25 +98,43 @@ def collect(roots: list[Path]) -> tuple[list[MinedFunction], list[Package]]:
     for root in roots:
         if not root.is_dir():
             raise DataError(f"{root}: expected a folder with Python sources")
-    seen = set(_standard_library())
-    docstrings: set[str] = set()
+    library = NearDuplicates()
+    keys: set[bytes] = set()
+    for function in _standard_library():
+        keys.add(content_key(function.code))
+        library.add(signature(function.code))
+    from_library, seen, docstrings = set(keys), NearDuplicates(), set[str]()
     functions: list[MinedFunction] = []
     counts: Counter[str] = Counter()
-    for root in roots:
-        for package in _packages(root):
-            for function in mine(package):
-                key = content_key(function.code)
-                if key in seen or function.docstring in docstrings:
-                    continue
-                seen.add(key)
+    left_out: Counter[str] = Counter()
+    folders = [folder for root in roots for folder in _packages(root)]
+    names: list[str] = []
+    for folder, mined in zip(folders, _mine_all(folders), strict=True):
+        chosen = np.random.default_rng(config.seed).permutation(len(mined))[: config.package_functions]
+        left_out["beyond the limit of a package"] += len(mined) - len(chosen)
+        for function, key, values in (mined[i] for i in sorted(chosen)):
+            if key in from_library or library.has(values):
+                left_out["of the standard library"] += 1
+            elif key in keys or function.docstring in docstrings:
+                left_out["copies"] += 1
+            elif not seen.add(values):
+                left_out["near-duplicates"] += 1
+            else:
+                keys.add(key)
                 docstrings.add(function.docstring)
                 functions.append(function)
-                counts[package.name] += 1
+                names.append(folder.name)
+                counts[folder.name] += 1
     if not functions:
         raise DataError(f"no documented functions found under {', '.join(map(str, roots))}")
+    held_out = _held_out(counts, config.held_out_pairs)
     metadata = _metadata(roots)
-    packages = [Package(name, *metadata.get(name.lower(), (None, None)), n) for name, n in counts.most_common()]
-    return functions, packages
+    packages = [
+        Package(name, *metadata.get(name.lower(), (None, None)), n, name in held_out)
+        for name, n in counts.most_common()
+    ]
+    numbers = {package.name: i for i, package in enumerate(packages)}
+    return Collection(functions, [numbers[name] for name in names], packages, dict(left_out))
 
 
 def prepare(roots: list[Path], config: PretrainConfig, folder: Path) -> Corpus:
@@ -100,47 +144,92 @@ def prepare(roots: list[Path], config: PretrainConfig, folder: Path) -> Corpus:
     from telly.pretraining.tokenizer import train_tokenizer
 
     if not (folder / "pairs.npy").exists():
-        functions, packages = collect(roots)
-        order = np.random.default_rng(config.seed).permutation(len(functions))
-        functions = [functions[i] for i in order]
-        tokenizer = train_tokenizer((text for f in functions for text in (f.code, f.docstring)), config.vocab_size)
+        found = collect(roots, config)
+        train, held_out = _split(found, config)
+        functions = [found.functions[i] for i in [*train, *held_out]]
+        texts = (text for f in functions[: len(train)] for text in (f.code, f.docstring))
+        tokenizer = train_tokenizer(texts, config.vocab_size)
         tokenizer.save_pretrained(folder / "tokenizer")
-        code, code_rows = _encode(tokenizer, [f.code for f in functions], config.code_tokens)
-        docs, doc_rows = _encode(tokenizer, [f.docstring for f in functions], config.docstring_tokens)
+        code, code_rows = _encode(tokenizer, [f.code for f in functions], config.code_tokens, "code")
+        docs, doc_rows = _encode(tokenizer, [f.docstring for f in functions], config.docstring_tokens, "docstrings")
         code.save(folder / "code")
         docs.save(folder / "docstrings")
-        (folder / "packages.json").write_text(json.dumps([asdict(p) for p in packages], indent=1) + "\n")
+        facts = {"packages": [asdict(p) for p in found.packages], "left_out": found.left_out, "held_out": len(held_out)}
+        (folder / "corpus.json").write_text(json.dumps(facts, indent=1) + "\n")
         partial = folder / "pairs.partial.npy"
         np.save(partial, np.stack([code_rows, doc_rows], axis=1))
         partial.rename(folder / "pairs.npy")  # last, so that an interrupted preparation starts anew
     AutoTokenizer.from_pretrained(folder / "tokenizer")  # a damaged folder shows here, not an hour later
     pairs = np.load(folder / "pairs.npy", allow_pickle=False)
-    held_out = min(config.held_out_pairs, len(pairs) // 10)
-    return Corpus(SequenceTable.load(folder / "code"), SequenceTable.load(folder / "docstrings"), pairs, held_out)
+    held = json.loads((folder / "corpus.json").read_text())["held_out"]
+    return Corpus(SequenceTable.load(folder / "code"), SequenceTable.load(folder / "docstrings"), pairs, held)
 
 
-def _encode(tokenizer: Any, texts: list[str], max_tokens: int) -> tuple[SequenceTable, npt.NDArray[np.int64]]:
-    builder = SequenceTableBuilder()
-    rows = []
-    for start in range(0, len(texts), ENCODE_BATCH):
-        rows += [builder.add(ids) for ids in encode_texts(tokenizer, texts[start : start + ENCODE_BATCH], max_tokens)]
-    return builder.build(), np.asarray(rows, dtype=np.int64)
+def _mine_all(folders: list[Path]) -> Iterator[list[Mined]]:
+    """The functions of every folder, in the folders' order; several processes parse at once."""
+    context = multiprocessing.get_context("spawn")  # a fork would copy the locks of torch's threads
+    with ProcessPoolExecutor(mp_context=context) as pool:
+        yield from tqdm(pool.map(_mine_one, folders), desc="mining", total=len(folders), unit="package")
 
 
-def _packages(root: Path) -> Iterator[Path]:
+def _mine_one(folder: Path) -> list[Mined]:
+    return [(f, content_key(f.code), signature(f.code)) for f in mine(folder)]
+
+
+def _held_out(counts: Counter[str], wanted: int) -> set[str]:
+    """Packages to hold out: in an order that follows from the names, until there are enough functions.
+
+    A package that is alone, or too large, is not held out.
+    """
+    most = sum(counts.values()) // HELD_OUT_SHARE
+    chosen: set[str] = set()
+    total = 0
+    for name in sorted(counts, key=lambda name: hashlib.blake2b(name.encode()).digest()):
+        if total >= wanted:
+            break
+        if total + counts[name] <= most:
+            chosen.add(name)
+            total += counts[name]
+    return chosen
+
+
+def _split(found: Collection, config: PretrainConfig) -> tuple[list[int], list[int]]:
+    """Numbers of the functions to train on and of those held out, each in random order.
+
+    Where no package could be held out, some functions are.
+    """
+    order = np.random.default_rng(config.seed).permutation(len(found.functions)).tolist()
+    held_out = [i for i in order if found.packages[found.owners[i]].held_out]
+    if held_out:
+        return [i for i in order if not found.packages[found.owners[i]].held_out], held_out[: config.held_out_pairs]
+    count = min(config.held_out_pairs, len(order) // HELD_OUT_SHARE)
+    return order[count:], order[:count]
+
+
+def _encode(
+    tokenizer: Any, texts: list[str], max_tokens: int, what: str
+) -> tuple[SequenceTable, npt.NDArray[np.int64]]:
+    def encodings() -> Iterator[list[int]]:
+        for start in tqdm(range(0, len(texts), ENCODE_BATCH), desc=f"encoding {what}", unit="batch"):
+            part = texts[start : start + ENCODE_BATCH]
+            yield from tokenizer(part, add_special_tokens=False, truncation=True, max_length=max_tokens)["input_ids"]
+
+    return SequenceTable.of(encodings())
+
+
+def _packages(root: Path) -> list[Path]:
     children = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.endswith((".dist-info", "__pycache__")))
-    return iter(children or [root])
+    return children or [root]
 
 
-def _standard_library() -> Iterator[bytes]:
-    """Content keys of the standard library's documented functions."""
+def _standard_library() -> Iterable[MinedFunction]:
+    """The standard library's documented functions."""
     stdlib = Path(sysconfig.get_paths()["stdlib"])
     for entry in sorted(stdlib.iterdir()):
         if entry.is_dir() and entry.name not in {"site-packages", "test", "__pycache__"}:
-            yield from (content_key(function.code) for function in mine(entry))
+            yield from mine(entry)
         elif entry.suffix == ".py":
-            source = entry.read_text(encoding="utf-8", errors="replace")
-            yield from (content_key(function.code) for function in functions_in(source, entry.name))
+            yield from functions_in(entry.read_text(encoding="utf-8", errors="replace"), entry.name)
 
 
 def _metadata(roots: list[Path]) -> dict[str, tuple[str | None, str | None]]:

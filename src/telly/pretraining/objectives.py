@@ -1,103 +1,127 @@
-"""What the embedded model is pre-trained on: masked tokens, and the contrast of docstring and code.
+"""What the embedded model is pre-trained on: UniXcoder's objectives on one stack (Guo et al. 2022, section 3.2).
 
-One forward of the masked code serves both losses; logits are computed at masked positions only.
+Masked tokens, next tokens and the contrast of docstring and code. One forward of the masked code serves both masked
+tokens and contrast; logits are computed where there is a loss only.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from telly.models.onestack import OneStack
 from telly.models.pooling import mean_pool
+from telly.pretraining.batches import NOT_PREDICTED
+from telly.pretraining.cross_entropy import linear_cross_entropy
 
-NOT_MASKED = -100
-
-
-def mask_tokens(
-    batch: dict[str, torch.Tensor],
-    generator: torch.Generator,
-    *,
-    share: float,
-    mask_id: int,
-    vocab_size: int,
-    first_ordinary_id: int,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Choose tokens to predict, as BERT does: 80 % become `<mask>`, 10 % a random token, 10 % stay.
-
-    Args:
-        batch: `input_ids` and `attention_mask`, [batch, tokens].
-        generator: source of the draws.
-        share: share of ordinary tokens to predict.
-        mask_id: id of `<mask>`.
-        vocab_size: ids are drawn below this.
-        first_ordinary_id: smaller ids are special and never chosen or drawn.
-
-    Returns:
-        changed ids and labels, each [batch, tokens]; labels are `NOT_MASKED` where nothing is predicted.
-    """
-    ids = batch["input_ids"]
-    chosen = (torch.rand(ids.shape, generator=generator) < share) & (ids >= first_ordinary_id)
-    labels = torch.where(chosen, ids, NOT_MASKED)
-    fate = torch.rand(ids.shape, generator=generator)
-    drawn = torch.randint(first_ordinary_id, vocab_size, ids.shape, generator=generator)
-    changed = torch.where(chosen & (fate < 0.8), mask_id, ids)
-    changed = torch.where(chosen & (fate >= 0.9), drawn, changed)
-    return changed, labels
+START_SCALE, MAX_SCALE = 20.0, 100.0
+"""Of the similarities; the reciprocal of the contrast's temperature, learned as in CLIP."""
 
 
 class PretrainObjective(nn.Module):
-    """Weighted sum of the masked-token loss and the symmetric InfoNCE of docstring and code.
+    """Weighted sum of the cross-entropies of masked and of next tokens, the symmetric InfoNCE of the pairs, the anchor.
+
+    Masked tokens are predicted by the masked-LM head, next tokens by the word embeddings alone, as telly's writing
+    tasks do. The anchor keeps what the first stage has learned while the layers above it still know nothing.
 
     Args:
         model: a `RobertaForMaskedLM`.
-        masked_weight: weight of the masked-token loss.
-        contrast_weight: weight of the contrast; zero leaves the docstrings' forward out.
+        token_weight: weight of both losses of tokens.
+        contrast_weight: weight of the contrast.
+        anchor_weight: weight of the distance to the anchor.
+        anchor: embeddings that were trained alone; every token's state is held near what they give for it.
     """
 
-    def __init__(self, model: nn.Module, masked_weight: float, contrast_weight: float) -> None:
+    def __init__(
+        self,
+        model: Any,
+        token_weight: float = 1.0,
+        contrast_weight: float = 1.0,
+        anchor_weight: float = 0.0,
+        anchor: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
-        self.masked_weight, self.contrast_weight = masked_weight, contrast_weight
-        self.log_scale = nn.Parameter(torch.tensor(math.log(20.0)))  # learned temperature, as CLIP's
+        self._stack = (OneStack(model.base_model),)  # in a tuple: its parameters are the model's
+        self.token_weight, self.contrast_weight = token_weight, contrast_weight
+        self.log_scale = nn.Parameter(torch.tensor(math.log(START_SCALE)))
+        self.anchor_weight = anchor_weight
+        self._anchor = None if anchor is None else (anchor.eval().requires_grad_(False),)
 
-    def forward(
-        self,
-        code_ids: torch.Tensor,
-        code_mask: torch.Tensor,
-        labels: torch.Tensor,
-        docstring_ids: torch.Tensor,
-        docstring_mask: torch.Tensor,
-    ) -> dict[str, torch.Tensor]:
-        """Losses of one batch; ids, masks and labels are [batch, tokens]."""
-        states = self.states(code_ids, code_mask)  # [batch, tokens, hidden]
-        where = labels != NOT_MASKED
-        logits = self.model.lm_head(states[where])  # type: ignore[operator]  # [masked, vocab]
-        masked = F.cross_entropy(logits.float(), labels[where])
-        loss = self.masked_weight * masked
-        if self.contrast_weight:
-            code = F.normalize(mean_pool(states, code_mask), dim=-1)
-            docs = F.normalize(mean_pool(self.states(docstring_ids, docstring_mask), docstring_mask), dim=-1)
-            similarities = docs @ code.T * self.log_scale.clamp(max=math.log(100.0)).exp()  # [batch, batch]
-            target = torch.arange(len(code), device=code.device)
-            contrast = (F.cross_entropy(similarities, target) + F.cross_entropy(similarities.T, target)) / 2
-            loss = loss + self.contrast_weight * contrast
-        return {"loss": loss}
+    def forward(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The losses of one batch, see `BatchMaker`: `loss`, and of its parts those that the batch has."""
+        masked = len(batch["docstring_ids"]) if "docstring_ids" in batch else 0
+        states = self.states(batch["input_ids"], batch["attention_mask"], batch["visible"])
+        docs = self.states(batch["docstring_ids"], batch["docstring_mask"]) if masked else None
+        parts: dict[str, torch.Tensor] = {}
+        if self.token_weight:
+            if docs is not None:
+                code, found = predicted(states[:masked], batch["labels"][:masked])
+                more, labels = predicted(docs, batch["docstring_labels"])
+                head = self.model.lm_head
+                before = head.layer_norm(F.gelu(head.dense(torch.cat([code, more]))))
+                labels = torch.cat([found, labels])
+                parts["masked"] = linear_cross_entropy(before, head.decoder.weight, head.decoder.bias, labels)
+            if masked < len(states):
+                rest, labels = predicted(states[masked:], batch["labels"][masked:])
+                parts["next"] = linear_cross_entropy(rest, self._stack[0].head.weight, None, labels)
+        loss = self.token_weight * sum(parts.values(), start=states.new_zeros(()))
+        if self.contrast_weight and docs is not None and masked > 1:
+            mask, docs_mask = batch["attention_mask"][:masked], batch["docstring_mask"]
+            parts["contrast"] = self._contrast(_pooled(states[:masked], mask), _pooled(docs, docs_mask))
+            loss = loss + self.contrast_weight * parts["contrast"]
+            if self._anchor is not None and self.anchor_weight:
+                code = self._distance(states[:masked], batch["input_ids"][:masked], batch["labels"][:masked], mask)
+                text = self._distance(docs, batch["docstring_ids"], batch["docstring_labels"], docs_mask)
+                parts["anchor"] = (code + text) / 2
+                loss = loss + self.anchor_weight * parts["anchor"]
+        return {"loss": loss, **parts}
 
-    def states(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Last hidden states, [batch, tokens, hidden]."""
-        states: torch.Tensor = self.model.base_model(input_ids=ids, attention_mask=mask).last_hidden_state  # type: ignore[operator]
+    def states(self, ids: torch.Tensor, mask: torch.Tensor, visible: torch.Tensor | None = None) -> torch.Tensor:
+        """Last hidden states, [batch, tokens, hidden]; `visible` as in `OneStack`."""
+        states: torch.Tensor = self._stack[0].states(ids, mask, visible).last_hidden_state
         return states
 
+    def vectors(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Normalised mean-pooled vectors for search, [batch, hidden]."""
+        return _pooled(self.states(ids, mask), mask)
 
-def grow(old: int, layers: int) -> list[int]:
-    """Which old block each of `layers` new ones starts from: the stack, repeated (Gong et al. 2019, section 3).
+    def masked_logits(self, states: torch.Tensor) -> torch.Tensor:
+        """Of masked tokens, [masked tokens, hidden] to [masked tokens, vocabulary]."""
+        logits: torch.Tensor = self.model.lm_head(states).float()
+        return logits
 
-    Raises:
-        ValueError: the new depth is not a multiple of the old one.
-    """
-    if layers % old:
-        raise ValueError(f"{layers} layers is not a multiple of {old}; stacking repeats whole stacks")
-    return [i % old for i in range(layers)]
+    def next_logits(self, states: torch.Tensor) -> torch.Tensor:
+        """Of next tokens, [tokens, hidden] to [tokens, vocabulary]."""
+        logits: torch.Tensor = self._stack[0].head(states).float()
+        return logits
+
+    def _distance(
+        self, states: torch.Tensor, ids: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor
+    ) -> torch.Tensor:
+        """Mean squared distance of states to the anchor's of the unmasked tokens, in units of their variance."""
+        assert self._anchor is not None
+        real = mask.bool()
+        with torch.no_grad():
+            target = self._anchor[0](torch.where(labels != NOT_PREDICTED, labels, ids))[real].float()
+        distance: torch.Tensor = F.mse_loss(states[real].float(), target) / target.var()
+        return distance
+
+    def _contrast(self, code: torch.Tensor, docs: torch.Tensor) -> torch.Tensor:
+        similarities = docs @ code.T * self.log_scale.clamp(max=math.log(MAX_SCALE)).exp()  # [pairs, pairs]
+        target = torch.arange(len(code), device=code.device)
+        return (F.cross_entropy(similarities, target) + F.cross_entropy(similarities.T, target)) / 2
+
+
+def predicted(states: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """States [predicted, hidden] and labels [predicted] where there is something to predict."""
+    where = labels != NOT_PREDICTED
+    return states[where], labels[where]
+
+
+def _pooled(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    return F.normalize(mean_pool(states, mask).float(), dim=-1)

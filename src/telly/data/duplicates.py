@@ -1,0 +1,84 @@
+"""Near-duplicates of code by MinHash and locality-sensitive hashing (Broder 1997; Indyk and Motwani 1998)."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from telly.errors import ConfigError
+
+SHINGLE = 5
+PERMUTATIONS = 64
+BANDS, ROWS = 12, 5
+"""Two texts of similarity .8 share a band with probability .99, two of .5 with .32; then the estimate decides."""
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+
+Signature = npt.NDArray[np.uint64]
+
+
+def signature(code: str) -> Signature:
+    """MinHash signature of a text's shingles of `SHINGLE` tokens; a shorter text is one. White space is ignored.
+
+    Raises:
+        ConfigError: datasketch is not installed.
+    """
+    minhash = _prototype().copy()
+    tokens = _TOKEN.findall(code)
+    shingles = {" ".join(tokens[i : i + SHINGLE]).encode() for i in range(max(1, len(tokens) - SHINGLE + 1))}
+    minhash.update_batch(sorted(shingles))
+    values: Signature = minhash.hashvalues
+    return values
+
+
+class NearDuplicates:
+    """Texts seen so far, to be asked whether another one is nearly the same.
+
+    Args:
+        similarity: Jaccard similarity of shingles, as the signatures estimate it, from which two texts are duplicates.
+    """
+
+    def __init__(self, similarity: float = 0.8) -> None:
+        datasketch = _datasketch()
+        self.similarity = similarity
+        self._index = datasketch.MinHashLSH(num_perm=PERMUTATIONS, params=(BANDS, ROWS))
+        self._signatures: list[Signature] = []
+
+    def __len__(self) -> int:
+        return len(self._signatures)
+
+    def has(self, values: Signature) -> bool:
+        """Whether a near-duplicate of a text with this signature was added."""
+        near = (np.mean(self._signatures[i] == values) for i in self._index.query(_minhash(values)))
+        return any(share >= self.similarity for share in near)
+
+    def add(self, values: Signature) -> bool:
+        """Add a text's signature, and tell whether no near-duplicate of it was there; of duplicates the first stays."""
+        if self.has(values):
+            return False
+        self._index.insert(len(self._signatures), _minhash(values), check_duplication=False)
+        self._signatures.append(values)
+        return True
+
+
+def _minhash(values: Signature) -> Any:
+    minhash = _prototype().copy()
+    minhash.hashvalues = values
+    return minhash
+
+
+@cache
+def _prototype() -> Any:
+    return _datasketch().MinHash(num_perm=PERMUTATIONS, hashfunc=zlib.crc32)  # draws its permutations, so made once
+
+
+def _datasketch() -> Any:
+    try:
+        import datasketch
+    except ImportError:
+        raise ConfigError("finding near-duplicates needs datasketch: pip install 'telly[pretrain]'") from None
+    return datasketch

@@ -1,0 +1,152 @@
+"""Batches of pre-training: a docstring/code pair becomes one of four kinds of sequence (UniXcoder, section 3.2).
+
+A batch mixes kinds; how far each token sees is a matter of the attention mask alone (`telly.models.onestack`), so one
+forward serves all.
+"""
+
+from __future__ import annotations
+
+import zlib
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from telly.data.sequences import SequenceTable
+from telly.models.modes import Mode, mode_head
+from telly.pretraining.config import PretrainConfig, Shares
+from telly.pretraining.corpus import Corpus
+from telly.pretraining.tokenizer import SPECIAL_TOKENS
+
+NOT_PREDICTED = -100
+REPLACED, KEPT = 0.8, 0.1
+"""Of the tokens to predict, BERT shows 80 % as `<mask>` and 10 % as they are; the rest as a random token."""
+
+
+class Kind(StrEnum):
+    """What a sequence is trained on; the names are those of `Shares`."""
+
+    MASKED = "masked"
+    CAUSAL = "causal"
+    CODE = "code"
+    DOCSTRING = "docstring"
+
+
+class BatchMaker:
+    """Makes batches from pairs. What is drawn depends on the seed and the pairs alone, so a resumed run draws the same.
+
+    Args:
+        corpus: the encoded pairs.
+        tokenizer: tells the special tokens.
+        config: tells the seed.
+        shares: how the pairs are divided among the kinds.
+        masked_share: share of the tokens to predict, in sequences of the kind `MASKED`.
+    """
+
+    def __init__(
+        self, corpus: Corpus, tokenizer: Any, config: PretrainConfig, shares: Shares, masked_share: float
+    ) -> None:
+        self._masked_share = masked_share
+        self._corpus, self._tokenizer, self._config = corpus, tokenizer, config
+        self._heads = {mode: mode_head(tokenizer, mode) for mode in Mode}
+        self._kinds = list(Kind)
+        self._shares = [float(getattr(shares, kind.value)) for kind in self._kinds]
+
+    def __call__(self, pairs: npt.NDArray[np.int64]) -> dict[str, torch.Tensor]:
+        """A batch of pairs [pairs, 2].
+
+        Returns:
+            `input_ids`, `attention_mask`, `labels` [pairs, tokens]: all pairs, those of the kind `MASKED` first, whose
+            labels stand at the masked tokens; of the others, labels are the next tokens. `visible` [pairs]: how many
+            tokens at the start see each other. `docstring_ids`, `docstring_mask`, `docstring_labels` [masked pairs,
+            tokens]: the other half of the contrast, masked as well.
+        """
+        rng = np.random.default_rng(zlib.crc32(np.array([self._config.seed, *pairs[:, 0]]).tobytes()))
+        kinds = rng.choice(len(self._kinds), size=len(pairs), p=self._shares)
+        order = np.argsort(kinds, kind="stable")
+        pairs, kinds = pairs[order], kinds[order]
+        rows = [
+            self._sequence(self._kinds[kind], code, docstring, rng)
+            for kind, (code, docstring) in zip(kinds, pairs, strict=True)
+        ]
+        docs = [
+            mask_tokens(self._framed(Mode.ENCODER_ONLY, self._docstring(row)), rng, self._masked_share, self._tokenizer)
+            for row in pairs[kinds == 0, 1]
+        ]
+        pad = self._tokenizer.pad_token_id
+        batch = _padded([ids for ids, _, _ in rows], pad)
+        batch["labels"] = _padded([labels for _, labels, _ in rows], NOT_PREDICTED)["input_ids"]
+        batch["visible"] = torch.tensor([visible for _, _, visible in rows])
+        if docs:
+            padded = _padded([ids for ids, _ in docs], pad)
+            batch |= {"docstring_ids": padded["input_ids"], "docstring_mask": padded["attention_mask"]}
+            batch["docstring_labels"] = _padded([labels for _, labels in docs], NOT_PREDICTED)["input_ids"]
+        return batch
+
+    def plain(self, pairs: npt.NDArray[np.int64]) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """Code and docstrings of pairs as they are encoded for search, each `input_ids` and `attention_mask`."""
+        pad = self._tokenizer.pad_token_id
+        code = [self._framed(Mode.ENCODER_ONLY, self._code(row)) for row in pairs[:, 0]]
+        docs = [self._framed(Mode.ENCODER_ONLY, self._docstring(row)) for row in pairs[:, 1]]
+        return _padded(code, pad), _padded(docs, pad)
+
+    def _code(self, row: int) -> npt.NDArray[np.int32]:
+        return self._corpus.code[row]
+
+    def _docstring(self, row: int) -> npt.NDArray[np.int32]:
+        return self._corpus.docstrings[row]
+
+    def _framed(self, mode: Mode, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+        return np.concatenate([self._heads[mode], ids, [self._tokenizer.sep_token_id]]).astype(np.int64)
+
+    def _sequence(
+        self, kind: Kind, code_row: int, docstring_row: int, rng: np.random.Generator
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:
+        """Ids, labels, and how many tokens see each other."""
+        code = self._code(code_row)
+        if kind is Kind.MASKED:
+            ids = self._framed(Mode.ENCODER_ONLY, code)
+            changed, labels = mask_tokens(ids, rng, self._masked_share, self._tokenizer)
+            return changed, labels, len(ids)
+        if kind is Kind.CAUSAL:
+            ids = self._framed(Mode.DECODER_ONLY, code)
+            first, visible = len(self._heads[Mode.DECODER_ONLY]), 0
+        else:
+            docstring = self._docstring(docstring_row)
+            source, target = (docstring, code) if kind is Kind.CODE else (code, docstring)
+            prompt = self._framed(Mode.ENCODER_DECODER, source)
+            ids = np.concatenate([prompt, [self._tokenizer.cls_token_id], target, [self._tokenizer.sep_token_id]])
+            first, visible = len(prompt) + 1, len(prompt)
+        labels = np.full(len(ids), NOT_PREDICTED, dtype=np.int64)
+        labels[first - 1 : -1] = ids[first:]
+        return ids, labels, visible
+
+
+def mask_tokens(
+    ids: npt.NDArray[np.int64], rng: np.random.Generator, share: float, tokenizer: Any
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Choose tokens to predict, as BERT does: 80 % become `<mask>`, 10 % a random token, 10 % stay.
+
+    Args:
+        ids: one sequence, [tokens].
+        rng: source of the draws.
+        share: share of ordinary tokens to predict.
+        tokenizer: tells `<mask>` and the vocabulary; its special tokens are neither chosen nor drawn.
+
+    Returns:
+        changed ids and labels, each [tokens]; labels are `NOT_PREDICTED` where nothing is predicted.
+    """
+    ordinary = len(SPECIAL_TOKENS)
+    chosen = (rng.random(len(ids)) < share) & (ids >= ordinary)
+    fate = rng.random(len(ids))
+    drawn = rng.integers(ordinary, len(tokenizer), len(ids))
+    changed = np.where(chosen & (fate < REPLACED), tokenizer.mask_token_id, ids)
+    changed = np.where(chosen & (fate >= REPLACED + KEPT), drawn, changed)
+    return changed, np.where(chosen, ids, NOT_PREDICTED)
+
+
+def _padded(sequences: list[npt.NDArray[np.int64]], pad_id: int) -> dict[str, torch.Tensor]:
+    table, rows = SequenceTable.of(sequences)
+    return table.pad(rows, pad_id)

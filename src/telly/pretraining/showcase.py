@@ -1,0 +1,93 @@
+"""What a pre-trained model shows in its card: how much its layers differ, and what it writes."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from telly.models.generation import Decoding, decode_joint
+from telly.models.modes import Mode, mode_head
+from telly.models.onestack import OneStack
+from telly.pretraining.corpus import Corpus
+
+SIMILARITY_PAIRS = 200
+EXAMPLE_PAIRS = 3
+NEW_TOKENS = {"summary": 24, "code": 80, "completion": 24}
+
+
+@torch.no_grad()
+def neighbour_similarity(encoder: Any, tokenizer: Any, corpus: Corpus) -> list[float]:
+    """Linear CKA (Kornblith et al. 2019) of the token states of neighbouring layers, [layers].
+
+    The first entry compares the embeddings with the first layer. 1 means equal up to rotation and scale. The texts are
+    held-out functions.
+    """
+    states: list[list[torch.Tensor]] = []
+    for row in corpus.held_out_pairs[:SIMILARITY_PAIRS, 0]:
+        ids = _framed(tokenizer, Mode.ENCODER_ONLY, corpus.code[row])
+        states.append([s[0].float() for s in encoder(input_ids=ids[None], output_hidden_states=True).hidden_states])
+    layers = [torch.cat(of_layer) for of_layer in zip(*states, strict=True)]  # each [tokens, hidden]
+    return [linear_cka(a, b) for a, b in pairwise(layers)]
+
+
+def linear_cka(x: torch.Tensor, y: torch.Tensor) -> float:
+    """Linear centred kernel alignment of two representations of the same items, [items, features] each; 0 to 1."""
+    x, y = x - x.mean(dim=0), y - y.mean(dim=0)
+    return float((y.T @ x).norm() ** 2 / ((x.T @ x).norm() * (y.T @ y).norm()))
+
+
+@torch.no_grad()
+def examples(encoder: Any, tokenizer: Any, corpus: Corpus) -> list[dict[str, str]]:
+    """What the model writes, greedily, about the first held-out pairs: a summary, code, and the next line.
+
+    Each has `given`, `written` and `right`; what is given is cut as in training.
+    """
+    stack = OneStack(encoder).eval()
+    found = []
+    for number in range(min(EXAMPLE_PAIRS, corpus.held_out)):
+        code_row, docstring_row = corpus.held_out_pairs[number]
+        code, docstring = corpus.code[code_row], corpus.docstrings[docstring_row]
+        lines = tokenizer.decode(code).split("\n")
+        known = "\n".join(lines[: max(1, len(lines) // 2)]) + "\n"
+        known_ids = np.asarray(tokenizer(known, add_special_tokens=False)["input_ids"], dtype=np.int32)
+        summary = _answer(stack, tokenizer, _asked(tokenizer, code), NEW_TOKENS["summary"])
+        written = _answer(stack, tokenizer, _asked(tokenizer, docstring), NEW_TOKENS["code"])
+        prompt = torch.tensor([*mode_head(tokenizer, Mode.DECODER_ONLY), *known_ids])
+        line = _answer(stack, tokenizer, (prompt, 0), NEW_TOKENS["completion"]).lstrip("\n").partition("\n")[0]
+        found += [
+            {
+                "kind": "summary",
+                "given": tokenizer.decode(code),
+                "written": summary,
+                "right": tokenizer.decode(docstring),
+            },
+            {"kind": "code", "given": tokenizer.decode(docstring), "written": written, "right": tokenizer.decode(code)},
+            {
+                "kind": "next line",
+                "given": known,
+                "written": line,
+                "right": "".join(lines[len(known.split("\n")) - 1 :][:1]),
+            },
+        ]
+    return found
+
+
+def _framed(tokenizer: Any, mode: Mode, ids: npt.NDArray[np.int32]) -> torch.Tensor:
+    return torch.tensor([*mode_head(tokenizer, mode), *ids, tokenizer.sep_token_id])
+
+
+def _asked(tokenizer: Any, source: npt.NDArray[np.int32]) -> tuple[torch.Tensor, int]:
+    prompt = _framed(tokenizer, Mode.ENCODER_DECODER, source)
+    return torch.cat([prompt, torch.tensor([tokenizer.cls_token_id])]), len(prompt)
+
+
+def _answer(stack: OneStack, tokenizer: Any, asked: tuple[torch.Tensor, int], most: int) -> str:
+    prompt, visible = asked
+    decoding = Decoding(beams=1, max_new_tokens=most, end_ids=(tokenizer.sep_token_id,), pad_id=tokenizer.pad_token_id)
+    answer = decode_joint(stack, [prompt], decoding, torch.tensor([visible]))[0]
+    text: str = tokenizer.decode(answer, skip_special_tokens=True)
+    return text
