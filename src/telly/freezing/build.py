@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,8 @@ FREE_DISK_SHARE = 0.9
 Progress = Callable[[int, int], None]
 """Called with tokens done and tokens in all."""
 Report = Callable[[str], None]
+Parent = tuple[int, ActivationStore]
+"""A lower layer, and the complete store of its states."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,50 @@ class BuildResult:
     seconds: float
 
 
+class Request(Protocol):
+    """What a store is built from: the states of one layer (`StoreRequest`), or of all (`telly.analysis.layers`).
+
+    Attributes:
+        table: the distinct sequences.
+        root: folder of all stores.
+        dtype: precision of stored states.
+        budget: most bytes to take on disk; None means 90 % of what is free.
+    """
+
+    @property
+    def table(self) -> SequenceTable: ...  # noqa: D102
+
+    @property
+    def root(self) -> Path: ...  # noqa: D102
+
+    @property
+    def dtype(self) -> StateDtype: ...  # noqa: D102
+
+    @property
+    def budget(self) -> int | None: ...  # noqa: D102
+
+    @property
+    def width(self) -> int:
+        """Values of a stored token."""
+
+    @property
+    def layout(self) -> Layout:
+        """Where every row lies."""
+
+    @property
+    def estimated_bytes(self) -> int:
+        """Exact size of the complete store."""
+
+    def choose_source(self) -> tuple[StoreKey, Parent | None]:
+        """The key to use, and the store to derive the states from; None computes them from tokens."""
+
+    def compute_rows(self, rows: npt.NDArray[np.int64], parent: Parent | None) -> list[npt.NDArray[np.uint8]]:
+        """The stored form of some rows' states, each [tokens, bytes of a token]."""
+
+
 @dataclass(frozen=True)
 class StoreRequest:
-    """What to store and where.
+    """The states that block K gets, of some sequences: what to store and where.
 
     Attributes:
         split: the frozen model.
@@ -97,6 +141,20 @@ class StoreRequest:
             source=source,
         )
 
+    def choose_source(self) -> tuple[StoreKey, Parent | None]:
+        """Of a finished store if there is one, else from the highest finished layer below, else tokens."""
+        request = self if self.digests else replace(self, digests=tuple(prefix_digests(self.split.model)))
+        return _choose_source(request)
+
+    def compute_rows(self, rows: npt.NDArray[np.int64], parent: Parent | None) -> list[npt.NDArray[np.uint8]]:
+        """Computed from tokens or from a lower layer's states."""
+        return compute_rows(self, rows, parent)
+
+    @property
+    def width(self) -> int:
+        """Width of the states."""
+        return self.split.hidden_size
+
     @property
     def layer(self) -> int:
         """K, which must be set."""
@@ -107,15 +165,15 @@ class StoreRequest:
     @property
     def layout(self) -> Layout:
         """Where every row lies."""
-        return Layout.of(self.table.lengths, self.dtype.bytes_per_token(self.split.hidden_size))
+        return Layout.of(self.table.lengths, self.dtype.bytes_per_token(self.width))
 
     @property
     def estimated_bytes(self) -> int:
         """Exact size of the complete store."""
-        return int(self.table.lengths.sum()) * self.dtype.bytes_per_token(self.split.hidden_size)
+        return int(self.table.lengths.sum()) * self.dtype.bytes_per_token(self.width)
 
 
-def build_store(request: StoreRequest, progress: Progress | None = None, report: Report | None = None) -> BuildResult:
+def build_store(request: Request, progress: Progress | None = None, report: Report | None = None) -> BuildResult:
     """Open the request's store; compute what is missing or damaged.
 
     Shards that are sound are kept, so an interrupted build goes on where it stopped. If the store of a lower layer is
@@ -131,9 +189,7 @@ def build_store(request: StoreRequest, progress: Progress | None = None, report:
     """
     started = time.perf_counter()
     report = report or (lambda _text: None)
-    if not request.digests:
-        request = replace(request, digests=tuple(prefix_digests(request.split.model)))
-    key, parent = _choose_source(request)
+    key, parent = request.choose_source()
     folder = request.root / key.fingerprint
     layout = request.layout
     shards = len(layout.shard_tokens)
@@ -148,19 +204,18 @@ def build_store(request: StoreRequest, progress: Progress | None = None, report:
             _compute(request, layout, fitting, folder, parent, progress)
             built = len(fitting)
             shards = (min(set(missing) - set(fitting), default=shards)) if missing else shards
-    store = ActivationStore(folder, layout, request.dtype, request.split.hidden_size, shards)
+    store = ActivationStore(folder, layout, request.dtype, request.width, shards)
     source = "store" if store.complete and not built else "tokens" if parent is None else f"layer {parent[0]}"
     return BuildResult(store, built, source, time.perf_counter() - started)
 
 
 def existing_store(request: StoreRequest) -> bool:
     """Whether a complete store for the request is on disk already, by its file list (checksums are not read)."""
-    key, _ = _choose_source(request)
+    key, _ = request.choose_source()
     return _looks_complete(request.root / key.fingerprint, request.layout)
 
 
-def _choose_source(request: StoreRequest) -> tuple[StoreKey, tuple[int, ActivationStore] | None]:
-    """The key to use: of a finished store if there is one, else from the highest finished layer below, else tokens."""
+def _choose_source(request: StoreRequest) -> tuple[StoreKey, Parent | None]:
     direct = request.key()
     layout = request.layout
     if _looks_complete(request.root / direct.fingerprint, layout):
@@ -174,7 +229,7 @@ def _choose_source(request: StoreRequest) -> tuple[StoreKey, tuple[int, Activati
             request.root / parent_key.fingerprint,
             layout,
             request.dtype,
-            request.split.hidden_size,
+            request.width,
             len(layout.shard_tokens),
         )
         if all(shard_is_sound(store.folder, shard) for shard in range(store.shards)):
@@ -191,7 +246,7 @@ def _looks_complete(folder: Path, layout: Layout) -> bool:
     return read_meta(folder) is not None and len(list(folder.glob("shard-*.json"))) == len(layout.shard_tokens)
 
 
-def _open_folder(folder: Path, key: StoreKey, request: StoreRequest, report: Report) -> None:
+def _open_folder(folder: Path, key: StoreKey, request: Request, report: Report) -> None:
     """Make the store's folder, or check that it is this store's; remove what a killed process left half written."""
     folder.mkdir(parents=True, exist_ok=True)
     for partial in folder.glob("*.partial"):
@@ -202,7 +257,8 @@ def _open_folder(folder: Path, key: StoreKey, request: StoreRequest, report: Rep
             report(f"{folder} does not say what it holds ({META_FILE} is damaged); it is computed anew")
         for checksum in checksums:
             checksum.unlink()
-        write_meta(folder, key, request.split.hidden_size, len(request.table), int(request.table.lengths.sum()))
+        lengths = request.layout.lengths
+        write_meta(folder, key, request.width, len(lengths), int(lengths.sum()))
     check_key(folder, key)
 
 
@@ -215,9 +271,9 @@ def _sound(folder: Path, shard: int, report: Report) -> bool:
     return False
 
 
-def _fitting(missing: list[int], layout: Layout, request: StoreRequest, report: Report) -> list[int]:
+def _fitting(missing: list[int], layout: Layout, request: Request, report: Report) -> list[int]:
     """The missing shards that fit, from the first on."""
-    width = request.dtype.bytes_per_token(request.split.hidden_size)
+    width = request.dtype.bytes_per_token(request.width)
     sizes = layout.shard_tokens * width
     limit = int(shutil.disk_usage(request.root).free * FREE_DISK_SHARE)
     if request.budget is not None:
@@ -239,27 +295,28 @@ def _fitting(missing: list[int], layout: Layout, request: StoreRequest, report: 
 
 
 def _compute(
-    request: StoreRequest,
+    request: Request,
     layout: Layout,
     shards: list[int],
     folder: Path,
-    parent: tuple[int, ActivationStore] | None,
+    parent: Parent | None,
     progress: Progress | None,
 ) -> None:
-    total, done = int(layout.shard_tokens[shards].sum()), 0
+    lengths = request.table.lengths
+    total, done = int(lengths[np.isin(layout.shard, shards)].sum()), 0
     for shard in shards:
         rows = layout.rows_of(shard)
-        encoded: list[npt.NDArray[np.uint8]] = []
-        for batch in _token_batches(rows, layout.lengths):
-            encoded += compute_rows(request, batch, parent)
-            done += int(layout.lengths[batch].sum())
+        encoded: dict[int, npt.NDArray[np.uint8]] = {}
+        for batch in _token_batches(rows[np.argsort(lengths[rows], kind="stable")], lengths):
+            encoded |= dict(zip(batch.tolist(), request.compute_rows(batch, parent), strict=True))
+            done += int(lengths[batch].sum())
             if progress is not None:
                 progress(done, total)
-        write_shard(folder, shard, encoded)
+        write_shard(folder, shard, [encoded[row] for row in rows.tolist()])
 
 
 def compute_rows(
-    request: StoreRequest, rows: npt.NDArray[np.int64], parent: tuple[int, ActivationStore] | None = None
+    request: StoreRequest, rows: npt.NDArray[np.int64], parent: Parent | None = None
 ) -> list[npt.NDArray[np.uint8]]:
     """The stored form of some rows' states, computed from tokens or from a lower layer's states."""
     split = request.split
@@ -344,7 +401,7 @@ def _check_read_only(folder: Path, key: StoreKey, shards: int) -> None:
 
 
 @contextlib.contextmanager
-def _explained_disk(folder: Path, request: StoreRequest) -> Iterator[None]:
+def _explained_disk(folder: Path, request: Request) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -36,6 +36,7 @@ class StoreKey:
         dtype: precision of the stored states.
         compute: precision of the forward, `fp32` or `bf16`.
         attention: the attention kernel.
+        states: what is stored of the states: the input of block `layer`, or a form of all layers' states.
         source: `tokens`, or the fingerprint of the store of a lower layer that this one was derived from.
         format: version of the files.
     """
@@ -47,6 +48,7 @@ class StoreKey:
     dtype: str
     compute: str
     attention: str
+    states: str = "block input"
     source: str = "tokens"
     format: int = FORMAT_VERSION
 

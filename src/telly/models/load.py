@@ -50,6 +50,8 @@ def resolve(name: str) -> str:
         return str(embedded_folder())
     path = Path(name).expanduser()
     if path.is_dir():
+        if not (path / "config.json").is_file() and (path / "model" / "config.json").is_file():
+            path = path / "model"  # the folder of a run
         if not (path / "config.json").is_file():
             raise ModelError(f"{name}: the folder has no config.json; expected a Hugging Face model folder")
         return str(path)

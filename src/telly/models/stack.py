@@ -123,6 +123,43 @@ def capture(stack: LayerStack, k: int, **inputs: torch.Tensor) -> torch.Tensor:
     raise ModelError(f"block {k} of {stack.path} did not run; the model's layers were not found rightly")
 
 
+def capture_all(stack: LayerStack, **inputs: torch.Tensor) -> list[torch.Tensor]:
+    """States of the embeddings and of every block, in one pass; what comes after the blocks does not run.
+
+    The last entry is the last block's output, before a final norm where the model has one (`final_norm`).
+
+    Args:
+        stack: the model's stack.
+        inputs: the model's inputs, such as `input_ids` and `attention_mask`.
+
+    Returns:
+        hidden states, layers + 1 of [batch, tokens, hidden].
+    """
+    found: list[torch.Tensor] = []
+
+    def enter(_block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        found.append(args[0] if args else kwargs["hidden_states"])
+
+    def leave(_block: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
+        raise _Captured(output[0] if isinstance(output, tuple) else output)
+
+    handles = [block.register_forward_pre_hook(enter, with_kwargs=True) for block in stack.blocks]
+    handles.append(stack.blocks[-1].register_forward_hook(leave))
+    try:
+        stack.model(**inputs, **no_cache(stack.model))
+    except _Captured as captured:
+        return [*found, captured.states]
+    finally:
+        for handle in handles:
+            handle.remove()
+    raise ModelError(f"the last block of {stack.path} did not run; the model's layers were not found rightly")
+
+
+def final_norm(stack: LayerStack) -> str | None:
+    """Name of the norm that the model applies after the last block, if it has one."""
+    return next((name for name, module in stack.after if "norm" in type(module).__name__.lower()), None)
+
+
 @contextmanager
 def replay(stack: LayerStack, k: int, states: torch.Tensor) -> Iterator[None]:
     """While open, any forward of the model starts at block k from `states`, [batch, tokens, hidden].

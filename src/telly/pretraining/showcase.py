@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from telly.analysis.similarity import linear_cka
 from telly.models.generation import Decoding, decode_joint
 from telly.models.modes import Mode, mode_head
 from telly.models.onestack import OneStack
@@ -32,12 +33,6 @@ def neighbour_similarity(encoder: Any, tokenizer: Any, corpus: Corpus) -> list[f
         states.append([s[0].float() for s in encoder(input_ids=ids[None], output_hidden_states=True).hidden_states])
     layers = [torch.cat(of_layer) for of_layer in zip(*states, strict=True)]  # each [tokens, hidden]
     return [linear_cka(a, b) for a, b in pairwise(layers)]
-
-
-def linear_cka(x: torch.Tensor, y: torch.Tensor) -> float:
-    """Linear centred kernel alignment of two representations of the same items, [items, features] each; 0 to 1."""
-    x, y = x - x.mean(dim=0), y - y.mean(dim=0)
-    return float((y.T @ x).norm() ** 2 / ((x.T @ x).norm() * (y.T @ y).norm()))
 
 
 @torch.no_grad()

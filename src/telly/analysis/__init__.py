@@ -1,0 +1,1 @@
+"""What layers know and what tuning changes: layer states, and similarity of models."""

@@ -1,0 +1,196 @@
+"""States of all layers from one pass of the model, stored as the frozen layers' states are.
+
+A token of the store is the concatenation of what all layers give for it: embeddings first, then every block. Probes and
+comparisons read from there; the model runs once for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from telly.data.sequences import Rows, SequenceTable
+from telly.errors import StoreError
+from telly.freezing.build import Parent, Progress, Report, build_store
+from telly.freezing.fingerprint import StoreKey, attention_kernel, prefix_digests
+from telly.freezing.states import StateDtype
+from telly.freezing.store import ActivationStore, Layout
+from telly.models.stack import LayerStack, capture_all, find_stack
+
+
+class Form(StrEnum):
+    """What is kept of a sequence's states.
+
+    Attributes:
+        TOKENS: every token's.
+        MEAN: the mean over real tokens.
+        FIRST: the first token's.
+        LAST: the last real token's.
+        PADDED_MEAN: the mean over all positions of the sequence padded to a fixed length, as the paper's scripts have
+            it.
+    """
+
+    TOKENS = "tokens"
+    MEAN = "mean"
+    FIRST = "first"
+    LAST = "last"
+    PADDED_MEAN = "padded mean"
+
+
+def layer_names(layers: int) -> list[str]:
+    """`emb`, `1` .. `L`."""
+    return ["emb", *(str(number) for number in range(1, layers + 1))]
+
+
+@dataclass(frozen=True)
+class LayersRequest:
+    """All layers' states of some sequences; a `telly.freezing.build.Request`.
+
+    Attributes:
+        model: a model with a stack of layers, in eval mode.
+        table: the distinct sequences.
+        pad_id: id to pad batches with.
+        root: folder of all stores.
+        form: what is kept.
+        dtype: precision of the stored states.
+        budget: most bytes to take on disk; None means 90 % of what is free.
+        padded_to: length for `PADDED_MEAN`.
+    """
+
+    model: nn.Module
+    table: SequenceTable
+    pad_id: int
+    root: Path
+    form: Form = Form.MEAN
+    dtype: StateDtype = StateDtype.FP32
+    budget: int | None = None
+    padded_to: int = 0
+
+    @property
+    def stack(self) -> LayerStack:
+        """The model's layers."""
+        return find_stack(self.model)
+
+    @property
+    def hidden(self) -> int:
+        """Width of one layer's states."""
+        config: Any = self.model.config
+        return int(config.hidden_size)
+
+    @property
+    def width(self) -> int:
+        """Values of a stored token: all layers'."""
+        return (len(self.stack) + 1) * self.hidden
+
+    @property
+    def layout(self) -> Layout:
+        """Where every row lies; a pooled sequence is one token."""
+        lengths = self.table.lengths if self.form is Form.TOKENS else np.ones(len(self.table), dtype=np.int64)
+        return Layout.of(lengths, self.dtype.bytes_per_token(self.width))
+
+    @property
+    def estimated_bytes(self) -> int:
+        """Exact size of the complete store."""
+        return int(self.layout.lengths.sum()) * self.dtype.bytes_per_token(self.width)
+
+    def choose_source(self) -> tuple[StoreKey, Parent | None]:
+        """Always computed from tokens."""
+        layers = len(self.stack)
+        form = f"{self.form} of {self.padded_to}" if self.form is Form.PADDED_MEAN else str(self.form)
+        key = StoreKey(
+            prefix=prefix_digests(self.model)[layers],
+            layer=layers,
+            sequences=self.table.fingerprint(),
+            mask="padding" if self.table.visible is None else "prefix",
+            dtype=self.dtype.value,
+            compute="fp32",
+            attention=attention_kernel(self.stack),
+            states=f"all layers, {form}",
+        )
+        return key, None
+
+    @torch.no_grad()
+    def compute_rows(self, rows: npt.NDArray[np.int64], parent: Parent | None) -> list[npt.NDArray[np.uint8]]:
+        """One pass for a batch of rows; each [tokens, bytes of a token]."""
+        device = next(self.model.parameters()).device
+        batch = self.table.pad(rows, self.pad_id)
+        if self.form is Form.PADDED_MEAN:
+            batch = _pad_to(batch, self.padded_to, self.pad_id)
+        batch = {name: value.to(device) for name, value in batch.items()}
+        states = torch.cat([s.float() for s in capture_all(self.stack, **batch)], dim=-1)  # [rows, tokens, width]
+        lengths = self.table.lengths[rows]
+        return [self.dtype.to_bytes(_kept(states[i], int(lengths[i]), self.form)) for i in range(len(rows))]
+
+
+def _pad_to(batch: dict[str, torch.Tensor], length: int, pad_id: int) -> dict[str, torch.Tensor]:
+    missing = length - batch["input_ids"].shape[1]
+    fill = {"input_ids": pad_id, "attention_mask": 0}
+    return {name: nn.functional.pad(value, (0, missing), value=fill[name]) for name, value in batch.items()}
+
+
+def _kept(states: torch.Tensor, length: int, form: Form) -> torch.Tensor:
+    """[tokens or one, width] of a sequence's padded states [tokens, width]."""
+    match form:
+        case Form.TOKENS:
+            return states[:length]
+        case Form.MEAN:
+            return states[:length].mean(dim=0, keepdim=True)
+        case Form.FIRST:
+            return states[:1]
+        case Form.LAST:
+            return states[length - 1 : length]
+        case Form.PADDED_MEAN:
+            return states.mean(dim=0, keepdim=True)
+
+
+class LayerStates:
+    """All layers' states of some sequences, read from their store.
+
+    Args:
+        store: a complete store of a `LayersRequest`.
+        hidden: width of one layer's states.
+    """
+
+    def __init__(self, store: ActivationStore, hidden: int) -> None:
+        self.store = store
+        self.hidden = hidden
+        self.names = layer_names(store.hidden // hidden - 1)
+
+    def batch(self, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
+        """States [rows, longest, layers + 1, hidden] and the attention mask [rows, longest]."""
+        found = self.store.batch(rows)
+        states = found["states"]
+        return states.view(*states.shape[:2], len(self.names), self.hidden), found["attention_mask"]
+
+    def layer(self, number: int, rows: Rows | None = None) -> torch.Tensor:
+        """One layer's pooled states of all rows, or some, [rows, hidden]."""
+        picked = np.arange(len(self.store.layout.lengths)) if rows is None else np.asarray(rows)
+        parts = [self.batch(part)[0][:, 0, number] for part in _parts(picked)]
+        return torch.cat(parts)
+
+
+def _parts(rows: npt.NDArray[Any], size: int = 1024) -> Iterator[npt.NDArray[np.int64]]:
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+def layer_states(request: LayersRequest, progress: Progress | None = None, report: Report | None = None) -> LayerStates:
+    """Run the model over the sequences, once, or open what an earlier call has stored.
+
+    Raises:
+        StoreError: the disk or the budget has no room for all states.
+    """
+    store = build_store(request, progress, report).store
+    if not store.complete:
+        raise StoreError(
+            f"{store.folder}: the states of all layers do not fit; use fewer or shorter sequences, or a larger budget"
+        )
+    return LayerStates(store, request.hidden)

@@ -1,0 +1,152 @@
+"""How similar two representations of the same items are: RSA, CKA, Procrustes distance.
+
+All functions take two tensors [items, features]; features may differ in number where the formula allows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+CHUNK = 512
+"""Rows of the similarity matrices in memory at once."""
+RESAMPLES = 200
+
+
+@dataclass(frozen=True)
+class Rsa:
+    """Representational similarity, with the 95 % interval of `pearson` over items where it was asked for."""
+
+    pearson: float
+    spearman: float
+    low: float | None = None
+    high: float | None = None
+
+
+def rsa(x: torch.Tensor, y: torch.Tensor, *, resamples: int = 0, seed: int = 0, diagonal: bool = False) -> Rsa:
+    """Representational similarity analysis (Kriegeskorte et al. 2008): correlation of two cosine-similarity matrices.
+
+    Pairs are the upper triangle, without the diagonal unless asked for, as the paper has it. The interval is of the
+    bootstrap over items; a pair that meets itself is left out. Memory holds `CHUNK` rows of the matrices for Pearson,
+    and all pairs for Spearman.
+
+    Args:
+        x: [items, features].
+        y: [items, features].
+        resamples: of the bootstrap; 0 gives no interval.
+        seed: of the bootstrap.
+        diagonal: count every item's similarity with itself, which is 1 in both.
+
+    Raises:
+        ValueError: the items are not the same number, or fewer than three.
+    """
+    _check(x, y)
+    x, y = F.normalize(x.double(), dim=-1), F.normalize(y.double(), dim=-1)
+    whole = torch.ones(len(x), 1, dtype=torch.float64)
+    pearson = float(_correlations(x, y, whole, diagonal)[0])
+    spearman = _pearson(*(_ranks(pairs) for pairs in _pairs(x, y, diagonal)))
+    if not resamples:
+        return Rsa(pearson, spearman)
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randint(len(x), (resamples, len(x)), generator=generator)
+    weights = torch.stack([torch.bincount(items, minlength=len(x)) for items in drawn], dim=1).double()
+    found = _correlations(x, y, weights, diagonal=False).sort().values
+    low, high = (float(torch.quantile(found, q)) for q in (0.025, 0.975))
+    return Rsa(pearson, spearman, low, high)
+
+
+def _correlations(x: torch.Tensor, y: torch.Tensor, weights: torch.Tensor, diagonal: bool) -> torch.Tensor:
+    """Pearson correlation over pairs (i, j) that count `weights[i] * weights[j]` times, [columns of weights]."""
+    sums = torch.zeros(6, weights.shape[1], dtype=torch.float64)
+    for start in range(0, len(x), CHUNK):
+        part = slice(start, start + CHUNK)
+        a, b = x[part] @ x.T, y[part] @ y.T  # [chunk, items]
+        counted = torch.ones_like(a).triu(start + (0 if diagonal else 1))
+        for number, values in enumerate((counted, a * counted, b * counted, a * a * counted, b * b * counted)):
+            sums[number] += (weights[part] * (values @ weights)).sum(dim=0)
+        sums[5] += (weights[part] * ((a * b * counted) @ weights)).sum(dim=0)
+    count, sx, sy, sxx, syy, sxy = sums
+    covariance = sxy / count - sx * sy / count**2
+    variances = (sxx / count - (sx / count) ** 2) * (syy / count - (sy / count) ** 2)
+    found: torch.Tensor = covariance / variances.clamp(min=1e-300).sqrt()
+    return found
+
+
+def _pairs(x: torch.Tensor, y: torch.Tensor, diagonal: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    found: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])
+    for start in range(0, len(x), CHUNK):
+        rows = slice(start, start + CHUNK)
+        for parts, z in zip(found, (x, y), strict=True):
+            similarity = z[rows] @ z.T
+            parts.append(similarity[torch.ones_like(similarity, dtype=torch.bool).triu(start + (not diagonal))].float())
+    return torch.cat(found[0]), torch.cat(found[1])
+
+
+def _ranks(values: torch.Tensor) -> torch.Tensor:
+    """Ranks from 1; equal values share their mean rank."""
+    _, place, counts = torch.unique(values, return_inverse=True, return_counts=True)
+    last = counts.cumsum(0).double()
+    ranks: torch.Tensor = (last - (counts.double() - 1) / 2)[place]
+    return ranks
+
+
+def _pearson(a: torch.Tensor, b: torch.Tensor) -> float:
+    a, b = a - a.mean(), b - b.mean()
+    return float((a @ b) / (a.norm() * b.norm()).clamp(min=1e-300))
+
+
+def debiased_cka(x: torch.Tensor, y: torch.Tensor) -> float:
+    """Linear CKA with the unbiased HSIC estimator (Song et al. 2012; Nguyen et al. 2021, equation 3).
+
+    1 for states that are equal up to rotation and scale, about 0 for independent ones, also where there are few items.
+    Computed from features, so memory does not grow with the square of the items.
+
+    Raises:
+        ValueError: the items are not the same number, or fewer than four.
+    """
+    _check(x, y, least=4)
+    x, y = (z.double() - z.double().mean(dim=0) for z in (x, y))
+    xy, xx, yy = _hsic(x, y), _hsic(x, x), _hsic(y, y)
+    return float(xy / (xx * yy).clamp(min=1e-300).sqrt())
+
+
+def _hsic(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Unbiased HSIC of linear kernels whose diagonals are set to zero."""
+    n = len(x)
+    own_x, own_y = (x * x).sum(dim=1), (y * y).sum(dim=1)
+    trace = (x.T @ y).square().sum() - own_x @ own_y
+    rows_x, rows_y = x @ x.sum(dim=0) - own_x, y @ y.sum(dim=0) - own_y  # row sums of the kernels
+    means = rows_x.sum() * rows_y.sum() / ((n - 1) * (n - 2))
+    return (trace + means - 2 * (rows_x @ rows_y) / (n - 2)) / (n * (n - 3))
+
+
+def linear_cka(x: torch.Tensor, y: torch.Tensor) -> float:
+    """Linear centred kernel alignment as first published (Kornblith et al. 2019), 0 to 1; biased upwards for few items.
+
+    Raises:
+        ValueError: the items are not the same number, or fewer than three.
+    """
+    _check(x, y)
+    x, y = (z.double() - z.double().mean(dim=0) for z in (x, y))
+    return float((y.T @ x).square().sum() / ((x.T @ x).norm() * (y.T @ y).norm()).clamp(min=1e-300))
+
+
+def procrustes(x: torch.Tensor, y: torch.Tensor) -> float:
+    """Orthogonal Procrustes distance (Ding et al. 2021), squared and halved; 0 if equal up to rotation and scale.
+
+    The representations are centred and have norm 1, so it is 1 less the nuclear norm of their product, and at most 1.
+
+    Raises:
+        ValueError: the items are not the same number, or fewer than three.
+    """
+    _check(x, y)
+    x, y = (z.double() - z.double().mean(dim=0) for z in (x, y))
+    x, y = x / x.norm().clamp(min=1e-300), y / y.norm().clamp(min=1e-300)
+    return 1.0 - float(torch.linalg.svdvals(x.T @ y).sum())
+
+
+def _check(x: torch.Tensor, y: torch.Tensor, least: int = 3) -> None:
+    if len(x) != len(y) or len(x) < least:
+        raise ValueError(f"expected two representations of the same {least} or more items, found {len(x)} and {len(y)}")

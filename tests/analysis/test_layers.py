@@ -1,0 +1,107 @@
+"""All layers' states: equal to the model's own, for every family, from a store that is found again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.tiny_models import FAMILIES, padded_batch, tiny_model
+
+from telly.analysis import layers as layers_module
+from telly.analysis.layers import Form, LayersRequest, layer_states
+from telly.data.sequences import SequenceTable
+from telly.errors import StoreError
+from telly.freezing.states import StateDtype
+from telly.models.stack import capture, capture_all, final_norm, find_stack
+
+LENGTHS = (5, 9, 3, 9, 1, 7)
+
+
+def table() -> SequenceTable:
+    rng = np.random.default_rng(0)
+    return SequenceTable.of(rng.integers(3, 40, length).tolist() for length in LENGTHS)[0]
+
+
+def request(root: Path, form: Form = Form.MEAN, **more) -> LayersRequest:
+    return LayersRequest(tiny_model("roberta"), table(), 1, root, form, **more)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@torch.no_grad()
+def test_all_layers_are_what_each_layer_gets(family: str):
+    model = tiny_model(family)
+    stack = find_stack(model)
+    batch = padded_batch()
+    states = capture_all(stack, **batch)
+    assert len(states) == len(stack) + 1
+    for k in range(len(stack)):
+        assert torch.equal(states[k], capture(stack, k, **batch))
+    output = model.get_encoder()(**batch) if family == "t5" else model(**batch)
+    last, real = output.last_hidden_state, batch["attention_mask"].bool()
+    norm = final_norm(stack)
+    if norm is None:
+        assert torch.equal(states[-1][real], last[real])
+    else:
+        assert torch.allclose(model.get_submodule(norm)(states[-1])[real], last[real], atol=1e-6)
+    assert torch.equal(output.last_hidden_state, (model.get_encoder() if family == "t5" else model)(**batch)[0])
+
+
+def test_which_families_have_a_final_norm():
+    found = {family: final_norm(find_stack(tiny_model(family))) for family in FAMILIES}
+    assert found["roberta"] is found["bert"] is found["distilbert"] is None
+    assert found["gpt2"] == "ln_f" and found["qwen2"] == "norm"
+
+
+@pytest.mark.parametrize("form", list(Form))
+@torch.no_grad()
+def test_stored_states_are_the_models_own(form: Form, tmp_path: Path):
+    made = request(tmp_path, form, padded_to=12)
+    states = layer_states(made)
+    assert states.names == ["emb", "1", "2", "3", "4"][: len(states.names)]
+    for row in range(len(LENGTHS)):
+        ids = torch.tensor(made.table[row])[None].long()
+        mask = torch.ones_like(ids)
+        if form is Form.PADDED_MEAN:
+            ids, mask = (torch.nn.functional.pad(t, (0, 12 - t.shape[1]), value=v) for t, v in ((ids, 1), (mask, 0)))
+        hidden = made.model(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
+        for number, layer in enumerate(hidden):
+            wanted = {
+                Form.TOKENS: layer[0],
+                Form.MEAN: layer[0].mean(0, keepdim=True),
+                Form.FIRST: layer[0, :1],
+                Form.LAST: layer[0, -1:],
+                Form.PADDED_MEAN: layer[0].mean(0, keepdim=True),
+            }[form]
+            found, found_mask = states.batch([row])
+            assert torch.allclose(found[0, found_mask[0].bool(), number], wanted, atol=1e-5)
+            if form is not Form.TOKENS:
+                assert torch.allclose(states.layer(number)[row], wanted[0], atol=1e-5)
+
+
+def test_the_model_runs_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    first = layer_states(request(tmp_path))
+    monkeypatch.setattr(layers_module, "capture_all", lambda *_args, **_inputs: pytest.fail("the model ran again"))
+    again = layer_states(request(tmp_path))
+    assert torch.equal(first.layer(2), again.layer(2))
+    with pytest.raises(pytest.fail.Exception):
+        layer_states(request(tmp_path, Form.TOKENS))
+
+
+def test_another_model_is_another_store(tmp_path: Path):
+    one = layer_states(request(tmp_path))
+    other = layer_states(LayersRequest(tiny_model("roberta", seed=3), table(), 1, tmp_path))
+    assert one.store.folder != other.store.folder
+
+
+def test_what_does_not_fit_is_refused(tmp_path: Path):
+    with pytest.raises(StoreError, match="do not fit"):
+        layer_states(request(tmp_path, budget=10))
+
+
+def test_narrow_states(tmp_path: Path):
+    wide, narrow = (
+        layer_states(request(tmp_path, dtype=dtype)).layer(1) for dtype in (StateDtype.FP32, StateDtype.BF16)
+    )
+    assert torch.equal(wide.bfloat16().float(), narrow)
