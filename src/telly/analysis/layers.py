@@ -36,6 +36,7 @@ class Form(StrEnum):
         LAST: the last real token's.
         PADDED_MEAN: the mean over all positions of the sequence padded to a fixed length, as the paper's scripts have
             it.
+        PICKED: some tokens', as the request says.
     """
 
     TOKENS = "tokens"
@@ -43,6 +44,7 @@ class Form(StrEnum):
     FIRST = "first"
     LAST = "last"
     PADDED_MEAN = "padded mean"
+    PICKED = "picked"
 
 
 def layer_names(layers: int) -> list[str]:
@@ -63,6 +65,7 @@ class LayersRequest:
         dtype: precision of the stored states.
         budget: most bytes to take on disk; None means 90 % of what is free.
         padded_to: length for `PADDED_MEAN`.
+        picks: for `PICKED`, positions to keep of every sequence, in a table of as many rows.
     """
 
     model: nn.Module
@@ -73,6 +76,7 @@ class LayersRequest:
     dtype: StateDtype = StateDtype.FP32
     budget: int | None = None
     padded_to: int = 0
+    picks: SequenceTable | None = None
 
     @property
     def stack(self) -> LayerStack:
@@ -93,7 +97,11 @@ class LayersRequest:
     @property
     def layout(self) -> Layout:
         """Where every row lies; a pooled sequence is one token."""
-        lengths = self.table.lengths if self.form is Form.TOKENS else np.ones(len(self.table), dtype=np.int64)
+        lengths = np.ones(len(self.table), dtype=np.int64)
+        if self.form is Form.TOKENS:
+            lengths = self.table.lengths
+        elif self.picks is not None:
+            lengths = self.picks.lengths
         return Layout.of(lengths, self.dtype.bytes_per_token(self.width))
 
     @property
@@ -105,6 +113,8 @@ class LayersRequest:
         """Always computed from tokens."""
         layers = len(self.stack)
         form = f"{self.form} of {self.padded_to}" if self.form is Form.PADDED_MEAN else str(self.form)
+        if self.picks is not None:
+            form += f" {self.picks.fingerprint()}"
         key = StoreKey(
             prefix=prefix_digests(self.model)[layers],
             layer=layers,
@@ -127,28 +137,30 @@ class LayersRequest:
         batch = {name: value.to(device) for name, value in batch.items()}
         states = torch.cat([s.float() for s in capture_all(self.stack, **batch)], dim=-1)  # [rows, tokens, width]
         lengths = self.table.lengths[rows]
-        return [self.dtype.to_bytes(_kept(states[i], int(lengths[i]), self.form)) for i in range(len(rows))]
+        return [self.dtype.to_bytes(self._kept(int(row), states[i], int(lengths[i]))) for i, row in enumerate(rows)]
+
+    def _kept(self, row: int, states: torch.Tensor, length: int) -> torch.Tensor:
+        """[tokens or one, width] of a sequence's padded states [tokens, width]."""
+        match self.form:
+            case Form.TOKENS:
+                return states[:length]
+            case Form.MEAN:
+                return states[:length].mean(dim=0, keepdim=True)
+            case Form.FIRST:
+                return states[:1]
+            case Form.LAST:
+                return states[length - 1 : length]
+            case Form.PADDED_MEAN:
+                return states.mean(dim=0, keepdim=True)
+            case Form.PICKED:
+                assert self.picks is not None
+                return states[torch.from_numpy(self.picks[row].astype(np.int64))]
 
 
 def _pad_to(batch: dict[str, torch.Tensor], length: int, pad_id: int) -> dict[str, torch.Tensor]:
     missing = length - batch["input_ids"].shape[1]
     fill = {"input_ids": pad_id, "attention_mask": 0}
     return {name: nn.functional.pad(value, (0, missing), value=fill[name]) for name, value in batch.items()}
-
-
-def _kept(states: torch.Tensor, length: int, form: Form) -> torch.Tensor:
-    """[tokens or one, width] of a sequence's padded states [tokens, width]."""
-    match form:
-        case Form.TOKENS:
-            return states[:length]
-        case Form.MEAN:
-            return states[:length].mean(dim=0, keepdim=True)
-        case Form.FIRST:
-            return states[:1]
-        case Form.LAST:
-            return states[length - 1 : length]
-        case Form.PADDED_MEAN:
-            return states.mean(dim=0, keepdim=True)
 
 
 class LayerStates:
@@ -169,6 +181,14 @@ class LayerStates:
         found = self.store.batch(rows)
         states = found["states"]
         return states.view(*states.shape[:2], len(self.names), self.hidden), found["attention_mask"]
+
+    def items(self, rows: Rows) -> torch.Tensor:
+        """All stored tokens of some rows, in their order, [tokens, layers + 1, hidden]."""
+        parts = []
+        for part in _parts(np.asarray(rows)):
+            states, mask = self.batch(part)
+            parts.append(states[mask.bool()])
+        return torch.cat(parts)
 
     def layer(self, number: int, rows: Rows | None = None) -> torch.Tensor:
         """One layer's pooled states of all rows, or some, [rows, hidden]."""

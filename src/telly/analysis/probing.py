@@ -1,0 +1,323 @@
+"""Probes: what the states of every layer tell about code (the paper's RQ1).
+
+Every model runs once over a probe's texts; what the probe needs of all layers' states is stored, and every layer, mode,
+seed and control reads from there. Beside each model stand the same architecture with random weights, a bag of tokens
+(fixed random vectors of the tokens in place of states, through the same probe), and the most frequent answer.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from telly.analysis.fitting import Fitter, Metrics, Split
+from telly.analysis.layers import Form, LayersRequest, layer_states
+from telly.analysis.probes.skipped import Skipped
+from telly.data.sequences import SequenceTable
+from telly.freezing.build import Progress, Report
+from telly.freezing.states import StateDtype
+from telly.models.load import load_config, load_model, load_tokenizer, model_from_config, position_limit
+
+RANDOM_WEIGHTS = "random weights"
+STUDENT_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
+"""Two-sided quantile of Student's t by the number of seeds."""
+
+
+@dataclass(frozen=True)
+class ProbeItems:
+    """A probe's data for one tokenizer.
+
+    Attributes:
+        encodings: token ids of every text.
+        picks: for probes of tokens, positions in every text; None for probes of whole texts.
+        fitter: what is asked of the items: of the picked tokens in order, or of the texts.
+        skipped: texts that could not be used, and why.
+    """
+
+    encodings: list[list[int]]
+    picks: list[list[int]] | None
+    fitter: Fitter
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A probe: its data, and what it is judged by.
+
+    Attributes:
+        name: its name.
+        metric: the main metric.
+        items: from settings, tokenizer and most tokens to its data.
+    """
+
+    name: str
+    metric: str
+    items: Callable[[ProbeConfig, Any, int], ProbeItems]
+
+
+@dataclass(frozen=True)
+class ProbeConfig:
+    """What is probed, on what.
+
+    Attributes:
+        models: folders, hub ids or embedded models; a run's folder stands for its tuned model.
+        probes: names of the probes.
+        cache_dir: folder of the stores.
+        data: where the texts are; None is the embedded sample.
+        language: of the code.
+        limit: most texts of a probe.
+        max_tokens: where texts are cut.
+        seeds: how often every probe is fitted, each time with another split.
+        hard: draw negatives of the syntactic probe from ASTs of similar size.
+        tokens_per_text: how many tokens of a text the lexical probe looks at.
+    """
+
+    models: tuple[str, ...]
+    probes: tuple[str, ...]
+    cache_dir: Path
+    data: str | None = None
+    language: str = "python"
+    limit: int = 1000
+    max_tokens: int = 256
+    seeds: int = 3
+    hard: bool = False
+    tokens_per_text: int = 16
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean over the seeds, and its 95 % interval by Student's t."""
+
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: list[float]) -> Spread:
+        """Of one value a seed; of a single seed there is no interval."""
+        mean = statistics.mean(values)
+        if len(values) < 2:
+            return cls(mean, mean, mean)
+        half = STUDENT_95.get(len(values), 1.96) * statistics.stdev(values) / math.sqrt(len(values))
+        return cls(mean, mean - half, mean + half)
+
+
+@dataclass(frozen=True)
+class LayerScore:
+    """One layer, or one baseline, by itself.
+
+    Attributes:
+        layer: its name.
+        metrics: by name, over the seeds.
+        control: the main metric of the control task, whose labels are shuffled; None for the most frequent answer.
+    """
+
+    layer: str
+    metrics: dict[str, Spread]
+    control: Spread | None
+
+
+@dataclass(frozen=True)
+class ModelScore:
+    """What a probe found in a model.
+
+    Attributes:
+        model: its name, or `random weights`.
+        layers: every layer by itself.
+        weighted: metrics of all layers mixed.
+        weights: mean weight of every layer in the mix, over the seeds.
+        above_baselines: whether the best layer's interval lies above the mean of every baseline.
+    """
+
+    model: str
+    layers: tuple[LayerScore, ...]
+    weighted: dict[str, Spread]
+    weights: tuple[float, ...]
+    above_baselines: bool
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """One probe on all models.
+
+    Attributes:
+        probe: its name.
+        metric: the main metric.
+        texts: how many were used.
+        items: what was asked: tokens, texts or pairs.
+        skipped: texts that could not be used, and why.
+        models: scores by model, random weights last.
+        baselines: the most frequent answer, and the bag of tokens.
+    """
+
+    probe: str
+    metric: str
+    texts: int
+    items: int
+    skipped: tuple[Skipped, ...]
+    models: tuple[ModelScore, ...]
+    baselines: tuple[LayerScore, ...]
+
+
+def run_probe(
+    probe: Probe,
+    config: ProbeConfig,
+    progress: Callable[[str], Progress] | None = None,
+    report: Report | None = None,
+) -> ProbeResult:
+    """Fit one probe on every model of the settings, on random weights, and on the baselines.
+
+    Raises:
+        DataError: fewer than 50 texts are usable.
+        ModelError: a model cannot be loaded or has no stack of layers.
+        StoreError: the states do not fit on the disk.
+    """
+    measured: list[tuple[str, list[str], _Fits]] = []
+    first: tuple[ProbeItems, int] | None = None
+    for name in (*config.models, RANDOM_WEIGHTS):
+        source = config.models[0] if name == RANDOM_WEIGHTS else name
+        model, tokenizer = _model(name, source), load_tokenizer(source)
+        longest = min(config.max_tokens, position_limit(model) or config.max_tokens)
+        items = probe.items(config, tokenizer, longest)
+        label = progress(f"{probe.name}, {name}") if progress else None
+        states, names = _states(model, tokenizer, items, config, label, report)
+        measured.append((name, names, _Fits.of(items.fitter, states, config.seeds)))
+        first = first or (items, states.shape[-1])
+    assert first is not None
+    items, hidden = first
+    bag = _Fits.of(items.fitter, bag_of_tokens(items, hidden), config.seeds, weighted=False)
+    majority = [items.fitter.majority(Split.of(items.fitter.groups, seed)) for seed in range(config.seeds)]
+    baselines = (
+        LayerScore("most frequent", _spreads(majority), None),
+        *bag.scores(["bag of tokens"], probe.metric),
+    )
+    return ProbeResult(
+        probe.name,
+        probe.metric,
+        len(items.encodings),
+        len(items.fitter.groups),
+        items.skipped,
+        _judged(measured, baselines, probe.metric),
+        baselines,
+    )
+
+
+@dataclass(frozen=True)
+class _Fits:
+    """What was fitted with every seed: metrics by layer, those of the control, and the mix."""
+
+    layerwise: list[list[Metrics]]
+    control: list[list[Metrics]]
+    weighted: list[tuple[Metrics, list[float]]]
+
+    @classmethod
+    def of(cls, fitter: Fitter, states: torch.Tensor, seeds: int, *, weighted: bool = True) -> _Fits:
+        plain, control, mixed = [], [], []
+        for seed in range(seeds):
+            split = Split.of(fitter.groups, seed)
+            plain.append(fitter.layerwise(states, split, seed, control=False))
+            control.append(fitter.layerwise(states, split, seed, control=True))
+            if weighted:
+                mixed.append(fitter.weighted(states, split, seed))
+        return cls(plain, control, mixed)
+
+    def scores(self, names: list[str], metric: str) -> list[LayerScore]:
+        return [
+            LayerScore(
+                name,
+                _spreads([seed[i] for seed in self.layerwise]),
+                Spread.of([seed[i][metric] for seed in self.control]),
+            )
+            for i, name in enumerate(names)
+        ]
+
+
+def _judged(
+    measured: list[tuple[str, list[str], _Fits]], baselines: tuple[LayerScore, ...], metric: str
+) -> tuple[ModelScore, ...]:
+    scored = {name: (fits.scores(names, metric), fits) for name, names, fits in measured}
+    to_beat = [baseline.metrics[metric].mean for baseline in baselines]
+    to_beat += [layer.metrics[metric].mean for layer in scored[RANDOM_WEIGHTS][0]]
+    return tuple(
+        ModelScore(
+            name,
+            tuple(layers),
+            _spreads([metrics for metrics, _ in fits.weighted]),
+            tuple(np.mean([weights for _, weights in fits.weighted], axis=0).tolist()),
+            name != RANDOM_WEIGHTS and max(layer.metrics[metric].low for layer in layers) > max(to_beat),
+        )
+        for name, (layers, fits) in scored.items()
+    )
+
+
+def bag_of_tokens(items: ProbeItems, hidden: int) -> torch.Tensor:
+    """Fixed random vectors of the tokens in place of states: the token's own, or the mean over a text.
+
+    Returns:
+        [items, 1, hidden].
+    """
+    vocabulary = 1 + max(max(ids) for ids in items.encodings)
+    generator = torch.Generator().manual_seed(0)
+    vectors = torch.randn(vocabulary, hidden, generator=generator)
+    if items.picks is None:
+        return torch.stack([vectors[ids].mean(dim=0) for ids in items.encodings])[:, None]
+    picked = [
+        ids[position] for ids, positions in zip(items.encodings, items.picks, strict=True) for position in positions
+    ]
+    return vectors[picked][:, None]
+
+
+def _model(name: str, source: str) -> nn.Module:
+    if name != RANDOM_WEIGHTS:
+        model = load_model(source)
+    else:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = model_from_config(load_config(source), device="cpu")
+    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+
+
+def _states(
+    model: nn.Module,
+    tokenizer: Any,
+    items: ProbeItems,
+    config: ProbeConfig,
+    progress: Progress | None,
+    report: Report | None,
+) -> tuple[torch.Tensor, list[str]]:
+    """States of the probe's items, [items, layers + 1, hidden], and the layers' names."""
+    table, rows = SequenceTable.of(items.encodings)
+    picks = None
+    if items.picks is not None:
+        table, rows, picks = _with_picks(items.encodings, items.picks)
+    form = Form.MEAN if picks is None else Form.PICKED
+    request = LayersRequest(
+        model, table, tokenizer.pad_token_id or 0, config.cache_dir, form, StateDtype.FP32, picks=picks
+    )
+    states = layer_states(request, progress, report)
+    return states.items(rows), states.names
+
+
+def _with_picks(
+    encodings: list[list[int]], picks: list[list[int]]
+) -> tuple[SequenceTable, npt.NDArray[np.int64], SequenceTable]:
+    """Tables with a row a text, also where texts or picks are equal."""
+
+    def ragged(rows: list[list[int]]) -> SequenceTable:
+        offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)])
+        return SequenceTable(np.concatenate([np.asarray(row, dtype=np.int32) for row in rows]), offsets)
+
+    return ragged(encodings), np.arange(len(encodings)), ragged(picks)
+
+
+def _spreads(by_seed: list[Metrics]) -> dict[str, Spread]:
+    return {name: Spread.of([metrics[name] for metrics in by_seed]) for name in by_seed[0]}
