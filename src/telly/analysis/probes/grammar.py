@@ -1,0 +1,82 @@
+"""Syntax trees of source text: Python's from its own parser, other languages' from tree-sitter. Nothing is ever run."""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from telly.analysis.probes.skipped import UnusableTextError
+from telly.errors import ConfigError
+
+# A function on its own need not be a program: a method stands in a class only, an arrow function in an expression.
+_WRAPPERS = (("", ""), ("(", "\n)"), ("class A {", "\n}"))
+
+
+def python_tree(code: str) -> ast.Module:
+    """The tree of Python source.
+
+    Raises:
+        UnusableTextError: it does not parse.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # invalid escapes in other people's code are not our user's business
+            return ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise UnusableTextError("does not parse as python") from None
+
+
+def tree_sitter_nodes(code: bytes, language: str) -> tuple[list[Any], int]:
+    """The outermost tree-sitter nodes of a text, and by how many bytes their positions lie behind those of the text.
+
+    Code that is no program by itself is read as an expression or as the body of a class; what was put around it is
+    not among the nodes.
+
+    Raises:
+        UnusableTextError: the code does not parse.
+        ConfigError: tree-sitter or the language's grammar is not installed.
+    """
+    parser = _parser(language)
+    for before, after in _WRAPPERS:
+        root = parser.parse(before.encode() + code + after.encode()).root_node
+        if not root.has_error:
+            return _within(root, len(before), len(before) + len(code)), len(before)
+    raise UnusableTextError(f"does not parse as {language}")
+
+
+def _within(root: Any, start: int, end: int) -> list[Any]:
+    """The outermost nodes between two bytes, in their order; the file's root is none of them."""
+    found = []
+    waiting = list(reversed(root.children))
+    while waiting:
+        node = waiting.pop()
+        if start <= node.start_byte and node.end_byte <= end:
+            found.append(node)
+        else:
+            waiting.extend(reversed(node.children))
+    return found
+
+
+@cache
+def _parser(language: str) -> Any:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", language):
+        raise ConfigError(
+            f"a language must be named as its tree-sitter wheel is, such as java or cpp, found {language!r}"
+        )
+    try:
+        import tree_sitter
+    except ImportError:
+        raise ConfigError("code other than Python's needs tree-sitter: pip install 'telly[probing]'") from None
+    try:
+        grammar = import_module(f"tree_sitter_{language}")
+    except ImportError:
+        wheel = f"tree-sitter-{language.replace('_', '-')}"
+        raise ConfigError(f"{language} code needs its tree-sitter grammar: pip install {wheel}") from None
+    # PHP's wheel has one grammar for bare code and one for pages with code in them; TypeScript's has no plain name
+    names = (f"language_{language}_only", "language", f"language_{language}")
+    make = next(getattr(grammar, name) for name in names if hasattr(grammar, name))
+    return tree_sitter.Parser(tree_sitter.Language(make()))

@@ -1,0 +1,83 @@
+"""Texts that a probe cannot use: recorded with the reason, never dropped in silence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence, Sized
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from telly.errors import DataError
+
+LEAST_EXAMPLES = 50
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A text that was left out.
+
+    Attributes:
+        number: which of the given texts, from 0.
+        reason: why, to be read after "the text"; equal causes have equal reasons, so that they can be counted.
+    """
+
+    number: int
+    reason: str
+
+
+class UnusableTextError(DataError):
+    """A text that a probe cannot use.
+
+    Args:
+        reason: as in `Skipped`.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"expected a text that the probe can use, found one that {reason}; mend it or leave it out")
+        self.reason = reason
+
+
+def usable(texts: Iterable[str], derive: Callable[[str], T]) -> tuple[list[T], npt.NDArray[np.int64], list[Skipped]]:
+    """What `derive` gives for each text, the numbers of these texts [kept], and the texts for which it raises.
+
+    Only `UnusableTextError` is caught.
+    """
+    kept: list[T] = []
+    numbers: list[int] = []
+    skipped: list[Skipped] = []
+    for number, text in enumerate(texts):
+        try:
+            kept.append(derive(text))
+            numbers.append(number)
+        except UnusableTextError as error:
+            skipped.append(Skipped(number, error.reason))
+    return kept, np.asarray(numbers, dtype=np.int64), skipped
+
+
+def require(examples: Sized, skipped: Sequence[Skipped], what: str) -> None:
+    """Check that enough texts are left for a probe.
+
+    Args:
+        examples: one entry a text that was kept.
+        skipped: the texts that were not.
+        what: the probe's name, for the message.
+
+    Raises:
+        DataError: fewer than 50 are left.
+    """
+    if len(examples) >= LEAST_EXAMPLES:
+        return
+    given = len(examples) + len(skipped)
+    message = (
+        f"the {what} probe needs at least {LEAST_EXAMPLES} usable texts, found {len(examples)}: "
+        f"{given} were given and {len(skipped)} skipped"
+    )
+    if skipped:
+        ((reason, count),) = Counter(entry.reason for entry in skipped).most_common(1)
+        message += f" ({count} because the text {reason})"
+    raise DataError(f"{message}; give more texts, or check the language they are read as")

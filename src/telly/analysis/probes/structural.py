@@ -1,0 +1,119 @@
+"""The structural probe's data: the cyclomatic complexity of a function (McCabe 1976)."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from telly.analysis.probes.grammar import python_tree
+from telly.analysis.probes.skipped import Skipped, UnusableTextError, usable
+from telly.errors import ConfigError
+
+CLASSES = ("1", "2", "3", "4", "5", "more")
+_OPENING = {"php": "<?php\n"}  # what stands before it lizard takes for text
+
+
+@dataclass(frozen=True)
+class StructuralExamples:
+    """Functions with the class of their complexity.
+
+    Attributes:
+        labels: index into `CLASSES`, [kept].
+        numbers: which of the given texts they are, [kept].
+        skipped: the others.
+    """
+
+    labels: npt.NDArray[np.int64]
+    numbers: npt.NDArray[np.int64]
+    skipped: list[Skipped]
+
+
+def structural_examples(texts: Sequence[str], language: str = "python") -> StructuralExamples:
+    """Label functions with their complexity.
+
+    Args:
+        texts: source code, one function each.
+        language: `python`, or one that lizard reads.
+
+    Raises:
+        ConfigError: radon or lizard is not installed, or lizard does not know the language.
+    """
+    values, numbers, skipped = usable(texts, partial(complexity, language=language))
+    return StructuralExamples(np.asarray([complexity_class(v) for v in values], dtype=np.int64), numbers, skipped)
+
+
+def complexity_class(value: int) -> int:
+    """The class of a complexity from 1 on, an index into `CLASSES`."""
+    return min(value, len(CLASSES)) - 1
+
+
+def complexity(code: str, language: str = "python") -> int:
+    """Cyclomatic complexity of the one function in a text, from 1; functions inside it do not count towards it.
+
+    Python is measured by radon, other languages by lizard. The tools differ in what they count: radon also counts
+    comprehensions, `assert` and the `else` of loops and `try`. Lizard reads tokens and no grammar, so it does not
+    notice code that does not parse.
+
+    Raises:
+        UnusableTextError: the text does not parse, or has not exactly one function that stands in no other (of
+            Python's, one at the top level, so that a class has none).
+        ConfigError: radon or lizard is not installed, or lizard does not know the language.
+    """
+    return _by_radon(code) if language == "python" else _by_lizard(code, language)
+
+
+def _by_radon(code: str) -> int:
+    try:
+        from radon.visitors import ComplexityVisitor
+    except ImportError:
+        raise ConfigError("complexity of Python code needs radon: pip install 'telly[probing]'") from None
+    body = python_tree(code).body
+    functions = [node for node in body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    _check_one(len(functions))
+    try:
+        (found,) = ComplexityVisitor.from_ast(functions[0]).functions
+    except RecursionError:
+        raise UnusableTextError("is nested too deeply") from None
+    return int(found.complexity)
+
+
+def _by_lizard(code: str, language: str) -> int:
+    analyzer, extension = _lizard(language)
+    opening = _OPENING.get(extension, "")
+    functions = analyzer.analyze_source_code(f"function.{extension}", opening + code).function_list
+    outermost = [i for i in range(len(functions)) if not any(_inside(functions, i, j) for j in range(len(functions)))]
+    _check_one(len(outermost))
+    return int(functions[outermost[0]].cyclomatic_complexity)
+
+
+def _inside(functions: list[Any], inner: int, outer: int) -> bool:
+    """Whether one function stands in another, told by lines; of two on the same lines the inner one ends first."""
+    lines = [(functions[i].start_line, functions[i].end_line) for i in (inner, outer)]
+    if lines[0] == lines[1]:
+        return inner < outer
+    return bool(lines[1][0] <= lines[0][0] and lines[0][1] <= lines[1][1])
+
+
+def _check_one(functions: int) -> None:
+    if functions != 1:
+        raise UnusableTextError("has no function" if functions == 0 else "has more than one function")
+
+
+@cache
+def _lizard(language: str) -> tuple[Any, str]:
+    """What analyses a text, and the extension by which it knows the language."""
+    try:
+        import lizard
+    except ImportError:
+        raise ConfigError("complexity of code other than Python's needs lizard: pip install 'telly[probing]'") from None
+    known = {name: reader.ext[0] for reader in lizard.languages() for name in reader.language_names}
+    name = language.replace("_", "")  # c_sharp is the grammar's name, csharp lizard's
+    if name not in known:
+        raise ConfigError(f"expected a language that lizard reads, found {language!r}; known are {', '.join(known)}")
+    return lizard.analyze_file, known[name]

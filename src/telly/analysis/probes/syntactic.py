@@ -1,0 +1,171 @@
+"""The syntactic probe's data: does this syntax tree belong to this code?
+
+Trees are flattened by structure-based traversal (Hu et al. 2018, "Deep code comment generation", section 3.2), with the
+values of their leaves removed, so that names and constants give nothing away.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from telly.analysis.probes.grammar import python_tree, tree_sitter_nodes
+from telly.analysis.probes.skipped import Skipped, UnusableTextError, usable
+from telly.errors import DataError
+
+NEAREST = 10  # different trees among which a hard negative is drawn
+_ELSE_BLOCKS = ("orelse", "finalbody")
+
+
+@dataclass(frozen=True)
+class SyntacticPairs:
+    """Pairs of code and flattened tree; each code comes once with its own tree and once with another's.
+
+    Attributes:
+        asts: flattened trees of the kept texts, [kept].
+        numbers: which of the given texts they are, [kept].
+        code: of every pair the code, an index into `numbers`, [2 * kept].
+        ast: of every pair the tree, an index into `asts`, [2 * kept].
+        labels: 1 where the tree is the code's own, else 0, [2 * kept]; both pairs of a code stand together.
+        skipped: texts that were not kept.
+    """
+
+    asts: list[str]
+    numbers: npt.NDArray[np.int64]
+    code: npt.NDArray[np.int64]
+    ast: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
+    skipped: list[Skipped]
+
+
+def syntactic_pairs(texts: Sequence[str], seed: int, *, hard: bool = False, language: str = "python") -> SyntacticPairs:
+    """Pair code with syntax trees, half of the pairs with their own.
+
+    By default every tree is as often a wrong one as it is a right one, so that a tree by itself says nothing of the
+    label. Many wrong pairs can then be told by their sizes alone; `hard` leaves less of that.
+
+    Args:
+        texts: source code.
+        seed: of the draw.
+        hard: draw the wrong tree among the 10 different ones nearest in number of nodes.
+        language: `python`, or the name of a tree-sitter grammar.
+
+    Raises:
+        DataError: there is no other tree to draw, or more than half of the trees are equal.
+        ConfigError: a grammar is not installed.
+    """
+    asts, numbers, skipped = usable(texts, partial(ast_text, language=language))
+    groups = np.unique(asts, return_inverse=True)[1].reshape(-1) if asts else np.zeros(0, dtype=np.int64)
+    most = int(np.bincount(groups).max()) if asts else 0
+    if len(asts) < 2 or most == len(asts) or (2 * most > len(asts) and not hard):
+        raise DataError(
+            "wrong pairs need trees that differ: expected no tree in more than half of the texts, found one in "
+            f"{most} of {len(asts)} ({len(skipped)} skipped); remove duplicates, or give more texts"
+        )
+    rng = np.random.default_rng(seed)
+    wrong = _nearest(asts, groups, rng) if hard else _rotated(groups, most, rng)
+    own = np.arange(len(asts), dtype=np.int64)
+    return SyntacticPairs(
+        asts,
+        numbers,
+        code=np.repeat(own, 2),
+        ast=np.stack([own, wrong], axis=1).reshape(-1),
+        labels=np.tile(np.array([1, 0], dtype=np.int64), len(asts)),
+        skipped=skipped,
+    )
+
+
+def _rotated(groups: npt.NDArray[np.int64], most: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """A random permutation that moves every member of a group into another one, [n].
+
+    With groups of at most `most` (and no more than half of all) side by side, `most` places on is another group.
+    """
+    order = rng.permutation(len(groups))
+    places = rng.permutation(int(groups.max()) + 1)
+    order = order[np.argsort(places[groups[order]], kind="stable")]
+    other = np.empty(len(groups), dtype=np.int64)
+    other[order] = np.roll(order, -most)
+    return other
+
+
+def _nearest(asts: list[str], groups: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """For every text one with a different tree of about the same number of nodes, [n]."""
+    members: list[list[int]] = [[] for _ in range(int(groups.max()) + 1)]
+    for i, group in enumerate(groups):
+        members[group].append(i)
+    sizes = np.array([asts[alike[0]].count("(") for alike in members])
+    order = np.lexsort((rng.permutation(len(sizes)), sizes))  # equal sizes in random order
+    other = np.empty(len(groups), dtype=np.int64)
+    for place, group in enumerate(order):
+        low = max(0, place - NEAREST)
+        around = np.delete(order[low : place + NEAREST + 1], place - low)
+        near = around[np.argsort(np.abs(sizes[around] - sizes[group]), kind="stable")[:NEAREST]]
+        for i in members[group]:
+            other[i] = rng.choice(members[rng.choice(near)])
+    return other
+
+
+def ast_text(code: str, language: str = "python") -> str:
+    """The syntax tree of a text by structure-based traversal: `( Type children ) Type`, node types alone.
+
+    Kept are node types, among them the operators'. Python's expression contexts (`Load`, `Store`, `Del`) are left out,
+    which follow from a node's place, and the file's root, which all texts have. `orelse` and `finalbody` are nodes
+    where they are not empty, since Python's trees have none that parts them from the body before. Of tree-sitter's
+    trees the named nodes are kept, without comments.
+
+    Raises:
+        UnusableTextError: the text does not parse, or there is nothing in it.
+        ConfigError: a grammar is not installed.
+    """
+    words = list(_python_words(code) if language == "python" else _tree_sitter_words(code, language))
+    if not words:
+        raise UnusableTextError("has no syntax tree")
+    return " ".join(words)
+
+
+def _python_words(code: str) -> Iterator[str]:
+    # Not recursive: a long chain of operators is a deep tree. Closing words wait among the nodes.
+    waiting: list[ast.AST | tuple[str, list[ast.AST]] | str] = [*reversed(python_tree(code).body)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, str):
+            yield node
+            continue
+        name, children = node if isinstance(node, tuple) else (type(node).__name__, list(_python_children(node)))
+        yield from ("(", name)
+        waiting.extend([name, ")"])
+        waiting.extend(reversed(children))
+
+
+def _python_children(node: ast.AST) -> Iterator[Any]:
+    for field, value in ast.iter_fields(node):
+        if isinstance(value, ast.AST) and not isinstance(value, ast.expr_context):
+            yield value
+        elif isinstance(value, list):
+            nodes = [child for child in value if isinstance(child, ast.AST)]
+            if field in _ELSE_BLOCKS and nodes:
+                yield field, nodes
+            else:
+                yield from nodes
+
+
+def _tree_sitter_words(code: str, language: str) -> Iterator[str]:
+    try:
+        waiting: list[Any] = tree_sitter_nodes(code.encode(), language)[0]
+    except UnicodeEncodeError:
+        raise UnusableTextError("has half a surrogate pair") from None
+    waiting.reverse()
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, str):
+            yield node
+        elif node.is_named and "comment" not in node.type:
+            yield from ("(", node.type)
+            waiting.extend([node.type, ")"])
+            waiting.extend(reversed(node.children))
