@@ -16,7 +16,7 @@ from telly.errors import StoreError
 from telly.freezing.states import StateDtype
 from telly.models.stack import capture, capture_all, final_norm, find_stack
 
-LENGTHS = (5, 9, 3, 9, 1, 7)
+LENGTHS = (5, 9, 3, 11, 1, 7)
 
 
 def table() -> SequenceTable:
@@ -57,7 +57,10 @@ def test_which_families_have_a_final_norm():
 @pytest.mark.parametrize("form", list(Form))
 @torch.no_grad()
 def test_stored_states_are_the_models_own(form: Form, tmp_path: Path):
-    made = request(tmp_path, form, padded_to=12)
+    picked = [[i for i in range(length) if i % 2 == 0] for length in LENGTHS]
+    picks = SequenceTable.of(picked)[0] if form is Form.PICKED else None
+    assert len(set(map(tuple, picked))) == len(table()) == len(LENGTHS), "one row each"
+    made = request(tmp_path, form, padded_to=12, picks=picks)
     states = layer_states(made)
     assert states.names == ["emb", "1", "2", "3", "4"][: len(states.names)]
     for row in range(len(LENGTHS)):
@@ -73,10 +76,11 @@ def test_stored_states_are_the_models_own(form: Form, tmp_path: Path):
                 Form.FIRST: layer[0, :1],
                 Form.LAST: layer[0, -1:],
                 Form.PADDED_MEAN: layer[0].mean(0, keepdim=True),
+                Form.PICKED: layer[0, ::2] if form is Form.PICKED else None,
             }[form]
             found, found_mask = states.batch([row])
             assert torch.allclose(found[0, found_mask[0].bool(), number], wanted, atol=1e-5)
-            if form is not Form.TOKENS:
+            if form not in {Form.TOKENS, Form.PICKED}:
                 assert torch.allclose(states.layer(number)[row], wanted[0], atol=1e-5)
 
 

@@ -10,24 +10,18 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from telly.analysis.layers import Form, LayersRequest, LayerStates, layer_states
 from telly.analysis.similarity import RESAMPLES, Rsa, debiased_cka, procrustes, rsa
-from telly.data.readers import read
-from telly.data.sample import sample_files
-from telly.data.schema import schema_for
+from telly.analysis.texts import code_texts
 from telly.data.sequences import SequenceTable
 from telly.disk import write_json
-from telly.errors import ConfigError, DataError
+from telly.errors import ConfigError
 from telly.freezing.build import Progress, Report
 from telly.models.load import load_model, load_tokenizer, position_limit
 from telly.models.modes import encode_texts
 from telly.models.stack import final_norm, find_stack
-
-LEAST_TEXTS = 50
-"""Fewer texts say nothing."""
 
 
 @dataclass(frozen=True)
@@ -106,13 +100,13 @@ def compare(
 
     Raises:
         ConfigError: there is nothing to compare with.
-        DataError: there are fewer than `LEAST_TEXTS` distinct texts.
+        DataError: there are too few distinct texts.
         ModelError: a model cannot be loaded or has no stack of layers.
         StoreError: the pooled states do not fit on the disk.
     """
     if not config.others:
         raise ConfigError("nothing to compare with; name another model with --with")
-    texts = distinct_texts(config)
+    texts = code_texts(config.data, config.limit, task=config.task, split=config.split, seed=config.seed)
     first, table, remark = _states(config, config.model, texts, progress, report)
     comparisons = []
     for name in config.others:
@@ -123,23 +117,6 @@ def compare(
         comparisons.append(_compared(config, name, first, other, tuple(remarks)))
     form = Form.PADDED_MEAN if config.paper else Form.MEAN
     return CompareResult(config.model, tuple(first.names), len(texts), form.value, tuple(comparisons))
-
-
-def distinct_texts(config: CompareConfig) -> list[str]:
-    """The code of the data, each text once, at most `limit`.
-
-    Raises:
-        ConfigError: there is no such task.
-        DataError: there are too few.
-    """
-    schema = schema_for(config.task)
-    source = config.data or str(sample_files(config.task)["test"])
-    column = next((c.name for c in schema.columns if c.name in {"code", "left", "context"}), schema.columns[0].name)
-    found = list(dict.fromkeys(read(source, schema, split=config.split)[column]))
-    if len(found) < LEAST_TEXTS:
-        raise DataError(f"{source}: {len(found)} distinct texts in {column}; expected at least {LEAST_TEXTS}")
-    chosen = np.random.default_rng(config.seed).permutation(len(found))[: config.limit]
-    return [found[i] for i in sorted(chosen)]
 
 
 def _states(

@@ -1,11 +1,15 @@
-"""Figures of comparisons; each is written as SVG and PNG."""
+"""Figures of comparisons and probes; each is written as SVG and PNG."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from telly.analysis.compare import CompareResult, published
+from telly.analysis.probing import RANDOM_WEIGHTS, ProbeResult
 from telly.errors import ConfigError
 
 
@@ -91,3 +95,79 @@ def _save(figure: Any, stem: Path) -> list[Path]:
     figure.savefig(files[0], metadata={"Date": None})
     figure.savefig(files[1], dpi=150, metadata={"Software": None})
     return files
+
+
+def draw_probes(results: Sequence[ProbeResult], folder: Path, *, with_paper: bool = False) -> list[Path]:
+    """Scores by layer with the baselines, and which layers the mix looks at; one panel a probe.
+
+    Args:
+        results: what to draw.
+        folder: where to write.
+        with_paper: draw the paper's layer weights of UniXcoder too, where the model has 12 layers.
+
+    Returns:
+        the files.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
+    figure_class = _figure_class()
+    folder.mkdir(parents=True, exist_ok=True)
+    columns = min(2, len(results))
+    lines = -(-len(results) // columns)
+    by_layer = figure_class(figsize=(5.4 * columns, 3.4 * lines), layout="constrained")
+    for axes, result in zip(by_layer.subplots(lines, columns, squeeze=False).flat, results, strict=False):
+        _draw_layers(axes, result)
+    contributions = figure_class(figsize=(5.4 * columns, 3.0 * lines), layout="constrained")
+    for axes, result in zip(contributions.subplots(lines, columns, squeeze=False).flat, results, strict=False):
+        _draw_weights(axes, result, with_paper)
+    return [*_save(by_layer, folder / "probes"), *_save(contributions, folder / "contributions")]
+
+
+def _draw_layers(axes: Any, result: ProbeResult) -> None:
+    for number, model in enumerate(result.models):
+        random = model.model == RANDOM_WEIGHTS
+        names = [layer.layer for layer in model.layers]
+        found = [layer.metrics[result.metric] for layer in model.layers]
+        color = "0.6" if random else f"C{number}"
+        axes.plot(names, [s.mean for s in found], marker="" if random else "osv^D"[number % 5], ms=4, color=color,
+                  label=_short(model.model))  # fmt: skip
+        axes.fill_between(range(len(names)), [s.low for s in found], [s.high for s in found], color=color, alpha=0.15,
+                          linewidth=0)  # fmt: skip
+        if number == 0:
+            control = [layer.control.mean for layer in model.layers if layer.control is not None]
+            axes.plot(names, control, ":", linewidth=1, color=color, label="its control task")
+    for baseline, style in zip(result.baselines, ("-.", "--"), strict=False):
+        axes.axhline(
+            baseline.metrics[result.metric].mean, linestyle=style, linewidth=1, color="0.3", label=baseline.layer
+        )
+    axes.set_title(f"{result.probe}: {result.metric.replace('_', ' ')}", fontsize=10, loc="left")
+    axes.set_xlabel("layer")
+    axes.set_ylim(bottom=0)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=7)
+
+
+def _draw_weights(axes: Any, result: ProbeResult, with_paper: bool) -> None:
+    names = [layer.layer for layer in result.models[0].layers]
+    bars = {_short(m.model): m.weights for m in result.models if len(m.weights) == len(names)}
+    if with_paper and len(names) == 13:
+        bars |= {f"UniXcoder, {row['weights_of']} (paper)": tuple(row["layer_weights"])
+                 for row in published_probes() if row["probe"] == result.probe and "layer_weights" in row
+                 and row["weights_of"] != "random init"}  # fmt: skip
+    width = 0.8 / len(bars)
+    for number, (label, weights) in enumerate(bars.items()):
+        places = [i + (number - (len(bars) - 1) / 2) * width for i in range(len(names))]
+        axes.bar(places, weights, width, label=label)
+    axes.set_xticks(range(len(names)), names)
+    axes.set_title(f"{result.probe}: weight of each layer in the mix", fontsize=10, loc="left")
+    axes.set_xlabel("layer")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=7)
+
+
+def published_probes() -> list[dict[str, Any]]:
+    """The paper's probes of UniXcoder: pre-trained, tuned for code search, and random weights."""
+    text = resources.files("telly.analysis").joinpath("published/probing.json").read_text(encoding="utf-8")
+    rows: list[dict[str, Any]] = json.loads(text)
+    return rows

@@ -7,10 +7,11 @@ seed and control reads from there. Beside each model stand the same architecture
 
 from __future__ import annotations
 
+import csv
 import math
 import statistics
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from telly.analysis.fitting import Fitter, Metrics, Split
 from telly.analysis.layers import Form, LayersRequest, layer_states
 from telly.analysis.probes.skipped import Skipped
 from telly.data.sequences import SequenceTable
+from telly.disk import write_json
 from telly.freezing.build import Progress, Report
 from telly.freezing.states import StateDtype
 from telly.models.load import load_config, load_model, load_tokenizer, model_from_config, position_limit
@@ -321,3 +323,28 @@ def _with_picks(
 
 def _spreads(by_seed: list[Metrics]) -> dict[str, Spread]:
     return {name: Spread.of([metrics[name] for metrics in by_seed]) for name in by_seed[0]}
+
+
+def write_results(results: Sequence[ProbeResult], folder: Path, about: dict[str, Any]) -> None:
+    """Write `probing.json`, with what it is about (settings, provenance), and `probing.csv`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "probing.json", about | {"probes": [asdict(result) for result in results]})
+    with (folder / "probing.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["probe", "model", "mode", "layer", "metric", "mean", "low", "high", "weight", "control"])
+        for result in results:
+            for model in result.models:
+                for layer, weight in zip(model.layers, model.weights, strict=True):
+                    control = None if layer.control is None else layer.control.mean
+                    for metric, s in layer.metrics.items():
+                        shown = control if metric == result.metric else None
+                        rows.writerow([result.probe, model.model, "layer", layer.layer, metric, s.mean, s.low, s.high,
+                                       weight, shown])  # fmt: skip
+                for metric, s in model.weighted.items():
+                    rows.writerow(
+                        [result.probe, model.model, "mixed", "all", metric, s.mean, s.low, s.high, None, None]
+                    )
+            for baseline in result.baselines:
+                for metric, s in baseline.metrics.items():
+                    rows.writerow([result.probe, baseline.layer, "baseline", None, metric, s.mean, s.low, s.high, None,
+                                   None])  # fmt: skip

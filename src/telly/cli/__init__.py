@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from telly.cli import cache, compare, data, demo, listing, plan, pretrain, score, tune
+from telly.cli import cache, compare, data, demo, listing, plan, pretrain, probe, score, tune
 from telly.errors import TellyError
 
 USER_ERROR = 2
@@ -32,6 +32,7 @@ app.command("pretrain", epilog=pretrain.EPILOG)(pretrain.pretrain)
 app.command("demo")(demo.demo)
 app.command("score", epilog=score.EPILOG)(score.score)
 app.command("compare", epilog=compare.EPILOG)(compare.compare)
+app.command("probe", epilog=probe.EPILOG)(probe.probe)
 app.command("ls")(listing.ls)
 
 

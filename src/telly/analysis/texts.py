@@ -1,0 +1,92 @@
+"""The texts that models are compared and probed on."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+
+from telly.data.readers import read
+from telly.data.sample import sample_files
+from telly.data.schema import schema_for
+from telly.data.variants import variants_of
+from telly.errors import DataError
+
+LEAST_TEXTS = 50
+"""Fewer texts say nothing."""
+VARIANTS = 4
+"""Of every function, beside the function itself."""
+
+
+def code_texts(
+    data: str | None, limit: int, *, task: str = "search", split: str | None = None, seed: int = 0
+) -> list[str]:
+    """The code of some data, each text once, at most `limit` drawn at random, in their order.
+
+    Args:
+        data: file, folder or hub data set; None is the test split of the task's embedded sample.
+        limit: how many at most.
+        task: whose layout the data have; its column of code is read.
+        split: which part of a folder.
+        seed: of the drawing.
+
+    Raises:
+        ConfigError: there is no such task.
+        DataError: there are fewer than `LEAST_TEXTS`, or the data cannot be read.
+    """
+    schema = schema_for(task)
+    source = data or str(sample_files(task)["test"])
+    column = next((c.name for c in schema.columns if c.name in {"code", "left", "context"}), schema.columns[0].name)
+    found = list(dict.fromkeys(read(source, schema, split=split)[column]))
+    _check_enough(len(found), f"{source}: distinct texts in {column}")
+    return _drawn(found, limit, seed)
+
+
+def labelled_texts(data: str | None, limit: int, *, seed: int = 0) -> tuple[list[str], list[int]]:
+    """Texts and what each does, as a number: POJ-104's layout, or the sample in it.
+
+    Of data without labels, Python functions are rewritten in ways that keep what they do; the label is the function.
+
+    Raises:
+        DataError: there are fewer than `LEAST_TEXTS`, or the data cannot be read.
+    """
+    rows = _labelled(data)
+    if rows is None:
+        rng = random.Random(seed)
+        rows = []
+        for number, code in enumerate(code_texts(data, limit // (VARIANTS + 1) * 3, seed=seed)):
+            variants = variants_of(code, VARIANTS, rng)
+            if len(variants) == VARIANTS:
+                rows += [(text, str(number)) for text in (code, *variants)]
+    labels = list(dict.fromkeys(label for _, label in rows))
+    counts = len(rows) / max(1, len(labels))
+    chosen = set(_drawn(labels, max(2, int(limit / max(1.0, counts))), seed))
+    numbers = {label: i for i, label in enumerate(labels)}
+    kept = [(text, numbers[label]) for text, label in rows if label in chosen]
+    _check_enough(len(kept), f"{data or 'the sample'}: texts with others that do the same")
+    return [text for text, _ in kept], [label for _, label in kept]
+
+
+def _labelled(data: str | None) -> list[tuple[str, str]] | None:
+    """Rows in the layout of clone retrieval, or None where the data have no labels."""
+    schema = schema_for("clone-retrieval")
+    sources = [data] if data is not None else [str(file) for file in sample_files("clone-retrieval").values()]
+    rows: list[tuple[str, str]] = []
+    for source in sources:
+        try:
+            found = read(source, schema)
+        except DataError:
+            code_texts(data, LEAST_TEXTS)  # says what is wrong, unless only the labels are missing
+            return None
+        rows += list(zip(found["code"], found["label"], strict=True))
+    return rows
+
+
+def _drawn(items: list[str], limit: int, seed: int) -> list[str]:
+    chosen = np.random.default_rng(seed).permutation(len(items))[:limit]
+    return [items[i] for i in sorted(chosen)]
+
+
+def _check_enough(count: int, what: str) -> None:
+    if count < LEAST_TEXTS:
+        raise DataError(f"{what}: found {count}; expected at least {LEAST_TEXTS}")

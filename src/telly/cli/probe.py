@@ -1,0 +1,120 @@
+"""`telly probe`: what the layers of models tell about code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from telly.analysis.probing import ModelScore, ProbeResult
+    from telly.freezing.build import Progress
+
+EPILOG = """Examples:
+
+  telly probe --model telly-mini --output probing
+
+all four probes of every layer on the embedded sample, beside random weights, a bag of tokens and the most frequent
+answer.
+
+  telly probe --model telly-mini --model runs/search-base --probe lexical --probe structural
+
+the pre-trained model and a tuned one; the folder of a run stands for its tuned model.
+
+  telly probe --model microsoft/unixcoder-base --data code.jsonl --hard --with-paper
+
+negatives of the syntactic probe from trees of similar size, and the paper's layer weights in the figure.
+
+Every model runs once over a probe's texts; all layers, modes, seeds and controls read what was stored then.
+"""
+
+
+def probe(
+    model: Annotated[list[str], typer.Option(help="Folder, hub id, a run's folder, or telly-mini; repeatable.")],
+    probe: Annotated[list[str] | None, typer.Option(help="A probe's name, repeatable. [default: all]")] = None,
+    data: Annotated[str | None, typer.Option(help="Data with a column of code. [default: the sample]")] = None,
+    language: Annotated[
+        str, typer.Option(help="Of the code: python, or a tree-sitter grammar such as java.")
+    ] = "python",
+    limit: Annotated[int, typer.Option(min=50, help="Most texts of a probe.")] = 1000,
+    max_tokens: Annotated[int, typer.Option(min=8, help="Where texts are cut.")] = 256,
+    seeds: Annotated[int, typer.Option(min=1, max=10, help="How often each probe is fitted.")] = 3,
+    hard: Annotated[bool, typer.Option("--hard", help="Syntactic: wrong trees of similar size.")] = False,
+    with_paper: Annotated[bool, typer.Option("--with-paper", help="Draw the paper's values, too.")] = False,
+    figures: Annotated[bool, typer.Option("--figures/--no-figures", help="Draw figures.")] = True,
+    output: Annotated[Path, typer.Option(help="Folder for tables and figures.")] = Path("probing"),
+    cache_dir: Annotated[
+        Path | None, typer.Option(help="Folder of the stores. [default: in your cache folder]")
+    ] = None,
+) -> None:
+    """Probe what every layer of a model tells about code: tokens, syntax, meaning, structure."""
+    from dataclasses import asdict
+
+    from telly.analysis.figures import draw_probes
+    from telly.analysis.probes.table import PROBES
+    from telly.analysis.probing import ProbeConfig, run_probe, write_results
+    from telly.errors import ConfigError
+    from telly.tuning.record import provenance
+    from telly.tuning.resolve import default_cache_dir
+
+    names = tuple(PROBES) if not probe or "all" in probe else tuple(dict.fromkeys(probe))
+    unknown = [name for name in names if name not in PROBES]
+    if unknown:
+        raise ConfigError(f"unknown probe {unknown[0]!r}; known: all, {', '.join(PROBES)}")
+    config = ProbeConfig(
+        tuple(dict.fromkeys(model)),
+        names,
+        cache_dir or default_cache_dir(),
+        data,
+        language,
+        limit,
+        max_tokens,
+        seeds,
+        hard,
+    )
+    results = []
+    for name in names:
+        with ExitStack() as bars:
+            result = run_probe(PROBES[name], config, _bars(bars), _say)
+        _print(result)
+        results.append(result)
+    write_results(results, output, {"settings": asdict(config) | {"cache_dir": None}, "provenance": provenance()})
+    if figures:
+        draw_probes(results, output, with_paper=with_paper)
+    typer.echo(f"\nresults: {output}")
+
+
+def _bars(stack: ExitStack) -> Callable[[str], Progress]:
+    from telly.training.progress import counting_bar
+
+    return lambda label: stack.enter_context(counting_bar(label))
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _print(result: ProbeResult) -> None:
+    typer.echo(f"\n{result.probe}: {result.metric} of {result.items:,} items in {result.texts:,} texts")
+    if result.skipped:
+        typer.echo(f"  {len(result.skipped)} texts were skipped; the list is in the results")
+    for baseline in result.baselines:
+        typer.echo(f"  {baseline.layer:>16}  {baseline.metrics[result.metric].mean:.3f}")
+    for found in result.models:
+        typer.echo(f"  {found.model}: {_summary(found, result.metric)}")
+        typer.echo("    " + "  ".join(f"{x.layer} {x.metrics[result.metric].mean:.3f}" for x in found.layers))
+
+
+def _summary(found: ModelScore, metric: str) -> str:
+    best = max(found.layers, key=lambda layer: layer.metrics[metric].mean)
+    score, mixed = best.metrics[metric], found.weighted[metric]
+    main = max(range(len(found.weights)), key=found.weights.__getitem__)
+    control = f", control {best.control.mean:.3f}" if best.control else ""
+    verdict = "" if found.above_baselines or found.model == "random weights" else "; does NOT beat the baselines"
+    return (
+        f"best layer {best.layer} {score.mean:.3f} [{score.low:.3f}, {score.high:.3f}]{control}; all layers mixed "
+        f"{mixed.mean:.3f}, mostly layer {found.layers[main].layer} ({found.weights[main]:.0%}){verdict}"
+    )
