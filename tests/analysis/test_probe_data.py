@@ -327,6 +327,11 @@ def test_another_structure_is_another_tree(data: st.DataObject, one: list[int], 
     assert (ast_text(data.draw(functions(one))) == ast_text(data.draw(functions(two)))) == (one == two)
 
 
+def test_every_kind_of_statement_is_another_tree() -> None:
+    codes = [f"def f(x):\n    {kind.format(a='x', b='x', c='1')}" for kind in STATEMENTS]
+    assert len({ast_text(code) for code in codes}) == len(STATEMENTS)
+
+
 def numbered(count: int) -> list[str]:
     """Texts with different trees: text i has i + 1 statements."""
     return ["\n".join(["x = 1"] * (i + 1)) for i in range(count)]
@@ -417,6 +422,7 @@ def test_complexity_of_python_by_hand(code: str, expected: int) -> None:
         ("java", "void f() {\n R r = new R() {\n  void g() { if (a) b(); }\n };\n if (x) y();\n}", 2),
         ("javascript", "function (a) {\n return a.map(function (x) {\n  return x ? 1 : 2;\n });\n}", 1),
         ("javascript", "function f(a) { return a && 1; }", 2),
+        ("javascript", "function f(a) { var g = function (x) { return x ? 1 : 2; }; return a && 1 && 2; }", 3),
         ("php", "public function f($a) { if ($a) { return 1; } return 2; }", 2),
         ("c_sharp", "int F(int a) { while (a > 0) { a--; } return a; }", 2),
     ],
