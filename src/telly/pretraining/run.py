@@ -22,7 +22,7 @@ from telly.errors import ConfigError
 from telly.metrics.retrieval import ranks_of_targets, retrieval_metrics
 from telly.models.load import quiet_transformers
 from telly.pretraining.batches import BatchMaker
-from telly.pretraining.card import write_card
+from telly.pretraining.card import MEASURES, write_card
 from telly.pretraining.config import PretrainConfig, Shares, Stage
 from telly.pretraining.corpus import Corpus, prepare
 from telly.pretraining.objectives import PretrainObjective, predicted
@@ -145,7 +145,7 @@ def _train_stage(
         ),
         collate=lambda numbers: batches(pairs[numbers]),
         evaluate_fn=lambda: evaluate(objective, corpus, tokenizer, config),
-        callbacks=[ProgressBar(f"{stage.layers} layers"), Throughput(objective, model.config)],
+        callbacks=[ProgressBar(f"{stage.layers} layers", MEASURES), Throughput(objective, model.config)],
     )
     remove_incomplete_checkpoints(folder)
     checkpoint = last_complete_checkpoint(folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,10 +14,16 @@ from telly.metrics.table import METRICS
 
 
 class ProgressBar(TrainerCallback):  # type: ignore[misc]
-    """One bar over all steps, with the loss, and a line for every evaluation."""
+    """One bar over all steps, with the loss, and a line for every evaluation.
 
-    def __init__(self, title: str) -> None:
+    Args:
+        title: what stands before the bar.
+        shown: which of an evaluation's values are told.
+    """
+
+    def __init__(self, title: str, shown: Container[str] = METRICS) -> None:
         self._title = title
+        self._shown = shown
         self._bar: Any = None
 
     def on_train_begin(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
@@ -41,7 +47,7 @@ class ProgressBar(TrainerCallback):  # type: ignore[misc]
             self._bar.set_postfix(loss=f"{float(logs['loss']):.3f}")
         metrics = {k.removeprefix("eval_"): v for k, v in logs.items() if k.startswith("eval_")}
         if metrics:
-            shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items() if name in METRICS)
+            shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items() if name in self._shown)
             tqdm.write(f"  epoch {state.epoch:.0f}: valid {shown}", file=sys.stderr)
 
     def on_train_end(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
