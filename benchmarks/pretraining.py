@@ -196,7 +196,8 @@ def render(result: dict[str, Any]) -> str:
     dirty = ", with uncommitted changes" if made["dirty"] else ""
     origin = (
         f"`{result['command']}`; large bf16 matrix products: {result['matrix_product_rate'] / 1e9:,.0f} GFLOP/s; "
-        f"commit {str(made['commit'])[:8]}{dirty}; {made['processor']}, {result['threads']} threads; {result['date'][:10]}."
+        f"commit {str(made['commit'])[:8]}{dirty}; {made['processor']}, {result['threads']} threads; "
+        f"{result['date'][:10]}."
     )
     return "\n".join([*lines, "", origin])
 
