@@ -6,6 +6,7 @@ import random
 
 import numpy as np
 
+from telly.data.mutations import mutant_of
 from telly.data.readers import read
 from telly.data.sample import sample_files
 from telly.data.schema import schema_for
@@ -14,8 +15,8 @@ from telly.errors import DataError
 
 LEAST_TEXTS = 50
 """Fewer texts say nothing."""
-VARIANTS = 4
-"""Of every function, beside the function itself."""
+VARIANTS = 2
+"""Of every function and of its mutant, beside themselves."""
 
 
 def code_texts(
@@ -43,21 +44,17 @@ def code_texts(
 
 
 def labelled_texts(data: str | None, limit: int, *, seed: int = 0) -> tuple[list[str], list[int]]:
-    """Texts and what each does, as a number: POJ-104's layout, or the sample in it.
+    """Texts and what each does, as a number: data in POJ-104's layout, else families made from Python functions.
 
-    Of data without labels, Python functions are rewritten in ways that keep what they do; the label is the function.
+    A family is a function and rewrites of it that keep what it does. Its mutant, nearly the same text with another
+    behaviour, has a family of its own, so that the words of a text do not tell which family it belongs to.
 
     Raises:
         DataError: there are fewer than `LEAST_TEXTS`, or the data cannot be read.
     """
-    rows = _labelled(data)
+    rows = None if data is None else _labelled(data)
     if rows is None:
-        rng = random.Random(seed)
-        rows = []
-        for number, code in enumerate(code_texts(data, limit // (VARIANTS + 1) * 3, seed=seed)):
-            variants = variants_of(code, VARIANTS, rng)
-            if len(variants) == VARIANTS:
-                rows += [(text, str(number)) for text in (code, *variants)]
+        rows = _families(code_texts(data, limit, seed=seed), limit, seed)
     labels = list(dict.fromkeys(label for _, label in rows))
     counts = len(rows) / max(1, len(labels))
     chosen = set(_drawn(labels, max(2, int(limit / max(1.0, counts))), seed))
@@ -67,19 +64,28 @@ def labelled_texts(data: str | None, limit: int, *, seed: int = 0) -> tuple[list
     return [text for text, _ in kept], [label for _, label in kept]
 
 
-def _labelled(data: str | None) -> list[tuple[str, str]] | None:
-    """Rows in the layout of clone retrieval, or None where the data have no labels."""
-    schema = schema_for("clone-retrieval")
-    sources = [data] if data is not None else [str(file) for file in sample_files("clone-retrieval").values()]
+def _families(codes: list[str], limit: int, seed: int) -> list[tuple[str, str]]:
+    """Texts with labels: of every function that has enough variants its own family and its mutant's."""
+    rng = random.Random(seed)
     rows: list[tuple[str, str]] = []
-    for source in sources:
-        try:
-            found = read(source, schema)
-        except DataError:
-            code_texts(data, LEAST_TEXTS)  # says what is wrong, unless only the labels are missing
-            return None
-        rows += list(zip(found["code"], found["label"], strict=True))
+    for number, code in enumerate(codes):
+        mutant = mutant_of(code, rng)
+        if mutant is None or len(rows) >= limit:
+            continue
+        families = [[text, *variants_of(text, VARIANTS, rng)] for text in (code, mutant)]
+        if all(len(family) == VARIANTS + 1 for family in families):
+            rows += [(text, f"{number} {side}") for side, family in enumerate(families) for text in family]
     return rows
+
+
+def _labelled(data: str) -> list[tuple[str, str]] | None:
+    """Rows in the layout of clone retrieval, or None where the data have no labels."""
+    try:
+        found = read(data, schema_for("clone-retrieval"))
+    except DataError:
+        code_texts(data, LEAST_TEXTS)  # says what is wrong, unless only the labels are missing
+        return None
+    return list(zip(found["code"], found["label"], strict=True))
 
 
 def _drawn(items: list[str], limit: int, seed: int) -> list[str]:

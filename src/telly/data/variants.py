@@ -81,9 +81,17 @@ def variant_of(code: str, rewrites: list[str], rng: random.Random) -> str | None
         for name, rewrite in REWRITES.items():
             if name in rewrites:
                 rewrite(function, rng)
+    except RecursionError:
+        return None
+    return written(function)
+
+
+def written(function: Function) -> str | None:
+    """A tree as source; None where it cannot be written down, as some f-strings cannot without a backslash."""
+    try:
         text = ast.unparse(ast.fix_missing_locations(function))
         same = ast.dump(ast.parse(text).body[0]) == ast.dump(function)
-    except (ValueError, SyntaxError, RecursionError):  # some f-strings cannot be written without a backslash
+    except (ValueError, SyntaxError, RecursionError):
         return None
     return text if same else None
 
