@@ -26,7 +26,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 
-from benchmarks.table import update_readme  # noqa: E402
+from benchmarks.table import made_by, update_readme  # noqa: E402
 from telly.data.sequences import SequenceTable  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.models.load import EMBEDDED, load_tokenizer  # noqa: E402
@@ -192,12 +192,9 @@ def render(result: dict[str, Any]) -> str:
             f"| {name} | {statistics.median(speeds):,.0f} | {min(speeds):,.0f} - {max(speeds):,.0f} "
             f"| {statistics.median(speeds) / first:.2f} | {share:.0%} |"
         )
-    made = result["provenance"]
-    dirty = ", with uncommitted changes" if made["dirty"] else ""
     origin = (
         f"`{result['command']}`; large bf16 matrix products: {result['matrix_product_rate'] / 1e9:,.0f} GFLOP/s; "
-        f"commit {str(made['commit'])[:8]}{dirty}; {made['processor']}, {result['threads']} threads; "
-        f"{result['date'][:10]}."
+        f"{result['threads']} threads; {made_by(result)}"
     )
     return "\n".join([*lines, "", origin])
 

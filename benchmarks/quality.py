@@ -39,12 +39,13 @@ sys.path.insert(0, str(ROOT))  # so that `python benchmarks/quality.py` finds it
 import torch  # noqa: E402
 
 from benchmarks.shapes import CACHE  # noqa: E402
-from benchmarks.table import update_readme  # noqa: E402
+from benchmarks.table import made_by, update_readme  # noqa: E402
 from telly.cli.demo import EPOCHS, EVAL_EXAMPLES, TRAIN_EXAMPLES, VARIANTS, demo_config, run_alone  # noqa: E402
 from telly.data.sample import sample_files  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.metrics.table import METRICS  # noqa: E402
 from telly.models.load import EMBEDDED, embedded_folder, load_config, load_tokenizer, model_from_config  # noqa: E402
+from telly.plots import new_figure, open_axes, save_figure  # noqa: E402
 from telly.tuning.config import TuneConfig  # noqa: E402
 from telly.tuning.record import RunRecord, provenance  # noqa: E402
 
@@ -319,7 +320,7 @@ def measure(name: str, configs: dict[str, TuneConfig], jobs: int = 1) -> dict[st
 
 def render(result: dict[str, Any]) -> str:
     """The Markdown table of a result, with where it is from."""
-    runs, made = result["runs"], result["provenance"]
+    runs = result["runs"]
     first = next(iter(runs.values()))
     names = [name for name in first["test"] if name in METRICS]
     header = ["run", "trained", "s/epoch", "total s", "peak MB", *names]
@@ -334,19 +335,17 @@ def render(result: dict[str, Any]) -> str:
         lines.append(f"| {run} | {record['plan']['trainable']:,} | {speed} | {scores} |")
     data = first["data"]
     tested = data.get("test", data["valid"])["examples"]
-    dirty = ", with uncommitted changes" if made["dirty"] else ""
     what = "queries" if "mrr" in names else "to test on"
     origin = (
         f"`{result['command']}`: {data['train']['examples']:,} pairs, {len(first['epochs'])} epochs, "
-        f"{tested:,} {what}, {first['config']['precision']}, one seed; "
-        f"commit {str(made['commit'])[:8]}{dirty}; {made['processor']}, {made['cpus']} cores; {result['date'][:10]}."
+        f"{tested:,} {what}, {first['config']['precision']}, one seed; {made_by(result)}"
     )
     return "\n".join([*lines, "", origin])
 
 
 def render_tasks(result: dict[str, Any]) -> str:
     """One table a task: baselines, untuned, and both seeds of base and K=9; then what that says."""
-    made, parts = result["provenance"], []
+    parts = []
     for task in dict.fromkeys(run.split("/")[0] for run in result["runs"]):
         runs = {run.split("/", 1)[1]: record for run, record in result["runs"].items() if run.startswith(f"{task}/")}
         first = next(iter(runs.values()))
@@ -368,11 +367,7 @@ def render_tasks(result: dict[str, Any]) -> str:
             f"tokens {limits}. {_verdict(runs, settings['metric'])}",
         ]
         parts.append("\n".join(lines))
-    dirty = ", with uncommitted changes" if made["dirty"] else ""
-    parts.append(
-        f"`{result['command']}`, bf16; commit {str(made['commit'])[:8]}{dirty}; {made['processor']}, {made['cpus']} "
-        f"cores; {result['date'][:10]}."
-    )
+    parts.append(f"`{result['command']}`, bf16; {made_by(result)}")
     return "\n\n".join(parts)
 
 
@@ -416,7 +411,7 @@ def render_layers(result: dict[str, Any]) -> str:
     for run, record in runs.items():
         scores.setdefault(run.split("/")[0], []).append(record["test"]["mrr"])
     draw_layers(scores, ROOT / LAYERS_FIGURE)
-    first, made = next(iter(runs.values())), result["provenance"]
+    first = next(iter(runs.values()))
     base = statistics.mean(scores["base"])
     lines = [
         "| K | trained | MRR, mean | lowest and highest | against base |",
@@ -429,22 +424,16 @@ def render_layers(result: dict[str, Any]) -> str:
         trained = f"{runs[f'{freeze}/{LAYERS_SEEDS[0]}']['plan']['trainable']:,}"
         spread = f"{min(found):.4f} - {max(found):.4f}"
         lines.append(f"| {freeze} | {trained} | {mean:.4f} | {spread} | {mean / base - 1:+.1%} |")
-    dirty = ", with uncommitted changes" if made["dirty"] else ""
     origin = (
         f"`{result['command']}`: {first['data']['train']['examples']:,} pairs, {len(first['epochs'])} epochs, "
-        f"{first['data']['test']['examples']:,} queries, bf16, {len(LAYERS_SEEDS)} seeds; commit "
-        f"{str(made['commit'])[:8]}{dirty}; {made['processor']}, {made['cpus']} cores; {result['date'][:10]}."
+        f"{first['data']['test']['examples']:,} queries, bf16, {len(LAYERS_SEEDS)} seeds; {made_by(result)}"
     )
     return "\n".join([*lines, "", origin])
 
 
 def draw_layers(scores: dict[str, list[float]], file: Path) -> None:
     """MRR over K, and its change from base beside the paper's."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    mpl.rcParams["svg.hashsalt"] = "telly"
-    figure = Figure(figsize=(10, 3.8), layout="constrained")
+    figure = new_figure(10, 3.8)
     left, right = figure.subplots(1, 2)
     names = list(scores)
     means = [statistics.mean(scores[name]) for name in names]
@@ -461,9 +450,8 @@ def draw_layers(scores: dict[str, list[float]], file: Path) -> None:
     right.legend(frameon=False, fontsize=8)
     for axes in (left, right):
         axes.set_xlabel("frozen: base (nothing), 0 (embeddings), K (and K layers)")
-        axes.spines[["top", "right"]].set_visible(False)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, metadata={"Date": None})
+        open_axes(axes)
+    save_figure(figure, file)
 
 
 @dataclass(frozen=True)

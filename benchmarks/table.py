@@ -75,6 +75,13 @@ def update_readme(readme: Path, markdown: str, block: str = "bench") -> bool:
     return True
 
 
+def made_by(result: Result) -> str:
+    """Commit, machine and day of a result, to end a line with."""
+    made = result["provenance"]
+    dirty = ", with uncommitted changes" if made["dirty"] else ""
+    return f"commit {str(made['commit'])[:8]}{dirty}; {made['processor']}, {made['cpus']} cores; {result['date'][:10]}."
+
+
 def _origin(result: Result) -> str:
     made = result["provenance"]
     commit = (made.get("commit") or DASH)[:12] + (" with uncommitted changes" if made.get("dirty") else "")

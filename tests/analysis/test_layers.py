@@ -17,6 +17,7 @@ from telly.freezing.states import StateDtype
 from telly.models.stack import capture, capture_all, final_norm, find_stack
 
 LENGTHS = (5, 9, 3, 11, 1, 7)
+ROWS = tuple(range(len(LENGTHS)))
 
 
 def table() -> SequenceTable:
@@ -81,14 +82,14 @@ def test_stored_states_are_the_models_own(form: Form, tmp_path: Path):
             found, found_mask = states.batch([row])
             assert torch.allclose(found[0, found_mask[0].bool(), number], wanted, atol=1e-5)
             if form not in {Form.TOKENS, Form.PICKED}:
-                assert torch.allclose(states.layer(number)[row], wanted[0], atol=1e-5)
+                assert torch.allclose(states.items([row])[0, number], wanted[0], atol=1e-5)
 
 
 def test_the_model_runs_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     first = layer_states(request(tmp_path))
     monkeypatch.setattr(layers_module, "capture_all", lambda *_args, **_inputs: pytest.fail("the model ran again"))
     again = layer_states(request(tmp_path))
-    assert torch.equal(first.layer(2), again.layer(2))
+    assert torch.equal(first.items(ROWS)[:, 2], again.items(ROWS)[:, 2])
     with pytest.raises(pytest.fail.Exception):
         layer_states(request(tmp_path, Form.TOKENS))
 
@@ -106,6 +107,6 @@ def test_what_does_not_fit_is_refused(tmp_path: Path):
 
 def test_narrow_states(tmp_path: Path):
     wide, narrow = (
-        layer_states(request(tmp_path, dtype=dtype)).layer(1) for dtype in (StateDtype.FP32, StateDtype.BF16)
+        layer_states(request(tmp_path, dtype=dtype)).items(ROWS)[:, 1] for dtype in (StateDtype.FP32, StateDtype.BF16)
     )
     assert torch.equal(wide.bfloat16().float(), narrow)

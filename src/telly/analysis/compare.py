@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import csv
-import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from telly.analysis.layers import Form, LayersRequest, LayerStates, layer_states
-from telly.analysis.similarity import RESAMPLES, Rsa, debiased_cka, procrustes, rsa
+from telly.analysis.layers import Form, Pass, layer_names, ready
+from telly.analysis.similarity import RESAMPLES, Rsa, cka_matrix, procrustes, rsa
 from telly.analysis.texts import code_texts
-from telly.data.sequences import SequenceTable
 from telly.disk import write_json
 from telly.errors import ConfigError
-from telly.freezing.build import Progress, Report
-from telly.models.load import load_model, load_tokenizer, position_limit
+from telly.models.load import load_model, load_tokenizer
 from telly.models.modes import encode_texts
 from telly.models.stack import final_norm, find_stack
 
@@ -31,7 +26,6 @@ class CompareConfig:
     Attributes:
         model: folder, hub id or embedded model; a run's folder stands for its tuned model.
         others: the models to compare it with.
-        cache_dir: folder of the stores.
         data: where the texts are; None is the embedded sample.
         task: whose layout the data have; its column of code is read.
         split: which part of a folder.
@@ -44,7 +38,6 @@ class CompareConfig:
 
     model: str
     others: tuple[str, ...]
-    cache_dir: Path
     data: str | None = None
     task: str = "search"
     split: str | None = None
@@ -93,9 +86,7 @@ class CompareResult:
     comparisons: tuple[Comparison, ...]
 
 
-def compare(
-    config: CompareConfig, progress: Callable[[str], Progress] | None = None, report: Report | None = None
-) -> CompareResult:
+def compare(config: CompareConfig, run: Pass) -> CompareResult:
     """Run every model once over the texts, or open its stored states, and compare layer by layer.
 
     Raises:
@@ -107,68 +98,52 @@ def compare(
     if not config.others:
         raise ConfigError("nothing to compare with; name another model with --with")
     texts = code_texts(config.data, config.limit, task=config.task, split=config.split, seed=config.seed)
-    first, table, remark = _states(config, config.model, texts, progress, report)
-    comparisons = []
-    for name in config.others:
-        other, other_table, other_remark = _states(config, name, texts, progress, report)
-        remarks = [r for r in (remark, other_remark) if r]
-        if table.fingerprint() != other_table.fingerprint():
-            remarks.append("the models split texts into other tokens; only pooled states are compared")
-        comparisons.append(_compared(config, name, first, other, tuple(remarks)))
+    first = _pooled(config, config.model, texts, run)
+    others = (_pooled(config, name, texts, run) for name in config.others)
+    comparisons = tuple(_compared(config, first, other) for other in others)
     form = Form.PADDED_MEAN if config.paper else Form.MEAN
-    return CompareResult(config.model, tuple(first.names), len(texts), form.value, tuple(comparisons))
+    return CompareResult(config.model, tuple(first.names), len(texts), form.value, comparisons)
 
 
-def _states(
-    config: CompareConfig,
-    name: str,
-    texts: list[str],
-    progress: Callable[[str], Progress] | None,
-    report: Report | None,
-) -> tuple[LayerStates, SequenceTable, str | None]:
-    model, tokenizer = load_model(name), load_tokenizer(name)
-    model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
-    longest = min(config.max_tokens, position_limit(model) or config.max_tokens)
-    table, rows = SequenceTable.of(encode_texts(tokenizer, texts, longest))
-    request = LayersRequest(
-        model,
-        table,
-        tokenizer.pad_token_id or 0,
-        config.cache_dir,
-        Form.PADDED_MEAN if config.paper else Form.MEAN,
-        padded_to=longest if config.paper else 0,
-    )
-    states = layer_states(request, progress(name) if progress else None, report)
+@dataclass(frozen=True)
+class _Pooled:
+    """A model's pooled states: one tensor a layer, [texts, hidden]."""
+
+    name: str
+    layers: tuple[torch.Tensor, ...]
+    encodings: list[list[int]]
+    remark: str | None
+
+    @property
+    def names(self) -> list[str]:
+        return layer_names(len(self.layers) - 1)
+
+
+def _pooled(config: CompareConfig, name: str, texts: list[str], run: Pass) -> _Pooled:
+    model, longest = ready(load_model(name), config.max_tokens)
+    tokenizer = load_tokenizer(name)
+    encodings = encode_texts(tokenizer, texts, longest)
+    padded_to = longest if config.paper else 0
+    states = run.states(f"layers of {name}", model, tokenizer, encodings, padded_to=padded_to)
     norm = final_norm(find_stack(model))
     remark = None if norm is None else f"{name}: the last layer's states are those before the final norm ({norm})"
-    return _Rows(states, rows), table, remark
+    return _Pooled(name, states.unbind(dim=1), encodings, remark)
 
 
-class _Rows(LayerStates):
-    """Pooled states by text: texts that are cut to the same tokens share a row."""
-
-    def __init__(self, states: LayerStates, rows: Any) -> None:
-        super().__init__(states.store, states.hidden)
-        self._rows = rows
-
-    def layer(self, number: int, rows: Any = None) -> torch.Tensor:
-        return super().layer(number)[self._rows if rows is None else self._rows[rows]]
-
-
-def _compared(
-    config: CompareConfig, name: str, first: LayerStates, other: LayerStates, remarks: tuple[str, ...]
-) -> Comparison:
-    layers, others = ([s.layer(i) for i in range(len(s.names))] for s in (first, other))
+def _compared(config: CompareConfig, first: _Pooled, other: _Pooled) -> Comparison:
+    remarks = [remark for remark in (first.remark, other.remark) if remark]
+    if first.encodings != other.encodings:
+        remarks.append("the models split texts into other tokens; only pooled states are compared")
+    matrix = cka_matrix(first.layers, other.layers)
     same = []
-    if len(layers) == len(others):
-        for layer, x, y in zip(first.names, layers, others, strict=True):
+    if len(first.layers) == len(other.layers):
+        for i, (layer, x, y) in enumerate(zip(first.names, first.layers, other.layers, strict=True)):
             measured = rsa(x, y, resamples=config.resamples, seed=config.seed, diagonal=config.paper)
-            same.append(LayerSimilarity(layer, measured, debiased_cka(x, y), procrustes(x, y)))
+            same.append(LayerSimilarity(layer, measured, matrix[i][i], procrustes(x, y)))
     else:
-        depths = f"{len(layers) - 1} and {len(others) - 1} layers: only the map of all layers with all is given"
-        remarks = (*remarks, depths)
-    matrix = tuple(tuple(debiased_cka(x, y) for y in others) for x in layers)
-    return Comparison(name, tuple(same), matrix, remarks)
+        depths = f"{len(first.layers) - 1} and {len(other.layers) - 1} layers"
+        remarks.append(f"{depths}: only the map of all layers with all is given")
+    return Comparison(other.name, tuple(same), matrix, tuple(remarks))
 
 
 def write_result(result: CompareResult, folder: Path, about: dict[str, Any]) -> None:
@@ -183,10 +158,3 @@ def write_result(result: CompareResult, folder: Path, about: dict[str, Any]) -> 
                 found = entry.rsa
                 rows.writerow([result.model, comparison.other, entry.layer, found.pearson, found.low, found.high,
                                found.spearman, entry.cka, entry.procrustes])  # fmt: skip
-
-
-def published() -> dict[str, list[float]]:
-    """The paper's RSA of UniXcoder before and after tuning, by task: embeddings and 12 layers."""
-    text = resources.files("telly.analysis").joinpath("published/similarity.json").read_text(encoding="utf-8")
-    values: dict[str, list[float]] = json.loads(text)
-    return values

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from telly.analysis.compare import CompareResult, published
+from telly.analysis import published
+from telly.analysis.compare import CompareResult
+from telly.analysis.layers import layer_names
 from telly.analysis.probing import RANDOM_WEIGHTS, ProbeResult
-from telly.errors import ConfigError
+from telly.plots import new_figure, open_axes, save_figure
 
 
 def draw_comparison(result: CompareResult, folder: Path, *, with_paper: bool = False) -> list[Path]:
@@ -27,27 +27,25 @@ def draw_comparison(result: CompareResult, folder: Path, *, with_paper: bool = F
     Raises:
         ConfigError: matplotlib is not installed.
     """
-    figure_class = _figure_class()
-    folder.mkdir(parents=True, exist_ok=True)
     files = []
     if any(comparison.layers for comparison in result.comparisons):
-        files += _save(_by_layer(figure_class, result, with_paper), folder / "similarity")
+        files += _save(_by_layer(result, with_paper), folder / "similarity")
     for number, comparison in enumerate(result.comparisons, start=1):
-        figure = figure_class(figsize=(5.2, 4.4), layout="constrained")
+        figure = new_figure(5.2, 4.4)
         axes = figure.subplots()
         image = axes.imshow(comparison.matrix, origin="lower", vmin=0, vmax=1, cmap="viridis", aspect="auto")
         axes.set_xlabel(f"layer of {_short(comparison.other)}")
         axes.set_ylabel(f"layer of {_short(result.model)}")
         axes.set_yticks(range(len(result.names)), result.names)
         columns = len(comparison.matrix[0])
-        axes.set_xticks(range(columns), ["emb", *map(str, range(1, columns))])
+        axes.set_xticks(range(columns), layer_names(columns - 1))
         figure.colorbar(image, label="CKA")
         files += _save(figure, folder / f"layers-{number}")
     return files
 
 
-def _by_layer(figure_class: Any, result: CompareResult, with_paper: bool) -> Any:
-    figure = figure_class(figsize=(11, 3.6), layout="constrained")
+def _by_layer(result: CompareResult, with_paper: bool) -> Any:
+    figure = new_figure(11, 3.6)
     panels = figure.subplots(1, 3, sharey=False)
     titles = {"RSA (Pearson)": "rsa", "CKA (debiased)": "cka", "Procrustes distance": "procrustes"}
     for axes, (title, field) in zip(panels, titles.items(), strict=True):
@@ -59,11 +57,11 @@ def _by_layer(figure_class: Any, result: CompareResult, with_paper: bool) -> Any
                 low, high = ([getattr(e.rsa, end) for e in comparison.layers] for end in ("low", "high"))
                 axes.fill_between(range(len(names)), low, high, color=line.get_color(), alpha=0.2, linewidth=0)
         if field == "rsa" and with_paper and len(result.names) == 13:
-            for task, values in published().items():
+            for task, values in published.similarity().items():
                 axes.plot(result.names, values, linestyle=":", linewidth=1, label=f"{task} (paper)")
         axes.set_title(f"{title}, {_short(result.model)} against", fontsize=9, loc="left")
         axes.set_xlabel("layer")
-        axes.spines[["top", "right"]].set_visible(False)
+        open_axes(axes)
         if field == "procrustes":
             axes.set_ylim(bottom=0)
         else:
@@ -78,23 +76,8 @@ def _short(name: str) -> str:
     return name if len(parts) < 3 and not name.startswith("/") else "/".join(parts[-2:])
 
 
-def _figure_class() -> Any:
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ConfigError(
-            "figures need matplotlib: pip install 'telly[plots]', or leave them out: --no-figures"
-        ) from None
-    mpl.rcParams["svg.hashsalt"] = "telly"  # the same picture for the same numbers
-    return Figure
-
-
 def _save(figure: Any, stem: Path) -> list[Path]:
-    files = [stem.with_suffix(".svg"), stem.with_suffix(".png")]
-    figure.savefig(files[0], metadata={"Date": None})
-    figure.savefig(files[1], dpi=150, metadata={"Software": None})
-    return files
+    return save_figure(figure, stem.with_suffix(".svg"), stem.with_suffix(".png"))
 
 
 def draw_probes(results: Sequence[ProbeResult], folder: Path, *, with_paper: bool = False) -> list[Path]:
@@ -111,14 +94,12 @@ def draw_probes(results: Sequence[ProbeResult], folder: Path, *, with_paper: boo
     Raises:
         ConfigError: matplotlib is not installed.
     """
-    figure_class = _figure_class()
-    folder.mkdir(parents=True, exist_ok=True)
     columns = min(2, len(results))
     lines = -(-len(results) // columns)
-    by_layer = figure_class(figsize=(5.4 * columns, 3.4 * lines), layout="constrained")
+    by_layer = new_figure(5.4 * columns, 3.4 * lines)
     for axes, result in zip(by_layer.subplots(lines, columns, squeeze=False).flat, results, strict=False):
         _draw_layers(axes, result)
-    contributions = figure_class(figsize=(5.4 * columns, 3.0 * lines), layout="constrained")
+    contributions = new_figure(5.4 * columns, 3.0 * lines)
     for axes, result in zip(contributions.subplots(lines, columns, squeeze=False).flat, results, strict=False):
         _draw_weights(axes, result, with_paper)
     return [*_save(by_layer, folder / "probes"), *_save(contributions, folder / "contributions")]
@@ -144,7 +125,7 @@ def _draw_layers(axes: Any, result: ProbeResult) -> None:
     axes.set_title(f"{result.probe}: {result.metric.replace('_', ' ')}", fontsize=10, loc="left")
     axes.set_xlabel("layer")
     axes.set_ylim(bottom=0)
-    axes.spines[["top", "right"]].set_visible(False)
+    open_axes(axes)
     axes.legend(frameon=False, fontsize=7)
 
 
@@ -153,7 +134,7 @@ def _draw_weights(axes: Any, result: ProbeResult, with_paper: bool) -> None:
     bars = {_short(m.model): m.weights for m in result.models if len(m.weights) == len(names)}
     if with_paper and len(names) == 13:
         bars |= {f"UniXcoder, {row['weights_of']} (paper)": tuple(row["layer_weights"])
-                 for row in published_probes() if row["probe"] == result.probe and "layer_weights" in row
+                 for row in published.probing() if row["probe"] == result.probe and "layer_weights" in row
                  and row["weights_of"] != "random init"}  # fmt: skip
     width = 0.8 / len(bars)
     for number, (label, weights) in enumerate(bars.items()):
@@ -162,12 +143,5 @@ def _draw_weights(axes: Any, result: ProbeResult, with_paper: bool) -> None:
     axes.set_xticks(range(len(names)), names)
     axes.set_title(f"{result.probe}: weight of each layer in the mix", fontsize=10, loc="left")
     axes.set_xlabel("layer")
-    axes.spines[["top", "right"]].set_visible(False)
+    open_axes(axes)
     axes.legend(frameon=False, fontsize=7)
-
-
-def published_probes() -> list[dict[str, Any]]:
-    """The paper's probes of UniXcoder: pre-trained, tuned for code search, and random weights."""
-    text = resources.files("telly.analysis").joinpath("published/probing.json").read_text(encoding="utf-8")
-    rows: list[dict[str, Any]] = json.loads(text)
-    return rows

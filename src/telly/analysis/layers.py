@@ -6,7 +6,8 @@ comparisons read from there; the model runs once for all of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -23,7 +24,11 @@ from telly.freezing.build import Parent, Progress, Report, build_store
 from telly.freezing.fingerprint import StoreKey, attention_kernel, prefix_digests
 from telly.freezing.states import StateDtype
 from telly.freezing.store import ActivationStore, Layout
+from telly.models.load import position_limit
 from telly.models.stack import LayerStack, capture_all, find_stack
+
+READ_ROWS = 1024
+"""Sequences whose states are read at once."""
 
 
 class Form(StrEnum):
@@ -163,18 +168,22 @@ def _pad_to(batch: dict[str, torch.Tensor], length: int, pad_id: int) -> dict[st
     return {name: nn.functional.pad(value, (0, missing), value=fill[name]) for name, value in batch.items()}
 
 
+@dataclass(frozen=True)
 class LayerStates:
     """All layers' states of some sequences, read from their store.
 
-    Args:
+    Attributes:
         store: a complete store of a `LayersRequest`.
         hidden: width of one layer's states.
     """
 
-    def __init__(self, store: ActivationStore, hidden: int) -> None:
-        self.store = store
-        self.hidden = hidden
-        self.names = layer_names(store.hidden // hidden - 1)
+    store: ActivationStore
+    hidden: int
+
+    @property
+    def names(self) -> list[str]:
+        """The layers' names."""
+        return layer_names(self.store.hidden // self.hidden - 1)
 
     def batch(self, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
         """States [rows, longest, layers + 1, hidden] and the attention mask [rows, longest]."""
@@ -185,21 +194,10 @@ class LayerStates:
     def items(self, rows: Rows) -> torch.Tensor:
         """All stored tokens of some rows, in their order, [tokens, layers + 1, hidden]."""
         parts = []
-        for part in _parts(np.asarray(rows)):
-            states, mask = self.batch(part)
+        for start in range(0, len(rows), READ_ROWS):
+            states, mask = self.batch(rows[start : start + READ_ROWS])
             parts.append(states[mask.bool()])
         return torch.cat(parts)
-
-    def layer(self, number: int, rows: Rows | None = None) -> torch.Tensor:
-        """One layer's pooled states of all rows, or some, [rows, hidden]."""
-        picked = np.arange(len(self.store.layout.lengths)) if rows is None else np.asarray(rows)
-        parts = [self.batch(part)[0][:, 0, number] for part in _parts(picked)]
-        return torch.cat(parts)
-
-
-def _parts(rows: npt.NDArray[Any], size: int = 1024) -> Iterator[npt.NDArray[np.int64]]:
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
 
 
 def layer_states(request: LayersRequest, progress: Progress | None = None, report: Report | None = None) -> LayerStates:
@@ -214,3 +212,59 @@ def layer_states(request: LayersRequest, progress: Progress | None = None, repor
             f"{store.folder}: the states of all layers do not fit; use fewer or shorter sequences, or a larger budget"
         )
     return LayerStates(store, request.hidden)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Where the states of a pass are stored, and whom to tell about it.
+
+    Attributes:
+        root: folder of all stores.
+        bar: from a title to a progress bar.
+        report: told in a sentence what a person should know.
+    """
+
+    root: Path
+    bar: Callable[[str], AbstractContextManager[Progress | None]] = lambda _title: nullcontext()
+    report: Report | None = None
+
+    def states(
+        self,
+        title: str,
+        model: nn.Module,
+        tokenizer: Any,
+        encodings: Sequence[Sequence[int]],
+        *,
+        picks: Sequence[Sequence[int]] | None = None,
+        padded_to: int = 0,
+    ) -> torch.Tensor:
+        """All layers' states of encoded texts: their means over real tokens, or some tokens of each.
+
+        Args:
+            title: of the progress bar.
+            model: in eval mode.
+            tokenizer: tells what to pad with.
+            encodings: token ids of every text.
+            picks: positions of the tokens to give, for every text.
+            padded_to: a length; then the means are over texts padded to it, padding included.
+
+        Returns:
+            [texts or picked tokens, layers + 1, hidden].
+        """
+        form = Form.PADDED_MEAN if padded_to else Form.MEAN
+        if picks is None:
+            table, rows = SequenceTable.of(encodings)
+            picked = None
+        else:  # a row a text, since equal texts may have other picks
+            form, table, rows = Form.PICKED, SequenceTable.ragged(encodings), np.arange(len(encodings))
+            picked = SequenceTable.ragged(picks)
+        pad_id = tokenizer.pad_token_id or 0
+        request = LayersRequest(model, table, pad_id, self.root, form, padded_to=padded_to, picks=picked)
+        with self.bar(title) as progress:
+            return layer_states(request, progress, self.report).items(rows)
+
+
+def ready(model: nn.Module, max_tokens: int) -> tuple[nn.Module, int]:
+    """The model on its device in eval mode, and the length of text it can take, at most `max_tokens`."""
+    limit = position_limit(model) or max_tokens
+    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), min(max_tokens, limit)

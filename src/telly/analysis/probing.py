@@ -16,18 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
 from telly.analysis.fitting import Fitter, Metrics, Split
-from telly.analysis.layers import Form, LayersRequest, layer_states
+from telly.analysis.layers import Pass, layer_names, ready
 from telly.analysis.probes.skipped import Skipped
-from telly.data.sequences import SequenceTable
 from telly.disk import write_json
-from telly.freezing.build import Progress, Report
-from telly.freezing.states import StateDtype
-from telly.models.load import load_config, load_model, load_tokenizer, model_from_config, position_limit
+from telly.models.load import load_config, load_model, load_tokenizer, model_from_config
 
 RANDOM_WEIGHTS = "random weights"
 STUDENT_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
@@ -73,7 +69,6 @@ class ProbeConfig:
     Attributes:
         models: folders, hub ids or embedded models; a run's folder stands for its tuned model.
         probes: names of the probes.
-        cache_dir: folder of the stores.
         data: where the texts are; None is the embedded sample.
         language: of the code.
         limit: most texts of a probe.
@@ -85,7 +80,6 @@ class ProbeConfig:
 
     models: tuple[str, ...]
     probes: tuple[str, ...]
-    cache_dir: Path
     data: str | None = None
     language: str = "python"
     limit: int = 1000
@@ -170,12 +164,7 @@ class ProbeResult:
     baselines: tuple[LayerScore, ...]
 
 
-def run_probe(
-    probe: Probe,
-    config: ProbeConfig,
-    progress: Callable[[str], Progress] | None = None,
-    report: Report | None = None,
-) -> ProbeResult:
+def run_probe(probe: Probe, config: ProbeConfig, run: Pass) -> ProbeResult:
     """Fit one probe on every model of the settings, on random weights, and on the baselines.
 
     Raises:
@@ -183,16 +172,15 @@ def run_probe(
         ModelError: a model cannot be loaded or has no stack of layers.
         StoreError: the states do not fit on the disk.
     """
-    measured: list[tuple[str, list[str], _Fits]] = []
+    measured: list[tuple[str, _Fits]] = []
     first: tuple[ProbeItems, int] | None = None
     for name in (*config.models, RANDOM_WEIGHTS):
         source = config.models[0] if name == RANDOM_WEIGHTS else name
-        model, tokenizer = _model(name, source), load_tokenizer(source)
-        longest = min(config.max_tokens, position_limit(model) or config.max_tokens)
-        items = probe.items(config, tokenizer, longest)
-        label = progress(f"{probe.name}, {name}") if progress else None
-        states, names = _states(model, tokenizer, items, config, label, report)
-        measured.append((name, names, _Fits.of(items.fitter, states, config.seeds)))
+        model, longest = ready(_model(name, source), config.max_tokens)
+        tokenizer = load_tokenizer(source)
+        items = first[0] if first and source == config.models[0] else probe.items(config, tokenizer, longest)
+        states = run.states(f"{probe.name}, {name}", model, tokenizer, items.encodings, picks=items.picks)
+        measured.append((name, _Fits.of(items.fitter, states, config.seeds)))
         first = first or (items, states.shape[-1])
     assert first is not None
     items, hidden = first
@@ -244,9 +232,9 @@ class _Fits:
 
 
 def _judged(
-    measured: list[tuple[str, list[str], _Fits]], baselines: tuple[LayerScore, ...], metric: str
+    measured: list[tuple[str, _Fits]], baselines: tuple[LayerScore, ...], metric: str
 ) -> tuple[ModelScore, ...]:
-    scored = {name: (fits.scores(names, metric), fits) for name, names, fits in measured}
+    scored = {name: (fits.scores(layer_names(len(fits.layerwise[0]) - 1), metric), fits) for name, fits in measured}
     to_beat = [baseline.metrics[metric].mean for baseline in baselines]
     to_beat += [layer.metrics[metric].mean for layer in scored[RANDOM_WEIGHTS][0]]
     return tuple(
@@ -280,45 +268,10 @@ def bag_of_tokens(items: ProbeItems, hidden: int) -> torch.Tensor:
 
 def _model(name: str, source: str) -> nn.Module:
     if name != RANDOM_WEIGHTS:
-        model = load_model(source)
-    else:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            model = model_from_config(load_config(source), device="cpu")
-    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
-
-
-def _states(
-    model: nn.Module,
-    tokenizer: Any,
-    items: ProbeItems,
-    config: ProbeConfig,
-    progress: Progress | None,
-    report: Report | None,
-) -> tuple[torch.Tensor, list[str]]:
-    """States of the probe's items, [items, layers + 1, hidden], and the layers' names."""
-    table, rows = SequenceTable.of(items.encodings)
-    picks = None
-    if items.picks is not None:
-        table, rows, picks = _with_picks(items.encodings, items.picks)
-    form = Form.MEAN if picks is None else Form.PICKED
-    request = LayersRequest(
-        model, table, tokenizer.pad_token_id or 0, config.cache_dir, form, StateDtype.FP32, picks=picks
-    )
-    states = layer_states(request, progress, report)
-    return states.items(rows), states.names
-
-
-def _with_picks(
-    encodings: list[list[int]], picks: list[list[int]]
-) -> tuple[SequenceTable, npt.NDArray[np.int64], SequenceTable]:
-    """Tables with a row a text, also where texts or picks are equal."""
-
-    def ragged(rows: list[list[int]]) -> SequenceTable:
-        offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)])
-        return SequenceTable(np.concatenate([np.asarray(row, dtype=np.int32) for row in rows]), offsets)
-
-    return ragged(encodings), np.arange(len(encodings)), ragged(picks)
+        return load_model(source)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return model_from_config(load_config(source), device="cpu")
 
 
 def _spreads(by_seed: list[Metrics]) -> dict[str, Spread]:

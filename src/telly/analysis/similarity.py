@@ -5,6 +5,7 @@ All functions take two tensors [items, features]; features may differ in number 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -106,10 +107,20 @@ def debiased_cka(x: torch.Tensor, y: torch.Tensor) -> float:
     Raises:
         ValueError: the items are not the same number, or fewer than four.
     """
-    _check(x, y, least=4)
-    x, y = (z.double() - z.double().mean(dim=0) for z in (x, y))
-    xy, xx, yy = _hsic(x, y), _hsic(x, x), _hsic(y, y)
-    return float(xy / (xx * yy).clamp(min=1e-300).sqrt())
+    return cka_matrix([x], [y])[0][0]
+
+
+def cka_matrix(xs: Sequence[torch.Tensor], ys: Sequence[torch.Tensor]) -> tuple[tuple[float, ...], ...]:
+    """`debiased_cka` of every one of some representations (row) with every one of others (column)."""
+    for x in xs:
+        for y in ys:
+            _check(x, y, least=4)
+    xs, ys = ([z.double() - z.double().mean(dim=0) for z in zs] for zs in (xs, ys))
+    own_x, own_y = ([_hsic(z, z) for z in zs] for zs in (xs, ys))
+    return tuple(
+        tuple(float(_hsic(x, y) / (xx * yy).clamp(min=1e-300).sqrt()) for y, yy in zip(ys, own_y, strict=True))
+        for x, xx in zip(xs, own_x, strict=True)
+    )
 
 
 def _hsic(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

@@ -44,31 +44,25 @@ def compare(
     seed: Annotated[int, typer.Option(min=0, help="Of the drawing of texts and the bootstrap.")] = 0,
 ) -> None:
     """Compare models layer by layer: representational similarity, CKA, Procrustes distance."""
-    from contextlib import ExitStack
     from dataclasses import asdict
+    from functools import partial
 
     from telly.analysis.compare import CompareConfig, write_result
     from telly.analysis.compare import compare as run
     from telly.analysis.figures import draw_comparison
+    from telly.analysis.layers import Pass
     from telly.training.progress import counting_bar
     from telly.tuning.record import provenance
     from telly.tuning.resolve import default_cache_dir
 
-    config = CompareConfig(
-        model, tuple(with_), cache_dir or default_cache_dir(), data, task, split, limit, max_tokens, paper, seed=seed
-    )
-    with ExitStack() as bars:
-        result = run(config, lambda name: bars.enter_context(counting_bar(f"layers of {name}")), _say)
-    about = {"settings": asdict(config) | {"cache_dir": None}, "provenance": provenance()}
+    config = CompareConfig(model, tuple(with_), data, task, split, limit, max_tokens, paper, seed=seed)
+    result = run(config, Pass(cache_dir or default_cache_dir(), counting_bar, partial(typer.echo, err=True)))
+    about = {"settings": asdict(config), "provenance": provenance()}
     write_result(result, output, about)
     if figures:
         draw_comparison(result, output, with_paper=with_paper)
     _print(result)
     typer.echo(f"results: {output}")
-
-
-def _say(text: str) -> None:
-    typer.echo(text, err=True)
 
 
 def _print(result: CompareResult) -> None:

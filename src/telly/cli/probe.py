@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +9,6 @@ import typer
 
 if TYPE_CHECKING:
     from telly.analysis.probing import ModelScore, ProbeResult
-    from telly.freezing.build import Progress
 
 EPILOG = """Examples:
 
@@ -52,11 +49,14 @@ def probe(
 ) -> None:
     """Probe what every layer of a model tells about code: tokens, syntax, meaning, structure."""
     from dataclasses import asdict
+    from functools import partial
 
     from telly.analysis.figures import draw_probes
+    from telly.analysis.layers import Pass
     from telly.analysis.probes.table import PROBES
     from telly.analysis.probing import ProbeConfig, run_probe, write_results
     from telly.errors import ConfigError
+    from telly.training.progress import counting_bar
     from telly.tuning.record import provenance
     from telly.tuning.resolve import default_cache_dir
 
@@ -64,37 +64,16 @@ def probe(
     unknown = [name for name in names if name not in PROBES]
     if unknown:
         raise ConfigError(f"unknown probe {unknown[0]!r}; known: all, {', '.join(PROBES)}")
-    config = ProbeConfig(
-        tuple(dict.fromkeys(model)),
-        names,
-        cache_dir or default_cache_dir(),
-        data,
-        language,
-        limit,
-        max_tokens,
-        seeds,
-        hard,
-    )
+    config = ProbeConfig(tuple(dict.fromkeys(model)), names, data, language, limit, max_tokens, seeds, hard)
+    run = Pass(cache_dir or default_cache_dir(), counting_bar, partial(typer.echo, err=True))
     results = []
     for name in names:
-        with ExitStack() as bars:
-            result = run_probe(PROBES[name], config, _bars(bars), _say)
-        _print(result)
-        results.append(result)
-    write_results(results, output, {"settings": asdict(config) | {"cache_dir": None}, "provenance": provenance()})
+        results.append(run_probe(PROBES[name], config, run))
+        _print(results[-1])
+    write_results(results, output, {"settings": asdict(config), "provenance": provenance()})
     if figures:
         draw_probes(results, output, with_paper=with_paper)
     typer.echo(f"\nresults: {output}")
-
-
-def _bars(stack: ExitStack) -> Callable[[str], Progress]:
-    from telly.training.progress import counting_bar
-
-    return lambda label: stack.enter_context(counting_bar(label))
-
-
-def _say(text: str) -> None:
-    typer.echo(text, err=True)
 
 
 def _print(result: ProbeResult) -> None:
@@ -109,11 +88,13 @@ def _print(result: ProbeResult) -> None:
 
 
 def _summary(found: ModelScore, metric: str) -> str:
+    from telly.analysis.probing import RANDOM_WEIGHTS
+
     best = max(found.layers, key=lambda layer: layer.metrics[metric].mean)
     score, mixed = best.metrics[metric], found.weighted[metric]
     main = max(range(len(found.weights)), key=found.weights.__getitem__)
     control = f", control {best.control.mean:.3f}" if best.control else ""
-    verdict = "" if found.above_baselines or found.model == "random weights" else "; does NOT beat the baselines"
+    verdict = "" if found.above_baselines or found.model == RANDOM_WEIGHTS else "; does NOT beat the baselines"
     return (
         f"best layer {best.layer} {score.mean:.3f} [{score.low:.3f}, {score.high:.3f}]{control}; all layers mixed "
         f"{mixed.mean:.3f}, mostly layer {found.layers[main].layer} ({found.weights[main]:.0%}){verdict}"

@@ -48,9 +48,6 @@ class NearDuplicates:
         self._index = datasketch.MinHashLSH(num_perm=PERMUTATIONS, params=(BANDS, ROWS))
         self._signatures: list[Signature] = []
 
-    def __len__(self) -> int:
-        return len(self._signatures)
-
     def has(self, values: Signature) -> bool:
         """Whether a near-duplicate of a text with this signature was added."""
         near = (np.mean(self._signatures[i] == values) for i in self._index.query(_minhash(values)))

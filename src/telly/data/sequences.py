@@ -52,6 +52,15 @@ class SequenceTable:
         rows = [builder.add(ids) for ids in encodings]
         return builder.build(), np.asarray(rows, dtype=np.int64)
 
+    @classmethod
+    def ragged(
+        cls, rows: Sequence[Sequence[int] | npt.NDArray[np.int32]], visible: npt.NDArray[np.int64] | None = None
+    ) -> SequenceTable:
+        """A table of these rows as they are, also where they are equal."""
+        ids = np.concatenate([np.asarray(row, dtype=np.int32) for row in rows]) if rows else np.zeros(0, dtype=np.int32)
+        offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)])
+        return cls(ids, offsets, visible)
+
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
         """Tokens per sequence, [n]."""
@@ -105,7 +114,6 @@ class SequenceTableBuilder:
     def __init__(self) -> None:
         self._rows: dict[tuple[bytes, int | None], int] = {}
         self._chunks: list[npt.NDArray[np.int32]] = []
-        self._lengths: list[int] = []
         self._visible: list[int | None] = []
 
     def add(self, ids: Iterable[int], visible: int | None = None) -> int:
@@ -116,16 +124,14 @@ class SequenceTableBuilder:
         key = (hashlib.blake2b(chunk.tobytes(), digest_size=16).digest(), visible)
         row = self._rows.get(key)
         if row is None:
-            row = self._rows[key] = len(self._lengths)
+            row = self._rows[key] = len(self._chunks)
             self._chunks.append(chunk)
-            self._lengths.append(len(chunk))
             self._visible.append(visible)
         return row
 
     def build(self) -> SequenceTable:
         """The table of all distinct encodings in the order they first came."""
-        ids = np.concatenate(self._chunks) if self._chunks else np.zeros(0, dtype=np.int32)
         visible = None
         if any(count is not None for count in self._visible):
             visible = np.asarray(self._visible, dtype=np.int64)
-        return SequenceTable(ids, np.concatenate([[0], np.cumsum(self._lengths, dtype=np.int64)]), visible)
+        return SequenceTable.ragged(self._chunks, visible)

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
-from telly.data.sequences import SequenceTable
 from telly.models.modes import Mode, mode_head
 from telly.pretraining.config import PretrainConfig, Shares
 from telly.pretraining.corpus import Corpus
 from telly.pretraining.tokenizer import SPECIAL_TOKENS
+
+Ids = npt.NDArray[np.int64]
 
 NOT_PREDICTED = -100
 REPLACED, KEPT = 0.8, 0.1
@@ -72,31 +74,31 @@ class BatchMaker:
             for kind, (code, docstring) in zip(kinds, pairs, strict=True)
         ]
         docs = [
-            mask_tokens(self._framed(Mode.ENCODER_ONLY, self._docstring(row)), rng, self._masked_share, self._tokenizer)
+            mask_tokens(
+                self._framed(Mode.ENCODER_ONLY, self._corpus.docstrings[row]), rng, self._masked_share, self._tokenizer
+            )
             for row in pairs[kinds == 0, 1]
         ]
-        pad = self._tokenizer.pad_token_id
-        batch = _padded([ids for ids, _, _ in rows], pad)
-        batch["labels"] = _padded([labels for _, labels, _ in rows], NOT_PREDICTED)["input_ids"]
+        batch = self._padded([ids for ids, _, _ in rows])
+        batch["labels"] = _stacked([labels for _, labels, _ in rows], NOT_PREDICTED)
         batch["visible"] = torch.tensor([visible for _, _, visible in rows])
         if docs:
-            padded = _padded([ids for ids, _ in docs], pad)
+            padded = self._padded([ids for ids, _ in docs])
             batch |= {"docstring_ids": padded["input_ids"], "docstring_mask": padded["attention_mask"]}
-            batch["docstring_labels"] = _padded([labels for _, labels in docs], NOT_PREDICTED)["input_ids"]
+            batch["docstring_labels"] = _stacked([labels for _, labels in docs], NOT_PREDICTED)
         return batch
 
     def plain(self, pairs: npt.NDArray[np.int64]) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         """Code and docstrings of pairs as they are encoded for search, each `input_ids` and `attention_mask`."""
-        pad = self._tokenizer.pad_token_id
-        code = [self._framed(Mode.ENCODER_ONLY, self._code(row)) for row in pairs[:, 0]]
-        docs = [self._framed(Mode.ENCODER_ONLY, self._docstring(row)) for row in pairs[:, 1]]
-        return _padded(code, pad), _padded(docs, pad)
+        code = [self._framed(Mode.ENCODER_ONLY, self._corpus.code[row]) for row in pairs[:, 0]]
+        docs = [self._framed(Mode.ENCODER_ONLY, self._corpus.docstrings[row]) for row in pairs[:, 1]]
+        return self._padded(code), self._padded(docs)
 
-    def _code(self, row: int) -> npt.NDArray[np.int32]:
-        return self._corpus.code[row]
-
-    def _docstring(self, row: int) -> npt.NDArray[np.int32]:
-        return self._corpus.docstrings[row]
+    def _padded(self, sequences: list[Ids]) -> dict[str, torch.Tensor]:
+        return {
+            "input_ids": _stacked(sequences, self._tokenizer.pad_token_id),
+            "attention_mask": _stacked([np.ones_like(ids) for ids in sequences], 0),
+        }
 
     def _framed(self, mode: Mode, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
         return np.concatenate([self._heads[mode], ids, [self._tokenizer.sep_token_id]]).astype(np.int64)
@@ -105,7 +107,7 @@ class BatchMaker:
         self, kind: Kind, code_row: int, docstring_row: int, rng: np.random.Generator
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:
         """Ids, labels, and how many tokens see each other."""
-        code = self._code(code_row)
+        code = self._corpus.code[code_row]
         if kind is Kind.MASKED:
             ids = self._framed(Mode.ENCODER_ONLY, code)
             changed, labels = mask_tokens(ids, rng, self._masked_share, self._tokenizer)
@@ -114,7 +116,7 @@ class BatchMaker:
             ids = self._framed(Mode.DECODER_ONLY, code)
             first, visible = len(self._heads[Mode.DECODER_ONLY]), 0
         else:
-            docstring = self._docstring(docstring_row)
+            docstring = self._corpus.docstrings[docstring_row]
             source, target = (docstring, code) if kind is Kind.CODE else (code, docstring)
             prompt = self._framed(Mode.ENCODER_DECODER, source)
             ids = np.concatenate([prompt, [self._tokenizer.cls_token_id], target, [self._tokenizer.sep_token_id]])
@@ -147,6 +149,6 @@ def mask_tokens(
     return changed, np.where(chosen, ids, NOT_PREDICTED)
 
 
-def _padded(sequences: list[npt.NDArray[np.int64]], pad_id: int) -> dict[str, torch.Tensor]:
-    table, rows = SequenceTable.of(sequences)
-    return table.pad(rows, pad_id)
+def _stacked(sequences: list[Ids], fill: int) -> torch.Tensor:
+    """[sequences, longest], filled up on the right."""
+    return pad_sequence([torch.from_numpy(ids) for ids in sequences], batch_first=True, padding_value=fill)

@@ -7,7 +7,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from telly.errors import ConfigError
+from telly.plots import new_figure, open_axes, save_figure
 
 CURVE_FILE = "curve.svg"
 MEASURES = {
@@ -159,13 +159,7 @@ def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 def _draw_curves(stages: list[dict[str, Any]], file: Path) -> None:
     """Training loss and the three measures over the steps of all stages."""
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ConfigError("the curves need matplotlib: pip install 'telly[pretrain]'") from None
-    mpl.rcParams["svg.hashsalt"] = "telly"  # the same picture for the same numbers
-    figure = Figure(figsize=(9, 6), layout="constrained")
+    figure = new_figure(9, 6)
     panels = figure.subplots(2, 2, sharex=True).flat
     names = {"loss": "training loss (weighted sum)", **MEASURES}
     for axes, (key, title) in zip(panels, names.items(), strict=True):
@@ -178,10 +172,10 @@ def _draw_curves(stages: list[dict[str, Any]], file: Path) -> None:
             start += stage["steps"]
             axes.axvline(start, color="0.85", linewidth=1, zorder=0)
         axes.set_title(title, fontsize=10, loc="left")
-        axes.spines[["top", "right"]].set_visible(False)
+        open_axes(axes)
         if key != "next_loss":
             axes.set_ylim(bottom=0)
     for axes in figure.axes[2:]:
         axes.set_xlabel("step")
     figure.axes[0].legend(title="stage", frameon=False, fontsize=8)
-    figure.savefig(file, metadata={"Date": None})
+    save_figure(figure, file)
