@@ -202,6 +202,12 @@ def test_another_recipe_or_corpus_in_the_same_folder_is_refused(short_run, tmp_p
         pretrain([tmp_path], run, recipe)
 
 
+def test_an_anchor_needs_a_stage_to_come_from():
+    stage = {"layers": 1, "steps": 1, "batch_size": 1, "learning_rate": 1e-3, "anchor_weight": 1.0}
+    with pytest.raises(ConfigError, match="stage 1 has an anchor_weight, but no stage without layers"):
+        PretrainConfig.parse({"stages": [stage]}, "recipe.toml")
+
+
 def test_shares_that_do_not_sum_to_one():
     with pytest.raises(ConfigError, match=r"must sum to 1, found 1\.2"):
         PretrainConfig.parse({"stages": [{"layers": 1, "steps": 1, "batch_size": 1, "learning_rate": 1e-3,

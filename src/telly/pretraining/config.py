@@ -81,3 +81,12 @@ class PretrainConfig(Config):
         Stage(layers=12, steps=1000, batch_size=64, learning_rate=6e-4, anchor_weight=1.0, shares=ALL_KINDS),
         Stage(layers=12, steps=1800, batch_size=64, learning_rate=5e-4, shares=ALL_KINDS),
     )
+
+    @model_validator(mode="after")
+    def _anchors_exist(self) -> PretrainConfig:
+        for number, stage in enumerate(self.stages, start=1):
+            if stage.anchor_weight and all(earlier.layers for earlier in self.stages[: number - 1]):
+                raise ValueError(
+                    f"stage {number} has an anchor_weight, but no stage without layers (layers = 0) stands before it"
+                )
+        return self

@@ -74,7 +74,7 @@ class PretrainObjective(nn.Module):
             mask, docs_mask = batch["attention_mask"][:masked], batch["docstring_mask"]
             parts["contrast"] = self._contrast(_pooled(states[:masked], mask), _pooled(docs, docs_mask))
             loss = loss + self.contrast_weight * parts["contrast"]
-            if self._anchor is not None and self.anchor_weight:
+            if self._anchor is not None:
                 code = self._distance(states[:masked], batch["input_ids"][:masked], batch["labels"][:masked], mask)
                 text = self._distance(docs, batch["docstring_ids"], batch["docstring_labels"], docs_mask)
                 parts["anchor"] = (code + text) / 2

@@ -128,7 +128,7 @@ def _train_stage(
     anchor = None
     if start.weights is not None:
         _load_stacked(model, start.weights)
-    if start.anchor is not None:
+    if start.anchor is not None and stage.anchor_weight:
         lone = _new_model(config, 0, tokenizer, dropout=0.0)
         _load_stacked(lone, start.anchor)
         anchor = lone.roberta.embeddings
