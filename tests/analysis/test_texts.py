@@ -29,6 +29,24 @@ def test_labelled_data_are_taken_as_they_are(tmp_path: Path):
     assert all(text == rows[int(text[5 : text.index("(")])]["code"] for text in texts)
 
 
+def test_a_bad_label_is_an_error_and_not_a_reason_to_do_without_labels(tmp_path: Path):
+    rows = [{"code": f"def f{i}():\n    return {i}", "label": str(i // 4)} for i in range(80)]
+    rows[7]["label"] = " "
+    (tmp_path / "pool.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    with pytest.raises(DataError, match=r"pool\.jsonl:8: empty-text: 'label' has no label"):
+        labelled_texts(str(tmp_path / "pool.jsonl"), 60)
+
+
+def test_code_alone_is_enough(tmp_path: Path):
+    file = tmp_path / "code.jsonl"
+    rows = [
+        {"function": f"def f{i}(a, b):\n    if a > b + {i}:\n        a = a - 1\n    return a * {i}"} for i in range(60)
+    ]
+    file.write_text("\n".join(map(json.dumps, rows)) + "\n")
+    assert len(code_texts(str(file), 100)) == 60
+    assert len(set(labelled_texts(str(file), 60)[1])) >= 10, "families are made from it"
+
+
 def test_texts_come_once_and_enough_of_them(tmp_path: Path):
     rows = [{"code": f"def f{i % 60}(): pass", "docstring": f"Do {i}."} for i in range(120)]
     (tmp_path / "data.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")

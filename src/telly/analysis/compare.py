@@ -27,7 +27,7 @@ class CompareConfig:
         model: folder, hub id or embedded model; a run's folder stands for its tuned model.
         others: the models to compare it with.
         data: where the texts are; None is the embedded sample.
-        task: whose layout the data have; its column of code is read.
+        task: whose layout the data have; its column of code is read. None: any data with a column of code.
         split: which part of a folder.
         limit: at most so many distinct texts, drawn by `seed`.
         max_tokens: where texts are cut.
@@ -39,7 +39,7 @@ class CompareConfig:
     model: str
     others: tuple[str, ...]
     data: str | None = None
-    task: str = "search"
+    task: str | None = None
     split: str | None = None
     limit: int = 5000
     max_tokens: int = 256

@@ -91,7 +91,7 @@ class ProbeConfig:
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean over the seeds, and its 95 % interval by Student's t."""
+    """Mean over the seeds, and its 95 % interval by Student's t, cut at 0 and 1, between which all scores lie."""
 
     mean: float
     low: float
@@ -104,7 +104,7 @@ class Spread:
         if len(values) < 2:
             return cls(mean, mean, mean)
         half = STUDENT_95.get(len(values), 1.96) * statistics.stdev(values) / math.sqrt(len(values))
-        return cls(mean, mean - half, mean + half)
+        return cls(mean, max(0.0, mean - half), min(1.0, mean + half))
 
 
 @dataclass(frozen=True)

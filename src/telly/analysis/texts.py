@@ -7,9 +7,9 @@ import random
 import numpy as np
 
 from telly.data.mutations import mutant_of
-from telly.data.readers import read
+from telly.data.readers import column_names, read
 from telly.data.sample import sample_files
-from telly.data.schema import schema_for
+from telly.data.schema import CODE, Schema, find_source, schema_for
 from telly.data.variants import variants_of
 from telly.errors import DataError
 
@@ -20,14 +20,14 @@ VARIANTS = 2
 
 
 def code_texts(
-    data: str | None, limit: int, *, task: str = "search", split: str | None = None, seed: int = 0
+    data: str | None, limit: int, *, task: str | None = None, split: str | None = None, seed: int = 0
 ) -> list[str]:
     """The code of some data, each text once, at most `limit` drawn at random, in their order.
 
     Args:
-        data: file, folder or hub data set; None is the test split of the task's embedded sample.
+        data: file, folder or hub data set; None is the test split of the task's embedded sample, or of that of search.
         limit: how many at most.
-        task: whose layout the data have; its column of code is read.
+        task: whose layout the data have; its column of code is read. None: any data with a column of code.
         split: which part of a folder.
         seed: of the drawing.
 
@@ -35,8 +35,8 @@ def code_texts(
         ConfigError: there is no such task.
         DataError: there are fewer than `LEAST_TEXTS`, or the data cannot be read.
     """
-    schema = schema_for(task)
-    source = data or str(sample_files(task)["test"])
+    schema = CODE if task is None else schema_for(task)
+    source = data or str(sample_files(task or "search")["test"])
     column = next((c.name for c in schema.columns if c.name in {"code", "left", "context"}), schema.columns[0].name)
     found = list(dict.fromkeys(read(source, schema, split=split)[column]))
     _check_enough(len(found), f"{source}: distinct texts in {column}")
@@ -52,8 +52,11 @@ def labelled_texts(data: str | None, limit: int, *, seed: int = 0) -> tuple[list
     Raises:
         DataError: there are fewer than `LEAST_TEXTS`, or the data cannot be read.
     """
-    rows = None if data is None else _labelled(data)
-    if rows is None:
+    schema = schema_for("clone-retrieval")
+    if data is not None and _has_all(data, schema):
+        found = read(data, schema)
+        rows = list(zip(found["code"], found["label"], strict=True))
+    else:
         rows = _families(code_texts(data, limit, seed=seed), limit, seed)
     labels = list(dict.fromkeys(label for _, label in rows))
     counts = len(rows) / max(1, len(labels))
@@ -78,14 +81,10 @@ def _families(codes: list[str], limit: int, seed: int) -> list[tuple[str, str]]:
     return rows
 
 
-def _labelled(data: str) -> list[tuple[str, str]] | None:
-    """Rows in the layout of clone retrieval, or None where the data have no labels."""
-    try:
-        found = read(data, schema_for("clone-retrieval"))
-    except DataError:
-        code_texts(data, LEAST_TEXTS)  # says what is wrong, unless only the labels are missing
-        return None
-    return list(zip(found["code"], found["label"], strict=True))
+def _has_all(data: str, schema: Schema) -> bool:
+    """Whether the data have all columns of a schema."""
+    names = column_names(data)
+    return all(find_source(column, names, {}) for column in schema.columns)
 
 
 def _drawn(items: list[str], limit: int, seed: int) -> list[str]:

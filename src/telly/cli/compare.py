@@ -28,7 +28,7 @@ def compare(
     model: Annotated[str, typer.Option(help="Folder, hub id, a run's folder, or telly-mini.")],
     with_: Annotated[list[str], typer.Option("--with", help="What to compare it with; repeatable.")],
     data: Annotated[str | None, typer.Option(help="Data with a column of code. [default: the sample]")] = None,
-    task: Annotated[str, typer.Option(help="Whose layout the data have.")] = "search",
+    task: Annotated[str | None, typer.Option(help="Whose layout the data have. [default: any with code]")] = None,
     split: Annotated[str | None, typer.Option(help="Part of a folder or hub data set.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Distinct texts, drawn at random.")] = 5000,
     max_tokens: Annotated[int, typer.Option(min=4, help="Where texts are cut.")] = 256,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from telly.data.formats import Row, content_files, data_files, format_of, raw_rows
-from telly.data.schema import Problem, RowReader, Schema, check_mapping
+from telly.data.schema import SCHEMAS, Problem, RowReader, Schema, check_mapping
 from telly.errors import DataError
 from telly.hub import hub_answers
 
@@ -54,18 +54,44 @@ def read(
     check_mapping(schema, mapping)
     if limit is not None and limit < 1:
         raise DataError(f"cannot read {limit} rows of {source}; expected a limit of at least 1")
-    hub = HUB_NAME.fullmatch(source)
-    if hub and not Path(source).exists() and format_of(Path(source)) is None:
-        return _read_hub(source, hub["name"], hub["config"], schema, mapping, split or "train", limit)
+    hub = _on_hub(source)
+    if hub:
+        return _read_hub(source, hub, schema, mapping, split or "train", limit)
     files = data_files(Path(source), split)
-    rows = _checked_files(files, schema, mapping, f"telly data validate {source} --task {schema.task}")
+    advice = f"`telly data validate {source} --task {schema.task}` lists all problems"
+    rows = _checked_files(files, schema, mapping, advice if schema.task in SCHEMAS else "mend it or delete the row")
     return _to_arrow(itertools.islice(rows, limit), source, schema, _key(files, schema, mapping, limit))
+
+
+def column_names(source: str, split: str | None = None) -> list[str]:
+    """The names under which the first row of some data has its values.
+
+    Args:
+        source: as for `read`.
+        split: as for `read`.
+
+    Raises:
+        DataError: there is no such data, or its first row cannot be read.
+    """
+    hub = _on_hub(source)
+    if hub:
+        return list(_load_hub(source, hub, split or "train", 1).column_names)
+    file = data_files(Path(source), split)[0]
+    first = next(iter(raw_rows(file)), None)
+    if isinstance(first, Problem):
+        raise DataError(str(first))
+    return [] if first is None else list(first.values)
+
+
+def _on_hub(source: str) -> re.Match[str] | None:
+    hub = HUB_NAME.fullmatch(source)
+    return hub if hub and not Path(source).exists() and format_of(Path(source)) is None else None
 
 
 def _checked_files(files: list[Path], schema: Schema, mapping: dict[str, str], advice: str) -> Iterator[dict[str, str]]:
     for file in files:
         reader = RowReader(schema, mapping, str(file))
-        yield from _checked(raw_rows(file), reader, f"`{advice}` lists all problems")
+        yield from _checked(raw_rows(file), reader, advice)
 
 
 def _checked(rows: Iterable[Row | Problem], reader: RowReader, advice: str) -> Iterator[dict[str, str]]:
@@ -128,21 +154,25 @@ def _some(rows: Iterator[dict[str, str]], source: str) -> Iterator[dict[str, str
 
 
 def _read_hub(
-    source: str, name: str, config: str | None, schema: Schema, mapping: dict[str, str], split: str, limit: int | None
+    source: str, hub: re.Match[str], schema: Schema, mapping: dict[str, str], split: str, limit: int | None
 ) -> Dataset:
-    import datasets
-
-    online = hub_answers()
-    try:
-        with _quiet(), _offline(not online):
-            raw = datasets.load_dataset(name, config, split=f"{split}[:{limit}]" if limit else split)
-    except Exception as error:  # noqa: BLE001 - the hub's client raises anything from OSError to its own and pandas' errors
-        raise DataError(_hub_message(source, split, error, online=online)) from None
+    raw = _load_hub(source, hub, split, limit)
     reader = RowReader(schema, mapping, f"{source} ({split})")
     rows = (Row(number, values) for number, values in enumerate(raw, start=1))
     key = hashlib.blake2b(repr((CACHE_VERSION, raw._fingerprint, _what(schema), sorted(mapping.items()))).encode())
     advice = "mend it in a copy of the data and read that"
     return _to_arrow(_checked(rows, reader, advice), source, schema, key.hexdigest()[:32])
+
+
+def _load_hub(source: str, hub: re.Match[str], split: str, limit: int | None) -> Dataset:
+    import datasets
+
+    online = hub_answers()
+    try:
+        with _quiet(), _offline(not online):
+            return datasets.load_dataset(hub["name"], hub["config"], split=f"{split}[:{limit}]" if limit else split)
+    except Exception as error:  # noqa: BLE001 - the hub's client raises anything from OSError to its own and pandas' errors
+        raise DataError(_hub_message(source, split, error, online=online)) from None
 
 
 def _hub_message(source: str, split: str, error: Exception, *, online: bool) -> str:

@@ -175,6 +175,9 @@ SCHEMAS: dict[str, Schema] = {
     )
 }
 
+CODE = Schema("code", (_STRINGS_FIRST,), summary="source code alone, for looking into models")
+"""What probes and comparisons read where the data are of no task."""
+
 
 def schema_for(task: str) -> Schema:
     """The schema of a task.
