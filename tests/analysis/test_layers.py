@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.tiny_models import FAMILIES, padded_batch, tiny_model
+from tests.tiny_models import FAMILIES, padded_batch, tiny_model, tiny_tokenizer
 
 from telly.analysis import layers as layers_module
-from telly.analysis.layers import Form, LayersRequest, layer_states
+from telly.analysis.layers import Form, LayersRequest, Pass, Wanted, layer_states
 from telly.data.sequences import SequenceTable
 from telly.errors import StoreError
 from telly.freezing.states import StateDtype
@@ -77,12 +77,11 @@ def test_stored_states_are_the_models_own(form: Form, tmp_path: Path):
                 Form.FIRST: layer[0, :1],
                 Form.LAST: layer[0, -1:],
                 Form.PADDED_MEAN: layer[0].mean(0, keepdim=True),
-                Form.PICKED: layer[0, ::2] if form is Form.PICKED else None,
+                Form.PICKED: torch.cat([layer[0].mean(0, keepdim=True), layer[0, ::2]]),
             }[form]
             found, found_mask = states.batch([row])
             assert torch.allclose(found[0, found_mask[0].bool(), number], wanted, atol=1e-5)
-            if form not in {Form.TOKENS, Form.PICKED}:
-                assert torch.allclose(states.items([row])[0, number], wanted[0], atol=1e-5)
+            assert torch.allclose(states.items([row])[0, number], wanted[0], atol=1e-5)
 
 
 def test_the_model_runs_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -92,6 +91,35 @@ def test_the_model_runs_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert torch.equal(first.items(ROWS)[:, 2], again.items(ROWS)[:, 2])
     with pytest.raises(pytest.fail.Exception):
         layer_states(request(tmp_path, Form.TOKENS))
+
+
+@torch.no_grad()
+def test_several_askers_share_one_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    rng = np.random.default_rng(0)
+    first, second, third = (rng.integers(3, 40, length).tolist() for length in (6, 9, 4))
+    ran: list[int] = []
+    capture_batch = layers_module.capture_all
+    monkeypatch.setattr(
+        layers_module,
+        "capture_all",
+        lambda stack, **inputs: ran.append(len(inputs["input_ids"])) or capture_batch(stack, **inputs),
+    )
+    model = tiny_model("roberta").eval()
+    wanted = [
+        Wanted([first, second], [[4, 1], [0]]),
+        Wanted([second, third, first]),
+        Wanted([first, first, third], [[5], [1, 4], []]),
+    ]
+    tokens, means, others = Pass(tmp_path).states("", model, tiny_tokenizer(), wanted)
+    assert sum(ran) == 3, "every distinct text once"
+
+    def own(ids: list[int]) -> torch.Tensor:
+        return torch.stack(model(input_ids=torch.tensor([ids]), output_hidden_states=True).hidden_states, dim=2)[0]
+
+    a, b, c = own(first), own(second), own(third)
+    assert torch.allclose(tokens, torch.stack([a[4], a[1], b[0]]), atol=1e-5)
+    assert torch.allclose(means, torch.stack([b.mean(0), c.mean(0), a.mean(0)]), atol=1e-5)
+    assert torch.allclose(others, torch.stack([a[5], a[1], a[4]]), atol=1e-5)
 
 
 def test_another_model_is_another_store(tmp_path: Path):

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from telly.analysis.layers import Form, Pass, layer_names, ready
+from telly.analysis.layers import Form, Pass, Wanted, layer_names, ready
 from telly.analysis.similarity import RESAMPLES, Rsa, cka_matrix, procrustes, rsa
 from telly.analysis.texts import code_texts
 from telly.disk import write_json
@@ -124,7 +124,7 @@ def _pooled(config: CompareConfig, name: str, texts: list[str], run: Pass) -> _P
     tokenizer = load_tokenizer(name)
     encodings = encode_texts(tokenizer, texts, longest)
     padded_to = longest if config.paper else 0
-    states = run.states(f"layers of {name}", model, tokenizer, encodings, padded_to=padded_to)
+    (states,) = run.states(f"layers of {name}", model, tokenizer, [Wanted(encodings)], padded_to=padded_to)
     norm = final_norm(find_stack(model))
     remark = None if norm is None else f"{name}: the last layer's states are those before the final norm ({norm})"
     return _Pooled(name, states.unbind(dim=1), encodings, remark)

@@ -12,6 +12,9 @@ from telly.analysis.layers import layer_names
 from telly.analysis.probing import RANDOM_WEIGHTS, ProbeResult
 from telly.plots import new_figure, open_axes, save_figure
 
+MIXES = 2
+"""Models whose layer weights are drawn beside those of random weights; bars of more cannot be told apart."""
+
 
 def draw_comparison(result: CompareResult, folder: Path, *, with_paper: bool = False) -> list[Path]:
     """Similarity by layer of all models in one figure, and a map of all layers with all for each of them.
@@ -81,7 +84,7 @@ def _save(figure: Any, stem: Path) -> list[Path]:
 
 
 def draw_probes(results: Sequence[ProbeResult], folder: Path, *, with_paper: bool = False) -> list[Path]:
-    """Scores by layer with the baselines, and which layers the mix looks at; one panel a probe.
+    """Scores by layer with the baselines, and which layers the mix of the first two models looks at; one panel a probe.
 
     Args:
         results: what to draw.
@@ -131,7 +134,8 @@ def _draw_layers(axes: Any, result: ProbeResult) -> None:
 
 def _draw_weights(axes: Any, result: ProbeResult, with_paper: bool) -> None:
     names = [layer.layer for layer in result.models[0].layers]
-    bars = {_short(m.model): m.weights for m in result.models if len(m.weights) == len(names)}
+    shown = [*result.models[:-1][:MIXES], result.models[-1]]  # random weights stand last
+    bars = {_short(m.model): m.weights for m in shown if len(m.weights) == len(names)}
     if with_paper and len(names) == 13:
         bars |= {f"UniXcoder, {row['weights_of']} (paper)": tuple(row["layer_weights"])
                  for row in published.probing() if row["probe"] == result.probe and "layer_weights" in row

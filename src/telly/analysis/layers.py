@@ -6,12 +6,12 @@ comparisons read from there; the model runs once for all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +41,7 @@ class Form(StrEnum):
         LAST: the last real token's.
         PADDED_MEAN: the mean over all positions of the sequence padded to a fixed length, as the paper's scripts have
             it.
-        PICKED: some tokens', as the request says.
+        PICKED: the mean over real tokens, and after it some tokens', as the request says.
     """
 
     TOKENS = "tokens"
@@ -70,7 +70,7 @@ class LayersRequest:
         dtype: precision of the stored states.
         budget: most bytes to take on disk; None means 90 % of what is free.
         padded_to: length for `PADDED_MEAN`.
-        picks: for `PICKED`, positions to keep of every sequence, in a table of as many rows.
+        picks: for `PICKED`, positions to keep of every sequence beside its mean, in a table of as many rows.
     """
 
     model: nn.Module
@@ -106,7 +106,7 @@ class LayersRequest:
         if self.form is Form.TOKENS:
             lengths = self.table.lengths
         elif self.picks is not None:
-            lengths = self.picks.lengths
+            lengths = 1 + self.picks.lengths
         return Layout.of(lengths, self.dtype.bytes_per_token(self.width))
 
     @property
@@ -159,7 +159,8 @@ class LayersRequest:
                 return states.mean(dim=0, keepdim=True)
             case Form.PICKED:
                 assert self.picks is not None
-                return states[torch.from_numpy(self.picks[row].astype(np.int64))]
+                picked = states[torch.from_numpy(self.picks[row].astype(np.int64))]
+                return torch.cat([states[:length].mean(dim=0, keepdim=True), picked])
 
 
 def _pad_to(batch: dict[str, torch.Tensor], length: int, pad_id: int) -> dict[str, torch.Tensor]:
@@ -191,12 +192,20 @@ class LayerStates:
         states = found["states"]
         return states.view(*states.shape[:2], len(self.names), self.hidden), found["attention_mask"]
 
-    def items(self, rows: Rows) -> torch.Tensor:
-        """All stored tokens of some rows, in their order, [tokens, layers + 1, hidden]."""
+    def items(self, rows: Rows, places: Sequence[Sequence[int]] | None = None) -> torch.Tensor:
+        """Stored tokens of some rows, in their order, [tokens, layers + 1, hidden].
+
+        Args:
+            rows: numbers of rows.
+            places: which of every row's stored tokens; None is the first, which is all of a pooled sequence.
+        """
         parts = []
         for start in range(0, len(rows), READ_ROWS):
-            states, mask = self.batch(rows[start : start + READ_ROWS])
-            parts.append(states[mask.bool()])
+            states, _ = self.batch(rows[start : start + READ_ROWS])
+            if places is None:
+                parts.append(states[:, 0].clone())
+            else:
+                parts += [states[i, list(chosen)] for i, chosen in enumerate(places[start : start + READ_ROWS])]
         return torch.cat(parts)
 
 
@@ -215,53 +224,92 @@ def layer_states(request: LayersRequest, progress: Progress | None = None, repor
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """Texts whose states are wanted: their means over real tokens, or some tokens' of each.
+
+    Attributes:
+        encodings: token ids of every text.
+        picks: positions of the tokens to give, for every text; None gives the means.
+    """
+
+    encodings: Sequence[Sequence[int]]
+    picks: Sequence[Sequence[int]] | None = None
+
+
+class Bar(Protocol):
+    """Makes a progress bar."""
+
+    def __call__(self, title: str, unit: str = "token", /) -> AbstractContextManager[Progress | None]:
+        """The bar, as a function of what is done and of all there is to do."""
+
+
+def no_bar(_title: str, _unit: str = "token") -> AbstractContextManager[None]:
+    """Shows nothing."""
+    return nullcontext()
+
+
+@dataclass(frozen=True)
 class Pass:
     """Where the states of a pass are stored, and whom to tell about it.
 
     Attributes:
         root: folder of all stores.
-        bar: from a title to a progress bar.
+        bar: makes progress bars.
         report: told in a sentence what a person should know.
     """
 
     root: Path
-    bar: Callable[[str], AbstractContextManager[Progress | None]] = lambda _title: nullcontext()
+    bar: Bar = no_bar
     report: Report | None = None
 
     def states(
-        self,
-        title: str,
-        model: nn.Module,
-        tokenizer: Any,
-        encodings: Sequence[Sequence[int]],
-        *,
-        picks: Sequence[Sequence[int]] | None = None,
-        padded_to: int = 0,
-    ) -> torch.Tensor:
-        """All layers' states of encoded texts: their means over real tokens, or some tokens of each.
+        self, title: str, model: nn.Module, tokenizer: Any, wanted: Sequence[Wanted], *, padded_to: int = 0
+    ) -> Iterator[torch.Tensor]:
+        """All layers' states for everything that is wanted, from one pass over the distinct texts of it all.
 
         Args:
             title: of the progress bar.
             model: in eval mode.
             tokenizer: tells what to pad with.
-            encodings: token ids of every text.
-            picks: positions of the tokens to give, for every text.
-            padded_to: a length; then the means are over texts padded to it, padding included.
+            wanted: what the states are of; one tensor is given for each, when it is asked for.
+            padded_to: a length; then all means are over texts padded to it, padding included.
 
-        Returns:
+        Yields:
             [texts or picked tokens, layers + 1, hidden].
         """
-        form = Form.PADDED_MEAN if padded_to else Form.MEAN
-        if picks is None:
-            table, rows = SequenceTable.of(encodings)
-            picked = None
-        else:  # a row a text, since equal texts may have other picks
-            form, table, rows = Form.PICKED, SequenceTable.ragged(encodings), np.arange(len(encodings))
-            picked = SequenceTable.ragged(picks)
+        if padded_to and any(entry.picks is not None for entry in wanted):
+            raise ValueError("means over padding and picked tokens cannot come from one pass")
+        table, rows = SequenceTable.of(ids for entry in wanted for ids in entry.encodings)
+        of_entry = np.split(rows, np.cumsum([len(entry.encodings) for entry in wanted])[:-1])
+        picks = _all_picks(wanted, of_entry, len(table))
+        form = Form.PADDED_MEAN if padded_to else Form.MEAN if picks is None else Form.PICKED
+        kept = None if picks is None else SequenceTable.ragged(picks)
         pad_id = tokenizer.pad_token_id or 0
-        request = LayersRequest(model, table, pad_id, self.root, form, padded_to=padded_to, picks=picked)
+        request = LayersRequest(model, table, pad_id, self.root, form, padded_to=padded_to, picks=kept)
         with self.bar(title) as progress:
-            return layer_states(request, progress, self.report).items(rows)
+            states = layer_states(request, progress, self.report)
+        for entry, numbers in zip(wanted, of_entry, strict=True):
+            if entry.picks is None or picks is None:
+                yield states.items(numbers)
+            else:  # the mean comes first
+                yield states.items(numbers, [
+                    [1 + picks[row].index(position) for position in chosen]
+                    for row, chosen in zip(numbers.tolist(), entry.picks, strict=True)
+                ])  # fmt: skip
+
+
+def _all_picks(
+    wanted: Sequence[Wanted], of_entry: Sequence[npt.NDArray[np.int64]], count: int
+) -> list[list[int]] | None:
+    """Of every one of `count` rows all the positions that are asked for, in order; None where none ever is."""
+    if all(entry.picks is None for entry in wanted):
+        return None
+    found: list[set[int]] = [set() for _ in range(count)]
+    for entry, numbers in zip(wanted, of_entry, strict=True):
+        if entry.picks is not None:
+            for row, chosen in zip(numbers.tolist(), entry.picks, strict=True):
+                found[row].update(chosen)
+    return [sorted(positions) for positions in found]
 
 
 def ready(model: nn.Module, max_tokens: int) -> tuple[nn.Module, int]:

@@ -1,8 +1,9 @@
 """Probes: what the states of every layer tell about code (the paper's RQ1).
 
-Every model runs once over a probe's texts; what the probe needs of all layers' states is stored, and every layer, mode,
-seed and control reads from there. Beside each model stand the same architecture with random weights, a bag of tokens
-(fixed random vectors of the tokens in place of states, through the same probe), and the most frequent answer.
+Every model runs once over the texts of all probes; what they need of all layers' states is stored, and every probe,
+layer, mode, seed and control reads from there. Beside each model stand the same architecture with random weights, a
+bag of tokens (fixed random vectors of the tokens in place of states, through the same probe), and the most frequent
+answer.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import torch
 from torch import nn
 
 from telly.analysis.fitting import Fitter, Metrics, Split
-from telly.analysis.layers import Pass, layer_names, ready
+from telly.analysis.layers import Pass, Wanted, layer_names, ready
 from telly.analysis.probes.skipped import Skipped
 from telly.disk import write_json
 from telly.models.load import load_config, load_model, load_tokenizer, model_from_config
@@ -164,28 +165,37 @@ class ProbeResult:
     baselines: tuple[LayerScore, ...]
 
 
-def run_probe(probe: Probe, config: ProbeConfig, run: Pass) -> ProbeResult:
-    """Fit one probe on every model of the settings, on random weights, and on the baselines.
+def run_probes(probes: Sequence[Probe], config: ProbeConfig, run: Pass) -> list[ProbeResult]:
+    """Fit probes on every model of the settings, on random weights, and on the baselines.
 
     Raises:
-        DataError: fewer than 50 texts are usable.
+        DataError: a probe has fewer than 50 usable texts.
         ModelError: a model cannot be loaded or has no stack of layers.
         StoreError: the states do not fit on the disk.
     """
-    measured: list[tuple[str, _Fits]] = []
-    first: tuple[ProbeItems, int] | None = None
+    asked: list[ProbeItems] = []
+    hidden = 0
+    measured: list[list[tuple[str, _Fits]]] = [[] for _ in probes]
     for name in (*config.models, RANDOM_WEIGHTS):
         source = config.models[0] if name == RANDOM_WEIGHTS else name
         model, longest = ready(_model(name, source), config.max_tokens)
         tokenizer = load_tokenizer(source)
-        items = first[0] if first and source == config.models[0] else probe.items(config, tokenizer, longest)
-        states = run.states(f"{probe.name}, {name}", model, tokenizer, items.encodings, picks=items.picks)
-        measured.append((name, _Fits.of(items.fitter, states, config.seeds)))
-        first = first or (items, states.shape[-1])
-    assert first is not None
-    items, hidden = first
-    bag = _Fits.of(items.fitter, bag_of_tokens(items, hidden), config.seeds, weighted=False)
-    majority = [items.fitter.majority(Split.of(items.fitter.groups, seed)) for seed in range(config.seeds)]
+        same = bool(asked) and source == config.models[0]
+        items = asked if same else [probe.items(config, tokenizer, longest) for probe in probes]
+        wanted = [Wanted(entry.encodings, entry.picks) for entry in items]
+        with run.bar(f"probes of {name}", "probe") as progress:
+            for i, states in enumerate(run.states(f"layers of {name}", model, tokenizer, wanted)):
+                measured[i].append((name, _Fits.of(items[i].fitter, states, config.seeds)))
+                hidden = hidden or states.shape[-1]
+                if progress is not None:
+                    progress(i + 1, len(probes))
+        asked = asked or items
+    return [_result(probe, asked[i], measured[i], config.seeds, hidden) for i, probe in enumerate(probes)]
+
+
+def _result(probe: Probe, items: ProbeItems, measured: list[tuple[str, _Fits]], seeds: int, hidden: int) -> ProbeResult:
+    bag = _Fits.of(items.fitter, bag_of_tokens(items, hidden), seeds, weighted=False)
+    majority = [items.fitter.majority(Split.of(items.fitter.groups, seed)) for seed in range(seeds)]
     baselines = (
         LayerScore("most frequent", _spreads(majority), None),
         *bag.scores(["bag of tokens"], probe.metric),

@@ -25,7 +25,8 @@ the pre-trained model and a tuned one; the folder of a run stands for its tuned 
 
 negatives of the syntactic probe from trees of similar size, and the paper's layer weights in the figure.
 
-Every model runs once over a probe's texts; all layers, modes, seeds and controls read what was stored then.
+Every model runs once over the texts of all probes; all probes, layers, modes, seeds and controls read what was
+stored then.
 """
 
 
@@ -54,7 +55,7 @@ def probe(
     from telly.analysis.figures import draw_probes
     from telly.analysis.layers import Pass
     from telly.analysis.probes.table import PROBES
-    from telly.analysis.probing import ProbeConfig, run_probe, write_results
+    from telly.analysis.probing import ProbeConfig, run_probes, write_results
     from telly.errors import ConfigError
     from telly.training.progress import counting_bar
     from telly.tuning.record import provenance
@@ -66,10 +67,9 @@ def probe(
         raise ConfigError(f"unknown probe {unknown[0]!r}; known: all, {', '.join(PROBES)}")
     config = ProbeConfig(tuple(dict.fromkeys(model)), names, data, language, limit, max_tokens, seeds, hard)
     run = Pass(cache_dir or default_cache_dir(), counting_bar, partial(typer.echo, err=True))
-    results = []
-    for name in names:
-        results.append(run_probe(PROBES[name], config, run))
-        _print(results[-1])
+    results = run_probes([PROBES[name] for name in names], config, run)
+    for result in results:
+        _print(result)
     write_results(results, output, {"settings": asdict(config), "provenance": provenance()})
     if figures:
         draw_probes(results, output, with_paper=with_paper)

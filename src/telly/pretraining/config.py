@@ -79,7 +79,7 @@ class PretrainConfig(Config):
         ),
         Stage(layers=6, steps=2000, batch_size=48, learning_rate=8e-4, anchor_weight=3.0, shares=ALL_KINDS),
         Stage(layers=12, steps=1000, batch_size=64, learning_rate=6e-4, anchor_weight=1.0, shares=ALL_KINDS),
-        Stage(layers=12, steps=1800, batch_size=64, learning_rate=5e-4, shares=ALL_KINDS),
+        Stage(layers=12, steps=1000, batch_size=64, learning_rate=5e-4, shares=ALL_KINDS),
     )
 
     @model_validator(mode="after")

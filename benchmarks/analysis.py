@@ -1,0 +1,143 @@
+"""How fast probing is: one pass of the model for everything, against running it again for every probe and layer.
+
+`python benchmarks/analysis.py`  all four probes of the embedded model and of random weights on the sample, 13 layers,
+both modes, three seeds; then single passes as they would be run again and again, from which that time is extrapolated.
+Writes `benchmarks/results/analysis.json` and the table of docs/analysis.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import torch  # noqa: E402
+
+from benchmarks.table import made_by, update_readme  # noqa: E402
+from telly.analysis.layers import Pass, ready  # noqa: E402
+from telly.analysis.probes.table import PROBES  # noqa: E402
+from telly.analysis.probing import ProbeConfig, ProbeItems, run_probes  # noqa: E402
+from telly.data.sequences import SequenceTable  # noqa: E402
+from telly.disk import write_json  # noqa: E402
+from telly.models.load import EMBEDDED, load_model, load_tokenizer  # noqa: E402
+from telly.tuning.record import provenance  # noqa: E402
+
+RESULT = ROOT / "benchmarks" / "results" / "analysis.json"
+MODELS = 2
+"""The embedded one and random weights."""
+BATCH = 32
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3, help="turns")
+    parser.add_argument(
+        "--table", action="store_true", help="measure nothing; renew the page from the committed result"
+    )
+    options = parser.parse_args()
+    if not options.table:
+        write_json(RESULT, measure(options.rounds))
+    markdown = render(json.loads(RESULT.read_text(encoding="utf-8")))
+    print(markdown)
+    if not update_readme(ROOT / "docs" / "analysis.md", markdown, "speed"):
+        sys.exit("docs/analysis.md has no block 'speed' to renew")
+
+
+def measure(rounds: int) -> dict[str, Any]:
+    config = ProbeConfig((EMBEDDED,), tuple(PROBES))
+    whole, passes = [], []
+    again: dict[str, list[float]] = {name: [] for name in PROBES}
+    for _ in range(rounds):
+        found, passed = all_probes(config)
+        whole.append(found)
+        passes.append(passed)
+        for name, seconds in single_passes(config).items():
+            again[name].append(seconds)
+    model = load_model(EMBEDDED)
+    return {
+        "command": f"python benchmarks/analysis.py --rounds {rounds}",
+        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "threads": torch.get_num_threads(),
+        "layers": model.config.num_hidden_layers + 1,
+        "seeds": config.seeds,
+        "models": MODELS,
+        "whole_seconds": whole,
+        "pass_seconds": passes,
+        "single_pass_seconds": again,
+        "provenance": provenance(),
+    }
+
+
+def all_probes(config: ProbeConfig) -> tuple[float, float]:
+    """Seconds of `telly probe` for everything, and those of them in which the models ran and states were written."""
+    passes: list[float] = []
+
+    @contextmanager
+    def clock(_title: str, unit: str = "token") -> Iterator[Callable[[int, int], None]]:
+        started = time.perf_counter()
+        yield lambda _done, _total: None
+        if unit == "token":
+            passes.append(time.perf_counter() - started)
+
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        run_probes(list(PROBES.values()), config, Pass(Path(folder), clock))
+        return time.perf_counter() - started, sum(passes)
+
+
+@torch.no_grad()
+def single_passes(config: ProbeConfig) -> dict[str, float]:
+    """Seconds of one pass of the model over each probe's texts as transformers gives states, nothing stored."""
+    model, longest = ready(load_model(EMBEDDED), config.max_tokens)
+    tokenizer = load_tokenizer(EMBEDDED)
+    found = {}
+    for name, probe in PROBES.items():
+        items: ProbeItems = probe.items(config, tokenizer, longest)
+        table, _ = SequenceTable.of(items.encodings)
+        order = table.lengths.argsort(kind="stable")
+        started = time.perf_counter()
+        for at in range(0, len(order), BATCH):
+            model(**table.pad(order[at : at + BATCH], tokenizer.pad_token_id), output_hidden_states=True)
+        found[name] = time.perf_counter() - started
+    return found
+
+
+def render(result: dict[str, Any]) -> str:
+    layers, seeds, models = result["layers"], result["seeds"], result["models"]
+    whole, once = (statistics.median(result[name]) for name in ("whole_seconds", "pass_seconds"))
+    single = sum(statistics.median(seconds) for seconds in result["single_pass_seconds"].values())
+    fits = whole - once
+    per_layer = models * layers * single
+    per_fit = seeds * models * (layers + 1) * single  # the mix of all layers is one fit more
+    rows = [
+        ("one pass for everything, as telly does", once, once + fits),
+        (f"a pass for every probe and layer, {layers} x {len(PROBES)} (extrapolated)", per_layer, per_layer + fits),
+        ("a pass for every fit: probe, layer or mix, and seed (extrapolated)", per_fit, per_fit + fits),
+    ]
+    lines = ["| | model runs, s | against telly | with the fits, s | against telly |", "|---|---:|---:|---:|---:|"]
+    lines += [
+        f"| {name} | {runs:,.0f} | {runs / once:.1f}x | {total:,.0f} | {total / whole:.1f}x |"
+        for name, runs, total in rows
+    ]
+    spread = f"{min(result['whole_seconds']):,.0f} to {max(result['whole_seconds']):,.0f} s"
+    origin = (
+        f"Medians of {len(result['whole_seconds'])}; all probes took {spread}. {models} models, {seeds} seeds. The "
+        f"fits are the same in all lines; the paper's scripts run the model in every epoch of a fit, which is not in "
+        f"here. `{result['command']}`, {result['threads']} threads; {made_by(result)}"
+    )
+    return "\n".join([*lines, "", origin])
+
+
+if __name__ == "__main__":
+    main()
