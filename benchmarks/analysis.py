@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import json
 import statistics
 import sys
 import tempfile
@@ -24,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 
-from benchmarks.table import made_by, update_readme  # noqa: E402
+from benchmarks.table import made_by, publish  # noqa: E402
 from telly.analysis.layers import Pass, ready  # noqa: E402
 from telly.analysis.probes.table import PROBES  # noqa: E402
 from telly.analysis.probing import ProbeConfig, ProbeItems, run_probes  # noqa: E402
@@ -48,10 +47,7 @@ def main() -> None:
     options = parser.parse_args()
     if not options.table:
         write_json(RESULT, measure(options.rounds))
-    markdown = render(json.loads(RESULT.read_text(encoding="utf-8")))
-    print(markdown)
-    if not update_readme(ROOT / "docs" / "analysis.md", markdown, "speed"):
-        sys.exit("docs/analysis.md has no block 'speed' to renew")
+    publish(RESULT, ROOT / "docs" / "analysis.md", {"speed": render})
 
 
 def measure(rounds: int) -> dict[str, Any]:

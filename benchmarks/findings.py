@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.shapes import CACHE  # noqa: E402
-from benchmarks.table import made_by, update_readme  # noqa: E402
+from benchmarks.table import made_by, publish  # noqa: E402
 from telly.analysis import published  # noqa: E402
 from telly.cli.demo import run_alone  # noqa: E402
 from telly.disk import write_json  # noqa: E402
@@ -30,7 +30,6 @@ from telly.tuning.record import provenance  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "findings.json"
 FIGURES = ROOT / "docs" / "figures"
-PAGE = ROOT / "docs" / "analysis.md"
 RUNS = CACHE / "findings"
 TASKS = ("search", "clone", "summarize", "generate", "complete")
 EXAMPLES, EPOCHS, TEXTS = 1000, 2, 1000
@@ -42,12 +41,7 @@ def main() -> None:
     options = parser.parse_args()
     if not options.table:
         write_json(RESULT, measure())
-    result = json.loads(RESULT.read_text(encoding="utf-8"))
-    for block, render in (("probes", render_probes), ("similarity", render_similarity)):
-        markdown = render(result)
-        print(markdown, end="\n\n")
-        if not update_readme(PAGE, markdown, block):
-            sys.exit(f"{PAGE.name} has no block {block!r} to renew")
+    publish(RESULT, ROOT / "docs" / "analysis.md", {"probes": render_probes, "similarity": render_similarity})
 
 
 def measure() -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import json
 import statistics
 import sys
 import time
@@ -26,7 +25,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 
-from benchmarks.table import made_by, update_readme  # noqa: E402
+from benchmarks.table import made_by, publish  # noqa: E402
 from telly.data.sequences import SequenceTable  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.models.load import EMBEDDED, load_tokenizer  # noqa: E402
@@ -92,11 +91,7 @@ def main() -> None:
     options = parser.parse_args()
     if not options.table:
         write_json(RESULT, measure(options.rounds))
-    result = json.loads(RESULT.read_text(encoding="utf-8"))
-    markdown = render(result)
-    print(markdown)
-    if not update_readme(ROOT / "docs" / "pretraining.md", markdown, "speed"):
-        sys.exit("docs/pretraining.md has no block 'speed' to renew")
+    publish(RESULT, ROOT / "docs" / "pretraining.md", {"speed": render})
 
 
 def measure(rounds: int) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +75,20 @@ def update_readme(readme: Path, markdown: str, block: str = "bench") -> bool:
     head, tail = text.partition(begin)[0], text.partition(end)[2]
     readme.write_text(f"{head}{begin}\n{markdown}\n{end}{tail}", encoding="utf-8")
     return True
+
+
+def publish(file: Path, page: Path, blocks: dict[str, Callable[[Result], str]]) -> None:
+    """Print what each block's function makes of a result file, and put it into the page.
+
+    Raises:
+        SystemExit: the page lacks a block.
+    """
+    result = json.loads(file.read_text(encoding="utf-8"))
+    for block, render_block in blocks.items():
+        markdown = render_block(result)
+        print(markdown, end="\n\n")
+        if not update_readme(page, markdown, block):
+            sys.exit(f"{page.name} has no block {block!r} to renew")
 
 
 def made_by(result: Result) -> str:
