@@ -52,7 +52,7 @@ from telly.tuning.record import RunRecord, provenance  # noqa: E402
 RESULTS = ROOT / "benchmarks" / "results" / "quality"
 RUNS = CACHE / "quality"
 MINILM_PAIRS, CANDIDATES = 1280, 1000
-LAYERS_PAIRS, LAYERS_SEEDS = 1500, (0, 1, 2)
+LAYERS_PAIRS, LAYERS_SEEDS = 1000, (0, 1, 2)
 LAYERS_FIGURE = "docs/figures/layers.svg"
 PAPER_SEARCH = {
     "UniXcoder, CodeSearchNet Python (paper)":
