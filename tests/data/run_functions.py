@@ -38,7 +38,7 @@ def outcome(function: Callable[..., object], arguments: list[Any]) -> str:
     sys.settrace(trace)
     try:
         result = shown(function(*arguments))
-    except (Exception, TooLong) as error:
+    except (Exception, TooLong) as error:  # noqa: BLE001 - whatever it raises is its behaviour
         result = f"raises {type(error).__name__}"
     finally:
         sys.settrace(None)
@@ -68,7 +68,7 @@ def function_from(setup: str, text: str, name: str) -> Callable[..., object]:
 
 def main() -> None:
     with contextlib.suppress(ImportError):
-        import resource  # noqa: PLC0415 - not on every platform
+        import resource  # not on every platform
 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     outcomes = []
