@@ -68,6 +68,7 @@ SPEC = one_of(
 BYTE = one_of(b"a", b" ", b"\t", b"=", b"_", b"\x80", b"~", b"Z")
 PUNYCODE = "from encodings.punycode import *\nfrom encodings.punycode import adapt, digits, T"
 SEPARATED = "import os, genericpath\nfrom posixpath import _get_sep"
+FINDING_LINES = "class dis: findlinestarts = dict.items"
 SIFTING = "from heapq import _siftup, _siftdown"
 
 FUNCTIONS = (
@@ -133,5 +134,9 @@ FUNCTIONS = (
     Pure("functools.py", "_c3_merge", (listed(listed(one_of("a", "b", "c"), 2, ordered=True), 3),)),
     Pure("ast.py", "_pad_whitespace", (text(" \ta\f", 9),)),
     Pure("ast.py", "_splitlines_no_ff", (text("a\r\n\f", 9),)),
+    Pure("dis.py", "pretty_flags", (integer(),), "from dis import COMPILER_FLAG_NAMES"),
+    Pure("distutils/dep_util.py", "newer_pairwise", (INTS, INTS), "newer = int.__gt__"),
+    Pure("pyclbr.py", "readmodule", (mapped(WORD, one_of(1, "a")),), "Class = int\n_readmodule = lambda module, _: module"),
+    Pure("trace.py", "_find_lines_from_code", (mapped(integer(0, 9), integer(0, 9)), INTS), FINDING_LINES),
     Pure("zipfile.py", "_ancestry", (PATH,), "import posixpath"),
 )
