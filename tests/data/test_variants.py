@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ast
 import random
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -69,6 +70,19 @@ def scopes(list: list, base=len('abc')):
     (lambda *rest, key=1: rest)(*items, key=2)
     return place.basename('a/b'), items, base, LAST
 """
+COLLECTED = """
+def collected(rows, limit=3):
+    names = []
+    for row in rows:
+        if len(row) < limit:
+            names.append(row * 2)
+    pairs = {key + 'x': key for name in names for key in name}
+    first = None
+    size = len(names) + len(pairs)
+    text = ''.join(sorted(names)) + str(first)
+    whole = text + str(size)
+    return whole, pairs, [limit for limit in names], limit
+"""
 CASES: list[tuple[str, list[tuple[Any, ...]]]] = [
     (SIGN, [(-3,), (0,), (8,), (0.5,)]),
     (TOTAL, [([],), ([1, None, 3],), ([0, -1],), ((2.5, 4),)]),
@@ -76,6 +90,7 @@ CASES: list[tuple[str, list[tuple[Any, ...]]]] = [
     (NESTED, [([1, 2],), ([1, "b"],), ((3,), 7), ([],)]),
     (RECURSIVE, [([],), ([[[]], []],)]),
     (SCOPES, [([3, 1],), ([], 9)]),
+    (COLLECTED, [(["ab", "c", "defg"],), ([], 1), (["", "q"], 2), (5,), ([3],)]),
 ]
 
 
@@ -155,6 +170,126 @@ def test_what_is_rewritten_and_what_is_left(rewrite: str, code: str, expected: s
     texts = {variant_of(code, [rewrite], random.Random(seed)) for seed in range(20)}
     assert expected in texts
     assert texts <= {code, expected}
+
+
+@pytest.mark.parametrize(
+    ("rewrite", "body", "expected"),
+    [
+        ("reorder-statements", "i = 0\nx = g(b)\nreturn (i, x)", "x = g(b)\ni = 0\nreturn (i, x)"),
+        ("inline-temporary", "x = g(b)\nreturn x + h(b)", "return g(b) + h(b)"),
+        ("inline-temporary", "x = g(b)\nreturn b + x", "return b + g(b)"),
+        ("inline-temporary", "x = g(b)\nfor y in x:\n    h(y)", "for y in g(b):\n    h(y)"),
+        (
+            "loop-to-comprehension",
+            "x = []\nfor a in b:\n    if a:\n        x.append(g(a))\nreturn x",
+            "x = [g(a) for a in b if a]\nreturn x",
+        ),
+        (
+            "loop-to-comprehension",
+            "x = set()\nfor a in b:\n    for c in a:\n        x.add(c)\nreturn x",
+            "x = {c for a in b for c in a}\nreturn x",
+        ),
+        (
+            "loop-to-comprehension",
+            "x = {}\nfor a in b:\n    x[a] = g(a)\nreturn x",
+            "x = {a: g(a) for a in b}\nreturn x",
+        ),
+        (
+            "comprehension-to-loop",
+            "x = [g(a) for a in b if a]\nreturn x",
+            "x = []\nfor a in b:\n    if a:\n        x.append(g(a))\nreturn x",
+        ),
+        (
+            "comprehension-to-loop",
+            "x = {a: g(a) for a in b}\nreturn x",
+            "x = {}\nfor a in b:\n    x[a] = g(a)\nreturn x",
+        ),
+    ],
+)
+def test_rewrites_by_hand(rewrite: str, body: str, expected: str) -> None:
+    code, wanted = function_of(body), function_of(expected)
+    assert {variant_of(code, [rewrite], random.Random(seed)) for seed in range(20)} == {code, wanted}
+
+
+def function_of(body: str) -> str:
+    return "def f(b):\n" + "\n".join(f"    {line}" for line in body.split("\n"))
+
+
+def test_names_that_are_made_are_new() -> None:
+    """A list that nobody may see half full, and a variable that means something else outside its comprehension."""
+    texts = {variant_of(function_of("return [g(b) for b in b]"), ["comprehension-to-loop"], random.Random(seed))
+             for seed in range(20)}  # fmt: skip
+    shape = r"def f\(b\):\n    (\w+) = \[\]\n    for (\w+) in b:\n        \1.append\(g\(\2\)\)\n    return \1"
+    found = [re.fullmatch(shape, text) for text in texts if text is not None]
+    assert sum(match is not None for match in found) == len(found) - 1
+    assert all(len({"b", "f", "g", *match.groups()}) == 5 for match in found if match)
+    code = function_of("return g(b) + h(b)")
+    extracted = {variant_of(code, ["extract-temporary"], random.Random(seed)) for seed in range(20)} - {code}
+    assert extracted
+    assert all(re.fullmatch(r"def f\(b\):\n    (\w+) = g\(b\)\n    return \1 \+ h\(b\)", str(e)) for e in extracted)
+
+
+@pytest.mark.parametrize(
+    ("rewrite", "body"),
+    [
+        # The other statement reads it, both may fail, a handler sees it, it may have no value, others see it.
+        ("reorder-statements", "i = 0\nx = g(i)"),
+        ("reorder-statements", "i = x\nx = g(b)"),
+        ("reorder-statements", "i = b.c\nx = g(b)"),
+        ("reorder-statements", "try:\n    i = 0\n    x = g(b)\nexcept E:\n    pass"),
+        ("reorder-statements", "i = z\nx = g(b)"),
+        ("reorder-statements", "global i\ni = 0\nx = g(b)"),
+        ("reorder-statements", "i = 0\nx = g(b)\nreturn lambda: i"),
+        ("reorder-statements", "'doc'\ni = 0"),
+        ("reorder-statements", "i = 0\nx = locals()"),
+        # It is read twice, after something else, in every turn, only maybe, later, or by others.
+        ("inline-temporary", "x = g(b)\nreturn x + x"),
+        ("inline-temporary", "x = g(b)\nreturn h(b) + x"),
+        ("inline-temporary", "x = g(b)\nreturn h(x)"),
+        ("inline-temporary", "x = g(b)\nwhile x:\n    h(b)"),
+        ("inline-temporary", "x = g(b)\nreturn b and x"),
+        ("inline-temporary", "x = g(b)\nreturn lambda: x"),
+        ("inline-temporary", "x = g(b)\nassert x"),
+        ("inline-temporary", "x = yield\nreturn [a for a in x]"),
+        ("inline-temporary", "nonlocal x\nx = g(b)\nreturn x"),
+        # Something before it may have an effect, or it may not be evaluated.
+        ("extract-temporary", "return h(g(b))"),
+        ("extract-temporary", "return b and g(b)"),
+        ("extract-temporary", "return z + g(b)"),
+        ("extract-temporary", "while g(b).c:\n    pass"),
+        ("extract-temporary", "return lambda: g(b).c"),
+        ("extract-temporary", "return locals()['b'] + 1"),
+        # Code that runs later, binds names or gives up control; scopes that see their own variables.
+        ("comprehension-to-loop", "return [lambda: a for a in b]"),
+        ("comprehension-to-loop", "return [(a for c in a) for a in b]"),
+        ("comprehension-to-loop", "return [(c := a) for a in b]"),
+        ("comprehension-to-loop", "return [super(a).c for a in b]"),
+        ("comprehension-to-loop", "return [locals() for a in b]"),
+        ("comprehension-to-loop", "set = g\nreturn {a for a in b}"),
+        ("comprehension-to-loop", "return [c for a in b for c in c]"),
+        ("comprehension-to-loop", "x = [z for a in b]\nz = 1"),
+        ("comprehension-to-loop", "class C:\n    x = [a for a in b]"),
+        ("comprehension-to-loop", "return [a for a.c in b]"),
+        # The list or the variable is seen by others, or the loop does more.
+        ("loop-to-comprehension", "x = []\nfor a in b:\n    x.append(a)\nreturn (x, a)"),
+        ("loop-to-comprehension", "x = []\nfor a in b:\n    x.append(len(x))\nreturn x"),
+        ("loop-to-comprehension", "x = []\nfor a in g(x):\n    x.append(a)\nreturn x"),
+        ("loop-to-comprehension", "x = []\nfor a in b:\n    x.append(a)\nelse:\n    g(b)\nreturn x"),
+        ("loop-to-comprehension", "x = []\nfor a in b:\n    x.append(lambda: a)\nreturn x"),
+        ("loop-to-comprehension", "x = []\nfor a in b:\n    x.append((yield a))\nreturn x"),
+        ("loop-to-comprehension", "global x\nx = []\nfor a in b:\n    x.append(a)"),
+        ("loop-to-comprehension", "try:\n    x = []\n    for a in b:\n        x.append(g(a))\nfinally:\n    h(x)"),
+        ("loop-to-comprehension", "x = {}\nfor a in b:\n    x[g(a)] = h(a)\nreturn x"),
+        ("loop-to-comprehension", "x = []\ny = lambda: x\nx = []\nfor a in b:\n    x.append(y())\nreturn x"),
+        ("loop-to-comprehension", "x = [0]\nfor a in b:\n    x.append(a)\nreturn x"),
+        ("loop-to-comprehension", "x = []\nfor b in b:\n    x.append(b)\nreturn x"),
+    ],
+)
+def test_what_might_behave_otherwise_is_left(rewrite: str, body: str) -> None:
+    code = function_of(body)
+    plain = variant_of(code, [], random.Random(0))
+    assert plain is not None
+    assert {variant_of(code, [rewrite], random.Random(seed)) for seed in range(20)} == {plain}
 
 
 def test_names_that_others_know_are_kept() -> None:

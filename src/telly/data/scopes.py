@@ -15,10 +15,19 @@ SCOPES = (
 )
 
 
-def identifiers(function: Function) -> set[str]:
-    """Every name that occurs in a function in any role, its own name and attributes included."""
+# Scopes whose code may run later than it stands, and as often as it likes.
+LATE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef, ast.GeneratorExp)
+
+
+def identifiers(function: Function, without: ast.AST | None = None) -> set[str]:
+    """Every name that occurs in a function in any role, its own name and attributes included.
+
+    Args:
+        function: where to look.
+        without: a part of it that is left out.
+    """
     found: set[str] = set()
-    for node in ast.walk(function):
+    for node in _nodes(function, without):
         for value in (getattr(node, part, None) for part in ("id", "attr", "arg", "name", "asname", "rest")):
             found |= {value} if isinstance(value, str) else set()
         if isinstance(node, ast.Global | ast.Nonlocal):
@@ -26,6 +35,55 @@ def identifiers(function: Function) -> set[str]:
         elif isinstance(node, ast.alias):
             found |= set(node.name.split("."))
     return found
+
+
+def _nodes(function: Function, without: ast.AST | None) -> Iterator[ast.AST]:
+    waiting: list[ast.AST] = [function]
+    while waiting:
+        node = waiting.pop()
+        if node is not without:
+            yield node
+            waiting += ast.iter_child_nodes(node)
+
+
+def parameters(function: Function) -> set[str]:
+    """The names of all parameters."""
+    arguments = function.args
+    found = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+    return {argument.arg for argument in found if argument is not None}
+
+
+def bound_names(function: Function) -> set[str]:
+    """Every name that a function or anything in it gives a meaning of its own, its parameters included."""
+    found = parameters(function) | {name for node in ast.walk(function) for name in _known_by_name(node)}
+    return found | {name for node in ast.walk(function) for name in _stored_names(node)}
+
+
+def private(function: Function) -> set[str]:
+    """Variables that nothing but the function's own statements sees, and that keep a value once they have one.
+
+    Of those that can be renamed the ones that no inner function, class or generator expression mentions and that are
+    never deleted (as the name of a caught error is).
+    """
+    late = [node for node in ast.walk(function) if isinstance(node, LATE) and node is not function]
+    shared = {part.id for node in late for part in ast.walk(node) if isinstance(part, ast.Name)}
+    return renamable(function) - shared - deleted(function)
+
+
+def deleted(function: Function) -> set[str]:
+    """Variables that may lose their value: by `del`, or as the name of a caught error."""
+    found = set[str]()
+    for node in ast.walk(function):
+        match node:
+            case ast.Name(name, ast.Del()) | ast.ExceptHandler(name=str() as name):
+                found.add(name)
+    return found
+
+
+def uses(function: Function, name: str) -> list[ast.Name]:
+    """Where a variable that can be renamed stands in the body, to be read or written."""
+    inside = (node for statement in function.body for node in ast.walk(statement))
+    return [node for node in inside if isinstance(node, ast.Name) and node.id == name]
 
 
 def renamable(function: Function) -> set[str]:
@@ -81,14 +139,14 @@ def own_nodes(function: Function) -> Iterator[ast.AST]:
 def int_names(function: Function) -> set[str]:
     """Local variables that can only be whole numbers: all they are given is an int constant, or a step by one."""
     stores = Counter(
-        name for statement in function.body for node in ast.walk(statement) for name in _bound_names(node)
+        name for statement in function.body for node in ast.walk(statement) for name in _stored_names(node)
     )  # in all scopes: a nested function may use the name for something else
     stores.subtract(name for node in own_nodes(function) for name in _int_targets(node))
-    parameters = {node.arg for node in ast.walk(function.args) if isinstance(node, ast.arg)}
-    return {name for name, others in stores.items() if others == 0} & renamable(function) - parameters
+    whole = {name for name, others in stores.items() if others == 0}
+    return whole & renamable(function) - parameters(function)
 
 
-def _bound_names(node: ast.AST) -> list[str]:
+def _stored_names(node: ast.AST) -> list[str]:
     match node:
         case ast.Name(name, ast.Store() | ast.Del()) | ast.ExceptHandler(name=str() as name):
             return [name]
