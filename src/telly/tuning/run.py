@@ -19,6 +19,7 @@ from telly.data.cautions import warnings_about
 from telly.errors import ConfigError
 from telly.freezing.fingerprint import prefix_digests
 from telly.freezing.split import SplitModel
+from telly.metrics.kept import SCORES_FILE
 from telly.metrics.table import METRICS
 from telly.models.load import load_model, load_tokenizer
 from telly.processes import WAIT_SECONDS, first_decides, wait_for_all
@@ -133,7 +134,13 @@ def _remove_run(output: Path) -> None:
     if (output / "config.toml").exists():
         for name in (CHECKPOINTS, "model"):
             shutil.rmtree(output / name, ignore_errors=True)
-        for name in (RECORD_FILE, "metrics.jsonl", PREDICTIONS_FILE, "config.toml"):  # what makes it a run goes last
+        for name in (
+            RECORD_FILE,
+            "metrics.jsonl",
+            PREDICTIONS_FILE,
+            SCORES_FILE,
+            "config.toml",
+        ):  # what makes it a run goes last
             (output / name).unlink(missing_ok=True)
 
 
@@ -245,6 +252,7 @@ def _train_and_test(
     tested = calibrated(final=True)
     run.record.test, run.record.tested_on = tested.metrics, test_split
     run.keep_predictions(tested.predictions)
+    run.keep_scores(tested.scores)
 
 
 def _trainer(
