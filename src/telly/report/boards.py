@@ -132,9 +132,10 @@ def boards_of(runs: Iterable[StoredRun]) -> tuple[list[Board], list[LeftOut]]:
         by_data[_data_key(run.record)].append(run)
     boards, repeated = [], []
     for group in by_data.values():
-        latest, older = _latest(group)
+        told = _told_weights(group)
+        latest, older = _latest(group, told)
         repeated += older
-        boards.append(_board(latest))
+        boards.append(_board(latest, told))
     return sorted(boards, key=lambda board: board.title), repeated
 
 
@@ -144,25 +145,38 @@ def _data_key(record: RunRecord) -> tuple[str, ...]:
     return (str(config.get("task")), *(str(config.get(name)) for name in _DATA), str(examples), str(record.tested_on))
 
 
-def _latest(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], list[LeftOut]]:
+def _told_weights(runs: Sequence[StoredRun]) -> frozenset[str]:
+    """Names of models that stand for several weights, so that their fingerprints have to tell them apart.
+
+    Records of older runs have no fingerprint of the layers alone.
+    """
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for run in runs:
+        known = run.record.model.get("layers_fingerprint")
+        found[str(run.record.config.get("model"))] |= {known} if known else set()
+    return frozenset(name for name, prints in found.items() if len(prints) > 1)
+
+
+def _latest(runs: Sequence[StoredRun], told: frozenset[str]) -> tuple[list[StoredRun], list[LeftOut]]:
     """Of runs with the same settings and seed the one that was started last."""
     newest: dict[tuple[Any, ...], StoredRun] = {}
     older = []
     for run in sorted(runs, key=lambda run: run.record.started):
-        key = (*_row_key(run.record), run.seed)
+        key = (*_row_key(run.record, told), run.seed)
         if key in newest:
             older.append(LeftOut(newest[key].folder, f"done again later with the same settings and seed: {run.folder}"))
         newest[key] = run
     return list(newest.values()), older
 
 
-def _row_key(record: RunRecord) -> tuple[Any, ...]:
-    return (*_model_key(record), record.plan.get("k"), record.variant, tuple(sorted(_settings(record).items())),
+def _row_key(record: RunRecord, told: frozenset[str]) -> tuple[Any, ...]:
+    return (*_model_key(record, told), record.plan.get("k"), record.variant, tuple(sorted(_settings(record).items())),
             _stored_as(record))  # fmt: skip
 
 
-def _model_key(record: RunRecord) -> tuple[str, str | None]:
-    return str(record.config.get("model")), record.model.get("fingerprint")
+def _model_key(record: RunRecord, told: frozenset[str]) -> tuple[str, str | None]:
+    name = str(record.config.get("model"))
+    return name, record.model.get("layers_fingerprint") if name in told else None
 
 
 def _stored_as(record: RunRecord) -> str | None:
@@ -175,15 +189,15 @@ def _settings(record: RunRecord) -> dict[str, str]:
     return told | {FINGERPRINT: " ".join(text[:8] for text in prints)}
 
 
-def _board(runs: Sequence[StoredRun]) -> Board:
-    names = _model_names(runs)
+def _board(runs: Sequence[StoredRun], told: frozenset[str]) -> Board:
+    names = _model_names({_model_key(run.record, told) for run in runs})
     grouped: defaultdict[tuple[Any, ...], list[StoredRun]] = defaultdict(list)
     for run in runs:
-        grouped[_row_key(run.record)].append(run)
+        grouped[_row_key(run.record, told)].append(run)
     rows = []
     for group in grouped.values():
         record = group[0].record
-        rows.append(Row(names[_model_key(record)], record.variant, _settings(record),
+        rows.append(Row(names[_model_key(record, told)], record.variant, _settings(record),
                         tuple(sorted(group, key=lambda run: run.seed))))  # fmt: skip
     stored = {_stored_as(run.record) for run in runs} - {None}
     rows = [_told_apart(row, rows, len(stored) > 1) for row in rows]
@@ -203,9 +217,8 @@ def _told_apart(row: Row, rows: Sequence[Row], by_store: bool) -> Row:
     return Row(row.model, variant, row.settings, row.runs, tuple(differing))
 
 
-def _model_names(runs: Sequence[StoredRun]) -> dict[tuple[str, str | None], str]:
+def _model_names(keys: set[tuple[str, str | None]]) -> dict[tuple[str, str | None], str]:
     """Short names; where two models share one, with the beginning of their fingerprints."""
-    keys = {_model_key(run.record) for run in runs}
     short = {key: short_name(key[0]) for key in keys}
     count = [*short.values()]
     return {key: name if count.count(name) == 1 else f"{name} ({(key[1] or '?')[:6]})" for key, name in short.items()}
@@ -224,6 +237,12 @@ def _last_parts(source: str) -> str:
     return "/".join(parts[-2:])
 
 
+def _found_states(record: RunRecord) -> bool:
+    """Whether a store, or one that it was derived from, was there before the run."""
+    stores = (record.cache.get("stores") or {}).values()
+    return any(store.get("built_shards") == 0 or store.get("source") not in (None, "tokens") for store in stores)
+
+
 def _notes(rows: Sequence[Row]) -> tuple[str, ...]:
     records = [run.record for row in rows for run in row.runs]
     notes = []
@@ -233,6 +252,10 @@ def _notes(rows: Sequence[Row]) -> tuple[str, ...]:
         notes.append("The runs were made on different machines or with different threads; their times do not compare.")
     if len({r.provenance.get("commit") for r in records}) > 1 or any(r.provenance.get("dirty") for r in records):
         notes.append("The runs were made with different versions of the code, or with changes that are not committed.")
+    if any(_found_states(r) for r in records):
+        notes.append(
+            "Some runs found stored states of earlier runs; what it took to build these is not in their seconds."
+        )
     if any(r.tested_on == "valid" for r in records):
         notes.append("Scores are of the validation data, on which the best epoch was chosen: there was no test data.")
     if all(len(row.runs) == 1 for row in rows):

@@ -204,11 +204,7 @@ def _markdown(title: str, sections: Sequence[Section]) -> str:
     for section in sections:
         parts.append(f"## {section.title}\n")
         parts += [f"{section.lead}\n"] if section.lead else []
-        parts += (
-            ["".join(f"- **{verdict}**: {text}\n" for verdict, text in section.statements)]
-            if section.statements
-            else []
-        )
+        parts += ["".join(f"- {text}\n" for _, text in section.statements)] if section.statements else []
         parts += [to_markdown(sheet) for sheet in section.sheets]
         parts += [f"```sh\n{command}\n```\n" for command in section.commands if command]
     return "\n".join(parts)

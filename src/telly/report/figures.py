@@ -81,6 +81,7 @@ def _quality(board: Board, scores: BoardScores) -> Any:
         above = place % 2 == 0
         axes.annotate(row.line, (x, y), (6, 6 if above else -12),
                       textcoords="offset points", fontsize=7.5)  # fmt: skip
+    reach = [end for n, _, _, y in known for end in _ends(scores, n, metric, y)]
     for number, model in enumerate(board.models):
         _baseline_lines(axes, board, model, metric, number)
         if len(board.models) > 1:
@@ -90,10 +91,20 @@ def _quality(board: Board, scores: BoardScores) -> Any:
         axes.set_xscale("log")
     else:
         axes.set_xlim(0, max(times) * 1.18)
+    lowest, highest = min(reach), max(reach)
+    room = max(highest - lowest, 0.02 * abs(highest))  # a method that is far away would press all runs together
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, lowest - 1.5 * room), min(high, highest + 1.5 * room))
     axes.set_xlabel("seconds of the whole run")
     axes.set_ylabel(_label(metric))
     _finish(axes, figure)
     return figure
+
+
+def _ends(scores: BoardScores, number: int, metric: str, value: float) -> tuple[float, float]:
+    """What a point covers: its interval, or itself."""
+    interval = scores.intervals.get((number, metric))
+    return (interval.low, interval.high) if interval else (value, value)
 
 
 def _kind(row: Row) -> int:
@@ -108,7 +119,8 @@ def _baseline_lines(axes: Any, board: Board, model: str, metric: str, number: in
         (":", "-.", (0, (1, 4)), (0, (5, 5))), board.baselines(model).items(), strict=False
     ):
         if metric in found and first.get(name) != found:
-            label = name if len(board.models) == 1 or not name.startswith("untuned") else f"{name}, {model}"
+            owner = f", {model}" if len(board.models) > 1 and name.startswith("untuned") else ""
+            label = f"{name}{owner}: {found[metric]:.{METRICS[metric].digits}f}"
             axes.axhline(found[metric], linestyle=style, linewidth=1, color="0.3", label=label)
 
 
@@ -117,6 +129,7 @@ def _over_k(board: Board, scores: BoardScores, published: Sequence[Published]) -
     lines = -(-len(board.metrics) // columns)
     figure = new_figure(max(5.6, 4.3 * columns), 3.3 * lines)
     panels = figure.subplots(lines, columns, squeeze=False).flat
+    deepest = max([row.k or 0 for row in board.rows] + [int(p.variant) for p in published if p.variant != "base"])
     for axes, metric in zip(panels, board.metrics, strict=False):
         series = 0
         for model in board.models:
@@ -131,6 +144,7 @@ def _over_k(board: Board, scores: BoardScores, published: Sequence[Published]) -
         _draw_paper(axes, board, published, metric)
         axes.set_xlabel("K: frozen layers")
         axes.set_ylabel(_label(metric))
+        axes.set_xlim(-0.5, deepest + 0.5)
         axes.xaxis.get_major_locator().set_params(integer=True)
     for axes in list(figure.axes)[len(board.metrics) :]:
         axes.set_visible(False)

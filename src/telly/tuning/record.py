@@ -67,6 +67,8 @@ class RunRecord:
 
     Attributes:
         status: only `finished` means that the results are those of the whole run.
+        model: its name, parameters, and digests of the weights it started from: of all, and of embeddings and layers
+            alone, which do not change with the seed as a new pooler does.
         clocks: seconds by name; they sum to `wall_seconds` (see `docs/measuring.md`).
         sessions: clocks and wall time of earlier, interrupted sessions of the same run.
         epochs: by epoch: its training seconds, training loss and validation metrics.

@@ -165,7 +165,8 @@ def _tune(run: Run, resume: bool, overwrite: bool) -> None:
         data = run.task.encode(datasets, tokenizer, config.max_tokens, model.config)
         check_metric(config, run.task, data["train"])
     module = _module(run, split, data["train"]).to(arguments.device)
-    run.record.model = {"name": config.model, "fingerprint": digests[-1], "parameters": split.plan.total}
+    run.record.model = {"name": config.model, "fingerprint": digests[-1], "layers_fingerprint": digests[-2],
+                        "parameters": split.plan.total}  # fmt: skip
     _claim(run, {name: describe(datasets[name], encoded) for name, encoded in data.items()}, resume, overwrite)
     with run.clocks("prefix"):
         sources = open_sources(config, split, data, tokenizer.pad_token_id, digests, run.say)
