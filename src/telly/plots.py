@@ -2,10 +2,65 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from telly.errors import ConfigError
+
+INK, PAPER = "#1f2430", "#ffffff"
+PALETTE = ("#0b6fb8", "#d1670a", "#17866b", "#b8487f", "#7656b8", "#8f7a12", "#5b6675")
+"""Colours that can be told apart with the usual colour blindness, with contrast to white."""
+_GREYS = {"#4c4c4c": "muted", "#4d4d4d": "muted", "#999999": "faint"}
+"""matplotlib's greys 0.3 and 0.6, in which baselines are drawn, and the page's names of them."""
+_TIP = "tip:"
+
+
+@contextmanager
+def page_style() -> Iterator[None]:
+    """Figures drawn within have ink, paper and colours that `inline_svg` can hand over to a page's theme.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
+    new_figure(1, 1)  # says so if matplotlib is missing
+    import matplotlib as mpl
+    from cycler import cycler
+
+    inked = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
+    style = dict.fromkeys(inked, INK) | {"axes.prop_cycle": cycler(color=PALETTE), "font.size": 9}
+    with mpl.rc_context(style):
+        yield
+
+
+def tip(artist: Any, text: str) -> None:
+    """Let a point, line or bar tell a text when it is hovered over in a page."""
+    artist.set_gid(f"{_TIP}{text}")
+
+
+def inline_svg(svg: str, prefix: str, title: str) -> str:
+    """An SVG of `save_figure` as a part of an HTML page: the page's theme gives its colours, and tips can be focused.
+
+    Args:
+        svg: the file's text.
+        prefix: makes its ids unique in the page.
+        title: what it shows, for those who cannot see it.
+    """
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
+    svg = re.sub(
+        rf'<g id="{_TIP}([^"]*)"', r'<g class="tip" tabindex="0" role="img" aria-label="\1" data-tip="\1"', svg
+    )
+    svg = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', svg)
+    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", svg)
+    svg = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', svg)
+    colors = {INK: "currentColor", PAPER: "none"} | {grey: f"var(--{name})" for grey, name in _GREYS.items()}
+    colors |= {color: f"var(--series-{number})" for number, color in enumerate(PALETTE, start=1)}
+    svg = re.sub("|".join(colors), lambda found: colors[found[0]], svg)
+    return svg.replace("<svg ", f'<svg role="group" aria-label="{escape(title)}" ', 1)
 
 
 def new_figure(width: float, height: float) -> Any:
@@ -30,6 +85,12 @@ def save_figure(figure: Any, *files: Path) -> list[Path]:
         dated = {"Date": None} if file.suffix == ".svg" else {"Software": None}
         figure.savefig(file, dpi=150, metadata=dated)
     return list(files)
+
+
+def short_name(name: str) -> str:
+    """A model's name for a legend: of a path the last two parts."""
+    parts = Path(name).parts
+    return name if len(parts) < 3 and not name.startswith("/") else "/".join(parts[-2:])
 
 
 def open_axes(axes: Any) -> None:

@@ -68,7 +68,8 @@ def test_two_processes_are_one_run(variant: str, steady: Tiny, tmp_path: Path):
         assert len(list((tmp_path / "cache-two").glob("*/store.json"))) == 3
         built = [store["built_shards"] for store in found["cache"]["stores"].values()]
         assert built == [1, 1, 1], "the first process builds and the other one reads"
-    assert sorted(path.name for path in two.iterdir()) == ["config.toml", "metrics.jsonl", "model", "record.json"]
+    left = ["config.toml", "metrics.jsonl", "model", "record.json", "scores.npz"]
+    assert sorted(path.name for path in two.iterdir()) == left
 
 
 @pytest.mark.parametrize(("task", "metric"), [("summarize", "bleu"), ("clone-retrieval", "map@r")])

@@ -10,7 +10,7 @@ from telly.analysis import published
 from telly.analysis.compare import CompareResult
 from telly.analysis.layers import layer_names
 from telly.analysis.probing import RANDOM_WEIGHTS, ProbeResult
-from telly.plots import new_figure, open_axes, save_figure
+from telly.plots import new_figure, open_axes, save_figure, short_name
 
 MIXES = 2
 """Models whose layer weights are drawn beside those of random weights; bars of more cannot be told apart."""
@@ -37,8 +37,8 @@ def draw_comparison(result: CompareResult, folder: Path, *, with_paper: bool = F
         figure = new_figure(5.2, 4.4)
         axes = figure.subplots()
         image = axes.imshow(comparison.matrix, origin="lower", vmin=0, vmax=1, cmap="viridis", aspect="auto")
-        axes.set_xlabel(f"layer of {_short(comparison.other)}")
-        axes.set_ylabel(f"layer of {_short(result.model)}")
+        axes.set_xlabel(f"layer of {short_name(comparison.other)}")
+        axes.set_ylabel(f"layer of {short_name(result.model)}")
         axes.set_yticks(range(len(result.names)), result.names)
         columns = len(comparison.matrix[0])
         axes.set_xticks(range(columns), layer_names(columns - 1))
@@ -55,14 +55,14 @@ def _by_layer(result: CompareResult, with_paper: bool) -> Any:
         for number, comparison in enumerate(c for c in result.comparisons if c.layers):
             names = [entry.layer for entry in comparison.layers]
             values = [e.rsa.pearson if field == "rsa" else getattr(e, field) for e in comparison.layers]
-            (line,) = axes.plot(names, values, marker="osv^D"[number % 5], ms=4, label=_short(comparison.other))
+            (line,) = axes.plot(names, values, marker="osv^D"[number % 5], ms=4, label=short_name(comparison.other))
             if field == "rsa" and comparison.layers[0].rsa.low is not None:
                 low, high = ([getattr(e.rsa, end) for e in comparison.layers] for end in ("low", "high"))
                 axes.fill_between(range(len(names)), low, high, color=line.get_color(), alpha=0.2, linewidth=0)
         if field == "rsa" and with_paper and len(result.names) == 13:
             for task, values in published.similarity().items():
                 axes.plot(result.names, values, linestyle=":", linewidth=1, label=f"{task} (paper)")
-        axes.set_title(f"{title}, {_short(result.model)} against", fontsize=9, loc="left")
+        axes.set_title(f"{title}, {short_name(result.model)} against", fontsize=9, loc="left")
         axes.set_xlabel("layer")
         open_axes(axes)
         if field == "procrustes":
@@ -71,12 +71,6 @@ def _by_layer(result: CompareResult, with_paper: bool) -> Any:
             axes.set_ylim(top=1.02)
     panels[0].legend(frameon=False, fontsize=7)
     return figure
-
-
-def _short(name: str) -> str:
-    """A model's name for a legend: of a path the last two parts."""
-    parts = Path(name).parts
-    return name if len(parts) < 3 and not name.startswith("/") else "/".join(parts[-2:])
 
 
 def _save(figure: Any, stem: Path) -> list[Path]:
@@ -115,7 +109,7 @@ def _draw_layers(axes: Any, result: ProbeResult) -> None:
         found = [layer.metrics[result.metric] for layer in model.layers]
         color = "0.6" if random else f"C{number}"
         axes.plot(names, [s.mean for s in found], marker="" if random else "osv^D"[number % 5], ms=4, color=color,
-                  label=_short(model.model))  # fmt: skip
+                  label=short_name(model.model))  # fmt: skip
         axes.fill_between(range(len(names)), [s.low for s in found], [s.high for s in found], color=color, alpha=0.15,
                           linewidth=0)  # fmt: skip
         if number == 0:
@@ -135,7 +129,7 @@ def _draw_layers(axes: Any, result: ProbeResult) -> None:
 def _draw_weights(axes: Any, result: ProbeResult, with_paper: bool) -> None:
     names = [layer.layer for layer in result.models[0].layers]
     shown = [*result.models[:-1][:MIXES], result.models[-1]]  # random weights stand last
-    bars = {_short(m.model): m.weights for m in shown if len(m.weights) == len(names)}
+    bars = {short_name(m.model): m.weights for m in shown if len(m.weights) == len(names)}
     if with_paper and len(names) == 13:
         bars |= {f"UniXcoder, {row['weights_of']} (paper)": tuple(row["layer_weights"])
                  for row in published.probing() if row["probe"] == result.probe and "layer_weights" in row

@@ -113,7 +113,7 @@ def _label(name: str) -> str:
 
 
 def _value(name: str, value: float, sign: str = "") -> str:
-    return f"{value:{sign}.{2 if METRICS[name].percentage else 4}f}"
+    return f"{value:{sign}.{METRICS[name].digits}f}"
 
 
 def _interval(name: str, interval: Interval, sign: str = "") -> str:

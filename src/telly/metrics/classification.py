@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from telly.metrics.interval import Floats, Statistic, mean_statistic
+from telly.metrics.interval import Floats, Statistic, mean_statistic, values_of
 
 Labels = ArrayLike
 
@@ -33,7 +33,7 @@ def binary_metrics(gold: Labels, predicted: Labels) -> dict[str, float | int]:
         "false_negatives": int((right & (1 - given)).sum()),
         "true_negatives": int(((1 - right) & (1 - given)).sum()),
     }
-    return {name: s.value for name, s in binary_statistics(right, given).items()} | counts
+    return dict(values_of(binary_statistics(right, given))) | counts
 
 
 def multiclass_metrics(
@@ -56,7 +56,7 @@ def multiclass_metrics(
         ValueError: as `binary_metrics`; or scores for more than two classes, or another number of them.
     """
     right, given = _checked(gold, predicted, classes)
-    values = {name: s.value for name, s in multiclass_statistics(right, given, classes).items()}
+    values = values_of(multiclass_statistics(right, given, classes))
     if positive_scores is None:
         return values
     scores = np.asarray(positive_scores, np.float64)
@@ -137,12 +137,10 @@ def multiclass_statistics(gold: Labels, predicted: Labels, classes: int, macro: 
         labels = np.arange(classes)
         is_right, is_given = right[:, None] == labels, given[:, None] == labels  # [examples, classes]
         rows = np.hstack([is_right & is_given, is_right, is_given]).astype(np.float64)
-        statistics["macro_f1"] = Statistic(rows, _macro_f1)
+        statistics["macro_f1"] = Statistic(rows, OF_SUMS["macro_f1"])
     if classes == 2:
         hits = np.stack([(right == 1) & (given == 1), right == 1, given == 1], axis=1).astype(np.float64)
-        statistics["precision"] = Statistic(hits, lambda sums: _ratio(sums[..., 0], sums[..., 2]))
-        statistics["recall"] = Statistic(hits, lambda sums: _ratio(sums[..., 0], sums[..., 1]))
-        statistics["f1"] = Statistic(hits, lambda sums: _ratio(2 * sums[..., 0], sums[..., 1] + sums[..., 2]))
+        statistics |= {name: Statistic(hits, OF_SUMS[name]) for name in ("precision", "recall", "f1")}
     return statistics
 
 
@@ -155,6 +153,15 @@ def _macro_f1(sums: Floats) -> Floats:
 def _ratio(numerator: Floats, denominator: Floats) -> Floats:
     """The quotient, 0 where the denominator is."""
     return np.divide(numerator, denominator, out=np.zeros_like(numerator, np.float64), where=denominator > 0)
+
+
+OF_SUMS: dict[str, Callable[[Floats], Floats]] = {
+    "precision": lambda sums: _ratio(sums[..., 0], sums[..., 2]),
+    "recall": lambda sums: _ratio(sums[..., 0], sums[..., 1]),
+    "f1": lambda sums: _ratio(2 * sums[..., 0], sums[..., 1] + sums[..., 2]),
+    "macro_f1": _macro_f1,
+}
+"""From summed rows to the metric, where it is not a mean: rows are hits, right ones, given ones (of every class)."""
 
 
 def _checked(

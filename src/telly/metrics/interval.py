@@ -44,6 +44,11 @@ def mean_statistic(values: Floats) -> Statistic:
     return Statistic(np.asarray(values, np.float64)[:, None], lambda sums: sums[..., 0] / examples)
 
 
+def values_of(statistics: Mapping[Key, Statistic]) -> dict[Key, float]:
+    """Every metric over all examples."""
+    return {name: statistic.value for name, statistic in statistics.items()}
+
+
 @dataclass(frozen=True)
 class Interval:
     """A percentile interval."""
@@ -89,8 +94,8 @@ def bootstrap_intervals(
     Raises:
         ValueError: no resamples, no metric, or metrics on unequal numbers of examples.
     """
-    drawn = _resampled(statistics, resamples, seed)
-    return {name: _interval(values, confidence) for name, values in drawn.items()}
+    drawn = resampled(statistics, resamples, seed)
+    return {name: interval_of(values, confidence) for name, values in drawn.items()}
 
 
 def paired_bootstrap(
@@ -115,19 +120,30 @@ def paired_bootstrap(
     if set(first) != set(second):
         raise ValueError(f"different metrics: {sorted(first)} and {sorted(second)}")
     both = {(0, name): s for name, s in first.items()} | {(1, name): s for name, s in second.items()}
-    drawn = _resampled(both, resamples, seed)
+    drawn = resampled(both, resamples, seed)
     comparisons = {}
     for name, statistic in first.items():
         differences = drawn[0, name] - drawn[1, name]
-        tail = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
-        p = min(1.0, 2 * (tail + 1) / (resamples + 1))  # never 0: the observed sample counts as one more
-        interval = _interval(differences, confidence)
-        comparisons[name] = Comparison(statistic.value - second[name].value, interval, p)
+        interval = interval_of(differences, confidence)
+        comparisons[name] = Comparison(statistic.value - second[name].value, interval, two_sided_p(differences))
     return comparisons
 
 
-def _resampled(statistics: Mapping[Key, Statistic], resamples: int, seed: int) -> dict[Key, Floats]:
-    """Values of every metric on resamples that are the same for all, [resamples] each."""
+def two_sided_p(differences: Floats) -> float:
+    """Twice the smaller share of resampled differences not above, or not below, zero; never 0.
+
+    The observed sample counts as one more resample on either side.
+    """
+    tail = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
+    return min(1.0, 2 * (tail + 1) / (len(differences) + 1))
+
+
+def resampled(statistics: Mapping[Key, Statistic], resamples: int, seed: int) -> dict[Key, Floats]:
+    """Values of every metric on resamples of the examples that are the same for all, [resamples] each.
+
+    Raises:
+        ValueError: no resamples, no metric, or metrics on unequal numbers of examples.
+    """
     sizes = {len(s.rows) for s in statistics.values()}
     if resamples < 1 or len(sizes) != 1 or not min(sizes):
         raise ValueError(
@@ -151,7 +167,8 @@ def _resampled(statistics: Mapping[Key, Statistic], resamples: int, seed: int) -
     return drawn
 
 
-def _interval(values: Floats, confidence: float) -> Interval:
+def interval_of(values: Floats, confidence: float = CONFIDENCE) -> Interval:
+    """Percentile interval of resampled values."""
     tail = 100 * (1 - confidence) / 2
     low, high = np.percentile(values, [tail, 100 - tail])
     return Interval(float(low), float(high))

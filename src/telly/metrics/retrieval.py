@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
+
+from telly.metrics.interval import Statistic, mean_statistic, values_of
 
 RECALL_CUTOFFS = (1, 5, 10)
 CHUNK_QUERIES = 256
@@ -49,10 +52,17 @@ def retrieval_metrics(ranks: torch.Tensor) -> dict[str, float]:
     Returns:
         `mrr`, `recall@1`, `recall@5`, `recall@10`; greater is better for all.
     """
+    return values_of(retrieval_statistics(ranks))
+
+
+def retrieval_statistics(ranks: torch.Tensor) -> dict[str, Statistic]:
+    """The metrics of `retrieval_metrics` in the form that can be resampled."""
     if not len(ranks):
         raise ValueError("no ranks: expected at least one query")
-    metrics = {"mrr": (1.0 / ranks.double()).mean().item()}
-    return metrics | {f"recall@{k}": (ranks <= k).double().mean().item() for k in RECALL_CUTOFFS}
+    found = ranks.cpu().double().numpy()
+    return {"mrr": mean_statistic(1.0 / found)} | {
+        f"recall@{k}": mean_statistic((found <= k).astype(np.float64)) for k in RECALL_CUTOFFS
+    }
 
 
 class MapAtR(NamedTuple):

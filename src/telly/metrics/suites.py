@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from telly.metrics.bleu import bleu_of_sums, bleu_statistics, sentence_bleu
 from telly.metrics.cider import sentence_ciders
-from telly.metrics.interval import Statistic, mean_statistic
+from telly.metrics.interval import Statistic, mean_statistic, values_of
 from telly.metrics.meteor import sentence_meteor
 from telly.metrics.pairs import scores_of_pairs
 from telly.metrics.rouge import sentence_rouge_l
@@ -30,7 +30,7 @@ def summarization(predictions: Sequence[str], references: Sequence[str]) -> dict
         ValueError: no predictions, or another number of them than references.
         DataError: a reference is empty.
     """
-    return _values(summarization_statistics(predictions, references))
+    return values_of(summarization_statistics(predictions, references))
 
 
 def generation(predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
@@ -38,7 +38,7 @@ def generation(predictions: Sequence[str], references: Sequence[str]) -> dict[st
 
     An empty prediction has no matches, and its reference counts for the brevity penalty. Errors as `summarization`.
     """
-    return _values(generation_statistics(predictions, references))
+    return values_of(generation_statistics(predictions, references))
 
 
 def completion(predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
@@ -46,7 +46,7 @@ def completion(predictions: Sequence[str], references: Sequence[str]) -> dict[st
 
     An empty prediction scores 0. Errors as `summarization`.
     """
-    return _values(completion_statistics(predictions, references))
+    return values_of(completion_statistics(predictions, references))
 
 
 def summarization_statistics(predictions: Sequence[str], references: Sequence[str]) -> dict[str, Statistic]:
@@ -82,7 +82,3 @@ def _exact_line(prediction: str, reference: str) -> float:
 
 def _mean(score: Callable[[str, str], float], predictions: Sequence[str], references: Sequence[str]) -> Statistic:
     return mean_statistic(scores_of_pairs(score, predictions, references))
-
-
-def _values(statistics: dict[str, Statistic]) -> dict[str, float]:
-    return {name: statistic.value for name, statistic in statistics.items()}

@@ -21,6 +21,11 @@ class Metric:
     percentage: bool
     description: str
 
+    @property
+    def digits(self) -> int:
+        """Digits after the point that are worth printing."""
+        return 2 if self.percentage else 4
+
 
 _METRICS = (
     Metric("bleu", True, True, "smoothed BLEU-4: mean over sentences for summaries, over the corpus for code"),

@@ -38,12 +38,12 @@ def print_records(records: Sequence[RunRecord]) -> None:
         counts = {name: value for name, value in (record.test or {}).items() if name not in METRICS}
         if counts:
             told = ", ".join(f"{name.replace('_', ' ')} {value:,.0f}" for name, value in counts.items())
-            console.print(f"{_name(record)}: {told}")
+            console.print(f"{record.variant}: {told}")
     if any(record.tested_on == "valid" for record in records):
         console.print("Scores are of the validation data, on which the best epoch was chosen: there was no test data.")
     clocks = _table("Seconds by clock", ["run", *CLOCKS, "total"])
     for record in records:
-        clocks.add_row(_name(record), *(_number(record.clocks.get(c), 1) for c in CLOCKS),
+        clocks.add_row(record.variant, *(_number(record.clocks.get(c), 1) for c in CLOCKS),
                        _number(record.wall_seconds, 1))  # fmt: skip
     console.print(clocks)
     if base is not None and len(records) > 1:
@@ -54,7 +54,7 @@ def _result_row(record: RunRecord, base: RunRecord | None, names: Sequence[str])
     metrics = record.test or {}
     trainable, total = record.plan.get("trainable"), record.plan.get("total")
     return [
-        _name(record),
+        record.variant,
         f"{trainable:,}" if trainable else DASH,
         f"{100 * trainable / total:.1f}" if trainable and total else DASH,
         _number(record.epoch_seconds, 2),
@@ -74,11 +74,6 @@ def _speed_up(record: RunRecord, base: RunRecord | None) -> str:
 
 def _baselines(records: Sequence[RunRecord]) -> dict[str, dict[str, float]]:
     return records[0].baselines
-
-
-def _name(record: RunRecord) -> str:
-    k = record.plan.get("k")
-    return "base" if k is None else f"K={k} {'cached' if record.cache.get('used') else 'frozen'}"
 
 
 def print_costs(name: str, costs: Sequence[VariantCost]) -> None:

@@ -16,6 +16,7 @@ from telly.data.schema import Schema
 from telly.data.sequences import Rows, SequenceTable
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
+from telly.metrics.interval import Floats, Statistic, values_of
 
 ENCODE_BATCH = 1000
 EVAL_TOKENS = 4096
@@ -115,10 +116,24 @@ class Evaluation:
     Attributes:
         metrics: by name.
         predictions: one JSON-ready object an example, in the split's order; None where there is nothing to show.
+        scores: by metric, what it sums up of every example, [examples, columns] (`Statistic.rows`); a metric that is
+            no function of such sums is not in it.
     """
 
     metrics: dict[str, float]
     predictions: list[dict[str, Any]] | None = field(default=None, repr=False)
+    scores: dict[str, Floats] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        statistics: Mapping[str, Statistic],
+        predictions: list[dict[str, Any]] | None = None,
+        further: Mapping[str, float] | None = None,
+    ) -> Evaluation:
+        """The metrics of statistics, and `further` ones that are none."""
+        metrics = {**values_of(statistics), **(further or {})}
+        return cls(metrics, predictions, {name: statistic.rows for name, statistic in statistics.items()})
 
 
 class Task(Protocol):

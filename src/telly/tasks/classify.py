@@ -17,7 +17,7 @@ from telly.data.schema import SCHEMAS
 from telly.data.sequences import Rows
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
-from telly.metrics.classification import multiclass_metrics
+from telly.metrics.classification import multiclass_metrics, multiclass_statistics
 from telly.tasks.base import Encoded, Evaluation, Options, PlainTask, Preset, device_of
 from telly.tasks.labels import ClassHead, class_numbers, most_frequent
 from telly.tasks.vectors import encoded_texts, pooled, vectors_of_rows
@@ -77,7 +77,7 @@ class ClassifyTask(PlainTask):
             {"example": i, "prediction": names[p], "gold": names[g], "score": round(float(shares[i, p]), 6)}
             for i, (p, g) in enumerate(zip(predicted, data.labels, strict=True))
         ]
-        return Evaluation(metrics, rows)
+        return Evaluation.of(multiclass_statistics(data.labels, predicted, len(names)), rows, further=metrics)
 
     def baselines(self, datasets: Mapping[str, Any], split: str, train: Encoded) -> dict[str, dict[str, float]]:
         """The most frequent class of the training data."""

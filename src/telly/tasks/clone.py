@@ -21,7 +21,7 @@ from telly.data.schema import SCHEMAS
 from telly.data.sequences import Rows
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
-from telly.metrics.classification import best_threshold, binary_metrics
+from telly.metrics.classification import best_threshold, binary_metrics, binary_statistics
 from telly.tasks.base import Encoded, Evaluation, Options, PlainTask, Preset, batches_of, device_of
 from telly.tasks.labels import ClassHead, class_numbers, most_frequent
 from telly.tasks.vectors import encoded_texts, pooled, vectors_of_rows
@@ -122,7 +122,9 @@ class CloneTask(PlainTask):
         pairs = zip(predicted, data.labels, scores, strict=True)
         rows = [{"example": i, "prediction": str(p), "gold": str(g), "score": round(float(s), 6)}
                 for i, (p, g, s) in enumerate(pairs)]  # fmt: skip
-        return Evaluation(binary_metrics(data.labels, predicted), rows)
+        return Evaluation.of(
+            binary_statistics(data.labels, predicted), rows, further=binary_metrics(data.labels, predicted)
+        )
 
     def _scores(
         self, model: CloneModel, source: RowSource, data: Encoded, autocast: torch.autocast

@@ -23,6 +23,7 @@ from telly.errors import DataError
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.metrics.bm25 import words
+from telly.metrics.interval import mean_statistic
 from telly.metrics.retrieval import map_at_r
 from telly.tasks.base import Encoded, Evaluation, Options, PlainTask, Preset, device_of
 from telly.tasks.contrast import ContrastModel, in_batch_loss
@@ -78,7 +79,9 @@ class CloneRetrievalTask(PlainTask):
             raise TypeError(f"expected a CloneRetrievalModel and labels, found {type(model).__name__}")
         with autocast:
             vectors = vectors_of_rows(model.embed, source, data.rows["code"], device_of(model))
-        return Evaluation({"map@r": map_at_r(vectors, torch.from_numpy(data.labels).to(vectors.device))[0]})
+        found = map_at_r(vectors, torch.from_numpy(data.labels).to(vectors.device))
+        per_query = found.per_query.cpu().numpy()
+        return Evaluation.of({"map@r": mean_statistic(per_query[~np.isnan(per_query)])})
 
     def baselines(self, datasets: Mapping[str, Any], split: str, train: Encoded) -> dict[str, dict[str, float]]:
         """Cosine of word counts."""

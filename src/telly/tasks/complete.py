@@ -12,7 +12,7 @@ from typing import Any
 
 from telly.data.schema import SCHEMAS
 from telly.errors import ConfigError
-from telly.metrics.suites import completion
+from telly.metrics.suites import completion, completion_statistics
 from telly.metrics.text import restore_literals
 from telly.models.generation import Kind
 from telly.models.modes import Mode, mode_head
@@ -39,7 +39,7 @@ class CompleteTask(WritingTask):
                 metric="edit_similarity",
                 beams=5,
             ),
-            completion,
+            completion_statistics,
             ("exact_match", "edit_similarity"),
             mode=Mode.DECODER_ONLY,
             loss_on_source=True,

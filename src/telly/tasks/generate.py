@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from telly.data.schema import SCHEMAS
-from telly.metrics.suites import generation
+from telly.metrics.suites import generation_statistics
 from telly.tasks.base import Preset
 from telly.tasks.writing import WritingTask
 
@@ -24,6 +24,6 @@ class GenerateTask(WritingTask):
                 metric="bleu",
                 beams=3,
             ),
-            generation,
+            generation_statistics,
             ("bleu", "exact_match", "edit_similarity"),
         )

@@ -18,7 +18,7 @@ from telly.data.sequences import Rows
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.metrics.bm25 import bm25_ranks
-from telly.metrics.retrieval import ranks_of_targets, retrieval_metrics
+from telly.metrics.retrieval import ranks_of_targets, retrieval_metrics, retrieval_statistics
 from telly.tasks.base import Encoded, Evaluation, Options, PlainTask, Preset, device_of
 from telly.tasks.contrast import ContrastModel, in_batch_loss
 from telly.tasks.vectors import encoded_texts, vectors_of_rows
@@ -68,7 +68,7 @@ class SearchTask(PlainTask):
             candidates = vectors_of_rows(model.embed, source, codes, device)
             queries = vectors_of_rows(model.embed, source, data.rows["query"], device)
         ranks = ranks_of_targets(queries, candidates, torch.from_numpy(targets).to(queries.device))
-        return Evaluation(retrieval_metrics(ranks))
+        return Evaluation.of(retrieval_statistics(ranks))
 
     def baselines(self, datasets: Mapping[str, Any], split: str, train: Encoded) -> dict[str, dict[str, float]]:
         """BM25 over identifiers split into words."""

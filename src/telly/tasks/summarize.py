@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from telly.data.schema import SCHEMAS
-from telly.metrics.suites import summarization
+from telly.metrics.suites import summarization_statistics
 from telly.tasks.base import Preset
 from telly.tasks.writing import WritingTask
 
@@ -24,6 +24,6 @@ class SummarizeTask(WritingTask):
                 metric="bleu",
                 beams=10,
             ),
-            summarization,
+            summarization_statistics,
             ("bleu", "meteor", "rouge_l", "cider"),
         )

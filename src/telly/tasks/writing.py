@@ -24,6 +24,7 @@ from telly.errors import ConfigError, ModelError
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.metrics.bm25 import bm25_nearest
+from telly.metrics.interval import Statistic, values_of
 from telly.models.generation import (
     Decoding,
     Kind,
@@ -115,7 +116,7 @@ class WritingTask(PlainTask):
         source: the column that is given.
         target: the column that is written.
         preset: the paper's settings.
-        score: from predictions and references to metrics.
+        score: from predictions and references to metrics that can be resampled.
         metrics: their names.
         mode: how a one-stack model reads the source.
         loss_on_source: whether the source's tokens are learned as well, as in language modelling.
@@ -129,7 +130,7 @@ class WritingTask(PlainTask):
         source: str,
         target: str,
         preset: Preset,
-        score: Callable[[Sequence[str], Sequence[str]], dict[str, float]],
+        score: Callable[[Sequence[str], Sequence[str]], dict[str, Statistic]],
         metrics: tuple[str, ...],
         *,
         mode: Mode = Mode.ENCODER_DECODER,
@@ -220,7 +221,7 @@ class WritingTask(PlainTask):
             {"example": i, "prediction": p, "gold": r}
             for i, (p, r) in enumerate(zip(predictions, references, strict=True))
         ]
-        return Evaluation(self._score(predictions, references), rows)
+        return Evaluation.of(self._score(predictions, references), rows)
 
     def baselines(self, datasets: Mapping[str, Any], split: str, train: Encoded) -> dict[str, dict[str, float]]:
         """The answer of the training example whose source is nearest by BM25."""
@@ -229,7 +230,7 @@ class WritingTask(PlainTask):
         answers = list(datasets["train"][self.target])
         nearest = [self.finish(self.clean_target(answers[i])) for i in bm25_nearest(queries, sources)]
         gold = [self.clean_target(text) for text in datasets[split][self.target]]
-        return {"nearest training answer": self._score(nearest, gold)}
+        return {"nearest training answer": values_of(self._score(nearest, gold))}
 
 
 class _Codec:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 import platform
 import subprocess
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 from telly.disk import write_json
+from telly.errors import DataError
 
 RECORD_FILE = "record.json"
 RECORD_FORMAT = 1
@@ -65,12 +67,16 @@ class RunRecord:
 
     Attributes:
         status: only `finished` means that the results are those of the whole run.
+        model: its name, parameters, and digests of the weights it started from: of all, and of embeddings and layers
+            alone, which do not change with the seed as a new pooler does.
         clocks: seconds by name; they sum to `wall_seconds` (see `docs/measuring.md`).
         sessions: clocks and wall time of earlier, interrupted sessions of the same run.
         epochs: by epoch: its training seconds, training loss and validation metrics.
         test: test metrics of the best epoch's weights.
         tested_on: the split they are of; `valid` where there was no test data, and then they flatter.
         cautions: what the data made a reader should know, in sentences.
+        scores: the file beside the record with the test scores of every example (`metrics/kept.py`); None where none
+            are kept.
         baselines: test metrics of methods without a trained model, by name.
     """
 
@@ -99,7 +105,14 @@ class RunRecord:
     metric: str | None = None
     test: dict[str, float] | None = None
     tested_on: str | None = None
+    scores: str | None = None
     baselines: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @property
+    def variant(self) -> str:
+        """`base`, `K=9 cached` or `K=9 frozen`."""
+        k = self.plan.get("k")
+        return "base" if k is None else f"K={k} {'cached' if self.cache.get('used') else 'frozen'}"
 
     @property
     def epoch_seconds(self) -> float | None:
@@ -109,6 +122,38 @@ class RunRecord:
             return None
         middle = len(seconds) // 2
         return seconds[middle] if len(seconds) % 2 else (seconds[middle - 1] + seconds[middle]) / 2
+
+    @property
+    def convergence_seconds(self) -> float | None:
+        """Training seconds up to the end of the best epoch."""
+        if self.best_epoch is None:
+            return None
+        return float(sum(epoch["seconds"] for epoch in self.epochs if epoch["epoch"] <= self.best_epoch))
+
+    @property
+    def total_seconds(self) -> float | None:
+        """Wall time of all sessions together."""
+        if self.wall_seconds is None:
+            return None
+        return self.wall_seconds + sum(session.get("wall_seconds") or 0.0 for session in self.sessions)
+
+    @classmethod
+    def read(cls, file: Path) -> RunRecord:
+        """Read a record; what it does not say, since it is older, keeps its default.
+
+        Raises:
+            DataError: the file is no record, or of a format that this version does not know.
+        """
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DataError(f"{file}: cannot be read as a run's record ({error}); run it again or remove it") from None
+        if not isinstance(found, dict) or not isinstance(found.get("config"), dict) or "status" not in found:
+            raise DataError(f"{file}: expected the record of a run with `config` and `status`; found another JSON file")
+        if found.get("format") != RECORD_FORMAT:
+            raise DataError(f"{file}: record of format {found.get('format')!r}, this version reads {RECORD_FORMAT}")
+        known: dict[str, Any] = {one.name: found[one.name] for one in fields(cls) if one.name in found}
+        return cls(**known)
 
     def save(self, folder: Path) -> None:
         """Write the record into a run's folder."""

@@ -19,6 +19,7 @@ from telly.data.cautions import warnings_about
 from telly.errors import ConfigError
 from telly.freezing.fingerprint import prefix_digests
 from telly.freezing.split import SplitModel
+from telly.metrics.kept import SCORES_FILE
 from telly.metrics.table import METRICS
 from telly.models.load import load_model, load_tokenizer
 from telly.processes import WAIT_SECONDS, first_decides, wait_for_all
@@ -133,7 +134,13 @@ def _remove_run(output: Path) -> None:
     if (output / "config.toml").exists():
         for name in (CHECKPOINTS, "model"):
             shutil.rmtree(output / name, ignore_errors=True)
-        for name in (RECORD_FILE, "metrics.jsonl", PREDICTIONS_FILE, "config.toml"):  # what makes it a run goes last
+        for name in (
+            RECORD_FILE,
+            "metrics.jsonl",
+            PREDICTIONS_FILE,
+            SCORES_FILE,
+            "config.toml",
+        ):  # what makes it a run goes last
             (output / name).unlink(missing_ok=True)
 
 
@@ -158,7 +165,8 @@ def _tune(run: Run, resume: bool, overwrite: bool) -> None:
         data = run.task.encode(datasets, tokenizer, config.max_tokens, model.config)
         check_metric(config, run.task, data["train"])
     module = _module(run, split, data["train"]).to(arguments.device)
-    run.record.model = {"name": config.model, "fingerprint": digests[-1], "parameters": split.plan.total}
+    run.record.model = {"name": config.model, "fingerprint": digests[-1], "layers_fingerprint": digests[-2],
+                        "parameters": split.plan.total}  # fmt: skip
     _claim(run, {name: describe(datasets[name], encoded) for name, encoded in data.items()}, resume, overwrite)
     with run.clocks("prefix"):
         sources = open_sources(config, split, data, tokenizer.pad_token_id, digests, run.say)
@@ -245,6 +253,7 @@ def _train_and_test(
     tested = calibrated(final=True)
     run.record.test, run.record.tested_on = tested.metrics, test_split
     run.keep_predictions(tested.predictions)
+    run.keep_scores(tested.scores)
 
 
 def _trainer(

@@ -14,6 +14,8 @@ from tqdm import tqdm
 from transformers import TrainerCallback
 
 from telly.disk import write_json
+from telly.metrics.interval import Floats
+from telly.metrics.kept import SCORES_FILE, write_scores
 from telly.tasks.base import Task
 from telly.training.clocks import Clocks, PeakMemory
 from telly.training.trainer import TellyTrainer, explained_disk
@@ -56,6 +58,14 @@ class Run:
             lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in predictions)
             with explained_disk(self.output):
                 (self.output / PREDICTIONS_FILE).write_text(lines, encoding="utf-8")
+
+    def keep_scores(self, scores: dict[str, Floats]) -> None:
+        """Write the test scores of every example, from which `telly report` has its intervals and paired tests."""
+        if scores:
+            self.record.scores = SCORES_FILE
+        if self.main and scores:
+            with explained_disk(self.output):
+                write_scores(self.output / SCORES_FILE, scores)
 
     def keep(self) -> None:
         """Write the record as it stands."""

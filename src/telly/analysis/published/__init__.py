@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
@@ -17,6 +18,39 @@ def probing() -> list[dict[str, Any]]:
     """Probes of the pre-trained model, the one tuned for code search, and random weights."""
     rows: list[dict[str, Any]] = _read("probing.json")
     return rows
+
+
+@dataclass(frozen=True)
+class Published:
+    """A row of the paper's Telly-K tables, in this package's names of tasks and metrics.
+
+    Attributes:
+        model: the hub's name of the model.
+        task: a name in `TASKS`.
+        dataset: what it was tuned on.
+        variant: `base`, or K.
+        trained_millions: trained parameters, in millions.
+        epoch_seconds: of an epoch, on the paper's machine.
+        convergence_seconds: up to the best epoch; where the source counts epochs, their number times `epoch_seconds`.
+        metrics: by the names of `telly.metrics.table.METRICS`.
+        source: where it is published.
+    """
+
+    model: str
+    task: str
+    dataset: str
+    variant: str
+    trained_millions: float
+    epoch_seconds: float
+    convergence_seconds: float
+    metrics: dict[str, float]
+    source: str
+
+
+def telly_k(task: str | None = None) -> list[Published]:
+    """Base and K = 0 to 11 of every model, task and data set that the paper tuned; of one task only if given."""
+    rows = [Published(**row) for row in _read("telly_k.json")]
+    return [row for row in rows if task in (None, row.task)]
 
 
 def _read(name: str) -> Any:

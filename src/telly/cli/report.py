@@ -1,0 +1,57 @@
+"""`telly report`: one page of all results in some folders."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EPILOG = """Examples:
+
+  telly report runs
+
+searches the folder for finished runs and writes report/report.html, with its tables and figures beside it.
+
+  telly report runs probing comparison --with-paper --output results
+
+with probes, similarity of models, and the paper's numbers beside one's own.
+
+  telly report runs --margin 0.02
+
+calls a score similar if at most 2 % of base's may be lost.
+
+Every line is the mean over the seeds of a setting. Intervals resample test examples and seeds together; differences to
+base are tested in pairs, and corrected for their number. "Similar or better" means that the whole interval of the
+difference lies above the margin.
+"""
+
+
+def report(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Folders with runs, probes or comparisons; searched to the bottom.")
+    ],
+    output: Annotated[Path, typer.Option(help="The report's folder.")] = Path("report"),
+    with_paper: Annotated[bool, typer.Option("--with-paper", help="Put the paper's numbers beside yours.")] = False,
+    margin: Annotated[float, typer.Option(help="Share of base's score that may be lost and still be similar.")] = 0.01,
+    resamples: Annotated[int, typer.Option(min=100, help="Of the bootstrap behind intervals and p.")] = 5000,
+    title: Annotated[str | None, typer.Option(help="Heading of the page.")] = None,
+) -> None:
+    """Write a page of all results: tables, figures, tests, provenance."""
+    from telly.errors import ConfigError
+    from telly.report.build import ReportConfig, build
+
+    if not 0 < margin < 1:
+        raise ConfigError(f"--margin: expected a share between 0 and 1, such as 0.01; found {margin}")
+    if output.exists() and not output.is_dir():
+        raise ConfigError(f"--output: {output} is a file; expected a folder, or nothing")
+    command = shlex.join(["telly", *sys.argv[1:]])
+    given = {} if title is None else {"title": title}
+    made = build(ReportConfig(tuple(runs), output, with_paper, margin, resamples, command, **given))
+    for section, lead in made.leads.items():
+        typer.echo(f"{section}: {lead}")
+    if made.left_out:
+        typer.echo(f"{made.left_out} runs are in no table; the page's last table says why")
+    typer.echo(f"report: {made.page}\ntables: {output / 'tables'}\nfigures: {output / 'figures'}")

@@ -1,0 +1,263 @@
+"""From runs to the lines of tables: what was tuned on the same data is compared; seeds of a setting are one line."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from telly.metrics.table import METRICS
+from telly.plots import short_name
+from telly.report.runs import LeftOut, StoredRun
+from telly.tuning.record import RunRecord
+
+_DATA = ("data", "valid", "test", "columns", "limit", "eval_limit")
+_NO_SETTING = {"task", "model", "freeze", "cache", "cache_dir", "cache_budget_gb", "cache_dtype", "cache_always",
+               "save_steps", "seed", "report_to", "output", *_DATA}  # fmt: skip
+"""Settings that make no line of their own: what is compared, and what changes nothing but time."""
+FINGERPRINT = "data"
+
+
+@dataclass(frozen=True)
+class Row:
+    """The runs of one setting, one a seed.
+
+    Attributes:
+        model: the model's name, short.
+        variant: `base`, `K=9 cached`, `K=9 frozen`.
+        settings: all that a run was told beside, as text; the data's fingerprint among it.
+        runs: by seed.
+        differing: names of the settings in which the model's lines differ.
+    """
+
+    model: str
+    variant: str
+    settings: dict[str, str]
+    runs: tuple[StoredRun, ...]
+    differing: tuple[str, ...] = ()
+
+    @property
+    def k(self) -> int | None:
+        """K, or None for base."""
+        k: int | None = self.runs[0].record.plan.get("k")
+        return k
+
+    @property
+    def line(self) -> str:
+        """The variant, and the settings in which it differs from others."""
+        return ", ".join([self.variant, *(f"{name} {self.settings[name]}" for name in self.differing)])
+
+    @property
+    def name(self) -> str:
+        """Model and variant."""
+        return f"{self.model}, {self.line}"
+
+    @property
+    def seeds(self) -> list[int]:
+        """The runs' seeds."""
+        return [run.seed for run in self.runs]
+
+    @property
+    def test_data(self) -> str | None:
+        """Fingerprint of the examples that it was scored on."""
+        record = self.runs[0].record
+        found: str | None = record.data.get(record.tested_on or "", {}).get("fingerprint")
+        return found
+
+    def mean(self, of: Callable[[RunRecord], float | None]) -> float | None:
+        """Mean over the runs of something in the record; None where a run does not have it."""
+        values = [of(run.record) for run in self.runs]
+        return None if any(v is None for v in values) else statistics.fmean(v for v in values if v is not None)
+
+    def metric(self, name: str) -> float | None:
+        """Mean test score."""
+        return self.mean(lambda record: (record.test or {}).get(name))
+
+
+@dataclass(frozen=True)
+class Board:
+    """All that was tuned for one task on the same data.
+
+    Attributes:
+        task: its name.
+        data: what the data are, in words.
+        rows: base first, then K upwards, model by model.
+        metrics: names of the test metrics, the one that chose the best epoch first.
+        notes: what a reader of all its tables should know.
+    """
+
+    task: str
+    data: str
+    rows: tuple[Row, ...]
+    metrics: tuple[str, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def title(self) -> str:
+        """Task and data."""
+        return f"{self.task} on {self.data}"
+
+    @property
+    def models(self) -> list[str]:
+        """The models, in the rows' order."""
+        return list(dict.fromkeys(row.model for row in self.rows))
+
+    def base_of(self, row: Row) -> Row | None:
+        """What a line is compared with: its model's base with the same settings, else the only base there is on the
+        same data.
+        """
+        bases = [other for other in self.rows if other.model == row.model and other.k is None and other is not row
+                 and other.settings[FINGERPRINT] == row.settings[FINGERPRINT]]  # fmt: skip
+        same = [other for other in bases if other.settings == row.settings]
+        if row.k is None:
+            return None
+        return same[0] if same else bases[0] if len(bases) == 1 else None
+
+    def baselines(self, model: str) -> dict[str, dict[str, float]]:
+        """Scores of methods without a trained model beside a model's runs."""
+        found: dict[str, dict[str, float]] = {}
+        for row in self.rows:
+            if row.model == model:
+                found = row.runs[0].record.baselines | found
+        return found
+
+
+def boards_of(runs: Iterable[StoredRun]) -> tuple[list[Board], list[LeftOut]]:
+    """Group runs; also those that were done again later, with the same settings and seed."""
+    by_data: defaultdict[tuple[str, ...], list[StoredRun]] = defaultdict(list)
+    for run in runs:
+        by_data[_data_key(run.record)].append(run)
+    boards, repeated = [], []
+    for group in by_data.values():
+        told = _told_weights(group)
+        latest, older = _latest(group, told)
+        repeated += older
+        boards.append(_board(latest, told))
+    return sorted(boards, key=lambda board: board.title), repeated
+
+
+def _data_key(record: RunRecord) -> tuple[str, ...]:
+    config = record.config
+    examples = {name: split.get("examples") for name, split in record.data.items()}
+    return (str(config.get("task")), *(str(config.get(name)) for name in _DATA), str(examples), str(record.tested_on))
+
+
+def _told_weights(runs: Sequence[StoredRun]) -> frozenset[str]:
+    """Names of models that stand for several weights, so that their fingerprints have to tell them apart.
+
+    Records of older runs have no fingerprint of the layers alone.
+    """
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for run in runs:
+        known = run.record.model.get("layers_fingerprint")
+        found[str(run.record.config.get("model"))] |= {known} if known else set()
+    return frozenset(name for name, prints in found.items() if len(prints) > 1)
+
+
+def _latest(runs: Sequence[StoredRun], told: frozenset[str]) -> tuple[list[StoredRun], list[LeftOut]]:
+    """Of runs with the same settings and seed the one that was started last."""
+    newest: dict[tuple[Any, ...], StoredRun] = {}
+    older = []
+    for run in sorted(runs, key=lambda run: run.record.started):
+        key = (*_row_key(run.record, told), run.seed)
+        if key in newest:
+            older.append(LeftOut(newest[key].folder, f"done again later with the same settings and seed: {run.folder}"))
+        newest[key] = run
+    return list(newest.values()), older
+
+
+def _row_key(record: RunRecord, told: frozenset[str]) -> tuple[Any, ...]:
+    return (*_model_key(record, told), record.plan.get("k"), record.variant, tuple(sorted(_settings(record).items())),
+            _stored_as(record))  # fmt: skip
+
+
+def _model_key(record: RunRecord, told: frozenset[str]) -> tuple[str, str | None]:
+    name = str(record.config.get("model"))
+    return name, record.model.get("layers_fingerprint") if name in told else None
+
+
+def _stored_as(record: RunRecord) -> str | None:
+    return str(record.config.get("cache_dtype")) if record.cache.get("used") else None
+
+
+def _settings(record: RunRecord) -> dict[str, str]:
+    told = {name: str(value) for name, value in record.config.items() if name not in _NO_SETTING}
+    prints = [str(record.data.get(name or "", {}).get("fingerprint")) for name in ("train", record.tested_on)]
+    return told | {FINGERPRINT: " ".join(text[:8] for text in prints)}
+
+
+def _board(runs: Sequence[StoredRun], told: frozenset[str]) -> Board:
+    names = _model_names({_model_key(run.record, told) for run in runs})
+    grouped: defaultdict[tuple[Any, ...], list[StoredRun]] = defaultdict(list)
+    for run in runs:
+        grouped[_row_key(run.record, told)].append(run)
+    rows = []
+    for group in grouped.values():
+        record = group[0].record
+        rows.append(Row(names[_model_key(record, told)], record.variant, _settings(record),
+                        tuple(sorted(group, key=lambda run: run.seed))))  # fmt: skip
+    stored = {_stored_as(run.record) for run in runs} - {None}
+    rows = [_told_apart(row, rows, len(stored) > 1) for row in rows]
+    rows.sort(key=lambda row: (row.model, -1 if row.k is None else row.k, row.line))
+    record = rows[0].runs[0].record
+    metrics = [name for name in record.test or {} if name in METRICS]
+    metrics.sort(key=lambda name: name != record.metric)
+    return Board(str(record.config.get("task")), _data_name(record), tuple(rows), tuple(metrics), _notes(rows))
+
+
+def _told_apart(row: Row, rows: Sequence[Row], by_store: bool) -> Row:
+    """With the names of the settings in which the model's rows differ, and the store's precision where that differs."""
+    same_model = [other.settings for other in rows if other.model == row.model]
+    differing = [name for name in row.settings if len({other.get(name) for other in same_model}) > 1]
+    stored = _stored_as(row.runs[0].record)
+    variant = f"{row.variant} {stored}" if by_store and stored else row.variant
+    return Row(row.model, variant, row.settings, row.runs, tuple(differing))
+
+
+def _model_names(keys: set[tuple[str, str | None]]) -> dict[tuple[str, str | None], str]:
+    """Short names; where two models share one, with the beginning of their fingerprints."""
+    short = {key: short_name(key[0]) for key in keys}
+    count = [*short.values()]
+    return {key: name if count.count(name) == 1 else f"{name} ({(key[1] or '?')[:6]})" for key, name in short.items()}
+
+
+def _data_name(record: RunRecord) -> str:
+    config = record.config
+    source = config.get("data")
+    name = "the sample" if source is None else _last_parts(source)
+    sizes = [f"{split['examples']:,} {part}" for part, split in record.data.items() if split.get("examples")]
+    return f"{name} ({', '.join(sizes)})" if sizes else name
+
+
+def _last_parts(source: str) -> str:
+    parts = Path(source).parts
+    return "/".join(parts[-2:])
+
+
+def _found_states(record: RunRecord) -> bool:
+    """Whether a store, or one that it was derived from, was there before the run."""
+    stores = (record.cache.get("stores") or {}).values()
+    return any(store.get("built_shards") == 0 or store.get("source") not in (None, "tokens") for store in stores)
+
+
+def _notes(rows: Sequence[Row]) -> tuple[str, ...]:
+    records = [run.record for row in rows for run in row.runs]
+    notes = []
+    machines = {(r.provenance.get("processor"), r.provenance.get("cpus"), r.device.get("type"), r.device.get("threads"),
+                 r.device.get("processes")) for r in records}  # fmt: skip
+    if len(machines) > 1:
+        notes.append("The runs were made on different machines or with different threads; their times do not compare.")
+    if len({r.provenance.get("commit") for r in records}) > 1 or any(r.provenance.get("dirty") for r in records):
+        notes.append("The runs were made with different versions of the code, or with changes that are not committed.")
+    if any(_found_states(r) for r in records):
+        notes.append(
+            "Some runs found stored states of earlier runs; what it took to build these is not in their seconds."
+        )
+    if any(r.tested_on == "valid" for r in records):
+        notes.append("Scores are of the validation data, on which the best epoch was chosen: there was no test data.")
+    if all(len(row.runs) == 1 for row in rows):
+        notes.append("One seed a line: intervals know the chance of test examples, not that of seeds.")
+    return (*notes, *dict.fromkeys(caution for r in records for caution in r.cautions))

@@ -1,0 +1,181 @@
+"""One table, written as Markdown, CSV or LaTeX; the page writes the same object as HTML."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from dataclasses import dataclass
+
+from telly.metrics.interval import Interval
+from telly.report.table import DASH
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column.
+
+    Attributes:
+        name: its heading.
+        digits: after the point; None where the column holds text.
+        greater_is_better: which way a change is good; None where it is neither.
+        code: whether the text is a command or a path.
+    """
+
+    name: str
+    digits: int | None = None
+    greater_is_better: bool | None = None
+    code: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What stands in a row and column.
+
+    Attributes:
+        value: a number, a text, or None for a dash.
+        interval: of the number.
+        change: relative to base, as a share.
+        signed: whether to write a plus.
+        hint: what hovering tells.
+    """
+
+    value: float | str | None
+    interval: Interval | None = None
+    change: float | None = None
+    signed: bool = False
+    hint: str = ""
+
+    @property
+    def missing(self) -> bool:
+        """Whether there is nothing to show but a dash."""
+        return self.value is None or (isinstance(self.value, float) and math.isnan(self.value))
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table.
+
+    Attributes:
+        name: for files.
+        title: what it shows.
+        columns: the first names the row.
+        rows: cells in the columns' order.
+        hints: what hovering over a row tells, one each; or none.
+        notes: what is to be said of it.
+    """
+
+    name: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    hints: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        widths = {len(row) for row in self.rows} | {len(self.columns)}
+        if len(widths) != 1 or (self.hints and len(self.hints) != len(self.rows)):
+            raise ValueError(f"{self.name}: rows of {sorted(widths)} cells, {len(self.hints)} hints")
+
+
+def number_text(column: Column, cell: Cell) -> str:
+    """The value as printed."""
+    if cell.value is None or cell.missing:
+        return DASH
+    if isinstance(cell.value, str) or column.digits is None:
+        return str(cell.value)
+    return f"{cell.value:{'+' if cell.signed else ''},.{column.digits}f}"
+
+
+def interval_text(column: Column, cell: Cell) -> str:
+    """The interval as printed, or nothing."""
+    if cell.interval is None or column.digits is None:
+        return ""
+    ends = (f"{end:{'+' if cell.signed else ''},.{column.digits}f}" for end in (cell.interval.low, cell.interval.high))
+    return f"[{', '.join(ends)}]"
+
+
+def change_text(cell: Cell) -> str:
+    """The change from base in per cent with an arrow, or nothing."""
+    if cell.change is None:
+        return ""
+    percent = f"{abs(100 * cell.change):.1f} %"
+    arrow = "=" if percent == "0.0 %" else "↑" if cell.change > 0 else "↓"
+    return f"{arrow} {percent}"
+
+
+def is_good(column: Column, cell: Cell) -> bool | None:
+    """Whether a change is for the better; None where there is none to speak of."""
+    if column.greater_is_better is None or not change_text(cell) or change_text(cell).startswith("="):
+        return None
+    assert cell.change is not None
+    return (cell.change > 0) == column.greater_is_better
+
+
+def cell_text(column: Column, cell: Cell) -> str:
+    """Value, interval and change in one line."""
+    return " ".join(
+        part for part in (number_text(column, cell), interval_text(column, cell), change_text(cell)) if part
+    )
+
+
+def to_markdown(sheet: Sheet) -> str:
+    """A heading, the table and its notes."""
+    lines = [f"### {sheet.title}", ""]
+    lines.append("| " + " | ".join(_markdown(column.name) for column in sheet.columns) + " |")
+    lines.append("|" + "|".join("---" if column.digits is None else "---:" for column in sheet.columns) + "|")
+    for row in sheet.rows:
+        cells = (_markdown(cell_text(c, cell), code=c.code) for c, cell in zip(sheet.columns, row, strict=True))
+        lines.append("| " + " | ".join(cells) + " |")
+    for note in sheet.notes:
+        lines += ["", _markdown(note)]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown(text: str, code: bool = False) -> str:
+    text = text.replace("|", "\\|").replace("\n", " ")
+    return f"`{text}`" if code and text != DASH else text
+
+
+def to_csv(sheet: Sheet) -> str:
+    """All digits; intervals and changes have columns of their own where the table has any."""
+    wide = [_parts(sheet, i) for i in range(len(sheet.columns))]
+    stream = io.StringIO()
+    rows = csv.writer(stream, lineterminator="\n")
+    rows.writerow([f"{c.name}{part}" for c, parts in zip(sheet.columns, wide, strict=True) for part in parts])
+    for row in sheet.rows:
+        found: list[float | str | None] = []
+        for cell, parts in zip(row, wide, strict=True):
+            low, high = (cell.interval.low, cell.interval.high) if cell.interval else (None, None)
+            values = {"": cell.value, " low": low, " high": high, " change": cell.change}
+            found += [values[part] for part in parts]
+        rows.writerow(found)
+    return stream.getvalue()
+
+
+def _parts(sheet: Sheet, column: int) -> list[str]:
+    cells = [row[column] for row in sheet.rows]
+    bounds = [" low", " high"] if any(cell.interval for cell in cells) else []
+    return ["", *bounds, *([" change"] if any(cell.change is not None for cell in cells) else [])]
+
+
+_LATEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+          "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "↑": r"$\uparrow$", "↓": r"$\downarrow$",
+          "[": "{[}", "]": "{]}", "<": r"\textless{}", ">": r"\textgreater{}"}  # fmt: skip
+
+
+def to_latex(sheet: Sheet) -> str:
+    """A `table` with `booktabs` rules; a line of its own for notes."""
+    align = "".join("l" if column.digits is None else "r" for column in sheet.columns)
+    lines = ["% needs \\usepackage{booktabs}", r"\begin{table}", r"\centering", rf"\caption{{{_latex(sheet.title)}}}",
+             rf"\label{{tab:{sheet.name}}}", rf"\begin{{tabular}}{{{align}}}", r"\toprule",
+             " & ".join(_latex(column.name) for column in sheet.columns) + r" \\", r"\midrule"]  # fmt: skip
+    for row in sheet.rows:
+        lines.append(" & ".join(_latex(cell_text(c, x)) for c, x in zip(sheet.columns, row, strict=True)) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [rf"\par\footnotesize {_latex(note)}" for note in sheet.notes]
+    return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def _latex(text: str) -> str:
+    return "".join(_LATEX.get(letter, letter) for letter in text)

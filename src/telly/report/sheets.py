@@ -1,0 +1,257 @@
+"""The tables of a report: results, differences, clocks, the paper's numbers, probes, similarity, provenance."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+from telly.analysis.published import Published
+from telly.metrics.table import METRICS
+from telly.report.boards import Board, Row
+from telly.report.runs import Found, LeftOut, StoredRun
+from telly.report.scores import BoardScores
+from telly.report.sheet import Cell, Column, Sheet
+from telly.training.clocks import CLOCKS
+from telly.tuning.record import RunRecord
+
+Quantity = Callable[[RunRecord], float | None]
+
+COSTS: tuple[tuple[Column, Quantity], ...] = (
+    (Column("trained", 0, False), lambda r: r.plan.get("trainable")),
+    (Column("s/epoch", 2, False), lambda r: r.epoch_seconds),
+    (Column("convergence s", 1, False), lambda r: r.convergence_seconds),
+    (Column("total s", 1, False), lambda r: r.total_seconds),
+    (Column("peak MB", 0, False), lambda r: r.peak_memory_bytes / 1e6 if r.peak_memory_bytes else None),
+)
+"""What a run costs, in the order of the paper's tables; less is better for all."""
+COST_NOTE = (
+    "trained: parameters. s/epoch: median over epochs, training alone. convergence s: training up to the end of the "
+    "best epoch. total s: the whole run, with the pass through the frozen layers, evaluation and saving. Arrows: "
+    "change from base."
+)
+
+
+def stem(text: str) -> str:
+    """A text as part of a file's name."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def metric_column(name: str) -> Column:
+    """A column for a metric, with its unit and direction."""
+    metric = METRICS[name]
+    return Column(f"{name} (%)" if metric.percentage else name, metric.digits, metric.greater_is_better)
+
+
+def results(board: Board, scores: BoardScores, name: str) -> Sheet:
+    """One line a setting, beside methods without a trained model."""
+    several = len(board.models) > 1
+    columns = (Column("model"),) * several + (
+        Column("run"), Column("seeds", 0), *(column for column, _ in COSTS), *map(metric_column, board.metrics)
+    )  # fmt: skip
+    rows: list[tuple[Cell, ...]] = []
+    hints = []
+    for model in board.models:
+        for baseline, metrics in board.baselines(model).items():
+            lead = (Cell(model),) * several + (Cell(baseline), Cell(None), *(Cell(None) for _ in COSTS))
+            rows.append((*lead, *(Cell(metrics.get(metric)) for metric in board.metrics)))
+            hints.append(f"{baseline}: not tuned, beside the runs of {model}")
+    for number, row in enumerate(board.rows):
+        base = board.base_of(row)
+        lead = (Cell(row.model),) * several + (Cell(row.line), Cell(len(row.runs), hint=_listed(row.seeds)))
+        costs = (_compared(row.mean(of), base.mean(of) if base else None) for _, of in COSTS)
+        rows.append((*lead, *costs, *(_score(row, base, number, metric, scores) for metric in board.metrics)))
+        hints.append(row_hint(row))
+    notes = [COST_NOTE, "Brackets: 95 % intervals, examples and seeds resampled together."]
+    if scores.without:
+        names = "; ".join(row.name for row in scores.without)
+        notes.append(f"Without interval, since the runs kept no scores of single examples: {names}.")
+    return Sheet(name, f"Results: {board.title}", columns, tuple(rows), tuple(hints), (*notes, *board.notes))
+
+
+def row_hint(row: Row) -> str:
+    """What hovering over a row or a point tells."""
+    folders = ", ".join(str(run.folder) for run in row.runs)
+    return f"{row.name}; seeds {_listed(row.seeds)}; {folders}"
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds))
+
+
+def _compared(value: float | None, base: float | None) -> Cell:
+    change = None if value is None or not base else value / base - 1
+    return Cell(value, change=change)
+
+
+def _score(row: Row, base: Row | None, number: int, metric: str, scores: BoardScores) -> Cell:
+    cell = _compared(row.metric(metric), base.metric(metric) if base else None)
+    difference = scores.differences.get((number, metric))
+    hint = difference.sentence(row.line, metric, METRICS[metric].digits) if difference else ""
+    return Cell(cell.value, scores.intervals.get((number, metric)), cell.change, hint=hint)
+
+
+def compared(board: Board, scores: BoardScores, name: str, margin: float) -> Sheet | None:
+    """Every difference to base with its test; None where there is none."""
+    several = len(board.models) > 1
+    tests = (Column("difference", 4), Column("p", 4), Column("p, corrected", 4), Column("verdict"))
+    columns = (Column("model"),) * several + (Column("run"), Column("metric"), *tests)
+    rows, hints = [], []
+    for (number, metric), found in scores.differences.items():
+        row = board.rows[number]
+        lead = (Cell(row.model),) * several + (Cell(row.line), Cell(metric))
+        rows.append((*lead, Cell(found.difference, found.interval, signed=True), Cell(found.p), Cell(found.corrected),
+                     Cell(found.verdict.value)))  # fmt: skip
+        hints.append(found.sentence(row.name, metric, METRICS[metric].digits))
+    if not rows:
+        return None
+    notes = (
+        f"Paired bootstrap over examples and seeds; p corrected by Holm for the {len(rows)} differences of this table.",
+        f"Similar or better: the worse end of the difference's 95 % interval is within {100 * margin:g} % of base's "
+        "value. Better, worse: corrected p below .05. Not decided: the data allow neither.",
+    )
+    return Sheet(name, f"Differences to base: {board.title}", columns, tuple(rows), tuple(hints), notes)
+
+
+def clocks(board: Board, name: str) -> Sheet:
+    """Mean seconds by clock."""
+    several = len(board.models) > 1
+    names = (*CLOCKS, "total", "waiting")
+    columns = (Column("model"),) * several + (Column("run"), *(Column(clock, 1, False) for clock in names))
+    rows = []
+    for row in board.rows:
+        lead = (Cell(row.model),) * several + (Cell(row.line),)
+        parts = (Cell(row.mean(lambda r, clock=clock: r.clocks.get(clock))) for clock in CLOCKS)  # type: ignore[misc]
+        rows.append(
+            (*lead, *parts, Cell(row.mean(lambda r: r.wall_seconds)), Cell(row.mean(lambda r: r.store_wait_seconds)))
+        )
+    notes = (
+        "Clocks exclude each other and sum to the total, of a run's last session. waiting: for batches of the store, "
+        "part of train.",
+    )
+    return Sheet(
+        name, f"Seconds by clock: {board.title}", columns, tuple(rows), tuple(map(row_hint, board.rows)), notes
+    )
+
+
+def beside_paper(board: Board, published: Sequence[Published], name: str) -> Sheet | None:
+    """Changes from base, one's own beside the paper's; None where the paper has no such task or there is no base."""
+    own = {f"own: {model}": _own_changes(board, model) for model in board.models}
+    theirs = _published_changes(published)
+    lines = [key for changes in own.values() for key in changes]
+    if not lines or not theirs:
+        return None
+    sources = own | theirs
+    columns = (Column("quantity"), Column("run"), *(Column(source, 1) for source in sources))
+    rows = []
+    for quantity, variant in dict.fromkeys(lines):
+        cells = [_paper_cell(changes, quantity, variant) for changes in sources.values()]
+        rows.append((Cell(quantity), Cell(variant), *cells))
+    notes = (
+        "Change from base in per cent, so that machines, data and metrics of other size compare. The paper's numbers: "
+        "one seed, frozen layers run in every epoch; from its appendix and replication package.",
+    )
+    return Sheet(name, f"Beside the paper: {board.title}", columns, tuple(rows), (), notes)
+
+
+def _paper_cell(changes: dict[tuple[str, str], float], quantity: str, variant: str) -> Cell:
+    """Own variants are `K=9 cached`; the paper's, `K=9`, stand beside both cached and frozen."""
+    change = changes.get((quantity, variant), changes.get((quantity, variant.split(maxsplit=1)[0])))
+    return Cell(None if change is None else 100 * change, signed=True)
+
+
+def _own_changes(board: Board, model: str) -> dict[tuple[str, str], float]:
+    found: dict[tuple[str, str], float] = {}
+    quantities = {column.name: of for column, of in COSTS if column.name in PAPER_COSTS}
+    for row in board.rows:
+        base = board.base_of(row)
+        if row.model != model or base is None:
+            continue
+        pairs = {name: (row.mean(of), base.mean(of)) for name, of in quantities.items()}
+        pairs |= {metric: (row.metric(metric), base.metric(metric)) for metric in board.metrics}
+        found |= {
+            (name, row.line): value / at_base - 1 for name, (value, at_base) in pairs.items() if value and at_base
+        }
+    return found
+
+
+PAPER = "paper: "
+"""What stands before the name of a published source beside one's own."""
+PAPER_COSTS: dict[str, Callable[[Published], float]] = {
+    "trained": lambda row: row.trained_millions,
+    "s/epoch": lambda row: row.epoch_seconds,
+    "convergence s": lambda row: row.convergence_seconds,
+}
+
+
+def paper_values(row: Published) -> dict[str, float]:
+    """A published row's costs and metrics by the names of this report's columns."""
+    return {name: of(row) for name, of in PAPER_COSTS.items()} | row.metrics
+
+
+def _published_changes(published: Sequence[Published]) -> dict[str, dict[tuple[str, str], float]]:
+    found: dict[str, dict[tuple[str, str], float]] = {}
+    bases = {(row.model, row.dataset): paper_values(row) for row in published if row.variant == "base"}
+    for row in published:
+        base = bases[row.model, row.dataset]
+        if row.variant != "base":
+            changes = {(name, f"K={row.variant}"): value / base[name] - 1 for name, value in paper_values(row).items()}
+            found.setdefault(paper_source(row), {}).update(changes)
+    return found
+
+
+def paper_source(row: Published) -> str:
+    """Model and data of a published row, in short."""
+    return f"{PAPER}{row.model.rpartition('/')[2]}, {row.dataset}"
+
+
+def published_tables(published: Sequence[Published]) -> list[Sheet]:
+    """The paper's own tables, in the form of the results."""
+    grouped: dict[str, list[Published]] = {}
+    for row in published:
+        grouped.setdefault(f"{row.task}, {paper_source(row).removeprefix(PAPER)}", []).append(row)
+    sheets = []
+    for title, rows in grouped.items():
+        base = paper_values(next(row for row in rows if row.variant == "base"))
+        costs = (Column("trained (M)", 2, False), Column("s/epoch", 0, False), Column("convergence s", 0, False))
+        columns = (Column("run"), *costs, *(metric_column(name) for name in rows[0].metrics))
+        cells = [
+            (
+                Cell("base" if row.variant == "base" else f"K={row.variant}"),
+                *(_compared(v, None if row.variant == "base" else base[n]) for n, v in paper_values(row).items()),
+            )
+            for row in rows
+        ]
+        notes = (f"Source: {rows[0].source}.",)
+        sheets.append(Sheet(stem(f"published {title}"), f"Published: {title}", columns, tuple(cells), (), notes))
+    return sheets
+
+
+def provenance(runs: Iterable[StoredRun]) -> Sheet:
+    """Where every run comes from, and how to do it again."""
+    texts = ("started", "commit", "versions", "machine")
+    columns = (Column("run"), Column("folder", code=True), Column("seed", 0), *map(Column, texts),
+               Column("given", code=True), Column("again", code=True))  # fmt: skip
+    rows = []
+    for run in runs:
+        record = run.record
+        commit = (record.provenance.get("commit") or "")[:12]
+        commit += " + changes" if commit and record.provenance.get("dirty") else ""
+        versions = record.provenance.get("versions") or {}
+        told = ", ".join(
+            f"{name} {versions[name]}" for name in ("telly", "torch", "transformers", "python") if versions.get(name)
+        )
+        machine = f"{record.provenance.get('processor') or '?'}, {record.device.get('threads') or '?'} threads"
+        rows.append((Cell(f"{record.config.get('task')}, {record.variant}"), Cell(str(run.folder)), Cell(run.seed),
+                     Cell(record.started[:19].replace("T", " ")), Cell(commit or None), Cell(told or None),
+                     Cell(machine), Cell(run.command), Cell(run.again)))  # fmt: skip
+    notes = ("given: the command as it was typed. again: the same with all settings resolved, into another folder.",)
+    return Sheet("provenance", "Where every run comes from, and how to do it again", columns, tuple(rows), (), notes)
+
+
+def left_out(found: Found, repeated: Sequence[LeftOut]) -> Sheet | None:
+    """Runs that are in no table, and why; None where there are none."""
+    listed = [*found.left_out, *repeated]
+    if not listed:
+        return None
+    rows = tuple((Cell(str(one.folder)), Cell(one.reason)) for one in listed)
+    return Sheet("left-out", "Runs that are in no table", (Column("folder", code=True), Column("why")), rows)

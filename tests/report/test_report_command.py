@@ -1,0 +1,159 @@
+"""`telly report` through the command line: hand-written records, and real tiny runs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from report.handwritten import write_all
+from telly.analysis.published import telly_k
+from tiny_runs import Tiny, run_telly, tiny_data, tiny_model_folder
+
+FEW = ("--resamples", "500")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A report of the hand-written runs, and what the command said."""
+    folder = tmp_path_factory.mktemp("report")
+    runs = write_all(folder / "runs")
+    ended = run_telly("report", str(runs), "--output", str(folder / "out"), "--with-paper", "--margin", "0.02", *FEW)
+    return folder / "out", ended.out
+
+
+def rows(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_the_command_says_what_it_comes_to(made: tuple[Path, str]):
+    out, said = made
+    assert f"report: {out}/report.html" in said and "2 runs are in no table" in said
+    assert re.search(r"search on the sample .*: telly-mini, K=9 cached is (better|similar or better) in mrr", said)
+
+
+def test_every_table_is_written_three_times_and_in_the_page(made: tuple[Path, str]):
+    out, _ = made
+    stems = {file.stem for file in (out / "tables").iterdir()}
+    assert {"results-search-2", "differences-search-2", "clocks-search-2", "paper-search-2", "table-probe-1",
+            "table-compare-1", "provenance", "left-out"} <= stems  # fmt: skip
+    page, markdown = ((out / name).read_text(encoding="utf-8") for name in ("report.html", "report.md"))
+    for stem in stems:
+        assert all((out / "tables" / f"{stem}{suffix}").stat().st_size > 50 for suffix in (".md", ".csv", ".tex"))
+        assert f'id="{stem}"' in page
+        assert (out / "tables" / f"{stem}.md").read_text(encoding="utf-8") in markdown
+
+
+def test_results_have_changes_and_intervals(made: tuple[Path, str]):
+    found = {row["run"]: row for row in rows(made[0] / "tables" / "results-search-2.csv")}
+    assert list(found) == ["untuned", "base", "K=6 frozen", "K=9 cached", "K=11 cached"]
+    assert float(found["K=9 cached"]["trained change"]) == pytest.approx(3 * 444_864 / 7_778_688 - 1)
+    assert float(found["K=9 cached"]["mrr low"]) < float(found["K=9 cached"]["mrr"])
+    assert found["untuned"]["trained"] == found["base"]["mrr change"] == ""
+    clocks = rows(made[0] / "tables" / "clocks-search-2.csv")
+    for row in clocks:
+        parts = [float(row[name]) for name in ("load", "encode", "prefix", "train", "evaluate", "save", "other")]
+        assert sum(parts) == pytest.approx(float(row["total"]))
+
+
+def test_the_paper_stands_beside(made: tuple[Path, str]):
+    """UniXcoder, code search, Python: K=9 trains 21.26 of 125.93 million parameters."""
+    (row,) = [r for r in rows(made[0] / "tables" / "paper-search-2.csv")
+              if r["quantity"] == "trained" and r["run"] == "K=9 cached"]  # fmt: skip
+    (source,) = [name for name in row if name.endswith("unixcoder-base, CodeSearchNet Python")]
+    assert float(row[source]) == pytest.approx(100 * (21.26 / 125.93 - 1), abs=0.02)
+    assert len(list((made[0] / "tables").glob("published-*.csv"))) == 3 + 2, "search and generate, as published"
+
+
+def test_published_rows_are_whole():
+    """12 tables of base and K = 0 to 11, in the order of the paper's numbers: more frozen layers train less."""
+    grouped: dict[tuple[str, str, str], list[float]] = {}
+    for row in telly_k():
+        grouped.setdefault((row.model, row.task, row.dataset), []).append(row.trained_millions)
+        assert row.metrics and row.convergence_seconds >= row.epoch_seconds > 0
+    assert len(grouped) == 12
+    for trained in grouped.values():
+        assert len(trained) == 13 and trained == sorted(trained, reverse=True)
+
+
+def test_the_page_needs_no_network_and_no_other_file(made: tuple[Path, str]):
+    page = (made[0] / "report.html").read_text(encoding="utf-8")
+    plain = re.sub(r'xmlns(:\w+)?="[^"]*"', "", page)
+    assert not re.search(r"(?:src|href)=\"(?!#|data:)", plain), "only links within the page"
+    assert not re.search(r"@import|url\((?!#|['\"]?data:)", plain)
+    assert "http" not in re.sub(r"<[^>]*>", "", re.sub(r"http-equiv", "", plain))
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids)), "ids are unique"
+    assert set(re.findall(r'(?:href="|url\()#([^")]+)', page)) <= set(ids), "every reference has its target"
+
+
+def test_provenance_has_the_commands(made: tuple[Path, str]):
+    found = rows(made[0] / "tables" / "provenance.csv")
+    assert len(found) == 18
+    assert found[0]["given"] == "telly tune generate --freeze 9 --seed 0"
+    assert found[0]["again"].startswith("telly tune generate --config ") and found[0]["commit"] == "0123456789ab"
+    markdown = (made[0] / "report.md").read_text(encoding="utf-8")
+    assert "telly probe --model telly-mini --probe lexical --limit 100 --hard --output" in markdown
+    assert "telly compare --model telly-mini --with runs/search-base-s0 --output" in markdown
+    assert "telly report " in markdown
+
+
+def test_figures_are_drawn_as_svg_and_png(made: tuple[Path, str]):
+    drawn = {str(file.relative_to(made[0] / "figures")) for file in (made[0] / "figures").rglob("*.*")}
+    names = [f"search-2/{name}" for name in ("quality", "over-k", "clocks", "learning")]
+    assert {f"{name}{suffix}" for name in names for suffix in (".svg", ".png")} <= drawn
+    assert {"probe-1/probes.svg", "probe-1/contributions.svg", "compare-1/similarity.svg"} <= drawn
+
+
+def test_a_report_of_a_report_is_the_same(made: tuple[Path, str], tmp_path: Path):
+    """Nothing is drawn at random."""
+    out = tmp_path / "out"
+    run_telly("report", str(made[0].parent / "runs"), "--output", str(out), "--with-paper", "--margin", "0.02", *FEW)
+    for file in (out / "tables").iterdir():
+        assert file.read_bytes() == (made[0] / "tables" / file.name).read_bytes() or file.stem == "provenance"
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (("nowhere",), "nowhere: expected a folder with runs, found nothing; give the --output of `telly tune`"),
+    (("a-file",), "a-file: expected a folder with runs, found a file; give the --output of `telly tune`"),
+    (("empty",), "nothing to report in empty: expected at least one finished run of `telly tune` (with record.json), "
+                 "or results of `telly probe` or `telly compare`; found 0 runs that cannot be used"),
+    (("empty", "--margin", "1.5"), "--margin: expected a share between 0 and 1, such as 0.01; found 1.5"),
+    (("empty", "--output", "a-file"), "--output: a-file is a file; expected a folder, or nothing"),
+])  # fmt: skip
+def test_bad_input(options: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a-file").write_text("")
+    setup = f"import os; os.chdir({str(tmp_path)!r})"
+    assert run_telly("report", *options, code=2, setup=setup).error == message
+    assert not (tmp_path / "report").exists()
+
+
+def test_damaged_probe_results_are_named(tmp_path: Path):
+    runs = write_all(tmp_path / "runs")
+    file = runs / "probing" / "probing.json"
+    content = json.loads(file.read_text())
+    del content["probes"][0]["metric"]
+    file.write_text(json.dumps(content))
+    ended = run_telly("report", str(runs), "--output", str(tmp_path / "out"), *FEW, code=2)
+    assert ended.error.startswith(f"{file}: 0.metric: Field required")
+
+
+def test_real_runs_from_the_first_command_to_the_page(tmp_path: Path):
+    tiny = Tiny(tiny_model_folder(tmp_path / "model"), tiny_data(tmp_path / "data"))
+    for variant in ("base", "cached"):
+        run_telly(*tiny.command(tmp_path / "runs" / variant, variant, "--epochs", "2", "--save-steps", "99"))
+    run_telly("report", str(tmp_path / "runs"), "--output", str(tmp_path / "out"), *FEW)
+    found = {row["run"]: row for row in rows(tmp_path / "out" / "tables" / "results-search-1.csv")}
+    for name, variant in (("base", "base"), ("K=2 cached", "cached")):
+        kept = json.loads((tmp_path / "runs" / variant / "record.json").read_text())
+        assert float(found[name]["mrr"]) == pytest.approx(kept["test"]["mrr"])
+        assert float(found[name]["mrr low"]) <= kept["test"]["mrr"] <= float(found[name]["mrr high"])
+    differences = rows(tmp_path / "out" / "tables" / "differences-search-1.csv")
+    assert [row["metric"] for row in differences] == ["mrr", "recall@1", "recall@5", "recall@10"]
+    assert all(float(row["p, corrected"]) >= float(row["p"]) for row in differences)
