@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from telly.cli import cache, compare, data, demo, listing, plan, pretrain, probe, score, tune
+from telly.cli import cache, compare, data, demo, listing, plan, pretrain, probe, score, study, tune
 from telly.errors import TellyError
 
 USER_ERROR = 2
@@ -33,6 +33,7 @@ app.command("demo")(demo.demo)
 app.command("score", epilog=score.EPILOG)(score.score)
 app.command("compare", epilog=compare.EPILOG)(compare.compare)
 app.command("probe", epilog=probe.EPILOG)(probe.probe)
+app.command("study", epilog=study.EPILOG)(study.study)
 app.command("ls")(listing.ls)
 
 
