@@ -27,28 +27,15 @@ def plan(
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Print, for base and every K, the trained parameters and the estimated costs."""
-    from telly.freezing.cost import measure_flops, plan_costs
-    from telly.models.load import EMBEDDED, load_config, model_from_config
-    from telly.tasks import get_task
-    from telly.tasks.base import Options
+    from telly.data.schema import parse_mapping, schema_for
+    from telly.models.load import EMBEDDED
+    from telly.tuning.config import TuneConfig
+    from telly.tuning.estimate import variant_costs
 
     name = model or EMBEDDED
-    config = load_config(name)
-    chosen = get_task(task)
-    shape = model_from_config(config, writes=chosen.writes)
-    head = chosen.head(int(config.hidden_size), 2, Options(head=chosen.preset.head))
-    head_parameters = sum(p.numel() for p in head.parameters()) if head else 0
-    work = None
-    if data:
-        from telly.data.schema import parse_mapping, schema_for
-        from telly.tuning.config import TuneConfig
-        from telly.tuning.estimate import workload
-
-        given = {"model": name, "task": task, "columns": parse_mapping(columns, schema_for(task))}
-        settings = TuneConfig.parse(given | ({"batch_size": batch_size} if batch_size is not None else {}))
-        work = workload(settings, data)
-    rate = measure_flops(int(config.hidden_size)) if work else None
-    costs = plan_costs(shape, work, rate, head_parameters=head_parameters)
+    given = {"model": name, "task": task, "columns": parse_mapping(columns, schema_for(task))}
+    settings = TuneConfig.parse(given | ({"batch_size": batch_size} if batch_size is not None else {}))
+    costs = variant_costs(settings, data)
     if as_json:
         variants = [cost.to_dict() for cost in costs]
         typer.echo(json.dumps({"model": name, "layers": len(costs) - 1, "variants": variants}, indent=1))

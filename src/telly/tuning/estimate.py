@@ -1,4 +1,4 @@
-"""What an epoch of a run would read, for the cost model; encodes the data, loads no weights."""
+"""What an epoch of a run would read and what its variants cost; encodes the data, loads no weights."""
 
 from __future__ import annotations
 
@@ -8,13 +8,36 @@ from telly.data.batching import LengthBucketBatchSampler
 from telly.data.readers import read
 from telly.data.sample import sample_files
 from telly.errors import ConfigError
-from telly.freezing.cost import Workload
-from telly.models.load import load_config, load_tokenizer
+from telly.freezing.cost import VariantCost, Workload, measure_flops, plan_costs
+from telly.models.load import load_config, load_tokenizer, model_from_config
 from telly.tasks import get_task
+from telly.tasks.base import Options
 from telly.tuning.config import TuneConfig
 from telly.tuning.resolve import resolve
 
 SAMPLE = "sample"
+
+
+def variant_costs(config: TuneConfig, data: str | None) -> list[VariantCost]:
+    """What base and every K of the settings' model and task train and, with data, take on this machine.
+
+    Args:
+        config: the settings; what is open is resolved as a run would.
+        data: training data as `telly tune` takes it, or `sample`; None leaves out the estimates.
+
+    Raises:
+        DataError, ConfigError: as `workload`.
+        ModelError: there is no such model, or its layers cannot be found.
+    """
+    model_config = load_config(config.model)
+    task = get_task(config.task)
+    shape = model_from_config(model_config, writes=task.writes)
+    hidden = int(model_config.hidden_size)
+    head = task.head(hidden, 2, Options(head=config.head or task.preset.head))
+    head_parameters = sum(p.numel() for p in head.parameters()) if head else 0
+    work = workload(config, data) if data else None
+    rate = measure_flops(hidden) if work else None
+    return plan_costs(shape, work, rate, head_parameters=head_parameters)
 
 
 def workload(config: TuneConfig, data: str) -> Workload:
@@ -31,7 +54,7 @@ def workload(config: TuneConfig, data: str) -> Workload:
     config = resolve(config)
     task = get_task(config.task)
     source = str(sample_files(config.task)["train"]) if data == SAMPLE and not Path(data).exists() else data
-    datasets = {"train": read(source, task.schema, config.columns, "train")}
+    datasets = {"train": read(source, task.schema, config.columns, "train", config.limit)}
     tokenizer, model_config = load_tokenizer(config.model), load_config(config.model)
     encoded = task.encode(datasets, tokenizer, config.max_tokens, model_config)["train"]
     lengths = {column: encoded.table.lengths[rows] for column, rows in encoded.rows.items()}

@@ -1,0 +1,230 @@
+"""A study's settings, and the cells that they ask for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, PositiveFloat, field_validator
+
+from telly.config import Config, read_toml
+from telly.data.formats import content_files, data_files
+from telly.errors import ConfigError, DataError, TellyError
+from telly.freezing.plan import BASE
+from telly.models.load import EMBEDDED, load_config, model_from_config
+from telly.models.load import resolve as resolve_model
+from telly.models.stack import find_stack
+from telly.tasks import TASKS
+from telly.tuning.config import TuneConfig
+from telly.tuning.resolve import resolve
+
+FROZEN = "frozen-"
+"""Before K: the same layers are frozen, but run in every epoch."""
+PLACES = ("output", "cache_dir", "cache_budget_gb", "report_to")
+"""Settings that do not change what a run gives."""
+SAMPLED = 1 << 20
+"""Bytes at both ends of a weight file that tell it from others, beside its size."""
+VARIANT_KEYS = ("task", "model", "freeze", "cache", "seed")
+"""Settings that the grid itself makes."""
+
+
+class Budget(Config):
+    """What a study may take."""
+
+    hours: PositiveFloat | None = Field(None, description="start no cell after so many hours")
+    disk_gb: PositiveFloat | None = Field(None, description="most disk that the stores of one cell may take")
+
+
+class StudyConfig(Config):
+    """A grid: every variant and seed of every task and model."""
+
+    models: tuple[str, ...] = Field((EMBEDDED,), min_length=1)
+    tasks: tuple[str, ...] = Field(("search",), min_length=1)
+    variants: tuple[str, ...] = Field((BASE, "9"), min_length=1, description="base, K, or frozen-K")
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    settings: dict[str, Any] = Field(default_factory=dict, description="of `telly tune`, for all cells")
+    task: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="of `telly tune`, for the cells of a task"
+    )
+    budget: Budget = Budget()
+
+    @field_validator("variants", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        return [str(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+    @field_validator("models", "tasks", "variants", "seeds")
+    @classmethod
+    def _each_once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        twice = sorted({str(entry) for entry in value if value.count(entry) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} stands there twice; give each once")
+        return value
+
+    @field_validator("task")
+    @classmethod
+    def _known_tasks(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        unknown = sorted(value.keys() - TASKS.keys())
+        if unknown:
+            raise ValueError(f"no task {', '.join(unknown)}; known: {', '.join(TASKS)}")
+        return value
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the grid.
+
+    Attributes:
+        variant: as the study names it.
+        config: resolved settings, with the run's folder.
+    """
+
+    variant: str
+    config: TuneConfig
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        assert self.config.output is not None
+        return self.config.output
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        return f"{self.config.task}, {Path(self.config.model).name}, {self.variant}, seed {self.config.seed}"
+
+    @property
+    def group(self) -> tuple[str, str]:
+        """Model and task: cells that share stores and stand in one table."""
+        return self.config.model, self.config.task
+
+
+def load_study(name: str) -> StudyConfig:
+    """Settings from a TOML file, or of a built-in study.
+
+    Raises:
+        ConfigError: there is no such file or study, or its settings are wrong.
+    """
+    known = built_in()
+    if name in known:
+        return StudyConfig.parse(read_toml(known[name]), f"study {name}")
+    path = Path(name)
+    if not path.exists():
+        raise ConfigError(f"{name}: no such file; expected a TOML file, or one of the studies {', '.join(known)}")
+    return StudyConfig.parse(read_toml(path), name)
+
+
+def built_in() -> dict[str, Path]:
+    """Files of the studies that the package ships, by name."""
+    folder = Path(str(resources.files("telly.study") / "studies"))
+    return {file.stem: file for file in sorted(folder.glob("*.toml"))}
+
+
+def cells_of(study: StudyConfig, output: Path) -> list[Cell]:
+    """All cells in the order in which they are run: model by model and task by task, base first, then K upwards.
+
+    A cell's folder is a function of its resolved settings, the content of its data and the files of its model.
+
+    Raises:
+        ConfigError: cells are impossible; the text lists every problem once.
+    """
+    cells: list[Cell] = []
+    problems: dict[str, None] = {}
+    for model in study.models:
+        for task in study.tasks:
+            for variant in sorted(study.variants, key=_order):
+                for seed in study.seeds:
+                    try:
+                        cells.append(_cell(study, model, task, variant, seed, output))
+                    except TellyError as error:
+                        problems[str(error)] = None
+    if problems:
+        raise ConfigError("the study cannot run:\n" + "\n".join(f"  {problem}" for problem in problems))
+    return cells
+
+
+def _order(variant: str) -> tuple[int, int]:
+    """Base, then K upwards, each before the same K without a store."""
+    number = variant.removeprefix(FROZEN)
+    return (-1, 0) if not number.isdecimal() else (int(number), int(variant.startswith(FROZEN)))
+
+
+def _cell(study: StudyConfig, model: str, task: str, variant: str, seed: int, output: Path) -> Cell:
+    where = f"{task}, {variant}"
+    given = study.settings | study.task.get(task, {})
+    own = [name for name in VARIANT_KEYS if name in given]
+    if own:
+        raise ConfigError(f"settings: {', '.join(own)} is what the grid varies; leave it out of [settings] and [task]")
+    number = variant.removeprefix(FROZEN)
+    if variant != BASE and not number.isdecimal():
+        raise ConfigError(f"variants: expected {BASE}, K or {FROZEN}K, found {variant!r}")
+    freeze = variant if variant == BASE else number
+    layers = _layers(model)
+    if freeze != BASE and int(freeze) >= layers:
+        raise ConfigError(f"variants: {variant}: {model} has {layers} layers, so K is at most {layers - 1}")
+    values = {
+        "cache_always": freeze != BASE,  # a table must not hang on how busy the machine was
+        "cache_dir": output / "stores",
+        "cache_budget_gb": study.budget.disk_gb,
+        **given,
+        "task": task,
+        "model": model,
+        "freeze": freeze,
+        "cache": not variant.startswith(FROZEN),
+        "seed": seed,
+    }
+    if variant.startswith(FROZEN) or freeze == BASE:
+        values["cache_always"] = False
+    config = resolve(TuneConfig.parse(values, where))
+    name = f"{task}-{Path(model).name}-{variant}-s{seed}-{_digest(config)}"
+    return Cell(variant, config.model_copy(update={"output": output / "cells" / name}))
+
+
+def _digest(config: TuneConfig) -> str:
+    settings = {k: v for k, v in config.model_dump(mode="json").items() if k not in PLACES}
+    files = {name: _data_digest(getattr(config, name), name) for name in ("data", "valid", "test")}
+    key = json.dumps([settings, files, _model_digest(config.model)], sort_keys=True)
+    return hashlib.blake2b(key.encode(), digest_size=4).hexdigest()
+
+
+@cache
+def _layers(model: str) -> int:
+    return len(find_stack(model_from_config(load_config(model))))
+
+
+@cache
+def _data_digest(source: str | None, split: str) -> str | None:
+    """Of the content of local data; a hub data set stands for itself."""
+    if source is None or not Path(source).exists():
+        if source is not None and (source.count("/") != 1 or Path(source).suffix):
+            raise DataError(f"{source}: no such file or folder")
+        return source
+    name = {"data": "train"}.get(split, split)
+    digest = hashlib.blake2b(digest_size=16)
+    for file in data_files(Path(source), name if Path(source).is_dir() else None):
+        for part in content_files(file):
+            with part.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "blake2b").digest())
+    return digest.hexdigest()
+
+
+@cache
+def _model_digest(model: str) -> str:
+    """Of the configuration, and of the sizes and both ends of the weight files; a hub id stands for itself."""
+    folder = Path(resolve_model(model))
+    if not folder.is_dir():
+        return model
+    digest = hashlib.blake2b((folder / "config.json").read_bytes(), digest_size=16)
+    for file in sorted((*folder.glob("*.safetensors"), *folder.glob("*.bin"), *folder.glob("tokenizer*"))):
+        size = file.stat().st_size
+        digest.update(f"{file.name} {size}\n".encode())
+        with file.open("rb") as stream:
+            digest.update(stream.read(SAMPLED))
+            stream.seek(max(0, size - SAMPLED))
+            digest.update(stream.read(SAMPLED))
+    return digest.hexdigest()

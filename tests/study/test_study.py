@@ -1,0 +1,220 @@
+"""Studies: which cells there are, which of them run, and that a cell gives what the same run alone gives."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.tiny_runs import Tiny, complete, largest_difference, record_of, run_telly, tiny_data, tiny_model_folder
+
+from telly.errors import ConfigError, TrainingError
+from telly.study.config import Cell, StudyConfig, built_in, cells_of, load_study
+from telly.study.run import FULL_DISK, INTERRUPTED, SUMMARY_FILE, State, in_own_process, outcome_of, run_cells
+from telly.tuning.record import RunRecord
+
+SETTINGS = {"max_tokens": {"query": 24, "code": 48}, "epochs": 2, "batch_size": 8, "learning_rate": 1e-3}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    folder = tmp_path_factory.mktemp("study")
+    return Tiny(tiny_model_folder(folder / "model"), tiny_data(folder / "data"))
+
+
+def study_of(tiny: Tiny, **more: Any) -> StudyConfig:
+    files = {"data": tiny.data["train"], "valid": tiny.data["valid"], "test": tiny.data["test"]}
+    values = {
+        "models": [str(tiny.model)],
+        "variants": ["base", 3, 2, "frozen-2"],
+        "settings": SETTINGS,
+        "task": {"search": {name: str(file) for name, file in files.items()}},
+    }
+    return StudyConfig.parse(values | more)
+
+
+def test_cells_come_base_first_and_then_upwards(tiny: Tiny, tmp_path: Path):
+    cells = cells_of(study_of(tiny, seeds=[1, 0]), tmp_path)
+    assert [(cell.variant, cell.config.seed) for cell in cells] == [
+        *(("base", 1), ("base", 0), ("2", 1), ("2", 0), ("frozen-2", 1), ("frozen-2", 0), ("3", 1), ("3", 0)),
+    ]
+    assert len({cell.folder for cell in cells}) == len(cells)
+    assert [cell.config.cache for cell in cells[2::2]] == [True, False, True]
+    assert cells[2].config.cache_always and not cells[0].config.cache_always
+
+
+def test_a_folder_is_a_function_of_what_decides_the_result(tiny: Tiny, tmp_path: Path):
+    def names(study: StudyConfig, output: Path = tmp_path) -> list[str]:
+        return [cell.folder.name for cell in cells_of(study, output)]
+
+    first = names(study_of(tiny))
+    assert names(study_of(tiny), tmp_path / "elsewhere") == first
+    assert names(study_of(tiny, budget={"disk_gb": 3.0})) == first
+    assert not set(names(study_of(tiny, settings=SETTINGS | {"epochs": 3}))) & set(first)
+    other = tmp_path / "train.jsonl"
+    other.write_text(tiny.data["train"].read_text().replace("read", "reed"))
+    files = {"data": str(other), "valid": str(tiny.data["valid"]), "test": str(tiny.data["test"])}
+    assert not set(names(study_of(tiny, task={"search": files}))) & set(first)
+
+
+@pytest.mark.parametrize(("values", "message"), [
+    ({"variant": ["base"]}, "unknown setting 'variant'; did you mean 'variants'?"),
+    ({"tasks": ["search"], "task": {"serch": {}}}, "no task serch; known: search"),
+    ({"variants": ["base", "base"]}, "base stands there twice"),
+    ({"variants": []}, "variants"),
+    ({"budget": {"hours": -1}}, "budget.hours"),
+])  # fmt: skip
+def test_bad_settings(values: dict[str, Any], message: str):
+    with pytest.raises(ConfigError, match=message):
+        StudyConfig.parse(values)
+
+
+def test_all_impossible_cells_are_told_at_once(tiny: Tiny, tmp_path: Path):
+    study = study_of(
+        tiny,
+        tasks=["search", "summarize"],
+        variants=["base", 4, "lower-2"],
+        settings=SETTINGS | {"epoch": 3},
+        models=[str(tiny.model), str(tmp_path / "none")],
+    )
+    with pytest.raises(ConfigError) as error:
+        cells_of(study, tmp_path)
+    lines = str(error.value).splitlines()
+    assert lines[0] == "the study cannot run:" and len(lines) == len(set(lines))
+    for part in ("has 4 layers, so K is at most 3", "expected base, K or frozen-K, found 'lower-2'",
+                 "unknown setting 'epoch'; did you mean 'epochs'?", "none: no such folder"):  # fmt: skip
+        assert part in str(error.value)
+    with pytest.raises(ConfigError, match="seed is what the grid varies"):
+        cells_of(study_of(tiny, settings=SETTINGS | {"seed": 3}), tmp_path)
+
+
+def test_built_in_studies_can_run(tmp_path: Path):
+    assert set(built_in()) == {"paper", "quick"}
+    for name in built_in():
+        assert cells_of(load_study(name), tmp_path)
+    assert len(cells_of(load_study("paper"), tmp_path)) == 5 * 13
+    with pytest.raises(ConfigError, match=r"no such file; expected a TOML file, or one of the studies paper, quick"):
+        load_study("papers")
+
+
+class Launcher:
+    """Stands in for runs: leaves the record of one and gives an exit code."""
+
+    def __init__(self, codes: dict[str, int]) -> None:
+        self.codes = codes
+        self.ran: list[tuple[str, bool]] = []
+
+    def __call__(self, cell: Cell, resume: bool) -> int:
+        self.ran.append((cell.variant, resume))
+        code = self.codes.get(cell.variant, 0)
+        record = RunRecord(config=cell.config.model_dump(mode="json"), wall_seconds=1.0)
+        record.status = {0: "finished", INTERRUPTED: "interrupted"}.get(code, "failed")
+        record.error = None if code == 0 else "it broke"
+        cell.folder.mkdir(parents=True, exist_ok=True)
+        (cell.folder / "record.json").write_text(json.dumps(asdict(record)))
+        return code
+
+
+def test_done_cells_are_kept_and_failed_ones_tried_again(tiny: Tiny, tmp_path: Path):
+    study = study_of(tiny)
+    cells = cells_of(study, tmp_path)
+    said: list[str] = []
+    first = Launcher({"2": 2})
+    outcomes = run_cells(cells, study, tmp_path, said.append, first)
+    assert [o.state for o in outcomes] == [State.DONE, State.FAILED, State.DONE, State.DONE]
+    assert any(line.startswith("failed: search, model, 2, seed 0: it broke") for line in said)
+    second = Launcher({})
+    assert all(o.state is State.DONE for o in run_cells(cells, study, tmp_path, said.append, second))
+    assert first.ran == [(v, False) for v in ("base", "2", "frozen-2", "3")] and second.ran == [("2", False)]
+    summary = json.loads((tmp_path / SUMMARY_FILE).read_text())
+    assert [cell["state"] for cell in summary["cells"]] == ["done"] * 4
+    assert all((tmp_path / cell["folder"]).is_dir() for cell in summary["cells"])
+
+
+def test_an_interrupted_cell_goes_on(tiny: Tiny, tmp_path: Path):
+    study = study_of(tiny)
+    cells = cells_of(study, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run_cells(cells, study, tmp_path, lambda _: None, Launcher({"2": INTERRUPTED}))
+    again = Launcher({})
+    run_cells(cells, study, tmp_path, lambda _: None, again)
+    assert again.ran == [("2", True), ("frozen-2", False), ("3", False)]
+
+
+def test_a_full_disk_ends_the_study(tiny: Tiny, tmp_path: Path):
+    study = study_of(tiny)
+    cells = cells_of(study, tmp_path)
+    launcher = Launcher({"2": FULL_DISK})
+    with pytest.raises(
+        TrainingError, match="no room on the disk for search, model, 2, seed 0; the cells that are done"
+    ):
+        run_cells(cells, study, tmp_path, lambda _: None, launcher)
+    assert [variant for variant, _ in launcher.ran] == ["base", "2"]
+    assert outcome_of(cells[0]).state is State.DONE
+
+
+def test_no_cell_starts_when_the_time_is_spent(tiny: Tiny, tmp_path: Path):
+    study = study_of(tiny, budget={"hours": 1e-12})
+    said: list[str] = []
+    outcomes = run_cells(cells_of(study, tmp_path), study, tmp_path, said.append, Launcher({}))
+    assert {o.state for o in outcomes} == {State.OPEN} and "is spent; 4 cells are left" in said[-1]
+
+
+def test_a_cell_gives_what_the_run_alone_gives(tiny: Tiny, tmp_path: Path):
+    file = tmp_path / "mine.toml"
+    task = "\n".join(f'{name} = "{tiny.data[split]}"' for name, split in
+                     (("data", "train"), ("valid", "valid"), ("test", "test")))  # fmt: skip
+    file.write_text(
+        f'models = ["{tiny.model}"]\nvariants = ["base", 2, 3]\n[settings]\nepochs = 3\nbatch_size = 8\n'
+        f"learning_rate = 1e-3\ncache_dtype = 'fp32'\nmax_tokens = {{ query = 24, code = 48 }}\n[task.search]\n{task}\n"
+    )
+    command = [sys.executable, "-m", "telly", "study", str(file), "--output", str(tmp_path / "out")]
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    ended = run()
+    assert ended.returncode == 0, ended.stderr
+    cells = cells_of(load_study(str(file)), tmp_path / "out")
+    assert all(outcome_of(cell).state is State.DONE for cell in cells)
+    for cell, variant, more in zip(cells, ("base", "cached", "cached"), ((), (), ("--freeze", "3")), strict=True):
+        alone = tmp_path / "alone" / cell.variant
+        options = ("--cache-dtype", "fp32", "--cache", *more)
+        run_telly(*tiny.command(alone, variant, *options, cache=alone / "cache"))
+        assert largest_difference(cell.folder, alone) < 1e-4
+        assert record_of(cell.folder)["test"]["mrr"] == pytest.approx(record_of(alone)["test"]["mrr"], abs=1e-3)
+    second, third = (record_of(cell.folder)["cache"]["stores"]["train"] for cell in cells[1:])
+    assert "layer 2" in str(third["source"]), "one layer over the store below"
+    assert not Path(second["folder"]).exists() and Path(third["folder"]).exists()
+    before = [cell.folder.stat().st_mtime for cell in cells]
+    assert "3 of 3 cells are done already" in run().stderr
+    assert [cell.folder.stat().st_mtime for cell in cells] == before
+
+
+def test_a_killed_cell_goes_on(tiny: Tiny, tmp_path: Path):
+    study = study_of(tiny, variants=["base"], settings=SETTINGS | {"save_steps": 2})
+    (cell,) = cells_of(study, tmp_path)
+
+    def killed(cell: Cell, resume: bool) -> int:
+        process = subprocess.Popen(
+            [sys.executable, "-c", "import sys; from telly.study.run import _tune; import json; "
+             "_tune(json.loads(sys.argv[1]), False)", json.dumps(cell.config.model_dump(mode="json"))],
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        end = time.monotonic() + 120
+        while not complete(cell.folder, 4)() and time.monotonic() < end:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        return process.wait()
+
+    said: list[str] = []
+    (outcome,) = run_cells([cell], study, tmp_path, said.append, killed)
+    assert outcome.state is State.INTERRUPTED and "its process ended with exit code -9" in said[-1]
+    (outcome,) = run_cells([cell], study, tmp_path, said.append, in_own_process)
+    assert outcome.state is State.DONE and outcome.record is not None and outcome.record.resumed_from_step
