@@ -1,4 +1,4 @@
-"""A small source in each language, and what is to be found in it: name, line, description, begin and end of the code."""
+"""A small source in each language, and what is to be found in it."""
 
 from __future__ import annotations
 
@@ -374,9 +374,19 @@ SOURCES: dict[str, tuple[str, list[Expected]]] = {
         PYTHON,
         [
             Expected(
-                "Shelf.count", 9, "Count the books of some kinds, as len does.", "def count(self, *kinds):\n    # the", "\n    return len(found)"
+                "Shelf.count",
+                9,
+                "Count the books of some kinds, as len does.",
+                "def count(self, *kinds):\n    # the",
+                "\n    return len(found)",
             ),
-            Expected("Shelf.fetch", 20, "Fetch a page over the network.", "async def fetch(self, url):\n    page", "return page"),
+            Expected(
+                "Shelf.fetch",
+                20,
+                "Fetch a page over the network.",
+                "async def fetch(self, url):\n    page",
+                "return page",
+            ),
             Expected("parse", 37, "Parse a text and return its tree.", "def parse(text):\n    tree", "return tree"),
             Expected("scaled", 47, "Scale a vector by a factor.", "def scaled(x, factor):\n    y", "return y"),
         ],
@@ -384,7 +394,9 @@ SOURCES: dict[str, tuple[str, list[Expected]]] = {
     "Cart.java": (
         JAVA,
         [
-            Expected("Cart.add", 10, "Adds an item to the cart, unless full.", "@Override\npublic boolean add(T", "\n}"),
+            Expected(
+                "Cart.add", 10, "Adds an item to the cart, unless full.", "@Override\npublic boolean add(T", "\n}"
+            ),
             Expected("Cart.Cart", 17, "Makes a cart for one buyer.", "Cart(Buyer buyer) {\n    this", "\n}"),
         ],
     ),
@@ -409,7 +421,9 @@ SOURCES: dict[str, tuple[str, list[Expected]]] = {
     "open.go": (
         GO,
         [
-            Expected("Open", 9, "Open opens the door with a Key. It may take a while.", "func Open(key Key) error {", "\n}"),
+            Expected(
+                "Open", 9, "Open opens the door with a Key. It may take a while.", "func Open(key Key) error {", "\n}"
+            ),
             Expected("Close", 22, "Close closes the door again.", "func (d *Door) Close() error {", "\n}"),
         ],
     ),
@@ -431,14 +445,26 @@ SOURCES: dict[str, tuple[str, list[Expected]]] = {
     "list.c": (
         C,
         [
-            Expected("length", 7, "Return the length of a list. Lists may be empty.", "static int *length(struct list *l)", "\n}"),
+            Expected(
+                "length",
+                7,
+                "Return the length of a list. Lists may be empty.",
+                "static int *length(struct list *l)",
+                "\n}",
+            ),
             Expected("release", 23, "Frees all of a list.", "void release(struct list *l)", "\n}"),
         ],
     ),
     "cart.cpp": (
         CPP,
         [
-            Expected("shop.Cart.add", 6, "Adds an item to the cart.", "template <class T>\nbool add(T item) {\n  items", "\n}"),
+            Expected(
+                "shop.Cart.add",
+                6,
+                "Adds an item to the cart.",
+                "template <class T>\nbool add(T item) {\n  items",
+                "\n}",
+            ),
             Expected("shop.Cart::remove", 16, "Removes an item from the cart.", "bool Cart::remove(int at) {", "\n}"),
         ],
     ),
@@ -446,7 +472,11 @@ SOURCES: dict[str, tuple[str, list[Expected]]] = {
         C_SHARP,
         [
             Expected(
-                "Cart.Add", 7, "Adds an item to the Shop.Cart of buyer.", "[Obsolete]\npublic bool Add(T item) {\n    items", "\n}"
+                "Cart.Add",
+                7,
+                "Adds an item to the Shop.Cart of buyer.",
+                "[Obsolete]\npublic bool Add(T item) {\n    items",
+                "\n}",
             )
         ],
     ),

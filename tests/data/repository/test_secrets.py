@@ -45,7 +45,8 @@ def test_a_private_key_leaves_its_line_breaks() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["password = 'hunter2hunter2'", 'API_KEY: "k3yk3yk3y!"', '"token" => "t0p-s3cret-9"', "x.secret := `a1b2c3d4e5`"]
+    "line",
+    ["password = 'hunter2hunter2'", 'API_KEY: "k3y-0f-mine!"', '"token" => "t0p-s3cret-9"', "x.secret := `a1b2c3d4e5`"],
 )
 def test_texts_with_a_telling_name(line: str) -> None:
     _, found = mask(line)

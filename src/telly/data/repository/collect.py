@@ -231,4 +231,3 @@ def shown(path: str) -> str:
     """A path as text that can be printed and written: without secrets, bytes that are no text, and control signs."""
     text = mask(os.fsencode(path).decode("utf-8", "backslashreplace"))[0]
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-

@@ -34,7 +34,7 @@ _TAG_LINE = re.compile(r"^\s*(?:[@\\][A-Za-z][\w-]*|:[a-z][\w ,.*\[\]]*:(?!`))")
 _SECTION = re.compile(
     r"^\s*(?:#+\s.*|(?:Args|Arguments|Parameters|Params|Keyword Args|Keyword Arguments|Other Parameters|Returns?|Raises"
     r"|Yields?|Examples?|Usage|Notes?|See Also|References|Attributes|Methods|Warnings?|Todo|Throws|Errors|Panics|Safety"
-    r"|Inputs?|Outputs?|Options)\s*:?\s*)$",
+    r"|Inputs?|Outputs?|Options)\s*:\s*)$",
     re.IGNORECASE,
 )
 _UNDERLINE = re.compile(r"^\s*([-=~^\"'#*+])\1{2,}\s*$")
