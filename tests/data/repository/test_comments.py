@@ -20,7 +20,7 @@ from telly.data.repository.comments import description, is_description, without_
         ("/*!\n \\brief Frees a list.\n\n More.\n*/", "Frees a list."),
         ("/* Plain comment\n   of C. */", "Plain comment of C."),
         ("///< What a \\ref Cart is.", "What a Cart is."),
-        ("/// <summary>\n/// Adds <see cref=\"x\"/> to <c>y</c>.\n/// </summary>\n/// <returns>z</returns>", "Adds x to y."),
+        ("/// <summary>\n/// Adds <c>x</c> to y.\n/// </summary>\n/// <returns>z</returns>", "Adds x to y."),
         ("/// <inheritdoc/>", ""),
         ("/// Adds [`Item`] to a [cart](crate::Cart).\n///\n/// # Errors\n/// None.", "Adds Item to a cart."),
         ("// Open opens the door.\n//go:noinline", "Open opens the door."),

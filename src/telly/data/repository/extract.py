@@ -168,16 +168,14 @@ def _function(node: Any, prefix: str, raw: bytes, language: Language, *, cuts: b
     outer, before = _around(node, language)
     if outer.has_error:
         return "does not parse"
-    document: str = ""
     quoted = range(0)
     if language.comments:
         document = without_signs(_comment(before, language))
     else:
         docstring = _docstring(node)
-        if docstring is not None:
-            document, quoted = docstring
-            if not quoted:
-                return "docstring on a line with code"
+        if isinstance(docstring, str):
+            return docstring
+        document, quoted = docstring
     lines = _lines(outer, raw)
     kept = [row for row in lines if row not in quoted and lines[row].strip()]
     code = "\n".join(lines[row] for row in kept)
@@ -232,26 +230,29 @@ def _comment(node: Any, language: Language) -> str:
 def _last_row(node: Any) -> int:
     """The row of a node's last character; Rust's comments end at the beginning of the next row."""
     row: int = node.end_point[0]
-    return row - (node.end_point[1] == 0 and row > node.start_point[0])
+    return row - 1 if node.end_point[1] == 0 and row > node.start_point[0] else row
 
 
-def _docstring(node: Any) -> tuple[str, range] | None:
-    """Python's docstring and the rows that it fills; no rows where code stands on one of them as well."""
+def _docstring(node: Any) -> tuple[str, range] | str:
+    """Python's docstring and the rows that it fills, or why they cannot be taken out; both empty without one."""
     body = node.child_by_field_name("body")
     statements = [child for child in body.children if "comment" not in child.type] if body is not None else []
     if not statements or statements[0].type != "expression_statement" or statements[0].child_count != 1:
-        return None
+        return "", range(0)
     text = statements[0].children[0]
     if (
         text.type != "string"
         or not text.child_count
         or _text(text.children[0]).lower().strip("\"'") not in {"", "r", "u"}
     ):
-        return None
+        return "", range(0)
     content = "".join(_text(child) for child in text.children if child.type == "string_content")
     rows = range(text.start_point[0], text.end_point[0] + 1)
-    alone = len(statements) == 1 or statements[1].start_point[0] in rows or body.start_point[0] == node.start_point[0]
-    return content, range(0) if alone else rows
+    if len(statements) == 1:
+        return "nothing but a docstring"
+    if statements[1].start_point[0] in rows or body.start_point[0] == node.start_point[0]:
+        return "docstring on a line with code"
+    return content, rows
 
 
 def _lines(node: Any, raw: bytes) -> dict[int, str]:

@@ -135,7 +135,7 @@ def _mine(source: str, root: Path, output: Path, partial: Path, settings: Settin
         finally:
             spool.close()
     functions = {split: len(numbers[split]) for split in SPLITS}
-    found = Mined(output, rows, functions, counts, licence_files(root))
+    found = Mined(output, rows, functions, counts, licence_files(repository or root))
     write_json(partial / RECORD, _record(source, repository, settings, found))
     return found
 

@@ -68,7 +68,7 @@ class Target:
 
 def _origin(entry: Entry) -> dict[str, object]:
     function = entry.function
-    return {"language": entry.language, "path": shown(entry.path), "name": function.name, "line": function.line}
+    return {"language": entry.language, "path": shown(entry.path), "name": function.name, "starts": function.line}
 
 
 def _described(column: str) -> Callable[[Job], dict[str, int]]:
