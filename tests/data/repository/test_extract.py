@@ -60,6 +60,13 @@ def test_functions_around_an_error_are_still_found() -> None:
     assert [f.name for f in found.functions] == ["f"]
 
 
+@pytest.mark.parametrize("name", ["a.java", "a.cs"])
+def test_many_open_angles_do_not_eat_the_memory(name: str) -> None:
+    with pytest.raises(UnparsableError, match="nested too deeply"):
+        extract("a<\n" * 60_000, named(name))
+    extract("a(b<c);\n" * 5_000, named(name))
+
+
 @pytest.mark.parametrize(
     ("source", "reason"),
     [

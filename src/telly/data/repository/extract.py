@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ MAX_DEPTH = 500
 MIN_LINE_TOKENS = 3
 CHUNK = 1 << 16
 NAME_FIELDS = ("name", "declarator", "left", "key", "property", "type")
+MAX_ANGLES = 2_000
+"""Signs `<` open within a statement: the memory of Java's and C#'s parsers grows with their square, 150 MB at 3,000."""
 _OPEN, _CLOSE = b"([{", b")]}"
 
 
@@ -67,7 +70,7 @@ def extract(source: str, language: Language, *, documented: bool = True, cuts: b
         ConfigError: the language's grammar is not installed.
     """
     raw = source.replace("\r\n", "\n").encode(errors="replace")
-    if _depth(raw) > MAX_DEPTH:
+    if _depth(raw) > MAX_DEPTH or _angles(raw) > MAX_ANGLES:
         raise UnparsableError("nested too deeply")
     root = _tree(raw, language).root_node
     found = Extraction()
@@ -101,6 +104,14 @@ def _depth(raw: bytes) -> int:
         elif sign in _CLOSE:
             depth = max(0, depth - 1)
     return deepest
+
+
+def _angles(raw: bytes) -> int:
+    """The most `<` without their `>` in one statement, also where they compare."""
+    if raw.count(b"<") <= MAX_ANGLES:
+        return 0
+    statements = (part for part in re.split(rb"[;{}]", raw) if part.count(b"<") > MAX_ANGLES)
+    return max((part.count(b"<") - part.count(b">") for part in statements), default=0)
 
 
 @cache
