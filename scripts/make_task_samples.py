@@ -27,6 +27,7 @@ from typing import Any
 
 import telly.data
 from make_sample import library_functions, module_of
+from telly.data.repository.rows import cut
 from telly.data.sample import sample_files
 from telly.data.scopes import identifiers
 from telly.data.variants import parse_function, variants_of
@@ -37,7 +38,6 @@ COMPLETE = {"train": 1500, "valid": 150, "test": 300}  # rows
 CLONE = {"train": 200, "valid": 34, "test": 67}  # functions, six pairs each
 RETRIEVAL = {"train": 250, "valid": 40, "test": 80}  # labels
 CLASSIFY = {"train": 1000, "valid": 150, "test": 300}  # rows at most
-CONTEXT_CHARACTERS = 1500
 CUTS = 2
 MIN_TOKENS = 3
 CLASSES = 10
@@ -78,24 +78,13 @@ def make_complete(rows: dict[str, list[Row]], folder: Path) -> str:
             places = _inner_lines(row["code"])
             rng = random.Random(_digest("complete", row))
             for at in sorted(rng.sample(places, min(CUTS, len(places)))):
-                cut = {**_cut(lines, at), "path": row["path"], "name": row["name"]}
-                key = _squeezed(cut["context"])
+                row_of_cut = {**cut(lines, at), "path": row["path"], "name": row["name"]}
+                key = _squeezed(row_of_cut["context"])
                 if len(found) < wanted and key not in seen:
                     seen.add(key)
-                    found.append(cut)
+                    found.append(row_of_cut)
         counts.append(_write(folder / f"{split}.jsonl", found))
     return _with_counts(COMPLETE_README, counts)
-
-
-def _cut(lines: list[str], at: int) -> dict[str, str]:
-    """Context and line of a cut before `lines[at]`; context + line is what stands in the file."""
-    indent = lines[at][: len(lines[at]) - len(lines[at].lstrip())]
-    start = at
-    length = len(indent)
-    while start and length + len(lines[start - 1]) + 1 <= CONTEXT_CHARACTERS:
-        start -= 1
-        length += len(lines[start]) + 1
-    return {"context": "".join(f"{line}\n" for line in lines[start:at]) + indent, "line": lines[at].strip()}
 
 
 def _inner_lines(code: str) -> list[int]:

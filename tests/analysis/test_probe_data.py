@@ -123,9 +123,9 @@ def test_a_method_or_an_expression_needs_no_program_around_it() -> None:
 
 def test_other_languages_can_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
-        ConfigError, match=r"^c_sharp code needs its tree-sitter grammar: pip install tree-sitter-c-sharp$"
+        ConfigError, match=r"^kotlin code needs its tree-sitter grammar: pip install tree-sitter-kotlin$"
     ):
-        token_spans("int x;", "c_sharp")
+        token_spans("int x;", "kotlin")
     with pytest.raises(ConfigError, match=r"^a language must be named as its tree-sitter wheel is, .* found 'C\+\+'$"):
         token_spans("int x;", "C++")
     grammar._parser.cache_clear()

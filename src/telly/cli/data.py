@@ -1,8 +1,9 @@
-"""`telly data`: look at data before training on it."""
+"""`telly data`: make data from a repository, and look at data before training on it."""
 
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,14 +13,15 @@ import typer
 from telly.data.schema import SCHEMAS
 
 if TYPE_CHECKING:
+    from telly.data.repository.mine import Mined
     from telly.data.validate import Report
 
-app = typer.Typer(help="Check data sets.", no_args_is_help=True)
+app = typer.Typer(help="Make data sets from repositories, and check data sets.", no_args_is_help=True)
 
 
 @app.callback()
 def _data() -> None:
-    """Check data sets."""
+    """Make data sets from repositories, and check data sets."""
 
 
 EPILOG = """Examples:
@@ -68,6 +70,63 @@ def validate(
         typer.echo(_summary(report))
     if report.problems:
         raise typer.Exit(2)
+
+
+REPOSITORY_EPILOG = """Examples:
+
+  telly data from-repo ~/src/shop --task search -o shop-search
+
+  telly data from-repo https://github.com/OWNER/NAME --task clone -o pairs
+
+  telly data from-repo . --task complete --split date --language go --language rust -o lines
+"""
+
+
+@app.command("from-repo", epilog=REPOSITORY_EPILOG)
+def from_repo(
+    source: Annotated[
+        str, typer.Argument(metavar="PATH|GIT_URL", help="A folder of sources, or a git repository's address.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to make.")],
+    task: Annotated[str, typer.Option(help="search, summarize, generate, complete or clone.")] = "search",
+    split: Annotated[str, typer.Option(help="file: by a hash of the path; date: newest files to the test.")] = "file",
+    valid_share: Annotated[float, typer.Option(help="The share for validation.")] = 0.1,
+    test_share: Annotated[float, typer.Option(help="The share for the test.")] = 0.1,
+    language: Annotated[list[str] | None, typer.Option(help="Only this language; repeatable. [default: all]")] = None,
+    tests: Annotated[bool, typer.Option("--with-tests", help="Test files as well.")] = False,
+    limit: Annotated[int | None, typer.Option(help="At most so many functions, drawn at random.")] = None,
+    seed: Annotated[int, typer.Option(help="Decides what is drawn.")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes that read. [default: one a processor]")] = None,
+) -> None:
+    """Make training, validation and test data from the functions of a repository; nothing of it is run.
+
+    Copies, near-copies, generated, vendored, minified and ignored files are left out, keys and tokens masked.
+    mining.json beside the data says what was left out and why.
+    """
+    from telly.data.repository.mine import Settings, mine
+    from telly.data.repository.splits import Shares
+
+    settings = Settings(
+        task,
+        split,  # type: ignore[arg-type]  # checked there
+        Shares(valid_share, test_share),
+        tuple(language or ()),
+        tests,
+        limit,
+        seed,
+    )
+    typer.echo(_mining_summary(mine(source, output, settings, workers), task))
+
+
+def _mining_summary(mined: Mined, task: str) -> str:
+    """What was mined as a table, what to know about it, and what to do next."""
+    from telly.data.repository.mine import summary_lines
+
+    lines = summary_lines(mined)
+    folder = shlex.quote(str(mined.folder))
+    if not mined.empty:
+        lines.append(f"next: telly tune {task} --data {folder} --valid {folder} --test {folder} --freeze 9")
+    return "\n".join(lines)
 
 
 def _summary(report: Report) -> str:

@@ -77,5 +77,5 @@ def _datasketch() -> Any:
     try:
         import datasketch
     except ImportError:
-        raise ConfigError("finding near-duplicates needs datasketch: pip install 'telly[pretrain]'") from None
+        raise ConfigError("finding near-duplicates needs datasketch: pip install 'telly[mining]'") from None
     return datasketch

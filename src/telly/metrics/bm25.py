@@ -23,6 +23,18 @@ def bm25_nearest(queries: list[str], documents: list[str]) -> list[int]:
     return [int(scores(query).argmax()) for query in queries]
 
 
+def bm25_neighbours(documents: list[str]) -> list[int | None]:
+    """Index of the best other document for every document; None where no other shares a word with it."""
+    scores = _scorer(documents)
+    found: list[int | None] = []
+    for number, document in enumerate(documents):
+        others = scores(document)
+        others[number] = 0
+        best = int(others.argmax())
+        found.append(best if others[best] > 0 else None)
+    return found
+
+
 def bm25_ranks(queries: list[str], documents: list[str], targets: torch.Tensor) -> torch.Tensor:
     """Rank of each query's target document among all; ties count against it.
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import re
 import sysconfig
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from tqdm import tqdm
 
 from telly.data.duplicates import NearDuplicates, Signature, signature
 from telly.data.mining import MinedFunction, content_key, functions_in, mine
+from telly.data.parallel import in_order
 from telly.data.sequences import SequenceTable
 from telly.errors import DataError
 from telly.pretraining.config import PretrainConfig
@@ -167,9 +166,7 @@ def prepare(roots: list[Path], config: PretrainConfig, folder: Path) -> Corpus:
 
 def _mine_all(folders: list[Path]) -> Iterator[list[Mined]]:
     """The functions of every folder, in the folders' order; several processes parse at once."""
-    context = multiprocessing.get_context("spawn")  # a fork would copy the locks of torch's threads
-    with ProcessPoolExecutor(mp_context=context) as pool:
-        yield from tqdm(pool.map(_mine_one, folders), desc="mining", total=len(folders), unit="package")
+    yield from tqdm(in_order(_mine_one, folders), desc="mining", total=len(folders), unit="package")
 
 
 def _mine_one(folder: Path) -> list[Mined]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import ast
-import re
 import warnings
 from functools import cache
-from importlib import import_module
 from typing import Any
 
 from telly.analysis.probes.skipped import UnusableTextError
-from telly.errors import ConfigError
+from telly.data.grammars import grammar
 
 # A function on its own need not be a program: a method stands in a class only, an arrow function in an expression.
 _WRAPPERS = (("", ""), ("(", "\n)"), ("class A {", "\n}"))
@@ -63,20 +61,7 @@ def _within(root: Any, start: int, end: int) -> list[Any]:
 
 @cache
 def _parser(language: str) -> Any:
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", language):
-        raise ConfigError(
-            f"a language must be named as its tree-sitter wheel is, such as java or cpp, found {language!r}"
-        )
-    try:
-        import tree_sitter
-    except ImportError:
-        raise ConfigError("code other than Python's needs tree-sitter: pip install 'telly[probing]'") from None
-    try:
-        grammar = import_module(f"tree_sitter_{language}")
-    except ImportError:
-        wheel = f"tree-sitter-{language.replace('_', '-')}"
-        raise ConfigError(f"{language} code needs its tree-sitter grammar: pip install {wheel}") from None
-    # PHP's wheel has one grammar for bare code and one for pages with code in them; TypeScript's has no plain name
-    names = (f"language_{language}_only", "language", f"language_{language}")
-    make = next(getattr(grammar, name) for name in names if hasattr(grammar, name))
-    return tree_sitter.Parser(tree_sitter.Language(make()))
+    made = grammar(language)
+    import tree_sitter
+
+    return tree_sitter.Parser(made)
