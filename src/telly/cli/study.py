@@ -47,6 +47,7 @@ def study(
     from functools import partial
 
     from telly.report.table import print_records
+    from telly.study.analyses import run_analyses
     from telly.study.config import cells_of, load_study
     from telly.study.run import State, run_cells
 
@@ -62,10 +63,14 @@ def study(
         if records:
             typer.echo(f"\n{group[1]}, {Path(group[0]).name}")
             print_records([record for record in records if record is not None])
+    analyses = run_analyses(settings, cells, outcomes, folder, partial(typer.echo, err=True))
     failed = [(cell, o) for cell, o in zip(cells, outcomes, strict=True) if o.state is State.FAILED]
     for cell, outcome in failed:
         typer.echo(f"failed: {cell.name}: {outcome.error}", err=True)
     typer.echo(f"\nresults: {folder} (a folder for every cell, and study.json)")
+    for found in analyses:
+        typer.echo(f"         {found}")
+    typer.echo(f"a page of all of them: telly report {folder}")
     if failed:
         raise typer.Exit(1)
 

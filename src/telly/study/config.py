@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field, PositiveFloat, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from telly.config import Config, read_toml
 from telly.data.formats import content_files, data_files
@@ -51,6 +51,10 @@ class StudyConfig(Config):
     task: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="of `telly tune`, for the cells of a task"
     )
+    analyses: tuple[Literal["compare", "probe"], ...] = Field(
+        (), description="of every model and its tuned versions (base, first seed), after the cells"
+    )
+    analysis_texts: PositiveInt = Field(1000, ge=50, description="most texts of an analysis")
     budget: Budget = Budget()
 
     @field_validator("variants", mode="before")
@@ -58,7 +62,7 @@ class StudyConfig(Config):
     def _as_text(cls, value: Any) -> Any:
         return [str(entry) for entry in value] if isinstance(value, list | tuple) else value
 
-    @field_validator("models", "tasks", "variants", "seeds")
+    @field_validator("models", "tasks", "variants", "seeds", "analyses")
     @classmethod
     def _each_once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
         twice = sorted({str(entry) for entry in value if value.count(entry) > 1})
