@@ -1,0 +1,123 @@
+"""What a sweep over K costs as a study, against the same runs one by one without the store.
+
+`python benchmarks/study.py`  code search on the sample, base and K = 0 .. 11: once by `telly study`, and then by one
+`telly tune --no-cache` a variant, as freezing is used today. Wall time, everything included: start of the processes,
+loading, encoding, evaluation, saving. Writes `benchmarks/results/study.json` and the table of docs/study.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.shapes import CACHE  # noqa: E402
+from benchmarks.table import made_by, publish  # noqa: E402
+from telly.disk import write_json  # noqa: E402
+from telly.tuning.record import RECORD_FILE, provenance  # noqa: E402
+
+RESULT = ROOT / "benchmarks" / "results" / "study.json"
+RUNS = CACHE / "study"
+VARIANTS = ("base", *map(str, range(12)))
+SETTINGS = {"limit": 600, "eval_limit": 300, "epochs": 2, "precision": "bf16"}
+JOBS = (1, 2)
+"""Cells at a time; two share the cores."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=2, help="turns")
+    parser.add_argument(
+        "--table", action="store_true", help="measure nothing; renew the page from the committed result"
+    )
+    options = parser.parse_args()
+    if not options.table:
+        write_json(RESULT, measure(options.rounds))
+    publish(RESULT, ROOT / "docs" / "study.md", {"sweep": render})
+
+
+def measure(rounds: int) -> dict[str, Any]:
+    sweeps: dict[str, list[float]] = {str(jobs): [] for jobs in JOBS}
+    alone: list[dict[str, float]] = []
+    scores: dict[str, dict[str, float]] = {}
+    for _ in range(rounds):
+        for jobs in JOBS:
+            shutil.rmtree(RUNS, ignore_errors=True)
+            RUNS.mkdir(parents=True)
+            sweeps[str(jobs)].append(study(jobs))
+        scores["study"] = {run["config"]["freeze"]: run["test"]["mrr"] for run in records(RUNS / "study")}
+        alone.append({variant: one(variant) for variant in VARIANTS})
+        scores["one by one"] = {run["config"]["freeze"]: run["test"]["mrr"] for run in records(RUNS / "alone")}
+    return {
+        "command": f"python benchmarks/study.py --rounds {rounds}",
+        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "settings": SETTINGS,
+        "study_seconds": sweeps,
+        "one_by_one_seconds": alone,
+        "mrr": scores,
+        "provenance": provenance(),
+    }
+
+
+def study(jobs: int) -> float:
+    """Seconds of the whole sweep as a study."""
+    file = RUNS / "sweep.toml"
+    file.write_text(tomli_w.dumps({"variants": list(VARIANTS), "settings": SETTINGS}), encoding="utf-8")
+    return seconds("study", str(file), "--output", str(RUNS / "study"), "--jobs", str(jobs))
+
+
+def one(variant: str) -> float:
+    """Seconds of one run that lets frozen layers run in every epoch."""
+    folder = RUNS / "alone" / variant
+    options = [part for name, value in SETTINGS.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    return seconds("tune", "search", "--freeze", variant, "--no-cache", *options, "--output", str(folder))
+
+
+def seconds(*words: str) -> float:
+    """Wall time of a command of telly."""
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "telly", *words], check=True)
+    return time.perf_counter() - started
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.rglob(RECORD_FILE))]
+
+
+def render(result: dict[str, Any]) -> str:
+    totals = [sum(run.values()) for run in result["one_by_one_seconds"]]
+    rows = [("the same runs one by one, without the store", totals)]
+    rows += [
+        (f"`telly study`, {jobs} cell{'s' * (jobs != '1')} at a time", found)
+        for jobs, found in result["study_seconds"].items()
+    ]
+    lines = ["| base and K = 0 .. 11 | s | of one by one |", "|---|---:|---:|"]
+    for name, found in rows:
+        median = statistics.median(found)
+        spread = f"{median:,.0f} ({min(found):,.0f}-{max(found):,.0f})"
+        lines.append(f"| {name} | {spread} | {median / statistics.median(totals):.2f} |")
+    mrr = result["mrr"]
+    apart = max(abs(score - mrr["one by one"][variant]) for variant, score in mrr["study"].items())
+    settings = result["settings"]
+    origin = (
+        f"Wall time with everything in it, median of {len(totals)} (least-most), in turns. {settings['limit']} "
+        f"pairs, {settings['epochs']} epochs, {settings['eval_limit']} queries, {settings['precision']}. The scores of "
+        f"the two ways lie at most {apart:.4f} (MRR) apart. `{result['command']}`; {made_by(result)}"
+    )
+    return "\n".join([*lines, "", origin])
+
+
+if __name__ == "__main__":
+    main()
