@@ -293,8 +293,8 @@ CLONE_README = """\
 @origins functions of CPython {version}'s standard library, each with two variants that behave like it
 (`telly.data.variants`: other names of variables, conditions turned round, loops, returns and comprehensions written in
 another way, statements in another order, values with a name of their own or without), in BigCloneBench's layout:
-`data.jsonl` has the @functions functions (`idx`, `func`, and where they are from), the other files have a pair a line, `idx1 idx2 label`. Functions are from `..`, with its split by modules: no module and no text
-is in two splits.
+`data.jsonl` has the @functions functions (`idx`, `func`, and where they are from), the other files have a pair a line,
+`idx1 idx2 label`. Functions are from `..`, with its split by modules: no module and no text is in two splits.
 
 | file | pairs | modules |
 |---|---|---|
