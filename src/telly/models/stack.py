@@ -177,8 +177,8 @@ def final_norm(stack: LayerStack) -> str | None:
 def replay(stack: LayerStack, k: int, states: torch.Tensor) -> Iterator[None]:
     """While open, any forward of the model starts at block k from `states`, [batch, tokens, hidden].
 
-    With k = layers it starts after the last block. Embeddings and the blocks below k do not compute. Call the model with
-    `inputs_embeds=states`, which gives it the shape, and with the attention mask.
+    With k = layers it starts after the last block. Embeddings and the blocks below k do not compute. Call the model
+    with `inputs_embeds=states`, which gives it the shape, and with the attention mask.
     """
     stack.check_place(k)
 
