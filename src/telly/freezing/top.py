@@ -7,6 +7,7 @@ saved as peft saves them, and merged into the weights for everything that follow
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,8 @@ def train_top(split: SplitModel, top: Top, lora: Lora | None = None, seed: int =
     adapter = None
     if top in ADAPTERS:
         config = _adapter_config(split.model, split.k, top, lora)
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a name that will change
             torch.manual_seed(seed)
             adapter = Adapter(_peft(top).get_peft_model(checkpoint_part(split.model), config))
     elif top is Top.BITFIT:
