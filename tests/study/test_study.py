@@ -132,7 +132,8 @@ def test_all_impossible_cells_are_told_at_once(tiny: Tiny, tmp_path: Path):
     assert lines[0] == "the study cannot run:" and len(lines) == len(set(lines))
     for part in ("has 4 layers, so K is at most 3",
                  "expected base, K or frozen-K, lora, ia3, bitfit, head-only, or K with one of these such as 9-lora",
-                 "found 'lower-2'", "unknown setting 'epoch'; did you mean 'epochs'?", "none: no such folder"):  # fmt: skip
+                 "found 'lower-2'", "unknown setting 'epoch'; did you mean 'epochs'?",
+                 "none: no such folder"):  # fmt: skip
         assert part in str(error.value)
     with pytest.raises(ConfigError, match="seed is what the grid varies"):
         cells_of(study_of(tiny, settings=SETTINGS | {"seed": 3}), tmp_path)

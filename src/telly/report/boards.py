@@ -19,7 +19,7 @@ _DATA = ("data", "valid", "test", "columns", "limit", "eval_limit")
 _NO_SETTING = {"task", "model", "freeze", "top", "cache", "cache_dir", "cache_budget_gb", "cache_dtype", "cache_always",
                "save_steps", "seed", "report_to", "output", *_DATA}  # fmt: skip
 """Settings that make no line of their own: what is compared, and what changes nothing but time."""
-_OF_LORA = "lora_"
+_OF_LORA, _NOTHING = "lora_", ("None", "[]")
 FINGERPRINT = "data"
 
 
@@ -197,8 +197,8 @@ def _stored_as(record: RunRecord) -> str | None:
 
 def _settings(record: RunRecord) -> dict[str, str]:
     told = {name: str(value) for name, value in record.config.items() if name not in _NO_SETTING}
-    if record.top is not Top.LORA:  # nor do records of older runs have them
-        told = {name: value for name, value in told.items() if not name.startswith(_OF_LORA)}
+    # Records of older runs have no settings of LoRA, and those of other runs say nothing there.
+    told = {name: value for name, value in told.items() if not (name.startswith(_OF_LORA) and value in _NOTHING)}
     prints = [str(record.data.get(name or "", {}).get("fingerprint")) for name in ("train", record.tested_on)]
     return told | {FINGERPRINT: " ".join(text[:8] for text in prints)}
 
