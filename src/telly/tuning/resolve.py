@@ -22,8 +22,8 @@ RECOMMENDATION_FILE = "telly.json"
 RESULT_FOLDERS = ("model", "adapter")
 """Folders that a run leaves in its own."""
 TOP_RATE = 10
-"""Times the rate of full tuning, where less is trained: Hu et al. (2022) and Ben Zaken et al. (2022) take about ten to
-twenty times their rate of full tuning, Liu et al. (2022) more."""
+"""Times the rate of full tuning, where less is trained: Hu et al. (2022) and Ben Zaken et al. (2022) take ten times and
+more of what is usual for full tuning, Liu et al. (2022) still more (docs/peers.md)."""
 
 
 def resolve(config: TuneConfig) -> TuneConfig:
