@@ -19,7 +19,7 @@ from telly.data.cautions import warnings_about
 from telly.errors import ConfigError
 from telly.freezing.fingerprint import prefix_digests
 from telly.freezing.split import SplitModel
-from telly.freezing.top import check_top, train_top
+from telly.freezing.top import train_top
 from telly.freezing.variants import Top
 from telly.metrics.kept import SCORES_FILE
 from telly.metrics.table import METRICS
@@ -157,7 +157,6 @@ def _tune(run: Run, resume: bool, overwrite: bool) -> None:
         tokenizer = load_tokenizer(config.model)
         model = load_model(config.model, seed=config.seed, writes=run.task.writes).to(arguments.device)
         split = SplitModel(model, config.k, whole=config.top is Top.HEAD_ONLY)
-        check_top(model, config.k, config.top, config.lora)
         check_lengths(config, run.task, model)
     with run.clocks("prefix"):
         digests = prefix_digests(model)
