@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from telly.freezing.split import SplitModel
     from telly.freezing.states import StateDtype
     from telly.freezing.store import ActivationStore
+    from telly.freezing.top import Lora, train_top
+    from telly.freezing.variants import Top
     from telly.models.load import load_model, load_tokenizer
     from telly.tuning.config import TuneConfig
     from telly.tuning.run import tune
@@ -23,17 +25,20 @@ if TYPE_CHECKING:
 __all__ = [
     "ActivationStore",
     "FreezePlan",
+    "Lora",
     "RowSource",
     "SequenceTable",
     "SplitModel",
     "StateDtype",
     "StoreRequest",
+    "Top",
     "TuneConfig",
     "build_store",
     "freeze",
     "load_model",
     "load_tokenizer",
     "make_plan",
+    "train_top",
     "tune",
     "unfreeze",
 ]
@@ -41,17 +46,20 @@ __all__ = [
 _HOMES = {
     "ActivationStore": "telly.freezing.store",
     "FreezePlan": "telly.freezing.plan",
+    "Lora": "telly.freezing.top",
     "RowSource": "telly.freezing.source",
     "SequenceTable": "telly.data.sequences",
     "SplitModel": "telly.freezing.split",
     "StateDtype": "telly.freezing.states",
     "StoreRequest": "telly.freezing.build",
+    "Top": "telly.freezing.variants",
     "TuneConfig": "telly.tuning.config",
     "build_store": "telly.freezing.build",
     "freeze": "telly.freezing.plan",
     "load_model": "telly.models.load",
     "load_tokenizer": "telly.models.load",
     "make_plan": "telly.freezing.plan",
+    "train_top": "telly.freezing.top",
     "tune": "telly.tuning.run",
     "unfreeze": "telly.freezing.plan",
 }

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from telly.data.sequences import SequenceTable, SequenceTableBuilder
+from freezing.equal_training import PAIRS, a_step, check_same_training, store_source
+from telly.data.sequences import SequenceTableBuilder
 from telly.freezing.build import StoreRequest, build_store
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
@@ -21,9 +22,6 @@ from tiny_models import FAMILIES, VOCAB, WRITERS, tiny_encoded, tiny_model
 
 CASES = [(task, family) for task in TASKS for family in (WRITERS if TASKS[task].writes else FAMILIES)]
 OPTIONS = Options(temperature=0.05, head="pair")
-PAIRS, STEPS, TOLERANCE = 12, 5, 2e-5
-"""After five steps of Adam in fp32 no weight differs by more than TOLERANCE; the states were computed in other batches,
-whose padding changes the last bits."""
 
 
 def encoded(seed: int = 0) -> Encoded:
@@ -36,69 +34,21 @@ def encoded(seed: int = 0) -> Encoded:
     return Encoded(builder.build(), rows)
 
 
-def store_source(split: SplitModel, table: SequenceTable, root: Path, dtype: StateDtype = StateDtype.FP32) -> RowSource:
-    return RowSource(table, 1, build_store(StoreRequest(split, table, 1, root, dtype)).store)
-
-
-def a_step(
-    model: nn.Module, source: RowSource, data: Encoded, numbers: list[int], seed: int, task: str = "search"
-) -> torch.Tensor:
-    """One loss in train mode: dropout is on in the trained layers, with the same draws for the same seed."""
-    model.train()
-    torch.manual_seed(seed)
-    loss: torch.Tensor = model(**TASKS[task].collate(source, data, numbers))["loss"]
-    return loss
-
-
 def search_model(k: int, family: str = "roberta") -> nn.Module:
     return TASKS["search"].build(SplitModel(tiny_model(family), k), encoded(), OPTIONS)
-
-
-def trained(model: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
 @pytest.mark.parametrize(("task", "family_name"), CASES)
 @pytest.mark.parametrize("k", [0, 2, 3])
 def test_cached_equals_frozen_in_loss_gradient_and_weights(task: str, family_name: str, k: int, tmp_path: Path):
     frozen, cached = (tuned(task, family_name, k) for _ in range(2))
-    data = tiny_encoded(task, frozen.split.model.config)
-    tokens, states = RowSource(data.table, 1), store_source(cached.split, data.table, tmp_path)
-    start = {name: p.detach().clone() for name, p in trained(frozen).items()}
-    # A key bias has no gradient (softmax ignores a shift); without a larger eps Adam would blow up its rounding noise.
-    optimizers = [torch.optim.AdamW(trained(m).values(), lr=1e-3, eps=1e-3) for m in (frozen, cached)]
-    for step in range(STEPS):
-        numbers = [(step * 4 + i) % PAIRS for i in range(4)]
-        losses = [a_step(m, s, data, numbers, step, task) for m, s in ((frozen, tokens), (cached, states))]
-        assert losses[0].item() == pytest.approx(losses[1].item(), rel=1e-5)
-        for loss, optimizer in zip(losses, optimizers, strict=True):
-            optimizer.zero_grad()
-            loss.backward()
-        if step == 0:
-            compare_gradients(frozen, cached)
-        for optimizer in optimizers:
-            optimizer.step()
-    moved = max((p - start[name]).abs().max().item() for name, p in trained(frozen).items())
-    assert moved > 1e-3, "training must have an effect, or equality says nothing"
-    for name, parameter in trained(cached).items():
-        assert torch.allclose(parameter, trained(frozen)[name], atol=TOLERANCE), name
+    check_same_training(frozen, cached, task, tmp_path)
 
 
 def tuned(task: str, family: str, k: int) -> nn.Module:
     split = SplitModel(tiny_model(family, writes=TASKS[task].writes), k)
     torch.manual_seed(0)
     return TASKS[task].build(split, tiny_encoded(task, split.model.config), OPTIONS)
-
-
-def compare_gradients(frozen: nn.Module, cached: nn.Module) -> None:
-    ours, theirs = trained(cached), trained(frozen)
-    assert ours.keys() == theirs.keys()
-    with_gradient = [name for name, p in ours.items() if p.grad is not None]
-    assert len(with_gradient) > len(ours) / 2, "an unused pooler and T5's last cross-attention aside, all are trained"
-    for name in with_gradient:
-        scale = theirs[name].grad.abs().max().item()
-        assert torch.allclose(ours[name].grad, theirs[name].grad, atol=1e-4 * max(1.0, scale)), name
-    assert all(p.grad is None for p in cached.parameters() if not p.requires_grad)
 
 
 @pytest.mark.parametrize("dtype", [StateDtype.BF16, StateDtype.INT8])

@@ -12,8 +12,9 @@ import transformers
 from torch import nn
 
 from telly.errors import PlanError, StoreError
-from telly.freezing.plan import freeze, make_plan, parse_variant, unfreeze, variants_of
+from telly.freezing.plan import freeze, make_plan, unfreeze, variants_of
 from telly.freezing.split import SplitModel
+from telly.freezing.variants import parse_variant
 from telly.models.load import model_from_config
 from tiny_models import LAYERS, tiny_model
 

@@ -16,12 +16,14 @@ from report.handwritten import (
     write_all,
     write_run,
 )
+from telly.analysis.published import telly_k
 from telly.errors import ConfigError, DataError
 from telly.metrics.significance import Verdict
 from telly.report.boards import Board, boards_of
-from telly.report.figures import pareto
+from telly.report.figures import draw_board, pareto
 from telly.report.runs import find
 from telly.report.scores import score_board
+from telly.report.sheets import beside_paper
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +61,47 @@ def test_seeds_of_a_setting_are_one_line_and_unfinished_runs_are_in_none(folder:
     expected = [values_of_rows(search_scores(-0.002, seed))["mrr"] for seed in SEEDS]
     assert row.metric("mrr") == pytest.approx(sum(expected) / 3)
     assert row.mean(lambda r: r.convergence_seconds) == pytest.approx(2 * 9 * 1.02), "two epochs until the best"
+
+
+def test_peers_stand_beside_base_and_k(tmp_path: Path):
+    """None of them is the base that others are compared with; what they were told otherwise is in a note."""
+    for variant in ("bitfit", "base", "9-lora", "lora", "9", "9-frozen", "head-only"):
+        run(tmp_path, variant, variant)
+    run(tmp_path, "new", "11", config={"top": "full", "lora_rank": None, "lora_targets": []})
+    board = boards(tmp_path)["search"]
+    names = ["base", "bitfit", "lora", "K=9 cached", "K=9 frozen", "K=9 cached, lora", "K=11 cached",
+             "head-only cached"]  # fmt: skip
+    assert [row.line for row in board.rows] == names
+    assert [row.is_base for row in board.rows] == [True] + [False] * 7
+    assert all(board.base_of(row) is board.rows[0] for row in board.rows[1:])
+    trained = [row.mean(lambda r: r.plan["trainable"]) for row in board.rows]
+    assert trained[2] == 147_456 and trained[5] == 147_456 / 4
+    notes = [note for note in board.notes if note.startswith("Settings of ")]
+    assert notes[0] == (
+        "Settings of lora (in brackets those of base and K): learning_rate 0.002 (0.0002); lora_rank 8."
+    )
+    assert notes[1] == "Settings of bitfit (in brackets those of base and K): learning_rate 0.002 (0.0002)."
+    drawn = draw_board(board, score_board(board, 0.01, 200), [], tmp_path / "figures")
+    over_k = drawn["Metrics over K"][0].read_text(encoding="utf-8")
+    assert "cached, lora" in over_k and "head-only" not in over_k, "a head alone is no K"
+    assert "head-only cached" in drawn["Quality against time"][0].read_text(encoding="utf-8")
+
+
+def test_ranks_of_lora_are_told_apart(tmp_path: Path):
+    for rank in (8, 16):
+        run(tmp_path, f"lora-{rank}", "lora", config={"lora_rank": rank})
+    run(tmp_path, "base")
+    (board,) = boards(tmp_path).values()
+    assert [row.line for row in board.rows] == ["base", "lora, lora_rank 16", "lora, lora_rank 8"]
+
+
+def test_the_paper_has_no_peers(tmp_path: Path):
+    for variant in ("base", "9", "9-lora"):
+        run(tmp_path, variant, variant)
+    (board,) = boards(tmp_path).values()
+    sheet = beside_paper(board, telly_k("search"), "paper")
+    assert sheet is not None
+    assert {str(cells[1].value) for cells in sheet.rows} == {"K=9 cached"}
 
 
 def test_a_folder_that_is_given_twice_counts_once(folder: Path):

@@ -16,6 +16,7 @@ from tests.tiny_runs import Tiny, complete, largest_difference, record_of, run_t
 
 from telly.errors import ConfigError, TrainingError
 from telly.study.config import Cell, StudyConfig, built_in, cells_of, load_study
+from telly.study.estimate import estimates
 from telly.study.run import FULL_DISK, INTERRUPTED, SUMMARY_FILE, State, in_own_process, outcome_of, run_cells
 from telly.tuning.record import RunRecord
 
@@ -63,12 +64,54 @@ def test_a_folder_is_a_function_of_what_decides_the_result(tiny: Tiny, tmp_path:
     assert not set(names(study_of(tiny, task={"search": files}))) & set(first)
 
 
+def test_peers_come_after_base_and_after_their_k(tiny: Tiny, tmp_path: Path):
+    variants = ["bitfit", "2-lora", "frozen-2", 3, 2, "lora", "base", "frozen-2-lora", "ia3"]
+    study = study_of(tiny, variants=variants, top={"lora": {"lora_rank": 4, "learning_rate": 5e-3}})
+    cells = cells_of(study, tmp_path)
+    order = ["base", "lora", "ia3", "bitfit", "2", "frozen-2", "2-lora", "frozen-2-lora", "3"]
+    assert [cell.variant for cell in cells] == order
+    by_name = {cell.variant: cell.config for cell in cells}
+    assert by_name["2-lora"].k == 2 and by_name["2-lora"].cache_always and not by_name["lora"].cache_always
+    assert not by_name["frozen-2-lora"].cache and not by_name["frozen-2-lora"].cache_always
+    assert {c.lora_rank for c in by_name.values() if c.top == "lora"} == {4} and by_name["ia3"].lora_rank is None
+    assert by_name["lora"].learning_rate == 5e-3 and by_name["ia3"].learning_rate == 1e-3
+    assert len({cell.folder for cell in cells}) == len(cells)
+    assert all(f"-{cell.variant}-s0-" in cell.folder.name for cell in cells)
+
+
+def test_a_head_alone_comes_last_and_has_the_highest_store(tmp_path: Path):
+    study = StudyConfig(tasks=("classify",), variants=("head-only", "base", "11"))
+    cells = cells_of(study, tmp_path)
+    assert [cell.variant for cell in cells] == ["base", "11", "head-only"]
+    assert cells[2].config.cache and cells[2].config.cache_always and cells[2].config.k is None
+
+
+def test_peers_are_estimated(tmp_path: Path):
+    """Without gradients of weights two thirds of the operations are left; a head alone needs one pass, once."""
+    variants = ("base", "lora", "bitfit", "9", "9-lora", "frozen-9-lora", "head-only")
+    study = StudyConfig(tasks=("classify",), variants=variants, settings={"epochs": 4, "limit": 64})
+    cells = cells_of(study, tmp_path)
+    found = dict(zip((cell.variant for cell in cells), estimates(cells), strict=True))
+    assert found["lora"].seconds == pytest.approx(found["base"].seconds * 2 / 3)
+    assert found["bitfit"] == found["lora"] and found["lora"].store_bytes == 0
+    one_forward = found["base"].seconds / 4 / 3
+    # Of twelve layers nine run once, which K = 9 did before; three are trained for four epochs.
+    assert found["9"].seconds == pytest.approx(one_forward * (9 + 3 * 4 * 3) / 12)
+    assert found["9-lora"].seconds == pytest.approx(one_forward * 2 * 4 * 3 / 12)
+    assert found["frozen-9-lora"].seconds == pytest.approx(one_forward * 4 * (9 + 2 * 3) / 12)
+    assert found["head-only"].seconds == pytest.approx(one_forward * 3 / 12)
+    assert found["head-only"].store_bytes == found["9-lora"].store_bytes == found["9"].store_bytes > 0
+    assert found["lora"].peak_bytes < found["base"].peak_bytes
+    assert found["head-only"].peak_bytes <= found["9-lora"].peak_bytes <= found["9"].peak_bytes
+
+
 @pytest.mark.parametrize(("values", "message"), [
     ({"variant": ["base"]}, "unknown setting 'variant'; did you mean 'variants'?"),
     ({"tasks": ["search"], "task": {"serch": {}}}, "no task serch; known: search"),
     ({"variants": ["base", "base"]}, "base stands there twice"),
     ({"variants": []}, "variants"),
     ({"budget": {"hours": -1}}, "budget.hours"),
+    ({"variants": ["base", "9-lora"], "top": {"ia3": {}}}, "top.ia3: no variant is trained so; found full, lora"),
 ])  # fmt: skip
 def test_bad_settings(values: dict[str, Any], message: str):
     with pytest.raises(ConfigError, match=message):
@@ -86,12 +129,29 @@ def test_all_impossible_cells_are_told_at_once(tiny: Tiny, tmp_path: Path):
     with pytest.raises(ConfigError) as error:
         cells_of(study, tmp_path)
     lines = str(error.value).splitlines()
-    assert lines[0] == "the study cannot run:" and len(lines) == len(set(lines))
-    for part in ("has 4 layers, so K is at most 3", "expected base, K or frozen-K, found 'lower-2'",
-                 "unknown setting 'epoch'; did you mean 'epochs'?", "none: no such folder"):  # fmt: skip
+    assert lines[0] == "the study cannot run:"
+    assert [sum(part in line for line in lines) for part in ("K is at most 3", "'lower-2'")] == [1, 1], "not by task"
+    for part in ("has 4 layers, so K is at most 3",
+                 "expected base, K or frozen-K, lora, ia3, bitfit, head-only, or K with one of these such as 9-lora",
+                 "found 'lower-2'", "unknown setting 'epoch'; did you mean 'epochs'?",
+                 "none: no such folder"):  # fmt: skip
         assert part in str(error.value)
     with pytest.raises(ConfigError, match="seed is what the grid varies"):
         cells_of(study_of(tiny, settings=SETTINGS | {"seed": 3}), tmp_path)
+
+
+def test_peers_that_cannot_be_are_told_with_the_rest(tiny: Tiny, tmp_path: Path):
+    unknown = tiny_model_folder(tmp_path / "model")
+    config = json.loads((unknown / "config.json").read_text())
+    (unknown / "config.json").write_text(json.dumps(config | {"model_type": "camembert"}))
+    study = study_of(tiny, variants=["base", "lora", "2-bitfit", "head-only", "2-head-only"], models=[str(unknown)])
+    with pytest.raises(ConfigError) as error:
+        cells_of(study, tmp_path)
+    for part in ("--top lora: peft does not know where it goes in a model of type 'camembert'",
+                 "head-only trains a new head alone, and search has none with parameters",
+                 "head-only freezes all layers, found freeze = 2"):  # fmt: skip
+        assert part in str(error.value)
+    assert len(str(error.value).splitlines()) == 6, "two of them name the cell in a line of their own; bitfit can be"
 
 
 def test_built_in_studies_can_run(tmp_path: Path):

@@ -10,6 +10,7 @@ from datasets import Dataset
 
 from telly.config import read_toml
 from telly.errors import ConfigError, ModelError
+from telly.freezing.top import Lora
 from telly.tasks import TASKS, get_task
 from telly.tuning.config import TuneConfig
 from telly.tuning.estimate import workload
@@ -49,6 +50,12 @@ def test_all_problems_are_reported_at_once():
         ({"task": "clone", "temperature": 0.1}, "temperature: task clone has no such setting; leave it out"),
         ({"task": "summarize", "head": "pair"}, "head: task summarize has no such setting; leave it out"),
         ({"task": "clone", "head": "cos"}, "head: must be one of pair, cosine; found 'cos'"),
+        ({"top": "bitfit", "lora_alpha": 4}, "lora_alpha: is for top = lora, found top = bitfit; leave it out"),
+        (
+            {"task": "clone", "head": "cosine", "top": "head-only"},
+            "top: head-only trains a new head alone, and clone with the cosine head has none with parameters; expected "
+            "one of clone with --head pair, classify",
+        ),
     ],
 )
 def test_settings_that_do_not_fit(values: dict[str, object], message: str):
@@ -71,6 +78,38 @@ def test_explicit_settings_go_before_the_models_advice_and_that_before_the_prese
     found = resolve(TuneConfig(model=str(tmp_path), batch_size=3))
     assert (found.batch_size, found.learning_rate, found.epochs) == (3, 0.5, 10)
     assert found.max_tokens == {"query": 128, "code": 99}
+
+
+@pytest.mark.parametrize("top", ["lora", "ia3", "bitfit"])
+def test_where_less_is_trained_the_rate_is_ten_times_higher_unless_it_is_given(top: str, tmp_path: Path):
+    CONFIGS["roberta"]().save_pretrained(tmp_path)
+    (tmp_path / "telly.json").write_text(json.dumps({"recommended": {"search": {"learning_rate": 1e-4}}}))
+    found = resolve(TuneConfig(model=str(tmp_path), top=top))
+    assert found.learning_rate == pytest.approx(1e-3)
+    assert resolve(found) == found
+    assert resolve(TuneConfig(model=str(tmp_path), top=top, learning_rate=3e-4)).learning_rate == 3e-4
+    assert resolve(TuneConfig(model=str(tmp_path))).learning_rate == 1e-4
+
+
+def test_lora_has_the_scale_of_one_and_no_dropout():
+    found = resolve(TuneConfig(top="lora", lora_rank=16)).lora
+    assert found == Lora(rank=16, alpha=16.0, dropout=0.0)
+    assert resolve(TuneConfig(top="lora")).lora == Lora()
+    assert resolve(TuneConfig(top="ia3")).lora is None
+
+
+def test_the_head_that_the_model_advises_is_refused_too():
+    """telly-mini advises the cosine, which has no parameters; the task's preset has some."""
+    with pytest.raises(ConfigError, match="clone with the cosine head has none with parameters"):
+        resolve(TuneConfig(task="clone", top="head-only"))
+    assert resolve(TuneConfig(task="clone", top="head-only", head="pair")).head == "pair"
+
+
+def test_without_peft_adapters_are_refused_before_anything_runs(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("telly.tuning.config.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"top: lora needs peft: pip install 'telly\[peft\]'"):
+        TuneConfig.parse({"top": "lora"})
+    TuneConfig.parse({"top": "bitfit"})
 
 
 def test_advice_with_an_unknown_setting_is_refused(tmp_path: Path):
@@ -97,6 +136,19 @@ def test_run_names_tell_runs_apart():
     }
     assert len(names) == 10
     assert run_name(TuneConfig(freeze="9")) == "search-telly-mini-k9-s0"
+    assert run_name(TuneConfig(freeze="9", top="lora")) == "search-telly-mini-k9-lora-s0"
+    assert run_name(TuneConfig(freeze="9", top="lora", cache=False)) == "search-telly-mini-k9-lora-frozen-s0"
+    assert run_name(TuneConfig(top="ia3")) == "search-telly-mini-ia3-s0"
+    assert run_name(TuneConfig(task="classify", top="head-only")) == "classify-telly-mini-head-only-s0"
+
+
+def test_variants_have_names():
+    def name(**given: object) -> str:
+        return TuneConfig.parse({"task": "classify", **given}).variant_name
+
+    assert [name(), name(freeze="9"), name(freeze="9", cache=False)] == ["base", "K=9 cached", "K=9 frozen"]
+    assert [name(top="lora"), name(freeze="9", top="lora")] == ["lora", "K=9 cached, lora"]
+    assert [name(top="head-only"), name(top="head-only", cache=False)] == ["head-only cached", "head-only frozen"]
 
 
 def test_a_toml_file_that_is_missing_or_broken(tmp_path: Path):

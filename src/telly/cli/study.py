@@ -26,13 +26,15 @@ runs your own grid. In my.toml:
 
   models = ["microsoft/unixcoder-base"]
   tasks = ["search", "summarize"]
-  variants = ["base", 3, 6, 9, "frozen-9"]
+  variants = ["base", 3, 6, 9, "frozen-9", "lora", "9-lora", "bitfit"]
   seeds = [0, 1, 2]
   [settings]
   epochs = 3
   [task.search]
   data = "search/train.jsonl"
   valid = "search/valid.jsonl"
+  [top.lora]
+  lora_rank = 16
 
 The same command again keeps what is done, goes on with what was interrupted and tries again what failed.
 """

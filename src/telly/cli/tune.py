@@ -33,6 +33,10 @@ tunes your model on your data ({layout}). An interrupted run goes on with the sa
   torchrun --standalone --nproc-per-node 2 -m telly tune {task} --freeze 9
 
 trains with two processes; --batch-size is the number of examples over all of them.
+
+  telly tune {task} --freeze 9 --top lora
+
+trains LoRA adapters in the layers from 9 on; RUN/adapter is a few hundred KB that peft loads. Needs telly[peft].
 """
 FILES = "--data train.jsonl --valid valid.jsonl --test test.jsonl"
 LAYOUTS = {
@@ -59,6 +63,15 @@ def _command(task: str) -> Callable[..., None]:
         freeze: str | None = typer.Option(
             None, help="base, or K: freeze embeddings and layers 0 .. K-1. [default: base]"
         ),
+        top: str | None = typer.Option(
+            None, help="What is trained of the other layers: full, lora, ia3, bitfit, or head-only. [default: full]"
+        ),
+        lora_rank: int | None = typer.Option(None, help="Rank of LoRA. [default: 8]"),
+        lora_alpha: float | None = typer.Option(None, help="LoRA is scaled by alpha / rank. [default: the rank]"),
+        lora_dropout: float | None = typer.Option(None, help="Dropout before LoRA. [default: 0]"),
+        lora_target: list[str] = typer.Option(
+            [], help="End of the names of modules with LoRA; repeatable. [default: peft's choice]"
+        ),
         cache: bool | None = typer.Option(
             None, "--cache/--no-cache", help="Run frozen layers once. [default: on if it pays]"
         ),
@@ -72,7 +85,9 @@ def _command(task: str) -> Callable[..., None]:
         ),
         epochs: int | None = typer.Option(None, help="At most so many epochs."),
         batch_size: int | None = typer.Option(None, help="Examples a step, over all processes."),
-        lr: float | None = typer.Option(None, help="Learning rate of Adam."),
+        lr: float | None = typer.Option(
+            None, help="Learning rate of Adam. [default: the task's or model's, ten times that with --top]"
+        ),
         temperature: float | None = typer.Option(None, help="Of the softmax over candidates; search, clone-retrieval."),
         head: str | None = typer.Option(
             None, help="clone: pair (the paper's) or cosine. [default: pair; telly-mini: cosine]"
@@ -109,6 +124,11 @@ def _command(task: str) -> Callable[..., None]:
             "test": test,
             "columns": parse_mapping(columns, SCHEMAS[task]) or None,
             "freeze": freeze,
+            "top": top,
+            "lora_rank": lora_rank,
+            "lora_alpha": lora_alpha,
+            "lora_dropout": lora_dropout,
+            "lora_targets": lora_target or None,
             "cache": cache,
             "cache_always": cache_always,
             "cache_dir": cache_dir,
@@ -152,6 +172,7 @@ def run(
 ) -> None:
     """Merge file and options, tune, print the result."""
     from telly.config import read_toml
+    from telly.freezing.top import ADAPTERS
     from telly.tuning.config import TuneConfig
     from telly.tuning.resolve import resolve, to_toml
     from telly.tuning.run import interruptible, tune
@@ -177,6 +198,8 @@ def run(
     print_records([record])
     assert config.output is not None  # resolved
     typer.echo(f"\nrecord: {config.output}/record.json\nmodel:  {config.output}/model")
+    if config.top in ADAPTERS:
+        typer.echo(f"adapter: {config.output}/adapter")
     predictions = config.output / PREDICTIONS_FILE
     if predictions.is_file():
         typer.echo(f"predictions on {record.tested_on}: {predictions}")

@@ -1,7 +1,8 @@
 """The freeze plan: which layers of a model are frozen, as data, and the act of freezing them.
 
 Telly-K (arXiv 2304.05216): `base` trains every parameter; K freezes the embeddings and blocks 0 .. K-1. The pooler of a
-bare encoder, which mean pooling leaves unused, does not count among the trained parameters of Telly-K.
+bare encoder, which mean pooling leaves unused, does not count among the trained parameters of Telly-K. What
+of the layers above K is trained is told by `telly.freezing.top`.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from typing import Any, Literal
 from torch import nn
 
 from telly.errors import PlanError
+from telly.freezing.variants import BASE, Top, variant_label
 from telly.models.stack import LayerStack, find_stack
 
-BASE = "base"
 Status = Literal["frozen", "trained", "mixed"]
 TiedHead = Literal["freeze", "untie", "refuse"]
 
@@ -36,8 +37,8 @@ class FreezePlan:
     """What is frozen.
 
     Attributes:
-        variant: `base` or the number K.
-        k: K, or None for base.
+        variant: `base` or the number K; with adapters and the like also their name (`variant_label`).
+        k: K, or None where no layer is frozen as a whole; the number of layers where all are.
         layers: embeddings, blocks bottom first, and what comes after, in this order.
     """
 
@@ -77,20 +78,6 @@ class FreezePlan:
         return f"{self.variant}: {self.trainable:,} of {self.total:,} parameters trained ({self.percent:.2f} %); {what}"
 
 
-def parse_variant(text: str) -> int | None:
-    """`base` gives None, a number gives K.
-
-    Raises:
-        PlanError: the text is neither.
-    """
-    if text == BASE:
-        return None
-    try:
-        return int(text)
-    except ValueError:
-        raise PlanError(f"--freeze must be {BASE!r} or a number of layers, found {text!r}") from None
-
-
 def variants_of(layers: int) -> list[int | None]:
     """`base` and every K of a model with that many layers."""
     return [None, *range(layers)]
@@ -103,7 +90,20 @@ def make_plan(model: nn.Module, k: int | None) -> FreezePlan:
         PlanError: K is out of range, or nothing would be trained.
     """
     stack = find_stack(model)
-    frozen = _frozen_parameters(stack, k)
+    plan = _plan(stack, k, BASE if k is None else str(k), _frozen_parameters(stack, k))
+    if not plan.trainable:
+        raise PlanError(f"nothing would be trained: all {plan.total:,} parameters are frozen; choose a smaller K")
+    return plan
+
+
+def plan_as_is(model: nn.Module, k: int | None, top: Top) -> FreezePlan:
+    """The plan that a model's parameters have now, by whether they want a gradient; adapters are counted with it."""
+    frozen = {id(p) for p in model.parameters() if not p.requires_grad}
+    whole = k is None or top is Top.HEAD_ONLY
+    return _plan(find_stack(model), k, variant_label(BASE if whole else str(k), top), frozen)
+
+
+def _plan(stack: LayerStack, k: int | None, variant: str, frozen: set[int]) -> FreezePlan:
     seen: set[int] = set()
     layers = []
     for name, modules in _layers(stack):
@@ -115,10 +115,7 @@ def make_plan(model: nn.Module, k: int | None) -> FreezePlan:
         own = {id(p) for module in modules for p in module.parameters()}
         status: Status = "frozen" if own <= frozen else "mixed" if own & frozen else "trained"
         layers.append(LayerStatus(name, status, total, trainable))
-    plan = FreezePlan(BASE if k is None else str(k), k, tuple(layers))
-    if not plan.trainable:
-        raise PlanError(f"nothing would be trained: all {plan.total:,} parameters are frozen; choose a smaller K")
-    return plan
+    return FreezePlan(variant, k, tuple(layers))
 
 
 def freeze(model: nn.Module, k: int | None, tied_head: TiedHead = "freeze") -> FreezePlan:
@@ -157,6 +154,14 @@ def freeze(model: nn.Module, k: int | None, tied_head: TiedHead = "freeze") -> F
     return plan
 
 
+def freeze_whole(model: nn.Module) -> FreezePlan:
+    """Freeze all of a model in place, so that nothing but a task's new head is trained; K is its number of layers."""
+    unfreeze(model)
+    model.requires_grad_(False)
+    _lock_eval(model)
+    return plan_as_is(model, len(find_stack(model)), Top.HEAD_ONLY)
+
+
 def unfreeze(model: nn.Module) -> None:
     """Make every parameter trainable again and let `.train()` reach every module."""
     for parameter in model.parameters():
@@ -184,18 +189,18 @@ def frozen_modules(stack: LayerStack, k: int | None) -> list[nn.Module]:
     """The modules that K freezes: those before the blocks, and blocks 0 .. k-1."""
     if k is None:
         return []
-    stack.check_layer(k)
+    stack.check_place(k)
     return [*(module for _, module in stack.before), *stack.blocks[:k]]
 
 
 def _frozen_parameters(stack: LayerStack, k: int | None) -> set[int]:
     frozen = {id(p) for module in frozen_modules(stack, k) for p in module.parameters()}
     if k is not None:
-        frozen |= {id(p) for _, module in _unused_after(stack) for p in module.parameters()}
+        frozen |= {id(p) for _, module in unused_after(stack) for p in module.parameters()}
     return frozen
 
 
-def _unused_after(stack: LayerStack) -> Iterator[tuple[str, nn.Module]]:
+def unused_after(stack: LayerStack) -> Iterator[tuple[str, nn.Module]]:
     """The pooler of a bare encoder: nothing that telly trains looks at it."""
     bare = getattr(stack.model, "base_model", stack.model) is stack.model
     return ((name, module) for name, module in stack.after if bare and name.rpartition(".")[2] == "pooler")

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from telly.errors import ModelError, StoreError
-from telly.freezing.plan import FreezePlan, TiedHead, freeze, frozen_modules
+from telly.freezing.plan import FreezePlan, TiedHead, freeze, freeze_whole, frozen_modules
 from telly.models.stack import capture, find_stack, layer_step, no_cache, replay, run_from
 
 CHECK_LENGTHS = (6, 3)
@@ -27,20 +27,22 @@ class SplitModel(nn.Module):
         model: any model with a stack of blocks.
         k: freeze embeddings and blocks 0 .. k-1; None freezes nothing, and then there are no states to start from.
         tied_head: as `telly.freeze`.
+        whole: freeze all layers, for training a task's new head alone; K is then their number, and states are the last
+            block's output.
 
     Raises:
         PlanError: as `telly.freeze`.
         ModelError: replaying does not give the model's own output, so its states must not be stored.
     """
 
-    def __init__(self, model: nn.Module, k: int | None, tied_head: TiedHead = "freeze") -> None:
+    def __init__(self, model: nn.Module, k: int | None, tied_head: TiedHead = "freeze", *, whole: bool = False) -> None:
         super().__init__()
         self.model = model
-        self.k = k
-        self.plan: FreezePlan = freeze(model, k, tied_head)
+        self.plan: FreezePlan = freeze_whole(model) if whole else freeze(model, k, tied_head)
+        self.k = self.plan.k
         self._stack = find_stack(model)
         self._released: Path | None = None
-        if k is not None:
+        if self.k is not None:
             self._check()
 
     def forward(self, states: torch.Tensor | None = None, **inputs: Any) -> Any:
@@ -52,7 +54,7 @@ class SplitModel(nn.Module):
 
     @torch.no_grad()
     def prefix(self, **inputs: torch.Tensor) -> torch.Tensor:
-        """States that block K gets for token ids, [batch, tokens, hidden]; no gradient, no dropout."""
+        """States that block K gets, or the last block gives, [batch, tokens, hidden]; no gradient, no dropout."""
         self._need_prefix()
         return capture(self._stack, self._need_k(), **inputs)
 

@@ -118,6 +118,11 @@ class OneStack(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         )
 
 
+def checkpoint_part(model: nn.Module) -> Any:
+    """The part of a model that a checkpoint holds and plain transformers loads: of a `OneStack` its encoder."""
+    return model.encoder if isinstance(model, OneStack) else model
+
+
 class _TiedHead(nn.Module):
     """Logits by the word embeddings, which stay the model's only copy of their weight."""
 

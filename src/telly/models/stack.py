@@ -50,6 +50,15 @@ class LayerStack:
         if not 0 <= k < len(self):
             raise PlanError(f"K must be between 0 and {len(self) - 1} for a model of {len(self)} layers, found {k}")
 
+    def check_place(self, k: int) -> None:
+        """Refuse a place that is neither the input of a block nor, with `k` = layers, the last one's output.
+
+        Raises:
+            PlanError: `k` is not in 0 .. layers.
+        """
+        if k != len(self):
+            self.check_layer(k)
+
 
 def find_stack(model: nn.Module) -> LayerStack:
     """Find the blocks by structure: the `ModuleList` of one block type with the most parameters.
@@ -102,18 +111,21 @@ def capture(stack: LayerStack, k: int, **inputs: torch.Tensor) -> torch.Tensor:
 
     Args:
         stack: the model's stack.
-        k: which block's input, 0 .. layers - 1.
+        k: which block's input, 0 .. layers - 1; layers means the last block's output, before a final norm.
         inputs: the model's inputs, such as `input_ids` and `attention_mask`.
 
     Returns:
         hidden states, [batch, tokens, hidden].
     """
-    stack.check_layer(k)
+    stack.check_place(k)
 
     def stop(_block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         raise _Captured(args[0] if args else kwargs["hidden_states"])
 
-    handle = stack.blocks[k].register_forward_pre_hook(stop, with_kwargs=True)
+    if k < len(stack):
+        handle = stack.blocks[k].register_forward_pre_hook(stop, with_kwargs=True)
+    else:
+        handle = stack.blocks[-1].register_forward_hook(_leave)
     try:
         stack.model(**inputs, **no_cache(stack.model))
     except _Captured as captured:
@@ -121,6 +133,10 @@ def capture(stack: LayerStack, k: int, **inputs: torch.Tensor) -> torch.Tensor:
     finally:
         handle.remove()
     raise ModelError(f"block {k} of {stack.path} did not run; the model's layers were not found rightly")
+
+
+def _leave(_block: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
+    raise _Captured(output[0] if isinstance(output, tuple) else output)
 
 
 def capture_all(stack: LayerStack, **inputs: torch.Tensor) -> list[torch.Tensor]:
@@ -140,11 +156,8 @@ def capture_all(stack: LayerStack, **inputs: torch.Tensor) -> list[torch.Tensor]
     def enter(_block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         found.append(args[0] if args else kwargs["hidden_states"])
 
-    def leave(_block: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
-        raise _Captured(output[0] if isinstance(output, tuple) else output)
-
     handles = [block.register_forward_pre_hook(enter, with_kwargs=True) for block in stack.blocks]
-    handles.append(stack.blocks[-1].register_forward_hook(leave))
+    handles.append(stack.blocks[-1].register_forward_hook(_leave))
     try:
         stack.model(**inputs, **no_cache(stack.model))
     except _Captured as captured:
@@ -164,10 +177,10 @@ def final_norm(stack: LayerStack) -> str | None:
 def replay(stack: LayerStack, k: int, states: torch.Tensor) -> Iterator[None]:
     """While open, any forward of the model starts at block k from `states`, [batch, tokens, hidden].
 
-    Embeddings and the blocks below k do not compute. Call the model with `inputs_embeds=states`, which gives it the
-    shape, and with the attention mask.
+    With k = layers it starts after the last block. Embeddings and the blocks below k do not compute. Call the model
+    with `inputs_embeds=states`, which gives it the shape, and with the attention mask.
     """
-    stack.check_layer(k)
+    stack.check_place(k)
 
     def inject(_block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         if args:
@@ -176,12 +189,14 @@ def replay(stack: LayerStack, k: int, states: torch.Tensor) -> Iterator[None]:
 
     overrides = [(module, _returning(states)) for _, module in stack.before if _has_parameters(module)]
     overrides += [(block, _skipping(stack.family, block, states)) for block in stack.blocks[:k]]
-    handle = stack.blocks[k].register_forward_pre_hook(inject, with_kwargs=True, prepend=True)
+    entered = stack.blocks[k : k + 1]  # none, where all blocks hand on
+    handles = [block.register_forward_pre_hook(inject, with_kwargs=True, prepend=True) for block in entered]
     try:
         with _overridden(overrides):
             yield
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
 
 
 def _returning(states: torch.Tensor) -> Callable[..., torch.Tensor]:
@@ -235,6 +250,6 @@ def run_from(stack: LayerStack, k: int, states: torch.Tensor, **inputs: Any) -> 
 
 
 def layer_step(stack: LayerStack, low: int, high: int, states: torch.Tensor, **inputs: Any) -> torch.Tensor:
-    """From the input of block `low` to the input of block `high`; only the blocks between run."""
+    """From the input of block `low` to that of block `high` (or the last one's output); only those between run."""
     with replay(stack, low, states):
         return capture(stack, high, inputs_embeds=states, **inputs)

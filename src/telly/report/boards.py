@@ -9,15 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from telly.freezing.variants import Top
 from telly.metrics.table import METRICS
 from telly.plots import short_name
 from telly.report.runs import LeftOut, StoredRun
 from telly.tuning.record import RunRecord
 
 _DATA = ("data", "valid", "test", "columns", "limit", "eval_limit")
-_NO_SETTING = {"task", "model", "freeze", "cache", "cache_dir", "cache_budget_gb", "cache_dtype", "cache_always",
+_NO_SETTING = {"task", "model", "freeze", "top", "cache", "cache_dir", "cache_budget_gb", "cache_dtype", "cache_always",
                "save_steps", "seed", "report_to", "output", *_DATA}  # fmt: skip
 """Settings that make no line of their own: what is compared, and what changes nothing but time."""
+_OF_LORA, _NOTHING = "lora_", ("None", "[]")
 FINGERPRINT = "data"
 
 
@@ -27,10 +29,10 @@ class Row:
 
     Attributes:
         model: the model's name, short.
-        variant: `base`, `K=9 cached`, `K=9 frozen`.
+        variant: `base`, `K=9 cached`, `K=9 frozen`, `lora`, `K=9 cached, lora`.
         settings: all that a run was told beside, as text; the data's fingerprint among it.
         runs: by seed.
-        differing: names of the settings in which the model's lines differ.
+        differing: names of the settings in which the model's lines that are trained alike differ.
     """
 
     model: str
@@ -44,6 +46,16 @@ class Row:
         """K, or None for base."""
         k: int | None = self.runs[0].record.plan.get("k")
         return k
+
+    @property
+    def top(self) -> Top:
+        """What was trained of the layers that were not frozen."""
+        return self.runs[0].record.top
+
+    @property
+    def is_base(self) -> bool:
+        """Whether everything was trained."""
+        return self.runs[0].record.is_base
 
     @property
     def line(self) -> str:
@@ -84,7 +96,7 @@ class Board:
     Attributes:
         task: its name.
         data: what the data are, in words.
-        rows: base first, then K upwards, model by model.
+        rows: base first, then its peers, then K upwards, model by model.
         metrics: names of the test metrics, the one that chose the best epoch first.
         notes: what a reader of all its tables should know.
     """
@@ -109,11 +121,11 @@ class Board:
         """What a line is compared with: its model's base with the same settings, else the only base there is on the
         same data.
         """
-        bases = [other for other in self.rows if other.model == row.model and other.k is None and other is not row
+        if row.is_base:
+            return None
+        bases = [other for other in self.rows if other.model == row.model and other.is_base
                  and other.settings[FINGERPRINT] == row.settings[FINGERPRINT]]  # fmt: skip
         same = [other for other in bases if other.settings == row.settings]
-        if row.k is None:
-            return None
         return same[0] if same else bases[0] if len(bases) == 1 else None
 
     def baselines(self, model: str) -> dict[str, dict[str, float]]:
@@ -185,6 +197,8 @@ def _stored_as(record: RunRecord) -> str | None:
 
 def _settings(record: RunRecord) -> dict[str, str]:
     told = {name: str(value) for name, value in record.config.items() if name not in _NO_SETTING}
+    # Records of older runs have no settings of LoRA, and those of other runs say nothing there.
+    told = {name: value for name, value in told.items() if not (name.startswith(_OF_LORA) and value in _NOTHING)}
     prints = [str(record.data.get(name or "", {}).get("fingerprint")) for name in ("train", record.tested_on)]
     return told | {FINGERPRINT: " ".join(text[:8] for text in prints)}
 
@@ -201,7 +215,7 @@ def _board(runs: Sequence[StoredRun], told: frozenset[str]) -> Board:
                         tuple(sorted(group, key=lambda run: run.seed))))  # fmt: skip
     stored = {_stored_as(run.record) for run in runs} - {None}
     rows = [_told_apart(row, rows, len(stored) > 1) for row in rows]
-    rows.sort(key=lambda row: (row.model, -1 if row.k is None else row.k, row.line))
+    rows.sort(key=lambda row: (row.model, -1 if row.k is None else row.k, row.top is not Top.FULL, row.line))
     record = rows[0].runs[0].record
     metrics = [name for name in record.test or {} if name in METRICS]
     metrics.sort(key=lambda name: name != record.metric)
@@ -209,9 +223,12 @@ def _board(runs: Sequence[StoredRun], told: frozenset[str]) -> Board:
 
 
 def _told_apart(row: Row, rows: Sequence[Row], by_store: bool) -> Row:
-    """With the names of the settings in which the model's rows differ, and the store's precision where that differs."""
-    same_model = [other.settings for other in rows if other.model == row.model]
-    differing = [name for name in row.settings if len({other.get(name) for other in same_model}) > 1]
+    """With the names of the settings in which the model's rows differ, and the store's precision where that differs.
+
+    What differs between full training and its peers, such as their learning rate, is told by a note instead.
+    """
+    alike = [other.settings for other in rows if other.model == row.model and other.top is row.top]
+    differing = [name for name in row.settings if len({other.get(name) for other in alike}) > 1]
     stored = _stored_as(row.runs[0].record)
     variant = f"{row.variant} {stored}" if by_store and stored else row.variant
     return Row(row.model, variant, row.settings, row.runs, tuple(differing))
@@ -260,4 +277,21 @@ def _notes(rows: Sequence[Row]) -> tuple[str, ...]:
         notes.append("Scores are of the validation data, on which the best epoch was chosen: there was no test data.")
     if all(len(row.runs) == 1 for row in rows):
         notes.append("One seed a line: intervals know the chance of test examples, not that of seeds.")
+    notes += _peer_notes(rows)
     return (*notes, *dict.fromkeys(caution for r in records for caution in r.cautions))
+
+
+def _peer_notes(rows: Sequence[Row]) -> list[str]:
+    """In which settings the peers of full training differ from it, and the settings that only they have."""
+    notes = []
+    full = [row.settings for row in rows if row.top is Top.FULL]
+    for top in (one for one in Top if one is not Top.FULL):
+        mine = [row.settings for row in rows if row.top is top]
+        told = []
+        for name in dict.fromkeys(name for settings in mine for name in settings if name != FINGERPRINT):
+            here, there = (sorted({s[name] for s in group if name in s}) for group in (mine, full))
+            if full and here != there:
+                told.append(f"{name} {', '.join(here)}" + (f" ({', '.join(there)})" if there else ""))
+        if told:
+            notes.append(f"Settings of {top} (in brackets those of base and K): {'; '.join(told)}.")
+    return notes

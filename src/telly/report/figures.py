@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from telly.analysis.published import Published
+from telly.freezing.variants import Top
 from telly.metrics.table import METRICS
 from telly.plots import PALETTE, new_figure, open_axes, save_figure, tip
 from telly.report.boards import Board, Row
@@ -39,7 +40,7 @@ def draw_board(
         "Learning curves": ("learning", _learning(board)),
         "Where the time goes": ("clocks", _clocks(board)),
     }
-    if any(row.k is not None for row in board.rows):
+    if any(row.k is not None and row.top is not Top.HEAD_ONLY for row in board.rows):
         drawn["Metrics over K"] = ("over-k", _over_k(board, scores, published))
     return {
         title: save_figure(figure, folder / f"{name}.svg", folder / f"{name}.png")
@@ -75,7 +76,7 @@ def _quality(board: Board, scores: BoardScores) -> Any:
         interval = scores.intervals.get((number, metric))
         if interval:
             axes.vlines(x, interval.low, interval.high, color=color, alpha=0.5, linewidth=1.5, zorder=2)
-        hollow = {"markerfacecolor": "none"} if row.k is None else {}
+        hollow = {"markerfacecolor": "none"} if row.is_base else {}
         (point,) = axes.plot([x], [y], MARKERS[_kind(row)], color=color, markersize=8, zorder=3, **hollow)
         tip(point, f"{row_hint(row)}; {metric} {y:.{METRICS[metric].digits}f} in {x:,.1f} s")
         above = place % 2 == 0
@@ -108,8 +109,10 @@ def _ends(scores: BoardScores, number: int, metric: str, value: float) -> tuple[
 
 
 def _kind(row: Row) -> int:
-    """Which marker: base, cached, frozen."""
-    return 0 if row.k is None else 1 if "cached" in row.variant else 2
+    """Which marker: base, cached, frozen, and one for each of the peers."""
+    if row.top is not Top.FULL:
+        return 2 + list(Top).index(row.top)
+    return 0 if row.is_base else 1 if "cached" in row.variant else 2
 
 
 def _baseline_lines(axes: Any, board: Board, model: str, metric: str, number: int) -> None:
@@ -129,13 +132,15 @@ def _over_k(board: Board, scores: BoardScores, published: Sequence[Published]) -
     lines = -(-len(board.metrics) // columns)
     figure = new_figure(max(5.6, 4.3 * columns), 3.3 * lines)
     panels = figure.subplots(lines, columns, squeeze=False).flat
-    deepest = max([row.k or 0 for row in board.rows] + [int(p.variant) for p in published if p.variant != "base"])
+    own = [row.k or 0 for row in board.rows if row.top is not Top.HEAD_ONLY]
+    deepest = max(own + [int(p.variant) for p in published if p.variant != "base"])
     for axes, metric in zip(panels, board.metrics, strict=False):
         series = 0
         for model in board.models:
-            for kind in ("cached", "frozen"):
+            for top, how in ((top, how) for top in Top if top is not Top.HEAD_ONLY for how in ("cached", "frozen")):
                 rows = [(n, row) for n, row in enumerate(board.rows) if row.model == model and row.k is not None
-                        and kind in row.variant and row.metric(metric) is not None]  # fmt: skip
+                        and row.top is top and how in row.variant and row.metric(metric) is not None]  # fmt: skip
+                kind = how if top is Top.FULL else f"{how}, {top}"
                 label = f"{model}, {kind}" if len(board.models) > 1 else kind
                 if rows:
                     _draw_series(axes, rows, metric, scores, series, label)
@@ -174,7 +179,7 @@ def _draw_series(
 
 def _draw_base(axes: Any, board: Board, model: str, metric: str, scores: BoardScores) -> None:
     """Base as a line over all K, its interval as a band."""
-    base = next((r for r in board.rows if r.model == model and r.k is None and r.metric(metric) is not None), None)
+    base = next((r for r in board.rows if r.model == model and r.is_base and r.metric(metric) is not None), None)
     if base is None:
         return
     label = "base" if len(board.models) == 1 else f"base, {model}"
@@ -186,7 +191,7 @@ def _draw_base(axes: Any, board: Board, model: str, metric: str, scores: BoardSc
 
 def _draw_paper(axes: Any, board: Board, published: Sequence[Published], metric: str) -> None:
     """The paper's curve, moved to one's own base, since data and machine differ."""
-    own = next((r.metric(metric) for r in board.rows if r.k is None), None) or 0.0
+    own = next((r.metric(metric) for r in board.rows if r.is_base), None) or 0.0
     sources: dict[str, list[Published]] = {}
     for row in published:
         if metric in row.metrics:

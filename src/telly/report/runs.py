@@ -14,7 +14,7 @@ from telly.errors import ConfigError, DataError
 from telly.tuning.record import RECORD_FILE, RunRecord
 
 PROBING_FILE, COMPARE_FILE = "probing.json", "compare.json"
-_PASSED_BY = ("checkpoints", "model", "model.partial")
+_PASSED_BY = ("checkpoints", "model", "model.partial", "adapter", "adapter.partial")
 """Folders within a run in which no results lie."""
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from telly.analysis.published import Published
+from telly.freezing.variants import Top
 from telly.metrics.table import METRICS
 from telly.report.boards import Board, Row
 from telly.report.runs import Found, LeftOut, StoredRun
@@ -164,8 +165,8 @@ def _own_changes(board: Board, model: str) -> dict[tuple[str, str], float]:
     quantities = {column.name: of for column, of in COSTS if column.name in PAPER_COSTS}
     for row in board.rows:
         base = board.base_of(row)
-        if row.model != model or base is None:
-            continue
+        if row.model != model or base is None or row.top is not Top.FULL:
+            continue  # the paper has no peers
         pairs = {name: (row.mean(of), base.mean(of)) for name, of in quantities.items()}
         pairs |= {metric: (row.metric(metric), base.metric(metric)) for metric in board.metrics}
         found |= {

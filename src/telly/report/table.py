@@ -26,7 +26,7 @@ DASH = "-"
 def print_records(records: Sequence[RunRecord]) -> None:
     """Results of runs, one line each, with their baselines; then where their time went."""
     console = _console()
-    base = next((r for r in records if r.plan.get("k") is None), None)
+    base = next((r for r in records if r.is_base), None)
     names = [name for name in records[0].test or {} if name in METRICS]  # counts have a line of their own
     results = _table("Results", ["run", "trained", "%", "s/epoch", "total s", "peak MB", *names, "speed-up"])
     for name, metrics in _baselines(records).items():

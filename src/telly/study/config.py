@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import sys
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from torch import nn
 
 from telly.config import Config, read_toml
 from telly.data.formats import content_files, data_files
 from telly.errors import ConfigError, DataError, TellyError
-from telly.freezing.plan import BASE
+from telly.freezing.top import check_top
+from telly.freezing.variants import BASE, Top
 from telly.models.load import EMBEDDED, load_config, model_from_config
 from telly.models.load import resolve as resolve_model
 from telly.models.stack import find_stack
-from telly.tasks import TASKS
+from telly.tasks import TASKS, get_task
 from telly.tuning.config import TuneConfig
 from telly.tuning.resolve import resolve
 
@@ -29,8 +33,10 @@ PLACES = ("output", "cache_dir", "cache_budget_gb", "report_to")
 """Settings that do not change what a run gives."""
 SAMPLED = 1 << 20
 """Bytes at both ends of a weight file that tell it from others, beside its size."""
-VARIANT_KEYS = ("task", "model", "freeze", "cache", "seed")
+VARIANT_KEYS = ("task", "model", "freeze", "top", "cache", "seed")
 """Settings that the grid itself makes."""
+PEERS = tuple(top.value for top in Top if top is not Top.FULL)
+_FORM = re.compile(rf"(?P<base>{BASE}|{'|'.join(PEERS)})|(?P<frozen>{FROZEN})?(?P<k>\d+)(-(?P<top>{'|'.join(PEERS)}))?")
 
 
 class Budget(Config):
@@ -45,7 +51,7 @@ class StudyConfig(Config):
 
     models: tuple[str, ...] = Field((EMBEDDED,), min_length=1)
     tasks: tuple[str, ...] = Field(("search",), min_length=1)
-    variants: tuple[str, ...] = Field((BASE, "9"), min_length=1, description="base, K, or frozen-K")
+    variants: tuple[str, ...] = Field((BASE, "9"), min_length=1, description="base, K, frozen-K, a peer, or K-peer")
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     settings: dict[str, Any] = Field(default_factory=dict, description="of `telly tune`, for all cells")
     task: dict[str, dict[str, Any]] = Field(
@@ -55,6 +61,10 @@ class StudyConfig(Config):
         (), description="of every model and its tuned versions (base, first seed), after the cells"
     )
     analysis_texts: PositiveInt = Field(1000, ge=50, description="most texts of an analysis")
+    top: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="of `telly tune`, for the cells of a peer such as lora; goes before the others",
+    )
     budget: Budget = Budget()
 
     @field_validator("variants", mode="before")
@@ -77,6 +87,59 @@ class StudyConfig(Config):
         if unknown:
             raise ValueError(f"no task {', '.join(unknown)}; known: {', '.join(TASKS)}")
         return value
+
+    @model_validator(mode="after")
+    def _settings_are_used(self) -> Self:
+        tops = {_parts(variant).top.value for variant in self.variants if _FORM.fullmatch(variant)}
+        unused = sorted(self.top.keys() - tops)
+        if unused:
+            raise ValueError(f"top.{unused[0]}: no variant is trained so; found {', '.join(sorted(tops))}")
+        return self
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a variant's name says.
+
+    Attributes:
+        freeze: `base` or K.
+        top: what is trained of the layers that are not frozen.
+        cached: whether frozen layers are run once.
+    """
+
+    freeze: str
+    top: Top
+    cached: bool
+
+    @property
+    def order(self) -> tuple[int, int, bool]:
+        """Base and its peers, then K upwards with its peers, each before the same without a store; head-only last."""
+        if self.top is Top.HEAD_ONLY:
+            return sys.maxsize, 0, False
+        return -1 if self.freeze == BASE else int(self.freeze), list(Top).index(self.top), not self.cached
+
+    @property
+    def stored(self) -> bool:
+        """Whether there is something to store, and it is to be stored."""
+        return self.cached and (self.freeze != BASE or self.top is Top.HEAD_ONLY)
+
+
+def _parts(variant: str) -> Parts:
+    """What a variant's name says.
+
+    Raises:
+        ConfigError: it is no name of a variant.
+    """
+    found = _FORM.fullmatch(variant)
+    if found is None:
+        raise ConfigError(
+            f"variants: expected {BASE}, K or {FROZEN}K, {', '.join(PEERS)}, or K with one of these such as "
+            f"9-{Top.LORA}, found {variant!r}"
+        )
+    alone = found["base"]
+    if alone:
+        return Parts(BASE, Top.FULL if alone == BASE else Top(alone), True)
+    return Parts(str(int(found["k"])), Top(found["top"] or Top.FULL), found["frozen"] is None)
 
 
 @dataclass(frozen=True)
@@ -141,7 +204,7 @@ def cells_of(study: StudyConfig, output: Path) -> list[Cell]:
     problems: dict[str, None] = {}
     for model in study.models:
         for task in study.tasks:
-            for variant in sorted(study.variants, key=_order):
+            for variant in sorted(study.variants, key=_place):
                 for seed in study.seeds:
                     try:
                         cells.append(_cell(study, model, task, variant, seed, output))
@@ -152,39 +215,37 @@ def cells_of(study: StudyConfig, output: Path) -> list[Cell]:
     return cells
 
 
-def _order(variant: str) -> tuple[int, int]:
-    """Base, then K upwards, each before the same K without a store."""
-    number = variant.removeprefix(FROZEN)
-    return (-1, 0) if not number.isdecimal() else (int(number), int(variant.startswith(FROZEN)))
+def _place(variant: str) -> tuple[int, int, bool]:
+    """In which order variants are run; a name that is none comes first, and is refused there."""
+    return _parts(variant).order if _FORM.fullmatch(variant) else (-1, -1, False)
 
 
 def _cell(study: StudyConfig, model: str, task: str, variant: str, seed: int, output: Path) -> Cell:
     where = f"{task}, {variant}"
-    given = study.settings | study.task.get(task, {})
+    parts = _parts(variant)
+    given = study.settings | study.task.get(task, {}) | study.top.get(parts.top.value, {})
     own = [name for name in VARIANT_KEYS if name in given]
     if own:
-        raise ConfigError(f"settings: {', '.join(own)} is what the grid varies; leave it out of [settings] and [task]")
-    number = variant.removeprefix(FROZEN)
-    if variant != BASE and not number.isdecimal():
-        raise ConfigError(f"variants: expected {BASE}, K or {FROZEN}K, found {variant!r}")
-    freeze = variant if variant == BASE else number
-    layers = _layers(model)
-    if freeze != BASE and int(freeze) >= layers:
+        raise ConfigError(f"settings: {', '.join(own)} is what the grid varies; leave it out of the file")
+    layers = len(find_stack(_shape(model, False)))
+    if parts.freeze != BASE and int(parts.freeze) >= layers:
         raise ConfigError(f"variants: {variant}: {model} has {layers} layers, so K is at most {layers - 1}")
     values = {
-        "cache_always": freeze != BASE,  # a table must not hang on how busy the machine was
+        "cache_always": True,  # a table must not hang on how busy the machine was
         "cache_dir": output / "stores",
         "cache_budget_gb": study.budget.disk_gb,
         **given,
         "task": task,
         "model": model,
-        "freeze": freeze,
-        "cache": not variant.startswith(FROZEN),
+        "freeze": parts.freeze,
+        "top": parts.top.value,
+        "cache": parts.cached,
         "seed": seed,
     }
-    if variant.startswith(FROZEN) or freeze == BASE:
+    if not parts.stored:
         values["cache_always"] = False
     config = resolve(TuneConfig.parse(values, where))
+    check_top(_shape(model, get_task(task).writes), config.k, config.top, config.lora)
     name = f"{task}-{Path(model).name}-{variant}-s{seed}-{_digest(config)}"
     return Cell(variant, config.model_copy(update={"output": output / "cells" / name}))
 
@@ -197,8 +258,9 @@ def _digest(config: TuneConfig) -> str:
 
 
 @cache
-def _layers(model: str) -> int:
-    return len(find_stack(model_from_config(load_config(model))))
+def _shape(model: str, writes: bool) -> nn.Module:
+    """The model without values."""
+    return model_from_config(load_config(model), writes=writes)
 
 
 @cache

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from telly.freezing.cost import VariantCost
+from telly.freezing.cost import ADAM_COPIES, BYTES_FP32, PROCESS_BYTES, VariantCost
+from telly.freezing.variants import BASE, Top
 from telly.study.config import Cell
 from telly.tuning.estimate import SAMPLE, variant_costs
+
+PASSES = {Top.FULL: 1.0, Top.LORA: 2 / 3, Top.IA3: 2 / 3, Top.BITFIT: 2 / 3, Top.HEAD_ONLY: 0.0}
+"""Share of full training's operations in a layer above K. Where its weights are frozen, their gradient is left out:
+that leaves the forward and the gradient of the states, two of three. Adapters and the head are small and left out."""
 
 
 @dataclass(frozen=True)
@@ -40,20 +45,40 @@ def estimates(cells: Sequence[Cell]) -> list[CellEstimate]:
             known = variant_costs(config, config.data or SAMPLE)
             costs[cell.group] = {cost.variant: cost for cost in known}
             stored[cell.group] = 0
-        cost = costs[cell.group][config.freeze]
-        found.append(_estimate(cell, cost, stored[cell.group]))
+        found.append(_estimate(cell, costs[cell.group], stored[cell.group]))
         if config.k is not None and config.cache:
             stored[cell.group] = config.k
     return found
 
 
-def _estimate(cell: Cell, cost: VariantCost, stored: int) -> CellEstimate:
+def _estimate(cell: Cell, costs: Mapping[str, VariantCost], stored: int) -> CellEstimate:
     """`stored` is the highest K whose states an earlier cell leaves."""
-    assert cost.epoch_seconds is not None and cost.peak_bytes is not None
-    epochs = cell.config.epochs or 1
-    if cell.config.k is None or not cell.config.cache:
-        return CellEstimate(epochs * cost.epoch_seconds, cost.peak_bytes, 0)
-    assert cost.epoch_seconds_cached is not None and cost.peak_bytes_cached is not None and cost.store_bytes is not None
-    bottom = cost.epoch_seconds - cost.epoch_seconds_cached
-    once = bottom * (cell.config.k - min(stored, cell.config.k)) / max(1, cell.config.k)
-    return CellEstimate(once + epochs * cost.epoch_seconds_cached, cost.peak_bytes_cached, cost.store_bytes)
+    config = cell.config
+    epochs, layers = config.epochs or 1, len(costs) - 1
+    whole = config.top is Top.HEAD_ONLY
+    cost = costs[config.freeze]
+    k = layers if whole else config.k or 0
+    assert cost.epoch_seconds is not None
+    top = cost.epoch_seconds if cost.epoch_seconds_cached is None else cost.epoch_seconds_cached
+    bottom = top / 3 if whole else cost.epoch_seconds - top  # the forward alone
+    top *= PASSES[config.top]
+    peak = _peak_bytes(cell, costs)
+    if not config.cache or (config.k is None and not whole):
+        return CellEstimate(epochs * (bottom + top), peak, 0)
+    store_bytes = costs[str(min(k, layers - 1))].store_bytes
+    assert store_bytes is not None
+    once = bottom * (k - min(stored, k)) / max(1, k)
+    return CellEstimate(once + epochs * top, peak, store_bytes)
+
+
+def _peak_bytes(cell: Cell, costs: Mapping[str, VariantCost]) -> int:
+    """Peak memory: where weights above K are frozen, they have no gradient and no moments."""
+    config, cost = cell.config, costs[cell.config.freeze]
+    weights = PROCESS_BYTES + costs[BASE].trainable * BYTES_FP32
+    peak = cost.peak_bytes if config.k is None or not config.cache else cost.peak_bytes_cached
+    assert peak is not None
+    if config.top is Top.FULL:
+        return peak
+    if config.top is Top.HEAD_ONLY:
+        return weights
+    return max(weights, peak - cost.trainable * BYTES_FP32 * ADAM_COPIES)

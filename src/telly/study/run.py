@@ -19,6 +19,7 @@ from typing import Any
 from telly.disk import is_full_disk, write_json
 from telly.errors import StoreError, TellyError, TrainingError
 from telly.freezing.inventory import remove_store
+from telly.freezing.variants import Top
 from telly.study.config import Cell, StudyConfig
 from telly.tuning.record import RECORD_FILE, RunRecord, provenance
 
@@ -177,6 +178,9 @@ def _drop_stores(cells: Sequence[Cell], outcomes: dict[Path, Outcome], last: Cel
 
 
 def _k(cell: Cell) -> int:
+    """How high the layer is whose states the cell stores."""
+    if cell.config.top is Top.HEAD_ONLY:
+        return sys.maxsize
     return -1 if cell.config.k is None else cell.config.k
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, Self
 
@@ -9,12 +10,15 @@ from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_v
 
 from telly.config import Config
 from telly.errors import PlanError
-from telly.freezing.plan import BASE, parse_variant
 from telly.freezing.states import StateDtype
+from telly.freezing.top import ADAPTERS, Lora
+from telly.freezing.variants import BASE, Top, parse_variant, variant_name
 from telly.models.load import EMBEDDED
 from telly.tasks import TASKS, get_task
 from telly.tasks.base import Options
 from telly.tasks.clone import HEADS
+
+LORA_SETTINGS = ("lora_rank", "lora_alpha", "lora_dropout", "lora_targets")
 
 
 class TuneConfig(Config):
@@ -29,6 +33,11 @@ class TuneConfig(Config):
     limit: PositiveInt | None = Field(None, description="use at most so many training examples")
     eval_limit: PositiveInt | None = Field(None, description="use at most so many validation and test examples")
     freeze: str = Field(BASE, description="`base`, or K: freeze embeddings and layers 0 .. K-1")
+    top: Top = Field(Top.FULL, description="what is trained of the layers that are not frozen")
+    lora_rank: PositiveInt | None = Field(None, description="of LoRA's product")
+    lora_alpha: PositiveFloat | None = Field(None, description="LoRA's product is scaled by alpha / rank")
+    lora_dropout: float | None = Field(None, ge=0, lt=1, description="on what goes into LoRA's product")
+    lora_targets: tuple[str, ...] = Field((), description="ends of names of the modules with LoRA; by default peft's")
     cache: bool = Field(True, description="run frozen layers once and train from the store")
     cache_dir: Path | None = Field(None, description="folder of the stores; by default in the user's cache folder")
     cache_budget_gb: PositiveFloat | None = Field(None, description="most disk a store may take")
@@ -98,6 +107,26 @@ class TuneConfig(Config):
             raise ValueError("valid: the best epoch is chosen on validation data; give --valid")
         return self
 
+    @model_validator(mode="after")
+    def _fits_top(self) -> Self:
+        given = [name for name in LORA_SETTINGS if getattr(self, name) not in (None, ())]
+        if given and self.top is not Top.LORA:
+            raise ValueError(f"{given[0]}: is for top = {Top.LORA}, found top = {self.top}; leave it out")
+        if self.top is Top.HEAD_ONLY:
+            if self.freeze != BASE:
+                raise ValueError(f"top: {Top.HEAD_ONLY} freezes all layers, found freeze = {self.freeze}; leave it out")
+            task = get_task(self.task)
+            head = self.head or task.preset.head
+            if task.head(1, 2, Options(head=head)) is None:
+                which = f" with the {head} head" if head else ""
+                raise ValueError(
+                    f"top: {Top.HEAD_ONLY} trains a new head alone, and {self.task}{which} has none with parameters; "
+                    f"expected one of {', '.join(_with_head())}"
+                )
+        if self.top in ADAPTERS and find_spec("peft") is None:
+            raise ValueError(f"top: {self.top} needs peft: pip install 'telly[peft]'")
+        return self
+
     @property
     def options(self) -> Options:
         """What the task's model is built with."""
@@ -109,6 +138,23 @@ class TuneConfig(Config):
         return parse_variant(self.freeze)
 
     @property
+    def lora(self) -> Lora | None:
+        """Settings of LoRA, once resolved."""
+        if self.lora_rank is None or self.lora_alpha is None:
+            return None
+        return Lora(self.lora_rank, self.lora_alpha, self.lora_dropout or 0.0, self.lora_targets)
+
+    @property
     def variant_name(self) -> str:
-        """A short name of what is compared: `base`, `K=9 frozen`, `K=9 cached`."""
-        return BASE if self.k is None else f"K={self.k} {'cached' if self.cache else 'frozen'}"
+        """A short name of what is compared: `base`, `K=9 frozen`, `K=9 cached, lora`."""
+        return variant_name(self.k, self.top, self.cache)
+
+
+def _with_head() -> list[str]:
+    """Tasks with a new head, and the head where there is a choice, as a person would name them."""
+    found = []
+    for name, task in TASKS.items():
+        choices = HEADS if task.preset.head is not None else (None,)
+        fitting = [head for head in choices if task.head(1, 2, Options(head=head)) is not None]
+        found += [f"{name} with --head {head}" if head else name for head in fitting]
+    return found

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from telly.disk import write_json
 from telly.errors import DataError
+from telly.freezing.variants import Top, variant_name
 
 RECORD_FILE = "record.json"
 RECORD_FORMAT = 1
@@ -109,10 +110,19 @@ class RunRecord:
     baselines: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
+    def top(self) -> Top:
+        """What was trained of the layers that were not frozen."""
+        return Top(self.config.get("top") or Top.FULL)
+
+    @property
+    def is_base(self) -> bool:
+        """Whether everything was trained: what others are compared with."""
+        return self.plan.get("k") is None and self.top is Top.FULL
+
+    @property
     def variant(self) -> str:
-        """`base`, `K=9 cached` or `K=9 frozen`."""
-        k = self.plan.get("k")
-        return "base" if k is None else f"K={k} {'cached' if self.cache.get('used') else 'frozen'}"
+        """`base`, `K=9 cached`, `K=9 frozen`, `lora` or `K=9 cached, lora`."""
+        return variant_name(self.plan.get("k"), self.top, bool(self.cache.get("used")))
 
     @property
     def epoch_seconds(self) -> float | None:

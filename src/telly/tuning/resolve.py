@@ -11,12 +11,19 @@ import tomli_w
 
 from telly.config import Config
 from telly.errors import ConfigError, ModelError
+from telly.freezing.top import Lora
+from telly.freezing.variants import Top, variant_label
 from telly.models.load import resolve as resolve_model
 from telly.tasks import get_task
 from telly.tasks.clone import SHARING_HEADS
 from telly.tuning.config import TuneConfig
 
 RECOMMENDATION_FILE = "telly.json"
+RESULT_FOLDERS = ("model", "adapter")
+"""Folders that a run leaves in its own."""
+TOP_RATE = 10
+"""Times the rate of full tuning, where less is trained: Hu et al. (2022) and Ben Zaken et al. (2022) take ten times and
+more of what is usual for full tuning, Liu et al. (2022) still more (docs/peers.md)."""
 
 
 def resolve(config: TuneConfig) -> TuneConfig:
@@ -38,6 +45,12 @@ def resolve(config: TuneConfig) -> TuneConfig:
     } | {name: value for name, value in advice.items() if name != "max_tokens"}
     given = {name for name in config.model_fields_set if getattr(config, name) is not None}
     chosen = {name: value for name, value in defaults.items() if name not in given}
+    if config.top is not Top.FULL and "learning_rate" in chosen:
+        chosen["learning_rate"] *= TOP_RATE
+    if config.top is Top.LORA:
+        rank = config.lora_rank or Lora.rank
+        lora = {"lora_rank": rank, "lora_alpha": float(rank), "lora_dropout": Lora.dropout}
+        chosen |= {name: value for name, value in lora.items() if name not in given}
     chosen["max_tokens"] = preset.max_tokens | advice.get("max_tokens", {}) | config.max_tokens
     if config.cache_dir is None:
         chosen["cache_dir"] = default_cache_dir()
@@ -57,7 +70,9 @@ def default_cache_dir() -> Path:
 def run_name(config: TuneConfig) -> str:
     """A folder name that tells task, model, variant and seed."""
     model = Path(config.model.rstrip("/")).name or "model"
-    variant = "base" if config.k is None else f"k{config.k}" + ("" if config.cache else "-frozen")
+    frozen = config.k is not None or config.top is Top.HEAD_ONLY
+    variant = ("" if config.k is None else "k") + variant_label(config.freeze, config.top)
+    variant += "-frozen" if frozen and not config.cache else ""
     return f"{config.task}-{model}-{variant}-s{config.seed}"
 
 
@@ -103,7 +118,7 @@ def check_output(folder: Path, resume: bool, overwrite: bool, finished: bool, co
     elif kept.exists() and not overwrite:
         raise ConfigError(f"{folder}: there is a run already; choose another --output, or give --resume or --overwrite")
     elif not kept.exists():
-        foreign = [name for name in ("checkpoints", "model") if (folder / name).exists()]
+        foreign = [name for name in ("checkpoints", *RESULT_FOLDERS) if (folder / name).exists()]
         if foreign:
             raise ConfigError(
                 f"{folder}: has a folder {foreign[0]!r} that no run made (there is no config.toml), and a run would "

@@ -19,6 +19,8 @@ from telly.data.cautions import warnings_about
 from telly.errors import ConfigError
 from telly.freezing.fingerprint import prefix_digests
 from telly.freezing.split import SplitModel
+from telly.freezing.top import train_top
+from telly.freezing.variants import Top
 from telly.metrics.kept import SCORES_FILE
 from telly.metrics.table import METRICS
 from telly.models.load import load_model, load_tokenizer
@@ -37,7 +39,7 @@ from telly.training.trainer import (
 from telly.tuning.config import TuneConfig
 from telly.tuning.inputs import check_lengths, check_metric, describe, load_datasets
 from telly.tuning.record import RECORD_FILE, RunRecord
-from telly.tuning.resolve import check_output, resolve, to_toml
+from telly.tuning.resolve import RESULT_FOLDERS, check_output, resolve, to_toml
 from telly.tuning.saving import save_model
 from telly.tuning.session import PREDICTIONS_FILE, ClockedTrainer, Epochs, Run
 from telly.tuning.stores import Sources, open_sources
@@ -132,7 +134,7 @@ def _earlier_record(output: Path) -> dict[str, Any] | None:
 def _remove_run(output: Path) -> None:
     """Remove an earlier run's files; a folder that is not a run is left alone."""
     if (output / "config.toml").exists():
-        for name in (CHECKPOINTS, "model"):
+        for name in (CHECKPOINTS, *RESULT_FOLDERS):
             shutil.rmtree(output / name, ignore_errors=True)
         for name in (
             RECORD_FILE,
@@ -154,10 +156,14 @@ def _tune(run: Run, resume: bool, overwrite: bool) -> None:
         datasets = load_datasets(config, run.task)
         tokenizer = load_tokenizer(config.model)
         model = load_model(config.model, seed=config.seed, writes=run.task.writes).to(arguments.device)
-        split = SplitModel(model, config.k)
+        split = SplitModel(model, config.k, whole=config.top is Top.HEAD_ONLY)
         check_lengths(config, run.task, model)
     with run.clocks("prefix"):
         digests = prefix_digests(model)
+    run.record.model = {"name": config.model, "fingerprint": digests[-1], "layers_fingerprint": digests[-2],
+                        "parameters": split.plan.total}  # fmt: skip
+    with run.clocks("load"):
+        adapter = train_top(split, config.top, config.lora, config.seed)
     with run.clocks("encode"):
         run.record.cautions = warnings_about(datasets, run.task.schema)
         for caution in run.record.cautions:
@@ -165,8 +171,6 @@ def _tune(run: Run, resume: bool, overwrite: bool) -> None:
         data = run.task.encode(datasets, tokenizer, config.max_tokens, model.config)
         check_metric(config, run.task, data["train"])
     module = _module(run, split, data["train"]).to(arguments.device)
-    run.record.model = {"name": config.model, "fingerprint": digests[-1], "layers_fingerprint": digests[-2],
-                        "parameters": split.plan.total}  # fmt: skip
     _claim(run, {name: describe(datasets[name], encoded) for name, encoded in data.items()}, resume, overwrite)
     with run.clocks("prefix"):
         sources = open_sources(config, split, data, tokenizer.pad_token_id, digests, run.say)
@@ -185,7 +189,7 @@ def _tune(run: Run, resume: bool, overwrite: bool) -> None:
         wait_for_all()  # the first process removes the checkpoints, and the others may still read the best one
         if run.main:
             with explained_disk(run.output):
-                save_model(run, module, tokenizer, data["train"].classes)
+                save_model(run, module, tokenizer, data["train"].classes, adapter)
 
 
 def _module(run: Run, split: SplitModel, train: Encoded) -> nn.Module:
