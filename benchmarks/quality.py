@@ -52,7 +52,7 @@ from telly.tuning.record import RunRecord, provenance  # noqa: E402
 RESULTS = ROOT / "benchmarks" / "results" / "quality"
 RUNS = CACHE / "quality"
 MINILM_PAIRS, CANDIDATES = 1280, 1000
-LAYERS_PAIRS, LAYERS_SEEDS = 1000, (0, 1, 2)
+LAYERS_PAIRS, LAYERS_QUERIES, LAYERS_SEEDS = 1000, 500, (0, 1, 2)
 LAYERS_FIGURE = "docs/figures/layers.svg"
 PAPER_SEARCH = {
     "UniXcoder, CodeSearchNet Python (paper)":
@@ -158,8 +158,9 @@ def layers(_: Path | None) -> dict[str, TuneConfig]:
     return {
         f"{freeze}/{seed}": TuneConfig(
             freeze=freeze,
-            epochs=3,
+            epochs=2,
             limit=LAYERS_PAIRS,
+            eval_limit=LAYERS_QUERIES,
             precision="bf16",
             cache_always=freeze != "base",
             cache_dir=RUNS / "stores",
