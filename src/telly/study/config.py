@@ -155,7 +155,7 @@ def _order(variant: str) -> tuple[int, int]:
 
 
 def _cell(study: StudyConfig, model: str, task: str, variant: str, seed: int, output: Path) -> Cell:
-    where = f"{task}, {variant}"
+    where = f"settings of {task}"
     given = study.settings | study.task.get(task, {})
     own = [name for name in VARIANT_KEYS if name in given]
     if own:
