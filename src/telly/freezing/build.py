@@ -142,7 +142,7 @@ class StoreRequest:
         )
 
     def choose_source(self) -> tuple[StoreKey, Parent | None]:
-        """Of a finished store of this layer if there is one, else from the highest finished layer below, else tokens."""
+        """Of a finished store if there is one, else from the highest finished layer below, else from tokens."""
         request = self if self.digests else replace(self, digests=tuple(prefix_digests(self.split.model)))
         return _choose_source(request)
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, PositiveFloat, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from telly.config import Config, read_toml
 from telly.data.formats import content_files, data_files
@@ -40,6 +40,21 @@ class Budget(Config):
     disk_gb: PositiveFloat | None = Field(None, description="most disk that the stores of one cell may take")
 
 
+class Needs(Config):
+    """What one cell takes of a machine."""
+
+    processes: PositiveInt = Field(1, description="that train it together, started by `accelerate launch`")
+    cpus: PositiveFloat = Field(1.0, description="of a machine that runs Ray")
+    gpus: float = Field(0.0, ge=0, description="of a machine that runs Ray")
+    retries: int = Field(3, ge=0, description="how often Ray starts it again when its machine or process dies")
+
+    @model_validator(mode="after")
+    def _a_gpu_each(self) -> Self:
+        if self.gpus > 1 and self.gpus != self.processes:
+            raise ValueError(f"gpus: {self.gpus:g} for {self.processes} processes; give every process one of its own")
+        return self
+
+
 class StudyConfig(Config):
     """A grid: every variant and seed of every task and model."""
 
@@ -52,6 +67,7 @@ class StudyConfig(Config):
         default_factory=dict, description="of `telly tune`, for the cells of a task"
     )
     budget: Budget = Budget()
+    cell: Needs = Needs()
 
     @field_validator("variants", mode="before")
     @classmethod
@@ -97,6 +113,11 @@ class Cell:
     def name(self) -> str:
         """What a person calls it."""
         return f"{self.config.task}, {Path(self.config.model).name}, {self.variant}, seed {self.config.seed}"
+
+    @property
+    def store_layer(self) -> int | None:
+        """K, where the run reads the store of its states."""
+        return self.config.k if self.config.cache else None
 
     @property
     def group(self) -> tuple[str, str]:
