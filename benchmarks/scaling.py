@@ -11,10 +11,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.shapes import ROOT, UNIXCODER
-from benchmarks.table import update_readme
 from transformers import RobertaConfig
 
+from benchmarks.shapes import ROOT, UNIXCODER
+from benchmarks.table import update_readme
 from telly.freezing.cost import Rates, VariantCost, Workload, decide, plan_costs
 from telly.freezing.states import StateDtype
 from telly.models.load import model_from_config
