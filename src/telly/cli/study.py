@@ -90,7 +90,7 @@ def study(
         if records:
             typer.echo(f"\n{group[1]}, {Path(group[0]).name}")
             print_records([record for record in records if record is not None])
-    failed = [(cell, o) for cell, o in zip(cells, outcomes, strict=True) if o.state is State.FAILED]
+    failed = [(cell, o) for cell, o in zip(cells, outcomes, strict=True) if o.error is not None]
     for cell, outcome in failed:
         typer.echo(f"failed: {cell.name}: {outcome.error}", err=True)
     typer.echo(f"\nresults: {place} (a folder for every cell, and study.json)")
@@ -103,7 +103,7 @@ def _folder(place: str, ray: str | None, for_ray: set[str]) -> Path:
     from telly.errors import ConfigError
 
     if ray is None and for_ray:
-        raise ConfigError(f"{', '.join(sorted(for_ray))}: of a machine that runs Ray; give --ray as well")
+        raise ConfigError(f"{', '.join(sorted(for_ray))}: only Ray heeds it; give --ray as well")
     if "://" not in place:
         return Path(place)
     if ray is None:

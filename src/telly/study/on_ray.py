@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -49,6 +49,7 @@ class Job:
         needs: what a cell takes.
         deadline: start nothing after that, in seconds of `time.time`; None for no such time.
         own_stores: every cell keeps its stores to itself, since machines share no folder.
+        command: what was typed, for the records.
     """
 
     results: Results
@@ -57,6 +58,7 @@ class Job:
     needs: Needs
     deadline: float | None
     own_stores: bool
+    command: tuple[str, ...]
 
 
 class RayPool:
@@ -77,7 +79,7 @@ class RayPool:
         self._own_stores = self._results.is_url and "cache_dir" not in given
         self._say = say
 
-    def __call__(self, starts: Sequence[Start], deadline: float | None) -> Iterator[Ended]:
+    def __call__(self, starts: Sequence[Start], deadline: float | None) -> Generator[Ended, None, None]:
         """Run cells wherever there is room; closing this interrupts those that run, in order.
 
         Raises:
@@ -87,7 +89,7 @@ class RayPool:
         if not starts:
             return
         with _connected(self._address) as ray, self._results.token() as token:
-            job = Job(self._results, token, str(Path.cwd()), self._needs, deadline, self._own_stores)
+            job = Job(self._results, token, str(Path.cwd()), self._needs, deadline, self._own_stores, tuple(sys.argv))
             _check_machines(ray, job, self._say)
             cells, stores = _submit(ray, job, starts)
             try:
@@ -105,7 +107,7 @@ def _submit(ray: Any, job: Job, starts: Sequence[Start]) -> tuple[dict[Any, Cell
     chains: dict[tuple[str, str], dict[int, Any]] = {}
     for start in starts:
         cell, layer, ready = start.cell, start.cell.store_layer, None
-        if layer is not None and not job.own_stores:
+        if layer is not None and not job.results.is_url:
             chain = chains.setdefault(cell.group, {})
             if layer not in chain:
                 chain[layer] = store_task.remote(job, cell, *list(chain.values())[-1:])
@@ -123,7 +125,7 @@ def _ends(ray: Any, cells: dict[Any, Cell], say: Say) -> Iterator[Ended]:
         try:
             code, error = ray.get(ref)
         except ray.exceptions.RayError as problem:
-            code, error = FAILED, f"Ray: {str(problem).strip().splitlines()[0]}"
+            code, error = FAILED, _reason(ray, problem)
         if error == NOT_SHARED:
             raise ConfigError(_not_shared("a machine that joined the cluster"))
         if code == NOT_STARTED:
@@ -132,6 +134,13 @@ def _ends(ray: Any, cells: dict[Any, Cell], say: Say) -> Iterator[Ended]:
         if waiting:
             minutes = (time.monotonic() - started) / (len(cells) - len(waiting)) * len(waiting) / 60
             say(f"{len(waiting)} of {len(cells)} cells left, about {minutes:.0f} min")
+
+
+def _reason(ray: Any, error: Exception) -> str:
+    """One line: the task's own error, or what Ray says of a task that did not end."""
+    if isinstance(error, ray.exceptions.RayTaskError):
+        return f"{type(error.cause).__name__}: {error.cause}"
+    return f"Ray: {str(error).strip().splitlines()[0]}"
 
 
 def _cancel(ray: Any, refs: list[Any]) -> None:
@@ -217,8 +226,7 @@ def _check_machines(ray: Any, job: Job, say: Say) -> None:
         try:
             sees, telly = ray.get(ref)
         except ray.exceptions.RayError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise ConfigError(f"{node['NodeManagerAddress']}: telly cannot run there: {reason}") from None
+            raise ConfigError(f"{node['NodeManagerAddress']}: telly cannot run there: {_reason(ray, error)}") from None
         if not sees:
             blind.append(node["NodeManagerAddress"])
         if telly != version("telly"):
@@ -308,6 +316,7 @@ def _prepare(job: Job) -> tuple[int, str] | None:
         return FAILED, NOT_SHARED
     if Path(job.folder).is_dir():
         os.chdir(job.folder)
+    sys.argv = list(job.command)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # by which Ray cancels a task
     threads = max(1, int(job.needs.cpus) // job.needs.processes)
     os.environ["OMP_NUM_THREADS"] = str(threads)

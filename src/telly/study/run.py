@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -50,7 +50,7 @@ class Ended:
     error: str | None = None
 
 
-Pool = Callable[[Sequence[Start], float | None], Iterator[Ended]]
+Pool = Callable[[Sequence[Start], float | None], Generator[Ended, None, None]]
 """Runs cells, starts none after a time (of `time.time`), and tells of each as it ends; closing it ends what runs."""
 
 
@@ -93,7 +93,7 @@ def run_cells(
     left = {cell.folder for cell in waiting}
     _summarize(study, cells, outcomes, results)
     try:
-        with closing(pool(starts, deadline)) as ends:  # type: ignore[type-var]
+        with closing(pool(starts, deadline)) as ends:
             for ended in ends:
                 left.discard(ended.cell.folder)
                 outcome = outcomes[ended.cell.folder] = _judged(ended, results.outcome(ended.cell))
@@ -110,7 +110,9 @@ def run_cells(
     return [outcomes[cell.folder] for cell in cells]
 
 
-def _one_by_one(starts: Sequence[Start], deadline: float | None, *, launch: Launch, say: Say) -> Iterator[Ended]:
+def _one_by_one(
+    starts: Sequence[Start], deadline: float | None, *, launch: Launch, say: Say
+) -> Generator[Ended, None, None]:
     """The pool of one machine: cells in their order, each made cheap by the stores of those before."""
     began = time.monotonic()
     for number, start in enumerate(starts):
