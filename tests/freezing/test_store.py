@@ -91,6 +91,23 @@ def test_a_second_call_computes_nothing(tmp_path: Path):
     assert (again.source, again.built_shards) == ("store", 0)
 
 
+def test_layers_are_derived_one_from_the_other_and_outlive_where_they_came_from(tmp_path: Path):
+    first = build_store(request(tmp_path, k=1))
+    second = build_store(request(tmp_path, k=2))
+    remove_store(first.store.folder)
+    third = build_store(request(tmp_path, k=3))
+    assert [result.source for result in (first, second, third)] == ["tokens", "layer 1", "layer 2"]
+    remove_store(second.store.folder)
+    again = build_store(request(tmp_path, k=3))
+    assert (again.source, again.store.folder) == ("store", third.store.folder)
+    direct = build_store(request(tmp_path / "elsewhere", k=3)).store.batch([1, 4, 7])["states"]
+    torch.testing.assert_close(again.store.batch([1, 4, 7])["states"], direct, atol=1e-5, rtol=0)
+    damaged = third.store.folder / "shard-00000.bin"
+    damaged.write_bytes(bytes(byte ^ 255 for byte in damaged.read_bytes()))
+    mended = build_store(request(tmp_path, k=3))
+    assert mended.source == "tokens" and mended.store.folder != third.store.folder
+
+
 @pytest.mark.parametrize("change", ["weights", "layer", "inputs", "dtype", "precision"])
 def test_everything_that_changes_the_numbers_changes_the_key(change: str, tmp_path: Path):
     first = request(tmp_path).key()

@@ -8,16 +8,20 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from tests.tiny_runs import Tiny, complete, largest_difference, record_of, run_telly, tiny_data, tiny_model_folder
 
 from telly.errors import ConfigError, TrainingError
 from telly.study.config import Cell, StudyConfig, built_in, cells_of, load_study
 from telly.study.estimate import estimates
-from telly.study.run import FULL_DISK, INTERRUPTED, SUMMARY_FILE, State, in_own_process, outcome_of, run_cells
+from telly.study.launch import FULL_DISK, INTERRUPTED, check_processes, in_own_process, in_processes
+from telly.study.results import State, outcome_of
+from telly.study.run import SUMMARY_FILE, run_cells
 from telly.tuning.record import RunRecord
 
 SETTINGS = {"max_tokens": {"query": 24, "code": 48}, "epochs": 2, "batch_size": 8, "learning_rate": 1e-3}
@@ -131,10 +135,15 @@ def test_all_impossible_cells_are_told_at_once(tiny: Tiny, tmp_path: Path):
     lines = str(error.value).splitlines()
     assert lines[0] == "the study cannot run:"
     assert [sum(part in line for line in lines) for part in ("K is at most 3", "'lower-2'")] == [1, 1], "not by task"
-    for part in ("has 4 layers, so K is at most 3",
-                 "expected base, K or frozen-K, lora, ia3, bitfit, head-only, or K with one of these such as 9-lora",
-                 "found 'lower-2'", "unknown setting 'epoch'; did you mean 'epochs'?",
-                 "none: no such folder"):  # fmt: skip
+    for part in (
+        "settings of search:",
+        "settings of summarize:",
+        "has 4 layers, so K is at most 3",
+        "expected base, K or frozen-K, lora, ia3, bitfit, head-only, or K with one of these such as 9-lora",
+        "found 'lower-2'",
+        "unknown setting 'epoch'; did you mean 'epochs'?",
+        "none: no such folder",
+    ):
         assert part in str(error.value)
     with pytest.raises(ConfigError, match="seed is what the grid varies"):
         cells_of(study_of(tiny, settings=SETTINGS | {"seed": 3}), tmp_path)
@@ -262,11 +271,12 @@ def test_a_killed_cell_goes_on(tiny: Tiny, tmp_path: Path):
     (cell,) = cells_of(study, tmp_path)
 
     def killed(cell: Cell, resume: bool) -> int:
-        process = subprocess.Popen(
-            [sys.executable, "-c", "import sys; from telly.study.run import _tune; import json; "
-             "_tune(json.loads(sys.argv[1]), False)", json.dumps(cell.config.model_dump(mode="json"))],
-            stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        script = (
+            "import sys, json; from telly.study.launch import run_here; from telly.tuning.config import TuneConfig; "
+            "run_here(TuneConfig(**json.loads(sys.argv[1])), False)"
+        )
+        values = json.dumps(cell.config.model_dump(mode="json"))
+        process = subprocess.Popen([sys.executable, "-c", script, values], stderr=subprocess.DEVNULL)
         end = time.monotonic() + 120
         while not complete(cell.folder, 4)() and time.monotonic() < end:
             time.sleep(0.01)
@@ -278,3 +288,40 @@ def test_a_killed_cell_goes_on(tiny: Tiny, tmp_path: Path):
     assert outcome.state is State.INTERRUPTED and "its process ended with exit code -9" in said[-1]
     (outcome,) = run_cells([cell], study, tmp_path, said.append, in_own_process)
     assert outcome.state is State.DONE and outcome.record is not None and outcome.record.resumed_from_step
+
+
+def test_two_processes_train_a_cell(tmp_path: Path):
+    """Through `accelerate launch`; without dropout they compute what one computes."""
+    tiny = Tiny(tiny_model_folder(tmp_path / "model", dropout=0.0), tiny_data(tmp_path / "data"))
+    study = study_of(tiny, variants=[2], cell={"processes": 2})
+    said: list[str] = []
+    (cell,), (one,) = cells_of(study, tmp_path / "two"), cells_of(study, tmp_path / "one")
+    (outcome,) = run_cells([cell], study, tmp_path / "two", said.append, partial(in_processes, 2))
+    assert outcome.state is State.DONE and outcome.record is not None, said
+    assert outcome.record.device["processes"] == 2
+    run_cells([one], study, tmp_path / "one", said.append)
+    assert largest_difference(cell.folder, one.folder) < 1e-4
+    with pytest.raises(ConfigError, match="batch_size must be a multiple of it; found search 8"):
+        check_processes([cell], 3)
+
+
+def test_processes_end_with_the_one_that_started_them(tiny: Tiny, tmp_path: Path):
+    study = study_of(tiny, variants=["base"], settings=SETTINGS | {"epochs": 1000, "save_steps": 2})
+    (cell,) = cells_of(study, tmp_path)
+    script = (
+        "import sys, json; from telly.study.config import Cell; from telly.study.launch import in_processes; "
+        "from telly.tuning.config import TuneConfig; "
+        "in_processes(2, Cell('base', TuneConfig(**json.loads(sys.argv[1]))), False)"
+    )
+    values = json.dumps(cell.config.model_dump(mode="json"))
+    process = subprocess.Popen([sys.executable, "-c", script, values], stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 120
+    while not complete(cell.folder, 4)() and time.monotonic() < end:
+        time.sleep(0.01)
+    started = psutil.Process(process.pid).children(recursive=True)
+    assert len(started) >= 3, "the launcher and two that train"
+    process.kill()
+    process.wait()
+    gone, alive = psutil.wait_procs(started, timeout=120)
+    assert len(gone) == len(started) and not alive
+    assert record_of(cell.folder)["status"] == "interrupted"

@@ -37,54 +37,99 @@ runs your own grid. In my.toml:
   lora_rank = 16
 
 The same command again keeps what is done, goes on with what was interrupted and tries again what failed.
+
+  telly study my.toml --output /shared/mine --ray 10.0.0.1:6379 --cpus-per-cell 4 --gpus-per-cell 1
+
+runs the cells on the machines of a Ray cluster, which all see /shared; a URL such as s3://bucket/mine does as well.
+--ray local uses this machine alone. docs/scaling.md: what to use when.
 """
 
 
 def study(
     name: Annotated[str, typer.Argument(help="TOML file, or a built-in study: quick, paper.")],
-    output: Annotated[Path | None, typer.Option(help="The study's folder. [default: studies/NAME]")] = None,
+    output: Annotated[str | None, typer.Option(help="Folder; with --ray also a URL. [default: studies/NAME]")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List cells and what they take; run nothing.")] = False,
+    ray: Annotated[str | None, typer.Option(help="Run cells on a Ray cluster: HOST:PORT, auto, local.")] = None,
+    cpus: Annotated[float | None, typer.Option("--cpus-per-cell", help="With --ray. [default: 1]")] = None,
+    gpus: Annotated[float | None, typer.Option("--gpus-per-cell", help="With --ray. [default: 0]")] = None,
+    retries: Annotated[int | None, typer.Option(help="With --ray: for a cell whose machine dies. [default: 3]")] = None,
+    processes: Annotated[int | None, typer.Option(help="Train a cell in N processes together. [default: 1]")] = None,
 ) -> None:
     """Run a grid of models, tasks, variants and seeds; cells share what the frozen layers gave."""
     from functools import partial
 
     from telly.report.table import print_records
     from telly.study.analyses import run_analyses
-    from telly.study.config import cells_of, load_study
-    from telly.study.run import State, run_cells
+    from telly.study.config import Needs, cells_of, load_study
+    from telly.study.launch import check_processes, in_own_process, in_processes
+    from telly.study.results import State
+    from telly.study.run import run_cells
 
     settings = load_study(name)
-    folder = output or Path("studies") / Path(name).stem
+    options = {"cpus": cpus, "gpus": gpus, "retries": retries, "processes": processes}
+    given = {option: value for option, value in options.items() if value is not None}
+    settings = settings.model_copy(update={"cell": Needs.parse(settings.cell.model_dump() | given, "options")})
+    place = output or f"studies/{Path(name).stem}"
+    folder = _folder(place, ray, given.keys() - {"processes"})
     cells = cells_of(settings, folder)
-    _print_estimates(cells)
+    check_processes(cells, settings.cell.processes)
+    _print_estimates(cells, together=ray is not None)
     if dry_run:
         return
-    outcomes = run_cells(cells, settings, folder, partial(typer.echo, err=True))
+    say = partial(typer.echo, err=True)
+    launch = in_own_process if settings.cell.processes == 1 else partial(in_processes, settings.cell.processes)
+    pool = None
+    if ray is not None:
+        from telly.study.on_ray import RayPool
+
+        pool = RayPool(ray, settings, place, say)
+    try:
+        outcomes = run_cells(cells, settings, place, say, launch, pool)
+    except KeyboardInterrupt:
+        say("what is done is kept; the same command goes on")
+        raise
     for group in dict.fromkeys(cell.group for cell in cells):
         records = [o.record for c, o in zip(cells, outcomes, strict=True) if c.group == group and o.state is State.DONE]
         if records:
             typer.echo(f"\n{group[1]}, {Path(group[0]).name}")
             print_records([record for record in records if record is not None])
-    analyses = run_analyses(settings, cells, outcomes, folder, partial(typer.echo, err=True))
-    failed = [(cell, o) for cell, o in zip(cells, outcomes, strict=True) if o.state is State.FAILED]
+    analyses = run_analyses(settings, cells, outcomes, folder, say) if "://" not in place else []
+    failed = [(cell, o) for cell, o in zip(cells, outcomes, strict=True) if o.error is not None]
     for cell, outcome in failed:
         typer.echo(f"failed: {cell.name}: {outcome.error}", err=True)
-    typer.echo(f"\nresults: {folder} (a folder for every cell, and study.json)")
+    typer.echo(f"\nresults: {place} (a folder for every cell, and study.json)")
     for found in analyses:
         typer.echo(f"         {found}")
-    typer.echo(f"a page of all of them: telly report {folder}")
+    typer.echo(f"a page of all of them: telly report {place}")
     if failed:
         raise typer.Exit(1)
 
 
-def _print_estimates(cells: list[Cell]) -> None:
+def _folder(place: str, ray: str | None, for_ray: set[str]) -> Path:
+    """The folder that cells are named by: the study's, or a relative one where results go to a URL."""
+    from telly.errors import ConfigError
+
+    if ray is None and for_ray:
+        raise ConfigError(f"{', '.join(sorted(for_ray))}: only Ray heeds it; give --ray as well")
+    if "://" not in place:
+        return Path(place)
+    if ray is None:
+        raise ConfigError(f"--output {place}: a URL needs --ray; give a folder")
+    return Path()
+
+
+def _print_estimates(cells: list[Cell], *, together: bool) -> None:
     from telly.study.estimate import estimates
 
     found = estimates(cells)
     typer.echo(f"{len(cells)} cells", err=True)
     groups = dict.fromkeys(cell.group for cell in cells)
-    largest = (max(e.store_bytes for c, e in zip(cells, found, strict=True) if c.group == group) for group in groups)
-    stores = sum(2 * size for size in largest)  # a lower K's is dropped once the next one is made from it
+    sizes = [
+        {c.store_layer: e.store_bytes for c, e in zip(cells, found, strict=True) if c.group == group}
+        for group in groups
+    ]
+    # a lower K's is dropped once the next one is made from it, unless cells of all K run at a time
+    stores = sum(sum(size.values()) if together else 2 * max(size.values()) for size in sizes)
     for cell, e in zip(cells, found, strict=True):
         typer.echo(
             f"  {cell.name}: {e.seconds:,.0f} s of training, {e.peak_bytes / 1e9:.1f} GB of memory, "

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -142,7 +142,7 @@ class StoreRequest:
         )
 
     def choose_source(self) -> tuple[StoreKey, Parent | None]:
-        """Of a finished store if there is one, else from the highest finished layer below, else tokens."""
+        """Of a finished store if there is one, else from the highest finished layer below, else from tokens."""
         request = self if self.digests else replace(self, digests=tuple(prefix_digests(self.split.model)))
         return _choose_source(request)
 
@@ -220,26 +220,31 @@ def _choose_source(request: StoreRequest) -> tuple[StoreKey, Parent | None]:
     layout = request.layout
     if _looks_complete(request.root / direct.fingerprint, layout):
         return direct, None
-    lower = [(layer, request.key(layer)) for layer in reversed(range(request.layer))]
-    for layer, parent_key in lower:
-        if not _is_complete_store(request.root / parent_key.fingerprint, parent_key, layout):
+    for key in _kept_keys(request):
+        folder = request.root / key.fingerprint
+        store = ActivationStore(folder, layout, request.dtype, request.width, len(layout.shard_tokens))
+        if not (_looks_complete(folder, layout) and all(shard_is_sound(folder, i) for i in range(store.shards))):
             continue
-        derived = request.key(source=parent_key.fingerprint)
-        store = ActivationStore(
-            request.root / parent_key.fingerprint,
-            layout,
-            request.dtype,
-            request.width,
-            len(layout.shard_tokens),
-        )
-        if all(shard_is_sound(store.folder, shard) for shard in range(store.shards)):
-            return derived, (layer, store)
+        if key.layer == request.layer:
+            return key, None
+        return request.key(source=key.fingerprint), (key.layer, store)
     return direct, None
 
 
-def _is_complete_store(folder: Path, key: StoreKey, layout: Layout) -> bool:
-    meta = read_meta(folder)
-    return meta is not None and not key.differences(meta["key"]) and _looks_complete(folder, layout)
+def _kept_keys(request: StoreRequest) -> list[StoreKey]:
+    """Keys of the stores on disk with these sequences' states at K or below: nearest layer first, from tokens first.
+
+    A store that was derived counts wherever the one it came from may be gone: its key says how it was made.
+    """
+    keys = []
+    for file in request.root.glob(f"*/{META_FILE}"):
+        meta = read_meta(file.parent)
+        kept: dict[str, Any] = meta["key"] if meta else {}
+        if kept.get("layer") in range(request.layer + 1) and isinstance(kept.get("source"), str):
+            key = request.key(kept["layer"], kept["source"])
+            if file.parent.name == key.fingerprint and not key.differences(kept):
+                keys.append(key)
+    return sorted(keys, key=lambda key: (-key.layer, key.source != "tokens", key.fingerprint))
 
 
 def _looks_complete(folder: Path, layout: Layout) -> bool:

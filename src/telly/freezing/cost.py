@@ -66,7 +66,7 @@ def plan_costs(
     model: nn.Module,
     workload: Workload | None,
     flops_per_second: float | None,
-    state_bytes: int = 2,
+    state_bytes: float = 2,
     head_parameters: int = 0,
 ) -> list[VariantCost]:
     """Every variant of a model, which may be without values.
@@ -84,7 +84,7 @@ def plan_costs(
 
 
 def _variant_cost(
-    model: nn.Module, plan: FreezePlan, work: Workload | None, rate: float | None, state_bytes: int
+    model: nn.Module, plan: FreezePlan, work: Workload | None, rate: float | None, state_bytes: float
 ) -> VariantCost:
     stack = find_stack(model)
     hidden = int(model.config.hidden_size)  # type: ignore[union-attr,arg-type]
@@ -106,7 +106,7 @@ def _variant_cost(
         plan.percent,
         PROCESS_BYTES + state + frozen + saved,
         PROCESS_BYTES + max(state + saved, plan.total * BYTES_FP32) if cached else None,
-        work.stored_tokens * hidden * state_bytes if cached else None,
+        int(work.stored_tokens * hidden * state_bytes) if cached else None,
         (top + bottom) / rate,
         top / rate if cached else None,
     )

@@ -15,7 +15,7 @@ from telly.analysis.probing import ProbeConfig, run_probes, write_results
 from telly.freezing.plan import BASE
 from telly.report.runs import COMPARE_FILE, PROBING_FILE
 from telly.study.config import Cell, StudyConfig
-from telly.study.run import Outcome, State
+from telly.study.results import Outcome, State
 from telly.training.progress import counting_bar
 from telly.tuning.record import provenance
 

@@ -46,6 +46,21 @@ class Budget(Config):
     disk_gb: PositiveFloat | None = Field(None, description="most disk that the stores of one cell may take")
 
 
+class Needs(Config):
+    """What one cell takes of a machine."""
+
+    processes: PositiveInt = Field(1, description="that train it together, started by `accelerate launch`")
+    cpus: PositiveFloat = Field(1.0, description="of a machine that runs Ray")
+    gpus: float = Field(0.0, ge=0, description="of a machine that runs Ray")
+    retries: int = Field(3, ge=0, description="how often Ray starts it again when its machine or process dies")
+
+    @model_validator(mode="after")
+    def _a_gpu_each(self) -> Self:
+        if self.gpus > 1 and self.gpus != self.processes:
+            raise ValueError(f"gpus: {self.gpus:g} for {self.processes} processes; give every process one of its own")
+        return self
+
+
 class StudyConfig(Config):
     """A grid: every variant and seed of every task and model."""
 
@@ -66,6 +81,7 @@ class StudyConfig(Config):
         description="of `telly tune`, for the cells of a peer such as lora; goes before the others",
     )
     budget: Budget = Budget()
+    cell: Needs = Needs()
 
     @field_validator("variants", mode="before")
     @classmethod
@@ -166,6 +182,13 @@ class Cell:
         return f"{self.config.task}, {Path(self.config.model).name}, {self.variant}, seed {self.config.seed}"
 
     @property
+    def store_layer(self) -> int | None:
+        """K, where the run reads the store of its states; above all others where the last layer's are stored."""
+        if not self.config.cache:
+            return None
+        return sys.maxsize if self.config.top is Top.HEAD_ONLY else self.config.k
+
+    @property
     def group(self) -> tuple[str, str]:
         """Model and task: cells that share stores and stand in one table."""
         return self.config.model, self.config.task
@@ -221,7 +244,7 @@ def _place(variant: str) -> tuple[int, int, bool]:
 
 
 def _cell(study: StudyConfig, model: str, task: str, variant: str, seed: int, output: Path) -> Cell:
-    where = f"{task}, {variant}"
+    where = f"settings of {task}"
     parts = _parts(variant)
     given = study.settings | study.task.get(task, {}) | study.top.get(parts.top.value, {})
     own = [name for name in VARIANT_KEYS if name in given]

@@ -3,148 +3,161 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import multiprocessing
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from enum import StrEnum
-from multiprocessing.process import BaseProcess
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from telly.disk import is_full_disk, write_json
-from telly.errors import StoreError, TellyError, TrainingError
+from telly.errors import StoreError, TrainingError
 from telly.freezing.inventory import remove_store
 from telly.freezing.variants import Top
 from telly.study.config import Cell, StudyConfig
-from telly.tuning.record import RECORD_FILE, RunRecord, provenance
+from telly.study.launch import FULL_DISK, INTERRUPTED, Launch, in_own_process
+from telly.study.results import CELLS, Outcome, Results, State
+from telly.tuning.record import provenance
 
 SUMMARY_FILE = "study.json"
-FULL_DISK = 75
-"""Exit code of a cell that found no room; the others would find none either."""
-USER_ERROR, INTERRUPTED = 2, 130
-
-
-class State(StrEnum):
-    """Where a cell stands."""
-
-    OPEN = "open"
-    DONE = "done"
-    INTERRUPTED = "interrupted"
-    FAILED = "failed"
+Outcomes = dict[Path, Outcome]
+"""By the cell's folder."""
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of a cell.
+class Start:
+    """A cell to run.
 
     Attributes:
-        state: where it stands.
-        error: why it failed; None if it did not.
-        record: what the run recorded; None before it began.
+        resume: it was interrupted, and goes on.
     """
 
-    state: State
-    error: str | None
-    record: RunRecord | None
+    cell: Cell
+    resume: bool
 
 
-def outcome_of(cell: Cell) -> Outcome:
-    """Where a cell stands, by its run's record."""
-    try:
-        found = json.loads((cell.folder / RECORD_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return Outcome(State.OPEN, None, None)
-    found.pop("epoch_seconds", None)
-    record = RunRecord(**found)
-    state = {"finished": State.DONE, "failed": State.FAILED}.get(record.status, State.INTERRUPTED)
-    return Outcome(state, record.error if state is State.FAILED else None, record)
+@dataclass(frozen=True)
+class Ended:
+    """A cell that has run.
+
+    Attributes:
+        code: its exit code, see `telly.study.launch`.
+        error: why it is not 0, as far as its record does not say.
+    """
+
+    cell: Cell
+    code: int
+    error: str | None = None
 
 
-Launch = Callable[[Cell, bool], int]
-"""Runs a cell, resuming or anew, and gives its exit code."""
+Pool = Callable[[Sequence[Start], float | None], Generator[Ended, None, None]]
+"""Runs cells, starts none after a time (of `time.time`), and tells of each as it ends; closing it ends what runs."""
 
 
 def run_cells(
     cells: Sequence[Cell],
     study: StudyConfig,
-    output: Path,
-    say: Callable[[str], None],
-    launch: Launch | None = None,
+    output: Path | str,
+    say: Say,
+    launch: Launch = in_own_process,
+    pool: Pool | None = None,
 ) -> list[Outcome]:
-    """Run the cells that are not done, in their order.
+    """Run the cells that are not done.
 
     A failed cell does not keep the others from running; a full disk does, since they would fail as well.
 
     Args:
         cells: from `cells_of`.
         study: the settings they are from.
-        output: the study's folder.
+        output: the study's folder, or a URL if the pool brings results there.
         say: told in a sentence what a person should know.
         launch: how a cell is run; by default in a process of its own, so that its peak memory is its own.
+        pool: how many are; by default one after the other.
 
     Returns:
         what became of every cell, in their order.
 
     Raises:
         TrainingError: the disk is full; what is done is kept.
-        KeyboardInterrupt: the running cell was interrupted; the same call goes on with it.
+        KeyboardInterrupt: running cells were interrupted; the same call goes on with them.
     """
-    launch = launch or in_own_process
-    started = time.monotonic()
-    outcomes = {cell.folder: outcome_of(cell) for cell in cells}
+    results = Results(str(output))
+    pool = pool or partial(_one_by_one, launch=launch, say=say)
+    outcomes = {cell.folder: results.outcome(cell) for cell in cells}
     waiting = [cell for cell in cells if outcomes[cell.folder].state is not State.DONE]
     if len(waiting) < len(cells):
         say(f"{len(cells) - len(waiting)} of {len(cells)} cells are done already")
-    for number, cell in enumerate(waiting, start=1):
-        hours = (time.monotonic() - started) / 3600
-        if study.budget.hours is not None and hours >= study.budget.hours:
-            say(f"the budget of {study.budget.hours:g} hours is spent; {len(waiting) - number + 1} cells are left")
-            break
-        say(f"--- cell {number} of {len(waiting)}: {cell.name}{_left(started, number - 1, len(waiting))} ---")
-        code = launch(cell, outcomes[cell.folder].state is State.INTERRUPTED)
-        outcome = outcomes[cell.folder] = outcome_of(cell)
-        _summarize(study, cells, outcomes, output)
-        if code == FULL_DISK:
-            raise TrainingError(
-                f"{output}: no room on the disk for {cell.name}; the cells that are done are kept. Make room, then run "
-                "the same command again"
-            )
-        if code == INTERRUPTED:
-            raise KeyboardInterrupt
-        if outcome.state is State.DONE:
-            say(_told(outcome))
-            _drop_stores(cells, outcomes, cell)
-        else:
-            say(f"failed: {cell.name}: {outcome.error or f'its process ended with exit code {code}'}")
-    _summarize(study, cells, outcomes, output)
+    hours = study.budget.hours
+    deadline = None if hours is None else time.time() + 3600 * hours
+    starts = [Start(cell, outcomes[cell.folder].state is State.INTERRUPTED) for cell in waiting]
+    left = {cell.folder for cell in waiting}
+    _summarize(study, cells, outcomes, results)
+    try:
+        with closing(pool(starts, deadline)) as ends:
+            for ended in ends:
+                left.discard(ended.cell.folder)
+                outcome = outcomes[ended.cell.folder] = _judged(ended, results.outcome(ended.cell))
+                _stop_if_no_other_can_run(ended, results)
+                say(_told(ended.cell, outcome))
+                _summarize(study, cells, outcomes, results)
+                if not results.is_url:
+                    _drop_stores(cells, outcomes, left)
+    finally:
+        outcomes |= {cell.folder: results.outcome(cell) for cell in waiting if cell.folder in left}
+        _summarize(study, cells, outcomes, results)
+    if left and hours is not None:
+        say(f"the budget of {hours:g} hours is spent; {len(left)} cells are left")
     return [outcomes[cell.folder] for cell in cells]
 
 
-def _left(started: float, done: int, of: int) -> str:
-    """How long the rest will take if it is like what was done."""
-    if not done:
-        return ""
-    minutes = (time.monotonic() - started) / done * (of - done) / 60
-    return f", about {minutes:.0f} min left"
+def _one_by_one(
+    starts: Sequence[Start], deadline: float | None, *, launch: Launch, say: Say
+) -> Generator[Ended, None, None]:
+    """The pool of one machine: cells in their order, each made cheap by the stores of those before."""
+    began = time.monotonic()
+    for number, start in enumerate(starts):
+        if deadline is not None and time.time() >= deadline:
+            return
+        left = ""
+        if number:
+            minutes = (time.monotonic() - began) / number * (len(starts) - number) / 60
+            left = f", about {minutes:.0f} min left"
+        say(f"--- cell {number + 1} of {len(starts)}: {start.cell.name}{left} ---")
+        yield Ended(start.cell, launch(start.cell, start.resume))
 
 
-def _told(outcome: Outcome) -> str:
-    assert outcome.record is not None
+def _judged(ended: Ended, found: Outcome) -> Outcome:
+    """What is found, with why a cell failed where its record does not say, such as before it began."""
+    if found.state is State.DONE or found.error is not None or ended.code == INTERRUPTED:
+        return found
+    state = State.FAILED if found.state is State.OPEN else found.state
+    return Outcome(state, ended.error or f"its process ended with exit code {ended.code}", found.record)
+
+
+def _stop_if_no_other_can_run(ended: Ended, results: Results) -> None:
+    if ended.code == FULL_DISK:
+        raise TrainingError(
+            f"{results.output}: no room on the disk for {ended.cell.name}; the cells that are done are kept. Make "
+            "room, then run the same command again"
+        )
+    if ended.code == INTERRUPTED:
+        raise KeyboardInterrupt
+
+
+def _told(cell: Cell, outcome: Outcome) -> str:
+    if outcome.state is not State.DONE or outcome.record is None:
+        return f"failed: {cell.name}: {outcome.error}"
     record = outcome.record
     score = (record.test or {}).get(record.metric or "")
     shown = "" if score is None else f"{record.metric} {score:.4f}, "
-    return f"done: {shown}{record.wall_seconds or 0:.0f} s"
+    return f"done: {cell.name}: {shown}{record.wall_seconds or 0:.0f} s"
 
 
-def _summarize(study: StudyConfig, cells: Sequence[Cell], outcomes: dict[Path, Outcome], output: Path) -> None:
+def _summarize(study: StudyConfig, cells: Sequence[Cell], outcomes: Outcomes, results: Results) -> None:
     rows = [
         {
-            "folder": str(cell.folder.relative_to(output)),
+            "folder": f"{CELLS}/{cell.folder.name}",
             "model": cell.config.model,
             "task": cell.config.task,
             "variant": cell.variant,
@@ -154,87 +167,28 @@ def _summarize(study: StudyConfig, cells: Sequence[Cell], outcomes: dict[Path, O
         }
         for cell in cells
     ]
-    output.mkdir(parents=True, exist_ok=True)
-    write_json(
-        output / SUMMARY_FILE,
-        {"study": study.model_dump(mode="json"), "cells": rows, "provenance": provenance(), "command": sys.argv},
-    )
+    summary = {"study": study.model_dump(mode="json"), "cells": rows, "provenance": provenance(), "command": sys.argv}
+    results.write(SUMMARY_FILE, summary)
 
 
-def _drop_stores(cells: Sequence[Cell], outcomes: dict[Path, Outcome], last: Cell) -> None:
-    """Remove the stores that no open cell reads: those of a lower K than the last one's, once the last has its own.
+def _drop_stores(cells: Sequence[Cell], outcomes: Outcomes, left: set[Path]) -> None:
+    """Remove the stores that no cell will read: those of a K whose cells have all ended, once a higher K has its own.
 
-    The next K is derived from the last one's by a single layer.
+    The next K is derived from the highest one there is.
     """
-    if not _stores(outcomes[last.folder]):
-        return
-    done = [cell for cell in cells if cell.group == last.group and outcomes[cell.folder].state is State.DONE]
-    kept = {place for cell in done if _k(cell) >= _k(last) for place in _stores(outcomes[cell.folder])}
-    for cell in done:
-        for place in _stores(outcomes[cell.folder]):
-            if place not in kept and place.is_dir():
-                with contextlib.suppress(StoreError):  # another run reads it
+    for group in dict.fromkeys(cell.group for cell in cells):
+        cached = [cell for cell in cells if cell.group == group and cell.store_layer is not None]
+        made = [cell for cell in cached if outcomes[cell.folder].state is State.DONE and _stores(outcomes[cell.folder])]
+        highest = max((cell.store_layer or 0 for cell in made), default=0)
+        kept = {cell.store_layer for cell in cached if cell.folder in left} | {highest}
+        needed = {place for cell in made if cell.store_layer in kept for place in _stores(outcomes[cell.folder])}
+        for place in {place for cell in made for place in _stores(outcomes[cell.folder])} - needed:
+            if place.is_dir():
+                with contextlib.suppress(StoreError):  # another study builds it
                     remove_store(place)
-
-
-def _k(cell: Cell) -> int:
-    """How high the layer is whose states the cell stores."""
-    if cell.config.top is Top.HEAD_ONLY:
-        return sys.maxsize
-    return -1 if cell.config.k is None else cell.config.k
 
 
 def _stores(outcome: Outcome) -> list[Path]:
     if outcome.record is None:
         return []
     return [Path(store["folder"]) for store in outcome.record.cache.get("stores", {}).values()]
-
-
-def in_own_process(cell: Cell, resume: bool) -> int:
-    """Run a cell in a fork of a process that has imported the libraries already; gives its exit code."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["telly.tuning.run"])
-    process = context.Process(target=_tune, args=(cell.config.model_dump(mode="json"), resume))
-    process.start()
-    with _handing_on(process):
-        process.join()
-    return 1 if process.exitcode is None else process.exitcode
-
-
-@contextmanager
-def _handing_on(process: BaseProcess) -> Iterator[None]:
-    """While a cell runs, Ctrl-C and termination are the cell's to act on; this process waits for its orderly end."""
-
-    def hand_on(_number: int, _frame: Any) -> None:
-        process.terminate()
-
-    previous = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def _tune(values: dict[str, Any], resume: bool) -> None:
-    """The body of a cell's process."""
-    from telly.tuning.config import TuneConfig
-    from telly.tuning.run import interruptible, tune
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hands a Ctrl-C on
-    try:
-        with interruptible():
-            tune(TuneConfig.parse(values), resume=resume, overwrite=not resume)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    except TellyError as error:
-        print(f"telly: error: {error}", file=sys.stderr)
-        sys.exit(FULL_DISK if _full(error) else USER_ERROR)
-
-
-def _full(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, OSError) and is_full_disk(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

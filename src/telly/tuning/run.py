@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -26,7 +26,7 @@ from telly.metrics.table import METRICS
 from telly.models.load import load_model, load_tokenizer
 from telly.processes import WAIT_SECONDS, first_decides, wait_for_all
 from telly.tasks import get_task
-from telly.tasks.base import Encoded, Evaluation
+from telly.tasks.base import Encoded, Evaluation, Task
 from telly.training.clocks import Clocks, PeakMemory
 from telly.training.progress import ProgressBar
 from telly.training.trainer import (
@@ -152,14 +152,7 @@ def _tune(run: Run, resume: bool, overwrite: bool) -> None:
     arguments = _arguments(run)  # sets up the process group, if there is one
     run.record.device = {"type": arguments.device.type, "threads": torch.get_num_threads(),
                          "processes": arguments.world_size}  # fmt: skip
-    with run.clocks("load"):
-        datasets = load_datasets(config, run.task)
-        tokenizer = load_tokenizer(config.model)
-        model = load_model(config.model, seed=config.seed, writes=run.task.writes).to(arguments.device)
-        split = SplitModel(model, config.k, whole=config.top is Top.HEAD_ONLY)
-        check_lengths(config, run.task, model)
-    with run.clocks("prefix"):
-        digests = prefix_digests(model)
+    datasets, tokenizer, split, data, digests = _inputs(config, run.task, arguments.device, run.clocks)
     run.record.model = {"name": config.model, "fingerprint": digests[-1], "layers_fingerprint": digests[-2],
                         "parameters": split.plan.total}  # fmt: skip
     with run.clocks("load"):
@@ -168,7 +161,6 @@ def _tune(run: Run, resume: bool, overwrite: bool) -> None:
         run.record.cautions = warnings_about(datasets, run.task.schema)
         for caution in run.record.cautions:
             run.say(f"caution: {caution}")
-        data = run.task.encode(datasets, tokenizer, config.max_tokens, model.config)
         check_metric(config, run.task, data["train"])
     module = _module(run, split, data["train"]).to(arguments.device)
     _claim(run, {name: describe(datasets[name], encoded) for name, encoded in data.items()}, resume, overwrite)
@@ -190,6 +182,43 @@ def _tune(run: Run, resume: bool, overwrite: bool) -> None:
         if run.main:
             with explained_disk(run.output):
                 save_model(run, module, tokenizer, data["train"].classes, adapter)
+
+
+class _Inputs(NamedTuple):
+    """What a run and the building of its stores begin with."""
+
+    datasets: dict[str, Any]
+    tokenizer: Any
+    split: SplitModel
+    data: dict[str, Encoded]
+    digests: list[str]
+
+
+def _inputs(config: TuneConfig, task: Task, device: torch.device, clocks: Clocks) -> _Inputs:
+    with clocks("load"):
+        datasets = load_datasets(config, task)
+        tokenizer = load_tokenizer(config.model)
+        model = load_model(config.model, seed=config.seed, writes=task.writes).to(device)
+        split = SplitModel(model, config.k, whole=config.top is Top.HEAD_ONLY)
+        check_lengths(config, task, model)
+    with clocks("prefix"):
+        digests = prefix_digests(model)
+    with clocks("encode"):
+        data = task.encode(datasets, tokenizer, config.max_tokens, model.config)
+    return _Inputs(datasets, tokenizer, split, data, digests)
+
+
+def build_stores(config: TuneConfig) -> None:
+    """Build the stores that a run with these settings reads, where it would use any, and nothing else.
+
+    Raises:
+        DataError, ModelError, PlanError, StoreError: as their names say.
+    """
+    config = resolve(config)
+    set_seed(config.seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    inputs = _inputs(config, get_task(config.task), device, Clocks())
+    open_sources(config, inputs.split, inputs.data, inputs.tokenizer.pad_token_id, inputs.digests, lambda _text: None)
 
 
 def _module(run: Run, split: SplitModel, train: Encoded) -> nn.Module:
