@@ -12,7 +12,7 @@ from telly.analysis.compare import CompareConfig, compare, write_result
 from telly.analysis.layers import Pass
 from telly.analysis.probes.table import PROBES
 from telly.analysis.probing import ProbeConfig, run_probes, write_results
-from telly.freezing.plan import BASE
+from telly.freezing.variants import BASE
 from telly.report.runs import COMPARE_FILE, PROBING_FILE
 from telly.study.config import Cell, StudyConfig
 from telly.study.results import Outcome, State

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from telly.errors import StoreError, TrainingError
 from telly.freezing.inventory import remove_store
-from telly.freezing.variants import Top
 from telly.study.config import Cell, StudyConfig
 from telly.study.launch import FULL_DISK, INTERRUPTED, Launch, in_own_process
 from telly.study.results import CELLS, Outcome, Results, State
