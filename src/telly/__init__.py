@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from telly.advice.auto import tune
     from telly.data.sequences import SequenceTable
     from telly.freezing.build import StoreRequest, build_store
     from telly.freezing.plan import FreezePlan, freeze, make_plan, unfreeze
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from telly.freezing.store import ActivationStore
     from telly.models.load import load_model, load_tokenizer
     from telly.tuning.config import TuneConfig
-    from telly.tuning.run import tune
 
 __all__ = [
     "ActivationStore",
@@ -52,7 +52,7 @@ _HOMES = {
     "load_model": "telly.models.load",
     "load_tokenizer": "telly.models.load",
     "make_plan": "telly.freezing.plan",
-    "tune": "telly.tuning.run",
+    "tune": "telly.advice.auto",
     "unfreeze": "telly.freezing.plan",
 }
 

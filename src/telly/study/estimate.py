@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from telly.freezing.cost import VariantCost
 from telly.study.config import Cell
-from telly.tuning.estimate import SAMPLE, variant_costs
+from telly.tuning.estimate import SAMPLE, training_seconds, variant_costs
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,9 @@ def estimates(cells: Sequence[Cell]) -> list[CellEstimate]:
 
 def _estimate(cell: Cell, cost: VariantCost, stored: int) -> CellEstimate:
     """`stored` is the highest K whose states an earlier cell leaves."""
-    assert cost.epoch_seconds is not None and cost.peak_bytes is not None
-    epochs = cell.config.epochs or 1
+    assert cost.peak_bytes is not None
+    seconds = training_seconds(cost, cell.config, stored)
     if cell.config.k is None or not cell.config.cache:
-        return CellEstimate(epochs * cost.epoch_seconds, cost.peak_bytes, 0)
-    assert cost.epoch_seconds_cached is not None and cost.peak_bytes_cached is not None and cost.store_bytes is not None
-    bottom = cost.epoch_seconds - cost.epoch_seconds_cached
-    once = bottom * (cell.config.k - min(stored, cell.config.k)) / max(1, cell.config.k)
-    return CellEstimate(once + epochs * cost.epoch_seconds_cached, cost.peak_bytes_cached, cost.store_bytes)
+        return CellEstimate(seconds, cost.peak_bytes, 0)
+    assert cost.peak_bytes_cached is not None and cost.store_bytes is not None
+    return CellEstimate(seconds, cost.peak_bytes_cached, cost.store_bytes)

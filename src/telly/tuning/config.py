@@ -16,6 +16,9 @@ from telly.tasks import TASKS, get_task
 from telly.tasks.base import Options
 from telly.tasks.clone import HEADS
 
+AUTO = "auto"
+"""In place of K: `telly.advice` chooses it when the run begins."""
+
 
 class TuneConfig(Config):
     """All settings of a run; what is None is taken from the task's preset or the model's recommendation."""
@@ -28,7 +31,7 @@ class TuneConfig(Config):
     columns: dict[str, str] = Field(default_factory=dict, description="the data's name of a column, by our name")
     limit: PositiveInt | None = Field(None, description="use at most so many training examples")
     eval_limit: PositiveInt | None = Field(None, description="use at most so many validation and test examples")
-    freeze: str = Field(BASE, description="`base`, or K: freeze embeddings and layers 0 .. K-1")
+    freeze: str = Field(BASE, description="`base`, `auto`, or K: freeze embeddings and layers 0 .. K-1")
     cache: bool = Field(True, description="run frozen layers once and train from the store")
     cache_dir: Path | None = Field(None, description="folder of the stores; by default in the user's cache folder")
     cache_budget_gb: PositiveFloat | None = Field(None, description="most disk a store may take")
@@ -62,6 +65,8 @@ class TuneConfig(Config):
     @classmethod
     def _variant(cls, value: object) -> str:
         text = str(value)
+        if text == AUTO:
+            return text
         try:
             parse_variant(text)
         except PlanError as error:
@@ -105,7 +110,7 @@ class TuneConfig(Config):
 
     @property
     def k(self) -> int | None:
-        """K, or None for base."""
+        """K, or None for base; what is `auto` has none before it is chosen."""
         return parse_variant(self.freeze)
 
     @property
