@@ -56,6 +56,15 @@ def expectation(k: int, chosen: int, layers: int, measured: Measured | None) -> 
     return Expectation((ours * measured.loss + theirs * prior.loss) / (ours + theirs), (ours + theirs) ** -0.5)
 
 
+def acceptable(expected: Expectation, measured: Measured | None, tolerance: float) -> bool:
+    """Whether a K is within the tolerance: it is expected to be, and its pilot does not show that it is not.
+
+    A pilot shows it where its whole 95 % interval lies beyond the tolerance; then published cases are no excuse.
+    """
+    shown = measured is not None and measured.interval.low > tolerance
+    return expected.loss <= tolerance and not shown
+
+
 def next_candidate(tried: Mapping[int, bool], start: int, lowest: int, layers: int) -> int | None:
     """Which K to try next: the rule's, then upwards while it goes well, or downwards, then between.
 

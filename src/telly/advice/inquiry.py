@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from telly.advice.budget import Budget, tell_bytes, tell_seconds
-from telly.advice.decision import Measured, expectation, measured_loss, next_candidate
+from telly.advice.decision import Measured, acceptable, expectation, measured_loss, next_candidate
 from telly.advice.pilot import Pilot, Pilots
 from telly.advice.rule import Expectation, rule_k
 from telly.errors import PlanError
@@ -82,13 +82,13 @@ class Inquiry:
             self.say(f"pilot of K={k}")
             if variant not in self.found:
                 self.found[variant] = self.pilots.run(variant)
-            tried[k] = self.expected(variant).loss <= self.tolerance
+            tried[k] = self.acceptable(variant)
         return self
 
     def chosen(self) -> str:
         """The largest K within the tolerance; else base if it fits, else what is expected to lose least."""
         tried = {variant for variant in self.found if variant != BASE and self.fits(variant)}
-        good = [int(variant) for variant in tried if self.expected(variant).loss <= self.tolerance]
+        good = [int(variant) for variant in tried if self.acceptable(variant)]
         if good:
             return str(max(good))
         if self.fits(self.reference):
@@ -98,6 +98,10 @@ class Inquiry:
     def expected(self, variant: str) -> Expectation:
         """The loss of a variant that was tried."""
         return expectation(int(variant), self.rule, self.layers, self.measured(variant))
+
+    def acceptable(self, variant: str) -> bool:
+        """Whether a variant that was tried is within the tolerance."""
+        return acceptable(self.expected(variant), self.measured(variant), self.tolerance)
 
     def measured(self, variant: str) -> Measured | None:
         """Its pilot against the reference's; None where the metric cannot be resampled."""

@@ -24,18 +24,20 @@ def reason(found: Inquiry, variant: str, examples: int) -> list[str]:
         if name == found.reference:
             continue
         loss = found.expected(name).loss
-        within = "within" if loss <= found.tolerance else "beyond"
+        within = f"within {found.tolerance:.1%}" if loss <= found.tolerance else f"beyond {found.tolerance:.1%}"
+        if loss <= found.tolerance and not found.acceptable(name):
+            within += ", but its pilot alone shows that it loses more"
         told.append(
             f"K={name}: expected to {'lose' if loss >= 0 else 'gain'} {abs(loss):.1%} of the {found.metric} of "
-            f"{name_of(found.reference)}, {within} {found.tolerance:.1%}."
+            f"{name_of(found.reference)}, {within}."
         )
     if variant == found.reference:
         least = "" if variant == BASE else f"K={variant} is the lowest that fits the memory. "
-        told.append(f"{least}No {'higher ' if least else ''}K that was tried is within the tolerance.")
-    elif found.expected(variant).loss > found.tolerance:
-        told.append("No K within the budget is within the tolerance; this one is expected to lose least.")
+        told.append(f"{least}No {'higher ' if least else ''}K that was tried is good enough.")
+    elif not found.acceptable(variant):
+        told.append(f"No K that was tried within the budget is good enough; K={variant} is expected to lose least.")
     else:
-        told.append(f"K={variant} is the largest that was tried and is within it.")
+        told.append(f"K={variant} is the largest of those that are good enough.")
     return told
 
 
