@@ -94,7 +94,7 @@ def test_held_out_and_other_models_that_write(tmp_path: Path):
         *("--max-tokens", "code=48", "--max-tokens", "summary=12", "--cache-dir", str(tmp_path / "cache")),
     )
     advice = json.loads(ended.out)
-    assert advice["metric"] == "bleu" and (advice["train_examples"], advice["valid_examples"]) == (90, 30)
+    assert advice["metric"] == "bleu" and (advice["train_examples"], advice["valid_examples"]) == (96, 24)
     assert "--valid VALIDATION-DATA" in advice["command"]
 
 

@@ -36,7 +36,15 @@ def test_the_seed_draws():
 
 def test_held_out_examples_are_not_tuned_on():
     drawn = draw(texts(200), texts(200), SCHEMAS["search"], 0, hold_out=True)
-    assert len(drawn.valid) == 50 and not set(drawn.train["code"]) & set(drawn.valid["code"])
+    assert len(drawn.valid) == 40 and not set(drawn.train["code"]) & set(drawn.valid["code"])
+
+
+def test_held_out_examples_are_of_classes_that_are_tuned_on():
+    labels = ["a", "b"] * 50 + [f"only {i}" for i in range(20)]
+    data = datasets.Dataset.from_dict({"code": [f"c{i}" for i in range(120)], "label": labels})
+    drawn = draw(data, data, SCHEMAS["classify"], 0, hold_out=True)
+    assert (len(drawn.train), len(drawn.valid)) == (96, 24)
+    assert set(drawn.train["label"]) == set(labels) >= set(drawn.valid["label"])
 
 
 def test_a_file_is_split_and_a_folder_is_not(tmp_path):

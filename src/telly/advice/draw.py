@@ -67,13 +67,13 @@ def draw(train: Any, valid: Any, schema: Schema, seed: int, *, hold_out: bool = 
     count = min(len(train), max(USUAL_TRAIN, min(MOST_TRAIN, round(SHARE * len(train)))))
     scored = max(USUAL_VALID, min(MOST_VALID, count))
     if hold_out:
-        scored = min(scored, max(LEAST_VALID, len(train) // 4))
+        scored = min(scored, max(LEAST_VALID, len(train) // 5))
         count = min(count, len(train) - scored)
         order = _order(train, schema, count + scored, rng)
-        rng.shuffle(order)
-        return Drawn(train.select(order[:count]), train.select(order[count : count + scored]), len(train))
-    tuned = train.select(_order(train, schema, count, rng)[:count])
-    kept = valid.select(_order(valid, schema, scored, rng)[:scored])
+        tuned, kept = train.select(order[:count]), train.select(order[count : count + scored])
+    else:
+        tuned = train.select(_order(train, schema, count, rng)[:count])
+        kept = valid.select(_order(valid, schema, scored, rng)[:scored])
     return Drawn(tuned, _known(kept, tuned, schema), len(train))
 
 
