@@ -43,7 +43,7 @@ def test_a_shorter_pilot_says_the_same():
 
 def test_the_share_decides():
     similarity = changed(0.01, 0.05, 0.1, 0.2, 0.4, 0.5)
-    assert [rule_k(similarity, share) for share in (0.01, 0.03, 0.11, 0.21, 1.0)] == [0, 1, 1, 3, 5]
+    assert [rule_k(similarity, share) for share in (0.01, 0.03, 0.11, 0.21, 1.0)] == [0, 1, 2, 3, 5]
 
 
 def test_no_layers():
