@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from telly.advice.auto import tune
     from telly.data.sequences import SequenceTable
     from telly.freezing.build import StoreRequest, build_store
     from telly.freezing.plan import FreezePlan, freeze, make_plan, unfreeze
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from telly.freezing.variants import Top
     from telly.models.load import load_model, load_tokenizer
     from telly.tuning.config import TuneConfig
-    from telly.tuning.run import tune
 
 __all__ = [
     "ActivationStore",
@@ -60,7 +60,7 @@ _HOMES = {
     "load_tokenizer": "telly.models.load",
     "make_plan": "telly.freezing.plan",
     "train_top": "telly.freezing.top",
-    "tune": "telly.tuning.run",
+    "tune": "telly.advice.auto",
     "unfreeze": "telly.freezing.plan",
 }
 

@@ -12,7 +12,7 @@ from typing import Any
 from telly.errors import ConfigError
 
 INK, PAPER = "#1f2430", "#ffffff"
-PALETTE = ("#0b6fb8", "#d1670a", "#17866b", "#b8487f", "#7656b8", "#8f7a12", "#5b6675")
+PALETTE = ("#0b6fb8", "#d1670a", "#17866b", "#b8487f", "#7656b8", "#8f7a12", "#5b6675", "#a8423f")
 """Colours that can be told apart with the usual colour blindness, with contrast to white."""
 _GREYS = {"#4c4c4c": "muted", "#4d4d4d": "muted", "#999999": "faint"}
 """matplotlib's greys 0.3 and 0.6, in which baselines are drawn, and the page's names of them."""

@@ -79,7 +79,10 @@ def test_a_hub_model_without_a_network_names_the_folder_option():
     ("args", "message"),
     [
         (["plan", "--model", "./nowhere"], "./nowhere: no such folder; expected a Hugging Face model folder"),
-        (["tune", "search", "--freeze", "ten"], "freeze: --freeze must be 'base' or a number of layers, found 'ten'"),
+        (
+            ["tune", "search", "--freeze", "ten"],
+            "freeze: --freeze must be 'base', 'auto' or a number of layers, found 'ten'",
+        ),
         (["tune", "search", "--max-tokens", "code"], "--max-tokens: expected NAME=VALUE, found 'code'"),
         (["tune", "search", "--max-tokens", "code=x"], "--max-tokens: expected a whole number, found 'x'"),
         (["tune", "search", "--config", "none.toml"], "none.toml: no such file; expected a TOML file with settings"),

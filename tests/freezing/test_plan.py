@@ -102,7 +102,7 @@ def test_k_out_of_range(k: int):
 
 
 def test_variant_that_is_no_number():
-    with pytest.raises(PlanError, match=r"^--freeze must be 'base' or a number of layers, found 'nine'$"):
+    with pytest.raises(PlanError, match=r"^--freeze must be 'base', 'auto' or a number of layers, found 'nine'$"):
         parse_variant("nine")
 
 

@@ -37,7 +37,7 @@ def test_a_clock_stops_when_its_body_fails(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_unknown_clock():
-    with pytest.raises(ValueError, match="unknown clock 'tain'; known: load, encode"), Clocks()("tain"):
+    with pytest.raises(ValueError, match="unknown clock 'tain'; known: advice, load, encode"), Clocks()("tain"):
         pass
 
 

@@ -31,7 +31,7 @@ def test_all_problems_are_reported_at_once():
     text = str(error.value)
     assert "epochs: Input should be greater than 0 (found 0)" in text
     assert "precision: Input should be 'fp32' or 'bf16' (found 'fp8')" in text
-    assert "freeze: --freeze must be 'base' or a number of layers, found 'nine' (found 'nine')" in text
+    assert "freeze: --freeze must be 'base', 'auto' or a number of layers, found 'nine' (found 'nine')" in text
 
 
 @pytest.mark.parametrize(

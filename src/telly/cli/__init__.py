@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from telly.cli import cache, compare, data, demo, listing, plan, pretrain, probe, report, score, study, tune
+from telly.cli import advise, cache, compare, data, demo, listing, plan, pretrain, probe, report, score, study, tune
 from telly.errors import TellyError
 
 USER_ERROR = 2
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 app.add_typer(tune.app, name="tune")
 app.command("plan", epilog=plan.EPILOG)(plan.plan)
+app.command("advise", epilog=advise.EPILOG)(advise.advise)
 app.add_typer(data.app, name="data")
 app.add_typer(cache.app, name="cache")
 app.command("pretrain", epilog=pretrain.EPILOG)(pretrain.pretrain)

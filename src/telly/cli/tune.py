@@ -61,7 +61,7 @@ def _command(task: str) -> Callable[..., None]:
         test: str | None = typer.Option(None, help="Test data. [default: validation data stand in]"),
         columns: list[str] = typer.Option([], "--map", help="OURS=YOURS: name of a column in your data; repeatable."),
         freeze: str | None = typer.Option(
-            None, help="base, or K: freeze embeddings and layers 0 .. K-1. [default: base]"
+            None, help="base, auto (see telly advise), or K: freeze embeddings and layers 0 .. K-1. [default: base]"
         ),
         top: str | None = typer.Option(
             None, help="What is trained of the other layers: full, lora, ia3, bitfit, or head-only. [default: full]"
@@ -171,11 +171,12 @@ def run(
     task: str, given: dict[str, Any], config_file: Path | None, *, resume: bool, overwrite: bool, as_json: bool
 ) -> None:
     """Merge file and options, tune, print the result."""
+    from telly.advice.auto import tune
     from telly.config import read_toml
     from telly.freezing.top import ADAPTERS
     from telly.tuning.config import TuneConfig
     from telly.tuning.resolve import resolve, to_toml
-    from telly.tuning.run import interruptible, tune
+    from telly.tuning.run import interruptible
     from telly.tuning.session import PREDICTIONS_FILE
 
     values = read_toml(config_file) if config_file else {}

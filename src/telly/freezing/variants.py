@@ -38,7 +38,7 @@ def parse_variant(text: str) -> int | None:
     try:
         return int(text)
     except ValueError:
-        raise PlanError(f"--freeze must be {BASE!r} or a number of layers, found {text!r}") from None
+        raise PlanError(f"--freeze must be {BASE!r}, 'auto' or a number of layers, found {text!r}") from None
 
 
 def variant_label(freeze: str, top: Top) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +93,41 @@ def print_costs(name: str, costs: Sequence[VariantCost]) -> None:
     console.print(table)
     if estimated:
         console.print("Estimates for this machine, meant to be right within a factor of two.")
+
+
+def print_advice(advice: Mapping[str, Any]) -> None:
+    """An advice as `advice.json` has it: every variant, why this one, what it saves and what may be wrong with it."""
+    columns = ["K", "trained", "s, predicted", "peak MB", "similarity", "pilot", "against base", "expected", ""]
+    table = _table(f"{advice['settings']['task']}, {Path(advice['settings']['model']).name}", columns)
+    reference = advice["reference"]
+    for option in advice["options"]:
+        measured, expected = option["measured"], option["expected"]
+        within = "" if option["fits"] else "over budget"
+        table.add_row(
+            option["variant"],
+            f"{option['trainable']:,}",
+            _number(option["seconds"], 0),
+            _number(option["peak_bytes"] / 1e6, 0),
+            _number(option["similarity"], 4),
+            _number(option["score"], METRICS[advice["metric"]].digits),
+            DASH if measured is None else f"{-100 * measured['loss']:+.1f} %",
+            DASH if expected is None else f"{-100 * expected['loss']:+.1f} ± {200 * expected['sd']:.1f} %",
+            "<- advised" if option["variant"] == advice["variant"] else within,
+        )
+    console = _console()
+    console.print(table)
+    scored = f"pilot: {advice['metric']} on {advice['valid_examples']} examples, tuned on {advice['train_examples']}"
+    against = "" if reference == "base" else f"; compared with K={reference}, since base does not fit the memory"
+    told = [
+        f"{scored}{against}. Seconds are training and the frozen layers once.",
+        f"\nreason: {' '.join(advice['reason'])}",
+        f"\nsaving: {100 * advice['saved']:.0f} % of base's training time, after the {advice['seconds']:.0f} s of this "
+        "advice (predicted).",
+        f"\nrisk: {' '.join(advice['risk'])}",
+        f"\nrun: {advice['command']}",
+    ]
+    for line in told:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def print_stores(root: Path, entries: Sequence[StoreEntry]) -> None:

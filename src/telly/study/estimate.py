@@ -8,11 +8,7 @@ from dataclasses import dataclass
 from telly.freezing.cost import ADAM_COPIES, BYTES_FP32, PROCESS_BYTES, VariantCost
 from telly.freezing.variants import BASE, Top
 from telly.study.config import Cell
-from telly.tuning.estimate import SAMPLE, variant_costs
-
-PASSES = {Top.FULL: 1.0, Top.LORA: 2 / 3, Top.IA3: 2 / 3, Top.BITFIT: 2 / 3, Top.HEAD_ONLY: 0.0}
-"""Share of full training's operations in a layer above K. Where its weights are frozen, their gradient is left out:
-that leaves the forward and the gradient of the states, two of three. Adapters and the head are small and left out."""
+from telly.tuning.estimate import SAMPLE, training_seconds, variant_costs
 
 
 @dataclass(frozen=True)
@@ -54,21 +50,15 @@ def estimates(cells: Sequence[Cell]) -> list[CellEstimate]:
 def _estimate(cell: Cell, costs: Mapping[str, VariantCost], stored: int) -> CellEstimate:
     """`stored` is the highest K whose states an earlier cell leaves."""
     config = cell.config
-    epochs, layers = config.epochs or 1, len(costs) - 1
-    whole = config.top is Top.HEAD_ONLY
-    cost = costs[config.freeze]
-    k = layers if whole else config.k or 0
-    assert cost.epoch_seconds is not None
-    top = cost.epoch_seconds if cost.epoch_seconds_cached is None else cost.epoch_seconds_cached
-    bottom = top / 3 if whole else cost.epoch_seconds - top  # the forward alone
-    top *= PASSES[config.top]
+    layers, whole = len(costs) - 1, config.top is Top.HEAD_ONLY
+    seconds = training_seconds(costs[config.freeze], config, stored, layers)
     peak = _peak_bytes(cell, costs)
     if not config.cache or (config.k is None and not whole):
-        return CellEstimate(epochs * (bottom + top), peak, 0)
+        return CellEstimate(seconds, peak, 0)
+    k = layers if whole else config.k or 0
     store_bytes = costs[str(min(k, layers - 1))].store_bytes
     assert store_bytes is not None
-    once = bottom * (k - min(stored, k)) / max(1, k)
-    return CellEstimate(once + epochs * top, peak, store_bytes)
+    return CellEstimate(seconds, peak, store_bytes)
 
 
 def _peak_bytes(cell: Cell, costs: Mapping[str, VariantCost]) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-CLOCKS = ("load", "encode", "prefix", "train", "evaluate", "save", "other")
+CLOCKS = ("advice", "load", "encode", "prefix", "train", "evaluate", "save", "other")
 _SAMPLE_SECONDS = 0.05
 
 

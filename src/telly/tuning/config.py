@@ -19,6 +19,8 @@ from telly.tasks.base import Options
 from telly.tasks.clone import HEADS
 
 LORA_SETTINGS = ("lora_rank", "lora_alpha", "lora_dropout", "lora_targets")
+AUTO = "auto"
+"""In place of K: `telly.advice` chooses it when the run begins."""
 
 
 class TuneConfig(Config):
@@ -32,7 +34,7 @@ class TuneConfig(Config):
     columns: dict[str, str] = Field(default_factory=dict, description="the data's name of a column, by our name")
     limit: PositiveInt | None = Field(None, description="use at most so many training examples")
     eval_limit: PositiveInt | None = Field(None, description="use at most so many validation and test examples")
-    freeze: str = Field(BASE, description="`base`, or K: freeze embeddings and layers 0 .. K-1")
+    freeze: str = Field(BASE, description="`base`, `auto`, or K: freeze embeddings and layers 0 .. K-1")
     top: Top = Field(Top.FULL, description="what is trained of the layers that are not frozen")
     lora_rank: PositiveInt | None = Field(None, description="of LoRA's product")
     lora_alpha: PositiveFloat | None = Field(None, description="LoRA's product is scaled by alpha / rank")
@@ -71,6 +73,8 @@ class TuneConfig(Config):
     @classmethod
     def _variant(cls, value: object) -> str:
         text = str(value)
+        if text == AUTO:
+            return text
         try:
             parse_variant(text)
         except PlanError as error:
@@ -134,7 +138,7 @@ class TuneConfig(Config):
 
     @property
     def k(self) -> int | None:
-        """K, or None for base."""
+        """K, or None for base; what is `auto` has none before it is chosen."""
         return parse_variant(self.freeze)
 
     @property

@@ -9,13 +9,17 @@ from telly.data.readers import read
 from telly.data.sample import sample_files
 from telly.errors import ConfigError
 from telly.freezing.cost import VariantCost, Workload, measure_flops, plan_costs
+from telly.freezing.variants import Top, parse_variant
 from telly.models.load import load_config, load_tokenizer, model_from_config
 from telly.tasks import get_task
-from telly.tasks.base import Options
+from telly.tasks.base import Encoded, Options
 from telly.tuning.config import TuneConfig
 from telly.tuning.resolve import resolve
 
 SAMPLE = "sample"
+PASSES = {Top.FULL: 1.0, Top.LORA: 2 / 3, Top.IA3: 2 / 3, Top.BITFIT: 2 / 3, Top.HEAD_ONLY: 0.0}
+"""Share of full training's operations in a layer above K. Where its weights are frozen, their gradient is left out:
+that leaves the forward and the gradient of the states, two of three. Adapters and the head are small and left out."""
 
 
 def variant_costs(config: TuneConfig, data: str | None) -> list[VariantCost]:
@@ -29,13 +33,17 @@ def variant_costs(config: TuneConfig, data: str | None) -> list[VariantCost]:
         DataError, ConfigError: as `workload`.
         ModelError: there is no such model, or its layers cannot be found.
     """
+    return costs_of(config, workload(config, data) if data else None)
+
+
+def costs_of(config: TuneConfig, work: Workload | None) -> list[VariantCost]:
+    """What base and every K train and, with a workload, take on this machine."""
     model_config = load_config(config.model)
     task = get_task(config.task)
     shape = model_from_config(model_config, writes=task.writes)
     hidden = int(model_config.hidden_size)
     head = task.head(hidden, 2, Options(head=config.head or task.preset.head))
     head_parameters = sum(p.numel() for p in head.parameters()) if head else 0
-    work = workload(config, data) if data else None
     rate = measure_flops(hidden) if work else None
     return plan_costs(shape, work, rate, head_parameters=head_parameters)
 
@@ -56,7 +64,19 @@ def workload(config: TuneConfig, data: str) -> Workload:
     source = str(sample_files(config.task)["train"]) if data == SAMPLE and not Path(data).exists() else data
     datasets = {"train": read(source, task.schema, config.columns, "train", config.limit)}
     tokenizer, model_config = load_tokenizer(config.model), load_config(config.model)
-    encoded = task.encode(datasets, tokenizer, config.max_tokens, model_config)["train"]
+    return workload_of(config, task.encode(datasets, tokenizer, config.max_tokens, model_config)["train"])
+
+
+def workload_of(config: TuneConfig, encoded: Encoded) -> Workload:
+    """Tokens that an epoch reads of encoded training data.
+
+    Args:
+        config: resolved settings.
+        encoded: the data.
+
+    Raises:
+        ConfigError: the data does not fill one batch.
+    """
     lengths = {column: encoded.table.lengths[rows] for column, rows in encoded.rows.items()}
     try:
         pairs = encoded.pairs if config.shared_batches else None
@@ -74,3 +94,23 @@ def workload(config: TuneConfig, data: str) -> Workload:
         batch_tokens=max(padded),
         mean_length=tokens / (len(lengths) * len(encoded)),
     )
+
+
+def training_seconds(cost: VariantCost, config: TuneConfig, stored: int = 0, layers: int = 0) -> float:
+    """All epochs of training, and the frozen layers' single run; evaluation and start-up are not in it.
+
+    Args:
+        cost: the variant's, with a workload.
+        config: resolved settings; the store counts if they do not rule it out.
+        stored: the highest K whose states are on disk already.
+        layers: the model's, all of which run once where the head is trained alone.
+    """
+    assert cost.epoch_seconds is not None
+    epochs, whole = config.epochs or 1, config.top is Top.HEAD_ONLY
+    k = layers if whole else parse_variant(cost.variant)
+    top = cost.epoch_seconds if cost.epoch_seconds_cached is None else cost.epoch_seconds_cached
+    bottom = top / 3 if whole else cost.epoch_seconds - top  # the forward alone
+    top *= PASSES[config.top]
+    if k is None or not config.cache:
+        return epochs * (bottom + top)
+    return bottom * (k - min(stored, k)) / max(1, k) + epochs * top

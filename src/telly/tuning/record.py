@@ -79,6 +79,7 @@ class RunRecord:
         scores: the file beside the record with the test scores of every example (`metrics/kept.py`); None where none
             are kept.
         baselines: test metrics of methods without a trained model, by name.
+        advice: how K was chosen, where the run was to choose it itself.
     """
 
     config: dict[str, Any]
@@ -108,6 +109,7 @@ class RunRecord:
     tested_on: str | None = None
     scores: str | None = None
     baselines: dict[str, dict[str, float]] = field(default_factory=dict)
+    advice: dict[str, Any] | None = None
 
     @property
     def top(self) -> Top:

@@ -12,11 +12,11 @@ import tomli_w
 from telly.config import Config
 from telly.errors import ConfigError, ModelError
 from telly.freezing.top import Lora
-from telly.freezing.variants import Top, variant_label
+from telly.freezing.variants import BASE, Top, variant_label
 from telly.models.load import resolve as resolve_model
 from telly.tasks import get_task
 from telly.tasks.clone import SHARING_HEADS
-from telly.tuning.config import TuneConfig
+from telly.tuning.config import AUTO, TuneConfig
 
 RECOMMENDATION_FILE = "telly.json"
 RESULT_FOLDERS = ("model", "adapter")
@@ -70,8 +70,9 @@ def default_cache_dir() -> Path:
 def run_name(config: TuneConfig) -> str:
     """A folder name that tells task, model, variant and seed."""
     model = Path(config.model.rstrip("/")).name or "model"
-    frozen = config.k is not None or config.top is Top.HEAD_ONLY
-    variant = ("" if config.k is None else "k") + variant_label(config.freeze, config.top)
+    chosen = config.freeze in {BASE, AUTO}
+    variant = ("" if chosen else "k") + variant_label(config.freeze, config.top)
+    frozen = not chosen or config.top is Top.HEAD_ONLY
     variant += "-frozen" if frozen and not config.cache else ""
     return f"{config.task}-{model}-{variant}-s{config.seed}"
 
@@ -96,8 +97,8 @@ def to_toml(config: Config) -> str:
     return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
 
 
-def check_output(folder: Path, resume: bool, overwrite: bool, finished: bool, config_text: str) -> None:
-    """Refuse to lose or mix runs.
+def check_output(folder: Path, resume: bool, overwrite: bool, finished: bool, config_text: str | None) -> None:
+    """Refuse to lose or mix runs; the settings are not compared where `config_text` is None.
 
     Raises:
         ConfigError: the folder holds a run and neither resuming nor overwriting was asked for, or it cannot be resumed.
@@ -111,7 +112,7 @@ def check_output(folder: Path, resume: bool, overwrite: bool, finished: bool, co
             raise ConfigError(f"{folder}: this run is finished; there is nothing to resume. --overwrite runs it anew")
         if not kept.is_file():
             raise ConfigError(f"{folder}: no interrupted run to resume here (no config.toml)")
-        if kept.read_text(encoding="utf-8") != config_text:
+        if config_text is not None and kept.read_text(encoding="utf-8") != config_text:
             raise ConfigError(
                 f"{folder}: the interrupted run has other settings (see {kept}); resume with the same ones"
             )

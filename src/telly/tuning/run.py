@@ -36,7 +36,7 @@ from telly.training.trainer import (
     last_complete_checkpoint,
     remove_incomplete_checkpoints,
 )
-from telly.tuning.config import TuneConfig
+from telly.tuning.config import AUTO, TuneConfig
 from telly.tuning.inputs import check_lengths, check_metric, describe, load_datasets
 from telly.tuning.record import RECORD_FILE, RunRecord
 from telly.tuning.resolve import RESULT_FOLDERS, check_output, resolve, to_toml
@@ -46,21 +46,32 @@ from telly.tuning.stores import Sources, open_sources
 
 LOG_STEPS = 10
 CHECKPOINTS = "checkpoints"
+ADVICE_FOLDER = "advice"
+"""Where a run that chooses K itself has what it chose by."""
 
 
-def tune(config: TuneConfig, *, resume: bool = False, overwrite: bool = False) -> RunRecord:
+Advisor = Callable[[TuneConfig, bool], tuple[str, dict[str, Any]]]
+"""Chooses the variant for resolved settings, and tells how; may take over what it found before if the flag says so."""
+
+
+def tune(
+    config: TuneConfig, *, resume: bool = False, overwrite: bool = False, advisor: Advisor | None = None
+) -> RunRecord:
     """Tune a model on a task and return the run's record, which also lies in the output folder.
 
     Args:
         config: the settings; what is None is taken from the model's recommendation or the task's preset.
         resume: go on with an interrupted run in the same folder.
         overwrite: replace an earlier run in the same folder.
+        advisor: chooses the variant of `freeze = auto`; `telly.tune` has one.
 
     Raises:
         ConfigError: settings that do not fit, or an output folder with another run.
         DataError, ModelError, PlanError, StoreError, TrainingError: as their names say.
     """
-    run = _start(config, resume, overwrite)
+    config = resolve(config)
+    resume = resume and not _only_advised(config)
+    run = _start(config, resume, overwrite, advisor)
     try:
         _tune(run, resume, overwrite)
         run.record.status = "finished"
@@ -79,25 +90,48 @@ def tune(config: TuneConfig, *, resume: bool = False, overwrite: bool = False) -
     return run.record
 
 
-def _start(config: TuneConfig, resume: bool, overwrite: bool) -> Run:
+def _start(config: TuneConfig, resume: bool, overwrite: bool, advisor: Advisor | None) -> Run:
     clocks, memory = Clocks(), PeakMemory()
-    config = resolve(config)
     assert config.output is not None
     output = config.output
     main = int(os.environ.get("RANK", "0")) == 0
-    text = to_toml(config)
     earlier = _earlier_record(output)
+    finished = (earlier or {}).get("status") == "finished"
+    advice = None
+    if config.freeze == AUTO:
+        check_output(output, resume, overwrite, finished, None)  # before the pilots take their time
+        with clocks("advice"):
+            config, advice = _advised(config, advisor, anew=overwrite and not resume)
     if main:
-        check_output(output, resume, overwrite, (earlier or {}).get("status") == "finished", text)
+        check_output(output, resume, overwrite, finished, to_toml(config))
         if resume:
             remove_incomplete_checkpoints(output / CHECKPOINTS)
-    record = RunRecord(config=config.model_dump(mode="json"))
+    record = RunRecord(config=config.model_dump(mode="json"), advice=advice)
     if resume and earlier:
         session = {"clocks": earlier.get("clocks"), "wall_seconds": earlier.get("wall_seconds")}
         record.sessions = [*earlier.get("sessions", []), session]
         record.epochs, record.baselines = earlier.get("epochs", []), earlier.get("baselines", {})
         record.data = earlier.get("data", {})
     return Run(config, get_task(config.task), output, record, clocks, memory, main)
+
+
+def _advised(config: TuneConfig, advisor: Advisor | None, *, anew: bool) -> tuple[TuneConfig, dict[str, Any]]:
+    """The settings with the variant that the advisor chose, and how it did."""
+    if advisor is None:
+        raise ConfigError("freeze: auto needs an advisor here; use telly.tune, or give the K that `telly advise` finds")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError(
+            "--freeze auto runs its pilots in one process; run `telly advise` first, then this command with its K"
+        )
+    freeze, advice = advisor(config, not anew)
+    return resolve(config.model_copy(update={"freeze": freeze})), advice
+
+
+def _only_advised(config: TuneConfig) -> bool:
+    """Whether the folder holds nothing but advice: the run was interrupted before it began."""
+    assert config.output is not None
+    begun = (config.output / "config.toml").exists()
+    return config.freeze == AUTO and not begun and (config.output / ADVICE_FOLDER).is_dir()
 
 
 def _claim(run: Run, data: dict[str, dict[str, Any]], resume: bool, overwrite: bool) -> None:

@@ -1,0 +1,213 @@
+"""Is the advice on K good? Scored on what is known already: the paper's rows, and the grid of a finished study.
+
+`python benchmarks/advice.py`  the similarity rule alone on the paper's rows, fitted on all tasks but the scored one.
+`python benchmarks/advice.py --study studies/paper`  `telly advise` as well, against every grid of a study that `telly
+study` has finished: a pilot for every model and task, then the K it chose looked up in the grid.
+
+Writes `benchmarks/results/advice.json` and the table of docs/advice.md. Without --study, what was found of one is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.table import made_by, publish  # noqa: E402
+from telly.advice.advise import advise  # noqa: E402
+from telly.advice.rule import TOLERANCE, leave_one_task_out, published_cases  # noqa: E402
+from telly.disk import write_json  # noqa: E402
+from telly.errors import TellyError  # noqa: E402
+from telly.freezing.variants import BASE  # noqa: E402
+from telly.study.config import FROZEN  # noqa: E402
+from telly.study.run import SUMMARY_FILE  # noqa: E402
+from telly.tuning.config import TuneConfig  # noqa: E402
+from telly.tuning.record import RECORD_FILE, RunRecord, provenance  # noqa: E402
+
+RESULT = ROOT / "benchmarks" / "results" / "advice.json"
+PAGE = ROOT / "docs" / "advice.md"
+SAVING = 0.5
+"""Share of base's time that good advice saves, its own cost included."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--study", type=Path, help="folder of a finished study")
+    parser.add_argument("--result", type=Path, default=RESULT, help="file to write")
+    parser.add_argument("--page", type=Path, default=PAGE, help="page whose tables to renew")
+    parser.add_argument("--table", action="store_true", help="measure nothing; renew the page from the result")
+    options = parser.parse_args()
+    if not options.table:
+        try:
+            write_json(options.result, measure(options.study, options.result))
+        except TellyError as error:
+            parser.error(str(error))
+    publish(options.result, options.page, {"advice-rule": render_rule, "advice-study": render_study})
+
+
+def measure(study: Path | None, file: Path) -> dict[str, Any]:
+    earlier = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    about = {"date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), "provenance": provenance()}
+    found = {"tolerance": TOLERANCE, "saving": SAVING, "rule": {"rows": score_rule()} | about}
+    if study is None:
+        return found | {"study": earlier.get("study")}
+    return found | {"study": {"name": study.name, "rows": score_study(study)} | about}
+
+
+def score_rule() -> list[dict[str, Any]]:
+    """The rule on every published case, fitted on the other tasks."""
+    return [
+        {
+            "task": scored.case.task,
+            "dataset": scored.case.dataset,
+            "metric": scored.case.metric,
+            "share": scored.share,
+            "k": scored.k,
+            "loss": scored.case.loss(scored.k),
+            "saved": scored.case.saved(scored.k),
+        }
+        for scored in leave_one_task_out(published_cases())
+    ]
+
+
+def score_study(folder: Path) -> list[dict[str, Any]]:
+    """`telly advise` for every model and task of a study, scored with the study's own runs.
+
+    Raises:
+        TellyError: there is no study, or advice on one of its settings fails.
+    """
+    summary = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
+    groups: dict[tuple[str, str], dict[str, list[RunRecord]]] = {}
+    for cell in summary["cells"]:
+        if cell["state"] == "done" and not cell["variant"].startswith(FROZEN):
+            group = groups.setdefault((cell["model"], cell["task"]), {})
+            group.setdefault(cell["variant"], []).append(RunRecord.read(folder / cell["folder"] / RECORD_FILE))
+    return [_scored(folder, model, task, grid) for (model, task), grid in groups.items() if BASE in grid]
+
+
+def _scored(folder: Path, model: str, task: str, grid: dict[str, list[RunRecord]]) -> dict[str, Any]:
+    base = grid[BASE][0]
+    place = folder / "advice" / f"{task}-{Path(model).name}"
+    advice = advise(TuneConfig.parse(base.config), output=place, reuse=True, say=lambda text: print(text, flush=True))
+    quality = {variant: _quality(records) for variant, records in grid.items()}
+    best = max(quality, key=quality.__getitem__)
+    whole, variant = _seconds(grid, BASE), advice["variant"]
+    row = {
+        "model": Path(model).name,
+        "task": task,
+        "metric": base.metric,
+        "variant": variant,
+        "rule": advice["rule"],
+        "best": best,
+        "best_value": quality[best],
+        "base_value": quality[BASE],
+        "advice_seconds": advice["seconds"],
+        "base_seconds": whole,
+        "seeds": len(grid[BASE]),
+    }
+    if variant not in grid:
+        return row | {"value": None, "loss": None, "seconds": None, "saved": None}
+    seconds = _seconds(grid, variant)
+    return row | {
+        "value": quality[variant],
+        "loss": 1 - quality[variant] / quality[best],
+        "seconds": seconds,
+        "saved": 1 - (advice["seconds"] + seconds) / whole,
+    }
+
+
+def _quality(records: Sequence[RunRecord]) -> float:
+    """Mean test score over seeds, of the metric that chose the epoch."""
+    return statistics.fmean((record.test or {})[record.metric or ""] for record in records)
+
+
+def _seconds(grid: dict[str, list[RunRecord]], variant: str) -> float:
+    """Mean seconds of a variant run alone.
+
+    In a grid its store is made from that of the K below. Alone it would have run all frozen layers, so the `prefix`
+    clocks of the lower K count, which is a little too much, since each has read and written a store.
+    """
+    records = grid[variant]
+    total = statistics.fmean(record.total_seconds or 0.0 for record in records)
+    if variant == BASE:
+        return total
+    below = [found for name, found in grid.items() if name != BASE and int(name) < int(variant)]
+    return total + sum(statistics.fmean(r.clocks.get("prefix", 0.0) for r in found) for found in below)
+
+
+def render_rule(result: dict[str, Any]) -> str:
+    part = result["rule"]
+    lines = ["| task | data | K | loss to the best K or base | time saved | |", "|---|---|---:|---:|---:|---|"]
+    for row in part["rows"]:
+        lines.append(
+            f"| {row['task']} ({row['metric']}) | {row['dataset']} | {row['k']} | {_percent(row['loss'], 1)} "
+            f"| {_percent(row['saved'])} | {_verdict(row, result)} |"
+        )
+    origin = (
+        f"UniXcoder, the paper's rows. {_count(part['rows'], result)} The rule is fitted on the rows of all other "
+        f"tasks; one similarity a task stands for both of its data sets. Time is the paper's, to convergence, where "
+        f"frozen layers run in every epoch. `python benchmarks/advice.py`; {made_by(part)}"
+    )
+    return "\n".join([*lines, "", origin])
+
+
+def render_study(result: dict[str, Any]) -> str:
+    part = result.get("study")
+    if part is None:
+        return "Not measured yet: `python benchmarks/advice.py --study studies/paper`, after `telly study paper`."
+    lines = [
+        "| task | advised | rule alone | best of the grid | its score | of the advised | loss | advice, s | its run, s "
+        "| base, s | time saved | |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|",
+    ]
+    for row in part["rows"]:
+        value = "-" if row["value"] is None else f"{row['value']:.4f}"
+        seconds = "-" if row["seconds"] is None else f"{row['seconds']:,.0f}"
+        lines.append(
+            f"| {row['model']}, {row['task']} ({row['metric']}) | {row['variant']} | {row['rule']} | {row['best']} "
+            f"| {row['best_value']:.4f} | {value} | {_percent(row['loss'], 1)} | {row['advice_seconds']:,.0f} "
+            f"| {seconds} | {row['base_seconds']:,.0f} | {_percent(row['saved'])} | {_verdict(row, result)} |"
+        )
+    seeds = max(row["seeds"] for row in part["rows"])
+    origin = (
+        f"Study `{part['name']}`, {seeds} seed{'s' if seeds > 1 else ''}. {_count(part['rows'], result)} Time saved is "
+        f"against base, with the advice's own. `python benchmarks/advice.py --study FOLDER`; {made_by(part)}"
+    )
+    return "\n".join([*lines, "", origin])
+
+
+def _verdict(row: dict[str, Any], result: dict[str, Any]) -> str:
+    """What is missed, in words."""
+    if row["loss"] is None:
+        return "**not in the grid**"
+    missed = []
+    if row["loss"] > result["tolerance"]:
+        missed.append("quality")
+    if row["saved"] < result["saving"]:
+        missed.append("saving")
+    return f"**missed: {' and '.join(missed)}**" if missed else "met"
+
+
+def _count(rows: Sequence[dict[str, Any]], result: dict[str, Any]) -> str:
+    good = [row for row in rows if row["loss"] is not None and row["loss"] <= result["tolerance"]]
+    both = [row for row in good if row["saved"] >= result["saving"]]
+    return (
+        f"Within {result['tolerance']:.0%} of the best on {len(good)} of {len(rows)}; that, and at least "
+        f"{result['saving']:.0%} of the time saved, on {len(both)}."
+    )
+
+
+def _percent(value: float | None, digits: int = 0) -> str:
+    return "-" if value is None else f"{100 * value:.{digits}f} %"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,235 @@
+"""Advice on K before a run: a short pilot of base, the similarity rule, a few pilots from the store, the cost model."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from telly.advice.budget import Budget
+from telly.advice.decision import Measured
+from telly.advice.draw import Drawn, draw, held_out
+from telly.advice.inquiry import Inquiry, Say
+from telly.advice.pilot import Pilots
+from telly.advice.rule import TOLERANCE, Expectation
+from telly.advice.words import reason, risk
+from telly.disk import write_json
+from telly.freezing.build import check_writable
+from telly.freezing.cost import VariantCost
+from telly.freezing.variants import BASE
+from telly.models.load import load_config, load_tokenizer
+from telly.tasks import get_task
+from telly.tuning.config import TuneConfig
+from telly.tuning.estimate import costs_of, workload_of
+from telly.tuning.inputs import load_datasets
+from telly.tuning.record import provenance
+from telly.tuning.resolve import resolve
+
+ADVICE_FILE = "advice.json"
+ADVICE_FORMAT = 1
+COSTED = 5000
+"""Examples that are encoded to estimate what an epoch reads."""
+NO_MATTER = ("output", "cache_dir", "cache_budget_gb", "report_to", "save_steps", "freeze")
+"""Settings that change nothing in the advice."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """A variant of the run to come: what it would take, and what is known about its quality.
+
+    Attributes:
+        variant: `base` or K.
+        trainable: trained parameters.
+        seconds: of training, the frozen layers' single run included, as the cost model says, scaled by a pilot.
+        peak_bytes: of memory, estimated.
+        fits: whether both are within the budget.
+        similarity: of the topmost frozen layer, before and after the pilot; None for base.
+        score: of its pilot; None where there was none.
+        measured: its pilot against the reference's.
+        expected: the loss against the reference to expect of the whole run; None where there was no pilot.
+    """
+
+    variant: str
+    trainable: int
+    seconds: float
+    peak_bytes: int
+    fits: bool
+    similarity: float | None
+    score: float | None
+    measured: Measured | None
+    expected: Expectation | None
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Which variant to run, and why.
+
+    Attributes:
+        variant: `base` or K.
+        reason: in sentences, how it was chosen.
+        risk: in sentences, what may be wrong with it.
+        metric: of the scores.
+        tolerance: relative loss against the reference that is allowed.
+        budget: what the run may take.
+        reference: the variant that others are compared with: base, or what fits the memory.
+        rule: what the similarity rule alone says.
+        similarity: of embeddings and every layer (RSA, Pearson), before and after the reference's pilot.
+        options: base and every K.
+        train_examples, valid_examples: what the pilots saw.
+        of_train: examples of the run to come.
+        seconds: that the advice took.
+        saved: share of base's training time that the variant is predicted to save, after the advice's own cost.
+        settings: the run's, resolved.
+        key: of everything that the advice hangs on.
+    """
+
+    variant: str
+    reason: tuple[str, ...]
+    risk: tuple[str, ...]
+    metric: str
+    tolerance: float
+    budget: Budget
+    reference: str
+    rule: int
+    similarity: tuple[float, ...]
+    options: tuple[Option, ...]
+    train_examples: int
+    valid_examples: int
+    of_train: int
+    seconds: float
+    saved: float
+    settings: dict[str, Any]
+    key: dict[str, Any]
+
+    @property
+    def option(self) -> Option:
+        """The chosen one."""
+        return next(option for option in self.options if option.variant == self.variant)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-ready data, with provenance."""
+        return {"format": ADVICE_FORMAT, **asdict(self), "provenance": provenance()}
+
+
+def advise(
+    config: TuneConfig,
+    *,
+    tolerance: float = TOLERANCE,
+    budget: Budget | None = None,
+    output: Path | None = None,
+    reuse: bool = False,
+    say: Say = lambda _: None,
+) -> dict[str, Any]:
+    """Choose K for a run, and write how to `advice.json`.
+
+    Args:
+        config: the run's settings; its `freeze` is not looked at.
+        tolerance: relative loss of quality that is allowed.
+        budget: most that the run may take.
+        output: folder for `advice.json`; None writes nothing.
+        reuse: take what lies there if it is of the same settings and data.
+        say: told in a sentence what a person should know.
+
+    Returns:
+        what `advice.json` holds: `Advice.to_dict()`.
+
+    Raises:
+        DataError: there is too little data for a pilot.
+        PlanError: nothing fits the budget; the text says what would.
+        ConfigError, ModelError, StoreError, TrainingError: as for a run.
+    """
+    started = time.perf_counter()
+    config = resolve(config.model_copy(update={"freeze": BASE}))
+    budget = budget or Budget()
+    task = get_task(config.task)
+    datasets = load_datasets(config, task)
+    key = _key(config, tolerance, budget, datasets)
+    if reuse and output is not None and (kept := _kept(output / ADVICE_FILE, key)) is not None:
+        say(f"advice: taken over from {output / ADVICE_FILE}")
+        return kept
+    hold_out = held_out(config.data, config.valid)
+    drawn = draw(datasets["train"], datasets["valid"], task.schema, config.seed, hold_out=hold_out)
+    costs, share = _costs(config, datasets["train"], drawn)
+    assert config.cache_dir is not None  # resolved
+    check_writable(config.cache_dir)
+    with tempfile.TemporaryDirectory(dir=config.cache_dir, prefix=".advice-") as folder:
+        pilots = Pilots(config, drawn.train, drawn.valid, Path(folder))
+        found = Inquiry(config, tolerance, budget, costs, pilots, say).run(share)
+    seconds = time.perf_counter() - started
+    advice = _advice(found, drawn, key, seconds).to_dict()
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        write_json(output / ADVICE_FILE, advice)
+    return advice
+
+
+def _key(config: TuneConfig, tolerance: float, budget: Budget, datasets: dict[str, Any]) -> dict[str, Any]:
+    settings = {name: value for name, value in config.model_dump(mode="json").items() if name not in NO_MATTER}
+    data = {name: dataset._fingerprint for name, dataset in datasets.items() if name != "test"}
+    return {"settings": settings, "tolerance": tolerance, "budget": asdict(budget), "data": data}
+
+
+def _kept(file: Path, key: dict[str, Any]) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if found.get("format") == ADVICE_FORMAT and found.get("key") == key else None
+
+
+def _costs(config: TuneConfig, train: Any, drawn: Drawn) -> tuple[list[VariantCost], float]:
+    """What every variant takes, and which share of an epoch's tokens the pilot reads.
+
+    Tokens are counted on `COSTED` examples at most. What the store takes is too much then where sequences repeat.
+    """
+    task = get_task(config.task)
+    tokenizer, model_config = load_tokenizer(config.model), load_config(config.model)
+    some = train if len(train) <= COSTED else train.shuffle(seed=config.seed).select(range(COSTED))
+    work = workload_of(config, task.encode({"train": some}, tokenizer, config.max_tokens, model_config)["train"])
+    times = len(train) / len(some)
+    whole = replace(work, tokens=round(work.tokens * times), stored_tokens=round(work.stored_tokens * times))
+    return costs_of(config, whole), len(drawn.train) / len(train)
+
+
+def _advice(found: Inquiry, drawn: Drawn, key: dict[str, Any], seconds: float) -> Advice:
+    variant = found.chosen()
+    whole = found.seconds(BASE)
+    return Advice(
+        variant=variant,
+        reason=tuple(reason(found, variant, len(drawn.train))),
+        risk=tuple(risk(found, variant, drawn)),
+        metric=found.metric,
+        tolerance=found.tolerance,
+        budget=found.budget,
+        reference=found.reference,
+        rule=found.rule,
+        similarity=tuple(found.similarity),
+        options=tuple(_option(found, cost) for cost in found.costs),
+        train_examples=len(drawn.train),
+        valid_examples=len(drawn.valid),
+        of_train=drawn.of_train,
+        seconds=seconds,
+        saved=1 - (found.seconds(variant) + seconds) / whole,
+        settings=found.config.model_dump(mode="json"),
+        key=key,
+    )
+
+
+def _option(found: Inquiry, cost: VariantCost) -> Option:
+    name = cost.variant
+    pilot = found.found.get(name)
+    compared = pilot is not None and name not in {BASE, found.reference}
+    return Option(
+        variant=name,
+        trainable=cost.trainable,
+        seconds=found.seconds(name),
+        peak_bytes=found.memory(name),
+        fits=found.fits(name),
+        similarity=None if name == BASE else found.similarity[int(name)],
+        score=None if pilot is None else pilot.score,
+        measured=found.measured(name) if compared else None,
+        expected=found.expected(name) if compared else None,
+    )

@@ -1,0 +1,34 @@
+"""`freeze = auto`: a run that asks for advice first and then goes on with it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+from telly.advice.advise import ADVICE_FILE, advise
+from telly.tuning import run
+from telly.tuning.config import TuneConfig
+from telly.tuning.record import RunRecord
+
+
+def tune(config: TuneConfig, *, resume: bool = False, overwrite: bool = False) -> RunRecord:
+    """Tune a model on a task; `telly.tuning.run.tune`, which with `freeze = auto` takes the K of `advise`.
+
+    The advice lies in the run's folder. A run that was interrupted takes it over when it is resumed.
+
+    Raises:
+        TellyError: as `telly.tuning.run.tune` and `advise`.
+    """
+    return run.tune(config, resume=resume, overwrite=overwrite, advisor=_advisor)
+
+
+def _advisor(config: TuneConfig, reuse: bool) -> tuple[str, dict[str, Any]]:
+    assert config.output is not None  # resolved
+    folder = config.output / run.ADVICE_FOLDER
+    advice = advise(config, output=folder, reuse=reuse, say=lambda text: tqdm.write(text, file=sys.stderr))
+    for sentence in (*advice["reason"], *advice["risk"]):
+        tqdm.write(f"advice: {sentence}", file=sys.stderr)
+    told = ("variant", "reason", "risk", "tolerance", "seconds")
+    return advice["variant"], {name: advice[name] for name in told} | {"file": f"{run.ADVICE_FOLDER}/{ADVICE_FILE}"}

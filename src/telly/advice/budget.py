@@ -1,0 +1,77 @@
+"""What a run may take and lose, as a person writes it: `30m`, `2h`, `4GB`; `1%`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from telly.errors import ConfigError
+
+SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+BYTES = {"mb": 10**6, "gb": 10**9}
+MOST_TOLERANCE = 0.5
+_AMOUNT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", re.IGNORECASE)
+_PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Most that a run may take; None is no limit.
+
+    Attributes:
+        seconds: of training, the frozen layers' single run included.
+        bytes: of memory.
+    """
+
+    seconds: float | None = None
+    bytes: float | None = None
+
+
+def parse_budget(texts: Sequence[str]) -> Budget:
+    """A time, a size of memory, or one of each.
+
+    Raises:
+        ConfigError: a text is neither, is zero, or a kind comes twice.
+    """
+    found: dict[str, float] = {}
+    for text in texts:
+        match = _AMOUNT.fullmatch(text)
+        unit = match[2].lower() if match else ""
+        if match is None or unit not in SECONDS | BYTES or not float(match[1]):
+            raise ConfigError(
+                f"--budget: expected a time (30m, 2h; units {', '.join(SECONDS)}) or memory (4GB; units MB, GB), "
+                f"found {text!r}"
+            )
+        kind = "seconds" if unit in SECONDS else "bytes"
+        if kind in found:
+            raise ConfigError(f"--budget: {'a time' if kind == 'seconds' else 'memory'} is given twice")
+        found[kind] = float(match[1]) * (SECONDS | BYTES)[unit]
+    return Budget(**found)
+
+
+def parse_tolerance(text: str) -> float:
+    """A percentage as a share.
+
+    Raises:
+        ConfigError: it is none, or not between 0 and 50 %.
+    """
+    match = _PERCENT.fullmatch(text)
+    if match is None:
+        raise ConfigError(f"--tolerance: expected a percentage such as 1% or 0.5%, found {text!r}")
+    value = float(match[1]) / 100
+    if value > MOST_TOLERANCE:
+        raise ConfigError(f"--tolerance: expected 0% to {MOST_TOLERANCE:.0%}, found {text!r}")
+    return value
+
+
+def tell_seconds(seconds: float) -> str:
+    """For a person: `40 s`, `12 min`, `3.4 h`."""
+    if seconds < 100:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def tell_bytes(size: float) -> str:
+    """For a person: `850 MB`, `4.2 GB`."""
+    return f"{size / 1e6:.0f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB"

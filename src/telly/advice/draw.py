@@ -1,0 +1,112 @@
+"""The examples that pilots see: a few percent of the training data, and of the validation data enough to tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from telly.data.schema import Schema
+from telly.errors import DataError
+from telly.tasks.clone_retrieval import CloneRetrievalTask
+
+SHARE = 0.05
+"""Of the training examples."""
+LEAST_TRAIN, USUAL_TRAIN, MOST_TRAIN = 64, 96, 2000
+"""Refused with fewer; taken of small data; taken of large data."""
+LEAST_VALID, USUAL_VALID, MOST_VALID = 20, 100, 500
+LABELS = 12
+"""Programs of at least about so many labels are drawn, where others of the same label are what is searched for."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What pilots read, and of how much.
+
+    Attributes:
+        train: `datasets.Dataset` to tune on.
+        valid: to score on.
+        of_train: examples that the whole run would tune on.
+    """
+
+    train: Any
+    valid: Any
+    of_train: int
+
+
+def held_out(data: str | None, valid: str | None) -> bool:
+    """Whether validation examples have to come from the training file, since there is no other."""
+    return data is not None and data == valid and Path(data).is_file()
+
+
+def draw(train: Any, valid: Any, schema: Schema, seed: int, *, hold_out: bool = False) -> Drawn:
+    """Draw the pilots' examples; the same ones for the same data and seed.
+
+    Args:
+        train: all training examples.
+        valid: all validation examples; not read if some are held out.
+        schema: of the task.
+        seed: of the draw.
+        hold_out: take the validation examples from `train`, apart from those that are tuned on.
+
+    Raises:
+        DataError: there are too few.
+    """
+    least = LEAST_TRAIN + (LEAST_VALID if hold_out else 0)
+    if len(train) < least:
+        raise DataError(
+            f"{len(train)} training examples: a pilot needs at least {least}. With so few a whole run is quick: give "
+            "K yourself, or let `telly study` try several"
+        )
+    if not hold_out and len(valid) < LEAST_VALID:
+        raise DataError(f"{len(valid)} validation examples: a pilot needs at least {LEAST_VALID} to be scored on")
+    rng = np.random.default_rng([seed, len(train)])
+    count = min(len(train), max(USUAL_TRAIN, min(MOST_TRAIN, round(SHARE * len(train)))))
+    scored = max(USUAL_VALID, min(MOST_VALID, count))
+    if hold_out:
+        scored = min(scored, max(LEAST_VALID, len(train) // 5))
+        count = min(count, len(train) - scored)
+        order = _order(train, schema, count + scored, rng)
+        tuned, kept = train.select(order[:count]), train.select(order[count : count + scored])
+    else:
+        tuned = train.select(_order(train, schema, count, rng)[:count])
+        kept = valid.select(_order(valid, schema, scored, rng)[:scored])
+    return Drawn(tuned, _known(kept, tuned, schema), len(train))
+
+
+def _order(dataset: Any, schema: Schema, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Random examples, of which the first `count` have what the task needs of labels."""
+    order = rng.permutation(len(dataset))
+    column = _label(schema)
+    if column is None:
+        return order
+    labels = np.asarray(list(dataset[column]))[order]
+    _, first, number = np.unique(labels, return_index=True, return_inverse=True)
+    if schema.task == CloneRetrievalTask.name:
+        wanted = max(2, count // LABELS)  # of a label, so that it has others
+        chosen, taken = [], 0
+        for label in rng.permutation(len(first)):
+            found = np.flatnonzero(number == label)[:wanted]
+            if len(found) > 1 and taken < count:
+                chosen.append(found)
+                taken += len(found)
+        places = np.concatenate(chosen) if chosen else np.arange(0)
+    else:  # one example of every class
+        places = np.sort(first)
+    return np.concatenate([order[places], np.delete(order, places)])
+
+
+def _known(valid: Any, train: Any, schema: Schema) -> Any:
+    """The validation examples whose class the training examples have; labels that are new by design stay."""
+    column = _label(schema)
+    if column is None or schema.task == CloneRetrievalTask.name:
+        return valid
+    known = set(train[column])
+    return valid.select([i for i, label in enumerate(valid[column]) if label in known])
+
+
+def _label(schema: Schema) -> str | None:
+    return next((column.name for column in schema.columns if column.kind == "label"), None)

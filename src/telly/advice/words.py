@@ -1,0 +1,66 @@
+"""An advice's reason and risk, in sentences for a person."""
+
+from __future__ import annotations
+
+from telly.advice.decision import chance_beyond
+from telly.advice.draw import Drawn
+from telly.advice.inquiry import Inquiry, name_of
+from telly.advice.rule import SHARE
+from telly.freezing.variants import BASE
+
+
+def reason(found: Inquiry, variant: str, examples: int) -> list[str]:
+    """How a variant was chosen, in sentences; the pilots saw so many examples."""
+    change = f"{SHARE:.1%} of what it changed the last layer"
+    moved = (
+        f"changed layer 1 by more than {change}"
+        if found.rule == 0
+        else f"changed no layer up to {found.rule} by more than {change}"
+    )
+    told = [
+        f"Tuning {name_of(found.reference)} on {examples} examples {moved}: the similarity rule says K={found.rule}."
+    ]
+    for name in found.found:
+        if name == found.reference:
+            continue
+        loss = found.expected(name).loss
+        within = f"within {found.tolerance:.1%}" if loss <= found.tolerance else f"beyond {found.tolerance:.1%}"
+        if loss <= found.tolerance and not found.acceptable(name):
+            within += ", but its pilot alone shows that it loses more"
+        told.append(
+            f"K={name}: expected to {'lose' if loss >= 0 else 'gain'} {abs(loss):.1%} of the {found.metric} of "
+            f"{name_of(found.reference)}, {within}."
+        )
+    if variant == found.reference:
+        least = "" if variant == BASE else f"K={variant} is the lowest that fits the memory. "
+        told.append(f"{least}No {'higher ' if least else ''}K that was tried is good enough.")
+    elif not found.acceptable(variant):
+        told.append(f"No K that was tried within the budget is good enough; K={variant} is expected to lose least.")
+    else:
+        told.append(f"K={variant} is the largest of those that are good enough.")
+    return told
+
+
+def risk(found: Inquiry, variant: str, drawn: Drawn) -> list[str]:
+    """What may be wrong with it, in sentences."""
+    told = []
+    if variant != found.reference:
+        chance = chance_beyond(found.expected(variant), found.tolerance)
+        told.append(
+            f"The chance that K={variant} loses more than {found.tolerance:.1%} is about {chance:.0%}, by the pilots "
+            "and the paper's rows, if your model and data are like theirs."
+        )
+        measured = found.measured(variant)
+        if measured is None:
+            told.append("The pilots' scores could not be compared; only published cases speak for it.")
+        else:
+            low, high = -measured.interval.high, -measured.interval.low
+            told.append(
+                f"Its pilot alone says {-measured.loss:+.1%} (95 % interval {low:+.1%} to {high:+.1%}, of "
+                f"{len(drawn.valid)} examples)."
+            )
+    told.append(
+        f"A pilot of {len(drawn.train)} of {drawn.of_train:,} examples sees the start of tuning, not its end. Times "
+        "and memory are meant to be right within a factor of two."
+    )
+    return told
