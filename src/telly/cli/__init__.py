@@ -11,7 +11,22 @@ import sys
 
 import typer
 
-from telly.cli import cache, compare, data, demo, listing, plan, pretrain, probe, report, score, study, tune
+from telly.cli import (
+    cache,
+    compare,
+    data,
+    demo,
+    index,
+    listing,
+    plan,
+    pretrain,
+    probe,
+    report,
+    score,
+    search,
+    study,
+    tune,
+)
 from telly.errors import TellyError
 
 USER_ERROR = 2
@@ -35,6 +50,8 @@ app.command("compare", epilog=compare.EPILOG)(compare.compare)
 app.command("probe", epilog=probe.EPILOG)(probe.probe)
 app.command("report", epilog=report.EPILOG)(report.report)
 app.command("study", epilog=study.EPILOG)(study.study)
+app.command("index", epilog=index.EPILOG)(index.index)
+app.command("search", epilog=search.EPILOG)(search.search)
 app.command("ls")(listing.ls)
 
 
