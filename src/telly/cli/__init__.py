@@ -13,6 +13,7 @@ import typer
 
 from telly.cli import (
     cache,
+    clones,
     compare,
     data,
     demo,
@@ -52,6 +53,7 @@ app.command("report", epilog=report.EPILOG)(report.report)
 app.command("study", epilog=study.EPILOG)(study.study)
 app.command("index", epilog=index.EPILOG)(index.index)
 app.command("search", epilog=search.EPILOG)(search.search)
+app.command("clones", epilog=clones.EPILOG)(clones.clones)
 app.command("ls")(listing.ls)
 
 

@@ -63,7 +63,7 @@ def search(
     if not hits:
         say(f"nothing found: no function has a word of {query!r}")
     for hit in hits:
-        typer.echo(_text(hit, lines))
+        typer.echo(_text(hit, path, lines))
 
 
 def _as_dict(hit: Hit, lines: int) -> dict[str, Any]:
@@ -75,9 +75,9 @@ def _snippet(hit: Hit, lines: int) -> list[str]:
     return hit.place.function.code.split("\n")[:lines]
 
 
-def _text(hit: Hit, lines: int) -> str:
+def _text(hit: Hit, root: Path, lines: int) -> str:
     function = hit.place.function
-    text = [f"{where(hit.place)}  {hit.score:.4f}  {function.signature}"]
+    text = [f"{where(hit.place, root)}  {hit.score:.4f}  {function.signature}"]
     if function.description:
         text.append(f"    {function.description}")
     body = _snippet(hit, lines)

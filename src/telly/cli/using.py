@@ -48,11 +48,11 @@ def place_dict(place: Place) -> dict[str, Any]:
     }
 
 
-def where(place: Place) -> str:
-    """A function's file and line, as editors read them."""
+def where(place: Place, root: Path) -> str:
+    """A function's file and line, as editors read them, from the folder that the user stands in."""
     from telly.data.repository.collect import shown
 
-    return f"{shown(place.path)}:{place.function.line}"
+    return f"{shown(str(root / place.path))}:{place.function.line}"
 
 
 def quoted(*words: object) -> str:

@@ -23,6 +23,7 @@ CHUNK = 1 << 16
 NAME_FIELDS = ("name", "declarator", "left", "key", "property", "type")
 MAX_ANGLES = 2_000
 """Signs `<` open within a statement: the memory of Java's and C#'s parsers grows with their square, 150 MB at 3,000."""
+_BRACKET_SPACE = re.compile(r"(?<=\w)([(\[]) |,? ([)\]])")
 _OPEN, _CLOSE = b"([{", b")]}"
 
 
@@ -307,8 +308,8 @@ def _signature(node: Any, outer: Any) -> str:
     body = holder.child_by_field_name("body")
     before = [child for child in holder.children if child.end_byte <= body.start_byte and "comment" not in child.type]
     end = (before[-1].end_byte if before else body.start_byte) - outer.start_byte
-    text = (outer.text or b"")[:end].decode(errors="replace")
-    return " ".join(text.split())[:MAX_SIGNATURE].removesuffix(":")
+    text = " ".join((outer.text or b"")[:end].decode(errors="replace").split())
+    return _BRACKET_SPACE.sub(r"\1\2", text)[:MAX_SIGNATURE].removesuffix(":")
 
 
 def _cuts(node: Any) -> list[int]:
