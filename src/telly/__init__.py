@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from telly.models.load import load_model, load_tokenizer
     from telly.tuning.config import TuneConfig
     from telly.tuning.run import tune
+    from telly.using.classify import classify
+    from telly.using.clones import find_clones
+    from telly.using.search import build_index, open_search, search
+    from telly.using.writing import complete, generate, summarize
 
 __all__ = [
     "ActivationStore",
@@ -29,11 +33,19 @@ __all__ = [
     "StateDtype",
     "StoreRequest",
     "TuneConfig",
+    "build_index",
     "build_store",
+    "classify",
+    "complete",
+    "find_clones",
     "freeze",
+    "generate",
     "load_model",
     "load_tokenizer",
     "make_plan",
+    "open_search",
+    "search",
+    "summarize",
     "tune",
     "unfreeze",
 ]
@@ -47,11 +59,19 @@ _HOMES = {
     "StateDtype": "telly.freezing.states",
     "StoreRequest": "telly.freezing.build",
     "TuneConfig": "telly.tuning.config",
+    "build_index": "telly.using.search",
     "build_store": "telly.freezing.build",
+    "classify": "telly.using.classify",
+    "complete": "telly.using.writing",
+    "find_clones": "telly.using.clones",
     "freeze": "telly.freezing.plan",
+    "generate": "telly.using.writing",
     "load_model": "telly.models.load",
     "load_tokenizer": "telly.models.load",
     "make_plan": "telly.freezing.plan",
+    "open_search": "telly.using.search",
+    "search": "telly.using.search",
+    "summarize": "telly.using.writing",
     "tune": "telly.tuning.run",
     "unfreeze": "telly.freezing.plan",
 }

@@ -13,10 +13,13 @@ import typer
 
 from telly.cli import (
     cache,
+    classify,
     clones,
     compare,
+    complete,
     data,
     demo,
+    generate,
     index,
     listing,
     plan,
@@ -26,6 +29,7 @@ from telly.cli import (
     score,
     search,
     study,
+    summarize,
     tune,
 )
 from telly.errors import TellyError
@@ -54,6 +58,10 @@ app.command("study", epilog=study.EPILOG)(study.study)
 app.command("index", epilog=index.EPILOG)(index.index)
 app.command("search", epilog=search.EPILOG)(search.search)
 app.command("clones", epilog=clones.EPILOG)(clones.clones)
+app.command("summarize", epilog=summarize.EPILOG)(summarize.summarize)
+app.command("complete", epilog=complete.EPILOG)(complete.complete)
+app.command("generate", epilog=generate.EPILOG)(generate.generate)
+app.command("classify", epilog=classify.EPILOG)(classify.classify)
 app.command("ls")(listing.ls)
 
 

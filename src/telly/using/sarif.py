@@ -8,7 +8,8 @@ from importlib.metadata import version
 from typing import Any
 from urllib.parse import quote
 
-from telly.using.clones import KINDS, Clones, Group, Place
+from telly.using.clones import KINDS, Clones, Group
+from telly.using.index import Place
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 ROOT = "SRCROOT"

@@ -187,7 +187,9 @@ def open_search(
         build_index(root, model=model or (found.meta.model if found else None), index=folder, say=say)
         found = open_index(folder)
         assert found is not None
-    return Searcher(found, None if by == "bm25" else _model_of(found, model, say))
+    tuned = None if by == "bm25" else _model_of(found, model, say)
+    say(f"index of {found.meta.made}, {len(found):,} functions{f'; model: {tuned.name}' if tuned else ''}")
+    return Searcher(found, tuned)
 
 
 def _model_of(index: CodeIndex, model: str | None, say: Say) -> Tuned:

@@ -60,7 +60,7 @@ class Choice:
 def choose(task: str, model: str | None = None, runs: Path = RUNS) -> Choice:
     """The model that was asked for, else that of the newest run of a task, else the embedded one."""
     if model is not None:
-        return Choice(model, f"model: {model}")
+        return Choice(model, f"model: {model}{'' if read_usage(model) else ', not tuned'}")
     newest = newest_run(task, runs)
     if newest is not None:
         return Choice(str(newest), f"model: {newest}, the newest run of {task}")
