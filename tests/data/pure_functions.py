@@ -136,12 +136,7 @@ FUNCTIONS = (
     Pure("ast.py", "_splitlines_no_ff", (text("a\r\n\f", 9),)),
     Pure("dis.py", "pretty_flags", (integer(),), "from dis import COMPILER_FLAG_NAMES"),
     Pure("distutils/dep_util.py", "newer_pairwise", (INTS, INTS), "newer = int.__gt__"),
-    Pure(
-        "pyclbr.py",
-        "readmodule",
-        (mapped(WORD, one_of(1, "a")),),
-        "Class = int\n_readmodule = lambda module, _: module",
-    ),
+    Pure("pyclbr.py", "readmodule", (mapped(WORD, one_of(1, "a")),), "Class = int\n_readmodule = lambda module, _: module"),
     Pure("trace.py", "_find_lines_from_code", (mapped(integer(0, 9), integer(0, 9)), INTS), FINDING_LINES),
     Pure("zipfile.py", "_ancestry", (PATH,), "import posixpath"),
 )

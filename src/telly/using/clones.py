@@ -158,14 +158,20 @@ def _threshold(tuned: Tuned) -> float:
 
 
 def groups_of(places: list[Place], vectors: Vectors, min_similarity: float) -> tuple[Group, ...]:
-    """Groups of functions linked by pairs whose cosine is at least `min_similarity`.
+    """Groups of functions linked by pairs whose cosine is at least `min_similarity`, or that are copies.
 
     Args:
         places: the functions.
         vectors: their unit vectors, [functions, hidden].
         min_similarity: the least cosine.
     """
+    keys = [content_key(place.function.code) for place in places]
     links = {(a, b): cosine for a, b, cosine in _links(vectors, min_similarity)}
+    same: dict[bytes, list[int]] = {}
+    for number, key in enumerate(keys):
+        same.setdefault(key, []).append(number)
+    for numbers in same.values():  # whatever the model says, and also where there are more than neighbours
+        links |= {(a, b): min(1.0, float(vectors[a] @ vectors[b])) for a, b in pairwise(numbers)}
     of: dict[int, int] = {}
     members = components(list(links))
     for number, group in enumerate(members):
@@ -173,7 +179,7 @@ def groups_of(places: list[Place], vectors: Vectors, min_similarity: float) -> t
     within: list[dict[tuple[int, int], float]] = [{} for _ in members]
     for (a, b), cosine in links.items():
         within[of[a]][a, b] = cosine
-    found = [_group(places, group, pairs) for group, pairs in zip(members, within, strict=True)]
+    found = [_group(places, keys, group, pairs) for group, pairs in zip(members, within, strict=True)]
     return tuple(sorted(found, key=lambda group: -group.repeated_lines))
 
 
@@ -200,23 +206,13 @@ def components(links: list[tuple[int, int]]) -> list[list[int]]:
     return sorted(sorted(part) for part in networkx.connected_components(networkx.Graph(links)))
 
 
-def _group(places: list[Place], numbers: list[int], links: dict[tuple[int, int], float]) -> Group:
+def _group(places: list[Place], keys: list[bytes], numbers: list[int], links: dict[tuple[int, int], float]) -> Group:
     within = {number: at for at, number in enumerate(numbers)}
-    codes = [places[number].function.code for number in numbers]
-    keys = [content_key(code) for code in codes]
-    signatures = [signature(code) for code in codes]
-    links = dict(links)
-    first: dict[bytes, int] = {}
-    for at, key in enumerate(keys):  # copies beyond each other's neighbours are still copies
-        first.setdefault(key, at)
-    for key, start in first.items():
-        same = [numbers[at] for at in range(start, len(keys)) if keys[at] == key]
-        links = dict.fromkeys(pairwise(same), 1.0) | links
+    signatures = {number: signature(places[number].function.code) for number in numbers}
     pairs = []
     for (a, b), cosine in links.items():
-        left, right = within[a], within[b]
-        near = float(np.mean(signatures[left] == signatures[right])) >= NEAR_DUPLICATE
-        kind: Kind = "copy" if keys[left] == keys[right] else "near-duplicate" if near else "similar"
-        pairs.append(Pair(left, right, cosine, kind))
+        near = float(np.mean(signatures[a] == signatures[b])) >= NEAR_DUPLICATE
+        kind: Kind = "copy" if keys[a] == keys[b] else "near-duplicate" if near else "similar"
+        pairs.append(Pair(within[a], within[b], cosine, kind))
     pairs.sort(key=lambda pair: (-pair.similarity, pair.left, pair.right))
     return Group(tuple(places[number] for number in numbers), tuple(pairs))

@@ -149,6 +149,7 @@ class _Updating:
         if not lines:
             raise DataError(self._nothing())
         if not self.update.changed:
+            self._pieces.remove()
             return self.update
         vectors = self._vectors(lines, origin)
         meta = self._meta(len(lines), vectors.shape[1])
