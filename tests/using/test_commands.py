@@ -36,6 +36,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, dict
     found = {}
     for task, limits in LIMITS.items():
         tiny = Tiny(model, task_data(task, folder / f"{task}-data"), task, limits)
+        if task == "classify":  # functions as they are found in files, which end without a line break
+            for file in tiny.data.values():
+                file.write_text(file.read_text().replace('\\n", "idx"', '", "idx"'))
         output = folder / "runs" / task
         further = ("--head", "cosine") if task == "clone" else ("--beams", "2") if task == "summarize" else ()
         run_telly(*tiny.command(output, "cached", "--epochs", "1", *further))
@@ -124,7 +127,7 @@ def test_clones_take_the_runs_threshold(tree: Path, runs: dict[str, Any]) -> Non
     strict = ("--min-similarity", "1", "--min-lines", "4", "--html", str(html), "--sarif", str(log))
     text = answer("clones", str(tree), "--model", str(run), *strict)
     assert "copy: 2 functions" in text and f"   {tree}/dates.py:14  Calendar.weeks\n" in text
-    assert "1 groups of 2 among 5 functions of at least 4 lines; similarity at least 1.000" in text
+    assert "1 groups of 2 among 4 functions of at least 4 lines; similarity at least 1.000" in text
     assert html.read_text().startswith("<!doctype html>")
     assert len(json.loads(log.read_text())["runs"][0]["results"]) == 1
 
@@ -142,14 +145,13 @@ def test_classes_are_those_of_the_runs_test(tree: Path, runs: dict[str, Any]) ->
     run, data = runs["classify"]
     kept = [json.loads(line) for line in (run / "predictions.jsonl").read_text().splitlines()]
     for number, code in enumerate(read(str(data["test"]), get_task("classify").schema, {}, "test")["code"]):
-        # lines without blank ones, as the run read them
         (tree / f"f{number:02}.py").write_text(code)
     found = answer("classify", str(tree), "--model", str(run), "--json")["functions"]
     found = {row["path"]: row for row in found}
     for number, row in enumerate(kept):
         mine = found[f"{tree}/f{number:02}.py"]
         assert mine["label"] == row["prediction"]
-        assert mine["probabilities"][row["prediction"]] == pytest.approx(row["score"], abs=1e-4)
+        assert mine["probabilities"][row["prediction"]] == pytest.approx(row["score"], abs=1e-5)
     assert answer("classify", f"{tree}/dates.py", "--model", str(run)).splitlines()[-1].startswith("3 functions: ")
 
 
@@ -192,13 +194,13 @@ def test_completion_and_generation_write(tree: Path, model_folder: Path) -> None
     [
         (
             ("classify", "dates.py"),
-            "telly-mini: was not tuned for classify, so it has no classes to choose from; first",
+            "telly-mini: was not tuned for classify, so it has no classes to choose from;",
         ),
         (("summarize", "dates.py:nothing"), "dates.py: has no function 'nothing'; known: parse_date, Calendar.days"),
         (("summarize", "none.py"), "none.py: no such file; expected FILE or FILE:FUNCTION"),
         (("summarize", "notes.txt"), "notes.txt: is of no known language; expected sources in python,"),
-        (("complete", "dates.py:999"), "dates.py:999: expected FILE:LINE with a line from 2 to 18, found 999"),
-        (("complete", "dates.py"), "dates.py: expected FILE:LINE with a line from 2 to 18, found no line"),
+        (("complete", "dates.py:999"), "dates.py:999: expected FILE:LINE with a line from 2 to 19, found 999"),
+        (("complete", "dates.py"), "dates.py: expected FILE:LINE with a line from 2 to 19, found no line"),
         (("generate", " "), "the description is blank; expected what the code should do, in words"),
         (("search", "date", "nowhere"), "nowhere: no such folder; expected a folder of sources"),
         (("index", ".", "--language", "cobol"), "unknown language 'cobol'; known: python,"),
