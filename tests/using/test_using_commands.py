@@ -41,7 +41,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, dict
                 file.write_text(file.read_text().replace('\\n", "idx"', '", "idx"'))
         output = folder / "runs" / task
         further = ("--head", "cosine") if task == "clone" else ("--beams", "2") if task == "summarize" else ()
-        run_telly(*tiny.command(output, "cached", "--epochs", "1", *further))
+        run_telly(*tiny.command(output, "frozen", "--epochs", "1", *further))
         found[task] = (output, tiny.data)
     return found
 
