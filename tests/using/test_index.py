@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -229,6 +230,23 @@ def test_two_processes_do_not_write_one_index(tree: Path, tuned: Tuned, tmp_path
     update_index(tree, folder, tuned)
     with FileLock(folder / "lock"), pytest.raises(CodeIndexError, match="another process is updating this index"):
         update_index(tree, folder, tuned)
+
+
+def test_a_full_disk_is_named_and_nothing_is_lost(
+    tree: Path, tuned: Tuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "index"
+    update_index(tree, folder, tuned)
+    (tree / "dates.py").unlink()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("telly.using.update.Bm25.save", full)
+    with pytest.raises(CodeIndexError, match="the disk is full; the index is as it was before"):
+        update_index(tree, folder, tuned)
+    assert names(folder) == ALL
+    assert sorted(path.name for path in folder.iterdir()) == ["current", "generation-1", "lock"]
 
 
 def test_a_folder_of_another_tree_and_damage_are_refused(tree: Path, tuned: Tuned, tmp_path: Path) -> None:

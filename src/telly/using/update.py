@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError
 
 from telly.data.repository.collect import Wanted
 from telly.data.repository.languages import NAMES
@@ -113,12 +114,12 @@ def _claimed(folder: Path) -> Iterator[None]:
         raise CodeIndexError(
             f"{folder}: another process is updating this index; wait until it has finished, and try again"
         ) from None
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         if is_full_disk(error):
             raise CodeIndexError(
                 f"{folder}: the disk is full; the index is as it was before. Free some space and run the command again"
             ) from None
-        raise CodeIndexError(f"{folder}: cannot be written: {error.strerror or error}; give another --index") from None
+        raise CodeIndexError(f"{folder}: cannot be written ({error}); give another folder with --index") from None
 
 
 class _Updating:
@@ -255,14 +256,11 @@ class _Updating:
         moved: Numbers | None,
     ) -> None:
         partial = self.folder / PARTIAL
-        partial.mkdir()
-        write_generation(partial, meta, files, lines)
-        np.save(partial / VECTORS, vectors, allow_pickle=False)
-        Bm25.of([_searched(Place.read(line)) for line in lines]).save(partial / WORDS)
-        Dense.build(vectors, self.former.dense if self.former and moved is not None else None, moved).save(
-            partial / DENSE
-        )
-        _to_disk(file for file in partial.rglob("*") if file.is_file())
+        try:
+            self._fill(partial, meta, files, lines, vectors, moved)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)  # it may be what filled the disk
+            raise
         number = int(self.former.folder.name.removeprefix(GENERATION)) + 1 if self.former else 1
         target = self.folder / f"{GENERATION}{number}"
         partial.rename(target)
@@ -274,6 +272,23 @@ class _Updating:
         if self.former is not None:
             self.former.close()
             shutil.rmtree(self.former.folder, ignore_errors=True)
+
+    def _fill(
+        self,
+        partial: Path,
+        meta: Meta,
+        files: list[IndexedFile],
+        lines: list[bytes],
+        vectors: Vectors,
+        moved: Numbers | None,
+    ) -> None:
+        partial.mkdir()
+        write_generation(partial, meta, files, lines)
+        np.save(partial / VECTORS, vectors, allow_pickle=False)
+        Bm25.of([_searched(Place.read(line)) for line in lines]).save(partial / WORDS)
+        before = self.former.dense if self.former is not None and moved is not None else None
+        Dense.build(vectors, before, moved).save(partial / DENSE)
+        _to_disk(file for file in partial.rglob("*") if file.is_file())
 
     @property
     def _pieces(self) -> Pieces:
