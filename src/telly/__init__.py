@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from telly.freezing.variants import Top
     from telly.models.load import load_model, load_tokenizer
     from telly.tuning.config import TuneConfig
+    from telly.using.classify import classify
+    from telly.using.clones import find_clones
+    from telly.using.search import build_index, open_search, search
+    from telly.using.writing import complete, generate, summarize
 
 __all__ = [
     "ActivationStore",
@@ -33,11 +37,19 @@ __all__ = [
     "StoreRequest",
     "Top",
     "TuneConfig",
+    "build_index",
     "build_store",
+    "classify",
+    "complete",
+    "find_clones",
     "freeze",
+    "generate",
     "load_model",
     "load_tokenizer",
     "make_plan",
+    "open_search",
+    "search",
+    "summarize",
     "train_top",
     "tune",
     "unfreeze",
@@ -54,11 +66,19 @@ _HOMES = {
     "StoreRequest": "telly.freezing.build",
     "Top": "telly.freezing.variants",
     "TuneConfig": "telly.tuning.config",
+    "build_index": "telly.using.search",
     "build_store": "telly.freezing.build",
+    "classify": "telly.using.classify",
+    "complete": "telly.using.writing",
+    "find_clones": "telly.using.clones",
     "freeze": "telly.freezing.plan",
+    "generate": "telly.using.writing",
     "load_model": "telly.models.load",
     "load_tokenizer": "telly.models.load",
     "make_plan": "telly.freezing.plan",
+    "open_search": "telly.using.search",
+    "search": "telly.using.search",
+    "summarize": "telly.using.writing",
     "train_top": "telly.freezing.top",
     "tune": "telly.advice.auto",
     "unfreeze": "telly.freezing.plan",

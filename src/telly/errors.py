@@ -27,5 +27,9 @@ class ConfigError(TellyError):
     """A setting is unknown, malformed or contradicts another."""
 
 
+class CodeIndexError(TellyError):
+    """An index of a source tree is missing, damaged, in use, or of another model."""
+
+
 class TrainingError(TellyError):
     """Training cannot go on: the loss is not finite, a checkpoint is unusable."""

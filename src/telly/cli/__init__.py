@@ -11,7 +11,28 @@ import sys
 
 import typer
 
-from telly.cli import advise, cache, compare, data, demo, listing, plan, pretrain, probe, report, score, study, tune
+from telly.cli import (
+    advise,
+    cache,
+    classify,
+    clones,
+    compare,
+    complete,
+    data,
+    demo,
+    generate,
+    index,
+    listing,
+    plan,
+    pretrain,
+    probe,
+    report,
+    score,
+    search,
+    study,
+    summarize,
+    tune,
+)
 from telly.errors import TellyError
 
 USER_ERROR = 2
@@ -36,6 +57,13 @@ app.command("compare", epilog=compare.EPILOG)(compare.compare)
 app.command("probe", epilog=probe.EPILOG)(probe.probe)
 app.command("report", epilog=report.EPILOG)(report.report)
 app.command("study", epilog=study.EPILOG)(study.study)
+app.command("index", epilog=index.EPILOG)(index.index)
+app.command("search", epilog=search.EPILOG)(search.search)
+app.command("clones", epilog=clones.EPILOG)(clones.clones)
+app.command("summarize", epilog=summarize.EPILOG)(summarize.summarize)
+app.command("complete", epilog=complete.EPILOG)(complete.complete)
+app.command("generate", epilog=generate.EPILOG)(generate.generate)
+app.command("classify", epilog=classify.EPILOG)(classify.classify)
 app.command("ls")(listing.ls)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
+import numpy.typing as npt
 
-from telly.metrics.retrieval import ranks_in_scores
+if TYPE_CHECKING:
+    import torch
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
@@ -19,16 +22,16 @@ def words(text: str) -> list[str]:
 
 def bm25_nearest(queries: list[str], documents: list[str]) -> list[int]:
     """Index of the best document for every query; of equals, and where no word is shared, the first."""
-    scores = _scorer(documents)
-    return [int(scores(query).argmax()) for query in queries]
+    index = Bm25.of(documents)
+    return [int(index.scores(query).argmax()) for query in queries]
 
 
 def bm25_neighbours(documents: list[str]) -> list[int | None]:
     """Index of the best other document for every document; None where no other shares a word with it."""
-    scores = _scorer(documents)
+    index = Bm25.of(documents)
     found: list[int | None] = []
     for number, document in enumerate(documents):
-        others = scores(document)
+        others = index.scores(document)
         others[number] = 0
         best = int(others.argmax())
         found.append(best if others[best] > 0 else None)
@@ -46,21 +49,50 @@ def bm25_ranks(queries: list[str], documents: list[str], targets: torch.Tensor) 
     Returns:
         ranks from 1, [queries].
     """
-    scores = _scorer(documents)
+    import torch  # here, since searching for words alone should not wait for it
+
+    from telly.metrics.retrieval import ranks_in_scores
+
+    index = Bm25.of(documents)
     pairs = zip(queries, targets, strict=True)
-    return torch.cat([ranks_in_scores(scores(query)[None], target[None]) for query, target in pairs])
+    return torch.cat(
+        [ranks_in_scores(torch.from_numpy(index.scores(query))[None], target[None]) for query, target in pairs]
+    )
 
 
-def _scorer(documents: list[str]) -> Callable[[str], torch.Tensor]:
-    """From a query to the scores of all documents, [documents]; all zero where no word of it is known."""
-    import bm25s
+class Bm25:
+    """Documents to be scored for queries; made by `of` or `load`."""
 
-    retriever = bm25s.BM25()
-    retriever.index([words(document) or [""] for document in documents], show_progress=False)
-    known = set(retriever.vocab_dict)
+    def __init__(self, retriever: Any, documents: int) -> None:
+        self._retriever = retriever
+        self._documents = documents
 
-    def scores(query: str) -> torch.Tensor:
+    @classmethod
+    def of(cls, documents: list[str]) -> Bm25:
+        """An index of some documents; at least one."""
+        import bm25s
+
+        retriever = bm25s.BM25()
+        retriever.index([words(document) or [""] for document in documents], show_progress=False)
+        return cls(retriever, len(documents))
+
+    def scores(self, query: str) -> npt.NDArray[np.float32]:
+        """The scores of all documents, [documents]; all zero where no word of the query is known."""
+        known = self._retriever.vocab_dict
         found = [word for word in words(query) if word in known]
-        return torch.from_numpy(retriever.get_scores(found)) if found else torch.zeros(len(documents))
+        if not found:
+            return np.zeros(self._documents, dtype=np.float32)
+        scores: npt.NDArray[np.float32] = self._retriever.get_scores(found)
+        return scores
 
-    return scores
+    def save(self, folder: Path) -> None:
+        """Write the index into a folder, as arrays and JSON."""
+        self._retriever.save(folder, show_progress=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> Bm25:
+        """Open a saved index; its arrays stay on disk, memory-mapped."""
+        import bm25s
+
+        retriever = bm25s.BM25.load(folder, mmap=True, load_corpus=False)
+        return cls(retriever, int(retriever.scores["num_docs"]))

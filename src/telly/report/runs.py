@@ -86,6 +86,19 @@ def find(folders: Iterable[Path]) -> Found:
         if not folder.is_dir():
             what = "a file" if folder.exists() else "nothing"
             raise ConfigError(f"{folder}: expected a folder with runs, found {what}; give the --output of `telly tune`")
+    found = look(folders)
+    if not (found.runs or found.probes or found.comparisons):
+        reasons = "".join(f"\n  {one.folder}: {one.reason}" for one in found.left_out)
+        raise ConfigError(
+            f"nothing to report in {', '.join(map(str, folders))}: expected at least one finished run of `telly tune` "
+            f"(with {RECORD_FILE}), or results of `telly probe` or `telly compare`; found {len(found.left_out)} runs "
+            f"that cannot be used{':' if reasons else ''}{reasons}"
+        )
+    return found
+
+
+def look(folders: Iterable[Path]) -> Found:
+    """What lies in folders and all below them, also if that is nothing."""
     runs: list[StoredRun] = []
     left_out: list[LeftOut] = []
     results: dict[str, list[StoredResult]] = {PROBING_FILE: [], COMPARE_FILE: []}
@@ -102,13 +115,6 @@ def find(folders: Iterable[Path]) -> Found:
             runs.append(run)
         else:
             left_out.append(LeftOut(run.folder, _why(run.record)))
-    if not runs and not any(results.values()):
-        reasons = "".join(f"\n  {one.folder}: {one.reason}" for one in left_out)
-        raise ConfigError(
-            f"nothing to report in {', '.join(map(str, folders))}: expected at least one finished run of `telly tune` "
-            f"(with {RECORD_FILE}), or results of `telly probe` or `telly compare`; found {len(left_out)} runs that "
-            f"cannot be used{':' if reasons else ''}{reasons}"
-        )
     return Found(tuple(runs), tuple(left_out), tuple(results[PROBING_FILE]), tuple(results[COMPARE_FILE]))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -66,9 +67,7 @@ class ClassifyTask(PlainTask):
         """Accuracy and macro F1; for two classes also precision, recall, F1 and ROC-AUC of the second."""
         if not isinstance(model, ClassifyModel) or data.labels is None:
             raise TypeError(f"expected a ClassifyModel and labels, found {type(model).__name__}")
-        with autocast:
-            scores = vectors_of_rows(model.scores, source, data.rows["code"], device_of(model)).cpu()
-        shares = scores.softmax(dim=-1).numpy()
+        shares = self.shares(model, source, data.rows["code"], autocast)
         predicted = shares.argmax(axis=-1)
         positive = shares[:, 1] if len(data.classes) == 2 else None
         metrics = multiclass_metrics(data.labels, predicted, len(data.classes), positive)
@@ -78,6 +77,16 @@ class ClassifyTask(PlainTask):
             for i, (p, g) in enumerate(zip(predicted, data.labels, strict=True))
         ]
         return Evaluation.of(multiclass_statistics(data.labels, predicted, len(names)), rows, further=metrics)
+
+    @torch.no_grad()
+    def shares(
+        self, model: ClassifyModel, source: RowSource, rows: Rows, autocast: torch.autocast
+    ) -> npt.NDArray[np.float32]:
+        """Probabilities of the classes, [rows, classes]."""
+        with autocast:
+            scores = vectors_of_rows(model.scores, source, rows, device_of(model)).cpu()
+        found: npt.NDArray[np.float32] = scores.softmax(dim=-1).numpy()
+        return found
 
     def baselines(self, datasets: Mapping[str, Any], split: str, train: Encoded) -> dict[str, dict[str, float]]:
         """The most frequent class of the training data."""

@@ -213,15 +213,21 @@ class WritingTask(PlainTask):
         """Write all answers and score them; `final` with the beam, else greedily."""
         if not isinstance(model, WritingModel) or not isinstance(data, Texts):
             raise TypeError(f"expected a WritingModel and texts, found {type(model).__name__}, {type(data).__name__}")
-        written = model.write(source, data, autocast, beams=model.beams if final else 1)
-        exact: dict[str, Any] = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
-        predictions = [self.finish(data.tokenizer.decode(ids, **exact)) for ids in written]
+        predictions = self.written(model, source, data, autocast, beams=model.beams if final else 1)
         references = list(data.references)
         rows = [
             {"example": i, "prediction": p, "gold": r}
             for i, (p, r) in enumerate(zip(predictions, references, strict=True))
         ]
         return Evaluation.of(self._score(predictions, references), rows)
+
+    def written(
+        self, model: WritingModel, source: RowSource, data: Texts, autocast: torch.autocast, beams: int
+    ) -> list[str]:
+        """The model's answers to all examples, as they are scored."""
+        exact: dict[str, Any] = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
+        written = model.write(source, data, autocast, beams)
+        return [self.finish(data.tokenizer.decode(ids, **exact)) for ids in written]
 
     def baselines(self, datasets: Mapping[str, Any], split: str, train: Encoded) -> dict[str, dict[str, float]]:
         """The answer of the training example whose source is nearest by BM25."""

@@ -22,7 +22,7 @@ from telly.data.duplicates import PERMUTATIONS, NearDuplicates, signature
 from telly.data.grammars import grammar
 from telly.data.mining import content_key
 from telly.data.parallel import cores, in_order
-from telly.data.repository.extract import Function, UnparsableError, extract
+from telly.data.repository.extract import Extraction, Function, UnparsableError, extract
 from telly.data.repository.languages import Language, refined
 from telly.data.repository.licences import SPDX
 from telly.data.repository.secrets import Secret, mask
@@ -118,12 +118,14 @@ class Wanted:
         cuts: lines to complete as well.
         languages: their names; () for all.
         tests: test files as well.
+        every: functions that are too short or too long to learn from as well.
     """
 
     documented: bool = True
     cuts: bool = False
     languages: tuple[str, ...] = ()
     tests: bool = False
+    every: bool = False
 
 
 def collect(root: Path, wanted: Wanted, spool: Spool, workers: int | None = None) -> Counts:
@@ -134,14 +136,7 @@ def collect(root: Path, wanted: Wanted, spool: Spool, workers: int | None = None
         ConfigError: a grammar is missing.
     """
     counts = Counts()
-    files: list[SourceFile] = []
-    for item in walk(root, tests=wanted.tests):
-        if isinstance(item, Skipped):
-            counts.skipped.append(item)
-        elif not wanted.languages or item.language.name in wanted.languages:
-            files.append(item)
-    for wheel, dialect in sorted({file.language.grammar for file in files}):
-        grammar(wheel, dialect)  # a missing one shows here and not in a process
+    files, counts.skipped = source_files(root, wanted)
     pieces = [files[at : at + FILES_A_PIECE] for at in range(0, len(files), FILES_A_PIECE)]
     processes = 1 if len(files) < FILES_FOR_PROCESSES else workers or cores()
     with tqdm(total=len(files), desc="reading", unit="file", disable=None) as bar:
@@ -150,6 +145,35 @@ def collect(root: Path, wanted: Wanted, spool: Spool, workers: int | None = None
                 _count(result, counts, spool)
             bar.update(len(results))
     return counts
+
+
+def source_files(root: Path, wanted: Wanted) -> tuple[list[SourceFile], list[Skipped]]:
+    """The files to read of a folder in path order, and those that are not read.
+
+    Raises:
+        DataError: the folder cannot be listed.
+        ConfigError: a grammar is missing.
+    """
+    files: list[SourceFile] = []
+    skipped: list[Skipped] = []
+    for item in walk(root, tests=wanted.tests):
+        if isinstance(item, Skipped):
+            skipped.append(item)
+        elif not wanted.languages or item.language.name in wanted.languages:
+            files.append(item)
+    for wheel, dialect in sorted({file.language.grammar for file in files}):
+        grammar(wheel, dialect)  # a missing one shows here and not in a process
+    return files, skipped
+
+
+def functions_of(file: SourceFile, text: str, wanted: Wanted) -> tuple[Language, Extraction]:
+    """The functions of a file's text, and its language as the text tells it.
+
+    Raises:
+        UnparsableError: the text has no usable tree.
+    """
+    language = _language(file, text, wanted)
+    return language, extract(text, language, documented=wanted.documented, cuts=wanted.cuts, every=wanted.every)
 
 
 def _read_piece(root: Path, wanted: Wanted, files: list[SourceFile]) -> list[_FileResult]:
@@ -163,8 +187,7 @@ def _read(root: Path, wanted: Wanted, file: SourceFile) -> _FileResult:
         text = read_text(root, file.path)
         text, result.secrets = mask(text)
         result.spdx = SPDX.findall(text[:5000])[:5]
-        language = _language(file, text, wanted)
-        found = extract(text, language, documented=wanted.documented, cuts=wanted.cuts)
+        language, found = functions_of(file, text, wanted)
     except (UnreadableError, UnparsableError) as error:
         result.skipped = str(error)
         return result

@@ -15,6 +15,7 @@ from telly.data.repository.comments import description, is_description, without_
 from telly.data.repository.languages import Language
 
 MAX_CODE_CHARACTERS = 10_000
+MAX_SIGNATURE = 300
 MAX_DEPTH = 500
 """Brackets open at the same time. People write a dozen; a parser's time may grow with the square of thousands."""
 MIN_LINE_TOKENS = 3
@@ -22,6 +23,7 @@ CHUNK = 1 << 16
 NAME_FIELDS = ("name", "declarator", "left", "key", "property", "type")
 MAX_ANGLES = 2_000
 """Signs `<` open within a statement: the memory of Java's and C#'s parsers grows with their square, 150 MB at 3,000."""
+_BRACKET_SPACE = re.compile(r"(?<=\w)([(\[]) |,? ([)\]])")
 _OPEN, _CLOSE = b"([{", b")]}"
 
 
@@ -39,6 +41,8 @@ class Function:
         code: without what documents it, without blank lines and the indentation of its place.
         description: the first paragraph of what documents it, in plain words; blank where there is none.
         cuts: numbers of lines of the code that may be asked for in line completion; empty unless wanted.
+        last: the line on which its code ends.
+        signature: the code up to its body, on one line.
     """
 
     name: str
@@ -46,6 +50,8 @@ class Function:
     code: str
     description: str
     cuts: tuple[int, ...] = ()
+    last: int = 0
+    signature: str = ""
 
 
 @dataclass
@@ -56,7 +62,9 @@ class Extraction:
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-def extract(source: str, language: Language, *, documented: bool = True, cuts: bool = False) -> Extraction:
+def extract(
+    source: str, language: Language, *, documented: bool = True, cuts: bool = False, every: bool = False
+) -> Extraction:
     """The functions of a source text; of one within another the outer one, where that is taken.
 
     Args:
@@ -64,6 +72,8 @@ def extract(source: str, language: Language, *, documented: bool = True, cuts: b
         language: its language.
         documented: leave out functions without a description.
         cuts: find the lines that may be asked for in line completion.
+        every: take also functions that are too short or too long to learn from, or whose docstring cannot be taken out
+            and then stays; what lies within one that is too long is taken as well.
 
     Raises:
         UnparsableError: there is no tree, or one of errors alone.
@@ -79,14 +89,15 @@ def extract(source: str, language: Language, *, documented: bool = True, cuts: b
         if node.start_byte < taken_until:
             found.left_out["within another function"] += 1
             continue
-        function = _function(node, prefix, raw, language, cuts=cuts)
+        function = _function(node, prefix, raw, language, cuts=cuts, every=every)
         if isinstance(function, Function) and documented and not function.description:
             function = "no description"
         if isinstance(function, str):
             found.left_out[function] += 1
         else:
             found.functions.append(function)
-            taken_until = node.end_byte
+            if len(function.code) <= MAX_CODE_CHARACTERS:
+                taken_until = node.end_byte
     if root.has_error and not found.functions:
         raise UnparsableError(f"does not parse as {language.name}")
     return found
@@ -174,7 +185,7 @@ def _text(node: Any) -> str:
     return text
 
 
-def _function(node: Any, prefix: str, raw: bytes, language: Language, *, cuts: bool) -> Function | str:
+def _function(node: Any, prefix: str, raw: bytes, language: Language, *, cuts: bool, every: bool) -> Function | str:
     """A function, or why it is left out."""
     outer, before = _around(node, language)
     if outer.has_error:
@@ -184,21 +195,29 @@ def _function(node: Any, prefix: str, raw: bytes, language: Language, *, cuts: b
         document = without_signs(_comment(before, language))
     else:
         docstring = _docstring(node)
-        if isinstance(docstring, str):
+        if isinstance(docstring, str) and not every:
             return docstring
-        document, quoted = docstring
+        document, quoted = ("", range(0)) if isinstance(docstring, str) else docstring
     lines = _lines(outer, raw)
     kept = [row for row in lines if row not in quoted and lines[row].strip()]
     code = "\n".join(lines[row] for row in kept)
-    if len(kept) < MIN_CODE_LINES:
+    if len(kept) < MIN_CODE_LINES and not every:
         return "shorter than three lines"
-    if len(code) > MAX_CODE_CHARACTERS:
+    if len(code) > MAX_CODE_CHARACTERS and not every:
         return "longer than 10,000 characters"
     words = description(document) if document.strip() else ""
     if words and not is_description(words):
         words = ""
     places = tuple(kept.index(row) for row in _cuts(node) if row in kept[1:]) if cuts else ()
-    return Function(prefix + _name(node), outer.start_point[0] + 1, code, words, places)
+    return Function(
+        prefix + _name(node),
+        outer.start_point[0] + 1,
+        code,
+        words,
+        places,
+        _last_row(outer) + 1,
+        _signature(node, outer),
+    )
 
 
 def _around(node: Any, language: Language) -> tuple[Any, Any]:
@@ -275,10 +294,27 @@ def _lines(node: Any, raw: bytes) -> dict[int, str]:
     return {node.start_point[0] + at: line.removeprefix(indent) if at else line for at, line in enumerate(lines)}
 
 
+def _holder(node: Any) -> Any:
+    """The node that has the body: the function, or the value that it is given as; None where there is no body."""
+    parts = (node, *map(node.child_by_field_name, ("value", "right")))
+    return next((part for part in parts if part is not None and part.child_by_field_name("body") is not None), None)
+
+
+def _signature(node: Any, outer: Any) -> str:
+    """The code before a function's body, without comments and line breaks."""
+    holder = _holder(node)
+    if holder is None:
+        return " ".join(_text(outer).partition("\n")[0].split())[:MAX_SIGNATURE]
+    body = holder.child_by_field_name("body")
+    before = [child for child in holder.children if child.end_byte <= body.start_byte and "comment" not in child.type]
+    end = (before[-1].end_byte if before else body.start_byte) - outer.start_byte
+    text = " ".join((outer.text or b"")[:end].decode(errors="replace").split())
+    return _BRACKET_SPACE.sub(r"\1\2", text)[:MAX_SIGNATURE].removesuffix(":")
+
+
 def _cuts(node: Any) -> list[int]:
     """Rows of a function's body with enough code, none of them within a comment or a text of several lines."""
-    holder = next((part for part in (node, *map(node.child_by_field_name, ("value", "right"))) if part is not None
-                   and part.child_by_field_name("body") is not None), None)  # fmt: skip
+    holder = _holder(node)
     if holder is None:
         return []
     body = holder.child_by_field_name("body")

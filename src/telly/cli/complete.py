@@ -1,0 +1,30 @@
+"""`telly complete`: write a line of a file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from telly.cli.using import Json, Model, say
+
+EPILOG = """Examples:
+
+  telly complete shop/dates.py:42
+
+writes line 42 from the lines before it; what stands there is not looked at.
+"""
+
+
+def complete(
+    place: Annotated[str, typer.Argument(metavar="FILE:LINE", help="A source file and the line to write, from 2.")],
+    model: Model = None,
+    as_json: Json = False,
+) -> None:
+    """Write a line of a file from what stands before it, by the newest run of `telly tune complete`."""
+    from telly.using.writing import complete as write
+
+    found = write(place, model=model, say=say)
+    typer.echo(json.dumps(asdict(found), indent=1) if as_json else f"{found.indent}{found.text}")

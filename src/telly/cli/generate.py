@@ -1,0 +1,29 @@
+"""`telly generate`: write code that a text describes."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from telly.cli.using import Json, Model, say
+
+EPILOG = """Examples:
+
+  telly generate "return the sum of two numbers"
+
+by the newest run of `telly tune generate`.
+"""
+
+
+def generate(
+    description: Annotated[str, typer.Argument(help="What the code should do.")],
+    model: Model = None,
+    as_json: Json = False,
+) -> None:
+    """Write the code that a text describes."""
+    from telly.using.writing import generate as write
+
+    code = write(description, model=model, say=say)
+    typer.echo(json.dumps({"description": description, "code": code}, indent=1) if as_json else code)

@@ -1,0 +1,72 @@
+"""`telly index`: make the functions of a source tree searchable."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from telly.cli.using import IndexFolder, Json, Languages, Model, Tests, Workers, quoted, say
+
+if TYPE_CHECKING:
+    from telly.using.update import Update
+
+EPILOG = """Examples:
+
+  telly index ~/src/shop
+
+makes the index, or brings it up to date: only changed files are parsed, only new functions encoded.
+
+  telly index ~/src/shop --model runs/search-telly-mini-k9-s0 --language python --language go
+
+with this model; with another one than before, everything is encoded again.
+
+An interrupted update leaves the index as it was, and the next one goes on with what was encoded.
+"""
+
+
+def index(
+    path: Annotated[Path, typer.Argument(help="A folder of sources.")] = Path(),
+    model: Model = None,
+    index_folder: IndexFolder = None,
+    language: Languages = None,
+    tests: Tests = False,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Index the functions of a source tree for `telly search`, in eleven languages; nothing of it is run."""
+    from telly.using.reading import wanted
+    from telly.using.search import build_index
+
+    what = wanted(tuple(language or ()), tests=tests) if language or tests else None
+    update = build_index(path, model=model, index=index_folder, what=what, workers=workers, say=say)
+    if as_json:
+        typer.echo(json.dumps(_as_dict(update), indent=1))
+        return
+    typer.echo(_summary(update))
+    typer.echo(f"next: {quoted('telly', 'search', 'how do I ...', path)}")
+
+
+def _as_dict(update: Update) -> dict[str, object]:
+    return {
+        "index": str(update.folder),
+        "changed": update.changed,
+        "files": dict(update.files),
+        "functions": update.functions,
+        "encoded": update.encoded,
+        "skipped": dict(update.skipped.most_common()),
+        "former_model": update.former_model,
+    }
+
+
+def _summary(update: Update) -> str:
+    files = ", ".join(f"{count:,} {kind}" for kind, count in update.files.items() if count)
+    lines = [f"{update.functions:,} functions; files: {files}; encoded {update.encoded:,} functions"]
+    if update.former_model:
+        lines.append(f"all were encoded again: the index was made with {update.former_model}")
+    if update.skipped:
+        lines.append("left out: " + ", ".join(f"{n:,} {reason}" for reason, n in update.skipped.most_common()))
+    lines.append(f"index: {update.folder}{'' if update.changed else ' (was up to date)'}")
+    return "\n".join(lines)

@@ -1,0 +1,39 @@
+"""`telly summarize`: describe functions in a sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from telly.cli.using import Json, Model, place_dict, say, where
+
+EPILOG = """Examples:
+
+  telly summarize shop/dates.py:parse_date
+
+one function; Class.method or a line within the function does as well.
+
+  telly summarize shop/dates.py --json
+
+all functions of the file, as one JSON object.
+"""
+
+
+def summarize(
+    file: Annotated[str, typer.Argument(metavar="FILE[:FUNCTION]", help="A source file, or a function of it.")],
+    model: Model = None,
+    as_json: Json = False,
+) -> None:
+    """Describe the functions of a file, by the newest run of `telly tune summarize`."""
+    from telly.using.writing import summarize as write
+
+    found = write(file, model=model, say=say)
+    if as_json:
+        rows = [{**place_dict(one.place), "summary": one.text} for one in found]
+        typer.echo(json.dumps({"summaries": rows}, indent=1))
+        return
+    for one in found:
+        typer.echo(f"{where(one.place, Path())}  {one.place.function.name}\n    {one.text}")

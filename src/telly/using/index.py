@@ -1,0 +1,202 @@
+"""An index of a source tree's functions: how it lies on disk, and reading it.
+
+A folder with generations, of which the file `current` names one. A generation is written whole beside the others, and
+then `current` is replaced; so whatever is killed, and whenever, one whole index is there. Nothing in it is pickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+import platformdirs
+
+from telly.data.repository.extract import Function
+from telly.errors import CodeIndexError
+from telly.metrics.bm25 import Bm25
+from telly.using.dense import Dense, Vectors
+
+FORMAT = 1
+CURRENT, LOCK = "current", "lock"
+META, FILES, FUNCTIONS, STARTS, VECTORS = "index.json", "files.json", "functions.jsonl", "starts.npy", "vectors.npy"
+WORDS, DENSE = "words", "dense"
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, RuntimeError)
+"""What reading a generation may raise that is not whole."""
+
+
+@dataclass(frozen=True)
+class Meta:
+    """What an index is of, and what made it.
+
+    Attributes:
+        root: the folder that was indexed.
+        task: what the model is for: search, clone or clone-retrieval.
+        model: its name, so that it can be loaded again.
+        key: what its vectors depend on, and the digest of that.
+        languages: the only languages; () for all.
+        tests: whether test files are in it.
+        made: when, in UTC.
+        functions: how many.
+        hidden: size of a vector.
+    """
+
+    root: str
+    task: str
+    model: str
+    key: dict[str, Any]
+    fingerprint: str
+    languages: tuple[str, ...]
+    tests: bool
+    made: str
+    functions: int
+    hidden: int
+    format: int = FORMAT
+
+
+@dataclass(frozen=True)
+class IndexedFile:
+    """A file of an index: its functions are `count` from number `first` on."""
+
+    path: str
+    digest: str
+    language: str
+    first: int
+    count: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A function with where it is."""
+
+    path: str
+    language: str
+    function: Function
+
+    def line(self) -> bytes:
+        """As a line of JSON; bytes of a path that are no text survive as they are."""
+        values = asdict(self)
+        del values["function"]["cuts"]
+        return json.dumps(values).encode() + b"\n"
+
+    @classmethod
+    def read(cls, line: bytes) -> Place:
+        """From such a line."""
+        values = json.loads(line)
+        return cls(values["path"], values["language"], Function(**values["function"]))
+
+
+def default_folder(root: Path, task: str) -> Path:
+    """Where the index of a folder lies unless told otherwise: in the user's cache folder, not in the tree."""
+    root = root.resolve()
+    digest = hashlib.blake2b(os.fsencode(root), digest_size=6).hexdigest()
+    name = "".join(char if char.isascii() and char.isalnum() else "-" for char in root.name)[:40]
+    return Path(platformdirs.user_cache_dir("telly")) / "indexes" / f"{name}-{digest}" / task
+
+
+class CodeIndex:
+    """A generation of an index, open for reading. Files are mapped into memory, and read where they are needed.
+
+    Args:
+        folder: the generation's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.meta = _meta(folder)
+        self.starts: npt.NDArray[np.int64] = np.load(folder / STARTS, allow_pickle=False)
+        self.vectors: Vectors = np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False)
+        self._stream: IO[bytes] = (folder / FUNCTIONS).open("rb")
+        self._lines = mmap.mmap(self._stream.fileno(), 0, access=mmap.ACCESS_READ)
+        shape = (self.meta.functions, self.meta.hidden)
+        if self.vectors.shape != shape or len(self.starts) != shape[0] + 1 or self.starts[-1] != len(self._lines):
+            raise ValueError("its files do not fit each other")
+
+    def __len__(self) -> int:
+        return self.meta.functions
+
+    def line(self, number: int) -> bytes:
+        """A function as it is written."""
+        return self._lines[self.starts[number] : self.starts[number + 1]]
+
+    def place(self, number: int) -> Place:
+        """A function by its number."""
+        return Place.read(self.line(number))
+
+    def places(self) -> Iterator[Place]:
+        """All functions in their order."""
+        return map(self.place, range(len(self)))
+
+    @cached_property
+    def files(self) -> list[IndexedFile]:
+        """The files in path order."""
+        return [IndexedFile(*row) for row in json.loads((self.folder / FILES).read_text(encoding="utf-8"))]
+
+    @cached_property
+    def dense(self) -> Dense:
+        """The vectors, to be searched."""
+        return Dense.load(self.folder / DENSE, self.vectors)
+
+    @cached_property
+    def words(self) -> Bm25:
+        """The words of names, code and descriptions, to be searched."""
+        return Bm25.load(self.folder / WORDS)
+
+    def close(self) -> None:
+        """Close the files."""
+        self._lines.close()
+        self._stream.close()
+
+
+def _meta(folder: Path) -> Meta:
+    values = json.loads((folder / META).read_text(encoding="utf-8"))
+    if values["format"] != FORMAT:
+        raise ValueError(f"it has format {values['format']}, this version reads {FORMAT}")
+    return Meta(**values | {"languages": tuple(values["languages"])})
+
+
+def open_index(folder: Path) -> CodeIndex | None:
+    """The index in a folder; None where there is none.
+
+    Raises:
+        CodeIndexError: it is damaged, or of another version.
+    """
+    for attempt in range(3):
+        try:
+            name = (folder / CURRENT).read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise CodeIndexError(_damaged(folder, error)) from None
+        try:
+            return CodeIndex(folder / name)
+        except FileNotFoundError as error:  # another process may just have put a new one into its place
+            if attempt == 2:
+                raise CodeIndexError(_damaged(folder, error)) from None
+        except _DAMAGE as error:
+            raise CodeIndexError(_damaged(folder, error)) from None
+    return None
+
+
+def _damaged(folder: Path, error: Exception) -> str:
+    return f"{folder}: this index cannot be read ({error}); remove the folder and run `telly index` again"
+
+
+def write_generation(folder: Path, meta: Meta, files: Sequence[IndexedFile], lines: Sequence[bytes]) -> None:
+    """Write what is not derived: settings, files and functions."""
+    with (folder / FUNCTIONS).open("wb") as stream:
+        stream.writelines(lines)
+    lengths = np.fromiter(map(len, lines), dtype=np.int64, count=len(lines))
+    np.save(folder / STARTS, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), allow_pickle=False)
+    rows = [[file.path, file.digest, file.language, file.first, file.count, file.reason] for file in files]
+    (folder / FILES).write_text(json.dumps(rows), encoding="utf-8")
+    (folder / META).write_text(json.dumps(asdict(meta), indent=1), encoding="utf-8")

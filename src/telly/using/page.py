@@ -1,0 +1,19 @@
+"""Clones as a page: one HTML file with everything in it, which needs no network."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from telly.data.repository.collect import shown
+from telly.using.clones import Clones
+
+
+def render_clones(clones: Clones) -> str:
+    """The whole page; names and code of the tree are escaped, and the page may neither run nor fetch anything."""
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    css = resources.files("telly.report.page").joinpath("report.css").read_text(encoding="utf-8")
+    template = resources.files("telly.using").joinpath("clones.html.j2").read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(template).render(clones=clones, css=Markup(css), shown=shown)

@@ -1,0 +1,80 @@
+"""Functions and lines that a user names: FILE, FILE:FUNCTION, FILE:LINE, or a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from telly.data.repository.extract import Function
+from telly.data.repository.languages import NAMES, language_of
+from telly.data.repository.walk import SourceFile
+from telly.errors import DataError
+from telly.using.index import Place
+from telly.using.reading import ReadFile, read_file, read_tree, wanted
+
+
+def split_name(text: str, what: str) -> tuple[Path, str]:
+    """The file and what stands after its last colon; a file whose name has a colon is still found.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    if Path(text).is_file():
+        return Path(text), ""
+    file, colon, rest = text.rpartition(":")
+    if colon and Path(file).is_file():
+        return Path(file), rest
+    raise DataError(f"{text}: no such file; expected {what}")
+
+
+def functions_named(text: str) -> list[Place]:
+    """The functions of FILE, or the one of FILE:FUNCTION, where FUNCTION is a name or a line within it.
+
+    Raises:
+        DataError: there is no such file or function.
+    """
+    file, name = split_name(text, "FILE or FILE:FUNCTION")
+    places = functions_of_file(file)
+    if not name:
+        return places
+    found = [place for place in places if _is_named(place.function, name)]
+    if not found:
+        known = ", ".join(place.function.name for place in places[:10])
+        more = ", ..." if len(places) > 10 else ""
+        raise DataError(f"{file}: has no function {name!r}; known: {known}{more}")
+    return found
+
+
+def _is_named(function: Function, name: str) -> bool:
+    if name.isdecimal():
+        return function.line <= int(name) <= function.last
+    return function.name == name or function.name.endswith(f".{name}")
+
+
+def functions_of_file(file: Path) -> list[Place]:
+    """All functions of a file, whatever folder it is in.
+
+    Raises:
+        DataError: it is of no known language, cannot be read, or has no function.
+    """
+    language = language_of(file.name)
+    if language is None:
+        raise DataError(f"{file}: is of no known language; expected sources in {', '.join(NAMES)}")
+    found = read_file(file.parent, SourceFile(file.name, language), wanted(tests=True))
+    if not found.functions:
+        raise DataError(f"{file}: no functions found{f' ({found.reason})' if found.reason else ''}")
+    return [Place(str(file), found.language, function) for function in found.functions]
+
+
+def functions_below(path: Path) -> list[Place]:
+    """The functions of a folder's files, or of one file as `functions_named` finds them.
+
+    Raises:
+        DataError: there is no such path, or it has no function.
+    """
+    if not path.is_dir():
+        return functions_named(str(path))
+    read = [item for item in read_tree(path.resolve(), wanted(), {}) if isinstance(item, ReadFile)]
+    found = [Place(str(path / item.path), item.language, f) for item in read for f in item.functions or ()]
+    if not found:
+        raise DataError(f"{path}: no functions found; expected sources in {', '.join(NAMES)}")
+    return found

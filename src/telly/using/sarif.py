@@ -1,0 +1,82 @@
+"""Clones as SARIF 2.1.0, which code review tools show beside the code (OASIS standard, 2020)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from importlib.metadata import version
+from typing import Any
+from urllib.parse import quote
+
+from telly.using.clones import KINDS, Clones, Group
+from telly.using.index import Place
+
+SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+ROOT = "SRCROOT"
+_ABOUT = {
+    "copy": "The same code stands in several functions.",
+    "near-duplicate": "Nearly the same code stands in several functions.",
+    "similar": "Functions seem to do the same with different code.",
+}
+
+
+def sarif(clones: Clones) -> dict[str, Any]:
+    """A log with one result a group: it stands at the group's first function and refers to the others."""
+    rules = [{"id": _rule(kind), "name": f"{kind.title().replace('-', '')}Functions",
+              "shortDescription": {"text": _ABOUT[kind]}, "defaultConfiguration": {"level": _level(kind)}}
+             for kind in KINDS]  # fmt: skip
+    driver = {
+        "name": "telly",
+        "version": version("telly"),
+        "rules": rules,
+    }
+    root = f"{clones.root.resolve().as_uri()}/"
+    run = {
+        "tool": {"driver": driver},
+        "originalUriBaseIds": {ROOT: {"uri": root}},
+        "columnKind": "unicodeCodePoints",
+        "properties": {"model": clones.model, "minSimilarity": clones.min_similarity},
+        "results": [_result(group) for group in clones.groups],
+    }
+    return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
+
+
+def _rule(kind: str) -> str:
+    return f"clone/{kind}"
+
+
+def _level(kind: str) -> str:
+    return "note" if kind == "similar" else "warning"
+
+
+def _result(group: Group) -> dict[str, Any]:
+    first, *others = group.places
+    least, most = group.similarity
+    links = ", ".join(f"[{_clean(place.function.name)}]({at})" for at, place in enumerate(others, start=1))
+    cosine = f"{least:.2f}" if f"{least:.2f}" == f"{most:.2f}" else f"{least:.2f} to {most:.2f}"
+    codes = "\0".join(sorted(place.function.code for place in group.places))
+    return {
+        "ruleId": _rule(group.kind),
+        "ruleIndex": KINDS.index(group.kind),
+        "level": _level(group.kind),
+        "message": {"text": f"{_clean(first.function.name)} is like {links} (similarity {cosine})."},
+        "locations": [_location(first)],
+        "relatedLocations": [{"id": at, **_location(place)} for at, place in enumerate(others, start=1)],
+        "partialFingerprints": {"group/v1": hashlib.blake2b(codes.encode(), digest_size=16).hexdigest()},
+        "properties": {"similarity": [round(least, 4), round(most, 4)]},
+    }
+
+
+def _location(place: Place) -> dict[str, Any]:
+    return {
+        "physicalLocation": {
+            "artifactLocation": {"uri": quote(os.fsencode(place.path)), "uriBaseId": ROOT},
+            "region": {"startLine": place.function.line, "endLine": place.function.last},
+        },
+        "logicalLocations": [{"fullyQualifiedName": place.function.name, "kind": "function"}],
+    }
+
+
+def _clean(name: str) -> str:
+    """A name without the signs that messages give a meaning."""
+    return "".join(" " if char in "[]()\\{}" else char for char in name)

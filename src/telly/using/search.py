@@ -1,0 +1,230 @@
+"""Search in an index: by vectors, by words, or both, fused by their ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from telly.data.repository.collect import Wanted
+from telly.errors import CodeIndexError, ConfigError, ModelError
+from telly.using.dense import Numbers, Vectors
+from telly.using.index import CodeIndex, Place, default_folder, open_index
+
+if TYPE_CHECKING:  # they need torch, which searching for words alone does not wait for
+    from telly.using.tuned import Tuned
+    from telly.using.update import Update
+
+TASK = "search"
+By = Literal["fused", "dense", "bm25"]
+RANK_OFFSET = 60
+"""k of reciprocal rank fusion (Cormack et al. 2009)."""
+CANDIDATES = 100
+"""Of each kind of search, before they are fused."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A function that was found.
+
+    Attributes:
+        place: the function and where it is.
+        score: what the order follows: of fused search the sum of 1 / (60 + rank), else cosine or BM25.
+        cosine: with the query; None where it is not among the nearest, or vectors were not searched.
+        bm25: of the query's words; None where it is not among the best, or words were not searched.
+    """
+
+    place: Place
+    score: float
+    cosine: float | None
+    bm25: float | None
+
+
+class Searcher:
+    """An index ready for queries.
+
+    Args:
+        index: the functions.
+        tuned: the model that made it, for queries; None searches for words alone.
+
+    Raises:
+        CodeIndexError: another model made the index.
+    """
+
+    def __init__(self, index: CodeIndex, tuned: Tuned | None = None) -> None:
+        if tuned is not None and tuned.key.fingerprint != index.meta.fingerprint:
+            raise CodeIndexError(_other_model(index, tuned))
+        self.index = index
+        self.tuned = tuned
+
+    def search(self, query: str, top: int = 10, by: By = "fused") -> list[Hit]:
+        """The best functions for a sentence or some words, best first.
+
+        Raises:
+            ConfigError: the query is blank, or there is no such way to search.
+        """
+        if not query.strip():
+            raise ConfigError('the query is blank; expected words, such as "how do I parse a date"')
+        if by not in get_args(By):
+            raise ConfigError(f"cannot search by {by!r}; expected one of {', '.join(get_args(By))}")
+        count = max(top, CANDIDATES)
+        cosines = self._nearest(query, count) if by != "bm25" else {}
+        words = self._best_words(query, count) if by != "dense" else {}
+        scores = {"fused": fuse([list(cosines), list(words)]), "dense": cosines, "bm25": words}[by]
+        best = sorted(scores, key=lambda number: (-scores[number], number))[:top]
+        return [Hit(self.index.place(n), scores[n], cosines.get(n), words.get(n)) for n in best]
+
+    def _nearest(self, query: str, count: int) -> dict[int, float]:
+        if self.tuned is None:
+            raise ConfigError("searching by vectors needs the index's model; give it, or search by bm25")
+        from telly.using.encode import encode
+
+        [vector] = encode(self.tuned, [query], self.tuned.config.max_tokens.get("query", self.tuned.code_tokens))
+        numbers, scores = self.index.dense.nearest(vector, count)
+        return dict(zip(numbers.tolist(), scores.tolist(), strict=True))
+
+    def _best_words(self, query: str, count: int) -> dict[int, float]:
+        scores = self.index.words.scores(query)
+        numbers = best_numbers(scores, count)
+        return {int(number): float(scores[number]) for number in numbers if scores[number] > 0}
+
+
+def fuse(rankings: Sequence[Sequence[int]]) -> dict[int, float]:
+    """Reciprocal rank fusion: the sum of 1 / (60 + rank) over the rankings that something is in."""
+    scores: dict[int, float] = {}
+    for ranking in rankings:
+        for rank, number in enumerate(ranking, start=1):
+            scores[number] = scores.get(number, 0.0) + 1 / (RANK_OFFSET + rank)
+    return scores
+
+
+def best_numbers(scores: Vectors, count: int) -> Numbers:
+    """Where the highest scores are, best first; of equals the first."""
+    if count < len(scores):
+        least = np.partition(scores, -count)[-count]
+        candidates = np.flatnonzero(scores >= least)
+    else:
+        candidates = np.arange(len(scores))
+    order = np.argsort(-scores[candidates], kind="stable")[:count]
+    return candidates[order]
+
+
+def _other_model(index: CodeIndex, tuned: Tuned) -> str:
+    made, now = index.meta, tuned.key
+    different = [name for name, value in now.__dict__.items() if name in made.key and made.key[name] != value]
+    return (
+        f"{index.folder.parent}: this index was made with {made.model}, not with {tuned.name} "
+        f"(other {', '.join(name.replace('_', ' ') for name in different)}); their vectors cannot be compared. "
+        f"Encode all again: telly index {Path(made.root)} --model {tuned.name}"
+    )
+
+
+def build_index(
+    path: Path | str,
+    *,
+    model: str | None = None,
+    index: Path | None = None,
+    what: Wanted | None = None,
+    workers: int | None = None,
+    say: Say = lambda _line: None,
+) -> Update:
+    """Make the index of a source tree for search, or bring it up to date.
+
+    Args:
+        path: the tree.
+        model: a run's folder or another model. [default: the newest run of search, else the embedded model]
+        index: the index's folder. [default: in the user's cache folder]
+        what: which functions, as `telly.using.reading.wanted` makes it. [default: as before, or all without tests]
+        workers: processes that read. [default: one a processor]
+        say: told what a person should know.
+
+    Raises:
+        TellyError: as `telly.using.update.update_index`.
+    """
+    from telly.using.tuned import choose, load_tuned
+    from telly.using.update import update_index
+
+    choice = choose(TASK, model)
+    say(choice.line)
+    root = Path(path)
+    return update_index(root, index or default_folder(root, TASK), load_tuned(choice.model, (TASK,)), what, workers)
+
+
+def open_search(
+    path: Path | str = ".",
+    *,
+    model: str | None = None,
+    index: Path | None = None,
+    by: By = "fused",
+    update: bool = False,
+    say: Say = lambda _line: None,
+) -> Searcher:
+    """The index of a source tree, ready for many queries; made first if there is none.
+
+    Args:
+        path: the tree.
+        model: must be the one that made the index, which is what is taken by default.
+        index: the index's folder. [default: in the user's cache folder]
+        by: what will be searched by; words alone need no model.
+        update: bring the index up to date first.
+        say: told what a person should know.
+
+    Raises:
+        CodeIndexError: the index is damaged, or another model's.
+        TellyError: as `build_index`, where it is made or updated.
+    """
+    root = Path(path)
+    folder = index or default_folder(root, TASK)
+    found = open_index(folder)
+    if found is None or update:
+        if found is None:
+            say(f"no index of {root} yet: making it in {folder}")
+        build_index(root, model=model or (found.meta.model if found else None), index=folder, say=say)
+        found = open_index(folder)
+        assert found is not None
+    tuned = None if by == "bm25" else _model_of(found, model, say)
+    say(f"index of {found.meta.made}, {len(found):,} functions{f'; model: {_near(tuned.name)}' if tuned else ''}")
+    return Searcher(found, tuned)
+
+
+def _model_of(index: CodeIndex, model: str | None, say: Say) -> Tuned:
+    from telly.using.tuned import load_tuned, newest_run
+
+    newest = newest_run(TASK)
+    if model is None and newest is not None and str(newest.resolve()) != index.meta.model:
+        made = _near(index.meta.model)
+        say(f"the index was made with {made}; {newest} is newer: telly index {_near(index.meta.root)} takes it")
+    try:
+        return load_tuned(model or index.meta.model, (TASK,))
+    except ModelError as error:
+        raise CodeIndexError(
+            f"{index.folder.parent}: the model that made this index cannot be loaded ({error}). Encode all with "
+            f"another one: telly index {index.meta.root}; or search for words alone: --by bm25"
+        ) from None
+
+
+def _near(path: str) -> str:
+    """A path from the folder that the user stands in, where it is below."""
+    return str(Path(path).relative_to(Path.cwd())) if Path(path).is_relative_to(Path.cwd()) else path
+
+
+def search(
+    query: str,
+    path: Path | str = ".",
+    *,
+    top: int = 10,
+    by: By = "fused",
+    model: str | None = None,
+    index: Path | None = None,
+) -> list[Hit]:
+    """The functions of a source tree that a sentence describes, best first; `open_search` is for several queries.
+
+    Raises:
+        TellyError: as `open_search` and `Searcher.search`.
+    """
+    return open_search(path, model=model, index=index, by=by).search(query, top, by)

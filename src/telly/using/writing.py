@@ -1,0 +1,138 @@
+"""Summaries, next lines and functions, written as the run's evaluation writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from datasets import Dataset
+
+from telly.data.repository.rows import cut
+from telly.data.repository.walk import UnreadableError, read_text
+from telly.errors import ConfigError, DataError
+from telly.freezing.source import RowSource
+from telly.tasks.writing import Texts, WritingModel, WritingTask
+from telly.using.index import Place
+from telly.using.places import functions_named, split_name
+from telly.using.search import Say
+from telly.using.tuned import Tuned, choose, load_tuned
+
+
+def quiet(_line: str) -> None:
+    """Tell nobody."""
+
+
+@torch.no_grad()
+def write(tuned: Tuned, sources: Sequence[str]) -> list[str]:
+    """The model's answers to sources, with the beam that its run was tested with."""
+    task, model = tuned.task, tuned.module
+    if not isinstance(task, WritingTask) or not isinstance(model, WritingModel):
+        raise TypeError(f"expected a model that writes, found one for {task.name}")
+    # a blank target: only sources are encoded of a split that is not trained on
+    rows = Dataset.from_dict({task.source: list(sources), task.target: [""] * len(sources)})
+    data = task.encode({"test": rows}, tuned.tokenizer, tuned.config.max_tokens, tuned.split.model.config)["test"]
+    assert isinstance(data, Texts)
+    source = RowSource(data.table, tuned.tokenizer.pad_token_id)
+    return task.written(model, source, data, tuned.autocast, model.beams)
+
+
+def _ready(task: str, model: str | None, say: Say) -> Tuned:
+    choice = choose(task, model)
+    say(choice.line)
+    return load_tuned(choice.model, (task,))
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A function and a sentence about it."""
+
+    place: Place
+    text: str
+
+
+def summarize(where: str, *, model: str | None = None, say: Say = quiet) -> list[Summary]:
+    """Describe the functions of a file, or one of them.
+
+    Args:
+        where: FILE, FILE:FUNCTION or FILE:LINE.
+        model: a run's folder or another model. [default: the newest run of summarize, else the embedded model]
+        say: told what a person should know.
+
+    Raises:
+        DataError: there is no such file or function.
+        TellyError: the model cannot be used.
+    """
+    places = functions_named(where)
+    texts = write(_ready("summarize", model, say), [place.function.code for place in places])
+    return [Summary(place, text) for place, text in zip(places, texts, strict=True)]
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A line of a file as the model writes it.
+
+    Attributes:
+        line: its number, from 1.
+        text: what the model writes, without indentation.
+        indent: the white space that it begins with.
+        actual: what stands there; blank where nothing does.
+    """
+
+    line: int
+    text: str
+    indent: str
+    actual: str
+
+
+def complete(where: str, *, model: str | None = None, say: Say = quiet) -> Completion:
+    """Write a line of a file from all lines before it.
+
+    Args:
+        where: FILE:LINE; the line after the last one is written at the end.
+        model: a run's folder or another model. [default: the newest run of complete, else the embedded model]
+        say: told what a person should know.
+
+    Raises:
+        DataError: there is no such file or line, or nothing stands before it.
+        TellyError: the model cannot be used.
+    """
+    file, number = split_name(where, "FILE:LINE")
+    try:
+        lines = read_text(file.parent, file.name).split("\n")
+    except UnreadableError as error:
+        raise DataError(f"{file}: {error}; expected a source file") from None
+    last = len(lines) + (lines[-1] != "")
+    if not number.isdecimal() or not 2 <= int(number) <= last:
+        raise DataError(f"{where}: expected FILE:LINE with a line from 2 to {last}, found {number or 'no line'}")
+    at = int(number) - 1
+    before = [line for line in lines[:at] if line.strip()]  # as the functions that models are tuned on
+    if not before:
+        raise DataError(f"{where}: nothing stands before this line; expected code to go on from")
+    there = lines[at] if at < len(lines) else ""
+    indent = _indent(there if there.strip() else before[-1])
+    row = cut([*before, f"{indent}x"], len(before))
+    [text] = write(_ready("complete", model, say), [row["context"]])
+    return Completion(at + 1, text, indent, there.strip())
+
+
+def _indent(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())]
+
+
+def generate(description: str, *, model: str | None = None, say: Say = quiet) -> str:
+    """Write code that a text describes.
+
+    Args:
+        description: the text.
+        model: a run's folder or another model. [default: the newest run of generate, else the embedded model]
+        say: told what a person should know.
+
+    Raises:
+        ConfigError: the description is blank.
+        TellyError: the model cannot be used.
+    """
+    if not description.strip():
+        raise ConfigError("the description is blank; expected what the code should do, in words")
+    [code] = write(_ready("generate", model, say), [description])
+    return code

@@ -1,0 +1,147 @@
+"""Clones: groups of given vectors, marks of near-duplicates, and the files for review tools."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+import numpy as np
+import pytest
+
+from telly.data.repository.extract import Function
+from telly.errors import ConfigError
+from telly.using.clones import Clones, components, find_clones, groups_of
+from telly.using.index import Place
+from telly.using.page import render_clones
+from telly.using.sarif import sarif
+
+BODY = [f"    value_{n} = table[{n}] + other.count({n})" for n in range(12)]
+
+
+def place(path: str, name: str, body: list[str], line: int = 1) -> Place:
+    code = "\n".join([f"def {name}(table, other):", *body, "    return table"])
+    function = Function(name, line, code, "", last=line + len(body) + 1, signature=f"def {name}(table, other)")
+    return Place(path, "python", function)
+
+
+def turned(*degrees: float) -> np.ndarray:
+    angles = np.radians(degrees)
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+
+
+PLACES = [
+    place("a.py", "one", BODY),
+    place("b.py", "two", BODY),  # a copy: names do not count
+    place("b.py", "three", [*BODY[:-1], "    value = 0"], line=40),  # one line of twelve is another
+    place("c.py", "four", ["    return sum(table)"] * 3),  # the model alone says so
+    place("d.py", "alone", ["    raise ValueError(table)"]),
+]
+VECTORS = turned(0, 0, 10, 18, 90)
+"""Cosines: of 10 degrees .985, of 18 .951, of 8 .990; nothing else is near."""
+
+
+def test_groups_are_linked_by_pairs_that_are_near() -> None:
+    [group] = groups_of(PLACES, VECTORS, 0.98)
+    assert [one.function.name for one in group.places] == ["one", "two", "three", "four"]
+    found = {(pair.left, pair.right): (round(pair.similarity, 3), pair.kind) for pair in group.pairs}
+    assert found == {
+        (0, 1): (1.0, "copy"),
+        (0, 2): (0.985, "near-duplicate"),
+        (1, 2): (0.985, "near-duplicate"),
+        (2, 3): (0.99, "similar"),
+    }
+    assert group.kind == "similar" and group.similarity == pytest.approx((0.985, 1.0), abs=1e-3)
+    assert group.repeated_lines == 14 + 14 + 5
+
+
+def test_a_higher_similarity_leaves_fewer() -> None:
+    [group] = groups_of(PLACES, VECTORS, 0.995)
+    assert [one.function.name for one in group.places] == ["one", "two"] and group.kind == "copy"
+    [group] = groups_of(PLACES[:3], VECTORS[:3], 0.98)
+    assert group.kind == "near-duplicate"
+    assert groups_of(PLACES[3:], VECTORS[3:], 0.98) == ()
+    assert groups_of(PLACES[:1], VECTORS[:1], 0.98) == ()
+
+
+def test_many_copies_are_one_group() -> None:
+    copies = [place("a.py", f"f{n}", BODY, line=20 * n + 1) for n in range(130)]
+    groups = groups_of(copies, np.repeat(turned(0), 130, axis=0), 0.9)
+    assert sum(len(group.places) for group in groups) == 130
+    assert all(group.kind == "copy" for group in groups)
+    assert len(groups) == 1
+
+
+def test_components() -> None:
+    assert components([(1, 2), (5, 2), (7, 9)]) == [[1, 2, 5], [7, 9]]
+
+
+@pytest.fixture
+def clones(tmp_path: Path) -> Clones:
+    odd = Place("a dir/\udce4 <b>&.py", "python", PLACES[1].function)
+    root = tmp_path / "my tree"
+    root.mkdir()
+    return Clones(root, "some model", 0.98, 5, 5, groups_of([PLACES[0], odd, *PLACES[2:]], VECTORS, 0.98))
+
+
+def test_sarif_has_what_the_standard_requires(clones: Clones) -> None:
+    log = json.loads(json.dumps(sarif(clones)))
+    # section 3.13: version and runs; 3.14: tool; 3.18/3.19: driver with a name
+    assert log["version"] == "2.1.0" and log["$schema"].endswith("sarif-schema-2.1.0.json")
+    [run] = log["runs"]
+    driver = run["tool"]["driver"]
+    assert driver["name"] == "telly"
+    rules = [rule["id"] for rule in driver["rules"]]
+    assert len(rules) == len(set(rules)) == 3
+    # 3.27: a result has a message; ruleIndex agrees with ruleId
+    [result] = run["results"]
+    assert result["message"]["text"].startswith("one is like [two](1), ")
+    assert rules[result["ruleIndex"]] == result["ruleId"] == "clone/similar"
+    assert result["level"] in {"none", "note", "warning", "error"}
+    related = result["relatedLocations"]
+    assert [location["id"] for location in related] == [1, 2, 3], "unique, and what the message refers to"
+    for location in [*result["locations"], *related]:
+        artifact = location["physicalLocation"]["artifactLocation"]
+        region = location["physicalLocation"]["region"]
+        assert artifact["uriBaseId"] in run["originalUriBaseIds"]
+        assert artifact["uri"].isascii() and not set(artifact["uri"]) & set(' <>&"')
+        assert 1 <= region["startLine"] <= region["endLine"]
+    assert unquote_to_bytes(related[0]["physicalLocation"]["artifactLocation"]["uri"]) == b"a dir/\xe4 <b>&.py"
+    base = run["originalUriBaseIds"]["SRCROOT"]["uri"]
+    assert base.startswith("file:///") and base.endswith("my%20tree/"), "3.14.14: a folder ends with a slash"
+    assert all(isinstance(value, str) for value in result["partialFingerprints"].values())
+
+
+def test_the_page_escapes_and_needs_nothing(clones: Clones) -> None:
+    page = render_clones(clones)
+    assert "a dir/\\xe4 &lt;b&gt;&amp;.py" in page and "<b>" not in page
+    assert "default-src 'none'" in page and "<script" not in page
+
+    class Reader(HTMLParser):
+        def __init__(self) -> None:
+            super().__init__()
+            self.links: list[str] = []
+            self.ids: set[str] = set()
+
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            for name, value in attrs:
+                if name in {"href", "src"}:
+                    self.links.append(value or "")
+                if name == "id":
+                    self.ids.add(value or "")
+
+    reader = Reader()
+    reader.feed(page)
+    assert {"#content", "#group-1"} <= set(reader.links)
+    assert all(link == "data:," or link.removeprefix("#") in reader.ids for link in reader.links)
+
+
+def test_clones_of_a_tree(tree: Path, model_folder: Path) -> None:
+    found = find_clones(tree, model=str(model_folder), min_similarity=1.0 - 1e-5, min_lines=4)
+    [group] = [group for group in found.groups if group.kind == "copy"]
+    assert [one.function.name for one in group.places] == ["Calendar.weeks", "weeks_between"]
+    assert [one.path for one in group.places] == ["dates.py", "shop/files.py"]
+    assert found.functions == 4, "days and join_paths are shorter"
+    with pytest.raises(ConfigError, match=r"expected a cosine above 0 and at most 1, found 1\.5"):
+        find_clones(tree, min_similarity=1.5)
