@@ -29,3 +29,7 @@ class ConfigError(TellyError):
 
 class TrainingError(TellyError):
     """Training cannot go on: the loss is not finite, a checkpoint is unusable."""
+
+
+class ExportError(TellyError):
+    """A model cannot be exported or uploaded as asked, or what was exported is not what was tuned."""

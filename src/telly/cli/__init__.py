@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from telly.cli import cache, compare, data, demo, listing, plan, pretrain, probe, report, score, study, tune
+from telly.cli import cache, compare, data, demo, export, listing, plan, pretrain, probe, report, score, study, tune
 from telly.errors import TellyError
 
 USER_ERROR = 2
@@ -34,6 +34,8 @@ app.command("score", epilog=score.EPILOG)(score.score)
 app.command("compare", epilog=compare.EPILOG)(compare.compare)
 app.command("probe", epilog=probe.EPILOG)(probe.probe)
 app.command("report", epilog=report.EPILOG)(report.report)
+app.command("export", epilog=export.EPILOG)(export.export)
+app.command("push", epilog=export.PUSH_EPILOG)(export.push)
 app.command("study", epilog=study.EPILOG)(study.study)
 app.command("ls")(listing.ls)
 

@@ -34,6 +34,7 @@ from telly.training.trainer import (
     last_complete_checkpoint,
     remove_incomplete_checkpoints,
 )
+from telly.tuning.card import write_card
 from telly.tuning.config import TuneConfig
 from telly.tuning.inputs import check_lengths, check_metric, describe, load_datasets
 from telly.tuning.record import RECORD_FILE, RunRecord
@@ -74,6 +75,8 @@ def tune(config: TuneConfig, *, resume: bool = False, overwrite: bool = False) -
         run.keep()
     if run.main:
         shutil.rmtree(run.output / CHECKPOINTS, ignore_errors=True)
+        with explained_disk(run.output):
+            write_card(run.record, run.output / "model")
     return run.record
 
 
