@@ -65,7 +65,7 @@ def export(
         made = export_onnx(source, output, int8=int8, say=partial(typer.echo, err=True))
     else:
         made = export_sentence_transformers(source, output)
-    typer.echo(f"checked: the vectors differ from telly's by at most {made.difference:.0e}")
+    typer.echo(f"checked: vectors as telly's, {made.agreement}")
     if made.loss is not None:
         typer.echo(f"int8: {made.loss}")
     typer.echo(f"{to.value}: {made.folder}")

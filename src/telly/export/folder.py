@@ -28,6 +28,16 @@ class Exported:
     difference: float
     loss: str | None = None
 
+    @property
+    def agreement(self) -> str:
+        """How far its vectors are those of telly, in words."""
+        return agreement(self.difference)
+
+
+def agreement(difference: float) -> str:
+    """A largest difference between components of vectors in words."""
+    return "equal bit for bit" if difference == 0 else f"equal to {difference:.0e}"
+
 
 @contextmanager
 def new_folder(output: Path) -> Iterator[Path]:

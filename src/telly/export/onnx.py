@@ -15,7 +15,7 @@ import torch
 from telly.data.sequences import SequenceTable
 from telly.errors import ConfigError, ExportError
 from telly.export.card import write_export_card
-from telly.export.folder import Exported, new_folder, write_usage
+from telly.export.folder import Exported, agreement, new_folder, write_usage
 from telly.export.scores import SessionStates, TestData, run_session
 from telly.export.source import CHECK_TEXTS, Source, VectorModel
 from telly.freezing.split import SplitModel
@@ -183,8 +183,8 @@ def _quantize(file: Path, target: Path) -> None:
 def _checked(folder: Path, difference: float) -> str:
     size = (folder / MODEL_FILE).stat().st_size / 1e6
     return (
-        f"## Checked\n\n`{MODEL_FILE}` ({size:.1f} MB) was run by onnxruntime on batches of several sizes and lengths; no "
-        f"component of a vector differs from torch's by more than {difference:.0e}."
+        f"## Checked\n\n`{MODEL_FILE}` ({size:.1f} MB) was run by onnxruntime on batches of several sizes and lengths; "
+        f"its vectors are torch's, {agreement(difference)}."
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from telly.errors import ConfigError, ExportError
 from telly.export.card import write_export_card
-from telly.export.folder import Exported, new_folder, write_usage
+from telly.export.folder import Exported, agreement, new_folder, write_usage
 from telly.export.source import CHECK_TEXTS, Source
 from telly.models.load import quiet_transformers
 
@@ -67,7 +67,10 @@ def export_sentence_transformers(source: Source, output: Path) -> Exported:
             longest=max(source.query_tokens, source.document_tokens),
             version=VERSION,
         )
-        checked = f"On texts of all kinds no component of a vector differs from telly's by more than {difference:.0e}."
+        checked = (
+            f"On {len(CHECK_TEXTS)} texts (short, empty, long, not ASCII) tokens and vectors are those of telly's "
+            f"evaluation, the vectors {agreement(difference)}."
+        )
         write_export_card(source, folder, use, f"## Checked\n\n{checked}", library="sentence-transformers")
     return Exported(output, difference)
 
