@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 
 from telly.errors import DataError, ExportError
 from telly.export import onnx as export
-from telly.export.scores import TestData
+from telly.export.scores import ScoredData
 from telly.export.source import Source, VectorModel, open_source
 from telly.freezing.split import SplitModel
 from telly.tasks import get_task
@@ -75,7 +75,7 @@ def test_a_wrong_graph_is_an_error_and_leaves_nothing(run: Path, tmp_path: Path,
 def test_the_scores_are_those_of_the_run(run: Path):
     """So what 8 bits cost is measured against the run's own number."""
     source = open_source(str(run))
-    data = TestData(source)
+    data = ScoredData(source)
     assert len(data) == 40 and data.split == "test"
     assert data.scores(SplitModel(source.model, None)) == pytest.approx(record_of(run)["test"], abs=1e-9)
 

@@ -16,7 +16,7 @@ from telly.data.sequences import SequenceTable
 from telly.errors import ConfigError, ExportError
 from telly.export.card import write_export_card
 from telly.export.folder import Exported, agreement, new_folder, write_usage
-from telly.export.scores import SessionStates, TestData, run_session
+from telly.export.scores import ScoredData, SessionStates, run_session
 from telly.export.source import CHECK_TEXTS, Source, VectorModel
 from telly.freezing.split import SplitModel
 from telly.markdown import markdown_table
@@ -59,7 +59,7 @@ def export_onnx(source: Source, output: Path, *, int8: bool, say: Callable[[str]
         ExportError: the model cannot be traced, or gives other vectors than torch; nothing is left behind.
     """
     _need_libraries()
-    data = TestData(source) if int8 else None  # before the long part, since the files may be gone
+    data = ScoredData(source) if int8 else None  # before the long part, since the files may be gone
     with new_folder(output) as folder:
         with quiet_transformers():
             source.model.config.save_pretrained(folder)
@@ -188,7 +188,7 @@ def _checked(folder: Path, difference: float) -> str:
     )
 
 
-def _loss(source: Source, folder: Path, data: TestData) -> tuple[str, str]:
+def _loss(source: Source, folder: Path, data: ScoredData) -> tuple[str, str]:
     """What 8-bit weights cost, in a sentence and as the card's section."""
     full = data.scores(SplitModel(source.model, None))
     small = data.scores(SessionStates(open_session(folder / INT8_FILE), source.model.config.hidden_size))

@@ -53,10 +53,15 @@ def push(name: Path, repository: str, *, private: bool = False, api: Any = None)
                 "on the hub, or choose another name"
             )
         api.upload_folder(repo_id=made.repo_id, folder_path=folder, commit_message="A model tuned with telly")
-    except (HfHubHTTPError, OSError) as error:
+    except _with_its_bases(HfHubHTTPError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ExportError(f"{repository}: the hub did not take the model: {first}") from error
     return f"https://huggingface.co/{made.repo_id}"
+
+
+def _with_its_bases(error: type[Exception]) -> tuple[type[Exception], ...]:
+    """An error of the hub's client and what it derives from: errors of its connection, whichever library that is of."""
+    return tuple(kind for kind in error.__mro__ if issubclass(kind, Exception) and kind is not Exception)
 
 
 def _folder(name: Path) -> Path:

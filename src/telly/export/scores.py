@@ -43,7 +43,7 @@ def run_session(session: Any, input_ids: torch.Tensor, attention_mask: torch.Ten
     return session.run(None, {"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()})[0]
 
 
-class TestData:
+class ScoredData:
     """What a source is scored on: its run's test data, or the sample's for a model without a run.
 
     Attributes:
