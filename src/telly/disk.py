@@ -5,8 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from telly.errors import DataError
 
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 _FULL_IN_TEXT = tuple(f"os error {number}" for number in _FULL)
@@ -31,3 +37,35 @@ def write_json(file: Path, value: dict[str, Any]) -> None:
         partial.replace(file)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(output: Path) -> Iterator[Path]:
+    """A folder beside the output that takes its place if all goes well, and is removed if not.
+
+    Raises:
+        DataError: the folder cannot be made, or the disk is full.
+    """
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}-", suffix=".partial"))
+    except OSError as error:
+        raise DataError(f"{output}: cannot be made: {error.strerror or error}; choose another folder") from None
+    try:
+        yield partial
+        partial.chmod(0o777 & ~_umask())
+        if output.exists():
+            output.rmdir()
+        partial.replace(output)
+    except OSError as error:
+        if is_full_disk(error):
+            raise DataError(f"{output}: the disk is full; free some space and run the command again") from None
+        raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -33,3 +33,7 @@ class CodeIndexError(TellyError):
 
 class TrainingError(TellyError):
     """Training cannot go on: the loss is not finite, a checkpoint is unusable."""
+
+
+class ExportError(TellyError):
+    """A model cannot be exported or uploaded as asked, or what was exported is not what was tuned."""

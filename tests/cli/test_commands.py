@@ -31,7 +31,7 @@ def test_help_does_not_import_heavy_libraries():
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert answer.stdout.rstrip().endswith("[]"), answer.stdout
-    for command in ("tune", "plan", "data", "cache", "score", "pretrain", "demo", "ls"):
+    for command in ("tune", "plan", "data", "cache", "score", "export", "push", "pretrain", "demo", "ls"):
         assert f"\n  {command} " in answer.stdout
 
 
@@ -43,6 +43,8 @@ def test_help_does_not_import_heavy_libraries():
         ["data", "validate"],
         ["cache", "verify"],
         ["score"],
+        ["export"],
+        ["push"],
         ["pretrain"],
     ],
 )

@@ -20,6 +20,7 @@ from telly.cli import (
     complete,
     data,
     demo,
+    export,
     generate,
     index,
     listing,
@@ -56,6 +57,8 @@ app.command("score", epilog=score.EPILOG)(score.score)
 app.command("compare", epilog=compare.EPILOG)(compare.compare)
 app.command("probe", epilog=probe.EPILOG)(probe.probe)
 app.command("report", epilog=report.EPILOG)(report.report)
+app.command("export", epilog=export.EPILOG)(export.export)
+app.command("push", epilog=export.PUSH_EPILOG)(export.push)
 app.command("study", epilog=study.EPILOG)(study.study)
 app.command("index", epilog=index.EPILOG)(index.index)
 app.command("search", epilog=search.EPILOG)(search.search)

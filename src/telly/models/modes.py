@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from telly.errors import ConfigError
+from telly.errors import ConfigError, ModelError
 
 
 class Mode(StrEnum):
@@ -28,6 +28,31 @@ def mode_head(tokenizer: Any, mode: Mode) -> list[int]:
     if not supports_modes(tokenizer):
         return []
     return [tokenizer.cls_token_id, tokenizer.convert_tokens_to_ids(mode.value), tokenizer.sep_token_id]
+
+
+def put_mode_in_template(tokenizer: Any, mode: Mode = Mode.ENCODER_ONLY) -> None:
+    """Make a tokenizer give `<s> MODE </s> tokens </s>` by itself, so that others need not know of modes.
+
+    It then gives the ids of `encode_texts`, cut texts included. One without modes is left as it is.
+
+    Raises:
+        ModelError: the tokenizer has no template that could be changed.
+    """
+    if not supports_modes(tokenizer):
+        return
+    if not tokenizer.is_fast:
+        raise ModelError(
+            f"{type(tokenizer).__name__} has no template for the mode tokens; expected a tokenizer with tokenizer.json"
+        )
+    from tokenizers.processors import TemplateProcessing
+
+    begin, end = tokenizer.cls_token, tokenizer.sep_token
+    single = f"{begin} {mode.value} {end} $A {end}"
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=single,
+        pair=f"{single} $B {end}",
+        special_tokens=list({part: tokenizer.convert_tokens_to_ids(part) for part in (begin, mode.value, end)}.items()),
+    )
 
 
 def encode_texts(tokenizer: Any, texts: list[str], max_tokens: int, mode: Mode = Mode.ENCODER_ONLY) -> list[list[int]]:

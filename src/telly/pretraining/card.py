@@ -7,6 +7,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from telly.markdown import markdown_table
 from telly.plots import new_figure, open_axes, save_figure
 
 CURVE_FILE = "curve.svg"
@@ -39,13 +40,13 @@ def _card(summary: dict[str, Any], corpus: dict[str, Any], settings: dict[str, A
     functions = sum(package["functions"] for package in packages)
     held_out = ", ".join(p["name"] for p in packages if p["held_out"]) or "some functions of all packages"
     left_out = ", ".join(f"{count:,} {why}" for why, count in corpus["left_out"].items() if count) or "none"
-    sources = _table(
+    sources = markdown_table(
         ("package", "version", "licence as stated by it", "functions"),
         [(p["name"], p["version"] or "-", p["license"] or "-", f"{p['functions']:,}") for p in packages],
     )
     stages = summary["stages"]
     longest = settings["code_tokens"] + settings["docstring_tokens"] + 6
-    similarity = _table(
+    similarity = markdown_table(
         ("layers", "CKA"),
         [
             (f"{'embeddings' if i == 0 else i} and {i + 1}", f"{value:.3f}")
@@ -126,7 +127,7 @@ def _recipe(stages: list[dict[str, Any]]) -> str:
         "masked tokens",
         "weights: tokens / contrast / anchor",
     )
-    return _table(header, rows)
+    return markdown_table(header, rows)
 
 
 def _results(stages: list[dict[str, Any]]) -> str:
@@ -137,7 +138,7 @@ def _results(stages: list[dict[str, Any]]) -> str:
         speed = f"{statistics.median(e['tokens_per_second'] for e in speeds):,.0f}" if speeds else "-"
         share = f"{statistics.median(e['flops'] for e in speeds) / stage['matrix_product_rate']:.0%}" if speeds else "-"
         rows.append((str(number), str(stage["layers"]), *(f"{last[name]:.3f}" for name in MEASURES), speed, share))
-    return _table(("stage", "layers", *MEASURES.values(), "tokens/s", "of the matrix-product rate"), rows)
+    return markdown_table(("stage", "layers", *MEASURES.values(), "tokens/s", "of the matrix-product rate"), rows)
 
 
 def _examples(examples: list[dict[str, str]]) -> str:
@@ -150,11 +151,6 @@ def _examples(examples: list[dict[str, str]]) -> str:
             f"{example['written']}\n{fence}\n\nright:\n\n{fence}\n{example['right']}\n{fence}"
         )
     return "\n\n".join(parts)
-
-
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [header, tuple("---" for _ in header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _draw_curves(stages: list[dict[str, Any]], file: Path) -> None:

@@ -36,6 +36,7 @@ from telly.training.trainer import (
     last_complete_checkpoint,
     remove_incomplete_checkpoints,
 )
+from telly.tuning.card import write_card
 from telly.tuning.config import AUTO, TuneConfig
 from telly.tuning.inputs import check_lengths, check_metric, describe, load_datasets
 from telly.tuning.record import RECORD_FILE, RunRecord
@@ -87,6 +88,8 @@ def tune(
         run.keep()
     if run.main:
         shutil.rmtree(run.output / CHECKPOINTS, ignore_errors=True)
+        with explained_disk(run.output):
+            write_card(run.record, run.output / "model")
     return run.record
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -21,7 +19,7 @@ from telly.data.repository.licences import licence_files
 from telly.data.repository.rows import TARGETS, Job
 from telly.data.repository.splits import SPLITS, By, Shares, by_date, by_path
 from telly.data.repository.walk import Skipped, repository_of
-from telly.disk import is_full_disk, write_json
+from telly.disk import whole_folder, write_json
 from telly.errors import ConfigError, DataError
 
 FORMAT = 1
@@ -110,7 +108,7 @@ def mine(source: str, output: Path, settings: Settings, workers: int | None = No
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise DataError(f"{output}: is not empty; expected a new folder for the data: choose another or remove it")
-    with _source(source, history_too=settings.split == "date") as root, _whole(output) as partial:
+    with _source(source, history_too=settings.split == "date") as root, whole_folder(output) as partial:
         return _mine(source, root, output, partial, settings, workers or cores())
 
 
@@ -191,34 +189,6 @@ def _source(source: str, *, history_too: bool) -> Iterator[Path]:
             yield copy
     else:
         raise DataError(f"{source}: no such folder; expected the folder of a repository, or an address: https://...")
-
-
-@contextmanager
-def _whole(output: Path) -> Iterator[Path]:
-    """A folder beside the output that takes its place if all goes well, and is removed if not."""
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}-", suffix=".partial"))
-    except OSError as error:
-        raise DataError(f"{output}: cannot be made: {error.strerror or error}; choose another folder") from None
-    try:
-        yield partial
-        partial.chmod(0o777 & ~_umask())
-        if output.exists():
-            output.rmdir()
-        partial.replace(output)
-    except OSError as error:
-        if is_full_disk(error):
-            raise DataError(f"{output}: the disk is full; free some space and run the command again") from None
-        raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _nothing(source: str, counts: Counts, settings: Settings, languages: tuple[str, ...]) -> str:

@@ -1,0 +1,211 @@
+"""A model as ONNX: token ids to vectors of length one, for any batch and any length, checked against torch."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from telly.data.sequences import SequenceTable
+from telly.errors import ConfigError, ExportError
+from telly.export.card import write_export_card
+from telly.export.folder import Exported, agreement, new_folder, write_usage
+from telly.export.scores import ScoredData, SessionStates, run_session
+from telly.export.source import CHECK_TEXTS, Source, VectorModel
+from telly.freezing.split import SplitModel
+from telly.markdown import markdown_table
+from telly.models.load import quiet_transformers
+from telly.tuning.card import value
+
+TOLERANCE = 1e-3
+MODEL_FILE, INT8_FILE = "model.onnx", "model-int8.onnx"
+OPSET = 17
+INPUTS, OUTPUT = ("input_ids", "attention_mask"), "vectors"
+USE = """## Use
+
+```python
+import onnxruntime
+from transformers import AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained(FOLDER)
+session = onnxruntime.InferenceSession(f"{{FOLDER}}/{file}")
+batch = tokenizer(texts, padding=True, truncation=True, max_length={query_tokens}, return_tensors="np")
+vectors = session.run(None, {{name: batch[name] for name in ("input_ids", "attention_mask")}})[0]  # [texts, {hidden}]
+```
+
+The vectors have length one, so their product is their cosine. What is looked for was cut at {query_tokens} tokens in
+tuning and what is found at {document_tokens}: give these as `max_length`. The tokenizer adds the mode tokens of a model
+that has them. Batch and length are free."""
+
+
+def export_onnx(source: Source, output: Path, *, int8: bool, say: Callable[[str], None]) -> Exported:
+    """Write `model.onnx` with its tokenizer, and `model-int8.onnx` if asked for.
+
+    Args:
+        source: the model.
+        output: a new or empty folder.
+        int8: write the model with 8-bit weights as well, and measure what that costs on the run's test data.
+        say: called with a sentence a person should know.
+
+    Raises:
+        ConfigError: onnx or onnxruntime is not installed, or the folder is not empty.
+        DataError: what `int8` is measured on cannot be read.
+        ExportError: the model cannot be traced, or gives other vectors than torch; nothing is left behind.
+    """
+    _need_libraries()
+    data = ScoredData(source) if int8 else None  # before the long part, since the files may be gone
+    with new_folder(output) as folder:
+        with quiet_transformers():
+            source.model.config.save_pretrained(folder)
+            source.plain_tokenizer().save_pretrained(folder)
+        _trace(source, folder / MODEL_FILE)
+        difference = _check(source, folder / MODEL_FILE)
+        further = [_checked(folder, difference)]
+        loss = None
+        if data is not None:
+            say("measuring what 8-bit weights cost")
+            _quantize(folder / MODEL_FILE, folder / INT8_FILE)
+            loss, section = _loss(source, folder, data)
+            further.append(section)
+        write_usage(source, folder)
+        use = USE.format(
+            file=MODEL_FILE,
+            query_tokens=source.query_tokens,
+            document_tokens=source.document_tokens,
+            hidden=source.model.config.hidden_size,
+        )
+        write_export_card(source, folder, use, *further, library="onnx")
+    return Exported(output, difference, loss)
+
+
+def _need_libraries() -> None:
+    try:
+        import onnx
+        import onnxruntime
+    except ImportError as error:
+        raise ConfigError(f"--to onnx needs {error.name}: pip install 'telly[export]'") from None
+    del onnx, onnxruntime
+
+
+def _batch(source: Source, texts: tuple[str, ...], max_tokens: int) -> dict[str, torch.Tensor]:
+    table = SequenceTable.ragged(source.token_ids(texts, max_tokens))
+    return table.pad(range(len(table)), source.tokenizer.pad_token_id)
+
+
+def _trace(source: Source, file: Path) -> None:
+    """Write the graph.
+
+    torch's older exporter, because it takes a fraction of the newer one's time and what it gives is checked here.
+    """
+    batch = _batch(source, CHECK_TEXTS, source.query_tokens)  # of several lengths, so the mask is part of the graph
+    axes = {name: {0: "batch", 1: "tokens"} for name in INPUTS} | {OUTPUT: {0: "batch"}}
+    with _quiet():
+        try:
+            torch.onnx.export(
+                VectorModel(source.model).eval(),
+                tuple(batch[name] for name in INPUTS),
+                str(file),
+                input_names=list(INPUTS),
+                output_names=[OUTPUT],
+                dynamic_axes=axes,
+                opset_version=OPSET,
+                dynamo=False,
+            )
+        except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
+            first = str(error).strip().splitlines()[0]
+            raise ExportError(
+                f"{source.name}: a {type(source.model).__name__} cannot be written as ONNX: {first}"
+            ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Warnings of the exporters are for those who write exporters; what they warn of is checked."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "root")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def open_session(file: Path) -> Any:
+    """A session of onnxruntime on the CPU with as many threads as torch has."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3  # errors
+    return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+
+
+@torch.no_grad()
+def _check(source: Source, file: Path) -> float:
+    """Compare with torch on batches of other sizes and lengths than the traced one.
+
+    Raises:
+        ExportError: the vectors differ.
+    """
+    session, model = open_session(file), VectorModel(source.model).eval()
+    largest = 0.0
+    for texts in (CHECK_TEXTS, *((text,) for text in CHECK_TEXTS)):
+        batch = _batch(source, texts, source.document_tokens)
+        found = run_session(session, batch["input_ids"], batch["attention_mask"])
+        largest = max(largest, float(np.abs(found - model(**batch).numpy()).max()))
+    if not largest <= TOLERANCE:
+        raise ExportError(
+            f"{source.name}: as ONNX its vectors differ from torch's by {largest:.1e}; expected at most "
+            f"{TOLERANCE:.0e}; nothing was exported"
+        )
+    return largest
+
+
+def _quantize(file: Path, target: Path) -> None:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    # Seven bits a weight cannot overflow on processors that add pairs of products in 16 bits, so that the loss measured
+    # here is that of other machines, too.
+    with _quiet():
+        quantize_dynamic(file, target, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
+
+
+def _checked(folder: Path, difference: float) -> str:
+    size = (folder / MODEL_FILE).stat().st_size / 1e6
+    return (
+        f"## Checked\n\n`{MODEL_FILE}` ({size:.1f} MB) was run by onnxruntime on batches of several sizes and lengths; "
+        f"its vectors are torch's, {agreement(difference)}."
+    )
+
+
+def _loss(source: Source, folder: Path, data: ScoredData) -> tuple[str, str]:
+    """What 8-bit weights cost, in a sentence and as the card's section."""
+    full = data.scores(SplitModel(source.model, None))
+    small = data.scores(SessionStates(open_session(folder / INT8_FILE), source.model.config.hidden_size))
+    metric = source.task.preset.metric
+    where = f"the {len(data):,} examples of the {data.split} data"
+    change = small[metric] - full[metric]
+    size = (folder / INT8_FILE).stat().st_size / 1e6
+    sentence = (
+        f"{metric} {value(metric, small[metric])} with 8-bit weights, {value(metric, full[metric])} with 32 bits "
+        f"({change:+.4f}), on {where}"
+    )
+    names = [name for name in source.task.metrics if name in full]
+    table = markdown_table(
+        ("", *names),
+        [(form, *(value(name, found[name]) for name in names)) for form, found in (("fp32", full), ("int8", small))],
+    )
+    return sentence, (
+        f"## 8-bit weights\n\n`{INT8_FILE}` ({size:.1f} MB) has weights of 8 bits and computes its scales as it runs "
+        f"(onnxruntime's dynamic quantization). On {where}:\n\n{table}"
+    )

@@ -1,0 +1,84 @@
+"""Upload a tuned or exported model to the Hugging Face hub, with the user's own token."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from telly.errors import ConfigError, ExportError
+from telly.hub import hub_answers
+from telly.tuning.card import CARD_FILE
+from telly.tuning.record import RECORD_FILE, RunRecord
+
+
+def push(name: Path, repository: str, *, private: bool = False, api: Any = None) -> str:
+    """Upload a folder as a model; returns its address.
+
+    Nothing is changed on the hub before everything that can be checked has been.
+
+    Args:
+        name: a finished run's folder, whose `model` is uploaded, or a folder that `telly export` made.
+        repository: `USER/NAME`; made if there is none.
+        private: only for those whom its owner lets in.
+        api: stands in for the hub's client.
+
+    Raises:
+        ConfigError: nothing to upload, a malformed name, no token, no network, or a repository that is public though
+            it was asked to be private.
+        ExportError: the hub refused.
+    """
+    from huggingface_hub import HfApi, get_token
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    folder = _folder(name)
+    try:
+        validate_repo_id(repository)
+    except HFValidationError as error:
+        raise ConfigError(f"{repository}: expected USER/NAME; {error}") from None
+    if api is None:
+        token = get_token()
+        if token is None:
+            raise ConfigError(
+                "no token of the Hugging Face hub: log in with `hf auth login`, or set HF_TOKEN; nothing was uploaded"
+            )
+        if not hub_answers():
+            raise ConfigError("the Hugging Face hub cannot be reached; nothing was uploaded. Try again with a network")
+        api = HfApi(token=token)
+    try:
+        made = api.create_repo(repository, private=private, exist_ok=True)
+        if private and not api.repo_info(made.repo_id).private:
+            raise ConfigError(
+                f"{made.repo_id}: is public already, and --private was given; nothing was uploaded. Make it private "
+                "on the hub, or choose another name"
+            )
+        api.upload_folder(repo_id=made.repo_id, folder_path=folder, commit_message="A model tuned with telly")
+    except _with_its_bases(HfHubHTTPError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ExportError(f"{repository}: the hub did not take the model: {first}") from error
+    return f"https://huggingface.co/{made.repo_id}"
+
+
+def _with_its_bases(error: type[Exception]) -> tuple[type[Exception], ...]:
+    """An error of the hub's client and what it derives from: errors of its connection, whichever library that is of."""
+    return tuple(kind for kind in error.__mro__ if issubclass(kind, Exception) and kind is not Exception)
+
+
+def _folder(name: Path) -> Path:
+    """The folder that is uploaded.
+
+    Raises:
+        ConfigError: it has no model with a card.
+    """
+    folder = name
+    if (name / RECORD_FILE).is_file():
+        status = RunRecord.read(name / RECORD_FILE).status
+        if status != "finished":
+            raise ConfigError(f"{name}: the run is {status}; expected a finished one. Go on with --resume")
+        folder = name / "model"
+    missing = [file for file in ("config.json", CARD_FILE) if not (folder / file).is_file()]
+    if missing:
+        raise ConfigError(
+            f"{name}: has no {missing[0]}; expected the folder of a finished run, or one that `telly export` made"
+        )
+    return folder

@@ -1,0 +1,233 @@
+"""The model card of a tuned model, made of its run's record alone, so that the two cannot disagree."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from telly.data.schema import SCHEMAS
+from telly.markdown import markdown_table
+from telly.metrics.table import METRICS
+from telly.models.load import EMBEDDED
+from telly.tasks import get_task
+from telly.tuning.record import RunRecord
+
+CARD_FILE = "README.md"
+DASH = "-"
+_SETTINGS = (
+    ("learning_rate", "learning rate"),
+    ("batch_size", "examples a step"),
+    ("epochs", "most epochs"),
+    ("patience", "patience, in epochs"),
+    ("warmup", "share of steps in which the learning rate rises"),
+    ("temperature", "temperature"),
+    ("head", "head"),
+    ("beams", "beam on test data"),
+    ("precision", "precision"),
+    ("seed", "seed"),
+)
+
+
+def write_card(record: RunRecord, folder: Path) -> None:
+    """Write `README.md` into a tuned model's folder.
+
+    Args:
+        record: of the finished run.
+        folder: the run's model, with its `config.json`.
+    """
+    architectures = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or [""]
+    (folder / CARD_FILE).write_text(card(record, _use(record, architectures[0])), encoding="utf-8")
+
+
+def card(record: RunRecord, use: str, *further: str, library: str = "transformers") -> str:
+    """A card's text.
+
+    Args:
+        record: of the finished run.
+        use: the section that says how this form of the model is used.
+        further: sections after it, such as what became of the scores in another form.
+        library: which loads it, as the hub calls it.
+    """
+    sections = (
+        front_matter(record.config["task"], record.model["name"], library),
+        _head(record),
+        _scores(record),
+        _trained(record),
+        _data(record),
+        _settings(record),
+        use,
+        *further,
+        _limits(record),
+        _licence(record),
+        _versions(record),
+    )
+    return "\n\n".join(section.strip() for section in sections) + "\n"
+
+
+def front_matter(task: str, model: str, library: str) -> str:
+    """What the hub reads; the base model only where it is one of the hub's."""
+    lines = [f"library_name: {library}"]
+    if model != EMBEDDED and shown_name(model) == model and "/" in model:
+        lines.append(f"base_model: {model}")
+    lines += ["tags:", *(f"- {tag}" for tag in ("telly", "code", task))]
+    return "\n".join(["---", *lines, "---"])
+
+
+def shown_name(name: str) -> str:
+    """A model's or data set's name without the folders of this machine, which are nobody's business."""
+    local = name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).exists()
+    return Path(name.rstrip("/")).name if local else name
+
+
+def value(metric: str, found: float) -> str:
+    """A metric as it is printed; counts are whole."""
+    if metric not in METRICS:
+        return f"{found:,.0f}"
+    return f"{found:.{METRICS[metric].digits}f}" + (" %" if METRICS[metric].percentage else "")
+
+
+def _head(record: RunRecord) -> str:
+    task, name = record.config["task"], shown_name(record.model["name"])
+    return (
+        f"# {name}, tuned for {task} ({_variant(record)})\n\n"
+        f"{name} ({record.model['parameters']:,} parameters), tuned with telly for {SCHEMAS[task].summary}."
+    )
+
+
+def _variant(record: RunRecord) -> str:
+    k = record.plan["k"]
+    return "all layers trained" if k is None else f"K={k}"
+
+
+def _scores(record: RunRecord) -> str:
+    assert record.test is not None and record.tested_on is not None
+    names = list(record.test)
+    rows = [
+        (name, *(value(metric, scores[metric]) if metric in scores else DASH for metric in names))
+        for name, scores in record.baselines.items()
+    ]
+    rows.append(("**this model**", *(f"**{value(metric, record.test[metric])}**" for metric in names)))
+    split = record.data[record.tested_on]
+    best = f"the weights are those of epoch {record.best_epoch} of {len(record.epochs)}" if record.best_epoch else ""
+    chosen = f"; {best}, the best by {record.metric} on validation data" if best else ""
+    flattering = (
+        " There was no test data, so these are the examples on which the best epoch was chosen, and they flatter."
+        if record.tested_on == "valid"
+        else ""
+    )
+    return (
+        f"## Scores\n\nOn the {split['examples']:,} examples of the {record.tested_on} data{chosen}.{flattering}\n\n"
+        + markdown_table(("", *names), rows)
+    )
+
+
+def _trained(record: RunRecord) -> str:
+    k, plan = record.plan["k"], record.plan
+    once = ", once a distinct sequence; the top trained from what was stored" if record.cache.get("used") else ""
+    start = shown_name(record.model["name"])
+    if k is None:
+        what = "Nothing was frozen (`base`)."
+    elif k == 0:
+        what = f"K=0: the embeddings are those of {start}, unchanged; they ran without dropout{once}."
+    else:
+        layers = "layer 0" if k == 1 else f"layers 0 to {k - 1}"
+        what = f"K={k}: embeddings and {layers} are those of {start}, unchanged; they ran without dropout{once}."
+    share = 100 * plan["trainable"] / plan["total"]
+    return (
+        f"## What was trained\n\n{what}\n\n{plan['trainable']:,} of {plan['total']:,} parameters were trained "
+        f"({share:.1f} %)."
+    )
+
+
+def _data(record: RunRecord) -> str:
+    config = record.config
+    rows = [
+        (
+            split,
+            "telly's sample" if config["data"] is None else shown_name(config["data" if split == "train" else split]),
+            f"{found['examples']:,}",
+            f"{found['distinct_sequences']:,}",
+            f"{found['tokens']:,}",
+        )
+        for split, found in record.data.items()
+    ]
+    cautions = "".join(f"\n- {caution}" for caution in record.cautions)
+    return (
+        "## Data\n\n"
+        + markdown_table(("split", "data", "examples", "distinct sequences", "tokens"), rows)
+        + (f"\n\nWhat a reader should know of it:\n{cautions}" if cautions else "")
+    )
+
+
+def _settings(record: RunRecord) -> str:
+    limits = ", ".join(f"{column} {tokens}" for column, tokens in record.config["max_tokens"].items())
+    rows = [(label, f"{record.config[name]}") for name, label in _SETTINGS if record.config.get(name) is not None]
+    return "## Settings\n\n" + markdown_table(("setting", "value"), [("most tokens", limits), *rows])
+
+
+def _use(record: RunRecord, architecture: str) -> str:
+    task = record.config["task"]
+    loader = auto_class(architecture)
+    lines = [
+        "## Use\n",
+        "```python",
+        f"from transformers import {loader}, AutoTokenizer",
+        "",
+        f"model = {loader}.from_pretrained(FOLDER)",
+        "tokenizer = AutoTokenizer.from_pretrained(FOLDER)",
+        "```\n",
+    ]
+    if not get_task(task).writes:
+        lines.append(
+            "One vector a text is the mean of the last layer's states over real tokens, and two are compared by "
+            "their cosine. A model with mode tokens reads `<s> <encoder-only> </s> tokens </s>`, which `telly export "
+            "RUN --to sentence-transformers` puts into the tokenizer."
+        )
+    lines.append("`telly.json` beside the weights says how telly uses them; a head of its own is `head.safetensors`.")
+    return "\n".join(lines)
+
+
+def auto_class(architecture: str) -> str:
+    """The Auto class of transformers that loads a saved architecture with all its weights and no others."""
+    if architecture.endswith("EncoderModel"):
+        return "AutoModelForTextEncoding"
+    if architecture.endswith("ForConditionalGeneration"):
+        return "AutoModelForSeq2SeqLM"
+    if architecture.endswith(("LMHeadModel", "ForCausalLM")):
+        return "AutoModelForCausalLM"
+    return "AutoModel"
+
+
+def _limits(record: RunRecord) -> str:
+    limits = " and ".join(f"{column} at {tokens} tokens" for column, tokens in record.config["max_tokens"].items())
+    points = [
+        f"Texts are cut: {limits}; what comes after is not seen.",
+        "The scores are of one run with one seed, on data of the same kind as it was trained on. Other languages, "
+        "styles of code or ways to ask were not tested.",
+        "What the model it started from learned from its own data is still in it.",
+    ]
+    if get_task(record.config["task"]).writes:
+        points.append("It writes what is likely, not what is right: run nothing that it writes unread.")
+    return "## Limits\n\n" + "\n".join(f"- {point}" for point in points)
+
+
+def _licence(record: RunRecord) -> str:
+    model = shown_name(record.model["name"])
+    ours = " telly-mini comes under telly's licence." if record.model["name"] == EMBEDDED else ""
+    sample = " The sample is code of CPython, under the PSF's licence." if record.config["data"] is None else ""
+    return (
+        "## Licence\n\nThis card grants none: the licences of the model it started from "
+        f"({model}) and of the data it was trained on decide.{ours}{sample}"
+    )
+
+
+def _versions(record: RunRecord) -> str:
+    found: dict[str, Any] = record.provenance["versions"]
+    versions = ", ".join(f"{name} {version}" for name, version in found.items() if version)
+    commit = record.provenance.get("commit")
+    return (
+        f"## Versions\n\n{versions}"
+        + (f"; telly's commit {commit[:12]}" if commit else "")
+        + f". Run of {record.started}; weights it started from: `{record.model['fingerprint']}`."
+    )

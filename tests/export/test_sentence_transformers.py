@@ -1,0 +1,155 @@
+"""A tuned search model in sentence-transformers gives telly's tokens and vectors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+
+from telly.data.readers import read
+from telly.data.sample import sample_files
+from telly.data.schema import SCHEMAS
+from telly.errors import ConfigError, ExportError
+from telly.export import sentence_transformers as export
+from telly.export import source as sources
+from telly.export.source import open_source
+from telly.freezing.source import RowSource
+from telly.freezing.split import SplitModel
+from telly.models.load import load_model, load_tokenizer
+from telly.models.modes import encode_texts
+from telly.tasks import TASKS
+from telly.tasks.base import Options
+from telly.tasks.vectors import vectors_of_rows
+from tiny_runs import record_of, run_telly, task_data, tiny_model_folder
+
+LIMITS = {"query": 24, "code": 48}
+EXAMPLES = 24
+
+
+@pytest.fixture(scope="module")
+def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("export") / "st"
+    ended = run_telly("export", str(run), "--to", "sentence-transformers", "--output", str(output))
+    assert f"sentence-transformers: {output}" in ended.out
+    return output
+
+
+@torch.no_grad()
+def test_real_texts_get_the_vectors_of_tellys_evaluation(exported: Path, run: Path):
+    """The oracle is the task's own encoding and model on real functions, most of which are cut."""
+    data = read(str(sample_files("search")["test"]), SCHEMAS["search"], {}, "test").select(range(EXAMPLES))
+    task, tokenizer = TASKS["search"], load_tokenizer(str(run))
+    encoded = task.encode({"train": data}, tokenizer, LIMITS, None)["train"]
+    assert (encoded.table.lengths == 48).sum() > 5, "some functions must be cut, or truncation is not tested"
+    module = task.build(SplitModel(load_model(str(run)), None), encoded, Options()).eval()
+    source = RowSource(encoded.table, tokenizer.pad_token_id)
+    model = SentenceTransformer(str(exported), device="cpu", local_files_only=True)
+    for column, encode in (("query", model.encode_query), ("code", model.encode_document)):
+        ours = vectors_of_rows(module.embed, source, encoded.rows[column], torch.device("cpu"))  # type: ignore[arg-type]
+        theirs = torch.from_numpy(encode(list(data[column])))
+        assert (theirs - ours).abs().max() < 1e-5
+        assert torch.allclose(theirs.norm(dim=-1), torch.ones(EXAMPLES))
+    base = SentenceTransformer(modules=list(model), device="cpu").encode(list(data["query"]))
+    untuned = open_source(str(record_of(run)["model"]["name"])).vectors(list(data["query"]), 24)
+    assert (torch.from_numpy(base) - untuned).abs().max() > 1e-3, "tuning must show, or equality says nothing"
+
+
+def test_the_tokenizer_adds_the_mode_and_both_limits_hold(exported: Path, run: Path):
+    texts = ["", " x ", "read the rows of all files " * 30, "Größe 変数\n"]
+    model, tokenizer = SentenceTransformer(str(exported), device="cpu"), load_tokenizer(str(run))
+    for role, limit in (("query", 24), ("document", 48)):
+        found = [model.preprocess([text], task=role)["input_ids"][0].tolist() for text in texts]
+        assert found == encode_texts(tokenizer, texts, limit)
+        assert max(map(len, found)) == limit
+    assert tokenizer.convert_ids_to_tokens(found[0]) == ["<s>", "<encoder-only>", "</s>", "</s>"]
+    assert model.max_seq_length == 48
+    assert [type(module).__name__ for module in model] == ["Transformer", "Pooling", "Normalize"]
+    assert model.similarity_fn_name == "cosine"
+
+
+def test_the_card_has_the_runs_scores_and_this_use(exported: Path, run: Path):
+    text = (exported / "README.md").read_text(encoding="utf-8")
+    record = record_of(run)
+    assert f"**{record['test']['mrr']:.4f}**" in text
+    assert "`encode_query` cuts at 24 tokens and `encode_document` at\n48" in text
+    assert "library_name: sentence-transformers" in text
+    assert json.loads((exported / "telly.json").read_text())["usage"]["max_tokens"] == LIMITS
+
+
+@pytest.mark.parametrize("family", ["gpt2", "t5"])
+def test_other_families_and_models_without_a_run(family: str, tmp_path: Path):
+    """The check at export compares with telly; of T5 the encoder alone is written."""
+    folder = tiny_model_folder(tmp_path / "model", family)
+    made = export.export_sentence_transformers(open_source(str(folder)), tmp_path / "st")
+    assert made.difference < 1e-5
+    assert "not tuned" in (tmp_path / "st" / "README.md").read_text()
+
+
+def test_other_tokens_are_an_error_and_leave_nothing(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sources, "put_mode_in_template", lambda tokenizer: None)
+    with pytest.raises(ExportError, match=r"as a query sentence-transformers reads .* where telly reads"):
+        export.export_sentence_transformers(open_source(str(run)), tmp_path / "out" / "st")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_other_vectors_are_an_error_and_leave_nothing(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    source = open_source(str(run))
+    modules = export._modules
+
+    def without_a_layer(library: object, *args: object) -> object:
+        made = modules(library, *args)  # type: ignore[arg-type]
+        made[0].auto_model.encoder.layer[3].output.dense.weight.data.zero_()
+        return made
+
+    monkeypatch.setattr(export, "_modules", without_a_layer)
+    with pytest.raises(ExportError, match=r"vectors differ from telly's by .*; expected at most 1e-05"):
+        export.export_sentence_transformers(source, tmp_path / "out" / "st")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_folder_in_use_is_refused(run: Path, tmp_path: Path):
+    (tmp_path / "kept").write_text("mine")
+    with pytest.raises(ConfigError, match="exists already; expected a new or empty folder"):
+        export.export_sentence_transformers(open_source(str(run)), tmp_path)
+    assert (tmp_path / "kept").read_text() == "mine"
+
+
+def test_a_missing_library_is_named(run: Path, tmp_path: Path):
+    setup = "import sys; sys.modules['sentence_transformers'] = None"
+    options = ("export", str(run), "--to", "sentence-transformers", "--output", str(tmp_path / "st"))
+    ended = run_telly(*options, code=2, setup=setup)
+    assert ended.error == "--to sentence-transformers needs that library: pip install 'telly[export]'"
+    assert not (tmp_path / "st").exists()
+
+
+def test_a_task_without_vectors_is_refused(tmp_path: Path, run: Path):
+    folder = tiny_model_folder(tmp_path / "model")
+    usage = {"task": "clone", "max_tokens": {"left": 32, "right": 32}, "head": "pair"}
+    (folder / "telly.json").write_text(json.dumps({"usage": usage}))
+    with pytest.raises(ConfigError, match="is a model of clone with --head pair, whose vectors were not trained"):
+        open_source(str(folder))
+    (folder / "telly.json").write_text(json.dumps({"usage": {"task": "summarize", "max_tokens": {}}}))
+    with pytest.raises(ConfigError, match="is a model of summarize, whose vectors were not trained"):
+        open_source(str(folder))
+
+
+def test_an_unfinished_run_is_refused(run: Path, tmp_path: Path):
+    record = record_of(run) | {"status": "interrupted"}
+    (tmp_path / "record.json").write_text(json.dumps(record))
+    with pytest.raises(ConfigError, match="the run is interrupted; expected a finished one"):
+        open_source(str(tmp_path))
+
+
+@pytest.mark.parametrize(("task", "options"), [("clone", ("--head", "cosine")), ("clone-retrieval", ())])
+def test_the_other_tasks_with_vectors(task: str, options: tuple[str, ...], tmp_path: Path, tiny: object):
+    from tiny_runs import Tiny
+
+    assert isinstance(tiny, Tiny)
+    limits = {"clone": ("left=32", "right=32"), "clone-retrieval": ("code=32",)}[task]
+    given = Tiny(tiny.model, task_data(task, tmp_path / "data"), task, limits)
+    run_telly(*given.command(tmp_path / "run", "frozen", "--epochs", "1", "--save-steps", "100", *options))
+    made = export.export_sentence_transformers(open_source(str(tmp_path / "run")), tmp_path / "st")
+    assert made.difference < 1e-5
