@@ -38,6 +38,10 @@ runs your own grid. In my.toml:
 
 The same command again keeps what is done, goes on with what was interrupted and tries again what failed.
 
+  telly study paper --jobs 2
+
+runs two cells at a time, each with half of the cores: small models use cores better that way.
+
   telly study my.toml --output /shared/mine --ray 10.0.0.1:6379 --cpus-per-cell 4 --gpus-per-cell 1
 
 runs the cells on the machines of a Ray cluster, which all see /shared; a URL such as s3://bucket/mine does as well.
@@ -53,6 +57,7 @@ def study(
     cpus: Annotated[float | None, typer.Option("--cpus-per-cell", help="With --ray. [default: 1]")] = None,
     gpus: Annotated[float | None, typer.Option("--gpus-per-cell", help="With --ray. [default: 0]")] = None,
     retries: Annotated[int | None, typer.Option(help="With --ray: for a cell whose machine dies. [default: 3]")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Cells at a time on this machine, which share its cores.")] = 1,
     processes: Annotated[int | None, typer.Option(help="Train a cell in N processes together. [default: 1]")] = None,
 ) -> None:
     """Run a grid of models, tasks, variants and seeds; cells share what the frozen layers gave."""
@@ -63,7 +68,7 @@ def study(
     from telly.study.config import Needs, cells_of, load_study
     from telly.study.launch import check_processes, in_own_process, in_processes
     from telly.study.results import State
-    from telly.study.run import run_cells
+    from telly.study.run import Pool, run_cells, side_by_side
 
     settings = load_study(name)
     options = {"cpus": cpus, "gpus": gpus, "retries": retries, "processes": processes}
@@ -73,12 +78,17 @@ def study(
     folder = _folder(place, ray, given.keys() - {"processes"})
     cells = cells_of(settings, folder)
     check_processes(cells, settings.cell.processes)
-    _print_estimates(cells, together=ray is not None)
+    _check_jobs(jobs, ray, settings.cell.processes)
+    _print_estimates(cells, jobs, together=ray is not None)
     if dry_run:
         return
     say = partial(typer.echo, err=True)
     launch = in_own_process if settings.cell.processes == 1 else partial(in_processes, settings.cell.processes)
-    pool = None
+    pool: Pool | None = None
+    if jobs > 1:
+        import torch
+
+        pool = partial(side_by_side, jobs=jobs, threads=max(1, torch.get_num_threads() // jobs), say=say)
     if ray is not None:
         from telly.study.on_ray import RayPool
 
@@ -118,7 +128,16 @@ def _folder(place: str, ray: str | None, for_ray: set[str]) -> Path:
     return Path()
 
 
-def _print_estimates(cells: list[Cell], *, together: bool) -> None:
+def _check_jobs(jobs: int, ray: str | None, processes: int) -> None:
+    from telly.errors import ConfigError
+
+    if jobs > 1 and ray is not None:
+        raise ConfigError("--jobs: Ray decides how many cells run at a time; leave it out, or leave out --ray")
+    if jobs > 1 and processes > 1:
+        raise ConfigError(f"--jobs {jobs}: {processes} processes share a cell already; leave out one of the two")
+
+
+def _print_estimates(cells: list[Cell], jobs: int, *, together: bool) -> None:
     from telly.study.estimate import estimates
 
     found = estimates(cells)
@@ -138,7 +157,7 @@ def _print_estimates(cells: list[Cell], *, together: bool) -> None:
         )
     typer.echo(
         f"in all {sum(e.seconds for e in found) / 60:,.0f} min of training (evaluation and start-up are not in it), at "
-        f"most {max(e.peak_bytes for e in found) / 1e9:.1f} GB of memory and {stores / 1e6:,.0f} MB of stores at a "
-        "time; meant to be right within a factor of two",
+        f"most {jobs * max(e.peak_bytes for e in found) / 1e9:.1f} GB of memory and {stores / 1e6:,.0f} MB of stores "
+        "at a time; meant to be right within a factor of two",
         err=True,
     )

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -36,7 +36,7 @@ def run_here(config: TuneConfig, resume: bool) -> tuple[int, str | None]:
 
     try:
         with interruptible():
-            tune(config, resume=resume, overwrite=not resume)
+            tune(config, resume=resume, overwrite=not resume, siblings=config.output.parent if config.output else None)
     except KeyboardInterrupt:
         return INTERRUPTED, "interrupted"
     except TellyError as error:
@@ -46,17 +46,37 @@ def run_here(config: TuneConfig, resume: bool) -> tuple[int, str | None]:
 
 def in_own_process(cell: Cell, resume: bool) -> int:
     """Run a cell in a fork of a process that has imported the libraries already; gives its exit code."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["telly.tuning.run"])
-    process = context.Process(target=_own_process, args=(cell.config.model_dump(mode="json"), resume))
-    process.start()
-    with _handing_on(process):
+    process = started(cell, resume)
+    with handing_on([process]):
         process.join()
     return FAILED if process.exitcode is None else process.exitcode
 
 
-def _own_process(values: dict[str, Any], resume: bool) -> None:
+def started(cell: Cell, resume: bool, threads: int | None = None, log: Path | None = None) -> BaseProcess:
+    """Start a cell in a fork of a process that has imported the libraries already.
+
+    Args:
+        cell: what to run.
+        resume: go on with it.
+        threads: how many it computes with; by default as many as torch chooses.
+        log: file for what it tells of its progress, in place of standard error.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["telly.tuning.run"])
+    process = context.Process(target=_own_process, args=(cell.config.model_dump(mode="json"), resume, threads, log))
+    process.start()
+    return process
+
+
+def _own_process(values: dict[str, Any], resume: bool, threads: int | None, log: Path | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hands a Ctrl-C on
+    if log is not None:
+        with log.open("ab") as file:
+            os.dup2(file.fileno(), sys.stderr.fileno())
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
     code, error = run_here(TuneConfig.parse(values), resume)
     if error and code != INTERRUPTED:
         print(f"telly: error: {error}", file=sys.stderr)
@@ -99,7 +119,7 @@ def in_processes(count: int, cell: Cell, resume: bool) -> int:
             stdout=subprocess.DEVNULL,
             start_new_session=True,  # a Ctrl-C in the terminal is handed on once, not sent to each of them
         )
-        with _handing_on(process) as ended:
+        with handing_on([process]) as ended:
             code = process.wait()
     outcome = outcome_of(cell)
     if outcome.state is State.DONE:
@@ -110,8 +130,11 @@ def in_processes(count: int, cell: Cell, resume: bool) -> int:
 
 
 @contextmanager
-def _handing_on(process: BaseProcess | subprocess.Popen[bytes]) -> Iterator[list[int]]:
-    """While a cell runs, Ctrl-C and termination are the cell's to act on; this process waits for its orderly end.
+def handing_on(processes: Collection[BaseProcess | subprocess.Popen[bytes]]) -> Iterator[list[int]]:
+    """While cells run, Ctrl-C and termination are theirs to act on; this process waits for their orderly end.
+
+    Args:
+        processes: of the cells; may change while this is open.
 
     Yields:
         the signals that came.
@@ -120,7 +143,8 @@ def _handing_on(process: BaseProcess | subprocess.Popen[bytes]) -> Iterator[list
 
     def hand_on(number: int, _frame: Any) -> None:
         came.append(number)
-        process.terminate()
+        for process in processes:
+            process.terminate()
 
     previous = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

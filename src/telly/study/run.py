@@ -5,20 +5,23 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from telly.errors import StoreError, TrainingError
 from telly.freezing.inventory import remove_store
 from telly.study.config import Cell, StudyConfig
-from telly.study.launch import FULL_DISK, INTERRUPTED, Launch, in_own_process
+from telly.study.launch import FAILED, FULL_DISK, INTERRUPTED, Launch, handing_on, in_own_process, started
 from telly.study.results import CELLS, Outcome, Results, State
 from telly.tuning.record import provenance
 
-SUMMARY_FILE = "study.json"
+SUMMARY_FILE, LOGS = "study.json", "logs"
 Outcomes = dict[Path, Outcome]
 """By the cell's folder."""
 Say = Callable[[str], None]
@@ -124,6 +127,49 @@ def _one_by_one(
             left = f", about {minutes:.0f} min left"
         say(f"--- cell {number + 1} of {len(starts)}: {start.cell.name}{left} ---")
         yield Ended(start.cell, launch(start.cell, start.resume))
+
+
+def side_by_side(
+    starts: Sequence[Start], deadline: float | None, *, jobs: int, threads: int, say: Say
+) -> Generator[Ended, None, None]:
+    """The pool of one machine whose cores several cells share. Each tells its progress to a file of its own.
+
+    Args:
+        starts: the cells, in their order.
+        deadline: start none after this time.
+        jobs: so many at a time.
+        threads: of each.
+        say: told which cell starts, and where its progress is.
+    """
+    began, done = time.monotonic(), 0
+    waiting, running = deque(starts), dict[BaseProcess, Cell]()
+    with handing_on(running.keys()) as signals:
+        try:
+            while running or waiting:
+                while waiting and len(running) < jobs and not signals and (deadline is None or time.time() < deadline):
+                    start = waiting.popleft()
+                    log = start.cell.folder.parent.parent / LOGS / f"{start.cell.folder.name}.txt"
+                    log.parent.mkdir(parents=True, exist_ok=True)
+                    left = ""
+                    if done:
+                        minutes = (time.monotonic() - began) / done * (len(starts) - done) / 60
+                        left = f", about {minutes:.0f} min left"
+                    say(f"--- cell {len(starts) - len(waiting)} of {len(starts)}: {start.cell.name}{left}; {log} ---")
+                    running[started(start.cell, start.resume, threads, log)] = start.cell
+                if not running:
+                    break
+                ready = wait([process.sentinel for process in running])
+                for process in [process for process in running if process.sentinel in ready]:
+                    process.join()
+                    done += 1
+                    yield Ended(running.pop(process), FAILED if process.exitcode is None else process.exitcode)
+            if signals:
+                raise KeyboardInterrupt
+        finally:
+            for process in running:
+                process.terminate()
+            for process in running:
+                process.join()
 
 
 def _judged(ended: Ended, found: Outcome) -> Outcome:

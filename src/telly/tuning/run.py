@@ -36,6 +36,7 @@ from telly.training.trainer import (
     last_complete_checkpoint,
     remove_incomplete_checkpoints,
 )
+from telly.tuning.baselines import known_baselines
 from telly.tuning.card import write_card
 from telly.tuning.config import AUTO, TuneConfig
 from telly.tuning.inputs import check_lengths, check_metric, describe, load_datasets
@@ -56,7 +57,12 @@ Advisor = Callable[[TuneConfig, bool], tuple[str, dict[str, Any]]]
 
 
 def tune(
-    config: TuneConfig, *, resume: bool = False, overwrite: bool = False, advisor: Advisor | None = None
+    config: TuneConfig,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    advisor: Advisor | None = None,
+    siblings: Path | None = None,
 ) -> RunRecord:
     """Tune a model on a task and return the run's record, which also lies in the output folder.
 
@@ -65,6 +71,7 @@ def tune(
         resume: go on with an interrupted run in the same folder.
         overwrite: replace an earlier run in the same folder.
         advisor: chooses the variant of `freeze = auto`; `telly.tune` has one.
+        siblings: folder of other runs; baselines that one of them found on the same terms are taken over.
 
     Raises:
         ConfigError: settings that do not fit, or an output folder with another run.
@@ -74,7 +81,7 @@ def tune(
     resume = resume and not _only_advised(config)
     run = _start(config, resume, overwrite, advisor)
     try:
-        _tune(run, resume, overwrite)
+        _tune(run, resume, overwrite, siblings)
         run.record.status = "finished"
     except KeyboardInterrupt:
         run.record.status = "interrupted"
@@ -183,7 +190,7 @@ def _remove_run(output: Path) -> None:
             (output / name).unlink(missing_ok=True)
 
 
-def _tune(run: Run, resume: bool, overwrite: bool) -> None:
+def _tune(run: Run, resume: bool, overwrite: bool, siblings: Path | None) -> None:
     config = run.config
     set_seed(config.seed)
     arguments = _arguments(run)  # sets up the process group, if there is one
@@ -201,6 +208,8 @@ def _tune(run: Run, resume: bool, overwrite: bool) -> None:
         check_metric(config, run.task, data["train"])
     module = _module(run, split, data["train"]).to(arguments.device)
     _claim(run, {name: describe(datasets[name], encoded) for name, encoded in data.items()}, resume, overwrite)
+    if siblings is not None and not run.record.baselines:
+        run.record.baselines = first_decides(lambda: known_baselines(siblings, run.record))
     with run.clocks("prefix"):
         sources = open_sources(config, split, data, tokenizer.pad_token_id, digests, run.say)
         run.record.cache = sources.to_dict()

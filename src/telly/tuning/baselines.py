@@ -1,0 +1,35 @@
+"""Scores without tuning that another run has found already: runs that differ in what they train share them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from telly.errors import DataError
+from telly.tuning.record import RECORD_FILE, RunRecord
+
+DECIDING = ("task", "columns", "limit", "eval_limit", "max_tokens", "precision", "head", "temperature", "beams", "seed")
+"""Settings that baselines and the untuned model's scores depend on, beside model and data."""
+
+
+def known_baselines(runs: Path, record: RunRecord) -> dict[str, dict[str, float]]:
+    """Baselines of a finished run with the same weights, data and settings of evaluation; empty without one.
+
+    The untuned model's scores are the same for every K, but for the rounding of stored states.
+
+    Args:
+        runs: folder whose sub-folders may be runs.
+        record: of the run that wants them; its model and data are known.
+    """
+    for file in sorted(runs.glob(f"*/{RECORD_FILE}")):
+        try:
+            other = RunRecord.read(file)
+        except DataError:
+            continue
+        if other.status == "finished" and other.baselines and _terms(other) == _terms(record):
+            return other.baselines
+    return {}
+
+
+def _terms(record: RunRecord) -> tuple[object, ...]:
+    data = {split: found.get("fingerprint") for split, found in record.data.items()}
+    return record.model.get("layers_fingerprint"), data, [record.config.get(name) for name in DECIDING]

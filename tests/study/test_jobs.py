@@ -1,0 +1,141 @@
+"""Cells side by side on one machine, and what later cells take over from earlier ones."""
+
+from __future__ import annotations
+
+import multiprocessing
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.tiny_runs import Tiny, largest_difference, tiny_data, tiny_model_folder
+
+from telly.study.config import Cell, StudyConfig, cells_of
+from telly.study.launch import INTERRUPTED, in_own_process
+from telly.study.results import State
+from telly.study.run import LOGS, Start, run_cells, side_by_side
+from telly.tuning.baselines import known_baselines
+from telly.tuning.record import RunRecord
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    folder = tmp_path_factory.mktemp("jobs")
+    return Tiny(tiny_model_folder(folder / "model"), tiny_data(folder / "data"))
+
+
+def study_of(tiny: Tiny, **more: Any) -> StudyConfig:
+    files = {"data": tiny.data["train"], "valid": tiny.data["valid"], "test": tiny.data["test"]}
+    values = {
+        "models": [str(tiny.model)],
+        "variants": ["base", 2, 3],
+        "settings": {
+            "max_tokens": {"query": 24, "code": 48},
+            "epochs": 2,
+            "batch_size": 8,
+            "learning_rate": 1e-3,
+            "cache_dtype": "fp32",
+        },
+        "task": {"search": {name: str(file) for name, file in files.items()}},
+    }
+    return StudyConfig.parse(values | more)
+
+
+def test_two_at_a_time_give_what_one_by_one_gives(tiny: Tiny, tmp_path: Path):
+    study, said = study_of(tiny), list[str]()
+    alone, together = cells_of(study, tmp_path / "alone"), cells_of(study, tmp_path / "together")
+    run_cells(alone, study, tmp_path / "alone", said.append)
+
+    def pool(starts: Any, deadline: float | None) -> Any:
+        return side_by_side(starts, deadline, jobs=2, threads=1, say=said.append)
+
+    outcomes = run_cells(together, study, tmp_path / "together", said.append, pool=pool)
+    assert [outcome.state for outcome in outcomes] == [State.DONE] * 3
+    for one, other, outcome in zip(alone, together, outcomes, strict=True):
+        assert largest_difference(one.folder, other.folder) < 1e-4
+        assert outcome.record is not None and outcome.record.device["threads"] == 1
+    assert all("step/s" in file.read_text() for file in (tmp_path / "together" / LOGS).iterdir())
+
+
+def test_ending_the_pool_ends_its_cells_in_order(tiny: Tiny, tmp_path: Path):
+    study = study_of(tiny, settings={"max_tokens": {"query": 24, "code": 48}, "epochs": 500, "batch_size": 8})
+    cells = cells_of(study, tmp_path)
+    pool = side_by_side([Start(cell, False) for cell in cells], None, jobs=2, threads=1, say=lambda _: None)
+
+    def interrupt_the_first(cell: Cell) -> None:
+        end = time.monotonic() + 120
+        while not (cell.folder / "metrics.jsonl").exists() and time.monotonic() < end:
+            time.sleep(0.05)
+        multiprocessing.active_children()[0].terminate()
+
+    threading.Thread(target=interrupt_the_first, args=(cells[0],)).start()
+    ended = next(pool)
+    assert ended.code == INTERRUPTED
+    pool.close()
+    assert not multiprocessing.active_children()
+    states = [RunRecord.read(cell.folder / "record.json").status for cell in cells[:2]]
+    assert states == ["interrupted", "interrupted"] and not cells[2].folder.exists()
+
+
+def test_jobs_beside_ray_or_processes_are_refused(tiny: Tiny, tmp_path: Path):
+    command = [sys.executable, "-m", "telly", "study", "quick", "--output", str(tmp_path), "--dry-run", "--jobs", "2"]
+    for more in (["--ray", "local"], ["--processes", "2"]):
+        ended = subprocess.run([*command, *more], capture_output=True, text=True, check=False)
+        assert ended.returncode == 2 and "--jobs" in ended.stderr
+
+
+def record(folder: Path, **more: Any) -> RunRecord:
+    settings = {"task": "search", "limit": 10, "seed": 0, "freeze": "base", "epochs": 2}
+    made = RunRecord(
+        config=settings | more.pop("config", {}),
+        status="finished",
+        data={"train": {"fingerprint": "a"}, "test": {"fingerprint": "b"}},
+        model={"layers_fingerprint": "m"},
+        baselines={"bm25": {"mrr": 0.5}, "untuned": {"mrr": 0.25}},
+    )
+    for name, value in more.items():
+        setattr(made, name, value)
+    folder.mkdir()
+    made.save(folder)
+    return made
+
+
+@pytest.mark.parametrize(("more", "shared"), [
+    ({"config": {"freeze": "9", "epochs": 5}}, True),
+    ({"config": {"seed": 1}}, False),
+    ({"config": {"limit": 20}}, False),
+    ({"config": {"max_tokens": {"query": 8}}}, False),
+    ({"model": {"layers_fingerprint": "other"}}, False),
+    ({"data": {"train": {"fingerprint": "a"}, "test": {"fingerprint": "c"}}}, False),
+])  # fmt: skip
+def test_baselines_are_taken_over_on_the_same_terms_only(tmp_path: Path, more: dict[str, Any], shared: bool):
+    found = record(tmp_path / "first").baselines
+    wanted = record(tmp_path / "second", status="running", baselines={}, **more)
+    assert known_baselines(tmp_path, wanted) == (found if shared else {})
+
+
+def test_an_unfinished_run_gives_no_baselines(tmp_path: Path):
+    wanted = record(tmp_path / "first", status="failed")
+    (tmp_path / "second").mkdir()
+    (tmp_path / "second" / "record.json").write_text("{")
+    assert known_baselines(tmp_path, wanted) == {}
+
+
+def test_a_study_finds_baselines_once(tiny: Tiny, tmp_path: Path):
+    study = study_of(tiny, variants=["base", 3])
+    cells = cells_of(study, tmp_path)
+    first = cells[0].folder / "record.json"
+
+    def launch(cell: Cell, resume: bool) -> int:
+        code = in_own_process(cell, resume)
+        if cell is cells[0]:  # a mark, to be found in what the next cell takes over
+            marked = RunRecord.read(first)
+            marked.baselines["bm25"]["mrr"] = 0.125
+            marked.save(cell.folder)
+        return code
+
+    outcomes = run_cells(cells, study, tmp_path, lambda _: None, launch)
+    assert outcomes[1].record is not None and outcomes[1].record.baselines["bm25"]["mrr"] == 0.125
