@@ -14,7 +14,6 @@ from typing import Any
 
 import psutil
 import pytest
-from tests.tiny_runs import Tiny, complete, largest_difference, record_of, run_telly, tiny_data, tiny_model_folder
 
 from telly.errors import ConfigError, TrainingError
 from telly.study.config import Cell, StudyConfig, built_in, cells_of, load_study
@@ -23,6 +22,7 @@ from telly.study.launch import FULL_DISK, INTERRUPTED, check_processes, in_own_p
 from telly.study.results import State, outcome_of
 from telly.study.run import SUMMARY_FILE, run_cells
 from telly.tuning.record import RunRecord
+from tiny_runs import SMALL, Tiny, complete, largest_difference, record_of, run_telly, tiny_data, tiny_model_folder
 
 SETTINGS = {"max_tokens": {"query": 24, "code": 48}, "epochs": 2, "batch_size": 8, "learning_rate": 1e-3}
 
@@ -290,6 +290,14 @@ def test_a_killed_cell_goes_on(tiny: Tiny, tmp_path: Path):
     assert outcome.state is State.DONE and outcome.record is not None and outcome.record.resumed_from_step
 
 
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What several processes on one machine need."""
+    for name, value in (SMALL | {"GLOO_SOCKET_IFNAME": "lo"}).items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("small")
 def test_two_processes_train_a_cell(tmp_path: Path):
     """Through `accelerate launch`; without dropout they compute what one computes."""
     tiny = Tiny(tiny_model_folder(tmp_path / "model", dropout=0.0), tiny_data(tmp_path / "data"))
@@ -305,6 +313,7 @@ def test_two_processes_train_a_cell(tmp_path: Path):
         check_processes([cell], 3)
 
 
+@pytest.mark.usefixtures("small")
 def test_processes_end_with_the_one_that_started_them(tiny: Tiny, tmp_path: Path):
     study = study_of(tiny, variants=["base"], settings=SETTINGS | {"epochs": 1000, "save_steps": 2})
     (cell,) = cells_of(study, tmp_path)
