@@ -101,7 +101,11 @@ def update_index(
             raise CodeIndexError(
                 f"{folder}: is the index of {former.meta.root}, not of {root}; give another folder with --index"
             )
-        return _Updating(root, folder, tuned, former, what, workers).run()
+        try:
+            return _Updating(root, folder, tuned, former, what, workers).run()
+        finally:
+            if former is not None:
+                former.close()
 
 
 @contextmanager

@@ -54,6 +54,39 @@ def test_the_outer_of_two_functions_is_taken_or_else_the_inner() -> None:
     assert found.left_out == {"within another function": 1}
 
 
+def test_every_function_is_taken_where_that_is_wanted() -> None:
+    long = f"def long(a):\n    def inner(b):\n        return b\n    a = {'1 + ' * 3000}1\n    return a\n"
+    source = f'def short(a):\n    return a\n\n\ndef told(a):\n    """Only told."""\n\n\n{long}'
+    assert extract(source, named("a.py"), documented=False).functions == []
+    found = extract(source, named("a.py"), documented=False, every=True).functions
+    assert [(f.name, f.line, f.last) for f in found] == [
+        ("short", 1, 2),
+        ("told", 5, 6),
+        ("long", 9, 13),
+        ("inner", 10, 11),
+    ]
+    assert found[1].code == 'def told(a):\n    """Only told."""', "a docstring that is all there is stays"
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "signature"),
+    [
+        (
+            "a.py",
+            "def f(\n    a: int,  # a comment\n    b=(1, 2),\n) -> int:\n    return a\n",
+            "def f(a: int, b=(1, 2)) -> int",
+        ),
+        ("a.js", "const f = async (a, b) => {\n  return a + b;\n};\n", "const f = async (a, b) =>"),
+        ("a.go", "package p\n\nfunc (s *T) F(a int) error {\n\treturn nil\n}\n", "func (s *T) F(a int) error"),
+        ("a.java", "class A {\n  int f(int a) {\n    return a;\n  }\n}\n", "int f(int a)"),
+        ("a.rs", "fn f<T>(a: T) -> T\nwhere\n    T: Copy,\n{\n    a\n}\n", "fn f<T>(a: T) -> T where T: Copy,"),
+    ],
+)
+def test_signatures(file: str, source: str, signature: str) -> None:
+    [function] = extract(source, named(file), documented=False, every=True).functions
+    assert function.signature == signature
+
+
 def test_functions_around_an_error_are_still_found() -> None:
     good = 'def f(a):\n    """Double what is given."""\n    b = a\n    return b + b\n'
     found = extract(f"{good}\n\ndef g(:\n    return ]\n", named("a.py"))

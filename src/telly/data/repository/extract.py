@@ -307,9 +307,23 @@ def _signature(node: Any, outer: Any) -> str:
         return " ".join(_text(outer).partition("\n")[0].split())[:MAX_SIGNATURE]
     body = holder.child_by_field_name("body")
     before = [child for child in holder.children if child.end_byte <= body.start_byte and "comment" not in child.type]
-    end = (before[-1].end_byte if before else body.start_byte) - outer.start_byte
-    text = " ".join((outer.text or b"")[:end].decode(errors="replace").split())
-    return _BRACKET_SPACE.sub(r"\1\2", text)[:MAX_SIGNATURE].removesuffix(":")
+    end = before[-1].end_byte if before else body.start_byte
+    text, start, at = outer.text or b"", outer.start_byte, outer.start_byte
+    kept = b""
+    for comment in sorted(_comments(before), key=lambda node: node.start_byte):
+        kept, at = kept + text[at - start : comment.start_byte - start] + b" ", comment.end_byte
+    words = " ".join((kept + text[at - start : end - start]).decode(errors="replace").split())
+    return _BRACKET_SPACE.sub(r"\1\2", words)[:MAX_SIGNATURE].removesuffix(":")
+
+
+def _comments(nodes: list[Any]) -> Iterator[Any]:
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        if "comment" in node.type:
+            yield node
+        else:
+            waiting.extend(node.children)
 
 
 def _cuts(node: Any) -> list[int]:
