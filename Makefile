@@ -27,7 +27,7 @@ format: setup ## Format and mend what can be mended
 	$(BIN)/ruff check --fix .
 
 test: check ## Checks and tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 bench: setup ## Measure speed and memory; writes benchmarks/results and the README's table
 	$(BIN)/python benchmarks/run.py
