@@ -66,7 +66,7 @@ def test_ending_the_pool_ends_its_cells_in_order(tiny: Tiny, tmp_path: Path):
     pool = side_by_side([Start(cell, False) for cell in cells], None, jobs=2, threads=1, say=lambda _: None)
 
     def interrupt_the_first(cell: Cell) -> None:
-        end = time.monotonic() + 120
+        end = time.monotonic() + 250
         while not (cell.folder / "metrics.jsonl").exists() and time.monotonic() < end:
             time.sleep(0.05)
         multiprocessing.active_children()[0].terminate()
