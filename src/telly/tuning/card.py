@@ -130,11 +130,13 @@ def _not_better(record: RunRecord) -> str:
     metric = record.metric
     if metric is None or metric not in record.test:
         return ""
-    sign = 1 if METRICS[metric].greater_is_better else -1
+    sign, digits = 1 if METRICS[metric].greater_is_better else -1, METRICS[metric].digits
+    own = round(sign * record.test[metric], digits)  # as the table shows it
     as_good = [
-        name for name, scores in record.baselines.items()
-        if metric in scores and sign * scores[metric] >= sign * record.test[metric]
-    ]  # fmt: skip
+        name
+        for name, scores in record.baselines.items()
+        if metric in scores and round(sign * scores[metric], digits) >= own
+    ]
     return f"\n\nBy {metric} it is **not better** than: {', '.join(as_good)}." if as_good else ""
 
 
