@@ -78,6 +78,24 @@ def test_it_follows_the_record(run: Path, tmp_path: Path):
     assert "from transformers import AutoModel, AutoTokenizer" in text
 
 
+def test_a_baseline_that_is_as_good_is_named(run: Path):
+    record, text = written(run)
+    assert record.test is not None and record.metric == "mrr"
+    baselines = {"bm25": {"mrr": 0.9}, "untuned": {"mrr": 0.1}, "even": {"mrr": 0.5}}
+    text = card(replace(record, test={"mrr": 0.5}, baselines=baselines), "## Use")
+    assert "By mrr it is **not better** than: bm25, even." in text
+    assert "not better" not in card(replace(record, test={"mrr": 0.95}, baselines=baselines), "## Use")
+
+
+def test_only_cosine_models_are_said_to_be_compared_by_it(run: Path, tmp_path: Path):
+    record, text = written(run)
+    assert "two are compared by their cosine" in text
+    (tmp_path / "config.json").write_text('{"architectures": ["RobertaModel"]}')
+    write_card(replace(record, config=record.config | {"task": "classify"}), tmp_path)
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "mean of the last layer's states" in text and "cosine" not in text
+
+
 def test_texts_that_are_written_come_with_a_warning(run: Path):
     record, _ = written(run)
     config = record.config | {"task": "generate", "max_tokens": {"description": 16, "code": 16}}

@@ -11,6 +11,7 @@ from telly.markdown import markdown_table
 from telly.metrics.table import METRICS
 from telly.models.load import EMBEDDED
 from telly.tasks import get_task
+from telly.tasks.clone import COSINE
 from telly.tuning.record import RunRecord
 
 CARD_FILE = "README.md"
@@ -119,7 +120,24 @@ def _scores(record: RunRecord) -> str:
     return (
         f"## Scores\n\nOn the {split['examples']:,} examples of the {record.tested_on} data{chosen}.{flattering}\n\n"
         + markdown_table(("", *names), rows)
+        + _not_better(record)
     )
+
+
+def _not_better(record: RunRecord) -> str:
+    """A sentence about baselines that are as good, so that nobody has to look for them in the table."""
+    assert record.test is not None
+    metric = record.metric
+    if metric is None or metric not in record.test:
+        return ""
+    sign, digits = 1 if METRICS[metric].greater_is_better else -1, METRICS[metric].digits
+    own = round(sign * record.test[metric], digits)  # as the table shows it
+    as_good = [
+        name
+        for name, scores in record.baselines.items()
+        if metric in scores and round(sign * scores[metric], digits) >= own
+    ]
+    return f"\n\nBy {metric} it is **not better** than: {', '.join(as_good)}." if as_good else ""
 
 
 def _trained(record: RunRecord) -> str:
@@ -179,10 +197,13 @@ def _use(record: RunRecord, architecture: str) -> str:
         "```\n",
     ]
     if not get_task(task).writes:
+        exports = task in ("search", "clone-retrieval") or record.config.get("head") == COSINE
         lines.append(
-            "One vector a text is the mean of the last layer's states over real tokens, and two are compared by "
-            "their cosine. A model with mode tokens reads `<s> <encoder-only> </s> tokens </s>`, which `telly export "
-            "RUN --to sentence-transformers` puts into the tokenizer."
+            "One vector a text is the mean of the last layer's states over real tokens"
+            + (", and two are compared by their cosine" if exports else "")
+            + ". A model with mode tokens reads `<s> <encoder-only> </s> tokens </s>`"
+            + (", which `telly export` puts into the tokenizer." if exports else ".")
+            + "\n"
         )
     lines.append("`telly.json` beside the weights says how telly uses them; a head of its own is `head.safetensors`.")
     return "\n".join(lines)
