@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tiny_runs import run_telly, tiny_data, tiny_model_folder
+from tests.tiny_runs import tiny_data, tiny_model_folder
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -62,7 +63,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "learning_rate = 1e-3\nmax_tokens = { query = 24, code = 48 }\n[task.search]\n"
         f'data = "{data["train"]}"\nvalid = "{data["valid"]}"\ntest = "{data["test"]}"\n'
     )
-    run_telly("study", str(folder / "mini.toml"), "--output", str(folder / "study"))
+    command = [sys.executable, "-m", "telly", "study", str(folder / "mini.toml"), "--output", str(folder / "study")]
+    subprocess.run(command, capture_output=True, check=True)
     return folder / "study"
 
 
