@@ -46,6 +46,7 @@ def main() -> None:
 
 def measure() -> dict[str, Any]:
     shutil.rmtree(RUNS, ignore_errors=True)
+    made = provenance()  # before the figures are drawn anew
     records = {task: run_alone(tuned(task)) for task in TASKS}
     runs = [str(RUNS / task) for task in TASKS]
     models = [option for run in (EMBEDDED, *runs) for option in ("--model", run)]
@@ -68,7 +69,7 @@ def measure() -> dict[str, Any]:
             for task, found in zip(TASKS, comparison["comparisons"], strict=True)
         ],
         "texts": comparison["texts"],
-        "provenance": provenance(),
+        "provenance": made,
     }
 
 
