@@ -109,8 +109,8 @@ def same_results(study_file: Path, output: Path, alone: Path, within: float = 0.
     ):
         assert outcome_of(cell).state is State.DONE
         assert largest_difference(cell.folder, expected.folder) <= within, cell.name
-        found, wanted = (record_of(folder)["test"] for folder in (cell.folder, expected.folder))
-        assert found == pytest.approx(wanted, rel=0, abs=within), cell.name
+        if not within:
+            assert record_of(cell.folder)["test"] == record_of(expected.folder)["test"], cell.name
 
 
 def lose_the_machine_that_runs(cluster: Any, folder: Path) -> None:

@@ -221,12 +221,12 @@ def _choose_source(request: StoreRequest) -> tuple[StoreKey, Parent | None]:
     if _looks_complete(request.root / direct.fingerprint, layout):
         return direct, None
     for key in _kept_keys(request):
-        folder = request.root / key.fingerprint
-        store = ActivationStore(folder, layout, request.dtype, request.width, len(layout.shard_tokens))
-        if not (_looks_complete(folder, layout) and all(shard_is_sound(folder, i) for i in range(store.shards))):
+        folder, shards = request.root / key.fingerprint, len(layout.shard_tokens)
+        if not (_looks_complete(folder, layout) and all(shard_is_sound(folder, shard) for shard in range(shards))):
             continue
         if key.layer == request.layer:
             return key, None
+        store = ActivationStore(folder, layout, request.dtype, request.width, shards)
         return request.key(source=key.fingerprint), (key.layer, store)
     return direct, None
 
