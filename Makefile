@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test check format bench
+.PHONY: help setup demo test test-all check format bench
 
 help: ## Print this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ format: setup ## Format and mend what can be mended
 
 test: check ## Checks and tests
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+test-all: check ## Checks and all tests, the slow ones too
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "slow or not slow"
 
 bench: setup ## Measure speed and memory; writes benchmarks/results and the README's table
 	$(BIN)/python benchmarks/run.py

@@ -166,6 +166,7 @@ def test_nothing_that_is_done_is_lost_with_who_asked_for_it(
     same_results(study_file, output, alone)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_cells_in_order(cluster: Any, study_file: Path, alone: Path, tmp_path: Path):
     output = tmp_path / "out"
     base = cells_of(load_study(str(study_file)), output)[0]
@@ -184,6 +185,7 @@ def test_ctrl_c_ends_cells_in_order(cluster: Any, study_file: Path, alone: Path,
     same_results(study_file, output, alone)
 
 
+@pytest.mark.slow
 def test_results_go_to_a_url(cluster: Any, study_file: Path, alone: Path, tmp_path: Path):
     url = f"file://{tmp_path}/bucket/out"
     ended = telly(study_file, url, "--ray", cluster.address)
