@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from telly.analysis import COMPARE_FILE
 from telly.analysis.layers import Form, Pass, Wanted, layer_names, ready
 from telly.analysis.similarity import RESAMPLES, Rsa, cka_matrix, procrustes, rsa
 from telly.analysis.texts import code_texts
@@ -149,7 +150,7 @@ def _compared(config: CompareConfig, first: _Pooled, other: _Pooled) -> Comparis
 def write_result(result: CompareResult, folder: Path, about: dict[str, Any]) -> None:
     """Write `compare.json`, with what it is about (settings, provenance), and `compare.csv`."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "compare.json", about | asdict(result))
+    write_json(folder / COMPARE_FILE, about | asdict(result))
     with (folder / "compare.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["model", "other", "layer", "pearson", "low", "high", "spearman", "cka", "procrustes"])

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from telly.analysis import PROBING_FILE
 from telly.analysis.fitting import Fitter, Metrics, Split
 from telly.analysis.layers import Pass, Wanted, layer_names, ready
 from telly.analysis.probes.skipped import Skipped
@@ -291,7 +292,7 @@ def _spreads(by_seed: list[Metrics]) -> dict[str, Spread]:
 def write_results(results: Sequence[ProbeResult], folder: Path, about: dict[str, Any]) -> None:
     """Write `probing.json`, with what it is about (settings, provenance), and `probing.csv`."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "probing.json", about | {"probes": [asdict(result) for result in results]})
+    write_json(folder / PROBING_FILE, about | {"probes": [asdict(result) for result in results]})
     with (folder / "probing.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["probe", "model", "mode", "layer", "metric", "mean", "low", "high", "weight", "control"])

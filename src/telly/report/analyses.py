@@ -8,13 +8,14 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from telly.analysis import COMPARE_FILE, PROBING_FILE
 from telly.analysis.compare import CompareResult
 from telly.analysis.figures import draw_comparison, draw_probes
 from telly.analysis.probing import LayerScore, ProbeResult, Spread
 from telly.errors import DataError
 from telly.metrics.interval import Interval
 from telly.plots import short_name
-from telly.report.runs import COMPARE_FILE, PROBING_FILE, StoredResult
+from telly.report.runs import StoredResult
 from telly.report.sheet import Cell, Column, Sheet
 
 _OPTIONS = {"models": "model", "probes": "probe", "others": "with"}

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from telly.analysis import COMPARE_FILE, PROBING_FILE
 from telly.errors import ConfigError, DataError
 from telly.tuning.record import RECORD_FILE, RunRecord
 
-PROBING_FILE, COMPARE_FILE = "probing.json", "compare.json"
 _PASSED_BY = ("checkpoints", "model", "model.partial", "adapter", "adapter.partial")
 """Folders within a run in which no results lie."""
 

@@ -8,12 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from telly.analysis import COMPARE_FILE, PROBING_FILE
 from telly.analysis.compare import CompareConfig, compare, write_result
 from telly.analysis.layers import Pass
 from telly.analysis.probes.table import PROBES
 from telly.analysis.probing import ProbeConfig, run_probes, write_results
 from telly.freezing.variants import BASE
-from telly.report.runs import COMPARE_FILE, PROBING_FILE
 from telly.study.config import Cell, StudyConfig
 from telly.study.results import Outcome, State
 from telly.training.progress import counting_bar
