@@ -214,6 +214,7 @@ def test_a_folder_that_machines_do_not_share(
         run_pool(study_file, tmp_path / "out", cluster.address)
 
 
+@pytest.mark.slow
 def test_no_cell_starts_when_the_time_is_spent(cluster: Any, study_file: Path, tmp_path: Path):
     outcomes = run_pool(study_file, tmp_path / "out", cluster.address, budget={"hours": 1e-12})
     assert {outcome.state for outcome in outcomes} == {State.OPEN}
