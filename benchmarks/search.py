@@ -199,9 +199,8 @@ def render(result: dict[str, Any]) -> str:
     origin = (
         f"`{result['command']}`: {result['functions']:,} functions, {result['queries']} queries, {result['threads']} "
         "thread; the target is judged by the 95th percentile; the words are indexed in "
-        f"{result['bm25_build_seconds']:.0f} s. Beside it ran: {result['beside']} (load {result['load'][0]:.1f}, "
-        "so wall times are far too long; those of the processor are what the work takes). "
-        f"{made_by(result)}"
+        f"{result['bm25_build_seconds']:.0f} s. Beside it ran: {result['beside']} (load at the end, with this: "
+        f"{result['load'][0]:.1f}). {made_by(result)}"
     )
     return "\n".join([*lines, "", *notes, "", origin])
 
