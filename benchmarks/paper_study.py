@@ -1,0 +1,246 @@
+"""The paper's study on the embedded model: `telly study paper`, timed as a whole, and its page.
+
+`python benchmarks/paper_study.py`  runs it (about an hour on two cores) and then writes
+`benchmarks/results/paper-study.json`, three figures in `docs/figures` and the tables of docs/paper-study.md.
+`--study FOLDER --minutes M` takes a study that has been run, and how long that took.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime as dt
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.shapes import CACHE  # noqa: E402
+from benchmarks.table import made_by, publish  # noqa: E402
+from telly.analysis.published import telly_k  # noqa: E402
+from telly.disk import write_json  # noqa: E402
+from telly.freezing.variants import BASE  # noqa: E402
+from telly.metrics.table import METRICS  # noqa: E402
+from telly.plots import PALETTE, new_figure, open_axes, save_figure  # noqa: E402
+from telly.report.boards import Board, boards_of  # noqa: E402
+from telly.report.runs import find  # noqa: E402
+from telly.report.scores import score_board  # noqa: E402
+
+RESULT = ROOT / "benchmarks" / "results" / "paper-study.json"
+PAGE = ROOT / "docs" / "paper-study.md"
+FIGURES = ROOT / "docs" / "figures"
+JOBS = 2
+MOST_MINUTES = 90
+MARGIN, RESAMPLES = 0.01, 5000
+TASKS = ("search", "clone", "summarize", "generate", "complete")
+PEER = "microsoft/unixcoder-base"
+PAPER_DATA = {
+    "search": "CodeSearchNet Python",
+    "clone": "BigCloneBench",
+    "summarize": "CodeSearchNet Python",
+    "generate": "CONCODE",
+    "complete": "Github Java Corpus",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--study", type=Path, help="a finished study, with --minutes")
+    parser.add_argument("--minutes", type=float, help="how long it took")
+    parser.add_argument("--beside", default="nothing else", help="what else the machine did, for the record")
+    parser.add_argument("--table", action="store_true", help="run nothing; renew page and figure from the result")
+    options = parser.parse_args()
+    if (options.study is None) != (options.minutes is None):
+        parser.error("--study and --minutes go together")
+    if not options.table:
+        folder, minutes = (options.study, options.minutes) if options.study else run()
+        write_json(RESULT, digest(folder, minutes, options.beside))
+        for name in ("probes", "similarity"):
+            [figure] = (folder / "analyses").rglob(f"{name}.svg")
+            shutil.copyfile(figure, FIGURES / f"paper-study-{name}.svg")
+    draw(json.loads(RESULT.read_text(encoding="utf-8")), FIGURES / "paper-study.svg")
+    publish(RESULT, PAGE, {"wall": render_wall, "quality": render_quality, "time": render_time, "paper": render_paper})
+
+
+def run() -> tuple[Path, float]:
+    """The study's folder, and minutes from its start to its end."""
+    folder = CACHE / "paper-study"
+    shutil.rmtree(folder, ignore_errors=True)
+    started = time.perf_counter()
+    command = (sys.executable, "-m", "telly", "study", "paper", "--jobs", str(JOBS), "--output", str(folder))
+    subprocess.run(command, check=True)
+    return folder, (time.perf_counter() - started) / 60
+
+
+def digest(folder: Path, minutes: float, beside: str) -> dict[str, Any]:
+    """What the page needs of a study."""
+    found = find([folder / "cells"])
+    boards, _ = boards_of(found.runs)
+    first = min((run.record for run in found.runs), key=lambda record: record.started)
+    return {
+        "command": f"telly study paper --jobs {JOBS}",
+        "date": dt.datetime.fromisoformat(first.started).isoformat(timespec="seconds"),
+        "minutes": minutes,
+        "beside": beside,
+        "settings": json.loads((folder / "study.json").read_text(encoding="utf-8"))["study"]["settings"],
+        "tasks": {board.task: of_board(board) for board in sorted(boards, key=lambda b: TASKS.index(b.task))},
+        "provenance": first.provenance,
+    }
+
+
+def of_board(board: Board) -> dict[str, Any]:
+    """A task's scores with their differences to base, and what each variant took."""
+    scores = score_board(board, MARGIN, RESAMPLES)
+    rows = []
+    for number, row in enumerate(board.rows):
+        record = row.runs[0].record
+        differences = {name: scores.differences.get((number, name)) for name in board.metrics}
+        rows.append(
+            {
+                "variant": BASE if row.is_base else str(row.k),
+                "trained": record.plan["trainable"],
+                "epoch_seconds": record.epoch_seconds,
+                "prefix_seconds": record.clocks.get("prefix", 0.0),
+                "total_seconds": record.total_seconds,
+                "metrics": {name: row.metric(name) for name in board.metrics},
+                "differences": {
+                    name: {**dataclasses.asdict(found), "verdict": found.verdict.value}
+                    for name, found in differences.items()
+                    if found is not None
+                },
+            }
+        )
+    return {"data": board.data, "metrics": board.metrics, "baselines": board.baselines(board.models[0]), "rows": rows}
+
+
+def draw(result: dict[str, Any], file: Path) -> None:
+    """The main metric over K against base, beside the paper's, and what training and everything else took."""
+    figure = new_figure(11, 6.2)
+    panels = figure.subplots(2, 3).flat
+    for axes, (task, found) in zip(panels, result["tasks"].items(), strict=False):
+        metric, rows = found["metrics"][0], found["rows"]
+        ks = [row["variant"] for row in rows if row["variant"] != BASE]
+        base = rows[0]["metrics"][metric]
+        changes = [100 * (row["metrics"][metric] / base - 1) for row in rows[1:]]
+        intervals = [row["differences"][metric]["interval"] for row in rows[1:]]
+        low, high = ([100 * interval[end] / base for interval in intervals] for end in ("low", "high"))
+        axes.fill_between(ks, low, high, color=PALETTE[0], alpha=0.15, linewidth=0, label="its 95 % interval")
+        axes.plot(ks, changes, "o-", color=PALETTE[0], ms=4, label="telly-mini, this sample")
+        theirs = published(task, metric)
+        axes.plot(ks, [100 * (theirs[k] / theirs[BASE] - 1) for k in ks], "s--", color=PALETTE[1], ms=4,
+                  label="UniXcoder, the paper")  # fmt: skip
+        axes.axhline(0, color="0.6", linewidth=1, zorder=0)
+        axes.set_title(f"{task}: {metric}", fontsize=9.5)
+        axes.set_ylabel("against base (%)")
+        axes.set_xlabel("K: frozen layers")
+    last = figure.axes[5]
+    for number, (task, found) in enumerate(result["tasks"].items()):
+        rows = found["rows"]
+        last.plot([row["variant"] for row in rows[1:]],
+                  [row["epoch_seconds"] / rows[0]["epoch_seconds"] for row in rows[1:]], "o-", ms=4,
+                  color=PALETTE[number], label=task)  # fmt: skip
+    last.set_ylim(bottom=0)
+    last.set_title("an epoch's time", fontsize=9.5)
+    last.set_ylabel("of base's")
+    last.set_xlabel("K: frozen layers, from the store")
+    last.legend(frameon=False, fontsize=8)
+    figure.axes[0].legend(frameon=False, fontsize=8, loc="lower left")
+    for axes in figure.axes:
+        open_axes(axes)
+    save_figure(figure, file)
+
+
+def published(task: str, metric: str) -> dict[str, float]:
+    """The paper's scores by variant."""
+    rows = [row for row in telly_k(task) if row.model == PEER and row.dataset == PAPER_DATA[task]]
+    return {row.variant: row.metrics[metric] for row in rows}
+
+
+def render_wall(result: dict[str, Any]) -> str:
+    cells = sum(len(found["rows"]) for found in result["tasks"].values())
+    settings = result["settings"]
+    verdict = "met" if result["minutes"] <= MOST_MINUTES else "**not met**"
+    return (
+        f"{cells} cells, probes and comparisons: {result['minutes']:.0f} minutes (to reach: {MOST_MINUTES}; "
+        f"{verdict}). {settings['limit']} training examples a task, {settings['eval_limit']} to test on, "
+        f"{settings['epochs']} epochs, {settings['precision']}, one seed. Beside it ran: {result['beside']}. "
+        f"`{result['command']}`; {made_by(result)}"
+    )
+
+
+def render_quality(result: dict[str, Any]) -> str:
+    """A line a variant; a star where the difference to base holds after Holm's correction."""
+    tasks = result["tasks"]
+    heads = [f"{task}, {found['metrics'][0]}" for task, found in tasks.items()]
+    lines = [f"| K | trained | {' | '.join(heads)} |", "|---|---:|" + "---:|" * len(heads)]
+    for name in dict.fromkeys(name for found in tasks.values() for name in found["baselines"]):
+        cells = [_plain(found, found["baselines"].get(name, {})) for found in tasks.values()]
+        lines.append(f"| {name} | - | {' | '.join(cells)} |")
+    for number, row in enumerate(tasks[TASKS[0]]["rows"]):
+        cells = [_against_base(found, number) for found in tasks.values()]
+        lines.append(f"| {row['variant']} | {row['trained']:,} | {' | '.join(cells)} |")
+    stars = [
+        f"{task} K={row['variant']}"
+        for task, found in tasks.items()
+        for row in found["rows"][1:]
+        if row["differences"][found["metrics"][0]]["verdict"] in ("better", "worse")
+    ]
+    sure = f"Different from base after Holm's correction (*): {', '.join(stars)}." if stars else (
+        "No difference to base is sure after Holm's correction."
+    )  # fmt: skip
+    return "\n".join([*lines, "", f"In brackets: against base. {sure}"])
+
+
+def _plain(found: dict[str, Any], scores: dict[str, float]) -> str:
+    metric = found["metrics"][0]
+    return f"{scores[metric]:.{METRICS[metric].digits}f}" if metric in scores else "-"
+
+
+def _against_base(found: dict[str, Any], number: int) -> str:
+    metric, row = found["metrics"][0], found["rows"][number]
+    value, base = row["metrics"][metric], found["rows"][0]["metrics"][metric]
+    text = f"{value:.{METRICS[metric].digits}f}"
+    if not number:
+        return text
+    star = "*" if row["differences"][metric]["verdict"] in ("better", "worse") else ""
+    return f"{text} ({value / base - 1:+.1%}){star}"
+
+
+def render_time(result: dict[str, Any]) -> str:
+    tasks = result["tasks"]
+    lines = [f"| K | {' | '.join(tasks)} |", "|---|" + "---:|" * len(tasks)]
+    for number, row in enumerate(tasks[TASKS[0]]["rows"]):
+        cells = []
+        for found in tasks.values():
+            seconds, base = found["rows"][number]["epoch_seconds"], found["rows"][0]["epoch_seconds"]
+            cells.append(f"{seconds:.1f}" if not number else f"{seconds:.1f} ({base / seconds:.1f}x)")
+        lines.append(f"| {row['variant']} | {' | '.join(cells)} |")
+    note = (
+        "Seconds an epoch, and how many of them fit into one of base. Two cells ran at a time, each on one core, and "
+        "beside what else is named above: read the ratios, not the seconds."
+    )
+    return "\n".join([*lines, "", note])
+
+
+def render_paper(result: dict[str, Any]) -> str:
+    """The paper's change of the same metric from base, for UniXcoder."""
+    tasks = result["tasks"]
+    heads = [f"{task}, {found['metrics'][0]}" for task, found in tasks.items()]
+    lines = [f"| K | {' | '.join(heads)} |", "|---|" + "---:|" * len(heads)]
+    values = {task: published(task, found["metrics"][0]) for task, found in tasks.items()}
+    for row in tasks[TASKS[0]]["rows"]:
+        variant = row["variant"]
+        cells = [f"{found[variant]:g}" if variant == BASE else f"{found[variant] / found[BASE] - 1:+.1%}"
+                 for found in values.values()]  # fmt: skip
+        lines.append(f"| {variant} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", f"Data: {', '.join(f'{task}: {data}' for task, data in PAPER_DATA.items())}."])
+
+
+if __name__ == "__main__":
+    main()
