@@ -11,9 +11,11 @@ import argparse
 import dataclasses
 import datetime as dt
 import json
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -28,9 +30,11 @@ from telly.disk import write_json  # noqa: E402
 from telly.freezing.variants import BASE  # noqa: E402
 from telly.metrics.table import METRICS  # noqa: E402
 from telly.plots import PALETTE, new_figure, open_axes, save_figure  # noqa: E402
+from telly.report.analyses import draw_probe_figures, draw_similarity_figures  # noqa: E402
 from telly.report.boards import Board, boards_of  # noqa: E402
 from telly.report.runs import find  # noqa: E402
 from telly.report.scores import score_board  # noqa: E402
+from telly.study.run import SUMMARY_FILE  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "paper-study.json"
 PAGE = ROOT / "docs" / "paper-study.md"
@@ -63,9 +67,7 @@ def main() -> None:
     if not options.table:
         folder, minutes = (options.study, options.minutes) if options.study else run()
         write_json(RESULT, digest(folder, minutes, options.beside))
-        for name in ("probes", "similarity"):
-            [figure] = (folder / "analyses").rglob(f"{name}.svg")
-            shutil.copyfile(figure, FIGURES / f"paper-study-{name}.svg")
+        draw_analyses(folder)
     draw(json.loads(RESULT.read_text(encoding="utf-8")), FIGURES / "paper-study.svg")
     publish(RESULT, PAGE, {"wall": render_wall, "quality": render_quality, "time": render_time, "paper": render_paper})
 
@@ -90,7 +92,7 @@ def digest(folder: Path, minutes: float, beside: str) -> dict[str, Any]:
         "date": dt.datetime.fromisoformat(first.started).isoformat(timespec="seconds"),
         "minutes": minutes,
         "beside": beside,
-        "settings": json.loads((folder / "study.json").read_text(encoding="utf-8"))["study"]["settings"],
+        "settings": json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))["study"]["settings"],
         "tasks": {board.task: of_board(board) for board in sorted(boards, key=lambda b: TASKS.index(b.task))},
         "provenance": first.provenance,
     }
@@ -157,6 +159,21 @@ def draw(result: dict[str, Any], file: Path) -> None:
     for axes in figure.axes:
         open_axes(axes)
     save_figure(figure, file)
+
+
+def draw_analyses(study: Path) -> None:
+    """Figures of the probes and of similarity; the tuned models have their tasks' names."""
+    found = find([study / "analyses"])
+    cells = json.loads((study / SUMMARY_FILE).read_text(encoding="utf-8"))["cells"]
+    names = {Path(cell["folder"]).name: cell["task"] for cell in cells}
+    with tempfile.TemporaryDirectory() as place:
+        for drawn, [stored] in ((draw_probe_figures, found.probes), (draw_similarity_figures, found.comparisons)):
+            text = json.dumps(stored.content)
+            for folder, task in names.items():
+                text = re.sub(rf'"[^"]*{re.escape(folder)}"', f'"{task}"', text)
+            drawn(dataclasses.replace(stored, content=json.loads(text)), Path(place), with_paper=True)
+        for name in ("probes", "similarity"):
+            shutil.copyfile(Path(place) / f"{name}.svg", FIGURES / f"paper-study-{name}.svg")
 
 
 def shown(task: str, found: dict[str, Any]) -> str:
