@@ -173,8 +173,8 @@ def render_study(result: dict[str, Any]) -> str:
     if part is None:
         return "Not measured yet: `python benchmarks/advice.py --study studies/paper`, after `telly study paper`."
     lines = [
-        "| task | advised | rule alone | best of the grid | its score | of the advised | loss to it | to base | advice, s "
-        "| its run, s | base, s | time saved | most that could be | |",
+        "| task | advised | rule alone | best of the grid | its score | of the advised | loss to it | to base "
+        "| advice, s | its run, s | base, s | time saved | most that could be | |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|",
     ]
     for row in part["rows"]:
@@ -189,11 +189,12 @@ def render_study(result: dict[str, Any]) -> str:
     seeds = max(row["seeds"] for row in part["rows"])
     kept = sum(row["loss_to_base"] is not None and row["loss_to_base"] <= result["tolerance"] for row in part["rows"])
     could = sum(row["possible"]["saved"] >= result["saving"] for row in part["rows"])
+    tolerance, counted = f"{result['tolerance']:.0%}", f"{seeds} seed{'s' if seeds > 1 else ''}"
     origin = (
-        f"Study `{part['name']}`, {seeds} seed{'s' if seeds > 1 else ''}. {_count(part['rows'], result)} Within "
-        f"{result['tolerance']:.0%} of base, which is what it promises, on {kept}. Time saved is against base, with the "
-        f"advice's own; most that could be: by the fastest cell within {result['tolerance']:.0%} of the best, known for "
-        f"nothing, which is at least {result['saving']:.0%} on {could}. `python benchmarks/advice.py --study FOLDER`; {made_by(part)}"
+        f"Study `{part['name']}`, {counted}. {_count(part['rows'], result)} Within {tolerance} "
+        f"of base, which is what it promises, on {kept}. Time saved is against base, with the advice's own; most that "
+        f"could be: by the fastest cell within {tolerance} of the best, known for nothing, which is at least "
+        f"{result['saving']:.0%} on {could}. `python benchmarks/advice.py --study FOLDER`; {made_by(part)}"
     )
     return "\n".join([*lines, "", origin])
 

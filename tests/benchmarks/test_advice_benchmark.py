@@ -23,7 +23,7 @@ def row(**more: Any) -> dict[str, Any]:
     return {
         "model": "m", "task": "search", "metric": "mrr", "variant": "1", "rule": 1, "best": "2", "best_value": 0.8,
         "base_value": 0.78, "advice_seconds": 5.0, "base_seconds": 100.0, "seeds": 1, "value": 0.796, "loss": 0.005,
-        "seconds": 35.0, "saved": 0.6,
+        "seconds": 35.0, "saved": 0.6, "loss_to_base": -0.02, "possible": {"variant": "2", "saved": 0.4},
     } | more  # fmt: skip
 
 
@@ -35,14 +35,16 @@ def result(*rows: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_misses_are_shown():
-    nothing = dict.fromkeys(("value", "loss", "seconds", "saved"))
-    rows = (row(), row(task="clone", loss=0.02), row(task="generate", saved=0.1),
+    nothing = dict.fromkeys(("value", "loss", "loss_to_base", "seconds", "saved"))
+    rows = (row(), row(task="clone", loss=0.02, loss_to_base=0.03), row(task="generate", saved=0.1),
             row(task="complete", loss=0.3, saved=0.0), row(task="summarize", variant="9", **nothing))  # fmt: skip
     text = advice.render_study(result(*rows))
     assert [line.strip("| ").rpartition("|")[2].strip() for line in text.splitlines() if "(mrr)" in line] == [
         *("met", "**missed: quality**", "**missed: saving**", "**missed: quality and saving**", "**not in the grid**"),
     ]
     assert "Within 1% of the best on 2 of 5; that, and at least 50% of the time saved, on 1." in text
+    assert "Within 1% of base, which is what it promises, on 3." in text
+    assert "40 % (K=2)" in text and "at least 50% on 0." in text
     assert "0.8000" in text and "0.7960" in text
 
 
@@ -83,6 +85,8 @@ def test_a_study_is_scored_from_its_records(study: Path, tmp_path: Path, monkeyp
     assert scored["best_value"] == max(scores.values()) == scores[scored["best"]]
     assert scored["value"] == scores[scored["variant"]]
     assert scored["loss"] == pytest.approx(1 - scored["value"] / scored["best_value"])
+    assert scored["loss_to_base"] == pytest.approx(1 - scored["value"] / scores["base"])
+    assert scores[scored["possible"]["variant"]] >= 0.99 * scored["best_value"]
     k = -1 if scored["variant"] == "base" else int(scored["variant"])
     below = sum(records[str(lower)]["clocks"]["prefix"] for lower in range(k))
     assert scored["seconds"] == pytest.approx(records[scored["variant"]]["wall_seconds"] + below)
