@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tiny_runs import tiny_data, tiny_model_folder
+
+from tiny_runs import tiny_data, tiny_model_folder
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 

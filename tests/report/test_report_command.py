@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 
 import pytest
+from handwritten_runs import write_all
 
-from report.handwritten import write_all
 from telly.analysis.published import telly_k
 from telly.training.clocks import CLOCKS
 from tiny_runs import Tiny, run_telly, tiny_data, tiny_model_folder

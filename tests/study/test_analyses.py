@@ -7,9 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.tiny_runs import tiny_data, tiny_model_folder
-
 from telly.report.runs import find
+from tiny_runs import tiny_data, tiny_model_folder
 
 
 def test_models_are_probed_and_compared_after_the_cells_and_only_once(tmp_path: Path):

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tiny_runs import Tiny, largest_difference, tiny_data, tiny_model_folder
 
 from telly.study.config import Cell, StudyConfig, cells_of
 from telly.study.launch import INTERRUPTED, in_own_process
@@ -19,6 +18,7 @@ from telly.study.results import State
 from telly.study.run import LOGS, Start, run_cells, side_by_side
 from telly.tuning.baselines import known_baselines
 from telly.tuning.record import RunRecord
+from tiny_runs import Tiny, largest_difference, tiny_data, tiny_model_folder
 
 
 @pytest.fixture(scope="module")
