@@ -121,10 +121,7 @@ def _one_by_one(
     for number, start in enumerate(starts):
         if deadline is not None and time.time() >= deadline:
             return
-        left = ""
-        if number:
-            minutes = (time.monotonic() - began) / number * (len(starts) - number) / 60
-            left = f", about {minutes:.0f} min left"
+        left = about_left(began, number, len(starts))
         say(f"--- cell {number + 1} of {len(starts)}: {start.cell.name}{left} ---")
         yield Ended(start.cell, launch(start.cell, start.resume))
 
@@ -150,10 +147,7 @@ def side_by_side(
                     start = waiting.popleft()
                     log = start.cell.folder.parent.parent / LOGS / f"{start.cell.folder.name}.txt"
                     log.parent.mkdir(parents=True, exist_ok=True)
-                    left = ""
-                    if done:
-                        minutes = (time.monotonic() - began) / done * (len(starts) - done) / 60
-                        left = f", about {minutes:.0f} min left"
+                    left = about_left(began, done, len(starts))
                     say(f"--- cell {len(starts) - len(waiting)} of {len(starts)}: {start.cell.name}{left}; {log} ---")
                     running[started(start.cell, start.resume, threads, log)] = start.cell
                 if not running:
@@ -170,6 +164,14 @@ def side_by_side(
                 process.terminate()
             for process in running:
                 process.join()
+
+
+def about_left(began: float, done: int, cells: int) -> str:
+    """What follows a line about a study: how long the rest takes if it goes on as since `began` (of `time.monotonic`).
+
+    Nothing before the first of the cells is done.
+    """
+    return f", about {(time.monotonic() - began) / done * (cells - done) / 60:.0f} min left" if done else ""
 
 
 def _judged(ended: Ended, found: Outcome) -> Outcome:
