@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 import time
 from collections import deque
@@ -16,9 +17,10 @@ from pathlib import Path
 
 from telly.errors import StoreError, TrainingError
 from telly.freezing.inventory import remove_store
-from telly.study.config import Cell, StudyConfig
+from telly.study.config import Cell, StudyConfig, groups_of
 from telly.study.launch import FAILED, FULL_DISK, INTERRUPTED, Launch, handing_on, in_own_process, started
 from telly.study.results import CELLS, Outcome, Results, State
+from telly.study.table import TABLE_FILE, StudyTable, table_of, to_markdown
 from telly.tuning.record import provenance
 
 SUMMARY_FILE, LOGS = "study.json", "logs"
@@ -64,6 +66,7 @@ def run_cells(
     say: Say,
     launch: Launch = in_own_process,
     pool: Pool | None = None,
+    show: Callable[[StudyTable], None] | None = None,
 ) -> list[Outcome]:
     """Run the cells that are not done.
 
@@ -76,6 +79,7 @@ def run_cells(
         say: told in a sentence what a person should know.
         launch: how a cell is run; by default in a process of its own, so that its peak memory is its own.
         pool: how many are; by default one after the other.
+        show: given the table of a model and task when the last of its cells has ended, while others are to come.
 
     Returns:
         what became of every cell, in their order.
@@ -103,6 +107,8 @@ def run_cells(
                 _stop_if_no_other_can_run(ended, results)
                 say(_told(ended.cell, outcome))
                 _summarize(study, cells, outcomes, results)
+                if show is not None:
+                    _show_if_whole(ended.cell, cells, outcomes, left, show)
                 if not results.is_url:
                     _drop_stores(cells, outcomes, left)
     finally:
@@ -201,6 +207,15 @@ def _told(cell: Cell, outcome: Outcome) -> str:
     return f"done: {cell.name}: {shown}{record.wall_seconds or 0:.0f} s"
 
 
+def _show_if_whole(
+    cell: Cell, cells: Sequence[Cell], outcomes: Outcomes, left: set[Path], show: Callable[[StudyTable], None]
+) -> None:
+    """Show the table of a cell's model and task when it was the last of them; the study's end shows the last of all."""
+    group = [other for other in cells if other.group == cell.group]
+    if left and not any(other.folder in left for other in group) and (table := table_of(group, outcomes)):
+        show(table)
+
+
 def _summarize(study: StudyConfig, cells: Sequence[Cell], outcomes: Outcomes, results: Results) -> None:
     rows = [
         {
@@ -215,7 +230,9 @@ def _summarize(study: StudyConfig, cells: Sequence[Cell], outcomes: Outcomes, re
         for cell in cells
     ]
     summary = {"study": study.model_dump(mode="json"), "cells": rows, "provenance": provenance(), "command": sys.argv}
-    results.write(SUMMARY_FILE, summary)
+    results.write(SUMMARY_FILE, json.dumps(summary, indent=1) + "\n")
+    tables = (table_of(group, outcomes) for group in groups_of(cells))
+    results.write(TABLE_FILE, to_markdown(table for table in tables if table is not None))
 
 
 def _drop_stores(cells: Sequence[Cell], outcomes: Outcomes, left: set[Path]) -> None:
@@ -223,8 +240,8 @@ def _drop_stores(cells: Sequence[Cell], outcomes: Outcomes, left: set[Path]) -> 
 
     The next K is derived from the highest one there is.
     """
-    for group in dict.fromkeys(cell.group for cell in cells):
-        cached = [cell for cell in cells if cell.group == group and cell.store_layer is not None]
+    for group in groups_of(cells):
+        cached = [cell for cell in group if cell.store_layer is not None]
         made = [cell for cell in cached if outcomes[cell.folder].state is State.DONE and _stores(outcomes[cell.folder])]
         highest = max((cell.store_layer or 0 for cell in made), default=0)
         kept = {cell.store_layer for cell in cached if cell.folder in left} | {highest}
