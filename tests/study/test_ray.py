@@ -14,13 +14,14 @@ from typing import Any
 
 import psutil
 import pytest
+from grids import SETTINGS, telly_study, write_study
 
 from telly.errors import ConfigError
 from telly.study.config import Cell, StudyConfig, cells_of, load_study
 from telly.study.on_ray import RayPool
 from telly.study.results import Outcome, Results, State, outcome_of
 from telly.study.run import SUMMARY_FILE, run_cells
-from tiny_runs import SMALL, Tiny, complete, largest_difference, record_of, tiny_data, tiny_model_folder
+from tiny_runs import SMALL, Tiny, complete, largest_difference, record_of
 
 pytest.importorskip("ray")
 STORE_MEMORY = 80 * 2**20
@@ -30,25 +31,15 @@ STEPS = 30
 
 
 @pytest.fixture(scope="module")
-def study_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("ray")
-    tiny = Tiny(tiny_model_folder(folder / "model"), tiny_data(folder / "data"))
-    files = "\n".join(f'{name} = "{tiny.data[split]}"' for name, split in
-                      (("data", "train"), ("valid", "valid"), ("test", "test")))  # fmt: skip
-    file = folder / "mine.toml"
-    file.write_text(
-        f'models = ["{tiny.model}"]\nvariants = ["base", 2, 3]\n[settings]\nepochs = 2\nbatch_size = 8\n'
-        f"learning_rate = 1e-3\nsave_steps = 2\nmax_tokens = {{ query = 24, code = 48 }}\n[task.search]\n{files}\n"
-    )
-    return file
+def study_file(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_study(tmp_path_factory.mktemp("ray") / "mine.toml", tiny, settings=SETTINGS | {"save_steps": 2})
 
 
 @pytest.fixture(scope="module")
 def alone(study_file: Path) -> Path:
     """The study's folder, run cell by cell on one machine."""
     output = study_file.parent / "alone"
-    ended = telly(study_file, output)
-    assert ended.returncode == 0, ended.stderr
+    telly_study(study_file, output)
     return output
 
 

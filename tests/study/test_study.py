@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
-import time
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
+from grids import SETTINGS, running, study_of, telly_study, write_study
 
 from telly.errors import ConfigError, TrainingError
 from telly.study.config import Cell, StudyConfig, built_in, cells_of, load_study
@@ -22,30 +20,13 @@ from telly.study.launch import FULL_DISK, INTERRUPTED, check_processes, in_own_p
 from telly.study.results import State, outcome_of
 from telly.study.run import SUMMARY_FILE, run_cells
 from telly.tuning.record import RunRecord
-from tiny_runs import SMALL, Tiny, complete, largest_difference, record_of, run_telly, tiny_data, tiny_model_folder
+from tiny_runs import SMALL, Tiny, largest_difference, record_of, run_telly, tiny_data, tiny_model_folder
 
-SETTINGS = {"max_tokens": {"query": 24, "code": 48}, "epochs": 2, "batch_size": 8, "learning_rate": 1e-3}
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    folder = tmp_path_factory.mktemp("study")
-    return Tiny(tiny_model_folder(folder / "model"), tiny_data(folder / "data"))
-
-
-def study_of(tiny: Tiny, **more: Any) -> StudyConfig:
-    files = {"data": tiny.data["train"], "valid": tiny.data["valid"], "test": tiny.data["test"]}
-    values = {
-        "models": [str(tiny.model)],
-        "variants": ["base", 3, 2, "frozen-2"],
-        "settings": SETTINGS,
-        "task": {"search": {name: str(file) for name, file in files.items()}},
-    }
-    return StudyConfig.parse(values | more)
+FOUR = ["base", 3, 2, "frozen-2"]
 
 
 def test_cells_come_base_first_and_then_upwards(tiny: Tiny, tmp_path: Path):
-    cells = cells_of(study_of(tiny, seeds=[1, 0]), tmp_path)
+    cells = cells_of(study_of(tiny, variants=FOUR, seeds=[1, 0]), tmp_path)
     assert [(cell.variant, cell.config.seed) for cell in cells] == [
         *(("base", 1), ("base", 0), ("2", 1), ("2", 0), ("frozen-2", 1), ("frozen-2", 0), ("3", 1), ("3", 0)),
     ]
@@ -191,7 +172,7 @@ class Launcher:
 
 
 def test_done_cells_are_kept_and_failed_ones_tried_again(tiny: Tiny, tmp_path: Path):
-    study = study_of(tiny)
+    study = study_of(tiny, variants=FOUR)
     cells = cells_of(study, tmp_path)
     said: list[str] = []
     first = Launcher({"2": 2})
@@ -207,7 +188,7 @@ def test_done_cells_are_kept_and_failed_ones_tried_again(tiny: Tiny, tmp_path: P
 
 
 def test_an_interrupted_cell_goes_on(tiny: Tiny, tmp_path: Path):
-    study = study_of(tiny)
+    study = study_of(tiny, variants=FOUR)
     cells = cells_of(study, tmp_path)
     with pytest.raises(KeyboardInterrupt):
         run_cells(cells, study, tmp_path, lambda _: None, Launcher({"2": INTERRUPTED}))
@@ -217,7 +198,7 @@ def test_an_interrupted_cell_goes_on(tiny: Tiny, tmp_path: Path):
 
 
 def test_a_full_disk_ends_the_study(tiny: Tiny, tmp_path: Path):
-    study = study_of(tiny)
+    study = study_of(tiny, variants=FOUR)
     cells = cells_of(study, tmp_path)
     launcher = Launcher({"2": FULL_DISK})
     with pytest.raises(
@@ -229,27 +210,15 @@ def test_a_full_disk_ends_the_study(tiny: Tiny, tmp_path: Path):
 
 
 def test_no_cell_starts_when_the_time_is_spent(tiny: Tiny, tmp_path: Path):
-    study = study_of(tiny, budget={"hours": 1e-12})
+    study = study_of(tiny, variants=FOUR, budget={"hours": 1e-12})
     said: list[str] = []
     outcomes = run_cells(cells_of(study, tmp_path), study, tmp_path, said.append, Launcher({}))
     assert {o.state for o in outcomes} == {State.OPEN} and "is spent; 4 cells are left" in said[-1]
 
 
 def test_a_cell_gives_what_the_run_alone_gives(tiny: Tiny, tmp_path: Path):
-    file = tmp_path / "mine.toml"
-    task = "\n".join(f'{name} = "{tiny.data[split]}"' for name, split in
-                     (("data", "train"), ("valid", "valid"), ("test", "test")))  # fmt: skip
-    file.write_text(
-        f'models = ["{tiny.model}"]\nvariants = ["base", 2, 3]\n[settings]\nepochs = 3\nbatch_size = 8\n'
-        f"learning_rate = 1e-3\ncache_dtype = 'fp32'\nmax_tokens = {{ query = 24, code = 48 }}\n[task.search]\n{task}\n"
-    )
-    command = [sys.executable, "-m", "telly", "study", str(file), "--output", str(tmp_path / "out")]
-
-    def run() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(command, capture_output=True, text=True, check=False)
-
-    ended = run()
-    assert ended.returncode == 0, ended.stderr
+    file = write_study(tmp_path / "mine.toml", tiny, settings=SETTINGS | {"epochs": 3, "cache_dtype": "fp32"})
+    telly_study(file, tmp_path / "out")
     cells = cells_of(load_study(str(file)), tmp_path / "out")
     assert all(outcome_of(cell).state is State.DONE for cell in cells)
     for cell, variant, more in zip(cells, ("base", "cached", "cached"), ((), (), ("--freeze", "3")), strict=True):
@@ -262,7 +231,7 @@ def test_a_cell_gives_what_the_run_alone_gives(tiny: Tiny, tmp_path: Path):
     assert "layer 2" in str(third["source"]), "one layer over the store below"
     assert not Path(second["folder"]).exists() and Path(third["folder"]).exists()
     before = [cell.folder.stat().st_mtime for cell in cells]
-    assert "3 of 3 cells are done already" in run().stderr
+    assert "3 of 3 cells are done already" in telly_study(file, tmp_path / "out").stderr
     assert [cell.folder.stat().st_mtime for cell in cells] == before
 
 
@@ -271,15 +240,7 @@ def test_a_killed_cell_goes_on(tiny: Tiny, tmp_path: Path):
     (cell,) = cells_of(study, tmp_path)
 
     def killed(cell: Cell, resume: bool) -> int:
-        script = (
-            "import sys, json; from telly.study.launch import run_here; from telly.tuning.config import TuneConfig; "
-            "run_here(TuneConfig(**json.loads(sys.argv[1])), False)"
-        )
-        values = json.dumps(cell.config.model_dump(mode="json"))
-        process = subprocess.Popen([sys.executable, "-c", script, values], stderr=subprocess.DEVNULL)
-        end = time.monotonic() + 120
-        while not complete(cell.folder, 4)() and time.monotonic() < end:
-            time.sleep(0.01)
+        process = running(cell, "run_here(cell.config, False)")
         process.send_signal(signal.SIGKILL)
         return process.wait()
 
@@ -317,16 +278,7 @@ def test_two_processes_train_a_cell(tmp_path: Path):
 def test_processes_end_with_the_one_that_started_them(tiny: Tiny, tmp_path: Path):
     study = study_of(tiny, variants=["base"], settings=SETTINGS | {"epochs": 1000, "save_steps": 2})
     (cell,) = cells_of(study, tmp_path)
-    script = (
-        "import sys, json; from telly.study.config import Cell; from telly.study.launch import in_processes; "
-        "from telly.tuning.config import TuneConfig; "
-        "in_processes(2, Cell('base', TuneConfig(**json.loads(sys.argv[1]))), False)"
-    )
-    values = json.dumps(cell.config.model_dump(mode="json"))
-    process = subprocess.Popen([sys.executable, "-c", script, values], stderr=subprocess.DEVNULL)
-    end = time.monotonic() + 120
-    while not complete(cell.folder, 4)() and time.monotonic() < end:
-        time.sleep(0.01)
+    process = running(cell, "in_processes(2, cell, False)")
     started = psutil.Process(process.pid).children(recursive=True)
     assert len(started) >= 3, "the launcher and two that train"
     process.kill()
