@@ -7,6 +7,7 @@ import signal
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -14,11 +15,14 @@ import pytest
 from grids import SETTINGS, running, study_of, telly_study, write_study
 
 from telly.errors import ConfigError, TrainingError
+from telly.metrics.kept import read_scores
+from telly.metrics.significance import bootstrap_runs
 from telly.study.config import Cell, StudyConfig, built_in, cells_of, load_study
 from telly.study.estimate import estimates
 from telly.study.launch import FULL_DISK, INTERRUPTED, check_processes, in_own_process, in_processes
-from telly.study.results import State, outcome_of
+from telly.study.results import Outcome, State, outcome_of
 from telly.study.run import SUMMARY_FILE, run_cells
+from telly.study.table import TABLE_FILE, table_of
 from telly.tuning.record import RunRecord
 from tiny_runs import SMALL, Tiny, largest_difference, record_of, run_telly, tiny_data, tiny_model_folder
 
@@ -153,6 +157,9 @@ def test_built_in_studies_can_run(tmp_path: Path):
         load_study("papers")
 
 
+SCORES = {"base": {"mrr": 0.5}, "2": {"mrr": 0.51}, "frozen-2": {"mrr": 0.48}, "3": {}}
+
+
 class Launcher:
     """Stands in for runs: leaves the record of one and gives an exit code."""
 
@@ -163,7 +170,8 @@ class Launcher:
     def __call__(self, cell: Cell, resume: bool) -> int:
         self.ran.append((cell.variant, resume))
         code = self.codes.get(cell.variant, 0)
-        record = RunRecord(config=cell.config.model_dump(mode="json"), wall_seconds=1.0)
+        record = RunRecord(config=cell.config.model_dump(mode="json"), wall_seconds=1.0, metric="mrr")
+        record.test, record.plan = SCORES[cell.variant], {"trainable": 1000 * len(self.ran)}
         record.status = {0: "finished", INTERRUPTED: "interrupted"}.get(code, "failed")
         record.error = None if code == 0 else "it broke"
         cell.folder.mkdir(parents=True, exist_ok=True)
@@ -185,6 +193,65 @@ def test_done_cells_are_kept_and_failed_ones_tried_again(tiny: Tiny, tmp_path: P
     summary = json.loads((tmp_path / SUMMARY_FILE).read_text())
     assert [cell["state"] for cell in summary["cells"]] == ["done"] * 4
     assert all((tmp_path / cell["folder"]).is_dir() for cell in summary["cells"])
+
+
+def test_the_table_has_what_is_done_after_every_cell(tiny: Tiny, tmp_path: Path):
+    """By hand: .51 is 2 % above base's .5, .48 is 4 % below; without kept scores of examples there is no ±."""
+    study = study_of(tiny, variants=FOUR)
+    launcher, seen = Launcher({"frozen-2": 2}), list[str]()
+
+    def launch(cell: Cell, resume: bool) -> int:
+        seen.append((tmp_path / TABLE_FILE).read_text())
+        return launcher(cell, resume)
+
+    run_cells(cells_of(study, tmp_path), study, tmp_path, lambda _: None, launch)
+    lines = [
+        "| base | 1 | 0.5000 |  | 1,000 | 1 |",
+        "| 2 | 1 | 0.5100 | +2.0 % | 2,000 | 1 |",
+        "| 3 | 1 | - | - | 4,000 | 1 |",
+    ]
+    seen.append((tmp_path / TABLE_FILE).read_text())
+    assert [[line in text for line in lines] for text in seen] == [
+        *([False] * 3, [True, False, False], [True, True, False], [True, True, False], [True] * 3)
+    ]
+    assert seen[0] == "No cell is done yet.\n" and "frozen" not in seen[-1]
+    assert seen[-1].startswith(
+        "## search, model: 3 of 4 cells\n\n| variant | seeds | mrr | change | trained | seconds |"
+    )
+
+
+def test_tables_are_shown_early_and_once(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """When the cells of a model have ended while those of another are to come; all at the end, on standard output."""
+    other = tiny_model_folder(tmp_path / "other", seed=1)
+    models, variants = [str(tiny.model), str(other)], ["base", 2]
+    file = write_study(tmp_path / "mine.toml", tiny, models=models, variants=variants, seeds=[0, 1])
+    monkeypatch.setattr("telly.study.launch.in_own_process", Launcher({}))
+    ended = telly_study(file, tmp_path / "out")
+    told = [line.split(":")[0].split(",")[0] for line in ended.stderr.splitlines() if " of " in line or "done:" in line]
+    assert [line.split(",")[0] for line in told if not line.startswith(("---", "in all", " "))] == [
+        *(["done"] * 4), "search", *(["done"] * 4)
+    ]  # fmt: skip
+    row = "2 2 0.5100 +2.0 %"
+    titles = ("search, model: 4 of 4 cells", "search, other: 4 of 4 cells")
+    for text, times in ((ended.stderr, (1, 0)), (ended.stdout, (1, 1))):
+        assert tuple(text.count(title) for title in titles) == times
+        assert sum(" ".join(line.split()).startswith(row) for line in text.splitlines()) == sum(times)
+    assert "cells" in (again := telly_study(file, tmp_path / "out")).stderr and titles[0] not in again.stderr
+
+
+def test_changes_are_against_the_same_seeds(tiny: Tiny, tmp_path: Path):
+    """Base has .5 with seed 0 and .25 with seed 1; K=2 has .5 with seed 1 alone, twice that of base."""
+    study = study_of(tiny, variants=["base", 2], seeds=[0, 1])
+    cells = cells_of(study, tmp_path)
+    outcomes = {
+        cell.folder: Outcome(State.OPEN, None, None) if score is None else
+        Outcome(State.DONE, None, RunRecord(config={}, test={"mrr": score}, wall_seconds=1.0))
+        for cell, score in zip(cells, (0.5, 0.25, None, 0.5), strict=True)
+    }  # fmt: skip
+    table = table_of(cells, outcomes)
+    assert table is not None and table.title == "search, model: 3 of 4 cells"
+    assert table.rows == (("base", "2", "0.3750", "", "-", "1"), ("2", "1", "0.5000", "+100.0 %", "-", "1"))
+    assert table_of(cells, dict.fromkeys(outcomes, Outcome(State.OPEN, None, None))) is None
 
 
 def test_an_interrupted_cell_goes_on(tiny: Tiny, tmp_path: Path):
@@ -209,6 +276,27 @@ def test_a_full_disk_ends_the_study(tiny: Tiny, tmp_path: Path):
     assert outcome_of(cells[0]).state is State.DONE
 
 
+def test_a_full_disk_is_told_by_the_record_of_processes(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """`accelerate launch` ends with 1 whatever happened; the record does not, however the error is worded."""
+    (cell,) = cells_of(study_of(tiny, variants=["base"]), tmp_path)
+
+    class Launched:
+        full = True
+
+        def __init__(self, *_args: Any, **_more: Any) -> None:
+            record = RunRecord(config={}, status="failed", error="StoreError: it broke", full_disk=self.full)
+            cell.folder.mkdir(parents=True, exist_ok=True)
+            record.save(cell.folder)
+
+        def wait(self) -> int:
+            return 1
+
+    monkeypatch.setattr("telly.study.launch.subprocess", SimpleNamespace(Popen=Launched, DEVNULL=None))
+    assert in_processes(2, cell, False) == FULL_DISK
+    monkeypatch.setattr(Launched, "full", False)
+    assert in_processes(2, cell, False) == 1
+
+
 def test_no_cell_starts_when_the_time_is_spent(tiny: Tiny, tmp_path: Path):
     study = study_of(tiny, variants=FOUR, budget={"hours": 1e-12})
     said: list[str] = []
@@ -218,8 +306,9 @@ def test_no_cell_starts_when_the_time_is_spent(tiny: Tiny, tmp_path: Path):
 
 def test_a_cell_gives_what_the_run_alone_gives(tiny: Tiny, tmp_path: Path):
     file = write_study(tmp_path / "mine.toml", tiny, settings=SETTINGS | {"epochs": 3, "cache_dtype": "fp32"})
-    telly_study(file, tmp_path / "out")
+    ended = telly_study(file, tmp_path / "out")
     cells = cells_of(load_study(str(file)), tmp_path / "out")
+    check_table(cells, (tmp_path / "out" / TABLE_FILE).read_text(), ended.stdout)
     assert all(outcome_of(cell).state is State.DONE for cell in cells)
     for cell, variant, more in zip(cells, ("base", "cached", "cached"), ((), (), ("--freeze", "3")), strict=True):
         alone = tmp_path / "alone" / cell.variant
@@ -233,6 +322,21 @@ def test_a_cell_gives_what_the_run_alone_gives(tiny: Tiny, tmp_path: Path):
     before = [cell.folder.stat().st_mtime for cell in cells]
     assert "3 of 3 cells are done already" in telly_study(file, tmp_path / "out").stderr
     assert [cell.folder.stat().st_mtime for cell in cells] == before
+
+
+def check_table(cells: list[Cell], kept: str, printed: str) -> None:
+    """Every line, kept and printed, is what the record says, with half of the interval of the scores that it kept."""
+    base = record_of(cells[0].folder)["test"]["mrr"]
+    for cell in cells:
+        record = record_of(cell.folder)
+        interval = bootstrap_runs({0: {0: read_scores(cell.folder / "scores.npz")}}, 1000)[0, "mrr"].interval
+        score = record["test"]["mrr"]
+        parts = [cell.variant, "1", f"{score:.4f} ± {(interval.high - interval.low) / 2:.4f}",
+                 "" if cell is cells[0] else f"{100 * (score / base - 1):+.1f} %",
+                 f"{record['plan']['trainable']:,}", f"{record['wall_seconds']:.0f}"]  # fmt: skip
+        assert f"| {' | '.join(parts)} |" in kept
+        assert " ".join(part for part in parts if part) in [" ".join(line.split()) for line in printed.splitlines()]
+    assert "search, model: 3 of 3 cells" in printed
 
 
 def test_a_killed_cell_goes_on(tiny: Tiny, tmp_path: Path):
