@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from grids import SETTINGS, telly_study, write_study
-
 from telly.report.runs import find
 from tiny_runs import Tiny
+from tiny_studies import SETTINGS, telly_study, write_study
 
 
 def test_models_are_probed_and_compared_after_the_cells_and_only_once(tiny: Tiny, tmp_path: Path):

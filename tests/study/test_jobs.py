@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from grids import SETTINGS, study_of
 
 from telly.study.config import Cell, cells_of
 from telly.study.launch import INTERRUPTED, in_own_process
@@ -20,6 +19,7 @@ from telly.study.run import LOGS, Start, run_cells, side_by_side
 from telly.tuning.baselines import known_baselines
 from telly.tuning.record import RunRecord
 from tiny_runs import Tiny, largest_difference
+from tiny_studies import SETTINGS, study_of
 
 
 def test_two_at_a_time_give_what_one_by_one_gives(tiny: Tiny, tmp_path: Path):

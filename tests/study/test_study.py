@@ -12,7 +12,6 @@ from typing import Any
 
 import psutil
 import pytest
-from grids import SETTINGS, running, study_of, telly_study, write_study
 
 from telly.errors import ConfigError, TrainingError
 from telly.metrics.kept import read_scores
@@ -25,6 +24,7 @@ from telly.study.run import SUMMARY_FILE, run_cells
 from telly.study.table import TABLE_FILE, table_of
 from telly.tuning.record import RunRecord
 from tiny_runs import SMALL, Tiny, largest_difference, record_of, run_telly, tiny_data, tiny_model_folder
+from tiny_studies import SETTINGS, running, study_of, telly_study, write_study
 
 FOUR = ["base", 3, 2, "frozen-2"]
 
