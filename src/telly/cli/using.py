@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from telly.data.repository.collect import Wanted
     from telly.using.index import Place
-    from telly.using.reading import Wanted
 
 Model = Annotated[
     str | None,
