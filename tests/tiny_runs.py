@@ -180,7 +180,7 @@ class Telly:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["telly.tuning.run", "telly.report.table"])
         self._process = context.Process(target=_telly, args=(args, setup, str(self._folder)), daemon=True)
-        with _environment(SMALL):
+        with environment(SMALL):
             self._process.start()
 
     @property
@@ -251,7 +251,7 @@ def _telly(args: Sequence[str], setup: str, folder: str) -> None:
 
 
 @contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
+def environment(values: dict[str, str]) -> Iterator[None]:
     """The server takes the environment over from the process that starts it first."""
     before = dict(os.environ)
     os.environ.update(values)

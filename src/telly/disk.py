@@ -29,11 +29,25 @@ def is_full_disk(error: BaseException) -> bool:
     return any(part in text for part in (*_FULL_IN_TEXT, *_TORCH_WRITER))
 
 
+def came_of_full_disk(error: BaseException | None) -> bool:
+    """Whether an error, or what it was raised from or while handling, says that no more can be written."""
+    while error is not None:
+        if is_full_disk(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def write_json(file: Path, value: dict[str, Any]) -> None:
     """Write JSON so that the file is either the old one or the new one, never half."""
+    write_text(file, json.dumps(value, indent=1) + "\n")
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a text so that the file is either the old one or the new one, never half."""
     partial = file.with_suffix(f".{os.getpid()}.partial")
     try:
-        partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")
         partial.replace(file)
     finally:
         partial.unlink(missing_ok=True)

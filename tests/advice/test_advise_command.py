@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tiny_runs import Tiny, check_same_end, record_of, run_telly, task_data, tiny_data, tiny_model_folder
 
 from telly.training.clocks import CLOCKS
+from tiny_runs import Tiny, check_same_end, record_of, run_telly, task_data, tiny_data, tiny_model_folder
 
 LIMITS = ("--max-tokens", "query=24", "--max-tokens", "code=48")
 LENIENT = "from telly.advice import inquiry; inquiry.acceptable = lambda expected, measured, tolerance: True"

@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.tiny_runs import Tiny, run_telly, tiny_data, tiny_model_folder
+
+from tiny_runs import Tiny, run_telly, tiny_data, tiny_model_folder
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.tiny_models import FAMILIES, padded_batch, tiny_model, tiny_tokenizer
 
 from telly.analysis import layers as layers_module
 from telly.analysis.layers import Form, LayersRequest, Pass, Wanted, layer_states
@@ -15,6 +14,7 @@ from telly.data.sequences import SequenceTable
 from telly.errors import StoreError
 from telly.freezing.states import StateDtype
 from telly.models.stack import capture, capture_all, final_norm, find_stack
+from tiny_models import FAMILIES, padded_batch, tiny_model, tiny_tokenizer
 
 LENGTHS = (5, 9, 3, 11, 1, 7)
 ROWS = tuple(range(len(LENGTHS)))

@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.tiny_runs import run_telly, tiny_model_folder
+
+from tiny_runs import run_telly, tiny_model_folder
 
 PROBES = ("lexical", "syntactic", "semantic", "structural")
 FEW_STEPS = "import telly.analysis.fitting as f; f.STEPS = 20"

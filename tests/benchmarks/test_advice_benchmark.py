@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tiny_runs import tiny_data, tiny_model_folder
+
+from tiny_runs import Tiny, tiny_data, tiny_model_folder
+from tiny_studies import SETTINGS, telly_study, write_study
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -59,14 +60,10 @@ def test_the_page_says_what_the_rule_gives():
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mini")
-    model, data = tiny_model_folder(folder / "model"), tiny_data(folder / "data")
-    (folder / "mini.toml").write_text(
-        f'models = ["{model}"]\nvariants = ["base", 0, 1, 2, 3, "frozen-2"]\n[settings]\nepochs = 1\nbatch_size = 8\n'
-        "learning_rate = 1e-3\nmax_tokens = { query = 24, code = 48 }\n[task.search]\n"
-        f'data = "{data["train"]}"\nvalid = "{data["valid"]}"\ntest = "{data["test"]}"\n'
-    )
-    command = [sys.executable, "-m", "telly", "study", str(folder / "mini.toml"), "--output", str(folder / "study")]
-    subprocess.run(command, capture_output=True, check=True)
+    tiny = Tiny(tiny_model_folder(folder / "model"), tiny_data(folder / "data"))
+    variants = ["base", 0, 1, 2, 3, "frozen-2"]
+    file = write_study(folder / "mini.toml", tiny, variants=variants, settings=SETTINGS | {"epochs": 1})
+    telly_study(file, folder / "study")
     return folder / "study"
 
 

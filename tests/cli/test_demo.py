@@ -18,7 +18,7 @@ RUNS = ("base", "k9-frozen", "k9-cached", "k11-cached")
 
 def test_demo(tmp_path: Path):
     command = [sys.executable, "-m", "telly", "demo", "--output", str(tmp_path / "demo")]
-    command += ["--epochs", "2", "--limit", "64", "--eval-limit", "20"]
+    command += ["--epochs", "2", "--limit", "32", "--eval-limit", "20"]
     answer = subprocess.run(command, env=os.environ | SMALL, capture_output=True, text=True, timeout=280, check=False)
     assert answer.returncode == 0, answer.stderr
     for text in ("Results", "bm25", "untuned", "base", "K=9 frozen", "K=9 cached", "K=11 cached", "speed-up"):

@@ -9,7 +9,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from tests.data.pure_functions import FUNCTIONS, Pure
+from pure_functions import FUNCTIONS, Pure
 
 from telly.data.mutations import mutant_of
 from telly.data.sample import sample_files

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from tests.data.test_variants import CASES, run
+from test_variants import CASES, run
 
 from telly.data.mutations import mutant_of
 

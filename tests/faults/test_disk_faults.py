@@ -75,7 +75,7 @@ def test_disk_full_while_storing(tiny: Tiny, undisturbed: Callable[..., Path], t
         "What was written is kept and sound; make room and run again, choose another --cache-dir, "
         "set --cache-budget, or run with --no-cache"
     )
-    assert record["error"] == f"StoreError: {ended.error}"
+    assert record["error"] == f"StoreError: {ended.error}" and record["full_disk"]
     check_nothing_half_valid(output, cache)
     kept = len(list(folder.glob("shard-*.json")))
     assert kept == 3, "the limit must hit after the first shards"
@@ -98,6 +98,7 @@ def test_disk_full_while_saving(variant: str, limit: int, tiny: Tiny, tmp_path: 
         ended.error,
     )
     check_nothing_half_valid(output, cache)
+    assert record_of(output)["full_disk"]
     assert not list(output.rglob("COMPLETE"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -175,7 +176,7 @@ def check_measures(whole: Path, resumed: Path) -> None:
     assert last[-1]["next_loss"] == pytest.approx(6.0, abs=0.3), "an untrained model is near log(400)"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def short_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, PretrainConfig]:
     folder = tmp_path_factory.mktemp("short")
     root = sources(folder / "src")
@@ -184,8 +185,9 @@ def short_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Pre
     return root, folder / "run", recipe
 
 
-def test_a_run_can_be_made_longer(short_run):
-    root, run, recipe = short_run
+def test_a_run_can_be_made_longer(short_run, tmp_path: Path):
+    root, short, recipe = short_run
+    run = shutil.copytree(short, tmp_path / "run")
     longer = recipe.model_copy(update={"stages": (*recipe.stages, RECIPE.stages[1])})
     folder = pretrain([root], run, longer)
     assert AutoModel.from_pretrained(folder).config.num_hidden_layers == 1

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from report.handwritten import (
+from handwritten_runs import (
     SEEDS,
     record,
     search_scores,
@@ -16,6 +15,7 @@ from report.handwritten import (
     write_all,
     write_run,
 )
+
 from telly.analysis.published import telly_k
 from telly.errors import ConfigError, DataError
 from telly.metrics.significance import Verdict

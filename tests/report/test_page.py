@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from handwritten_runs import write_all
 
-from report.handwritten import write_all
 from tiny_runs import run_telly
 
 NEEDED = "TELLY_NEEDS_BROWSER"

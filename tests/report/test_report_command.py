@@ -5,16 +5,19 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
+from handwritten_runs import write_all
 
-from report.handwritten import write_all
 from telly.analysis.published import telly_k
 from telly.training.clocks import CLOCKS
-from tiny_runs import Tiny, run_telly, tiny_data, tiny_model_folder
+from tiny_runs import Tiny, files_below, run_telly, tiny_data, tiny_model_folder
 
 FEW = ("--resamples", "500")
+MINE = {"notes.md", "tables/mine.csv", "figures/search-2/mine.svg"}
+"""What a person put into a report's folder."""
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +119,26 @@ def test_a_report_of_a_report_is_the_same(made: tuple[Path, str], tmp_path: Path
     run_telly("report", str(made[0].parent / "runs"), "--output", str(out), "--with-paper", "--margin", "0.02", *FEW)
     for file in (out / "tables").iterdir():
         assert file.read_bytes() == (made[0] / "tables" / file.name).read_bytes() or file.stem == "provenance"
+
+
+def test_a_report_replaces_the_earlier_one_and_nothing_else(made: tuple[Path, str], tmp_path: Path):
+    out, outside = tmp_path / "out", tmp_path / "outside.txt"
+    shutil.copytree(made[0], out)
+    outside.write_text("mine")
+    for mine in MINE:
+        (out / mine).write_text("mine")
+    listed = json.loads((out / "files.json").read_text())["files"]
+    assert {"report.html", "tables/results-search-2.csv", "figures/probe-1/probes.png"} <= set(listed)
+    assert {*listed, "files.json", *MINE} == set(files_below(out))
+    (out / "files.json").write_text(json.dumps({"files": [*listed, "../outside.txt", str(outside)]}))
+    runs = tmp_path / "runs"
+    for seed in (0, 1):
+        shutil.copytree(made[0].parent / "runs" / f"generate-base-s{seed}", runs / f"generate-base-s{seed}")
+    run_telly("report", str(runs), "--output", str(out), *FEW)
+    now = json.loads((out / "files.json").read_text())["files"]
+    assert set(files_below(out)) == {*now, "files.json", *MINE}, "nothing else is left, and none of one's own is gone"
+    assert "tables/results-generate-1.csv" in now and not any("search" in name or "probe" in name for name in now)
+    assert not (out / "figures" / "probe-1").exists() and outside.read_text() == "mine"
 
 
 @pytest.mark.parametrize(("options", "message"), [

@@ -3,49 +3,28 @@
 from __future__ import annotations
 
 import multiprocessing
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tiny_runs import Tiny, largest_difference, tiny_data, tiny_model_folder
+from typer.testing import CliRunner
 
-from telly.study.config import Cell, StudyConfig, cells_of
+from telly.cli import app
+from telly.errors import ConfigError
+from telly.study.config import Cell, cells_of
 from telly.study.launch import INTERRUPTED, in_own_process
 from telly.study.results import State
 from telly.study.run import LOGS, Start, run_cells, side_by_side
 from telly.tuning.baselines import known_baselines
 from telly.tuning.record import RunRecord
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    folder = tmp_path_factory.mktemp("jobs")
-    return Tiny(tiny_model_folder(folder / "model"), tiny_data(folder / "data"))
-
-
-def study_of(tiny: Tiny, **more: Any) -> StudyConfig:
-    files = {"data": tiny.data["train"], "valid": tiny.data["valid"], "test": tiny.data["test"]}
-    values = {
-        "models": [str(tiny.model)],
-        "variants": ["base", 2, 3],
-        "settings": {
-            "max_tokens": {"query": 24, "code": 48},
-            "epochs": 2,
-            "batch_size": 8,
-            "learning_rate": 1e-3,
-            "cache_dtype": "fp32",
-        },
-        "task": {"search": {name: str(file) for name, file in files.items()}},
-    }
-    return StudyConfig.parse(values | more)
+from tiny_runs import Tiny, largest_difference
+from tiny_studies import SETTINGS, study_of
 
 
 def test_two_at_a_time_give_what_one_by_one_gives(tiny: Tiny, tmp_path: Path):
-    study, said = study_of(tiny), list[str]()
+    study, said = study_of(tiny, settings=SETTINGS | {"cache_dtype": "fp32"}), list[str]()
     alone, together = cells_of(study, tmp_path / "alone"), cells_of(study, tmp_path / "together")
     run_cells(alone, study, tmp_path / "alone", said.append)
 
@@ -61,7 +40,7 @@ def test_two_at_a_time_give_what_one_by_one_gives(tiny: Tiny, tmp_path: Path):
 
 
 def test_ending_the_pool_ends_its_cells_in_order(tiny: Tiny, tmp_path: Path):
-    study = study_of(tiny, settings={"max_tokens": {"query": 24, "code": 48}, "epochs": 500, "batch_size": 8})
+    study = study_of(tiny, settings=SETTINGS | {"epochs": 500})
     cells = cells_of(study, tmp_path)
     pool = side_by_side([Start(cell, False) for cell in cells], None, jobs=2, threads=1, say=lambda _: None)
 
@@ -80,11 +59,11 @@ def test_ending_the_pool_ends_its_cells_in_order(tiny: Tiny, tmp_path: Path):
     assert states == ["interrupted", "interrupted"] and not cells[2].folder.exists()
 
 
-def test_jobs_beside_ray_or_processes_are_refused(tiny: Tiny, tmp_path: Path):
-    command = [sys.executable, "-m", "telly", "study", "quick", "--output", str(tmp_path), "--dry-run", "--jobs", "2"]
+def test_jobs_beside_ray_or_processes_are_refused(tmp_path: Path):
+    command = ["study", "quick", "--output", str(tmp_path), "--dry-run", "--jobs", "2"]
     for more in (["--ray", "local"], ["--processes", "2"]):
-        ended = subprocess.run([*command, *more], capture_output=True, text=True, check=False)
-        assert ended.returncode == 2 and "--jobs" in ended.stderr
+        with pytest.raises(ConfigError, match="--jobs"):
+            CliRunner().invoke(app, [*command, *more], catch_exceptions=False)
 
 
 def record(folder: Path, **more: Any) -> RunRecord:

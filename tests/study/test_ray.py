@@ -20,35 +20,28 @@ from telly.study.config import Cell, StudyConfig, cells_of, load_study
 from telly.study.on_ray import RayPool
 from telly.study.results import Outcome, Results, State, outcome_of
 from telly.study.run import SUMMARY_FILE, run_cells
-from tiny_runs import SMALL, Tiny, complete, largest_difference, record_of, tiny_data, tiny_model_folder
+from tiny_runs import SMALL, Tiny, complete, largest_difference, record_of
+from tiny_studies import SETTINGS, telly_study, write_study
 
 pytest.importorskip("ray")
 STORE_MEMORY = 80 * 2**20
 WAIT_SECONDS = 240
 STEPS = 30
 """Of a cell: two epochs of 120 pairs, eight a step."""
+EVERY_OTHER_STEP = SETTINGS | {"save_steps": 2}
+"""There is a checkpoint to go on from."""
 
 
 @pytest.fixture(scope="module")
-def study_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("ray")
-    tiny = Tiny(tiny_model_folder(folder / "model"), tiny_data(folder / "data"))
-    files = "\n".join(f'{name} = "{tiny.data[split]}"' for name, split in
-                      (("data", "train"), ("valid", "valid"), ("test", "test")))  # fmt: skip
-    file = folder / "mine.toml"
-    file.write_text(
-        f'models = ["{tiny.model}"]\nvariants = ["base", 2, 3]\n[settings]\nepochs = 2\nbatch_size = 8\n'
-        f"learning_rate = 1e-3\nsave_steps = 2\nmax_tokens = {{ query = 24, code = 48 }}\n[task.search]\n{files}\n"
-    )
-    return file
+def study_file(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_study(tmp_path_factory.mktemp("ray") / "mine.toml", tiny, settings=EVERY_OTHER_STEP)
 
 
 @pytest.fixture(scope="module")
 def alone(study_file: Path) -> Path:
     """The study's folder, run cell by cell on one machine."""
     output = study_file.parent / "alone"
-    ended = telly(study_file, output)
-    assert ended.returncode == 0, ended.stderr
+    telly_study(study_file, output)
     return output
 
 
@@ -148,22 +141,21 @@ def test_a_machine_is_lost_in_the_middle(cluster: Any, study_file: Path, alone: 
     cluster.add_node(num_cpus=1, object_store_memory=STORE_MEMORY)
 
 
-def test_nothing_that_is_done_is_lost_with_who_asked_for_it(
-    cluster: Any, study_file: Path, alone: Path, tmp_path: Path
-):
+def test_nothing_that_is_done_is_lost_with_who_asked_for_it(cluster: Any, tiny: Tiny, alone: Path, tmp_path: Path):
     output = tmp_path / "out"
-    cells = cells_of(load_study(str(study_file)), output)
-    driver = Driver(study_file, output, cluster.address)
+    two_cells = write_study(tmp_path / "two.toml", tiny, variants=["base", 2], settings=EVERY_OTHER_STEP)
+    cells = cells_of(load_study(str(two_cells)), output)
+    driver = Driver(two_cells, output, cluster.address)
     driver.when(lambda: any(outcome_of(cell).state is State.DONE for cell in cells))
     driver.process.kill()
     driver.end()
     done = [cell for cell in cells if outcome_of(cell).state is State.DONE]
     before = {cell.folder: (cell.folder / "record.json").stat().st_mtime_ns for cell in done}
-    again = telly(study_file, output, "--ray", cluster.address)
+    again = telly(two_cells, output, "--ray", cluster.address)
     assert again.returncode == 0, again.stderr
-    assert f"{len(done)} of 3 cells are done already" in again.stderr
+    assert f"{len(done)} of 2 cells are done already" in again.stderr
     assert {folder: (folder / "record.json").stat().st_mtime_ns for folder in before} == before
-    same_results(study_file, output, alone)
+    same_results(two_cells, output, alone)
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from telly.cli.using import IndexFolder, Json, Languages, Model, Tests, Workers, place_dict, say, where
+from telly.cli.using import IndexFolder, Json, Languages, Model, Tests, Workers, asked_for, place_dict, say, where
 
 if TYPE_CHECKING:
     from telly.using.clones import Clones, Group
@@ -44,7 +44,6 @@ def clones(
 ) -> None:
     """Find clones across and within files, near-duplicates marked."""
     from telly.using.clones import find_clones
-    from telly.using.reading import wanted
 
     found = find_clones(
         path,
@@ -52,7 +51,7 @@ def clones(
         min_lines=min_lines,
         model=model,
         index=index_folder,
-        what=wanted(tuple(language or ()), tests=tests) if language or tests else None,
+        what=asked_for(language, tests),
         workers=workers,
         say=say,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from telly.cli.using import IndexFolder, Json, Languages, Model, Tests, Workers, quoted, say
+from telly.cli.using import IndexFolder, Json, Languages, Model, Tests, Workers, asked_for, quoted, say
 
 if TYPE_CHECKING:
     from telly.using.update import Update
@@ -37,10 +37,9 @@ def index(
     as_json: Json = False,
 ) -> None:
     """Index the functions of a source tree for `telly search`, in eleven languages; nothing of it is run."""
-    from telly.using.reading import wanted
     from telly.using.search import build_index
 
-    what = wanted(tuple(language or ()), tests=tests) if language or tests else None
+    what = asked_for(language, tests)
     update = build_index(path, model=model, index=index_folder, what=what, workers=workers, say=say)
     if as_json:
         typer.echo(json.dumps(_as_dict(update), indent=1))

@@ -63,12 +63,13 @@ def study(
     """Run a grid of models, tasks, variants and seeds; cells share what the frozen layers gave."""
     from functools import partial
 
-    from telly.report.table import print_records
+    from telly.report.table import print_records, print_study
     from telly.study.analyses import run_analyses
-    from telly.study.config import Needs, cells_of, load_study
+    from telly.study.config import Needs, cells_of, groups_of, load_study
     from telly.study.launch import check_processes, in_own_process, in_processes
     from telly.study.results import State
     from telly.study.run import Pool, run_cells, side_by_side
+    from telly.study.table import table_of
 
     settings = load_study(name)
     options = {"cpus": cpus, "gpus": gpus, "retries": retries, "processes": processes}
@@ -94,20 +95,22 @@ def study(
 
         pool = RayPool(ray, settings, place, say)
     try:
-        outcomes = run_cells(cells, settings, place, say, launch, pool)
+        outcomes = run_cells(cells, settings, place, say, launch, pool, partial(print_study, err=True))
     except KeyboardInterrupt:
         say("what is done is kept; the same command goes on")
         raise
-    for group in dict.fromkeys(cell.group for cell in cells):
-        records = [o.record for c, o in zip(cells, outcomes, strict=True) if c.group == group and o.state is State.DONE]
-        if records:
-            typer.echo(f"\n{group[1]}, {Path(group[0]).name}")
-            print_records([record for record in records if record is not None])
+    by_folder = {cell.folder: outcome for cell, outcome in zip(cells, outcomes, strict=True)}
+    for group in groups_of(cells):
+        table = table_of(group, by_folder)
+        if table is not None:
+            print_study(table)
+            done = [outcome for cell in group if (outcome := by_folder[cell.folder]).state is State.DONE]
+            print_records([outcome.record for outcome in done if outcome.record is not None])
     analyses = run_analyses(settings, cells, outcomes, folder, say) if "://" not in place else []
     failed = [(cell, o) for cell, o in zip(cells, outcomes, strict=True) if o.error is not None]
     for cell, outcome in failed:
         typer.echo(f"failed: {cell.name}: {outcome.error}", err=True)
-    typer.echo(f"\nresults: {place} (a folder for every cell, and study.json)")
+    typer.echo(f"\nresults: {place} (a folder for every cell, table.md and study.json)")
     for found in analyses:
         typer.echo(f"         {found}")
     typer.echo(f"a page of all of them: telly report {place}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from telly.data.repository.collect import Wanted
     from telly.using.index import Place
 
 Model = Annotated[
@@ -30,6 +31,13 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Processes that read. [
 def say(line: str) -> None:
     """A line for the person at the terminal, apart from what is printed."""
     print(line, file=sys.stderr)
+
+
+def asked_for(languages: list[str] | None, tests: bool) -> Wanted | None:
+    """What the options say is to be read; None where none is given, and an index keeps to what it was made of."""
+    from telly.using.reading import wanted
+
+    return wanted(tuple(languages or ()), tests=tests) if languages or tests else None
 
 
 def place_dict(place: Place) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The freeze plan: which layers of a model are frozen, as data, and the act of freezing them.
 
 Telly-K (arXiv 2304.05216): `base` trains every parameter; K freezes the embeddings and blocks 0 .. K-1. The pooler of a
-bare encoder, which mean pooling leaves unused, does not count among the trained parameters of Telly-K. What
-of the layers above K is trained is told by `telly.freezing.top`.
+bare encoder, which mean pooling leaves unused, does not count among the trained parameters of Telly-K. What of the
+layers above K is trained is told by `telly.freezing.top`.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import sysconfig
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -97,12 +98,8 @@ def collect(roots: list[Path], config: PretrainConfig) -> Collection:
     for root in roots:
         if not root.is_dir():
             raise DataError(f"{root}: expected a folder with Python sources")
-    library = NearDuplicates()
-    keys: set[bytes] = set()
-    for function in _standard_library():
-        keys.add(content_key(function.code))
-        library.add(signature(function.code))
-    from_library, seen, docstrings = set(keys), NearDuplicates(), set[str]()
+    from_library, library = _library()
+    keys, seen, docstrings = set(from_library), NearDuplicates(), set[str]()
     functions: list[MinedFunction] = []
     counts: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
@@ -217,6 +214,16 @@ def _encode(
 def _packages(root: Path) -> list[Path]:
     children = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.endswith((".dist-info", "__pycache__")))
     return children or [root]
+
+
+@cache
+def _library() -> tuple[frozenset[bytes], NearDuplicates]:
+    """Keys of the content of the standard library's functions, and what is near to one of them."""
+    keys, near = set(), NearDuplicates()
+    for function in _standard_library():
+        keys.add(content_key(function.code))
+        near.add(signature(function.code))
+    return frozenset(keys), near
 
 
 def _standard_library() -> Iterable[MinedFunction]:

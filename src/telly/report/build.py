@@ -12,6 +12,7 @@ from telly.metrics.table import METRICS
 from telly.plots import inline_svg, page_style
 from telly.report import sheets
 from telly.report.boards import Board, boards_of
+from telly.report.earlier import replace_files
 from telly.report.figures import draw_board
 from telly.report.page import Drawing, Section, render
 from telly.report.runs import Found, StoredResult, find
@@ -64,7 +65,7 @@ class Report:
 
 
 def build(config: ReportConfig) -> Report:
-    """Read all results, write page, tables and figures.
+    """Read all results, write page, tables and figures; those of an earlier report that are no more are removed.
 
     Raises:
         ConfigError: there is nothing to report, or matplotlib is not installed.
@@ -88,8 +89,9 @@ def build(config: ReportConfig) -> Report:
     )
     files = _write(config, render(config.title, subtitle, sections), sections)
     leads = {section.title: section.lead for section in sections if section.lead}
-    drawn = sorted(file for file in figures.rglob("*") if file.is_file())
-    return Report(config.output / PAGE_FILE, (*files, *drawn), leads, len(unused.rows) if unused else 0)
+    files += [file for section in sections for figure in section.figures for file in figure.files]
+    replace_files(config.output, files)
+    return Report(config.output / PAGE_FILE, tuple(files), leads, len(unused.rows) if unused else 0)
 
 
 def _board_section(board: Board, number: int, config: ReportConfig, figures: Path) -> Section:
@@ -154,7 +156,8 @@ def _analysis_sections(found: Found, config: ReportConfig, figures: Path) -> lis
         for number, result in enumerate(stored, start=1):
             name = f"{verb}-{number}"
             files = draw(result, figures / name, config.with_paper)
-            drawn = {file.stem.replace("-", " "): [file] for file in files if file.suffix == ".svg"}
+            drawn = {svg.stem.replace("-", " "): [file for file in files if file.stem == svg.stem]
+                     for svg in files if svg.suffix == ".svg"}  # fmt: skip
             sections.append(
                 Section(name, f"{title}: {_where(result)}", figures=_inline(drawn, name),
                         sheets=[sheet(result, f"table-{name}")], commands=[analyses.command(result, verb)])
@@ -177,7 +180,7 @@ def _paper_section(boards: Sequence[Board]) -> Section | None:
 
 def _inline(drawn: dict[str, list[Path]], name: str) -> list[Drawing]:
     return [
-        Drawing(title, inline_svg(files[0].read_text(encoding="utf-8"), f"{name}-{number}", title))
+        Drawing(title, inline_svg(files[0].read_text(encoding="utf-8"), f"{name}-{number}", title), files)
         for number, (title, files) in enumerate(drawn.items())
     ]
 

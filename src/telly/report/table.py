@@ -18,6 +18,7 @@ from telly.training.clocks import CLOCKS
 if TYPE_CHECKING:  # `telly score` prints without torch
     from telly.freezing.cost import VariantCost
     from telly.freezing.inventory import StoreEntry
+    from telly.study.table import StudyTable
     from telly.tuning.record import RunRecord
 
 DASH = "-"
@@ -130,6 +131,14 @@ def print_advice(advice: Mapping[str, Any]) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
+def print_study(table: StudyTable, *, err: bool = False) -> None:
+    """What a study has of a model and task; early ones go where its progress is told."""
+    shown = _table(table.title, table.columns)
+    for row in table.rows:
+        shown.add_row(*row)
+    _console(err).print(shown)
+
+
 def print_stores(root: Path, entries: Sequence[StoreEntry]) -> None:
     """The stores in a folder."""
     table = _table(str(root), ["store", "layer", "dtype", "sequences", "tokens", "MB", "complete", "last written"])
@@ -155,10 +164,10 @@ def print_scores(title: str, columns: Sequence[str], rows: Sequence[Sequence[str
         console.print(note, highlight=False, markup=False, soft_wrap=True)
 
 
-def _console() -> Console:
+def _console(err: bool = False) -> Console:
     """Wide enough for whole tables where the output is not a terminal."""
-    console = Console()
-    return console if console.is_terminal else Console(width=140)
+    console = Console(stderr=err)
+    return console if console.is_terminal else Console(width=140, stderr=err)
 
 
 def _table(title: str, columns: Sequence[str]) -> Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,42 +50,55 @@ def run_analyses(
         ]  # fmt: skip
         run = Pass(output / "stores", counting_bar, say)
         for name in study.analyses:
+            asked = _ANALYSES[name]
+            if asked.needs_tuned and not tuned:
+                say(f"{name}: no tuned version of {model}: a study needs the variant {BASE} for that")
+                continue
             folder = output / FOLDER / f"{name}-{Path(model).name}"
-            if _ANALYSES[name](study, model, tuned, folder, run, say):
-                done.append(folder)
+            config = asked.config(model, tuned, study.analysis_texts)
+            settings = asdict(config)
+            if not _is_done(folder / asked.file, settings):
+                say(f"--- {asked.doing} {Path(model).name} and {len(tuned)} tuned versions ---")
+                asked.write(config, run, folder, {"settings": settings, "provenance": provenance()})
+            done.append(folder)
     return done
 
 
-def _probe(
-    study: StudyConfig, model: str, tuned: list[str], folder: Path, run: Pass, say: Callable[[str], None]
-) -> bool:
-    config = ProbeConfig((model, *tuned), tuple(PROBES), limit=study.analysis_texts)
-    settings = asdict(config)
-    if not _is_done(folder / PROBING_FILE, settings):
-        say(f"--- probing {Path(model).name} and {len(tuned)} tuned versions ---")
-        write_results(run_probes(list(PROBES.values()), config, run), folder, _about(settings))
-    return True
+@dataclass(frozen=True)
+class _Analysis:
+    """What may be asked of a model and its tuned versions.
+
+    Attributes:
+        doing: what a person is told.
+        file: of the result, with its settings.
+        needs_tuned: whether there is nothing to ask without a tuned version.
+        config: its settings, from the model, the tuned versions and the most texts.
+        write: does it and writes the result, with these words about it, into a folder.
+    """
+
+    doing: str
+    file: str
+    needs_tuned: bool
+    config: Callable[[str, list[str], int], Any]
+    write: Callable[[Any, Pass, Path, dict[str, Any]], None]
 
 
-def _compare(
-    study: StudyConfig, model: str, tuned: list[str], folder: Path, run: Pass, say: Callable[[str], None]
-) -> bool:
-    if not tuned:
-        say(f"no tuned version of {model} to compare it with: a study needs the variant {BASE} for that")
-        return False
-    config = CompareConfig(model, tuple(tuned), limit=study.analysis_texts)
-    settings = asdict(config)
-    if not _is_done(folder / COMPARE_FILE, settings):
-        say(f"--- comparing {Path(model).name} with {len(tuned)} tuned versions ---")
-        write_result(compare(config, run), folder, _about(settings))
-    return True
-
-
-_ANALYSES = {"probe": _probe, "compare": _compare}
-
-
-def _about(settings: dict[str, Any]) -> dict[str, Any]:
-    return {"settings": settings, "provenance": provenance()}
+_ANALYSES = {
+    "probe": _Analysis(
+        "probing",
+        PROBING_FILE,
+        False,
+        lambda model, tuned, texts: ProbeConfig((model, *tuned), tuple(PROBES), limit=texts),
+        lambda config, run, folder, about: write_results(run_probes(list(PROBES.values()), config, run), folder, about),
+    ),
+    "compare": _Analysis(
+        "comparing",
+        COMPARE_FILE,
+        True,
+        lambda model, tuned, texts: CompareConfig(model, tuple(tuned), limit=texts),
+        lambda config, run, folder, about: write_result(compare(config, run), folder, about),
+    ),
+}
 
 
 def _is_done(file: Path, settings: dict[str, Any]) -> bool:

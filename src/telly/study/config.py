@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -236,6 +237,14 @@ def cells_of(study: StudyConfig, output: Path) -> list[Cell]:
     if problems:
         raise ConfigError("the study cannot run:\n" + "\n".join(f"  {problem}" for problem in problems))
     return cells
+
+
+def groups_of(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """The cells of every model and task, which share stores and stand in one table."""
+    groups: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault(cell.group, []).append(cell)
+    return list(groups.values())
 
 
 def _place(variant: str) -> tuple[int, int, bool]:

@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from telly.disk import is_full_disk
+from telly.disk import came_of_full_disk
 from telly.errors import ConfigError, TellyError
 from telly.study.config import Cell
 from telly.study.results import State, outcome_of
@@ -23,8 +23,6 @@ from telly.tuning.config import TuneConfig
 FULL_DISK = 75
 """Exit code of a cell that found no room; the others would find none either."""
 FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
-NO_ROOM = "no room on the disk"
-"""What every error of a full disk says."""
 
 Launch = Callable[[Cell, bool], int]
 """Runs a cell, resuming or anew, and gives its exit code."""
@@ -40,7 +38,7 @@ def run_here(config: TuneConfig, resume: bool) -> tuple[int, str | None]:
     except KeyboardInterrupt:
         return INTERRUPTED, "interrupted"
     except TellyError as error:
-        return FULL_DISK if _full(error) else USER_ERROR, str(error)
+        return FULL_DISK if came_of_full_disk(error) else USER_ERROR, str(error)
     return 0, None
 
 
@@ -126,7 +124,8 @@ def in_processes(count: int, cell: Cell, resume: bool) -> int:
         return 0
     if ended:
         return INTERRUPTED
-    return FULL_DISK if NO_ROOM in (outcome.error or "") else code or FAILED
+    full = outcome.record is not None and outcome.record.full_disk  # `accelerate launch` has one exit code for all
+    return FULL_DISK if full else code or FAILED
 
 
 @contextmanager
@@ -152,11 +151,3 @@ def handing_on(processes: Collection[BaseProcess | subprocess.Popen[bytes]]) -> 
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-def _full(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, OSError) and is_full_disk(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

@@ -27,7 +27,7 @@ from telly.errors import ConfigError, TellyError
 from telly.study.config import Cell, Needs, StudyConfig
 from telly.study.launch import FAILED, INTERRUPTED, in_processes, run_here
 from telly.study.results import Results, State, outcome_of
-from telly.study.run import Ended, Say, Start
+from telly.study.run import Ended, Say, Start, about_left
 
 LOCAL, AUTO = "local", "auto"
 CONNECT_SECONDS = 5.0
@@ -132,8 +132,8 @@ def _ends(ray: Any, cells: dict[Any, Cell], say: Say) -> Iterator[Ended]:
             continue
         yield Ended(cell, code, error)
         if waiting:
-            minutes = (time.monotonic() - started) / (len(cells) - len(waiting)) * len(waiting) / 60
-            say(f"{len(waiting)} of {len(cells)} cells left, about {minutes:.0f} min")
+            done = len(cells) - len(waiting)
+            say(f"{done} of {len(cells)} cells have ended{about_left(started, done, len(cells))}")
 
 
 def _reason(ray: Any, error: Exception) -> str:

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from telly.disk import write_json
+from telly.disk import write_text
 from telly.errors import ConfigError
 from telly.study.config import Cell
 from telly.tuning.record import RECORD_FILE, RunRecord
@@ -116,8 +116,8 @@ class Results:
             system.makedirs(target.rpartition("/")[0], exist_ok=True)
             system.put_file(str(file), target)
 
-    def write(self, name: str, value: dict[str, Any]) -> None:
-        """Write a JSON file beside the cells.
+    def write(self, name: str, text: str) -> None:
+        """Write a file beside the cells.
 
         Raises:
             ConfigError: nothing can be written there.
@@ -126,10 +126,10 @@ class Results:
             if self.is_url:
                 system, root = self._place
                 system.makedirs(root, exist_ok=True)
-                system.pipe_file(f"{root}/{name}", (json.dumps(value, indent=1) + "\n").encode())
+                system.pipe_file(f"{root}/{name}", text.encode())
             else:
                 Path(self.output).mkdir(parents=True, exist_ok=True)
-                write_json(Path(self.output) / name, value)
+                write_text(Path(self.output) / name, text)
         except (FileExistsError, PermissionError, NotImplementedError) as error:
             raise ConfigError(f"--output {self.output}: cannot be written: {error}") from None
 
@@ -141,7 +141,7 @@ class Results:
             its name.
         """
         name = f".shared-{uuid.uuid4().hex}"
-        self.write(name, {})
+        self.write(name, "")
         try:
             yield name
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 import time
 from collections import deque
@@ -16,9 +17,10 @@ from pathlib import Path
 
 from telly.errors import StoreError, TrainingError
 from telly.freezing.inventory import remove_store
-from telly.study.config import Cell, StudyConfig
+from telly.study.config import Cell, StudyConfig, groups_of
 from telly.study.launch import FAILED, FULL_DISK, INTERRUPTED, Launch, handing_on, in_own_process, started
 from telly.study.results import CELLS, Outcome, Results, State
+from telly.study.table import TABLE_FILE, StudyTable, table_of, to_markdown
 from telly.tuning.record import provenance
 
 SUMMARY_FILE, LOGS = "study.json", "logs"
@@ -64,6 +66,7 @@ def run_cells(
     say: Say,
     launch: Launch = in_own_process,
     pool: Pool | None = None,
+    show: Callable[[StudyTable], None] | None = None,
 ) -> list[Outcome]:
     """Run the cells that are not done.
 
@@ -76,6 +79,7 @@ def run_cells(
         say: told in a sentence what a person should know.
         launch: how a cell is run; by default in a process of its own, so that its peak memory is its own.
         pool: how many are; by default one after the other.
+        show: given the table of a model and task when the last of its cells has ended, while others are to come.
 
     Returns:
         what became of every cell, in their order.
@@ -103,6 +107,8 @@ def run_cells(
                 _stop_if_no_other_can_run(ended, results)
                 say(_told(ended.cell, outcome))
                 _summarize(study, cells, outcomes, results)
+                if show is not None:
+                    _show_if_whole(ended.cell, cells, outcomes, left, show)
                 if not results.is_url:
                     _drop_stores(cells, outcomes, left)
     finally:
@@ -121,10 +127,7 @@ def _one_by_one(
     for number, start in enumerate(starts):
         if deadline is not None and time.time() >= deadline:
             return
-        left = ""
-        if number:
-            minutes = (time.monotonic() - began) / number * (len(starts) - number) / 60
-            left = f", about {minutes:.0f} min left"
+        left = about_left(began, number, len(starts))
         say(f"--- cell {number + 1} of {len(starts)}: {start.cell.name}{left} ---")
         yield Ended(start.cell, launch(start.cell, start.resume))
 
@@ -150,10 +153,7 @@ def side_by_side(
                     start = waiting.popleft()
                     log = start.cell.folder.parent.parent / LOGS / f"{start.cell.folder.name}.txt"
                     log.parent.mkdir(parents=True, exist_ok=True)
-                    left = ""
-                    if done:
-                        minutes = (time.monotonic() - began) / done * (len(starts) - done) / 60
-                        left = f", about {minutes:.0f} min left"
+                    left = about_left(began, done, len(starts))
                     say(f"--- cell {len(starts) - len(waiting)} of {len(starts)}: {start.cell.name}{left}; {log} ---")
                     running[started(start.cell, start.resume, threads, log)] = start.cell
                 if not running:
@@ -170,6 +170,14 @@ def side_by_side(
                 process.terminate()
             for process in running:
                 process.join()
+
+
+def about_left(began: float, done: int, cells: int) -> str:
+    """What follows a line about a study: how long the rest takes if it goes on as since `began` (of `time.monotonic`).
+
+    Nothing before the first of the cells is done.
+    """
+    return f", about {(time.monotonic() - began) / done * (cells - done) / 60:.0f} min left" if done else ""
 
 
 def _judged(ended: Ended, found: Outcome) -> Outcome:
@@ -199,6 +207,15 @@ def _told(cell: Cell, outcome: Outcome) -> str:
     return f"done: {cell.name}: {shown}{record.wall_seconds or 0:.0f} s"
 
 
+def _show_if_whole(
+    cell: Cell, cells: Sequence[Cell], outcomes: Outcomes, left: set[Path], show: Callable[[StudyTable], None]
+) -> None:
+    """Show the table of a cell's model and task when it was the last of them; the study's end shows the last of all."""
+    group = [other for other in cells if other.group == cell.group]
+    if left and not any(other.folder in left for other in group) and (table := table_of(group, outcomes)):
+        show(table)
+
+
 def _summarize(study: StudyConfig, cells: Sequence[Cell], outcomes: Outcomes, results: Results) -> None:
     rows = [
         {
@@ -213,7 +230,9 @@ def _summarize(study: StudyConfig, cells: Sequence[Cell], outcomes: Outcomes, re
         for cell in cells
     ]
     summary = {"study": study.model_dump(mode="json"), "cells": rows, "provenance": provenance(), "command": sys.argv}
-    results.write(SUMMARY_FILE, summary)
+    results.write(SUMMARY_FILE, json.dumps(summary, indent=1) + "\n")
+    tables = (table_of(group, outcomes) for group in groups_of(cells))
+    results.write(TABLE_FILE, to_markdown(table for table in tables if table is not None))
 
 
 def _drop_stores(cells: Sequence[Cell], outcomes: Outcomes, left: set[Path]) -> None:
@@ -221,8 +240,8 @@ def _drop_stores(cells: Sequence[Cell], outcomes: Outcomes, left: set[Path]) -> 
 
     The next K is derived from the highest one there is.
     """
-    for group in dict.fromkeys(cell.group for cell in cells):
-        cached = [cell for cell in cells if cell.group == group and cell.store_layer is not None]
+    for group in groups_of(cells):
+        cached = [cell for cell in group if cell.store_layer is not None]
         made = [cell for cell in cached if outcomes[cell.folder].state is State.DONE and _stores(outcomes[cell.folder])]
         highest = max((cell.store_layer or 0 for cell in made), default=0)
         kept = {cell.store_layer for cell in cached if cell.folder in left} | {highest}

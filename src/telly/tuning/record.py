@@ -68,6 +68,7 @@ class RunRecord:
 
     Attributes:
         status: only `finished` means that the results are those of the whole run.
+        full_disk: whether it failed because no more could be written.
         model: its name, parameters, and digests of the weights it started from: of all, and of embeddings and layers
             alone, which do not change with the seed as a new pooler does.
         clocks: seconds by name; they sum to `wall_seconds` (see `docs/measuring.md`).
@@ -87,6 +88,7 @@ class RunRecord:
     format: int = RECORD_FORMAT
     status: Status = "running"
     error: str | None = None
+    full_disk: bool = False
     started: str = field(default_factory=lambda: dt.datetime.now(dt.UTC).isoformat(timespec="seconds"))
     provenance: dict[str, Any] = field(default_factory=provenance)
     device: dict[str, Any] = field(default_factory=dict)

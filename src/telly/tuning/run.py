@@ -16,6 +16,7 @@ from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 
 from telly.data.batching import LengthBucketBatchSampler
 from telly.data.cautions import warnings_about
+from telly.disk import came_of_full_disk
 from telly.errors import ConfigError
 from telly.freezing.fingerprint import prefix_digests
 from telly.freezing.split import SplitModel
@@ -90,6 +91,7 @@ def tune(
     except BaseException as error:
         run.record.status = "failed"
         run.record.error = f"{type(error).__name__}: {error}"
+        run.record.full_disk = came_of_full_disk(error)
         raise
     finally:
         run.keep()

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 
 from telly.report.sheet import Sheet, change_text, interval_text, is_good, number_text
 
@@ -15,10 +16,11 @@ WIDE = 560
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure as SVG for a page."""
+    """A figure as SVG for a page, and the files that have it as well."""
 
     title: str
     svg: str
+    files: Sequence[Path] = ()
 
     @property
     def wide(self) -> bool:

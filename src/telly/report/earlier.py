@@ -1,0 +1,42 @@
+"""What a report wrote into its folder, so that the next one there leaves none of it behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+from telly.disk import write_json
+
+FILES_FILE = "files.json"
+"""Lists all other files that a report wrote, by their paths in its folder."""
+
+
+def replace_files(output: Path, files: Iterable[Path]) -> None:
+    """Note the files of a report that was just written, and remove those of the one before that it does not have.
+
+    Nothing else is touched: neither what others put into the folder, nor what a list that was tampered with names
+    outside of it.
+    """
+    names = sorted(file.relative_to(output).as_posix() for file in files)
+    for name in _listed(output).difference(names):
+        file = output / name
+        with suppress(OSError):
+            file.unlink(missing_ok=True)
+            for folder in file.parents[: len(PurePosixPath(name).parts) - 1]:
+                folder.rmdir()  # fails where something else is in it
+    write_json(output / FILES_FILE, {"files": names})
+
+
+def _listed(output: Path) -> set[str]:
+    try:
+        found = json.loads((output / FILES_FILE).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    names = (name for name in found if isinstance(name, str)) if isinstance(found, list) else ()
+    return {name for name in names if _is_below(output, name)}
+
+
+def _is_below(output: Path, name: str) -> bool:
+    return (output / name).parent.resolve().is_relative_to(output.resolve()) and ".." not in PurePosixPath(name).parts
