@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -30,22 +30,6 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Processes that read. [
 def say(line: str) -> None:
     """A line for the person at the terminal, apart from what is printed."""
     print(line, file=sys.stderr)
-
-
-def place_dict(place: Place) -> dict[str, Any]:
-    """A function for JSON."""
-    from telly.data.repository.collect import shown
-
-    function = place.function
-    return {
-        "path": shown(place.path),
-        "line": function.line,
-        "last_line": function.last,
-        "name": function.name,
-        "signature": function.signature,
-        "language": place.language,
-        "description": function.description,
-    }
 
 
 def where(place: Place, root: Path) -> str:
