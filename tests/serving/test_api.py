@@ -108,7 +108,7 @@ def test_models_are_loaded_once(library: Library, monkeypatch: pytest.MonkeyPatc
         ("/api/search", '{"query": "\\ud800"}', 422, "query: "),
         ("/api/search", "[" * 50_000, 422, ""),
         ("/api/summarize", {"code": "x = 1"}, 422, "no functions found in the code; expected python"),
-        ("/api/summarize", {"code": "x", "language": "cobol"}, 422, "unknown language; known: python, java"),
+        ("/api/summarize", {"code": "x", "language": "cobol"}, 422, "language: unknown language; known: python, java"),
         ("/api/summarize", {"code": "def f(x):\n    return x\n" * 51}, 422, "the code has 51 functions; expected at most"),
         ("/api/complete", {"code": DATES, "line": 99}, 422, "line: expected a line from 2 to 19, found 99"),
         ("/api/generate", {"description": " \n"}, 422, "the description is blank; expected what the code should do"),

@@ -139,7 +139,8 @@ async def _invalid(_request: Request, error: Exception) -> Response:
     problems = []
     for one in error.errors():
         name = ".".join(str(part) for part in one["loc"][1:])
-        problems.append(f"{name}: {one['msg']}" if name else str(one["msg"]))
+        text = str(one["msg"]).removeprefix("Value error, ")
+        problems.append(f"{name}: {text}" if name else text)
     return refusal(422, "; ".join(dict.fromkeys(problems)))
 
 
