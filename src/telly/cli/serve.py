@@ -56,7 +56,6 @@ def serve(
     def ready(url: str) -> None:
         typer.echo(f"search: {url}  API: {url}/docs  {'with' if token else 'no'} token; Ctrl-C stops")
 
-    settings = Settings(token, max_request_kb * 1024, timeout)
-    run(path, settings, host=host, port=port, models=model or (), index=index_folder, update=update, say=say,
-        ready=ready)  # fmt: skip
+    settings = Settings(host, port, token, max_request_kb * 1024, timeout)
+    run(path, settings, models=model or (), index=index_folder, update=update, say=say, ready=ready)
     say("stopped")

@@ -43,6 +43,8 @@ class Protected:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(HEADERS)
@@ -68,6 +70,7 @@ class Gate:
         self.token = token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
         refused = self._refused(Headers(scope=scope), scope["path"]) if scope["type"] == "http" else None
         await (refused or self.app)(scope, receive, send)
 

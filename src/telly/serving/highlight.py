@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from telly.metrics.bm25 import spans, words
@@ -16,8 +17,10 @@ from telly.using.index import Place
 MOST_CHARACTERS = 8_000
 """Of a function that are told apart; what follows is plain."""
 COMMON = frozenset(
-    "a an and are as at be but by can do does for from how i if in into is it my no not of on or so such that the their "
-    "then there these they this to was we what when where which will with you".split()
+    words(
+        "a an and are as at be but by can do does for from how i if in into is it my no not of on or so such that the "
+        "their then there these they this to was we what when where which will with you"
+    )
 )
 """Words that are not marked, unless the query has no others."""
 KINDS = (
@@ -64,7 +67,7 @@ def _pieces(text: str, language: str, wanted: set[str]) -> list[Piece]:
     cuts = sorted({0, len(text), *(start for start, _ in kinds), *(edge for mark in marks for edge in mark)})
     found: list[Piece] = []
     token = mark = 0
-    for start, end in zip(cuts, cuts[1:], strict=False):
+    for start, end in pairwise(cuts):
         while token + 1 < len(kinds) and kinds[token + 1][0] <= start:
             token += 1
         while mark < len(marks) and marks[mark][1] <= start:

@@ -20,8 +20,6 @@ def serve(
     path: Path | str,
     settings: Settings,
     *,
-    host: str = "127.0.0.1",
-    port: int = 8000,
     models: Sequence[str] = (),
     index: Path | None = None,
     update: bool = False,
@@ -32,9 +30,7 @@ def serve(
 
     Args:
         path: the tree; its index is made first if there is none.
-        settings: who may ask, and for how much.
-        host: the address to listen on; other than on this machine's own, a token is needed.
-        port: 0 for any that is free.
+        settings: where, who may ask, and for how much.
         models: for the tasks, as `telly.serving.library.models_by_task` takes them.
         index: the index's folder. [default: in the user's cache folder]
         update: bring the index up to date first.
@@ -47,7 +43,7 @@ def serve(
     """
     if find_spec("fastapi") is None or find_spec("uvicorn") is None:
         raise ConfigError("serving needs FastAPI and uvicorn: pip install 'telly[serve]'")
-    address = find_address(host, port)
+    address = find_address(settings.host, settings.port)
     check_token(address, settings.token)
     with bind(address) as bound:
         import uvicorn

@@ -10,6 +10,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from telly.errors import ConfigError
 
@@ -21,15 +22,19 @@ MAKE_TOKEN = "python -c 'import secrets; print(secrets.token_urlsafe(24))' > tok
 
 @dataclass(frozen=True)
 class Settings:
-    """What a server asks of requests and allows them.
+    """Where a server is, what it asks of requests and what it allows them.
 
     Attributes:
+        host: the address to listen on; other than on this machine's own, a token is needed.
+        port: 0 for any that is free.
         token: what every request to the API must bring; None asks for nothing.
         max_request_bytes: of a request's body.
         seconds: that a request may take.
         at_a_time: requests to the API that are worked on, waiting ones included.
     """
 
+    host: str = "127.0.0.1"
+    port: int = 8000
     token: str | None = field(default=None, repr=False)
     max_request_bytes: int = 256 * 1024
     seconds: float = 60
@@ -75,7 +80,7 @@ class Address:
     """Where a server listens."""
 
     family: socket.AddressFamily
-    name: tuple[str | int, ...]
+    name: tuple[Any, ...]
 
     @property
     def local(self) -> bool:
@@ -95,7 +100,7 @@ def find_address(host: str, port: int) -> Address:
         raise ConfigError(
             f"--host: {host!r} is no address of this machine; expected 127.0.0.1, or 0.0.0.0 for all networks"
         ) from None
-    return Address(family, tuple(name))
+    return Address(family, name)
 
 
 def check_token(address: Address, token: str | None) -> None:

@@ -152,7 +152,7 @@
     const url = q ? `?${new URLSearchParams(by === "fused" ? { q } : { q, by })}` : location.pathname;
     const now = location.search || location.pathname;
     if (url !== now) history.pushState(null, "", url);
-    document.title = q ? `${q} – telly search` : "telly search";
+    document.title = q ? `${q} - telly search` : "telly search";
     show(problem, false);
     show(at("welcome"), !q);
     if (!q) { status.textContent = ""; clear(); return; }
