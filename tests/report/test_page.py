@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +9,9 @@ from typing import Any
 import pytest
 from handwritten_runs import write_all
 
+from chromium import chromium
 from tiny_runs import run_telly
 
-NEEDED = "TELLY_NEEDS_BROWSER"
-"""Set where a missing browser is a failure and not a reason to skip."""
-FLAGS = ("--no-sandbox", "--headless", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync")  # fmt: skip
 RESULTS = "#results-search-2"
 
 
@@ -30,21 +25,8 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        found, missing = None, "playwright is not installed (pip install playwright)"
-    else:
-        missing = "there is no chromium (apt-get install chromium)"
-    if found is None:
-        if os.environ.get(NEEDED):
-            pytest.fail(f"{NEEDED} is set, and {missing}")
-        pytest.skip(missing)
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=found, args=list(FLAGS))
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture

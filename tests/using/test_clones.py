@@ -12,7 +12,7 @@ import pytest
 
 from telly.data.repository.extract import Function
 from telly.errors import ConfigError
-from telly.using.clones import Clones, components, find_clones, groups_of
+from telly.using.clones import Clones, Kind, components, find_clones, groups_of
 from telly.using.index import Place
 from telly.using.page import render_clones
 from telly.using.sarif import sarif
@@ -71,6 +71,17 @@ def test_many_copies_are_one_group() -> None:
     assert sum(len(group.places) for group in groups) == 130
     assert all(group.kind == "copy" for group in groups)
     assert len(groups) == 1
+
+
+def test_groups_with_pairs_of_a_kind_or_more_alike(tmp_path: Path) -> None:
+    def count(places: list[Place], vectors: np.ndarray, kind: Kind) -> int:
+        return len(Clones(tmp_path, "m", 0.98, 5, 4, groups_of(places, vectors, 0.98)).groups_with(kind))
+
+    kinds: tuple[Kind, ...] = ("copy", "near-duplicate", "similar")
+    assert [count(PLACES, VECTORS, kind) for kind in kinds] == [1, 1, 1], "the group is similar, but has a copy"
+    assert [count(PLACES[1:3], VECTORS[1:3], kind) for kind in kinds] == [0, 1, 1]
+    assert [count(PLACES[2:4], VECTORS[2:4], kind) for kind in kinds] == [0, 0, 1]
+    assert count(PLACES[3:], VECTORS[3:], "similar") == 0
 
 
 def test_components() -> None:

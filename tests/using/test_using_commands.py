@@ -133,6 +133,19 @@ def test_clones_take_the_runs_threshold(tree: Path, runs: dict[str, Any]) -> Non
     assert len(json.loads(log.read_text())["runs"][0]["results"]) == 1
 
 
+def test_clones_fail_a_check_that_asks_for_it(tree: Path, runs: dict[str, Any]) -> None:
+    clones = ("clones", str(tree), "--model", str(runs["clone"][0]), "--min-similarity", "1", "--json")
+    found = answer(*clones, "--min-lines", "4")
+    assert [group["kind"] for group in found["groups"]] == ["copy"]
+    report = tree.parent / "c.sarif"
+    for kind in ("copy", "near-duplicate", "similar"):
+        result = CliRunner().invoke(app, [*clones, "--min-lines", "4", "--fail-on", kind, "--sarif", str(report)])
+        assert result.exit_code == 1 and json.loads(result.stdout) == found
+        assert f"exit code 1: 1 groups have clones of kind {kind} or more alike" in result.stderr
+        report.unlink()  # the report is written all the same
+    assert answer(*clones, "--min-lines", "9", "--fail-on", "similar")["groups"] == []
+
+
 def test_summaries_are_those_of_the_runs_test(runs: dict[str, Any]) -> None:
     run, data = runs["summarize"]
     kept = [json.loads(line)["prediction"] for line in (run / "predictions.jsonl").read_text().splitlines()]

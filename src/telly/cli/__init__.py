@@ -30,6 +30,7 @@ from telly.cli import (
     report,
     score,
     search,
+    serve,
     study,
     summarize,
     tune,
@@ -62,6 +63,7 @@ app.command("push", epilog=export.PUSH_EPILOG)(export.push)
 app.command("study", epilog=study.EPILOG)(study.study)
 app.command("index", epilog=index.EPILOG)(index.index)
 app.command("search", epilog=search.EPILOG)(search.search)
+app.command("serve", epilog=serve.EPILOG)(serve.serve)
 app.command("clones", epilog=clones.EPILOG)(clones.clones)
 app.command("summarize", epilog=summarize.EPILOG)(summarize.summarize)
 app.command("complete", epilog=complete.EPILOG)(complete.complete)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from telly.cli.using import Json, Model, place_dict, say, where
+from telly.cli.using import Json, Model, say, where
 
 EPILOG = """Examples:
 
@@ -29,16 +29,12 @@ def classify(
     as_json: Json = False,
 ) -> None:
     """Tell the class of functions, by the newest run of `telly tune classify`."""
+    from telly.using.answers import classes_answer
     from telly.using.classify import classify as find
 
     found = find(path, model=model, say=say)
     if as_json:
-        rows = [
-            {**place_dict(one.place), "label": one.label,
-             "probabilities": {name: round(share, 6) for name, share in one.probabilities.items()}}
-            for one in found
-        ]  # fmt: skip
-        typer.echo(json.dumps({"functions": rows}, indent=1))
+        typer.echo(json.dumps(classes_answer(found), indent=1))
         return
     for one in found:
         share = one.probabilities[one.label]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from telly.cli.using import IndexFolder, Json, Languages, Model, Tests, Workers, asked_for, place_dict, say, where
+from telly.cli.using import IndexFolder, Json, Languages, Model, Tests, Workers, asked_for, say, where
 
 if TYPE_CHECKING:
-    from telly.using.clones import Clones, Group
+    from telly.using.clones import Clones
 
+FOUND = 1
 EPILOG = """Examples:
 
   telly clones ~/src/shop
@@ -23,8 +25,20 @@ groups of functions that are clones by the newest run of `telly tune clone --hea
 
 also for review tools, and as a page with the code side by side.
 
+  telly clones ~/src/shop --fail-on near-duplicate
+
+for CI: exit code 1 if functions are near-duplicates or copies, 0 if none are.
+
 copy: equal but for names and white space; near-duplicate: most of the text is shared; similar: by the model alone.
 """
+
+
+class Kind(StrEnum):
+    """How alike two texts are, the most alike first."""
+
+    COPY = "copy"
+    NEAR_DUPLICATE = "near-duplicate"
+    SIMILAR = "similar"
 
 
 def clones(
@@ -35,6 +49,9 @@ def clones(
     min_lines: Annotated[int, typer.Option(min=1, help="Leave out shorter functions.")] = 5,
     sarif: Annotated[Path | None, typer.Option(help="Write SARIF 2.1.0 into this file.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page into this file.")] = None,
+    fail_on: Annotated[
+        Kind | None, typer.Option(help="Exit with 1 if there are clones of this kind or more alike; similar: if any.")
+    ] = None,
     model: Model = None,
     index_folder: IndexFolder = None,
     language: Languages = None,
@@ -43,6 +60,7 @@ def clones(
     as_json: Json = False,
 ) -> None:
     """Find clones across and within files, near-duplicates marked."""
+    from telly.using.answers import clones_answer
     from telly.using.clones import find_clones
 
     found = find_clones(
@@ -63,7 +81,10 @@ def clones(
         from telly.using.page import render_clones
 
         _write(html, render_clones(found))
-    typer.echo(json.dumps(_as_dict(found), indent=1) if as_json else _text(found, path))
+    typer.echo(json.dumps(clones_answer(found), indent=1) if as_json else _text(found, path))
+    if fail_on is not None and (failing := found.groups_with(fail_on.value)):
+        say(f"exit code {FOUND}: {len(failing)} groups have clones of kind {fail_on.value} or more alike")
+        raise typer.Exit(FOUND)
 
 
 def _write(file: Path, text: str) -> None:
@@ -74,27 +95,6 @@ def _write(file: Path, text: str) -> None:
     except OSError as error:
         raise ConfigError(f"{file}: cannot be written: {error.strerror or error}; give another file") from None
     say(f"wrote {file}")
-
-
-def _as_dict(found: Clones) -> dict[str, Any]:
-    return {
-        "model": found.model,
-        "min_similarity": found.min_similarity,
-        "min_lines": found.min_lines,
-        "functions": found.functions,
-        "groups": [_group_dict(group) for group in found.groups],
-    }
-
-
-def _group_dict(group: Group) -> dict[str, Any]:
-    pairs = [{"left": p.left, "right": p.right, "similarity": round(p.similarity, 6), "kind": p.kind}
-             for p in group.pairs]  # fmt: skip
-    return {
-        "kind": group.kind,
-        "repeated_lines": group.repeated_lines,
-        "functions": [place_dict(place) for place in group.places],
-        "pairs": pairs,
-    }
 
 
 def _text(found: Clones, root: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -24,7 +23,8 @@ def complete(
     as_json: Json = False,
 ) -> None:
     """Write a line of a file from what stands before it, by the newest run of `telly tune complete`."""
+    from telly.using.answers import completion_answer
     from telly.using.writing import complete as write
 
     found = write(place, model=model, say=say)
-    typer.echo(json.dumps(asdict(found), indent=1) if as_json else f"{found.indent}{found.text}")
+    typer.echo(json.dumps(completion_answer(found), indent=1) if as_json else f"{found.indent}{found.text}")

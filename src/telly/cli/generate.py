@@ -23,7 +23,8 @@ def generate(
     as_json: Json = False,
 ) -> None:
     """Write the code that a text describes."""
+    from telly.using.answers import generation_answer
     from telly.using.writing import generate as write
 
     code = write(description, model=model, say=say)
-    typer.echo(json.dumps({"description": description, "code": code}, indent=1) if as_json else code)
+    typer.echo(json.dumps(generation_answer(description, code), indent=1) if as_json else code)

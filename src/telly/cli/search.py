@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from telly.cli.using import IndexFolder, Json, Model, place_dict, say, where
+from telly.cli.using import IndexFolder, Json, Model, say, where
 
 if TYPE_CHECKING:
     from telly.using.search import Hit
@@ -51,14 +51,14 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Find functions by what they do: file:line, score, signature and first lines."""
+    from telly.using.answers import search_answer
     from telly.using.search import open_search
 
     searcher = open_search(path, model=model, index=index_folder, by=by.value, update=update, say=say)
     hits = searcher.search(query, top, by.value)
     if as_json:
-        found = [_as_dict(hit, lines) for hit in hits]
-        meta = searcher.index.meta
-        typer.echo(json.dumps({"query": query, "by": by.value, "model": meta.model, "hits": found}, indent=1))
+        answer = search_answer(query, by.value, searcher.index.meta.model, hits, lines)
+        typer.echo(json.dumps(answer, indent=1))
         return
     if not hits:
         say(f"nothing found: no function has a word of {query!r}")
@@ -66,21 +66,14 @@ def search(
         typer.echo(_text(hit, path, lines))
 
 
-def _as_dict(hit: Hit, lines: int) -> dict[str, Any]:
-    scores = {"score": round(hit.score, 6), "cosine": hit.cosine, "bm25": hit.bm25}
-    return {**place_dict(hit.place), **scores, "snippet": "\n".join(_snippet(hit, lines))}
-
-
-def _snippet(hit: Hit, lines: int) -> list[str]:
-    return hit.place.function.code.split("\n")[:lines]
-
-
 def _text(hit: Hit, root: Path, lines: int) -> str:
+    from telly.using.answers import snippet
+
     function = hit.place.function
     text = [f"{where(hit.place, root)}  {hit.score:.4f}  {function.signature}"]
     if function.description:
         text.append(f"    {function.description}")
-    body = _snippet(hit, lines)
+    body = snippet(hit.place, lines)
     more = len(function.code.split("\n")) - len(body)
     text += [f"    | {line}" for line in body] + ([f"    | ... {more} more lines"] if body and more > 0 else [])
     return "\n".join([*text, ""])

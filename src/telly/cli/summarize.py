@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from telly.cli.using import Json, Model, place_dict, say, where
+from telly.cli.using import Json, Model, say, where
 
 EPILOG = """Examples:
 
@@ -28,12 +28,12 @@ def summarize(
     as_json: Json = False,
 ) -> None:
     """Describe the functions of a file, by the newest run of `telly tune summarize`."""
+    from telly.using.answers import summaries_answer
     from telly.using.writing import summarize as write
 
     found = write(file, model=model, say=say)
     if as_json:
-        rows = [{**place_dict(one.place), "summary": one.text} for one in found]
-        typer.echo(json.dumps({"summaries": rows}, indent=1))
+        typer.echo(json.dumps(summaries_answer(found), indent=1))
         return
     for one in found:
         typer.echo(f"{where(one.place, Path())}  {one.place.function.name}\n    {one.text}")

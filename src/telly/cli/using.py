@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -38,22 +38,6 @@ def asked_for(languages: list[str] | None, tests: bool) -> Wanted | None:
     from telly.using.reading import wanted
 
     return wanted(tuple(languages or ()), tests=tests) if languages or tests else None
-
-
-def place_dict(place: Place) -> dict[str, Any]:
-    """A function for JSON."""
-    from telly.data.repository.collect import shown
-
-    function = place.function
-    return {
-        "path": shown(place.path),
-        "line": function.line,
-        "last_line": function.last,
-        "name": function.name,
-        "signature": function.signature,
-        "language": place.language,
-        "description": function.description,
-    }
 
 
 def where(place: Place, root: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,11 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 def words(text: str) -> list[str]:
     """Lower-case words; identifiers are split at underscores, digits and changes of case."""
     return [word.lower() for word in _WORD.findall(text)]
+
+
+def spans(text: str, wanted: set[str]) -> Iterator[tuple[int, int]]:
+    """Where the words of a text are that are among some, as `words` gives them."""
+    return (found.span() for found in _WORD.finditer(text) if found[0].lower() in wanted)
 
 
 def bm25_nearest(queries: list[str], documents: list[str]) -> list[int]:

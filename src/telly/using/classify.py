@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from telly.tasks.classify import ClassifyModel, ClassifyTask
 from telly.using.index import Place
 from telly.using.places import functions_below
 from telly.using.search import Say
-from telly.using.tuned import choose, load_tuned
+from telly.using.tuned import Tuned, choose, load_tuned
 
 TASK = "classify"
 
@@ -47,10 +48,14 @@ def classify(path: Path | str, *, model: str | None = None, say: Say = lambda _l
     choice = choose(TASK, model)
     tuned = load_tuned(choice.model, (TASK,), needs_tuning=True)
     say(choice.line)
+    return classes_by(tuned, functions_below(Path(path)))
+
+
+def classes_by(tuned: Tuned, places: Sequence[Place]) -> list[Classified]:
+    """The classes of functions by a model that is loaded."""
     task, module = tuned.task, tuned.module
     if not isinstance(task, ClassifyTask) or not isinstance(module, ClassifyModel) or tuned.usage is None:
         raise TypeError(f"expected a classifier, found a model for {task.name}")
-    places = functions_below(Path(path))
     codes = [place.function.code for place in places]
     table, rows = SequenceTable.of(encode_texts(tuned.tokenizer, codes, tuned.code_tokens))
     shares = task.shares(module, RowSource(table, tuned.tokenizer.pad_token_id), rows, tuned.autocast)

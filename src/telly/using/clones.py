@@ -103,6 +103,11 @@ class Clones:
     functions: int
     groups: tuple[Group, ...]
 
+    def groups_with(self, kind: Kind) -> list[Group]:
+        """The groups with at least one pair of a kind, or of one that is more alike."""
+        kinds = KINDS[: KINDS.index(kind) + 1]
+        return [group for group in self.groups if any(pair.kind in kinds for pair in group.pairs)]
+
 
 def find_clones(
     path: Path | str = ".",
@@ -136,10 +141,30 @@ def find_clones(
     """
     if min_similarity is not None and not 0 < min_similarity <= 1:
         raise ConfigError(f"--min-similarity: expected a cosine above 0 and at most 1, found {min_similarity:g}")
-    root = Path(path)
     choice = choose(TASK, model)
     say(choice.line)
     tuned = load_tuned(choice.model, TASKS)
+    return clones_by(
+        tuned, path, min_similarity=min_similarity, min_lines=min_lines, index=index, what=what, workers=workers
+    )
+
+
+def clones_by(
+    tuned: Tuned,
+    path: Path | str,
+    *,
+    min_similarity: float | None = None,
+    min_lines: int = MIN_LINES,
+    index: Path | None = None,
+    what: Wanted | None = None,
+    workers: int | None = None,
+) -> Clones:
+    """As `find_clones`, by a model that is loaded.
+
+    Raises:
+        TellyError: as `telly.using.update.update_index`.
+    """
+    root = Path(path)
     folder = index or default_folder(root, TASK)
     update_index(root, folder, tuned, what, workers)
     found = open_index(folder)
@@ -149,7 +174,7 @@ def find_clones(
     places = list(found.places())
     kept = [n for n, place in enumerate(places) if place.function.last - place.function.line + 1 >= min_lines]
     groups = groups_of([places[n] for n in kept], np.asarray(found.vectors)[kept], least)
-    return Clones(root, choice.model, least, min_lines, len(kept), groups)
+    return Clones(root, tuned.name, least, min_lines, len(kept), groups)
 
 
 def _threshold(tuned: Tuned) -> float:

@@ -151,6 +151,15 @@ class CodeIndex:
         """The words of names, code and descriptions, to be searched."""
         return Bm25.load(self.folder / WORDS)
 
+    def is_current(self) -> bool:
+        """Whether no other generation has been put in its place."""
+        try:
+            name = (self.folder.parent / CURRENT).read_text(encoding="utf-8").strip()
+            now = (self.folder / FUNCTIONS).stat()
+        except (OSError, ValueError):
+            return False
+        return name == self.folder.name and os.path.samestat(os.fstat(self._stream.fileno()), now)
+
     def close(self) -> None:
         """Close the files."""
         self._lines.close()

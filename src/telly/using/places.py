@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from telly.data.repository.extract import Function
-from telly.data.repository.languages import NAMES, language_of
+from telly.data.repository.extract import Function, UnparsableError, extract
+from telly.data.repository.languages import LANGUAGES, NAMES, language_of
+from telly.data.repository.secrets import mask
 from telly.data.repository.walk import SourceFile
-from telly.errors import DataError
+from telly.errors import ConfigError, DataError
 from telly.using.index import Place
 from telly.using.reading import ReadFile, read_file, read_tree, wanted
 
@@ -63,6 +64,25 @@ def functions_of_file(file: Path) -> list[Place]:
     if not found.functions:
         raise DataError(f"{file}: no functions found{f' ({found.reason})' if found.reason else ''}")
     return [Place(str(file), found.language, function) for function in found.functions]
+
+
+def functions_of_text(text: str, language: str) -> list[Place]:
+    """All functions of a text that is in no file. Secrets are masked before.
+
+    Raises:
+        DataError: it has none, or does not parse.
+        ConfigError: there is no such language, or its grammar is not installed.
+    """
+    known = next((one for one in LANGUAGES if one.name == language), None)
+    if known is None:
+        raise ConfigError(f"unknown language {language!r}; known: {', '.join(NAMES)}")
+    try:
+        found = extract(mask(text)[0], known, documented=False, every=True)
+    except UnparsableError as error:
+        raise DataError(f"the code cannot be read: {error}; expected {language}") from None
+    if not found.functions:
+        raise DataError(f"no functions found in the code; expected {language} with at least one")
+    return [Place("", language, function) for function in found.functions]
 
 
 def functions_below(path: Path) -> list[Place]:

@@ -188,7 +188,7 @@ def open_search(
         found = open_index(folder)
         assert found is not None
     tuned = None if by == "bm25" else _model_of(found, model, say)
-    say(f"index of {found.meta.made}, {len(found):,} functions{f'; model: {_near(tuned.name)}' if tuned else ''}")
+    say(f"index of {found.meta.made}, {len(found):,} functions{f'; model: {near(tuned.name)}' if tuned else ''}")
     return Searcher(found, tuned)
 
 
@@ -197,8 +197,8 @@ def _model_of(index: CodeIndex, model: str | None, say: Say) -> Tuned:
 
     newest = newest_run(TASK)
     if model is None and newest is not None and str(newest.resolve()) != index.meta.model:
-        made = _near(index.meta.model)
-        say(f"the index was made with {made}; {newest} is newer: telly index {_near(index.meta.root)} takes it")
+        made = near(index.meta.model)
+        say(f"the index was made with {made}; {newest} is newer: telly index {near(index.meta.root)} takes it")
     try:
         return load_tuned(model or index.meta.model, (TASK,))
     except ModelError as error:
@@ -208,7 +208,7 @@ def _model_of(index: CodeIndex, model: str | None, say: Say) -> Tuned:
         ) from None
 
 
-def _near(path: str) -> str:
+def near(path: str) -> str:
     """A path from the folder that the user stands in, where it is below."""
     return str(Path(path).relative_to(Path.cwd())) if Path(path).is_relative_to(Path.cwd()) else path
 

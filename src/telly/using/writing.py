@@ -64,7 +64,12 @@ def summarize(where: str, *, model: str | None = None, say: Say = quiet) -> list
         TellyError: the model cannot be used.
     """
     places = functions_named(where)
-    texts = write(_ready("summarize", model, say), [place.function.code for place in places])
+    return summaries_by(_ready("summarize", model, say), places)
+
+
+def summaries_by(tuned: Tuned, places: Sequence[Place]) -> list[Summary]:
+    """Describe functions by a model that is loaded."""
+    texts = write(tuned, [place.function.code for place in places])
     return [Summary(place, text) for place, text in zip(places, texts, strict=True)]
 
 
@@ -99,12 +104,46 @@ def complete(where: str, *, model: str | None = None, say: Say = quiet) -> Compl
     """
     file, number = split_name(where, "FILE:LINE")
     try:
-        lines = read_text(file.parent, file.name).split("\n")
+        text = read_text(file.parent, file.name)
     except UnreadableError as error:
         raise DataError(f"{file}: {error}; expected a source file") from None
+    gap = find_gap(text, number, where, "FILE:LINE with a line")
+    return completion_by(_ready("complete", model, say), gap)
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A line to write.
+
+    Attributes:
+        line: its number, from 1.
+        context: what the model sees.
+        indent: the white space that it begins with.
+        actual: what stands there.
+    """
+
+    line: int
+    context: str
+    indent: str
+    actual: str
+
+
+def find_gap(text: str, number: str, where: str, expected: str) -> Gap:
+    """A line of a text, and what stands before it.
+
+    Args:
+        text: the source.
+        number: of the line, as a person wrote it.
+        where: what the line is called in messages.
+        expected: what is asked for in messages, up to the range of numbers.
+
+    Raises:
+        DataError: there is no such line, or nothing stands before it.
+    """
+    lines = text.split("\n")
     last = len(lines) + (lines[-1] != "")
     if not number.isdecimal() or not 2 <= int(number) <= last:
-        raise DataError(f"{where}: expected FILE:LINE with a line from 2 to {last}, found {number or 'no line'}")
+        raise DataError(f"{where}: expected {expected} from 2 to {last}, found {number or 'no line'}")
     at = int(number) - 1
     before = [line for line in lines[:at] if line.strip()]  # as the functions that models are tuned on
     if not before:
@@ -112,8 +151,13 @@ def complete(where: str, *, model: str | None = None, say: Say = quiet) -> Compl
     there = lines[at] if at < len(lines) else ""
     indent = _indent(there if there.strip() else before[-1])
     row = cut([*before, f"{indent}x"], len(before))
-    [text] = write(_ready("complete", model, say), [row["context"]])
-    return Completion(at + 1, text, indent, there.strip())
+    return Gap(at + 1, row["context"], indent, there.strip())
+
+
+def completion_by(tuned: Tuned, gap: Gap) -> Completion:
+    """Write a line by a model that is loaded."""
+    [text] = write(tuned, [gap.context])
+    return Completion(gap.line, text, gap.indent, gap.actual)
 
 
 def _indent(line: str) -> str:
@@ -132,7 +176,21 @@ def generate(description: str, *, model: str | None = None, say: Say = quiet) ->
         ConfigError: the description is blank.
         TellyError: the model cannot be used.
     """
+    check_description(description)
+    return code_by(_ready("generate", model, say), description)
+
+
+def check_description(description: str) -> None:
+    """Refuse a text that says nothing.
+
+    Raises:
+        ConfigError: it is blank.
+    """
     if not description.strip():
         raise ConfigError("the description is blank; expected what the code should do, in words")
-    [code] = write(_ready("generate", model, say), [description])
+
+
+def code_by(tuned: Tuned, description: str) -> str:
+    """Write code by a model that is loaded."""
+    [code] = write(tuned, [description])
     return code

@@ -1,0 +1,1 @@
+"""The library over HTTP: a small API and a page for search."""

@@ -1,0 +1,148 @@
+"""How a server is reached, and what it allows; a token comes from a file or the environment, never from a command."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import socket
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from telly.errors import ConfigError
+
+TOKEN_VARIABLE = "TELLY_TOKEN"
+LEAST_TOKEN = 16
+"""Characters; what `secrets.token_urlsafe` makes has twice as many."""
+MAKE_TOKEN = "python -c 'import secrets; print(secrets.token_urlsafe(24))' > token && chmod 600 token"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where a server is, what it asks of requests and what it allows them.
+
+    Attributes:
+        host: the address to listen on; other than on this machine's own, a token is needed.
+        port: 0 for any that is free.
+        token: what every request to the API must bring; None asks for nothing.
+        max_request_bytes: of a request's body.
+        seconds: that a request may take.
+        at_a_time: requests to the API that are worked on, waiting ones included.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    token: str | None = field(default=None, repr=False)
+    max_request_bytes: int = 256 * 1024
+    seconds: float = 60
+    at_a_time: int = 16
+
+
+def read_token(file: Path | None, environment: Mapping[str, str] = os.environ) -> str | None:
+    """The token of a file, else of the environment, else None.
+
+    Raises:
+        ConfigError: the file cannot be read, or the token is too short or has signs that a header cannot hold.
+    """
+    if file is None:
+        if TOKEN_VARIABLE not in environment:
+            return None
+        return _checked(environment[TOKEN_VARIABLE], TOKEN_VARIABLE)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "it is no text"
+        raise ConfigError(f"--token-file: {file}: cannot be read: {why}; make one: {MAKE_TOKEN}") from None
+    return _checked(text, f"--token-file: {file}")
+
+
+def _checked(text: str, source: str) -> str:
+    token = text.strip()
+    if len(token) < LEAST_TOKEN or not all("!" <= sign <= "~" for sign in token):
+        found = f"{len(token)} characters" if len(token) < LEAST_TOKEN else "other signs"
+        raise ConfigError(
+            f"{source}: expected a token of at least {LEAST_TOKEN} ASCII letters, digits or signs without spaces, "
+            f"found {found}; make one: {MAKE_TOKEN}"
+        )
+    return token
+
+
+def others_can_read(file: Path) -> bool:
+    """Whether other users of the machine can read a file."""
+    return os.name == "posix" and bool(file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a server listens."""
+
+    family: socket.AddressFamily
+    name: tuple[Any, ...]
+
+    @property
+    def local(self) -> bool:
+        """Whether only programs of this machine can reach it."""
+        return ipaddress.ip_address(str(self.name[0]).partition("%")[0]).is_loopback
+
+
+def find_address(host: str, port: int) -> Address:
+    """The address of a host's name.
+
+    Raises:
+        ConfigError: there is no such host.
+    """
+    try:
+        family, _, _, _, name = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except (OSError, UnicodeError):
+        raise ConfigError(
+            f"--host: {host!r} is no address of this machine; expected 127.0.0.1, or 0.0.0.0 for all networks"
+        ) from None
+    return Address(family, name)
+
+
+def check_token(address: Address, token: str | None) -> None:
+    """Refuse to serve others without a token.
+
+    Raises:
+        ConfigError: other machines could reach the server, and there is no token.
+    """
+    if not address.local and token is None:
+        raise ConfigError(
+            f"--host: on {address.name[0]} other machines can reach this server, so it needs a token: "
+            f"--token-file FILE, or the variable {TOKEN_VARIABLE}; make one: {MAKE_TOKEN}"
+        )
+
+
+def bind(address: Address) -> socket.socket:
+    """A socket with the address, which does not listen yet.
+
+    Raises:
+        ConfigError: the port is taken or not allowed, or the address is another machine's.
+    """
+    found = socket.socket(address.family, socket.SOCK_STREAM)
+    try:
+        if os.name == "posix":
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind(address.name)
+    except OSError as error:
+        found.close()
+        host, port = address.name[:2]
+        if error.errno == errno.EADDRINUSE:
+            text = f"--port: {port} is taken by another program; give another one, or --port 0 for any that is free"
+        elif error.errno == errno.EACCES:
+            text = f"--port: {port} is not allowed to you; give one from 1024 on"
+        else:
+            text = f"--host: cannot listen on {host}: {error.strerror or error}; expected an address of this machine"
+        raise ConfigError(text) from None
+    return found
+
+
+def url(bound: socket.socket) -> str:
+    """Where a browser finds the server."""
+    host, port = bound.getsockname()[:2]
+    if ipaddress.ip_address(host).is_unspecified:
+        host = socket.gethostname()
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -1,0 +1,43 @@
+"""Work that takes long, apart from the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+class Worker:
+    """A thread that does one thing after another, so that no model runs twice at a time.
+
+    What is cancelled before its turn is never begun; what is cancelled later is done to its end, for nobody. The
+    thread does not keep the process from ending.
+
+    Args:
+        name: of the thread.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
+        threading.Thread(target=self._work, name=name, daemon=True).start()
+
+    async def run(self, job: Callable[[], Result]) -> Result:
+        """Have something done, and wait for it."""
+        future: Future[Result] = Future()
+        self._jobs.put((future, job))
+        return await asyncio.wrap_future(future)
+
+    def _work(self) -> None:
+        while True:
+            future, job = self._jobs.get()
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(job())
+            except BaseException as error:  # noqa: BLE001 - it belongs to who waits for the job
+                future.set_exception(error)
