@@ -258,7 +258,7 @@ def test_so_many_requests_are_worked_on(library: Library, monkeypatch: pytest.Mo
 
     def slow(*args: Any) -> Any:
         begun.set()
-        stop.wait(30)
+        stop.wait(5)
         return real(*args)
 
     monkeypatch.setattr(library.searcher, "search", slow)
