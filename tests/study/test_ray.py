@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from telly.study.config import Cell, StudyConfig, cells_of, load_study
 from telly.study.on_ray import RayPool
 from telly.study.results import Outcome, Results, State, outcome_of
 from telly.study.run import SUMMARY_FILE, run_cells
-from tiny_runs import SMALL, Tiny, complete, largest_difference, record_of
+from tiny_runs import SMALL, Tiny, complete, environment, largest_difference, record_of
 from tiny_studies import SETTINGS, telly_study, write_study
 
 pytest.importorskip("ray")
@@ -45,19 +46,27 @@ def alone(study_file: Path) -> Path:
     return output
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
+@contextmanager
+def machines(count: int) -> Iterator[Any]:
+    """A head that runs nothing, and machines of one processor each."""
     from ray.cluster_utils import Cluster
 
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (SMALL | {"RAY_USAGE_STATS_ENABLED": "0"}).items():
-            patch.setenv(name, value)
+    # Ray's processes give way to all others by default, and would wait for the tests beside these
+    with environment(SMALL | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}):
         head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE_MEMORY}
         found = Cluster(initialize_head=True, head_node_args=head)
-        for _ in range(2):
-            found.add_node(num_cpus=1, object_store_memory=STORE_MEMORY)
+        try:
+            for _ in range(count):
+                found.add_node(num_cpus=1, object_store_memory=STORE_MEMORY)
+            yield found
+        finally:
+            found.shutdown()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    with machines(2) as found:
         yield found
-        found.shutdown()
 
 
 def telly(study: Path, output: Path | str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -156,6 +165,27 @@ def test_nothing_that_is_done_is_lost_with_who_asked_for_it(cluster: Any, tiny: 
     assert f"{len(done)} of 2 cells are done already" in again.stderr
     assert {folder: (folder / "record.json").stat().st_mtime_ns for folder in before} == before
     same_results(two_cells, output, alone)
+
+
+@pytest.mark.slow
+def test_the_head_is_lost(study_file: Path, alone: Path, tmp_path: Path):
+    output = tmp_path / "out"
+    cells = cells_of(load_study(str(study_file)), output)
+    with machines(1) as lost:
+        driver = Driver(study_file, output, lost.address)
+        driver.when(lambda: any(outcome_of(cell).state is State.DONE for cell in cells))
+        for started in lost.head_node.all_processes.values():
+            for process in started:
+                psutil.Process(process.process.pid).kill()
+        code, error = driver.end()
+        assert code != 0, "not all cells are done, and it says so"
+    done = {cell.folder for cell in cells if outcome_of(cell).state is State.DONE}
+    before = {folder: (folder / "record.json").stat().st_mtime_ns for folder in done}
+    again = telly(study_file, output)  # without a cluster
+    assert done and again.returncode == 0, error + again.stderr
+    assert f"{len(done)} of 3 cells are done already" in again.stderr
+    assert {folder: (folder / "record.json").stat().st_mtime_ns for folder in before} == before
+    same_results(study_file, output, alone)
 
 
 @pytest.mark.slow
