@@ -44,13 +44,13 @@ def test_ending_the_pool_ends_its_cells_in_order(tiny: Tiny, tmp_path: Path):
     cells = cells_of(study, tmp_path)
     pool = side_by_side([Start(cell, False) for cell in cells], None, jobs=2, threads=1, say=lambda _: None)
 
-    def interrupt_the_first(cell: Cell) -> None:
+    def interrupt_one() -> None:
         end = time.monotonic() + 250
-        while not (cell.folder / "metrics.jsonl").exists() and time.monotonic() < end:
+        while not all((cell.folder / "metrics.jsonl").exists() for cell in cells[:2]) and time.monotonic() < end:
             time.sleep(0.05)
         multiprocessing.active_children()[0].terminate()
 
-    threading.Thread(target=interrupt_the_first, args=(cells[0],)).start()
+    threading.Thread(target=interrupt_one).start()
     ended = next(pool)
     assert ended.code == INTERRUPTED
     pool.close()
