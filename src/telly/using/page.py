@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import resources
 
 from telly.data.repository.collect import shown
+from telly.report.page import read_page_file
 from telly.using.clones import Clones
 
 
@@ -13,7 +14,7 @@ def render_clones(clones: Clones) -> str:
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    css = resources.files("telly.report.page").joinpath("report.css").read_text(encoding="utf-8")
+    css = Markup(read_page_file("report.css"))
     template = resources.files("telly.using").joinpath("clones.html.j2").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(template).render(clones=clones, css=Markup(css), shown=shown)
+    return environment.from_string(template).render(clones=clones, css=css, shown=shown)

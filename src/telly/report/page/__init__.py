@@ -52,22 +52,24 @@ class Section:
     commands: Sequence[str] = ()
 
 
+def read_page_file(name: str) -> str:
+    """A file of the page; its style and theme are other pages' as well."""
+    return resources.files(__name__).joinpath(name).read_text(encoding="utf-8")
+
+
 def render(title: str, subtitle: str, sections: Sequence[Section]) -> str:
     """The whole page."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    files = resources.files(__name__)
-    texts = {
-        name: files.joinpath(name).read_text(encoding="utf-8") for name in ("report.css", "report.js", "report.html.j2")
-    }
-    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(texts["report.html.j2"])
+    page = read_page_file("report.html.j2")
+    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(page)
     return template.render(
         title=title,
         subtitle=subtitle,
         sections=sections,
-        css=Markup(texts["report.css"]),
-        script=Markup(texts["report.js"]),
+        css=Markup(read_page_file("report.css")),
+        script=Markup(read_page_file("theme.js") + read_page_file("report.js")),
         number_text=number_text,
         interval_text=interval_text,
         change_text=change_text,

@@ -1,27 +1,5 @@
 "use strict";
 (() => {
-  const root = document.documentElement;
-
-  // Theme: as the system says, or as chosen; a page on disk may have no storage.
-  const names = { "": "as the system", light: "light", dark: "dark" };
-  const button = document.getElementById("theme");
-  let chosen = "";
-  try { chosen = localStorage.getItem("telly-theme") || ""; } catch { chosen = ""; }
-  if (!(chosen in names)) chosen = "";
-  const show = () => {
-    if (chosen) root.dataset.theme = chosen;
-    else delete root.dataset.theme;
-    button.querySelector("span").textContent = names[chosen];
-  };
-  button.hidden = false;
-  button.addEventListener("click", () => {
-    const order = Object.keys(names);
-    chosen = order[(order.indexOf(chosen) + 1) % order.length];
-    try { localStorage.setItem("telly-theme", chosen); } catch { /* not kept */ }
-    show();
-  });
-  show();
-
   // Sorting: up, down, as it was. What is missing comes last either way.
   const order = (a, b, way) => {
     if (a === null || b === null) return (a === null) - (b === null);

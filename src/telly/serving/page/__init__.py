@@ -6,13 +6,17 @@ import json
 from importlib import resources
 from typing import Any
 
+from telly.report import page as report_page
+
 FILES = {
     "base.css": "text/css",
     "search.css": "text/css",
     "search.js": "text/javascript",
     "theme.js": "text/javascript",
 }
-"""What the pages load, and its type; `base.css` is the report's style."""
+"""What the pages load, and its type."""
+_OF_THE_REPORT = {"base.css": "report.css", "theme.js": "theme.js"}
+"""Those that are the report's, by the names they have there."""
 _LIMITS = {
     "exclusiveMinimum": "above {:g}",
     "minimum": "at least {:,.0f}",
@@ -24,8 +28,8 @@ _LIMITS = {
 
 def read_page_file(name: str) -> str:
     """A file of the pages."""
-    if name == "base.css":
-        return resources.files("telly.report.page").joinpath("report.css").read_text(encoding="utf-8")
+    if name in _OF_THE_REPORT:
+        return report_page.read_page_file(_OF_THE_REPORT[name])
     return resources.files(__name__).joinpath(name).read_text(encoding="utf-8")
 
 

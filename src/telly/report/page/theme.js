@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  // As the system says, or as chosen; before anything is drawn.
+  // As the system says, or as chosen, before anything is drawn; a page on disk may have no storage.
   const names = { "": "as the system", light: "light", dark: "dark" };
   const root = document.documentElement;
   let chosen = "";
