@@ -11,7 +11,6 @@ import argparse
 import datetime as dt
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.child import telly  # noqa: E402
 from benchmarks.shapes import CACHE  # noqa: E402
 from benchmarks.table import made_by, publish  # noqa: E402
-from telly.analysis import published  # noqa: E402
+from telly.analysis import COMPARE_FILE, PROBING_FILE, published  # noqa: E402
 from telly.cli.demo import run_alone  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.models.load import EMBEDDED  # noqa: E402
@@ -50,8 +50,8 @@ def measure() -> dict[str, Any]:
     records = {task: run_alone(tuned(task)) for task in TASKS}
     runs = [str(RUNS / task) for task in TASKS]
     models = [option for run in (EMBEDDED, *runs) for option in ("--model", run)]
-    probing = telly("probe", *models, "--limit", str(TEXTS), "--with-paper")
-    comparison = telly("compare", "--model", EMBEDDED, *(o for run in runs for o in ("--with", run)), "--limit",
+    probing = results_of("probe", *models, "--limit", str(TEXTS), "--with-paper")
+    comparison = results_of("compare", "--model", EMBEDDED, *(o for run in runs for o in ("--with", run)), "--limit",
                        str(TEXTS), "--with-paper")  # fmt: skip
     FIGURES.mkdir(exist_ok=True)
     for folder, name in (("probe", "probes"), ("probe", "contributions"), ("compare", "similarity")):
@@ -87,11 +87,10 @@ def tuned(task: str) -> TuneConfig:
     )
 
 
-def telly(command: str, *options: str) -> dict[str, Any]:
+def results_of(command: str, *options: str) -> dict[str, Any]:
     """Run a command of telly and read what it wrote."""
-    where = ("--output", str(RUNS / command), "--cache-dir", str(RUNS / "stores"))
-    subprocess.run([sys.executable, "-m", "telly", command, *options, *where], check=True)
-    name = {"probe": "probing.json", "compare": "compare.json"}[command]
+    telly(command, *options, "--output", RUNS / command, "--cache-dir", RUNS / "stores")
+    name = {"probe": PROBING_FILE, "compare": COMPARE_FILE}[command]
     found: dict[str, Any] = json.loads((RUNS / command / name).read_text(encoding="utf-8"))
     return found
 

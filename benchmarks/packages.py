@@ -21,7 +21,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,8 +32,9 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
+from benchmarks.child import telly  # noqa: E402
 from benchmarks.shapes import CACHE  # noqa: E402
-from benchmarks.table import made_by, publish  # noqa: E402
+from benchmarks.table import made_by, publish, verdict  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.metrics.bm25 import Bm25  # noqa: E402
 from telly.metrics.interval import paired_bootstrap  # noqa: E402
@@ -148,13 +148,6 @@ def unpacked(package: Package, wheels: Path | None) -> Path:
     return target
 
 
-def telly(*words: object) -> float:
-    """Wall time of a command of telly."""
-    started = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "telly", *map(str, words)], check=True)
-    return time.perf_counter() - started
-
-
 @torch.no_grad()
 def scored(data: Path, run: Path) -> dict[str, Any]:
     """MRR over the held-out functions, each order the one of `telly search`; ties count against it."""
@@ -220,11 +213,10 @@ def render(result: dict[str, Any]) -> str:
     size = {row["name"]: sum(row["functions"].values()) for row in rows}
     nearest = min(rows, key=lambda row: abs(size[row["name"]] - OF_FUNCTIONS))
     minutes = sum(nearest["seconds"].values()) / 60
-    verdict = "met" if better >= AT_LEAST else "**not met**"
-    in_time = "met" if minutes <= MOST_MINUTES else "**not met**"
+    enough, in_time = verdict(better >= AT_LEAST), verdict(minutes <= MOST_MINUTES)
     origin = (
         f"MRR of a description among the held-out functions' code, K=9, 3 epochs, one seed. Tuned and fused beats BM25 "
-        f"on {better} of {len(rows)} (to reach: {AT_LEAST}; {verdict}), on {sure} with the whole interval (paired "
+        f"on {better} of {len(rows)} (to reach: {AT_LEAST}; {enough}), on {sure} with the whole interval (paired "
         f"bootstrap over queries). From nothing to the first answer, {nearest['name']} with "
         f"{size[nearest['name']]:,} documented functions: {minutes:.1f} minutes (to reach: {MOST_MINUTES} for "
         f"{OF_FUNCTIONS:,}; {in_time}). `{result['command']}`; {made_by(result)}"

@@ -13,21 +13,21 @@ import datetime as dt
 import json
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.child import telly  # noqa: E402
 from benchmarks.shapes import CACHE  # noqa: E402
-from benchmarks.table import made_by, publish  # noqa: E402
+from benchmarks.table import made_by, publish, verdict  # noqa: E402
 from telly.analysis.published import telly_k  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.freezing.variants import BASE  # noqa: E402
+from telly.metrics.significance import Verdict  # noqa: E402
 from telly.metrics.table import METRICS  # noqa: E402
 from telly.plots import PALETTE, new_figure, open_axes, save_figure  # noqa: E402
 from telly.report.analyses import draw_probe_figures, draw_similarity_figures  # noqa: E402
@@ -76,10 +76,7 @@ def run() -> tuple[Path, float]:
     """The study's folder, and minutes from its start to its end."""
     folder = CACHE / "paper-study"
     shutil.rmtree(folder, ignore_errors=True)
-    started = time.perf_counter()
-    command = (sys.executable, "-m", "telly", "study", "paper", "--jobs", str(JOBS), "--output", str(folder))
-    subprocess.run(command, check=True)
-    return folder, (time.perf_counter() - started) / 60
+    return folder, telly("study", "paper", "--jobs", JOBS, "--output", folder) / 60
 
 
 def digest(folder: Path, minutes: float, beside: str) -> dict[str, Any]:
@@ -190,11 +187,10 @@ def published(task: str, found: dict[str, Any]) -> dict[str, float]:
 
 def render_wall(result: dict[str, Any]) -> str:
     cells = sum(len(found["rows"]) for found in result["tasks"].values())
-    settings = result["settings"]
-    verdict = "met" if result["minutes"] <= MOST_MINUTES else "**not met**"
+    settings, in_time = result["settings"], verdict(result["minutes"] <= MOST_MINUTES)
     return (
         f"{cells} cells, probes and comparisons: {result['minutes']:.0f} minutes (to reach: {MOST_MINUTES}; "
-        f"{verdict}). {settings['limit']} training examples a task, {settings['eval_limit']} to test on, "
+        f"{in_time}). {settings['limit']} training examples a task, {settings['eval_limit']} to test on, "
         f"{settings['epochs']} epochs, {settings['precision']}, one seed. Beside it ran: {result['beside']}. "
         f"`{result['command']}`; {made_by(result)}"
     )
@@ -215,7 +211,7 @@ def render_quality(result: dict[str, Any]) -> str:
         f"{task} K={row['variant']}"
         for task, found in tasks.items()
         for row in found["rows"][1:]
-        if row["differences"][shown(task, found)]["verdict"] in ("better", "worse")
+        if _is_sure(row, shown(task, found))
     ]
     sure = f"Different from base after Holm's correction (*): {', '.join(stars)}." if stars else (
         "No difference to base is sure after Holm's correction."
@@ -232,8 +228,12 @@ def _against_base(metric: str, rows: list[dict[str, Any]], number: int) -> str:
     text = _plain(metric, row["metrics"])
     if not number:
         return text
-    star = "*" if row["differences"][metric]["verdict"] in ("better", "worse") else ""
+    star = "*" if _is_sure(row, metric) else ""
     return f"{text} ({row['metrics'][metric] / rows[0]['metrics'][metric] - 1:+.1%}){star}"
+
+
+def _is_sure(row: dict[str, Any], metric: str) -> bool:
+    return row["differences"][metric]["verdict"] in (Verdict.BETTER, Verdict.WORSE)
 
 
 def render_time(result: dict[str, Any]) -> str:

@@ -35,7 +35,7 @@ import numpy as np  # noqa: E402
 import numpy.typing as npt  # noqa: E402
 import torch  # noqa: E402
 
-from benchmarks.table import made_by, publish  # noqa: E402
+from benchmarks.table import made_by, publish, verdict  # noqa: E402
 from telly.data.readers import read  # noqa: E402
 from telly.data.sample import sample_files  # noqa: E402
 from telly.disk import write_json  # noqa: E402
@@ -188,7 +188,7 @@ def render(result: dict[str, Any]) -> str:
         for clock, title in (("seconds", "wall"), ("processor_seconds", "processor")):
             seconds = size[clock]
             cells = [_ms(seconds.get(name)) for name in ("encode", "vectors", "words", "fuse", "all")]
-            met = "met" if seconds["all"]["p95"] <= TARGET else "**not met**"
+            met = verdict(seconds["all"]["p95"] <= TARGET)
             lines.append(f"| {size['hidden']} numbers, {size['kind']}: {title} | " + " | ".join(cells) + f" | {met} |")
     notes = [
         f"The graph of {size['hidden']} numbers is built in {size['build_seconds']:.0f} s of one processor and finds "

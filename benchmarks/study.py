@@ -12,9 +12,7 @@ import datetime as dt
 import json
 import shutil
 import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,8 +22,9 @@ import tomli_w
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.child import telly  # noqa: E402
 from benchmarks.shapes import CACHE  # noqa: E402
-from benchmarks.table import made_by, publish  # noqa: E402
+from benchmarks.table import made_by, publish, verdict  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.tuning.record import RECORD_FILE, provenance  # noqa: E402
 
@@ -80,21 +79,14 @@ def study(jobs: int) -> float:
     """Seconds of the whole sweep as a study."""
     file = RUNS / "sweep.toml"
     file.write_text(tomli_w.dumps({"variants": list(VARIANTS), "settings": SETTINGS}), encoding="utf-8")
-    return seconds("study", str(file), "--output", str(RUNS / "study"), "--jobs", str(jobs))
+    return telly("study", file, "--output", RUNS / "study", "--jobs", jobs)
 
 
 def one(variant: str) -> float:
     """Seconds of one run that lets frozen layers run in every epoch."""
     folder = RUNS / "alone" / variant
     options = [part for name, value in SETTINGS.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    return seconds("tune", "search", "--freeze", variant, "--no-cache", *options, "--output", str(folder))
-
-
-def seconds(*words: str) -> float:
-    """Wall time of a command of telly."""
-    started = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "telly", *words], check=True)
-    return time.perf_counter() - started
+    return telly("tune", "search", "--freeze", variant, "--no-cache", *options, "--output", folder)
 
 
 def records(folder: Path) -> list[dict[str, Any]]:
@@ -116,11 +108,11 @@ def render(result: dict[str, Any]) -> str:
     mrr = result["mrr"]
     apart = max(abs(score - mrr["one by one"][variant]) for variant, score in mrr["study"].items())
     settings, reached = result["settings"], min(map(statistics.median, result["study_seconds"].values()))
-    verdict = "met" if reached <= MOST * statistics.median(totals) else "**not met**"
+    in_half = verdict(reached <= MOST * statistics.median(totals))
     origin = (
         f"Wall time with everything in it, median of {len(totals)} (least-most), in turns. {settings['limit']} "
         f"pairs, {settings['epochs']} epochs, {settings['eval_limit']} queries, {settings['precision']}. The scores of "
-        f"the two ways lie at most {apart:.4f} (MRR) apart. To reach: at most {MOST:.2f}; {verdict}. "
+        f"the two ways lie at most {apart:.4f} (MRR) apart. To reach: at most {MOST:.2f}; {in_half}. "
         f"`{result['command']}`; {made_by(result)}"
     )
     return "\n".join([*lines, "", origin])

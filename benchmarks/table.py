@@ -91,6 +91,11 @@ def publish(file: Path, page: Path, blocks: dict[str, Callable[[Result], str]]) 
             sys.exit(f"{page.name} has no block {block!r} to renew")
 
 
+def verdict(met: bool | None) -> str:
+    """Whether a target is met, in words; a dash for what was not measured."""
+    return {True: "met", False: "**not met**", None: DASH}[met]
+
+
 def made_by(result: Result) -> str:
     """Commit, machine and day of a result, to end a line with."""
     made = result["provenance"]
@@ -118,7 +123,7 @@ def _targets(result: Result) -> str:
     for target in TARGETS:
         value = target.value(result)
         limit = ("at least " if target.at_least else "at most ") + _write(target.limit, target.unit)
-        met = {True: "met", False: "**not met**", None: DASH}[target.met(value)]
+        met = verdict(target.met(value))
         lines.append(f"| {target.text} | {limit} | {_write(value, target.unit)} | {met} |")
     return "\n".join(lines)
 
