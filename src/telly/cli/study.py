@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from telly.study.config import Cell
+    from collections.abc import Callable
+
+    from telly.study.config import Cell, StudyConfig
+    from telly.study.run import Pool
 
 EPILOG = """Examples:
 
@@ -63,12 +66,17 @@ def study(
     """Run a grid of models, tasks, variants and seeds; cells share what the frozen layers gave."""
     from functools import partial
 
+    from telly.study.forks import begin_to_import
+
+    if not dry_run and ray is None:
+        begin_to_import()
+
     from telly.report.table import print_records, print_study
     from telly.study.analyses import run_analyses
     from telly.study.config import Needs, cells_of, groups_of, load_study
     from telly.study.launch import check_processes, in_own_process, in_processes
     from telly.study.results import State
-    from telly.study.run import Pool, run_cells, side_by_side
+    from telly.study.run import run_cells
     from telly.study.table import table_of
 
     settings = load_study(name)
@@ -85,17 +93,10 @@ def study(
         return
     say = partial(typer.echo, err=True)
     launch = in_own_process if settings.cell.processes == 1 else partial(in_processes, settings.cell.processes)
-    pool: Pool | None = None
-    if jobs > 1:
-        import torch
-
-        pool = partial(side_by_side, jobs=jobs, threads=max(1, torch.get_num_threads() // jobs), say=say)
-    if ray is not None:
-        from telly.study.on_ray import RayPool
-
-        pool = RayPool(ray, settings, place, say)
     try:
-        outcomes = run_cells(cells, settings, place, say, launch, pool, partial(print_study, err=True))
+        outcomes = run_cells(
+            cells, settings, place, say, launch, _pool(settings, place, jobs, ray, say), partial(print_study, err=True)
+        )
     except KeyboardInterrupt:
         say("what is done is kept; the same command goes on")
         raise
@@ -129,6 +130,23 @@ def _folder(place: str, ray: str | None, for_ray: set[str]) -> Path:
     if ray is None:
         raise ConfigError(f"--output {place}: a URL needs --ray; give a folder")
     return Path()
+
+
+def _pool(settings: StudyConfig, place: str, jobs: int, ray: str | None, say: Callable[[str], None]) -> Pool | None:
+    """What runs the cells; None for one after the other."""
+    from functools import partial
+
+    from telly.study.run import side_by_side
+
+    if ray is not None:
+        from telly.study.on_ray import RayPool
+
+        return RayPool(ray, settings, place, say)
+    if jobs > 1:
+        import torch
+
+        return partial(side_by_side, jobs=jobs, threads=max(1, torch.get_num_threads() // jobs), say=say)
+    return None
 
 
 def _check_jobs(jobs: int, ray: str | None, processes: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -17,6 +16,7 @@ from typing import Any
 from telly.disk import came_of_full_disk
 from telly.errors import ConfigError, TellyError
 from telly.study.config import Cell
+from telly.study.forks import fork_context
 from telly.study.results import State, outcome_of
 from telly.tuning.config import TuneConfig
 
@@ -59,9 +59,9 @@ def started(cell: Cell, resume: bool, threads: int | None = None, log: Path | No
         threads: how many it computes with; by default as many as torch chooses.
         log: file for what it tells of its progress, in place of standard error.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["telly.tuning.run"])
-    process = context.Process(target=_own_process, args=(cell.config.model_dump(mode="json"), resume, threads, log))
+    process = fork_context().Process(
+        target=_own_process, args=(cell.config.model_dump(mode="json"), resume, threads, log)
+    )
     process.start()
     return process
 

@@ -1,0 +1,25 @@
+"""The process that cells are forked from: it imports the libraries once, and computes nothing."""
+
+from __future__ import annotations
+
+import multiprocessing
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext
+
+PRELOADED = ["telly.tuning.run"]
+
+
+def fork_context() -> ForkServerContext:
+    """Where cells' processes are started."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    return context
+
+
+def begin_to_import() -> None:
+    """Start the process that cells are forked from, and do not wait for its imports.
+
+    They take seconds: this process can read a study's settings and data meanwhile.
+    """
+    fork_context()
+    forkserver.ensure_running()
