@@ -2,9 +2,10 @@
 
 `python benchmarks/advice.py`  the similarity rule alone on the paper's rows, fitted on all tasks but the scored one.
 `python benchmarks/advice.py --study studies/paper`  `telly advise` as well, against every grid of a study that `telly
-study` has finished: a pilot for every model and task, then the K it chose looked up in the grid.
+study` has finished: a pilot for every model and task, then the K it chose looked up in the grid. A study of longer runs
+for it is `benchmarks/advice.toml`.
 
-Writes `benchmarks/results/advice.json` and the table of docs/advice.md. Without --study, what was found of one is kept.
+Writes `benchmarks/results/advice.json` and the tables of docs/advice.md. What was found of other studies is kept.
 """
 
 from __future__ import annotations
@@ -50,16 +51,17 @@ def main() -> None:
             write_json(options.result, measure(options.study, options.result))
         except TellyError as error:
             parser.error(str(error))
-    publish(options.result, options.page, {"advice-rule": render_rule, "advice-study": render_study})
+    publish(options.result, options.page, {"advice-rule": render_rule, "advice-study": render_studies})
 
 
 def measure(study: Path | None, file: Path) -> dict[str, Any]:
     earlier = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     about = {"date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), "provenance": provenance()}
-    found = {"tolerance": TOLERANCE, "saving": SAVING, "rule": {"rows": score_rule()} | about}
-    if study is None:
-        return found | {"study": earlier.get("study")}
-    return found | {"study": {"name": study.name, "rows": score_study(study)} | about}
+    studies: dict[str, Any] = earlier.get("studies", {})
+    if study is not None:
+        settings = json.loads((study / SUMMARY_FILE).read_text(encoding="utf-8"))["study"]["settings"]
+        studies |= {study.name: {"settings": settings, "rows": score_study(study)} | about}
+    return {"tolerance": TOLERANCE, "saving": SAVING, "rule": {"rows": score_rule()} | about, "studies": studies}
 
 
 def score_rule() -> list[dict[str, Any]]:
@@ -168,10 +170,13 @@ def render_rule(result: dict[str, Any]) -> str:
     return "\n".join([*lines, "", origin])
 
 
-def render_study(result: dict[str, Any]) -> str:
-    part = result.get("study")
-    if part is None:
+def render_studies(result: dict[str, Any]) -> str:
+    if not result["studies"]:
         return "Not measured yet: `python benchmarks/advice.py --study studies/paper`, after `telly study paper`."
+    return "\n\n".join(render_study(name, part, result) for name, part in result["studies"].items())
+
+
+def render_study(name: str, part: dict[str, Any], result: dict[str, Any]) -> str:
     lines = [
         "| task | advised | rule alone | best of the grid | its score | of the advised | loss to it | to base "
         "| advice, s | its run, s | base, s | time saved | most that could be | |",
@@ -190,8 +195,9 @@ def render_study(result: dict[str, Any]) -> str:
     kept = sum(row["loss_to_base"] is not None and row["loss_to_base"] <= result["tolerance"] for row in part["rows"])
     could = sum(row["possible"]["saved"] >= result["saving"] for row in part["rows"])
     tolerance, counted = f"{result['tolerance']:.0%}", f"{seeds} seed{'s' if seeds > 1 else ''}"
+    settings = ", ".join(f"{key} {value}" for key, value in part["settings"].items())
     origin = (
-        f"Study `{part['name']}`, {counted}. {_count(part['rows'], result)} Within {tolerance} "
+        f"Study `{name}` ({settings}), {counted}. {_count(part['rows'], result)} Within {tolerance} "
         f"of base, which is what it promises, on {kept}. Time saved is against base, with the advice's own; most that "
         f"could be: by the fastest cell within {tolerance} of the best, known for nothing, which is at least "
         f"{result['saving']:.0%} on {could}. `python benchmarks/advice.py --study FOLDER`; {made_by(part)}"

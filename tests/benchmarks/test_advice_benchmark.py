@@ -32,18 +32,20 @@ def result(*rows: dict[str, Any]) -> dict[str, Any]:
     made = {"commit": "0123456789", "dirty": False, "processor": "A", "cpus": 2}
     about = {"date": "2026-01-02T03:04:05+00:00", "provenance": made}
     rule = {"rows": advice.score_rule()} | about
-    return {"tolerance": 0.01, "saving": 0.5, "rule": rule, "study": {"name": "mini", "rows": list(rows)} | about}
+    studies = {"mini": {"settings": {"epochs": 2}, "rows": list(rows)} | about}
+    return {"tolerance": 0.01, "saving": 0.5, "rule": rule, "studies": studies}
 
 
 def test_misses_are_shown():
     nothing = dict.fromkeys(("value", "loss", "loss_to_base", "seconds", "saved"))
     rows = (row(), row(task="clone", loss=0.02, loss_to_base=0.03), row(task="generate", saved=0.1),
             row(task="complete", loss=0.3, saved=0.0), row(task="summarize", variant="9", **nothing))  # fmt: skip
-    text = advice.render_study(result(*rows))
+    text = advice.render_studies(result(*rows))
     assert [line.strip("| ").rpartition("|")[2].strip() for line in text.splitlines() if "(mrr)" in line] == [
         *("met", "**missed: quality**", "**missed: saving**", "**missed: quality and saving**", "**not in the grid**"),
     ]
     assert "Within 1% of the best on 2 of 5; that, and at least 50% of the time saved, on 1." in text
+    assert "Study `mini` (epochs 2), 1 seed." in text
     assert "Within 1% of base, which is what it promises, on 3." in text
     assert "40 % (K=2)" in text and "at least 50% on 0." in text
     assert "0.8000" in text and "0.7960" in text
@@ -54,7 +56,7 @@ def test_the_page_says_what_the_rule_gives():
     kept = json.loads(advice.RESULT.read_text())
     assert kept["rule"]["rows"] == json.loads(json.dumps(advice.score_rule()))
     assert advice.render_rule(kept) in advice.PAGE.read_text()
-    assert advice.render_study(kept) in advice.PAGE.read_text()
+    assert advice.render_studies(kept) in advice.PAGE.read_text()
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +75,7 @@ def test_a_study_is_scored_from_its_records(study: Path, tmp_path: Path, monkeyp
     monkeypatch.setattr(sys, "argv", ["benchmarks/advice.py", *arguments])
     advice.main()
     found = json.loads((tmp_path / "advice.json").read_text())
-    (scored,) = found["study"]["rows"]
+    (scored,) = found["studies"]["study"]["rows"]
     records = {record["plan"]["variant"]: record for record in
                (json.loads(file.read_text()) for file in study.glob("cells/*/record.json"))
                if record["config"]["cache"]}  # fmt: skip
@@ -98,4 +100,6 @@ def test_a_study_is_scored_from_its_records(study: Path, tmp_path: Path, monkeyp
     assert (study / "advice" / "search-model" / "advice.json").stat().st_mtime_ns == before
     monkeypatch.setattr(sys, "argv", ["benchmarks/advice.py", *arguments[2:]])
     advice.main()
-    assert json.loads((tmp_path / "advice.json").read_text())["study"] == found["study"], "kept where none is scored"
+    assert json.loads((tmp_path / "advice.json").read_text())["studies"] == found["studies"], (
+        "kept where none is scored"
+    )
