@@ -12,6 +12,9 @@ import pytest
 from handwritten_runs import write_all
 
 from telly.analysis.published import telly_k
+from telly.errors import ConfigError
+from telly.report.earlier import FILES_FILE
+from telly.report.fetch import FETCHED, local
 from telly.training.clocks import CLOCKS
 from tiny_runs import Tiny, files_below, run_telly, tiny_data, tiny_model_folder
 
@@ -181,3 +184,49 @@ def test_real_runs_from_the_first_command_to_the_page(tmp_path: Path):
     differences = rows(tmp_path / "out" / "tables" / "differences-search-1.csv")
     assert [row["metric"] for row in differences] == ["mrr", "recall@1", "recall@5", "recall@10"]
     assert all(float(row["p, corrected"]) >= float(row["p"]) for row in differences)
+
+
+def test_results_behind_a_url_are_copied_and_reported(made: tuple[Path, str], tmp_path: Path):
+    runs = write_all(tmp_path / "runs")
+    (runs / "search-9-s0" / "model").mkdir()
+    (runs / "search-9-s0" / "model" / "record.json").write_text("{}")
+    out = tmp_path / "out"
+    ended = run_telly("report", f"file://{runs}", "--output", str(out), "--with-paper", "--margin", "0.02", *FEW)
+    assert ended.out.replace(str(out), "") == made[1].replace(str(made[0]), "")
+    for table in ("results-search-2.csv", "differences-search-2.csv", "clocks-search-2.csv"):
+        assert (out / "tables" / table).read_text() == (made[0] / "tables" / table).read_text()
+    (copy,) = (out / FETCHED).iterdir()
+    assert str(copy / "search-9-s0" / "config.toml") in (out / "tables" / "provenance.csv").read_text()
+    assert not list(copy.rglob("model")), "no weights are copied, whatever lies beside them"
+    listed = json.loads((out / FILES_FILE).read_text())["files"]
+    assert {file for file in files_below(out) if file.startswith(FETCHED)} <= set(listed), (
+        "the next report removes them"
+    )
+
+
+def test_a_copy_is_replaced_as_a_whole(tmp_path: Path):
+    runs = write_all(tmp_path / "runs")
+    (folder,), files = local([f"file://{runs}/"], tmp_path / "out")
+    assert set(files) == {file for file in folder.rglob("*") if file.is_file()}
+    shutil.rmtree(runs / "search-9-s0")
+    assert local([f"file://{runs}/"], tmp_path / "out")[0] == [folder]
+    assert (folder / "search-base-s0").is_dir() and not (folder / "search-9-s0").exists()
+    kept = files_below(folder)
+    (runs / "search-base-s0" / "record.json").unlink()
+    (runs / "search-base-s0" / "record.json").symlink_to("nowhere")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        local([f"file://{runs}/"], tmp_path / "out")
+    assert files_below(folder) == kept and list((tmp_path / "out" / FETCHED).iterdir()) == [folder]
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("file://{}/nothing", "expected results of telly, found none"),
+        ("nosuch://bucket/mine", "telly report nosuch://bucket/mine: "),
+    ],
+)
+def test_a_url_without_results_is_refused(tmp_path: Path, url: str, told: str):
+    ended = run_telly("report", url.format(tmp_path), "--output", str(tmp_path / "out"), code=2)
+    assert told in ended.err
+    assert not (tmp_path / "out").exists() or not files_below(tmp_path / "out")

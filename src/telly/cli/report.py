@@ -23,6 +23,10 @@ with probes, similarity of models, and the paper's numbers beside one's own.
 
 calls a score similar if at most 2 % of base's may be lost.
 
+  telly report s3://bucket/mine
+
+of a study whose results went to a URL; what the report reads of them is copied to report/fetched.
+
 Every line is the mean over the seeds of a setting. Intervals resample test examples and seeds together; differences to
 base are tested in pairs, and corrected for their number. "Similar or better" means that the whole interval of the
 difference lies above the margin.
@@ -31,7 +35,7 @@ difference lies above the margin.
 
 def report(
     runs: Annotated[
-        list[Path], typer.Argument(help="Folders with runs, probes or comparisons; searched to the bottom.")
+        list[str], typer.Argument(help="Folders or URLs with runs, probes or comparisons; searched to the bottom.")
     ],
     output: Annotated[Path, typer.Option(help="The report's folder.")] = Path("report"),
     with_paper: Annotated[bool, typer.Option("--with-paper", help="Put the paper's numbers beside yours.")] = False,

@@ -78,6 +78,7 @@ def study(
     from telly.study.results import State
     from telly.study.run import run_cells
     from telly.study.table import table_of
+    from telly.urls import is_url
 
     settings = load_study(name)
     options = {"cpus": cpus, "gpus": gpus, "retries": retries, "processes": processes}
@@ -107,7 +108,7 @@ def study(
             print_study(table)
             done = [outcome for cell in group if (outcome := by_folder[cell.folder]).state is State.DONE]
             print_records([outcome.record for outcome in done if outcome.record is not None])
-    analyses = run_analyses(settings, cells, outcomes, folder, say) if "://" not in place else []
+    analyses = run_analyses(settings, cells, outcomes, folder, say) if not is_url(place) else []
     failed = [(cell, o) for cell, o in zip(cells, outcomes, strict=True) if o.error is not None]
     for cell, outcome in failed:
         typer.echo(f"failed: {cell.name}: {outcome.error}", err=True)
@@ -122,10 +123,11 @@ def study(
 def _folder(place: str, ray: str | None, for_ray: set[str]) -> Path:
     """The folder that cells are named by: the study's, or a relative one where results go to a URL."""
     from telly.errors import ConfigError
+    from telly.urls import is_url
 
     if ray is None and for_ray:
         raise ConfigError(f"{', '.join(sorted(for_ray))}: only Ray heeds it; give --ray as well")
-    if "://" not in place:
+    if not is_url(place):
         return Path(place)
     if ray is None:
         raise ConfigError(f"--output {place}: a URL needs --ray; give a folder")

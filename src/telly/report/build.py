@@ -13,6 +13,7 @@ from telly.plots import inline_svg, page_style
 from telly.report import sheets
 from telly.report.boards import Board, boards_of
 from telly.report.earlier import replace_files
+from telly.report.fetch import local
 from telly.report.figures import draw_board
 from telly.report.page import Drawing, Section, render
 from telly.report.runs import Found, StoredResult, find
@@ -29,7 +30,7 @@ class ReportConfig:
     """What is reported, and where.
 
     Attributes:
-        folders: where the results lie.
+        places: where the results lie: folders, or URLs of any kind that fsspec knows.
         output: the report's folder.
         with_paper: put the paper's numbers beside one's own.
         margin: of "similar or better", as a share of base's score.
@@ -38,7 +39,7 @@ class ReportConfig:
         title: the page's heading.
     """
 
-    folders: tuple[Path, ...]
+    places: tuple[str, ...]
     output: Path
     with_paper: bool = False
     margin: float = MARGIN
@@ -68,10 +69,11 @@ def build(config: ReportConfig) -> Report:
     """Read all results, write page, tables and figures; those of an earlier report that are no more are removed.
 
     Raises:
-        ConfigError: there is nothing to report, or matplotlib is not installed.
+        ConfigError: there is nothing to report, a URL cannot be read, or matplotlib is not installed.
         DataError: a result cannot be read.
     """
-    found = find(config.folders)
+    folders, copies = local(config.places, config.output)
+    found = find(folders)
     boards, repeated = boards_of(found.runs)
     figures = config.output / "figures"
     with page_style():
@@ -89,7 +91,7 @@ def build(config: ReportConfig) -> Report:
     )
     files = _write(config, render(config.title, subtitle, sections), sections)
     leads = {section.title: section.lead for section in sections if section.lead}
-    files += [file for section in sections for figure in section.figures for file in figure.files]
+    files += [*copies, *(file for section in sections for figure in section.figures for file in figure.files)]
     replace_files(config.output, files)
     return Report(config.output / PAGE_FILE, tuple(files), leads, len(unused.rows) if unused else 0)
 

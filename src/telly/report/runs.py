@@ -14,7 +14,7 @@ from telly.analysis import COMPARE_FILE, PROBING_FILE
 from telly.errors import ConfigError, DataError
 from telly.tuning.record import RECORD_FILE, RunRecord
 
-_PASSED_BY = ("checkpoints", "model", "model.partial", "adapter", "adapter.partial")
+PASSED_BY = ("checkpoints", "model", "model.partial", "adapter", "adapter.partial")
 """Folders within a run in which no results lie."""
 
 
@@ -123,7 +123,7 @@ def _files(folders: Iterable[Path], names: tuple[str, ...]) -> list[Path]:
     found: dict[Path, Path] = {}
     for folder in folders:
         for here, below, files in os.walk(folder):
-            below[:] = sorted(name for name in below if name not in _PASSED_BY)
+            below[:] = sorted(name for name in below if name not in PASSED_BY)
             for name in sorted(set(files) & set(names)):
                 file = Path(here) / name
                 found.setdefault(file.resolve(), file)

@@ -28,6 +28,7 @@ from telly.study.config import Cell, Needs, StudyConfig
 from telly.study.launch import FAILED, INTERRUPTED, in_processes, run_here
 from telly.study.results import Results, State, outcome_of
 from telly.study.run import Ended, Say, Start, about_left
+from telly.urls import is_url
 
 LOCAL, AUTO = "local", "auto"
 CONNECT_SECONDS = 5.0
@@ -74,7 +75,7 @@ class RayPool:
     def __init__(self, address: str, study: StudyConfig, output: str, say: Say) -> None:
         self._address = address
         self._needs = study.cell
-        self._results = Results(output if "://" in output else str(Path(output).absolute()))
+        self._results = Results(output if is_url(output) else str(Path(output).absolute()))
         given = study.settings.keys() | {name for values in study.task.values() for name in values}
         self._own_stores = self._results.is_url and "cache_dir" not in given
         self._say = say
@@ -183,7 +184,7 @@ def _connected(address: str) -> Iterator[Any]:
 
 def _check_address(address: str) -> None:
     """Whether anything answers, found in seconds: Ray itself would try for minutes."""
-    if address in {LOCAL, AUTO} or "://" in address:
+    if address in {LOCAL, AUTO} or is_url(address):
         return
     host, _, port = address.rpartition(":")
     if not (host and port.isdecimal()):

@@ -17,6 +17,7 @@ from telly.disk import write_text
 from telly.errors import ConfigError
 from telly.study.config import Cell
 from telly.tuning.record import RECORD_FILE, RunRecord
+from telly.urls import file_system, is_url
 
 CELLS = "cells"
 SEEN_SECONDS = 5.0
@@ -80,7 +81,7 @@ class Results:
     @property
     def is_url(self) -> bool:
         """Whether results have to be brought there."""
-        return "://" in self.output
+        return is_url(self.output)
 
     @cached_property
     def _place(self) -> tuple[Any, str]:
@@ -89,13 +90,7 @@ class Results:
         Raises:
             ConfigError: no such kind of URL is known, or the package for it is not installed.
         """
-        from fsspec.core import url_to_fs
-
-        try:
-            system, root = url_to_fs(self.output)
-        except (ImportError, ValueError) as error:
-            raise ConfigError(f"--output {self.output}: {error}") from None
-        return system, root.rstrip("/")
+        return file_system(self.output, "--output")
 
     def outcome(self, cell: Cell) -> Outcome:
         """Where a cell stands."""

@@ -1,0 +1,31 @@
+"""Places that are no folder of this machine: URLs of any kind that fsspec knows, such as `s3://bucket/study`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from telly.errors import ConfigError
+
+
+def is_url(place: str) -> bool:
+    """Whether a place is a URL and no path."""
+    return "://" in place
+
+
+def file_system(url: str, where: str) -> tuple[Any, str]:
+    """The fsspec file system of a URL, and the path on it without a slash at its end.
+
+    Args:
+        url: the place.
+        where: what a person gave it as, for the error.
+
+    Raises:
+        ConfigError: no such kind of URL is known, or the package for it is not installed.
+    """
+    from fsspec.core import url_to_fs
+
+    try:
+        system, root = url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        raise ConfigError(f"{where} {url}: {error}") from None
+    return system, root.rstrip("/")
