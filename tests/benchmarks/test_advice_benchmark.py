@@ -24,6 +24,7 @@ def row(**more: Any) -> dict[str, Any]:
     return {
         "model": "m", "task": "search", "metric": "mrr", "variant": "1", "rule": 1, "best": "2", "best_value": 0.8,
         "base_value": 0.78, "advice_seconds": 5.0, "base_seconds": 100.0, "seeds": 1, "value": 0.796, "loss": 0.005,
+        "loss_interval": [0.012, 0.03],
         "seconds": 35.0, "saved": 0.6, "loss_to_base": -0.02, "possible": {"variant": "2", "saved": 0.4},
     } | more  # fmt: skip
 
@@ -37,7 +38,7 @@ def result(*rows: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_misses_are_shown():
-    nothing = dict.fromkeys(("value", "loss", "loss_to_base", "seconds", "saved"))
+    nothing = dict.fromkeys(("value", "loss", "loss_interval", "loss_to_base", "seconds", "saved"))
     rows = (row(), row(task="clone", loss=0.02, loss_to_base=0.03), row(task="generate", saved=0.1),
             row(task="complete", loss=0.3, saved=0.0), row(task="summarize", variant="9", **nothing))  # fmt: skip
     text = advice.render_studies(result(*rows))
@@ -46,6 +47,7 @@ def test_misses_are_shown():
     ]
     assert "Within 1% of the best on 2 of 5; that, and at least 50% of the time saved, on 1." in text
     assert "Study `mini` (epochs 2), 1 seed." in text
+    assert "0.5 % (1 to 3)" in text and "it is shown to be above 1% on 4." in text
     assert "Within 1% of base, which is what it promises, on 3." in text
     assert "40 % (K=2)" in text and "at least 50% on 0." in text
     assert "0.8000" in text and "0.7960" in text
@@ -84,6 +86,9 @@ def test_a_study_is_scored_from_its_records(study: Path, tmp_path: Path, monkeyp
     assert scored["best_value"] == max(scores.values()) == scores[scored["best"]]
     assert scored["value"] == scores[scored["variant"]]
     assert scored["loss"] == pytest.approx(1 - scored["value"] / scored["best_value"])
+    assert (scored["loss_interval"] is None) == (scored["variant"] == scored["best"])
+    if scored["loss_interval"]:
+        assert scored["loss_interval"][0] <= scored["loss"] <= scored["loss_interval"][1]
     assert scored["loss_to_base"] == pytest.approx(1 - scored["value"] / scores["base"])
     assert scores[scored["possible"]["variant"]] >= 0.99 * scored["best_value"]
     k = -1 if scored["variant"] == "base" else int(scored["variant"])
