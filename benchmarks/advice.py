@@ -2,8 +2,8 @@
 
 `python benchmarks/advice.py`  the similarity rule alone on the paper's rows, fitted on all tasks but the scored one.
 `python benchmarks/advice.py --study studies/paper`  `telly advise` as well, against every grid of a study that `telly
-study` has finished: a pilot for every model and task, then the K it chose looked up in the grid. A study of longer runs
-for it is `benchmarks/advice.toml`.
+study` has finished: pilots for every model and task, then the K they chose looked up in the grid, or run if it is not
+there. A study of longer runs for it is `benchmarks/advice.toml`.
 
 Writes `benchmarks/results/advice.json` and the tables of docs/advice.md. What was found of other studies is kept.
 """
@@ -32,9 +32,11 @@ from telly.freezing.variants import BASE  # noqa: E402
 from telly.metrics.kept import SCORES_FILE, read_scores  # noqa: E402
 from telly.report.runs import StoredRun  # noqa: E402
 from telly.study.config import FROZEN  # noqa: E402
+from telly.study.results import CELLS  # noqa: E402
 from telly.study.run import SUMMARY_FILE  # noqa: E402
 from telly.tuning.config import TuneConfig  # noqa: E402
 from telly.tuning.record import RECORD_FILE, RunRecord, provenance  # noqa: E402
+from telly.tuning.run import tune  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "advice.json"
 PAGE = ROOT / "docs" / "advice.md"
@@ -108,7 +110,10 @@ def _scored(folder: Path, model: str, task: str, grid: Grid) -> dict[str, Any]:
     quality = {variant: _quality(runs) for variant, runs in grid.items()}
     best = max(quality, key=quality.__getitem__)
     whole, variant = _seconds(grid, BASE), advice["variant"]
-    row = {
+    chosen = grid[variant] if variant in grid else [advised_run(folder, base, variant)]
+    value = _quality(chosen)
+    seconds = _seconds(grid, variant) if variant in grid else chosen[0].record.total_seconds or 0.0
+    return {
         "model": Path(model).name,
         "task": task,
         "metric": base.metric,
@@ -121,18 +126,24 @@ def _scored(folder: Path, model: str, task: str, grid: Grid) -> dict[str, Any]:
         "base_seconds": whole,
         "seeds": len(grid[BASE]),
         "possible": _possible(grid, quality),
-    }
-    if variant not in grid:
-        return row | dict.fromkeys(("value", "loss", "loss_interval", "loss_to_base", "seconds", "saved"))
-    seconds = _seconds(grid, variant)
-    return row | {
-        "value": quality[variant],
-        "loss": 1 - quality[variant] / quality[best],
-        "loss_interval": _interval(grid[best][0], grid[variant][0], base.metric or ""),
-        "loss_to_base": 1 - quality[variant] / quality[BASE],
+        "in_grid": variant in grid,
+        "value": value,
+        "loss": 1 - value / quality[best],
+        "loss_interval": _interval(grid[best][0], chosen[0], base.metric or ""),
+        "loss_to_base": 1 - value / quality[BASE],
         "seconds": seconds,
         "saved": 1 - (advice["seconds"] + seconds) / whole,
     }
+
+
+def advised_run(folder: Path, base: RunRecord, variant: str) -> StoredRun:
+    """A run of the advised variant that the grid does not have, with base's settings; one that is there is kept."""
+    place = folder / "advised" / f"{base.config['task']}-{Path(base.config['model']).name}-{variant}"
+    if not (place / RECORD_FILE).is_file() or RunRecord.read(place / RECORD_FILE).status != "finished":
+        changed = {"freeze": variant, "cache_always": variant != BASE, "cache_dir": str(place / "stores")}
+        config = TuneConfig.parse(base.config | changed | {"output": str(place)})
+        tune(config, overwrite=True, siblings=folder / CELLS)
+    return StoredRun(place, RunRecord.read(place / RECORD_FILE))
 
 
 def _interval(best: StoredRun, chosen: StoredRun, metric: str) -> list[float] | None:
@@ -198,26 +209,27 @@ def render_study(name: str, part: dict[str, Any], result: dict[str, Any]) -> str
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|",
     ]
     for row in part["rows"]:
-        value = "-" if row["value"] is None else f"{row['value']:.4f}"
-        seconds = "-" if row["seconds"] is None else f"{row['seconds']:,.0f}"
+        variant = row["variant"] + ("" if row["in_grid"] else "*")
         lines.append(
-            f"| {row['model']}, {row['task']} ({row['metric']}) | {row['variant']} | {row['rule']} | {row['best']} "
-            f"| {row['best_value']:.4f} | {value} | {_loss(row)} | {_percent(row['loss_to_base'], 1)} "
-            f"| {row['advice_seconds']:,.0f} | {seconds} | {row['base_seconds']:,.0f} | {_percent(row['saved'])} "
-            f"| {_percent(row['possible']['saved'])} (K={row['possible']['variant']}) | {_verdict(row, result)} |"
+            f"| {row['model']}, {row['task']} ({row['metric']}) | {variant} | {row['rule']} | {row['best']} "
+            f"| {row['best_value']:.4f} | {row['value']:.4f} | {_loss(row)} | {_percent(row['loss_to_base'], 1)} "
+            f"| {row['advice_seconds']:,.0f} | {row['seconds']:,.0f} | {row['base_seconds']:,.0f} "
+            f"| {_percent(row['saved'])} | {_percent(row['possible']['saved'])} (K={row['possible']['variant']}) "
+            f"| {_verdict(row, result)} |"
         )
     seeds = max(row["seeds"] for row in part["rows"])
-    kept = sum(row["loss_to_base"] is not None and row["loss_to_base"] <= result["tolerance"] for row in part["rows"])
+    kept = sum(row["loss_to_base"] <= result["tolerance"] for row in part["rows"])
     could = sum(row["possible"]["saved"] >= result["saving"] for row in part["rows"])
     shown = sum((row["loss_interval"] or [0])[0] > result["tolerance"] for row in part["rows"])
     tolerance, counted = f"{result['tolerance']:.0%}", f"{seeds} seed{'s' if seeds > 1 else ''}"
     settings = ", ".join(f"{key} {value}" for key, value in part["settings"].items())
+    other = "" if all(row["in_grid"] for row in part["rows"]) else " \\* not in the grid, and run for this."
     origin = (
         f"Study `{name}` ({settings}), {counted}. {_count(part['rows'], result)} Within {tolerance} "
         f"of base, which is what it promises, on {kept}. In brackets 95 % of the loss by the bootstrap over test "
         f"examples: it is shown to be above {tolerance} on {shown}. Time saved is against base, with the advice's own; "
         f"most that could be: by the fastest cell within {tolerance} of the best, known for nothing, which is at least "
-        f"{result['saving']:.0%} on {could}. `python benchmarks/advice.py --study FOLDER`; {made_by(part)}"
+        f"{result['saving']:.0%} on {could}.{other} `python benchmarks/advice.py --study FOLDER`; {made_by(part)}"
     )
     return "\n".join([*lines, "", origin])
 
@@ -230,8 +242,6 @@ def _loss(row: dict[str, Any]) -> str:
 
 def _verdict(row: dict[str, Any], result: dict[str, Any]) -> str:
     """What is missed, in words."""
-    if row["loss"] is None:
-        return "**not in the grid**"
     missed = []
     if row["loss"] > result["tolerance"]:
         missed.append("quality")
@@ -241,7 +251,7 @@ def _verdict(row: dict[str, Any], result: dict[str, Any]) -> str:
 
 
 def _count(rows: Sequence[dict[str, Any]], result: dict[str, Any]) -> str:
-    good = [row for row in rows if row["loss"] is not None and row["loss"] <= result["tolerance"]]
+    good = [row for row in rows if row["loss"] <= result["tolerance"]]
     both = [row for row in good if row["saved"] >= result["saving"]]
     return (
         f"Within {result['tolerance']:.0%} of the best on {len(good)} of {len(rows)}; that, and at least "
@@ -249,8 +259,8 @@ def _count(rows: Sequence[dict[str, Any]], result: dict[str, Any]) -> str:
     )
 
 
-def _percent(value: float | None, digits: int = 0) -> str:
-    return "-" if value is None else f"{100 * value:.{digits}f} %"
+def _percent(value: float, digits: int = 0) -> str:
+    return f"{100 * value:.{digits}f} %"
 
 
 if __name__ == "__main__":

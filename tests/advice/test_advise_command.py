@@ -45,7 +45,7 @@ def test_advice_as_a_file(golden: tuple[Path, str, str]):
     assert len(advice["similarity"]) == 5 and all(-1 <= value < 1 for value in advice["similarity"])
     assert [option["variant"] for option in advice["options"]] == ["base", "0", "1", "2", "3"]
     tried = [option for option in advice["options"] if option["score"] is not None]
-    assert tried[0]["variant"] == "base" and 2 <= len(tried) <= 4
+    assert tried[0]["variant"] == "base" and 2 <= len(tried) <= 5, "base, the deep K, and three on the walk"
     for option in tried[1:]:
         found, expected = option["measured"], option["expected"]
         assert found["loss"] == pytest.approx(1 - option["score"] / tried[0]["score"])

@@ -12,9 +12,11 @@ from telly.advice.decision import (
     Measured,
     acceptable,
     chance_beyond,
+    deep,
     expectation,
     measured_loss,
     next_candidate,
+    proven,
 )
 from telly.advice.rule import Expectation, expected_loss
 from telly.metrics.interval import Interval, mean_statistic
@@ -68,6 +70,25 @@ def test_a_pilot_that_shows_a_loss_is_believed():
     assert acceptable(small, None, 0.01) and acceptable(small, measured(0.1, 0.06), 0.01)
     assert not acceptable(small, measured(0.1, 0.03), 0.01), "all of 4 % to 16 % is beyond"
     assert not acceptable(Expectation(0.02, 0.02), measured(-0.1, 0.01), 0.01)
+
+
+def test_proof_is_the_whole_interval():
+    assert proven(measured(-0.05, 0.02), 0.01) and proven(measured(0.0, 0.005), 0.01)
+    assert not proven(measured(-0.05, 0.04), 0.01), "up to 3 % may be lost"
+    assert not proven(None, 0.01)
+
+
+def test_pilots_that_no_example_tells_apart_prove_little():
+    """Of 100 examples none differs: by the rule of three up to 3 % might. Of 600, up to half a percent."""
+    hundred, many = (mean_statistic(np.full(count, 0.5)) for count in (100, 600))
+    found = measured_loss(hundred, hundred)
+    assert found is not None and found.loss == 0 and found.interval == Interval(-0.03, 0.03)
+    assert found.sd == pytest.approx(0.03 / 1.96, rel=1e-3)
+    assert not proven(found, 0.01) and proven(measured_loss(many, many), 0.01)
+
+
+def test_the_deep_k_lies_below_the_top():
+    assert [deep(layers) for layers in (1, 2, 6, 12, 24, 48)] == [0, 1, 5, 10, 20, 40]
 
 
 def test_the_chance():

@@ -24,8 +24,8 @@ def row(**more: Any) -> dict[str, Any]:
     return {
         "model": "m", "task": "search", "metric": "mrr", "variant": "1", "rule": 1, "best": "2", "best_value": 0.8,
         "base_value": 0.78, "advice_seconds": 5.0, "base_seconds": 100.0, "seeds": 1, "value": 0.796, "loss": 0.005,
-        "loss_interval": [0.012, 0.03],
-        "seconds": 35.0, "saved": 0.6, "loss_to_base": -0.02, "possible": {"variant": "2", "saved": 0.4},
+        "loss_interval": [0.012, 0.03], "in_grid": True, "seconds": 35.0, "saved": 0.6,
+        "loss_to_base": -0.02, "possible": {"variant": "2", "saved": 0.4},
     } | more  # fmt: skip
 
 
@@ -38,17 +38,19 @@ def result(*rows: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_misses_are_shown():
-    nothing = dict.fromkeys(("value", "loss", "loss_interval", "loss_to_base", "seconds", "saved"))
     rows = (row(), row(task="clone", loss=0.02, loss_to_base=0.03), row(task="generate", saved=0.1),
-            row(task="complete", loss=0.3, saved=0.0), row(task="summarize", variant="9", **nothing))  # fmt: skip
+            row(task="complete", loss=0.3, saved=0.0), row(task="summarize", variant="9", loss=0.02, in_grid=False,
+                                                           loss_interval=None))  # fmt: skip
     text = advice.render_studies(result(*rows))
     assert [line.strip("| ").rpartition("|")[2].strip() for line in text.splitlines() if "(mrr)" in line] == [
-        *("met", "**missed: quality**", "**missed: saving**", "**missed: quality and saving**", "**not in the grid**"),
+        *("met", "**missed: quality**", "**missed: saving**", "**missed: quality and saving**", "**missed: quality**"),
     ]
+    assert "| 9* |" in text and "not in the grid, and run for this" in text
+    assert "not in the grid" not in advice.render_studies(result(row()))
     assert "Within 1% of the best on 2 of 5; that, and at least 50% of the time saved, on 1." in text
     assert "Study `mini` (epochs 2), 1 seed." in text
     assert "0.5 % (1 to 3)" in text and "it is shown to be above 1% on 4." in text
-    assert "Within 1% of base, which is what it promises, on 3." in text
+    assert "Within 1% of base, which is what it promises, on 4." in text
     assert "40 % (K=2)" in text and "at least 50% on 0." in text
     assert "0.8000" in text and "0.7960" in text
 

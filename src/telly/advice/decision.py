@@ -13,9 +13,11 @@ from telly.metrics.interval import Interval, Statistic, interval_of, resampled
 
 RESAMPLES = 1000
 PILOTS = 3
-"""Frozen variants that are tried, at most."""
+"""Frozen variants that are tried on the walk from the rule's K, at most."""
 STRIDE = 6
 """The first step from the rule's K is the layers divided by this."""
+RULE_OF_THREE = 3.0
+"""Of n examples none differed: with 95 % confidence at most a share of 3 / n would (Hanley and Lippman-Hand 1983)."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,18 @@ class Measured:
 
 
 def measured_loss(reference: Statistic, other: Statistic, seed: int = 0) -> Measured | None:
-    """Compare two pilots by the paired bootstrap; None where the reference scores zero, so nothing can be lost."""
+    """Compare two pilots by the paired bootstrap; None where the reference scores zero, so nothing can be lost.
+
+    Where no example tells them apart, resampling would be certain; then the rule of three says how far they may differ.
+    """
     if reference.value <= 0:
         return None
     drawn = resampled({"reference": reference, "other": other}, RESAMPLES, seed)
     usable = drawn["reference"] > 0
     losses = 1 - drawn["other"][usable] / drawn["reference"][usable]
+    if np.array_equal(reference.rows, other.rows):
+        most = RULE_OF_THREE / len(reference.rows)
+        return Measured(0.0, most / NormalDist().inv_cdf(0.975), Interval(-most, most))
     return Measured(1 - other.value / reference.value, float(np.std(losses)), interval_of(losses))
 
 
@@ -65,6 +73,21 @@ def acceptable(expected: Expectation, measured: Measured | None, tolerance: floa
     return expected.loss <= tolerance and not shown
 
 
+def proven(measured: Measured | None, tolerance: float) -> bool:
+    """Whether a pilot shows by itself that a K is within the tolerance: its whole 95 % interval is."""
+    return measured is not None and measured.interval.high <= tolerance
+
+
+def deep(layers: int) -> int:
+    """The K that is tried before the walk from the rule's: nearly all is saved there, and its pilot costs least."""
+    return max(0, layers - stride(layers))
+
+
+def stride(layers: int) -> int:
+    """The first step from the rule's K."""
+    return max(1, round(layers / STRIDE))
+
+
 def next_candidate(tried: Mapping[int, bool], start: int, lowest: int, layers: int) -> int | None:
     """Which K to try next: the rule's, then upwards while it goes well, or downwards, then between.
 
@@ -83,12 +106,11 @@ def next_candidate(tried: Mapping[int, bool], start: int, lowest: int, layers: i
         return min(max(start, lowest), layers - 1)
     good = max((k for k, fine in tried.items() if fine), default=None)
     bad = min((k for k, fine in tried.items() if not fine and (good is None or k > good)), default=None)
-    stride = max(1, round(layers / STRIDE))
     if good is None:
         assert bad is not None
-        found = max(bad - stride, lowest)
+        found = max(bad - stride(layers), lowest)
     elif bad is None:
-        found = min(good + stride, layers - 1)
+        found = min(good + stride(layers), layers - 1)
     else:
         found = (good + bad) // 2
     return None if found in tried else found

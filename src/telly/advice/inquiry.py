@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from telly.advice.budget import Budget, tell_bytes, tell_seconds
-from telly.advice.decision import Measured, acceptable, expectation, measured_loss, next_candidate
+from telly.advice.decision import Measured, acceptable, deep, expectation, measured_loss, next_candidate, proven
 from telly.advice.pilot import Pilot, Pilots
 from telly.advice.rule import Expectation, rule_k
 from telly.errors import PlanError
@@ -34,6 +34,7 @@ class Inquiry:
         found: pilots by variant.
         similarity: of embeddings and every layer, before and after the reference's pilot.
         rule: the similarity rule's K.
+        deep: the variant that was tried first, far above the rule's K, where only proof counts; None if there is none.
         scale: measured seconds over those of the cost model.
 
     Raises:
@@ -50,6 +51,7 @@ class Inquiry:
     found: dict[str, Pilot] = field(default_factory=dict)
     similarity: list[float] = field(default_factory=list)
     rule: int = 0
+    deep: str | None = None
     scale: float = 1.0
 
     def __post_init__(self) -> None:
@@ -76,14 +78,33 @@ class Inquiry:
         self.scale = pilot.train_seconds / (share * (epoch or 1.0))
         self.rule = rule_k(self.similarity)
         lowest = self._lowest()
+        if self._try_deep(max(self.rule, lowest)):
+            return self
         tried: dict[int, bool] = {}
         while (k := next_candidate(tried, self.rule, lowest, self.layers)) is not None:
-            variant = str(k)
-            self.say(f"pilot of K={k}")
-            if variant not in self.found:
-                self.found[variant] = self.pilots.run(variant)
-            tried[k] = self.acceptable(variant)
+            tried[k] = self._tried(str(k))
         return self
+
+    def _try_deep(self, above: int) -> bool:
+        """Try the K where nearly all is saved, if it lies above another; whether its pilot proves it good enough."""
+        k = deep(self.layers)
+        if k <= above:
+            return False
+        self.deep = str(k)
+        self._pilot(self.deep)
+        return self.acceptable(self.deep)
+
+    def _tried(self, variant: str) -> bool:
+        """Whether a variant that the walk has come to is good enough."""
+        if variant == self.deep:
+            self.deep = None
+        self._pilot(variant)
+        return self.acceptable(variant)
+
+    def _pilot(self, variant: str) -> None:
+        if variant not in self.found:
+            self.say(f"pilot of K={variant}")
+            self.found[variant] = self.pilots.run(variant)
 
     def chosen(self) -> str:
         """The largest K within the tolerance; else base if it fits, else what is expected to lose least."""
@@ -100,7 +121,9 @@ class Inquiry:
         return expectation(int(variant), self.rule, self.layers, self.measured(variant))
 
     def acceptable(self, variant: str) -> bool:
-        """Whether a variant that was tried is within the tolerance."""
+        """Whether a variant that was tried is within the tolerance; far above the rule's K, whether that is proven."""
+        if variant == self.deep:
+            return proven(self.measured(variant), self.tolerance)
         return acceptable(self.expected(variant), self.measured(variant), self.tolerance)
 
     def measured(self, variant: str) -> Measured | None:

@@ -26,7 +26,11 @@ def reason(found: Inquiry, variant: str, examples: int) -> list[str]:
         loss = found.expected(name).loss
         within = f"within {found.tolerance:.1%}" if loss <= found.tolerance else f"beyond {found.tolerance:.1%}"
         if loss <= found.tolerance and not found.acceptable(name):
-            within += ", but its pilot alone shows that it loses more"
+            within += (
+                f", but so far above K={found.rule} only a pilot that proves it counts"
+                if name == found.deep
+                else ", but its pilot alone shows that it loses more"
+            )
         told.append(
             f"K={name}: expected to {'lose' if loss >= 0 else 'gain'} {abs(loss):.1%} of the {found.metric} of "
             f"{name_of(found.reference)}, {within}."
@@ -36,6 +40,8 @@ def reason(found: Inquiry, variant: str, examples: int) -> list[str]:
         told.append(f"{least}No {'higher ' if least else ''}K that was tried is good enough.")
     elif not found.acceptable(variant):
         told.append(f"No K that was tried within the budget is good enough; K={variant} is expected to lose least.")
+    elif variant == found.deep:
+        told.append(f"Its pilot proves that K={variant} is good enough, so none below it was tried.")
     else:
         told.append(f"K={variant} is the largest of those that are good enough.")
     return told

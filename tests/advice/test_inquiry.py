@@ -1,0 +1,77 @@
+"""The search for K, with pilots whose scores are given."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from telly.advice.budget import Budget
+from telly.advice.inquiry import Inquiry
+from telly.advice.pilot import Pilot
+from telly.advice.words import reason
+from telly.metrics.interval import mean_statistic
+from telly.tuning.config import TuneConfig
+
+LAYERS = 12
+COSTS = [
+    SimpleNamespace(variant=name, epoch_seconds=100.0, epoch_seconds_cached=cached, peak_bytes=9, peak_bytes_cached=9)
+    for name, cached in [("base", None), *((str(k), 100.0 * (1 - k / LAYERS)) for k in range(LAYERS))]
+]
+
+
+class Given:
+    """Pilots of 200 examples: a K loses what it is given to, on every example alike or with so much scatter."""
+
+    def __init__(self, losses: dict[int, float], unchanged: int, scatter: float = 0.0) -> None:
+        self.ran: list[str] = []
+        self._losses, self._scatter = losses, scatter
+        self._similarity = [1.0] * (unchanged + 1) + [0.5] * (LAYERS - unchanged)
+
+    def run_reference(self, variant: str) -> tuple[Pilot, list[float]]:
+        return self._pilot(variant, 0.0, 0.0), self._similarity
+
+    def run(self, variant: str) -> Pilot:
+        self.ran.append(variant)
+        return self._pilot(variant, self._losses.get(int(variant), 0.05), self._scatter)
+
+    def _pilot(self, variant: str, loss: float, scatter: float) -> Pilot:
+        draw = np.random.default_rng(0)
+        base, noise = draw.uniform(0.5, 0.7, 200), draw.normal(0, scatter, 200)
+        values = base * (
+            1 - loss + noise - (base * noise).sum() / base.sum()
+        )  # whose mean is that of base less the loss
+        return Pilot(variant, float(values.mean()), mean_statistic(values), 5.0, 6.0)
+
+
+def asked(pilots: Given) -> Inquiry:
+    config = TuneConfig.parse({"task": "search", "model": "m", "metric": "mrr"})
+    costs, given = cast("Any", COSTS), cast("Any", pilots)
+    return Inquiry(config, 0.01, Budget(), costs, given, lambda _text: None).run(0.05)
+
+
+def test_a_deep_k_that_is_proven_ends_the_search():
+    pilots = Given({10: -0.05}, unchanged=1, scatter=0.1)
+    found = asked(pilots)
+    assert (found.rule, found.chosen(), pilots.ran) == (1, "10", ["10"])
+    assert "proves that K=10" in reason(found, "10", 96)[-1]
+
+
+def test_a_deep_k_that_only_looks_good_does_not_count():
+    """As good as base on average, but its interval goes beyond 1 %: far above the rule's K that is no proof."""
+    pilots = Given({10: 0.0, 2: 0.0, 4: 0.0, 6: 0.08}, unchanged=2, scatter=0.2)
+    found = asked(pilots)
+    assert found.expected("10").loss < 0.01 and not found.acceptable("10")
+    assert (found.chosen(), pilots.ran) == ("4", ["10", "2", "4", "6"])
+    assert "K=10: expected" in (told := " ".join(reason(found, "4", 96))) and "a pilot that proves it" in told
+
+
+@pytest.mark.parametrize(("unchanged", "ran"), [(8, ["10", "8", "11"]), (10, ["10", "11"]), (11, ["11"])])
+def test_near_the_rule_it_is_a_k_like_others(unchanged: int, ran: list[str]):
+    """Where the walk from the rule's K comes to it, what is expected of it counts, and it is not run again."""
+    pilots = Given({8: 0.0, 10: 0.0, 11: 0.0}, unchanged=unchanged, scatter=0.2)
+    found = asked(pilots)
+    assert (found.rule, found.chosen(), pilots.ran) == (unchanged, "11", ran)
+    assert found.deep is None
