@@ -72,9 +72,9 @@ def test_a_pilot_that_shows_a_loss_is_believed():
     assert not acceptable(Expectation(0.02, 0.02), measured(-0.1, 0.01), 0.01)
 
 
-def test_proof_is_the_whole_interval():
-    assert proven(measured(-0.05, 0.02), 0.01) and proven(measured(0.0, 0.005), 0.01)
-    assert not proven(measured(-0.05, 0.04), 0.01), "up to 3 % may be lost"
+def test_proof_is_three_standard_deviations():
+    assert proven(measured(-0.05, 0.02), 0.01) and proven(measured(0.0, 0.003), 0.01)
+    assert not proven(measured(-0.05, 0.021), 0.01), "1.3 % may be lost"
     assert not proven(None, 0.01)
 
 

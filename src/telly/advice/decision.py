@@ -16,6 +16,8 @@ PILOTS = 3
 """Frozen variants that are tried on the walk from the rule's K, at most."""
 STRIDE = 6
 """The first step from the rule's K is the layers divided by this."""
+PROOF = 3.0
+"""Standard deviations over resampled examples; more than usual, since the luck of training is not resampled."""
 RULE_OF_THREE = 3.0
 """Of n examples none differed: with 95 % confidence at most a share of 3 / n would (Hanley and Lippman-Hand 1983)."""
 
@@ -74,8 +76,8 @@ def acceptable(expected: Expectation, measured: Measured | None, tolerance: floa
 
 
 def proven(measured: Measured | None, tolerance: float) -> bool:
-    """Whether a pilot shows by itself that a K is within the tolerance: its whole 95 % interval is."""
-    return measured is not None and measured.interval.high <= tolerance
+    """Whether a pilot shows by itself that a K is within the tolerance: by `PROOF` standard deviations."""
+    return measured is not None and measured.loss + PROOF * measured.sd <= tolerance
 
 
 def deep(layers: int) -> int:
