@@ -27,7 +27,7 @@ from telly.advice.advise import advise  # noqa: E402
 from telly.advice.decision import measured_loss  # noqa: E402
 from telly.advice.rule import TOLERANCE, leave_one_task_out, published_cases  # noqa: E402
 from telly.disk import write_json  # noqa: E402
-from telly.errors import TellyError  # noqa: E402
+from telly.errors import ConfigError, TellyError  # noqa: E402
 from telly.freezing.variants import BASE  # noqa: E402
 from telly.metrics.kept import SCORES_FILE, read_scores  # noqa: E402
 from telly.report.runs import StoredRun  # noqa: E402
@@ -66,8 +66,9 @@ def measure(study: Path | None, file: Path) -> dict[str, Any]:
     about = {"date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), "provenance": provenance()}
     studies: dict[str, Any] = earlier.get("studies", {})
     if study is not None:
-        settings = json.loads((study / SUMMARY_FILE).read_text(encoding="utf-8"))["study"]["settings"]
-        studies |= {study.name: {"settings": settings, "rows": score_study(study)} | about}
+        summary = read_summary(study)
+        settings = {name: summary["study"][name] for name in ("settings", "task")}
+        studies |= {study.name: settings | {"rows": score_study(study, summary["cells"])} | about}
     return {"tolerance": TOLERANCE, "saving": SAVING, "rule": {"rows": score_rule()} | about, "studies": studies}
 
 
@@ -87,15 +88,27 @@ def score_rule() -> list[dict[str, Any]]:
     ]
 
 
-def score_study(folder: Path) -> list[dict[str, Any]]:
+def read_summary(folder: Path) -> dict[str, Any]:
+    """What a study says of itself.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    file = folder / SUMMARY_FILE
+    if not file.is_file():
+        raise ConfigError(f"{file}: no such file; give the folder of a finished study")
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
+def score_study(folder: Path, cells: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """`telly advise` for every model and task of a study, scored with the study's own runs.
 
     Raises:
-        TellyError: there is no study, or advice on one of its settings fails.
+        TellyError: advice on one of its settings fails.
     """
-    summary = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
     groups: dict[tuple[str, str], Grid] = {}
-    for cell in summary["cells"]:
+    for cell in cells:
         if cell["state"] == "done" and not cell["variant"].startswith(FROZEN):
             group = groups.setdefault((cell["model"], cell["task"]), {})
             place = folder / cell["folder"]
@@ -222,22 +235,28 @@ def render_study(name: str, part: dict[str, Any], result: dict[str, Any]) -> str
     could = sum(row["possible"]["saved"] >= result["saving"] for row in part["rows"])
     shown = sum((row["loss_interval"] or [0])[0] > result["tolerance"] for row in part["rows"])
     tolerance, counted = f"{result['tolerance']:.0%}", f"{seeds} seed{'s' if seeds > 1 else ''}"
-    settings = ", ".join(f"{key} {value}" for key, value in part["settings"].items())
+    own = [f"{task}: {_settings(settings)}" for task, settings in part["task"].items()]
+    settings = "; ".join([_settings(part["settings"]), *own])
     other = "" if all(row["in_grid"] for row in part["rows"]) else " \\* not in the grid, and run for this."
     origin = (
         f"Study `{name}` ({settings}), {counted}. {_count(part['rows'], result)} Within {tolerance} "
         f"of base, which is what it promises, on {kept}. In brackets 95 % of the loss by the bootstrap over test "
-        f"examples: it is shown to be above {tolerance} on {shown}. Time saved is against base, with the advice's own; "
-        f"most that could be: by the fastest cell within {tolerance} of the best, known for nothing, which is at least "
-        f"{result['saving']:.0%} on {could}.{other} `python benchmarks/advice.py --study FOLDER`; {made_by(part)}"
+        f"examples: it is shown to be above {tolerance} on {shown}. Time saved is against base, which also "
+        f"scores the baselines of all cells, with the advice's own; most that could be: by the fastest cell within "
+        f"{tolerance} of the best, known for nothing, which is at least {result['saving']:.0%} on {could}.{other} "
+        f"`python benchmarks/advice.py --study FOLDER`; {made_by(part)}"
     )
     return "\n".join([*lines, "", origin])
+
+
+def _settings(values: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in values.items())
 
 
 def _loss(row: dict[str, Any]) -> str:
     interval = row["loss_interval"]
     loss = _percent(row["loss"], 1)
-    return loss if interval is None else f"{loss} ({100 * interval[0]:.0f} to {100 * interval[1]:.0f})"
+    return loss if interval is None else f"{loss} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})"
 
 
 def _verdict(row: dict[str, Any], result: dict[str, Any]) -> str:

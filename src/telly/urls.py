@@ -20,12 +20,12 @@ def file_system(url: str, where: str) -> tuple[Any, str]:
         where: what a person gave it as, for the error.
 
     Raises:
-        ConfigError: no such kind of URL is known, or the package for it is not installed.
+        ConfigError: no such kind of URL is known, the package for it is not installed, or it cannot be reached.
     """
     from fsspec.core import url_to_fs
 
     try:
         system, root = url_to_fs(url)
-    except (ImportError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 - every file system has errors of its own, and some connect here
         raise ConfigError(f"{where} {url}: {error}") from None
     return system, root.rstrip("/")

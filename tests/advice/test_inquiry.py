@@ -56,7 +56,7 @@ def test_a_deep_k_that_is_proven_ends_the_search():
     pilots = Given({10: -0.05}, unchanged=1, scatter=0.1)
     found = asked(pilots)
     assert (found.rule, found.chosen(), pilots.ran) == (1, "10", ["10"])
-    assert "proves that K=10" in reason(found, "10", 96)[-1]
+    assert "K=10 alone is within 1.0% by 3 standard deviations" in reason(found, "10", 96)[-1]
 
 
 def test_a_deep_k_that_only_looks_good_does_not_count():
@@ -68,10 +68,21 @@ def test_a_deep_k_that_only_looks_good_does_not_count():
     assert "K=10: expected" in (told := " ".join(reason(found, "4", 96))) and "a pilot that proves it" in told
 
 
-@pytest.mark.parametrize(("unchanged", "ran"), [(8, ["10", "8", "11"]), (10, ["10", "11"]), (11, ["11"])])
-def test_near_the_rule_it_is_a_k_like_others(unchanged: int, ran: list[str]):
+@pytest.mark.parametrize(
+    ("unchanged", "ran", "chosen"),
+    [(6, ["10", "6", "8"], "10"), (8, ["8", "10", "11"], "11"), (10, ["10", "11"], "11"), (11, ["11"], "11")],
+)
+def test_near_the_rule_it_is_a_k_like_others(unchanged: int, ran: list[str], chosen: str):
     """Where the walk from the rule's K comes to it, what is expected of it counts, and it is not run again."""
-    pilots = Given({8: 0.0, 10: 0.0, 11: 0.0}, unchanged=unchanged, scatter=0.2)
+    pilots = Given({6: 0.0, 8: 0.0, 10: 0.0, 11: 0.0}, unchanged=unchanged, scatter=0.05)
     found = asked(pilots)
-    assert (found.rule, found.chosen(), pilots.ran) == (unchanged, "11", ran)
-    assert found.deep is None
+    assert (found.rule, found.chosen(), pilots.ran) == (unchanged, chosen, ran)
+    assert found.to_prove is None
+
+
+def test_what_does_not_fit_is_not_tried():
+    pilots = Given({10: -0.05}, unchanged=1)
+    config = TuneConfig.parse({"task": "search", "model": "m", "metric": "mrr"})
+    costs = [SimpleNamespace(**vars(cost) | {"peak_bytes_cached": 99 if cost.variant == "10" else 9}) for cost in COSTS]
+    Inquiry(config, 0.01, Budget(bytes=50), cast("Any", costs), cast("Any", pilots), lambda _text: None).run(0.05)
+    assert "10" not in pilots.ran

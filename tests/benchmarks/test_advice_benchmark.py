@@ -33,7 +33,7 @@ def result(*rows: dict[str, Any]) -> dict[str, Any]:
     made = {"commit": "0123456789", "dirty": False, "processor": "A", "cpus": 2}
     about = {"date": "2026-01-02T03:04:05+00:00", "provenance": made}
     rule = {"rows": advice.score_rule()} | about
-    studies = {"mini": {"settings": {"epochs": 2}, "rows": list(rows)} | about}
+    studies = {"mini": {"settings": {"epochs": 2}, "task": {"search": {"beams": 1}}, "rows": list(rows)} | about}
     return {"tolerance": 0.01, "saving": 0.5, "rule": rule, "studies": studies}
 
 
@@ -48,8 +48,8 @@ def test_misses_are_shown():
     assert "| 9* |" in text and "not in the grid, and run for this" in text
     assert "not in the grid" not in advice.render_studies(result(row()))
     assert "Within 1% of the best on 2 of 5; that, and at least 50% of the time saved, on 1." in text
-    assert "Study `mini` (epochs 2), 1 seed." in text
-    assert "0.5 % (1 to 3)" in text and "it is shown to be above 1% on 4." in text
+    assert "Study `mini` (epochs 2; search: beams 1), 1 seed." in text
+    assert "0.5 % (1.2 to 3.0)" in text and "it is shown to be above 1% on 4." in text
     assert "Within 1% of base, which is what it promises, on 4." in text
     assert "40 % (K=2)" in text and "at least 50% on 0." in text
     assert "0.8000" in text and "0.7960" in text
@@ -103,7 +103,9 @@ def test_a_study_is_scored_from_its_records(study: Path, tmp_path: Path, monkeyp
     assert (kept["variant"], kept["seconds"]) == (scored["variant"], scored["advice_seconds"])
     assert "search (mrr)" in (tmp_path / "page.md").read_text()
     before = (study / "advice" / "search-model" / "advice.json").stat().st_mtime_ns
-    assert advice.score_study(study) == [scored], "advice that is there is taken over"
+    assert advice.score_study(study, advice.read_summary(study)["cells"]) == [scored], (
+        "advice that is there is taken over"
+    )
     assert (study / "advice" / "search-model" / "advice.json").stat().st_mtime_ns == before
     monkeypatch.setattr(sys, "argv", ["benchmarks/advice.py", *arguments[2:]])
     advice.main()

@@ -13,8 +13,8 @@ from handwritten_runs import write_all
 
 from telly.analysis.published import telly_k
 from telly.errors import ConfigError
-from telly.report.earlier import FILES_FILE
-from telly.report.fetch import FETCHED, local
+from telly.report.earlier import FILES_FILE, replace_files
+from telly.report.fetch import FETCHED, _name, local_folders
 from telly.training.clocks import CLOCKS
 from tiny_runs import Tiny, files_below, run_telly, tiny_data, tiny_model_folder
 
@@ -206,17 +206,37 @@ def test_results_behind_a_url_are_copied_and_reported(made: tuple[Path, str], tm
 
 def test_a_copy_is_replaced_as_a_whole(tmp_path: Path):
     runs = write_all(tmp_path / "runs")
-    (folder,), files = local([f"file://{runs}/"], tmp_path / "out")
+    (folder,), files = local_folders([f"file://{runs}/"], tmp_path / "out")
     assert set(files) == {file for file in folder.rglob("*") if file.is_file()}
     shutil.rmtree(runs / "search-9-s0")
-    assert local([f"file://{runs}/"], tmp_path / "out")[0] == [folder]
+    assert local_folders([f"file://{runs}/"], tmp_path / "out")[0] == [folder]
     assert (folder / "search-base-s0").is_dir() and not (folder / "search-9-s0").exists()
     kept = files_below(folder)
     (runs / "search-base-s0" / "record.json").unlink()
     (runs / "search-base-s0" / "record.json").symlink_to("nowhere")
     with pytest.raises(ConfigError, match="cannot be read"):
-        local([f"file://{runs}/"], tmp_path / "out")
+        local_folders([f"file://{runs}/"], tmp_path / "out")
     assert files_below(folder) == kept and list((tmp_path / "out" / FETCHED).iterdir()) == [folder]
+
+
+def test_urls_have_copies_of_their_own_that_tell_no_secret(tmp_path: Path):
+    for name in ("a-b", "a/b"):
+        write_all(tmp_path / name)
+    places = [f"file://{tmp_path}/{name}" for name in ("a-b", "a/b")]
+    folders, _ = local_folders(places, tmp_path / "out")
+    assert len(set(folders)) == 2 and all(folder.is_dir() for folder in folders)
+    assert "secret" not in _name("s3://me:secret@host/mine?signature=secret")
+
+
+def test_copies_that_are_given_as_a_folder_stay(tmp_path: Path):
+    out = tmp_path / "out"
+    (folder,), files = local_folders([f"file://{write_all(tmp_path / 'runs')}"], out)
+    (out / "old.md").touch()
+    replace_files(out, [*files, out / "old.md"])
+    replace_files(out, [], spared=[folder])
+    assert all(file.is_file() for file in files) and not (out / "old.md").exists()
+    replace_files(out, [])
+    assert not (out / FETCHED).exists()
 
 
 @pytest.mark.parametrize(
@@ -229,4 +249,4 @@ def test_a_copy_is_replaced_as_a_whole(tmp_path: Path):
 def test_a_url_without_results_is_refused(tmp_path: Path, url: str, told: str):
     ended = run_telly("report", url.format(tmp_path), "--output", str(tmp_path / "out"), code=2)
     assert told in ended.err
-    assert not (tmp_path / "out").exists() or not files_below(tmp_path / "out")
+    assert not (tmp_path / "out" / FETCHED).exists()

@@ -30,26 +30,29 @@ class Measured:
         loss: the loss.
         sd: its standard deviation over resampled examples.
         interval: of the loss, 95 %.
+        told_apart: whether any example tells the two pilots apart.
     """
 
     loss: float
     sd: float
     interval: Interval
+    told_apart: bool = True
 
 
 def measured_loss(reference: Statistic, other: Statistic, seed: int = 0) -> Measured | None:
     """Compare two pilots by the paired bootstrap; None where the reference scores zero, so nothing can be lost.
 
-    Where no example tells them apart, resampling would be certain; then the rule of three says how far they may differ.
+    Where no example tells them apart, resampling would be certain; then the rule of three says in what share of
+    examples they may differ, each of which is taken to count as much as the average.
     """
+    if np.array_equal(reference.rows, other.rows) and reference.value > 0:
+        most = RULE_OF_THREE / len(reference.rows)
+        return Measured(0.0, most / NormalDist().inv_cdf(0.975), Interval(-most, most), told_apart=False)
     if reference.value <= 0:
         return None
     drawn = resampled({"reference": reference, "other": other}, RESAMPLES, seed)
     usable = drawn["reference"] > 0
     losses = 1 - drawn["other"][usable] / drawn["reference"][usable]
-    if np.array_equal(reference.rows, other.rows):
-        most = RULE_OF_THREE / len(reference.rows)
-        return Measured(0.0, most / NormalDist().inv_cdf(0.975), Interval(-most, most))
     return Measured(1 - other.value / reference.value, float(np.std(losses)), interval_of(losses))
 
 
@@ -76,12 +79,15 @@ def acceptable(expected: Expectation, measured: Measured | None, tolerance: floa
 
 
 def proven(measured: Measured | None, tolerance: float) -> bool:
-    """Whether a pilot shows by itself that a K is within the tolerance: by `PROOF` standard deviations."""
-    return measured is not None and measured.loss + PROOF * measured.sd <= tolerance
+    """Whether a pilot shows by itself that a K is within the tolerance: by `PROOF` standard deviations.
+
+    Equal pilots show nothing: neither may have learned anything yet.
+    """
+    return measured is not None and measured.told_apart and measured.loss + PROOF * measured.sd <= tolerance
 
 
-def deep(layers: int) -> int:
-    """The K that is tried before the walk from the rule's: nearly all is saved there, and its pilot costs least."""
+def deep_candidate(layers: int) -> int:
+    """The K that is tried before the walk from the rule's: nearly all is saved there, and its pilot costs little."""
     return max(0, layers - stride(layers))
 
 

@@ -6,7 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from telly.advice.budget import Budget, tell_bytes, tell_seconds
-from telly.advice.decision import Measured, acceptable, deep, expectation, measured_loss, next_candidate, proven
+from telly.advice.decision import (
+    Measured,
+    acceptable,
+    deep_candidate,
+    expectation,
+    measured_loss,
+    next_candidate,
+    proven,
+    stride,
+)
 from telly.advice.pilot import Pilot, Pilots
 from telly.advice.rule import Expectation, rule_k
 from telly.errors import PlanError
@@ -34,7 +43,7 @@ class Inquiry:
         found: pilots by variant.
         similarity: of embeddings and every layer, before and after the reference's pilot.
         rule: the similarity rule's K.
-        deep: the variant that was tried first, far above the rule's K, where only proof counts; None if there is none.
+        to_prove: the variant that was tried first, far above the rule's K, where only proof counts; if there is one.
         scale: measured seconds over those of the cost model.
 
     Raises:
@@ -51,7 +60,7 @@ class Inquiry:
     found: dict[str, Pilot] = field(default_factory=dict)
     similarity: list[float] = field(default_factory=list)
     rule: int = 0
-    deep: str | None = None
+    to_prove: str | None = None
     scale: float = 1.0
 
     def __post_init__(self) -> None:
@@ -78,26 +87,26 @@ class Inquiry:
         self.scale = pilot.train_seconds / (share * (epoch or 1.0))
         self.rule = rule_k(self.similarity)
         lowest = self._lowest()
-        if self._try_deep(max(self.rule, lowest)):
+        if self._proves_deep(max(self.rule, lowest)):
             return self
         tried: dict[int, bool] = {}
         while (k := next_candidate(tried, self.rule, lowest, self.layers)) is not None:
-            tried[k] = self._tried(str(k))
+            tried[k] = self._walk_to(str(k))
         return self
 
-    def _try_deep(self, above: int) -> bool:
-        """Try the K where nearly all is saved, if it lies above another; whether its pilot proves it good enough."""
-        k = deep(self.layers)
-        if k <= above:
+    def _proves_deep(self, start: int) -> bool:
+        """Try the K where nearly all is saved, if the walk begins far below; whether that proves it good enough."""
+        k = deep_candidate(self.layers)
+        if k <= start + stride(self.layers) or not self.fits(str(k)):
             return False
-        self.deep = str(k)
-        self._pilot(self.deep)
-        return self.acceptable(self.deep)
+        self.to_prove = str(k)
+        self._pilot(self.to_prove)
+        return self.acceptable(self.to_prove)
 
-    def _tried(self, variant: str) -> bool:
-        """Whether a variant that the walk has come to is good enough."""
-        if variant == self.deep:
-            self.deep = None
+    def _walk_to(self, variant: str) -> bool:
+        """Try a variant by what is expected of it; whether it is good enough."""
+        if variant == self.to_prove:
+            self.to_prove = None
         self._pilot(variant)
         return self.acceptable(variant)
 
@@ -122,7 +131,7 @@ class Inquiry:
 
     def acceptable(self, variant: str) -> bool:
         """Whether a variant that was tried is within the tolerance; far above the rule's K, whether that is proven."""
-        if variant == self.deep:
+        if variant == self.to_prove:
             return proven(self.measured(variant), self.tolerance)
         return acceptable(self.expected(variant), self.measured(variant), self.tolerance)
 

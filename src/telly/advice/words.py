@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from telly.advice.decision import chance_beyond
+from telly.advice.decision import PROOF, chance_beyond
 from telly.advice.draw import Drawn
 from telly.advice.inquiry import Inquiry, name_of
 from telly.advice.rule import SHARE
@@ -23,12 +23,14 @@ def reason(found: Inquiry, variant: str, examples: int) -> list[str]:
     for name in found.found:
         if name == found.reference:
             continue
+        if name == found.to_prove and found.acceptable(name):
+            continue
         loss = found.expected(name).loss
         within = f"within {found.tolerance:.1%}" if loss <= found.tolerance else f"beyond {found.tolerance:.1%}"
         if loss <= found.tolerance and not found.acceptable(name):
             within += (
                 f", but so far above K={found.rule} only a pilot that proves it counts"
-                if name == found.deep
+                if name == found.to_prove
                 else ", but its pilot alone shows that it loses more"
             )
         told.append(
@@ -40,8 +42,11 @@ def reason(found: Inquiry, variant: str, examples: int) -> list[str]:
         told.append(f"{least}No {'higher ' if least else ''}K that was tried is good enough.")
     elif not found.acceptable(variant):
         told.append(f"No K that was tried within the budget is good enough; K={variant} is expected to lose least.")
-    elif variant == found.deep:
-        told.append(f"Its pilot proves that K={variant} is good enough, so none below it was tried.")
+    elif variant == found.to_prove:
+        told.append(
+            f"The pilot of K={variant} alone is within {found.tolerance:.1%} by {PROOF:.0f} standard deviations, so "
+            "none below it was tried."
+        )
     else:
         told.append(f"K={variant} is the largest of those that are good enough.")
     return told

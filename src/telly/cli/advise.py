@@ -13,7 +13,7 @@ EPILOG = """Examples:
 
   telly advise --task search --data train.jsonl --valid valid.jsonl
 
-tunes base on a few percent of the data, looks which layers that changed, tries two or three K from the store on the
+tunes base on a few percent of the data, looks which layers that changed, tries up to four K from the store on the
 same examples, and prints a K with its reason, what it saves and what may be wrong with it. Without --valid, examples of
 the training file are held out to score on. Without --data, the package's sample.
 

@@ -68,7 +68,7 @@ def study(
 
     from telly.study.forks import begin_to_import
 
-    if not dry_run and ray is None:
+    if not dry_run and ray is None and processes in (None, 1) and (Path(name).is_file() or not Path(name).suffix):
         begin_to_import()
 
     from telly.report.table import print_records, print_study

@@ -13,7 +13,7 @@ from telly.plots import inline_svg, page_style
 from telly.report import sheets
 from telly.report.boards import Board, boards_of
 from telly.report.earlier import replace_files
-from telly.report.fetch import local
+from telly.report.fetch import local_folders
 from telly.report.figures import draw_board
 from telly.report.page import Drawing, Section, render
 from telly.report.runs import Found, StoredResult, find
@@ -70,9 +70,9 @@ def build(config: ReportConfig) -> Report:
 
     Raises:
         ConfigError: there is nothing to report, a URL cannot be read, or matplotlib is not installed.
-        DataError: a result cannot be read.
+        DataError: a result cannot be read, or there is no room for copies of those behind a URL.
     """
-    folders, copies = local(config.places, config.output)
+    folders, copies = local_folders(config.places, config.output)
     found = find(folders)
     boards, repeated = boards_of(found.runs)
     figures = config.output / "figures"
@@ -92,7 +92,7 @@ def build(config: ReportConfig) -> Report:
     files = _write(config, render(config.title, subtitle, sections), sections)
     leads = {section.title: section.lead for section in sections if section.lead}
     files += [*copies, *(file for section in sections for figure in section.figures for file in figure.files)]
-    replace_files(config.output, files)
+    replace_files(config.output, files, spared=folders)
     return Report(config.output / PAGE_FILE, tuple(files), leads, len(unused.rows) if unused else 0)
 
 

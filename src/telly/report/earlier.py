@@ -13,13 +13,22 @@ FILES_FILE = "files.json"
 """Lists all other files that a report wrote, by their paths in its folder."""
 
 
-def replace_files(output: Path, files: Iterable[Path]) -> None:
+def replace_files(output: Path, files: Iterable[Path], spared: Iterable[Path] = ()) -> None:
     """Note the files of a report that was just written, and remove those of the one before that it does not have.
 
     Nothing else is touched: neither what others put into the folder, nor what a list that was tampered with names
     outside of it.
+
+    Args:
+        output: the report's folder.
+        files: what it consists of now.
+        spared: folders whose files stay and stay listed: the report may have read what an earlier one copied.
     """
-    names = sorted(file.relative_to(output).as_posix() for file in files)
+    read = [folder.resolve() for folder in spared]
+    kept = {
+        name for name in _listed(output) if any((output / name).resolve().is_relative_to(folder) for folder in read)
+    }
+    names = sorted(kept | {file.relative_to(output).as_posix() for file in files})
     for name in _listed(output).difference(names):
         file = output / name
         with suppress(OSError):

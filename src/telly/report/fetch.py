@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
 
 from telly.analysis import COMPARE_FILE, PROBING_FILE
+from telly.disk import whole_folder
 from telly.errors import ConfigError
 from telly.metrics.kept import SCORES_FILE
 from telly.report.runs import PASSED_BY
@@ -16,10 +21,10 @@ from telly.urls import file_system, is_url
 
 FETCHED = "fetched"
 """Folder of the copies, in the report's."""
-_READ = frozenset({RECORD_FILE, SCORES_FILE, "config.toml", PROBING_FILE, COMPARE_FILE})
+READ_FILES = frozenset({RECORD_FILE, SCORES_FILE, "config.toml", PROBING_FILE, COMPARE_FILE})
 
 
-def local(places: Iterable[str], output: Path) -> tuple[list[Path], list[Path]]:
+def local_folders(places: Iterable[str], output: Path) -> tuple[list[Path], list[Path]]:
     """Folders in place of URLs: what a report reads of the files behind them is copied, and no weights.
 
     Args:
@@ -31,39 +36,55 @@ def local(places: Iterable[str], output: Path) -> tuple[list[Path], list[Path]]:
 
     Raises:
         ConfigError: a URL cannot be read, or has no results.
+        DataError: there is no room for the copies.
     """
     folders, copies = [], []
     for place in places:
         if not is_url(place):
             folders.append(Path(place))
             continue
-        folder = output / FETCHED / re.sub(r"[^\w.]+", "-", place).strip("-")
-        folders.append(folder)
-        copies += _fetch(place, folder)
+        folders.append(folder := output / FETCHED / _name(place))
+        try:
+            copies += _fetch(place, folder)
+        finally:
+            with suppress(OSError):
+                folder.parent.rmdir()  # fails where a copy is in it
     return folders, copies
+
+
+def _name(url: str) -> str:
+    """A name for a URL's copies: readable, of no other URL, and without a password or a signature that is in it."""
+    parts = urlsplit(url)
+    shown = re.sub(r"[^\w.]+", "-", f"{parts.scheme} {parts.netloc.rpartition('@')[2]} {parts.path}").strip("-")
+    return f"{shown}-{hashlib.blake2b(url.encode(), digest_size=4).hexdigest()}"
 
 
 def _fetch(url: str, folder: Path) -> list[Path]:
     """Copy what a report reads; the copy of an earlier time is replaced once this one is whole."""
     system, root = file_system(url, "telly report")
-    partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        names = sorted(name for path in system.find(root) if _is_read(name := path[len(root) :].lstrip("/")))
+    names = sorted(name for path in _from(url, system.find, root) if _is_read(name := path[len(root) :].lstrip("/")))
+    if not names:
+        raise ConfigError(f"{url}: expected results of telly, found none; give the --output of `telly study`")
+    with whole_folder(folder) as partial:
         for name in names:
             (partial / name).parent.mkdir(parents=True, exist_ok=True)
-            system.get_file(f"{root}/{name}", str(partial / name))
-        if not names:
-            raise ConfigError(f"{url}: expected results of telly, found none; give the --output of `telly study`")
+            (partial / name).write_bytes(_from(url, system.cat_file, f"{root}/{name}"))
         shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
-    except OSError as error:
-        raise ConfigError(f"{url}: cannot be read: {error}") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return [folder / name for name in names]
+
+
+def _from(url: str, read: Any, path: str) -> Any:
+    """What a file system gives.
+
+    Raises:
+        ConfigError: it gives an error of whatever kind.
+    """
+    try:
+        return read(path)
+    except Exception as error:  # noqa: BLE001 - every file system has errors of its own
+        raise ConfigError(f"{url}: cannot be read: {error}") from None
 
 
 def _is_read(name: str) -> bool:
     path = PurePosixPath(name)
-    return path.name in _READ and ".." not in path.parts and not set(path.parts[:-1]) & set(PASSED_BY)
+    return path.name in READ_FILES and ".." not in path.parts and not set(path.parts[:-1]) & set(PASSED_BY)

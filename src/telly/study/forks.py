@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 
@@ -22,4 +23,10 @@ def begin_to_import() -> None:
     They take seconds: this process can read a study's settings and data meanwhile.
     """
     fork_context()
-    forkserver.ensure_running()
+    before = signal.pthread_sigmask(
+        signal.SIG_BLOCK, {signal.SIGINT}
+    )  # it heeds none once it has imported, nor do cells
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
