@@ -123,9 +123,10 @@ def _scored(folder: Path, model: str, task: str, grid: Grid) -> dict[str, Any]:
     quality = {variant: _quality(runs) for variant, runs in grid.items()}
     best = max(quality, key=quality.__getitem__)
     whole, variant = _seconds(grid, BASE), advice["variant"]
-    chosen = grid[variant] if variant in grid else [advised_run(folder, base, variant)]
+    in_grid = variant in grid
+    chosen = grid[variant] if in_grid else [advised_run(folder, base, variant)]
     value = _quality(chosen)
-    seconds = _seconds(grid, variant) if variant in grid else chosen[0].record.total_seconds or 0.0
+    seconds = _seconds(grid, variant) if in_grid else chosen[0].record.total_seconds or 0.0
     return {
         "model": Path(model).name,
         "task": task,
@@ -139,7 +140,7 @@ def _scored(folder: Path, model: str, task: str, grid: Grid) -> dict[str, Any]:
         "base_seconds": whole,
         "seeds": len(grid[BASE]),
         "possible": _possible(grid, quality),
-        "in_grid": variant in grid,
+        "in_grid": in_grid,
         "value": value,
         "loss": 1 - value / quality[best],
         "loss_interval": _interval(grid[best][0], chosen[0], base.metric or ""),

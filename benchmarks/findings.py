@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.child import telly  # noqa: E402
 from benchmarks.shapes import CACHE  # noqa: E402
-from benchmarks.table import made_by, publish  # noqa: E402
+from benchmarks.table import publish, told  # noqa: E402
 from telly.analysis import COMPARE_FILE, PROBING_FILE, published  # noqa: E402
 from telly.cli.demo import run_alone  # noqa: E402
 from telly.disk import write_json  # noqa: E402
@@ -124,11 +124,8 @@ def render_probes(result: dict[str, Any]) -> str:
         lines.append(
             f"| {probe['probe']} | UniXcoder (paper) | - | - | - | - | - | {centre(paper['layer_weights']):.1f} |"
         )
-    origin = (
-        f"Means of three seeds with 95 % intervals; centre of the mix: mean layer (embeddings 0), by its weights. "
-        f"`{result['command']}`; {made_by(result)}"
-    )
-    return "\n".join([*lines, "", origin])
+    text = "Means of three seeds with 95 % intervals; centre of the mix: mean layer (embeddings 0), by its weights."
+    return told(lines, text, result)
 
 
 def centre(weights: list[float]) -> float:
@@ -145,11 +142,11 @@ def render_similarity(result: dict[str, Any]) -> str:
         lines.append(f"| {comparison['task']} | {values} |")
     for task, values in published.similarity().items():
         lines.append(f"| {task} (paper, UniXcoder) | {' | '.join(f'{value:.2f}' for value in values)} |")
-    origin = (
+    text = (
         f"Pearson correlation of the cosine similarities of {result['texts']:,} functions. Tuned: base, {EXAMPLES:,} "
-        f"examples of the sample, {EPOCHS} epochs. `{result['command']}`; {made_by(result)}"
+        f"examples of the sample, {EPOCHS} epochs."
     )
-    return "\n".join([*lines, "", origin])
+    return told(lines, text, result)
 
 
 if __name__ == "__main__":

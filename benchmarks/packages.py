@@ -34,7 +34,7 @@ import torch  # noqa: E402
 
 from benchmarks.child import telly  # noqa: E402
 from benchmarks.shapes import CACHE  # noqa: E402
-from benchmarks.table import made_by, publish, verdict  # noqa: E402
+from benchmarks.table import publish, told, verdict  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.metrics.bm25 import Bm25  # noqa: E402
 from telly.metrics.interval import paired_bootstrap  # noqa: E402
@@ -214,14 +214,14 @@ def render(result: dict[str, Any]) -> str:
     nearest = min(rows, key=lambda row: abs(size[row["name"]] - OF_FUNCTIONS))
     minutes = sum(nearest["seconds"].values()) / 60
     enough, in_time = verdict(better >= AT_LEAST), verdict(minutes <= MOST_MINUTES)
-    origin = (
+    text = (
         f"MRR of a description among the held-out functions' code, K=9, 3 epochs, one seed. Tuned and fused beats BM25 "
         f"on {better} of {len(rows)} (to reach: {AT_LEAST}; {enough}), on {sure} with the whole interval (paired "
         f"bootstrap over queries). From nothing to the first answer, {nearest['name']} with "
         f"{size[nearest['name']]:,} documented functions: {minutes:.1f} minutes (to reach: {MOST_MINUTES} for "
-        f"{OF_FUNCTIONS:,}; {in_time}). `{result['command']}`; {made_by(result)}"
+        f"{OF_FUNCTIONS:,}; {in_time})."
     )
-    return "\n".join([*lines, "", origin])
+    return told(lines, text, result)
 
 
 if __name__ == "__main__":

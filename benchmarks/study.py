@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.child import telly  # noqa: E402
 from benchmarks.shapes import CACHE  # noqa: E402
-from benchmarks.table import made_by, publish, verdict  # noqa: E402
+from benchmarks.table import publish, told, verdict  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.tuning.record import RECORD_FILE, provenance  # noqa: E402
 
@@ -109,13 +109,12 @@ def render(result: dict[str, Any]) -> str:
     apart = max(abs(score - mrr["one by one"][variant]) for variant, score in mrr["study"].items())
     settings, reached = result["settings"], min(map(statistics.median, result["study_seconds"].values()))
     in_half = verdict(reached <= MOST * statistics.median(totals))
-    origin = (
+    text = (
         f"Wall time with everything in it, median of {len(totals)} (least-most), in turns. {settings['limit']} "
         f"pairs, {settings['epochs']} epochs, {settings['eval_limit']} queries, {settings['precision']}. The scores of "
-        f"the two ways lie at most {apart:.4f} (MRR) apart. To reach: at most {MOST:.2f}; {in_half}. "
-        f"`{result['command']}`; {made_by(result)}"
+        f"the two ways lie at most {apart:.4f} (MRR) apart. To reach: at most {MOST:.2f}; {in_half}."
     )
-    return "\n".join([*lines, "", origin])
+    return told(lines, text, result)
 
 
 if __name__ == "__main__":

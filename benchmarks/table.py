@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,11 @@ def made_by(result: Result) -> str:
     made = result["provenance"]
     dirty = ", with uncommitted changes" if made["dirty"] else ""
     return f"commit {str(made['commit'])[:8]}{dirty}; {made['processor']}, {made['cpus']} cores; {result['date'][:10]}."
+
+
+def told(lines: Sequence[str], text: str, result: Result) -> str:
+    """A table's lines, and under them what is to know of it, the command that made it, and where."""
+    return "\n".join([*lines, "", f"{text} `{result['command']}`; {made_by(result)}"])
 
 
 def _origin(result: Result) -> str:

@@ -45,11 +45,11 @@ def measured_loss(reference: Statistic, other: Statistic, seed: int = 0) -> Meas
     Where no example tells them apart, resampling would be certain; then the rule of three says in what share of
     examples they may differ, each of which is taken to count as much as the average.
     """
-    if np.array_equal(reference.rows, other.rows) and reference.value > 0:
-        most = RULE_OF_THREE / len(reference.rows)
-        return Measured(0.0, most / NormalDist().inv_cdf(0.975), Interval(-most, most), told_apart=False)
     if reference.value <= 0:
         return None
+    if np.array_equal(reference.rows, other.rows):
+        most = RULE_OF_THREE / len(reference.rows)
+        return Measured(0.0, most / NormalDist().inv_cdf(0.975), Interval(-most, most), told_apart=False)
     drawn = resampled({"reference": reference, "other": other}, RESAMPLES, seed)
     usable = drawn["reference"] > 0
     losses = 1 - drawn["other"][usable] / drawn["reference"][usable]

@@ -21,9 +21,7 @@ def reason(found: Inquiry, variant: str, examples: int) -> list[str]:
         f"Tuning {name_of(found.reference)} on {examples} examples {moved}: the similarity rule says K={found.rule}."
     ]
     for name in found.found:
-        if name == found.reference:
-            continue
-        if name == found.to_prove and found.acceptable(name):
+        if name == found.reference or (name == found.to_prove and found.acceptable(name)):
             continue
         loss = found.expected(name).loss
         within = f"within {found.tolerance:.1%}" if loss <= found.tolerance else f"beyond {found.tolerance:.1%}"

@@ -25,11 +25,10 @@ def replace_files(output: Path, files: Iterable[Path], spared: Iterable[Path] = 
         spared: folders whose files stay and stay listed: the report may have read what an earlier one copied.
     """
     read = [folder.resolve() for folder in spared]
-    kept = {
-        name for name in _listed(output) if any((output / name).resolve().is_relative_to(folder) for folder in read)
-    }
+    earlier = _listed(output)
+    kept = {name for name in earlier if any((output / name).resolve().is_relative_to(folder) for folder in read)}
     names = sorted(kept | {file.relative_to(output).as_posix() for file in files})
-    for name in _listed(output).difference(names):
+    for name in earlier.difference(names):
         file = output / name
         with suppress(OSError):
             file.unlink(missing_ok=True)
