@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from telly.models.generation import (
     kind_of,
     selected_logits,
 )
+from telly.models.kv_cache import CACHE_ARGUMENTS, cache_argument
 from telly.models.load import load_model, model_from_config
 from telly.models.onestack import OneStack, prefix_mask
 from telly.tasks import get_task
@@ -305,16 +307,10 @@ def test_a_model_that_cannot_write_is_refused():
     )
 
 
-@pytest.mark.parametrize(
-    ("encoder", "name", "missing"),
-    [
-        ("distilbert", "DistilBertModel", "no past_key_values"),
-        ("modernbert", "ModernBertModel", "no past_key_values"),
-    ],
-)
-def test_an_encoder_without_a_cache_is_refused(encoder: str, name: str, missing: str, tmp_path: Path):
+@pytest.mark.parametrize(("encoder", "name"), [("distilbert", "DistilBertModel"), ("modernbert", "ModernBertModel")])
+def test_an_encoder_without_a_cache_is_refused(encoder: str, name: str, tmp_path: Path):
     expected = (
-        f"{name} cannot write text: its forward takes {missing}. Choose an encoder of RoBERTa's shape, "
+        f"{name} cannot write text: it keeps no key/value cache. Choose an encoder of RoBERTa's shape, "
         "an encoder-decoder (T5) or a decoder (GPT-2, StarCoder2, Qwen2)"
     )
     with pytest.raises(ModelError) as error:
@@ -324,6 +320,58 @@ def test_an_encoder_without_a_cache_is_refused(encoder: str, name: str, missing:
     with pytest.raises(ModelError) as error:
         load_model(str(tmp_path), writes=True)
     assert str(error.value) == expected
+
+
+def renaming(encoder: Any, **names: str) -> Any:
+    """The encoder behind a decorator that renames arguments, and drops those in `DROPPED` without a word."""
+    forward = encoder.forward
+
+    def renamed(*args: Any, **kwargs: Any) -> Any:
+        return forward(*args, **{names.get(name, name): value for name, value in kwargs.items() if name not in DROPPED})
+
+    encoder.forward = renamed
+    return encoder
+
+
+DROPPED: set[str] = set()
+
+
+@pytest.mark.parametrize("given", ["cache", "past_key_values"])
+def test_the_name_of_the_cache_argument_is_found_by_trying(given: str, monkeypatch: pytest.MonkeyPatch):
+    encoder = tiny_model("roberta")
+    works = cache_argument(encoder)
+    assert works in CACHE_ARGUMENTS
+    (other,) = {*CACHE_ARGUMENTS} - {given}
+    monkeypatch.setattr(sys.modules[__name__], "DROPPED", {other})
+    model = OneStack(renaming(tiny_model("roberta"), **{given: works}))
+    assert cache_argument(model.encoder) == given
+
+
+@pytest.mark.parametrize(
+    ("dropped", "reason"),
+    [
+        ("position_ids", "token by token it gives other states than in one pass"),
+        ("attention_mask", "token by token it gives other states than in one pass"),
+        ("inputs_embeds", "its forward refuses what decoding needs (You must specify exactly one of"),
+    ],
+)
+def test_an_encoder_that_ignores_what_decoding_needs_is_refused(
+    dropped: str, reason: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sys.modules[__name__], "DROPPED", {dropped})
+    with pytest.raises(ModelError) as error:
+        OneStack(renaming(tiny_model("roberta")))
+    assert str(error.value).startswith(f"RobertaModel cannot write text: {reason}")
+
+
+def test_the_trial_of_an_encoder_leaves_its_mode_as_it_was():
+    encoder = tiny_model("bert").train()
+    encoder.pooler = None
+    encoder.embeddings.eval()
+    before = {name: module.training for name, module in encoder.named_modules()}
+    OneStack(encoder)
+    assert {name: module.training for name, module in encoder.named_modules()} == before
+    assert {*before.values()} == {True, False}
 
 
 @pytest.mark.parametrize("k", [0, 2])

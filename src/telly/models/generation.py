@@ -13,6 +13,8 @@ from torch import nn
 
 from telly.errors import ModelError
 from telly.models.beams import beam_cache
+from telly.models.kv_cache import cached
+from telly.models.onestack import checkpoint_part
 
 
 class Kind(StrEnum):
@@ -132,7 +134,8 @@ def decode_joint(
     ids, mask = ids.to(device), mask.to(device)
     arguments = decoding.arguments()
     if ids.shape[1] > 1:
-        arguments["past_key_values"] = _encoded_prompts(model, ids, mask, decoding, visible)
+        prompts_cache = _encoded_prompts(model, ids, mask, decoding, visible)
+        arguments |= cached(checkpoint_part(model), prompts_cache)
     found = _generate(model, input_ids=ids, attention_mask=mask, **arguments)
     return [_until_end(answer, decoding) for answer in found[:, ids.shape[1] :].tolist()]
 
@@ -149,8 +152,8 @@ def _encoded_prompts(
         input_ids=ids[:, :-1],
         attention_mask=mask[:, :-1],
         position_ids=(mask[:, :-1].cumsum(-1) - 1).clamp(min=0),
-        past_key_values=cache,
         logits_to_keep=1,
+        **cached(checkpoint_part(model), cache),
         **extra,
     )
     return beam_cache(cache, decoding.beams, decoding.max_new_tokens + 1)

@@ -8,16 +8,19 @@ embeddings.
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import GenerationMixin, PreTrainedModel
-from transformers.modeling_outputs import CausalLMOutputWithPast
+from transformers.modeling_outputs import CausalLMOutput
 
 from telly.errors import ModelError
+from telly.models.kv_cache import TRIAL_ERRORS, cache_argument, cached
+
+TOLERANCE = 1e-2
+"""Largest relative difference at which token-by-token decoding still counts as equal to one pass, in any precision."""
 
 
 class OneStack(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
@@ -34,17 +37,16 @@ class OneStack(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
     main_input_name = "input_ids"
 
     def __init__(self, encoder: Any) -> None:
-        accepted = inspect.signature(encoder.forward).parameters.keys()
-        missing = sorted({"position_ids", "past_key_values", "inputs_embeds"} - accepted)
-        if missing:
-            raise ModelError(
-                f"{type(encoder).__name__} cannot write text: its forward takes no {' and no '.join(missing)}. Choose "
-                "an encoder of RoBERTa's shape, an encoder-decoder (T5) or a decoder (GPT-2, StarCoder2, Qwen2)"
-            )
         super().__init__(encoder.config)
         self.encoder = encoder
         self.head = _TiedHead(self)
         self._first_position = _first_position(encoder)
+        reason = self._why_not()
+        if reason:
+            raise ModelError(
+                f"{type(encoder).__name__} cannot write text: {reason}. Choose "
+                "an encoder of RoBERTa's shape, an encoder-decoder (T5) or a decoder (GPT-2, StarCoder2, Qwen2)"
+            )
 
     def get_input_embeddings(self) -> nn.Module:
         """The word embeddings."""
@@ -62,18 +64,24 @@ class OneStack(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         visible: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
+        cache: Any = None,
         past_key_values: Any = None,
         logits_to_keep: int = 0,
         **_ignored: Any,
-    ) -> CausalLMOutputWithPast:
+    ) -> CausalLMOutput:
         """Logits of the tokens that are given; arguments as of `states`.
 
+        The output does not repeat the cache, which is filled in place: `generate` then keeps the one it gave.
+
         Args:
-            logits_to_keep: of how many last tokens; 0 means all.
+            cache: key/value cache of earlier tokens.
+            past_key_values: the same, from the `generate` of transformers before 5.24.
+            logits_to_keep: number of last tokens whose logits are computed; 0 means all.
         """
-        output = self.states(input_ids, attention_mask, visible, position_ids, inputs_embeds, past_key_values)
+        cache = past_key_values if cache is None else cache
+        output = self.states(input_ids, attention_mask, visible, position_ids, inputs_embeds, cache)
         states = output.last_hidden_state[:, -logits_to_keep:]  # [batch, tokens or logits_to_keep, hidden]
-        return CausalLMOutputWithPast(logits=self.head(states), past_key_values=past_key_values)
+        return CausalLMOutput(logits=self.head(states))
 
     def states(
         self,
@@ -82,7 +90,7 @@ class OneStack(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         visible: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
-        past_key_values: Any = None,
+        cache: Any = None,
     ) -> Any:
         """The encoder's output for the tokens that are given.
 
@@ -93,18 +101,18 @@ class OneStack(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
                 given without a cache, and with a cache that the new tokens are decoded.
             position_ids: from 0, [batch, cached + tokens] or [batch, tokens]; by default they count the real tokens.
             inputs_embeds: in place of `input_ids`, [batch, tokens, hidden].
-            past_key_values: cache of earlier tokens.
+            cache: key/value cache of earlier tokens.
         """
         given = input_ids if input_ids is not None else inputs_embeds
         assert given is not None
         batch, tokens = given.shape[:2]
-        past = past_key_values.get_seq_length() if past_key_values is not None else 0
+        past = cache.get_seq_length() if cache is not None else 0
         if attention_mask is None:
             attention_mask = torch.ones(batch, past + tokens, dtype=torch.long, device=given.device)
         if position_ids is None:
             position_ids = (attention_mask.long().cumsum(-1) - 1).clamp(min=0)
         mask: torch.Tensor = attention_mask
-        if visible is not None or past_key_values is not None:
+        if visible is not None or cache is not None:
             mask = prefix_mask(attention_mask, visible, tokens)
             if self.config._attn_implementation == "eager":  # adds the mask to the scores
                 lowest = torch.finfo(self.dtype).min
@@ -114,8 +122,42 @@ class OneStack(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
             inputs_embeds=inputs_embeds,
             attention_mask=mask,
             position_ids=position_ids[:, -tokens:] + self._first_position,
-            past_key_values=past_key_values,
+            **(cached(self.encoder, cache) if cache is not None else {}),
         )
+
+    def _why_not(self) -> str | None:
+        """Why the encoder cannot decode, found by decoding with it; None if it can.
+
+        Two prompt tokens and one answer token are run in one pass, and again step by step behind a padding token. Both
+        are the same only if the encoder honours masks of four dimensions, position ids, embeddings and the cache.
+        """
+        from transformers import DynamicCache
+
+        if cache_argument(self.encoder) is None:
+            return "it keeps no key/value cache"
+        device = next(self.encoder.parameters()).device
+        ids = torch.tensor([[3, 1, 2]], device=device) % self.config.vocab_size  # padding, prompt, prompt
+        answer = torch.zeros(1, 1, dtype=torch.long, device=device)
+        visible = torch.tensor([2], device=device)
+        mask = torch.tensor([[0, 1, 1, 1]], device=device)
+        cache = DynamicCache()
+        training = {module for module in self.modules() if module.training}
+        self.eval()
+        try:
+            with torch.no_grad():
+                sequence = torch.cat([ids[:, 1:], answer], dim=1)
+                whole = self.states(sequence, visible=visible).last_hidden_state[0]  # [3, hidden]
+                embeds = self.get_input_embeddings()(ids)
+                prompt = self.states(None, mask[:, :3], visible, inputs_embeds=embeds, cache=cache).last_hidden_state
+                step = self.states(answer, mask, cache=cache).last_hidden_state
+        except TRIAL_ERRORS as error:
+            return f"its forward refuses what decoding needs ({error})"
+        finally:
+            for module in training:
+                module.training = True
+        stepwise = torch.cat([prompt[0, 1:], step[0]])  # [3, hidden]
+        apart = (stepwise - whole).abs().max() / whole.abs().max()
+        return "token by token it gives other states than in one pass" if apart > TOLERANCE else None
 
 
 def checkpoint_part(model: nn.Module) -> Any:

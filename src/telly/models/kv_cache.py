@@ -1,0 +1,54 @@
+"""The argument by which a model's forward takes a key/value cache, found by running the model.
+
+transformers renamed `past_key_values` to `cache` in 5.24. Signatures do not tell which name works: decorators rename
+arguments, and `**kwargs` swallow unknown ones without an error. So each name is tried on two tokens, and the name
+counts whose cache holds them afterwards.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import nn
+
+CACHE_ARGUMENTS = ("cache", "past_key_values")
+"""Names of the argument, newest first: an older name may still work, with a deprecation warning."""
+TRIAL_ERRORS = (TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError)
+"""What a forward raises that is given an argument it does not take."""
+
+_known: WeakKeyDictionary[nn.Module, str | None] = WeakKeyDictionary()
+
+
+def cache_argument(model: nn.Module) -> str | None:
+    """Name of the forward argument that takes a key/value cache; None if the model keeps none.
+
+    Args:
+        model: a transformers model that reads token ids, in training or evaluation mode. Its result is remembered.
+    """
+    if model not in _known:
+        _known[model] = next((name for name in CACHE_ARGUMENTS if _fills(model, name)), None)
+    return _known[model]
+
+
+def cached(model: nn.Module, cache: Any) -> dict[str, Any]:
+    """The keyword argument that hands a key/value cache to a model's forward or to its `generate`."""
+    name = cache_argument(model)
+    return {} if name is None else {name: cache}
+
+
+def _fills(model: nn.Module, name: str) -> bool:
+    from transformers import DynamicCache
+
+    cache = DynamicCache()
+    device = next(model.parameters()).device
+    ids = torch.zeros(1, 2, dtype=torch.long, device=device)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True, **{name: cache})
+        except TRIAL_ERRORS:
+            return False
+    return int(cache.get_seq_length()) == ids.shape[1]
