@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,6 +109,41 @@ def test_layers_are_derived_one_from_the_other_and_outlive_where_they_came_from(
     assert mended.source == "tokens" and mended.store.folder != third.store.folder
 
 
+def test_a_derived_store_masks_what_the_table_masks(tmp_path: Path):
+    """Writing tasks: prompt and answer are one sequence, and the layers between two stores must not see ahead."""
+    builder = SequenceTableBuilder()
+    for visible in (2, 5):
+        builder.add(range(10, 20), visible)
+    data = builder.build()
+    model = tiny_model("roberta", writes=True)
+
+    def states(root: Path, k: int) -> tuple[str, torch.Tensor]:
+        result = build_store(StoreRequest(SplitModel(model, k), data, 1, root, StateDtype.FP32))
+        return result.source, result.store.batch([0, 1])["states"]
+
+    states(tmp_path, 1)
+    source, derived = states(tmp_path, 3)
+    assert source == "layer 1"
+    _, direct = states(tmp_path / "elsewhere", 3)
+    torch.testing.assert_close(derived, direct, atol=1e-5, rtol=0)
+    assert (direct[0] - direct[1]).abs().max() > 0.1, "the two rows differ only in what is visible"
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_states_have_the_precision_of_the_run(bf16: bool, tmp_path: Path):
+    """The frozen layers run in every epoch without a store, under autocast; with one they must give the same."""
+    wanted = request(tmp_path, bf16=bf16)
+    inputs = wanted.table.pad([5], 1)
+    found = build_store(wanted).store.batch([5])["states"]
+
+    def distance(autocast: bool) -> float:
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            return float((wanted.split.prefix(**inputs).float() - found).abs().mean())
+
+    # Rows are computed in other batches than here, so bf16 rounds some values otherwise.
+    assert distance(bf16) < distance(not bf16) / 3
+
+
 @pytest.mark.parametrize("change", ["weights", "layer", "inputs", "dtype", "precision"])
 def test_everything_that_changes_the_numbers_changes_the_key(change: str, tmp_path: Path):
     first = request(tmp_path).key()
@@ -120,6 +156,48 @@ def test_everything_that_changes_the_numbers_changes_the_key(change: str, tmp_pa
     }[change]()
     assert changed.key().fingerprint != first.fingerprint
     assert request(tmp_path).key().fingerprint == first.fingerprint, "and nothing else does"
+
+
+@pytest.mark.parametrize("part", ["a setting", "attention", "a buffer", "a buffer's name", "the type of weights"])
+def test_what_is_not_a_weight_changes_the_key_too(part: str, tmp_path: Path):
+    def fingerprint(change: bool, embeddings_dtype: torch.dtype = torch.float32) -> str:
+        model: Any = tiny_model("roberta")
+        model.embeddings.register_buffer("shift", torch.zeros(3))
+        if change and part == "a setting":
+            model.config.layer_norm_eps *= 2
+        if change and part == "attention":
+            model.set_attn_implementation("eager")
+        if change and part == "a buffer":
+            model.embeddings.shift[1] = 1.0
+        if change and part == "a buffer's name":
+            del model.embeddings.shift
+            model.embeddings.register_buffer("scale", torch.zeros(3))
+        split = SplitModel(model, 2)
+        if change and part == "the type of weights":
+            model.embeddings.token_type_embeddings.half()
+        return StoreRequest(split, table(), 1, tmp_path, StateDtype.FP32).key().fingerprint
+
+    assert fingerprint(change=False) == fingerprint(change=False)
+    assert fingerprint(change=True) != fingerprint(change=False)
+
+
+def test_names_and_labels_do_not_change_the_key(tmp_path: Path):
+    wanted = request(tmp_path)
+    before = wanted.key().fingerprint
+    wanted.split.model.config.name_or_path = "elsewhere/model"  # type: ignore[union-attr]
+    wanted.split.model.config.id2label = {0: "good", 1: "bad", 2: "ugly"}  # type: ignore[union-attr]
+    assert wanted.key().fingerprint == before
+
+
+def test_what_is_visible_changes_the_key():
+    def of(*visible: int | None) -> str:
+        builder = SequenceTableBuilder()
+        for number, count in enumerate(visible):
+            builder.add([5, 6, 7 + number], count)
+        return builder.build().fingerprint()
+
+    assert len({of(None, None), of(1, 1), of(1, 2), of(2, 1)}) == 4
+    assert of(1, 2) == of(1, 2)
 
 
 def test_weights_above_the_split_do_not_change_the_key(tmp_path: Path):
@@ -180,6 +258,32 @@ def test_what_does_not_fit_the_budget_is_recomputed(tmp_path: Path, monkeypatch:
     assert "input_ids" in source.batch([stored[0], missing[0]])
     with pytest.raises(StoreError, match="is not in the store"):
         store.batch(missing)
+
+
+def test_the_budget_counts_what_is_on_disk_already(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("telly.freezing.store.SHARD_BYTES", 8192)
+    first = build_store(request(tmp_path, budget=30_000))
+    assert first.built_shards > 0
+    again = build_store(request(tmp_path, budget=30_000))
+    assert (again.built_shards, again.store.stored_rows) == (0, first.store.stored_rows)
+    assert sum(file.stat().st_size for file in again.store.folder.glob("*.bin")) <= 30_000
+    more = build_store(request(tmp_path, budget=request(tmp_path).estimated_bytes))
+    assert more.store.complete, "exactly enough is enough"
+    assert more.built_shards == len(more.store.layout.shard_tokens) - first.built_shards
+
+
+def test_a_row_behind_the_last_stored_shard_is_not_in_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("telly.freezing.store.SHARD_BYTES", 8192)
+    store = build_store(request(tmp_path, budget=30_000)).store
+    first_missing = int(store.layout.rows_of(store.shards)[0])
+    last_stored = int(store.layout.rows_of(store.shards - 1)[-1])
+    assert store.has([last_stored]) and not store.has([first_missing]) and not store.has([last_stored, first_missing])
+    assert store.batch([last_stored])["states"].shape[1] == store.layout.lengths[last_stored]
+    with pytest.raises(StoreError) as error:
+        store.batch([first_missing])
+    assert str(error.value) == (
+        f"row {first_missing} is not in the store {store.folder} ({store.stored_rows} rows are)"
+    )
 
 
 def test_stores_are_listed_and_removed(tmp_path: Path):
