@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test test-all check format bench
+.PHONY: help setup constraints demo test test-all test-lowest test-newest check format bench
 
 help: ## Print this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -13,6 +13,9 @@ setup: .venv/ready ## Create .venv with everything
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
+
+constraints: setup ## Renew constraints.txt: the newest versions that pyproject.toml allows
+	$(BIN)/python scripts/environments.py renew
 
 demo: setup ## Tune the embedded model for code search: base, frozen, cached (minutes)
 	$(BIN)/telly demo
@@ -31,6 +34,12 @@ test: check ## Checks and tests
 
 test-all: check ## Checks and all tests, the slow ones too
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "slow or not slow"
+
+test-lowest: setup ## The fast tests with the oldest versions that pyproject.toml allows
+	$(BIN)/python scripts/environments.py test lowest
+
+test-newest: setup ## The fast tests with the newest versions that pyproject.toml allows
+	$(BIN)/python scripts/environments.py test newest
 
 bench: setup ## Measure speed and memory; writes benchmarks/results and the README's table
 	$(BIN)/python benchmarks/run.py
