@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,14 @@ def family(request: pytest.FixtureRequest) -> str:
     """Each model family in turn."""
     name: str = request.param
     return name
+
+
+@pytest.fixture(autouse=True)
+def no_deprecated_calls(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Deprecation notes that a library logs instead of warning; the warnings themselves are errors (pyproject.toml)."""
+    yield
+    notes = [record.getMessage() for record in caplog.get_records("call")]
+    assert [note for note in notes if "deprecat" in note.lower()] == []
 
 
 @pytest.fixture

@@ -221,7 +221,7 @@ def test_beams_equal_the_librarys_with_its_ordinary_cache(writer: str):
     for prompt in PROMPTS:
         ids = torch.tensor([prompt])
         start = {"decoder_start_token_id": 0} if writer == "t5" else {}
-        found = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **start, **decoding.arguments())
+        found = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **decoding.arguments(**start))
         found = found[0].tolist()
         answer = found[1:] if writer == "t5" else found[len(prompt) :]
         expected = list(itertools.takewhile(lambda token: token not in decoding.end_ids, answer))

@@ -96,8 +96,8 @@ class Decoding:
     end_ids: tuple[int, ...]
     pad_id: int
 
-    def arguments(self) -> dict[str, Any]:
-        """For the library's `generate`."""
+    def arguments(self, **more: Any) -> dict[str, Any]:
+        """Arguments of the library's `generate`; `more` are further settings of its `GenerationConfig`."""
         from transformers import GenerationConfig
 
         settings = GenerationConfig(
@@ -108,6 +108,7 @@ class Decoding:
             pad_token_id=self.pad_id,
             early_stopping=self.beams > 1,
             use_cache=True,
+            **more,
         )
         return {"generation_config": settings}
 
@@ -180,8 +181,7 @@ def decode_encoded(
         model,
         encoder_outputs=BaseModelOutput(last_hidden_state=states),
         attention_mask=attention_mask,
-        decoder_start_token_id=decoder_start(model.config),
-        **decoding.arguments(),
+        **decoding.arguments(decoder_start_token_id=decoder_start(model.config)),
     )
     return [_until_end(answer, decoding) for answer in found[:, 1:].tolist()]
 

@@ -133,7 +133,8 @@ class OneStack(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         """
         from transformers import DynamicCache
 
-        if cache_argument(self.encoder) is None:
+        # Pre-training begins with a model without layers, whose tokens do not see each other: it needs no cache.
+        if cache_argument(self.encoder) is None and self.config.num_hidden_layers:
             return "it keeps no key/value cache"
         device = next(self.encoder.parameters()).device
         ids = torch.tensor([[3, 1, 2]], device=device) % self.config.vocab_size  # padding, prompt, prompt
