@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 import tree_sitter
 from construct_sources import CASES, Case
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from telly.data.grammars import grammar
-from telly.data.repository.extract import Function, extract
+from telly.data.repository.extract import Function, UnparsableError, extract
 from telly.data.repository.languages import LANGUAGES, Language, language_of, refined
 
 
@@ -25,6 +28,35 @@ def read(case: Case) -> tuple[list[Function], dict[str, int]]:
 def test_constructs_are_found_or_counted(case: Case) -> None:
     functions, left_out = read(case)
     assert ([function.name for function in functions], left_out) == (case.names, case.left_out)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(CASES), st.data())
+def test_broken_constructs_never_give_raw_text_as_a_name(case: Case, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(case.source)))
+    end = data.draw(st.integers(start, len(case.source)))
+    insert = data.draw(st.sampled_from(["", "{", ")", ";", "#if A\n", "\n#endif\n", '"', "<", "function", "def "]))
+    with suppress(UnparsableError):
+        functions, _ = read(case._replace(source=case.source[:start] + insert + case.source[end:]))
+        for function in functions:
+            name = re.sub(r"operator\W+(?=$)", "operator", function.name)
+            assert re.fullmatch(
+                r"[^\s(){};,]+(?: (?:checked|operator|int|bool|List<int>|new|delete|const|char|\S)+)*\S*", name
+            )
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "names", "left_out"),
+    [
+        ("a.js", f"a{'.b' * 5_000} = function () {{}};", ["b"], {}),
+        ("a.cpp", f"int {'*' * 5_000}f() {{ return 1; }}", [], {"no name": 1}),
+        ("a.js", f"x = (() => 1){' || a' * 5_000};", [], {"no name": 1}),
+    ],
+    ids=["members", "pointers", "alternatives"],
+)
+def test_long_chains_are_not_followed(file: str, source: str, names: list[str], left_out: dict[str, int]) -> None:
+    functions, counted = read(Case(file, source, names, left_out))
+    assert ([function.name.rpartition(".")[2] for function in functions], counted) == (names, left_out)
 
 
 def test_every_language_has_constructs() -> None:

@@ -75,8 +75,10 @@ def constructs(root: Any, language: Language) -> Iterator[Construct]:
             name = block_class(node, language)
             if name is not None:
                 around.append((-end, name))
-            elif start >= within or is_named_block(node):
+            elif is_named_block(node):
                 yield Construct(FUNCTION, node, prefix)
+            elif start >= within:  # within a function it belongs to its code, as a loop does
+                yield Construct(NO_NAME, node, prefix)
         elif kind == "macro":
             yield Construct(MACRO, node, prefix)
         elif kind == "invocation":

@@ -14,6 +14,8 @@ from typing import Any
 from telly.data.repository.languages import Language
 
 MAX_NAME = 200
+MAX_STEPS = 50
+"""Nodes between a name and what it names, at most: those of people are a dozen, and each costs a call."""
 DEFAULT = "default"
 """How others import what a module of JavaScript exports without a name."""
 _BODIES = ("body", "accessors")
@@ -136,7 +138,9 @@ def binding(value: Any, language: Language) -> tuple[str, Any] | None:
     """What a value is assigned to: the name, and the node that holds both."""
     binders = dict(language.binders)
     child, parent, place = value, value.parent, None
-    while parent is not None:
+    for _ in range(MAX_STEPS):
+        if parent is None:
+            return None
         if parent.type in binders:
             if parent.type == "export_statement":
                 return DEFAULT, child
@@ -182,9 +186,9 @@ def _gives_back(call: Any, language: Language) -> bool:
     return name in language.calls or higher_order
 
 
-def plain(node: Any) -> str | None:
+def plain(node: Any, steps: int = MAX_STEPS) -> str | None:
     """The name that a node holds, its parts joined with `.`; None where it is no name."""
-    if node is None:
+    if node is None or not steps:
         return None
     special = _SPECIAL.get(node.type)
     if special is not None:
@@ -192,11 +196,11 @@ def plain(node: Any) -> str | None:
     elif node.type in _WHOLE:
         name = _text(node)
     elif node.type in _PARTS:
-        name = _joined(node)
+        name = _joined(node, steps - 1)
     elif node.type in _WITHIN and (inner := _field(node, _WITHIN[node.type])) is not None:
-        name = plain(inner)
+        name = plain(inner, steps - 1)
     elif node.type in _AROUND:
-        name = next(filter(None, map(plain, node.named_children)), None)
+        name = next(filter(None, (plain(child, steps - 1) for child in node.named_children)), None)
     elif node.named_child_count:
         name = None
     else:
@@ -205,10 +209,10 @@ def plain(node: Any) -> str | None:
     return name[:MAX_NAME] if name else None
 
 
-def _joined(node: Any) -> str | None:
+def _joined(node: Any, steps: int) -> str | None:
     """The names of a node's fields; only the last where the others are no names or the object itself."""
     children = [child for name in _PARTS[node.type] if (child := node.child_by_field_name(name)) is not None]
-    names = [plain(child) for child in children]
+    names = [plain(child, steps) for child in children]
     if not names or not names[-1]:
         return None
     if node.type == "subscript_expression" and children[-1].type != "string":
