@@ -88,6 +88,11 @@ JAVASCRIPT = [
     case("a.js", "f ||= () => 1; f += () => 1;", "f", no_name=1),
     case("a.js", "a.b = c.d = function () {};", "c.d"),
     case("a.js", "var a = module.exports = function () {};", "module.exports"),
+    case("a.js", "module.exports = class A { f() {} }; exports.default = function g() {};", "A.f", "g"),
+    case("a.js", "module.exports = function f() {};", "f"),
+    case("a.js", "class A { [Symbol.for('b')]() {} [c('d', e)]() {} } a[Symbol.iterator] = () => 1;")._replace(
+        names=["A.[Symbol.for('b')]", "a.[Symbol.iterator]"], left_out={NO_NAME: 1}
+    ),
     case("a.js", "exports.f = async function* () {};", "exports.f"),
     case("a.js", "A.prototype.f = function () {};", "A.prototype.f"),
     case("a.js", "this.f = () => 1; a().g = () => 1; a['h'] = () => 1; a[b] = () => 1;", "f", "g", "a.h", no_name=1),

@@ -1,7 +1,6 @@
 """The names of functions and classes, as a programmer of their language writes them.
 
-A name comes from the nodes that are known to hold one. Where none does, there is no name: the text of a node is never
-taken for one.
+A declaration has its name within it; a value has the name of the variable or property that it is assigned to.
 """
 
 from __future__ import annotations
@@ -11,17 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from telly.data.repository.identifiers import MAX_STEPS, WORD, plain, text_of
 from telly.data.repository.languages import Language
 
-MAX_NAME = 200
-MAX_STEPS = 50
-"""Nodes between a name and what it names, at most: those of people are a dozen, and each costs a call."""
 DEFAULT = "default"
 """How others import what a module of JavaScript exports without a name."""
+_EXPORTS = frozenset({DEFAULT, "module.exports", "exports.default"})
+"""Names of what a module gives away, which is rather called by its own name."""
 _BODIES = ("body", "accessors")
 _BODY_KINDS = ("try_statement", "property_hook_list", "arrow_expression_clause", "block")
-_WORD = re.compile(r"[#$@~]*\w[\w$]*[?!=]?|[$_]+")
-_SELF = frozenset({"this", "self", "cls", "$this", "static"})
 _MACRO = re.compile(r"[A-Z][A-Z0-9_]+")
 _TEST_MACRO = re.compile(r"(TYPED_)?TEST(_[FPG])?")
 _ASSIGNS = frozenset({"=", ":=", "||=", "??=", "&&="})
@@ -30,47 +27,6 @@ _ARGUMENTS = frozenset({"arguments", "argument_list", "argument"})
 _RUBY_LAMBDAS = frozenset({"lambda", "proc", "Proc.new"})
 _RUBY_CLASSES = frozenset({"Struct.new", "Class.new", "Module.new", "Data.define"})
 _RUBY_DEFINES = frozenset({"define_method", "define_singleton_method"})
-
-_WHOLE = frozenset(
-    {
-        *("variable_name", "setter", "operator", "private_property_identifier", "instance_variable", "class_variable"),
-        *("global_variable", "destructor_name"),
-    }
-)
-"""Nodes whose whole text is a name, though they have parts."""
-_PARTS: dict[str, tuple[str, ...]] = {
-    "member_expression": ("object", "property"),
-    "nested_identifier": ("object", "property"),
-    "attribute": ("object", "attribute"),
-    "selector_expression": ("operand", "field"),
-    "field_access": ("object", "field"),
-    "field_expression": ("argument", "value", "field"),
-    "member_access_expression": ("object", "expression", "name"),
-    "scoped_property_access_expression": ("scope", "name"),
-    "scope_resolution": ("scope", "name"),
-    "qualified_identifier": ("scope", "name"),
-    "qualified_name": ("qualifier", "name"),
-    "scoped_identifier": ("path", "name"),
-    "scoped_type_identifier": ("path", "name"),
-    "call": ("receiver", "method"),
-    "subscript_expression": ("object", "index"),
-}
-"""Nodes of several names, with the fields that hold them in their order."""
-_WITHIN: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("template_type", "template_function", "template_method", "dependent_name"), ("name",)),
-    **dict.fromkeys(("function_declarator", "pointer_declarator", "array_declarator"), ("declarator",)),
-    **dict.fromkeys(("generic_type", "reference_type"), ("type",)),
-    **dict.fromkeys(("dynamic_type", "abstract_type"), ("trait",)),
-}
-"""Nodes around a name, with the field that leads to it."""
-_AROUND = frozenset(
-    {
-        *("reference_declarator", "parenthesized_declarator", "attributed_declarator", "pointer_type"),
-        *("parenthesized_type", "literal_element", "generic_name", "mut_pattern", "parenthesized_expression"),
-        *("explicit_interface_specifier", "dynamic_type"),
-    }
-)
-"""Nodes around a name that have no field for it: it is the first of them that is one."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +47,9 @@ class Named:
 def named(node: Any, language: Language) -> Named | None:
     """A function's name and extent; None where it has no name."""
     if node.type in language.values or _is_lambda(node, language):
-        bound, own = binding(node, language), plain(node.child_by_field_name("name"))
+        bound = binding(node, language)
         if bound is not None:
-            return Named(own if own and bound[0] == DEFAULT else bound[0], bound[1], node)
+            return Named(_own(node, bound[0]), bound[1], node)
     name = _declared(node)
     holder = node.child_by_field_name("block") if node.type == "call" else node
     return Named(name, node, holder) if name else None
@@ -109,7 +65,7 @@ def class_name(node: Any, language: Language) -> str:
     if node.type == "class":
         bound = binding(node, language)
         if bound is not None:
-            return bound[0]
+            return _own(node, bound[0])
     name = node.child_by_field_name("name")
     return "" if name is None or name.type == "string" else plain(name) or ""
 
@@ -120,6 +76,11 @@ def block_class(node: Any, language: Language) -> str | None:
         return None
     bound = binding(node, language)
     return bound[0] if bound is not None else ""
+
+
+def _own(node: Any, bound: str) -> str:
+    """The name that a value is assigned to, or its own where that is all that its module gives away."""
+    return (plain(node.child_by_field_name("name")) or bound) if bound in _EXPORTS else bound
 
 
 def is_named_block(node: Any) -> bool:
@@ -186,98 +147,6 @@ def _gives_back(call: Any, language: Language) -> bool:
     return name in language.calls or higher_order
 
 
-def plain(node: Any, steps: int = MAX_STEPS) -> str | None:
-    """The name that a node holds, its parts joined with `.`; None where it is no name."""
-    if node is None or not steps:
-        return None
-    special = _SPECIAL.get(node.type)
-    if special is not None:
-        name = special(node)
-    elif node.type in _WHOLE:
-        name = _text(node)
-    elif node.type in _PARTS:
-        name = _joined(node, steps - 1)
-    elif node.type in _WITHIN and (inner := _field(node, _WITHIN[node.type])) is not None:
-        name = plain(inner, steps - 1)
-    elif node.type in _AROUND:
-        name = next(filter(None, (plain(child, steps - 1) for child in node.named_children)), None)
-    elif node.named_child_count:
-        name = None
-    else:
-        text = _text(node)
-        name = text if _WORD.fullmatch(text) else None
-    return name[:MAX_NAME] if name else None
-
-
-def _joined(node: Any, steps: int) -> str | None:
-    """The names of a node's fields; only the last where the others are no names or the object itself."""
-    children = [child for name in _PARTS[node.type] if (child := node.child_by_field_name(name)) is not None]
-    names = [plain(child, steps) for child in children]
-    if not names or not names[-1]:
-        return None
-    if node.type == "subscript_expression" and children[-1].type != "string":
-        return None
-    first = names[0] if len(names) > 1 else None
-    if first is None or first in _SELF or children[0].type == "relative_scope":
-        return names[-1]
-    return f"{first}.{names[-1]}"
-
-
-def _field(node: Any, names: tuple[str, ...]) -> Any:
-    return next((child for name in names if (child := node.child_by_field_name(name)) is not None), None)
-
-
-def _text(node: Any) -> str:
-    text: str = (node.text or b"").decode(errors="replace")
-    return text
-
-
-def _string(node: Any) -> str | None:
-    """What a text says, if it is one piece on one line."""
-    parts = node.named_children
-    text = _text(parts[0]) if len(parts) == 1 and parts[0].type in {"string_fragment", "string_content"} else ""
-    return text if text.isprintable() and text.strip() else None
-
-
-def _computed(node: Any) -> str | None:
-    """A name in square brackets, as of `[Symbol.iterator]`; a text in them is the name itself."""
-    inner = next(iter(node.named_children), None)
-    name = plain(inner)
-    return f"[{name}]" if name and inner is not None and inner.type not in {"string", "number"} else name
-
-
-def _nested(node: Any) -> str | None:
-    return ".".join(filter(None, map(plain, node.named_children))) or None
-
-
-def _operator(node: Any) -> str:
-    """An operator of C++: of words with a space after `operator`, of signs without."""
-    sign = "".join(_text(node).removeprefix("operator").split())
-    return f"operator {sign}" if sign[:1].isalpha() else f"operator{sign}"
-
-
-def _cast(node: Any) -> str:
-    """A conversion of C++, such as `operator bool`."""
-    inner = node.child_by_field_name("declarator")
-    while inner is not None and inner.type != "abstract_function_declarator":
-        inner = next((child for child in inner.named_children if child.type.startswith("abstract_")), None)
-    end = inner.start_byte if inner is not None else node.end_byte
-    words = " ".join((node.text or b"")[: end - node.start_byte].decode(errors="replace").split())
-    return re.sub(r" (?=[*&])", "", words)
-
-
-_SPECIAL: dict[str, Callable[[Any], str | None]] = {
-    "string": _string,
-    "encapsed_string": _string,
-    "computed_property_name": _computed,
-    "nested_namespace_specifier": _nested,
-    "operator_name": _operator,
-    "operator_cast": _cast,
-    "number": _text,
-    "simple_symbol": lambda node: _text(node).removeprefix(":"),
-}
-
-
 def _declared(node: Any) -> str | None:
     """The name that a declaration gives itself."""
     if (special := _DECLARED.get(node.type)) is not None:
@@ -302,8 +171,8 @@ def _c_function(node: Any) -> str | None:
     if not _MACRO.fullmatch(name) or name == _class_around(node, ("class_specifier", "struct_specifier")):
         return name
     parameters = declarator.child_by_field_name("parameters")
-    words = [" ".join(_text(child).split()) for child in parameters.named_children] if parameters is not None else []
-    return ".".join(words) if _TEST_MACRO.fullmatch(name) and all(map(_WORD.fullmatch, words)) else None
+    words = [" ".join(text_of(child).split()) for child in parameters.named_children] if parameters is not None else []
+    return ".".join(words) if _TEST_MACRO.fullmatch(name) and all(map(WORD.fullmatch, words)) else None
 
 
 def _class_around(node: Any, kinds: tuple[str, ...]) -> str | None:
