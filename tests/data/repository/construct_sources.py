@@ -83,6 +83,7 @@ JAVASCRIPT = [
     case("a.js", "(function () { function f() {} })(); !function () {}(); (() => {})();", "f", no_name=3),
     case("a.js", "const f = (function () { return () => 1; })();", no_name=2),
     case("a.js", "const f = a ? () => 1 : () => 2;", "f", within_another_function=1),
+    case("a.js", "const f = function () {}.bind(this), g = (() => 1).call();", "f", no_name=1),
     case("a.js", "const f = a || function () {};", "f"),
     case("a.js", "let e, f = function () {}, g = () => 1;", "f", "g"),
     case("a.js", "f ||= () => 1; f += () => 1;", "f", no_name=1),
@@ -170,6 +171,8 @@ RUBY = [
     case(
         "a.rb", "F = lambda do |a| a end\ng = ->(a) { a }\n@h = proc { |a| a }\nI = Proc.new { 1 }", "F", "g", "@h", "I"
     ),
+    case("a.rb", "F = ->(a) { a }.freeze\ng = proc { 1 }.call", "F", no_name=1),
+    case("a.rb", "def []=(a, b); end\ndef `(a); end", "[]=", "`"),
     case("a.rb", "a.f = ->(b) { b }\nself.g = -> { 1 }\na[b] = -> { 1 }", "a.f", "g", no_name=1),
     case(
         "a.rb", "class A\n  define_method(:f) { 1 }\n  define_method('g') do |a| a end\n  define_method(b) { 1 }\nend"
@@ -186,6 +189,7 @@ PHP = [
     case("a.php", "<?php $this->f = static function () {}; A::$g = function () {}; $$h = function () {};")._replace(
         names=["f", "A.$g"], left_out={NO_NAME: 1}
     ),
+    case("a.php", "<?php function \u00e4() { return 1; }", "\u00e4"),
     case("a.php", "<?php usort($a, function ($b, $c) { return 1; }); return ['d' => fn() => 1];", no_name=2),
     case("a.php", "<?php $a = new class { public function f() { return 1; } };", "$a.f"),
     case("a.php", "<?php return new class { public function f() { return 1; } };", "f"),
@@ -232,6 +236,7 @@ C = [
         '#ifdef __cplusplus\nextern "C" {\n#endif\nint f(void) { return 1; }\n#ifdef __cplusplus\n}\n#endif\n',
         "f",
     ),
+    case("a.c", "static int __init f(void) { return 1; }\nBOOL WINAPI g(HANDLE a) { return 1; }\n", "f", "g"),
     case("a.c", "static INLINE int f(void) { return 1; }\n", "f"),
     case("a.c", "int f(void) { return ]; }\nint g(void) { return 1; }\n", "g", does_not_parse=1),
 ]
@@ -275,6 +280,8 @@ CPP = [
     case(
         "a.cpp", "struct A { std::function<int()> f = [] { return 1; }; }; void g() { sort(a, [](B b) { return 1; }); }"
     )._replace(names=["A.f", "g"], left_out={WITHIN: 1}),
+    case("a.cpp", "std::map<int, F> a = {{1, [](int b) { return b; }}};", no_name=1),
+    case("a.cpp", "export int f() { return 1; } \nexport namespace a { int g() { return 1; } }", "f", "a.g"),
     case("a.cpp", "int a = run([] { return 1; });", no_name=1),
     case("a.cpp", 'extern "C" int f() { return 1; } extern "C" { int g() { return 1; } }', "f", "g"),
     case(
@@ -340,6 +347,7 @@ RUST = [
         "B.h",
     ),
     case("a.rs", "trait A { fn f() { b() } fn g(); } mod a { mod b { fn h() {} } }", "A.f", "a.b.h"),
+    case("a.rs", "fn r#type() {}", "r#type"),
     case("a.rs", "static F: fn() = || { a() }; const G: fn(i32) -> i32 = |a| a;", "F", "G"),
     case("a.rs", "fn f() { let g = |a| a; fn h() {} b(|| 1); }", "f", within_another_function=3),
     case("a.rs", "static A: L<B> = L::new(|| { 1 });", "A"),

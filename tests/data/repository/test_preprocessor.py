@@ -47,6 +47,11 @@ def test_length_and_lines_stay(pieces: list[str]) -> None:
         ("#if A\nelse if (a) { b(); }\n#endif\n", "else if (a) { b(); }"),
         ("#endif\n#else\n#if A\nint f(\n", None),
         ("static INLINE int f(void) {}\n", "static int f(void) {}"),
+        ("int __init f(void) {}\n", "int f(void) {}"),
+        ("struct API f(void) {}\nreturn MAX (a);\nunsigned LONG f(void) {}\n", None),
+        ("DECL(x) static int f(void) {}\n", "static int f(void) {}"),
+        ("#if A\nSTATIC\n#endif\nvoid f(void) {}\n", "void f(void) {}"),
+        ("int f(void) {\n#ifdef PYPY\n  if (a) b();\n#endif\n}\n", None),
         ("FILE const *f(void) {}\nA::B c(D);\nint MAX (a);\n", None),
     ],
 )

@@ -13,7 +13,7 @@ from typing import Any
 MAX_NAME = 200
 MAX_STEPS = 50
 """Nodes between a name and what it names, at most: those of people are a dozen, and each costs a call."""
-WORD = re.compile(r"[#$@~]*\w[\w$]*[?!=]?|[$_]+")
+WORD = re.compile(r"(?:r#|[#$@~]*)[\w\x80-\U0010ffff][\w$\x80-\U0010ffff]*[?!=]?|[$_]+")
 _SELF = frozenset({"this", "self", "cls", "$this", "static"})
 _WHOLE = frozenset(
     {

@@ -24,6 +24,7 @@ _TEST_MACRO = re.compile(r"(TYPED_)?TEST(_[FPG])?")
 _ASSIGNS = frozenset({"=", ":=", "||=", "??=", "&&="})
 _LISTS = frozenset({"expression_list", "pattern_list", "left_assignment_list"})
 _ARGUMENTS = frozenset({"arguments", "argument_list", "argument"})
+_KEEPING = frozenset({"bind", "freeze", "curry", "to_proc"})
 _RUBY_LAMBDAS = frozenset({"lambda", "proc", "Proc.new"})
 _RUBY_CLASSES = frozenset({"Struct.new", "Class.new", "Module.new", "Data.define"})
 _RUBY_DEFINES = frozenset({"define_method", "define_singleton_method"})
@@ -115,10 +116,22 @@ def binding(value: Any, language: Language) -> tuple[str, Any] | None:
             if parent.parent is None or not _gives_back(parent.parent, language):
                 return None
             parent = parent.parent
-        elif parent.type not in language.passes:
+        elif _is_kept(parent, child):
+            parent = parent.parent if parent.type == "member_expression" else parent
+        elif parent.type not in language.passes or (parent.type == "initializer_list" and parent.named_child_count > 1):
             return None
         child, parent = parent, parent.parent
     return None
+
+
+def _is_kept(node: Any, value: Any) -> bool:
+    """Whether a method of the function itself gives it back: `.bind(this)`, `.freeze`."""
+    called = {"member_expression": ("object", "property"), "call": ("receiver", "method")}.get(node.type)
+    if called is None or node.child_by_field_name(called[0]) != value:
+        return False
+    method = node.child_by_field_name(called[1])
+    is_call = node.type == "call" or (node.parent is not None and node.parent.type == "call_expression")
+    return is_call and method is not None and text_of(method) in _KEEPING
 
 
 def _target(binder: Any, field: str, value: Any, place: int | None) -> str | None:

@@ -19,11 +19,18 @@ _CLASS_MACRO = re.compile(
     rb"(?=[ \t]+[A-Za-z_]\w*(?:[ \t]+final)?\s*(?:\{|:[^:;{}]*(?:::[^:;{}]*)*\{))"
 )
 _FUNCTION_MACRO = re.compile(
-    rb"^[ \t]*(?:(?:static|extern|inline|virtual)[ \t]+)*([A-Z_][A-Z0-9_]{2,}|__[a-z]+__)(?:[ \t]*\([^()\n]*\))?"
+    rb"^[ \t]*(?:(?:static|extern|inline|virtual)[ \t]+)*((?:[A-Z_][A-Z0-9_]{2,}|__[a-z]+__)(?:[ \t]*\([^()\n]*\))?)"
     rb"(?=\s+(?!const\b|volatile\b|restrict\b)(?:(?:static|inline|const|unsigned|struct)[ \t]+)*"
     rb"[A-Za-z_]\w*[\s*&]+\w+\s*\()",
     re.MULTILINE,
 )
+_EXPORT = re.compile(rb"^[ \t]*(export)(?=[ \t]+[A-Za-z_])", re.MULTILINE)
+_NAME_MACRO = re.compile(
+    rb"\b(?!(?:struct|union|enum|class|const|volatile|static|inline|extern|virtual|explicit|constexpr|friend|register|typedef"
+    rb"|unsigned|signed|return|else|throw|new|typename|case|goto)\b)[A-Za-z_]\w*[ \t*&]+"
+    rb"(__[a-z][a-z_]*|[A-Z][A-Z0-9_]{2,})(?=[ \t]+\w+[ \t]*\()"
+)
+"""A macro between a function's type and its name, as in `int WINAPI f(`."""
 _COMPLETE = b";}:"
 
 
@@ -57,7 +64,9 @@ def without_class_macros(raw: bytes) -> bytes:
 def without_branches(raw: bytes) -> bytes:
     """A text with one branch alone of each conditional that cuts a statement, and without macros before functions."""
     masked = _OTHER_DIRECTIVE.sub(_spaces, _LITERAL.sub(_spaces, raw))
-    spans: list[tuple[int, int]] = [match.span(1) for match in _FUNCTION_MACRO.finditer(masked)]
+    code = _DIRECTIVE.sub(_spaces, masked)
+    spans = [match.span(1) for match in (*_EXPORT.finditer(code), *_FUNCTION_MACRO.finditer(code))]
+    spans += [match.span(1) for match in _NAME_MACRO.finditer(_blanked(code, spans))]
     open_groups: list[_Group] = []
     at = 0
     for match in _DIRECTIVE.finditer(masked):
