@@ -14,11 +14,11 @@ class Language:
     Args:
         name: as users write it and rows hold it.
         suffixes: of its files, in lower case.
-        functions: a query that captures everything that holds code of its own: `@function` what a function's name may
-            be found for, `@block` blocks that count as functions only outside of functions, `@macro` macros, and
-            `@invocation` calls of macros whose arguments may be functions.
+        functions: a query that captures every construct that holds code of its own: as `@function` those that may be
+            taken, as `@block` blocks that count only outside of functions, as `@macro` macros, and as `@invocation`
+            calls of macros whose arguments may define functions.
         classes: types of nodes whose name comes before those of the functions in them.
-        containers: a query that captures as `@class` further nodes of that kind.
+        containers: a query that captures further nodes of that kind as `@class`.
         values: types of functions that are values; their name is that of the variable or property that they are
             assigned to, or their own if they have one.
         binders: types of nodes that give a value a name, each with the field that holds the name.
