@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from telly.data.repository.extract import Function, UnparsableError, extract
@@ -12,18 +13,22 @@ from telly.errors import ConfigError, DataError
 from telly.using.index import Place
 from telly.using.reading import ReadFile, read_file, read_tree, wanted
 
+_SEPARATOR = re.compile(r"::|->|(?<=\w)#(?=\w)")
+_SIGIL = re.compile(r"(?<![^.])(?:[$#]|@@?)(?=\w)")
+
 
 def split_name(text: str, what: str) -> tuple[Path, str]:
-    """The file and what stands after its last colon; a file whose name has a colon is still found.
+    """The file and what stands after the colon that ends its name; names with colons are still found.
 
     Raises:
         DataError: there is no such file.
     """
     if Path(text).is_file():
         return Path(text), ""
-    file, colon, rest = text.rpartition(":")
-    if colon and Path(file).is_file():
-        return Path(file), rest
+    colons = [at for at, char in enumerate(text) if char == ":"]
+    for at in reversed(colons):  # the name may have colons as well, as Shelf::at has
+        if Path(text[:at]).is_file():
+            return Path(text[:at]), text[at + 1 :]
     raise DataError(f"{text}: no such file; expected {what}")
 
 
@@ -38,6 +43,7 @@ def functions_named(text: str) -> list[Place]:
     if not name:
         return places
     found = [place for place in places if _is_named(place.function, name)]
+    found = found or [place for place in places if _is_called(place.function, name)]
     if not found:
         known = ", ".join(place.function.name for place in places[:10])
         more = ", ..." if len(places) > 10 else ""
@@ -49,6 +55,12 @@ def _is_named(function: Function, name: str) -> bool:
     if name.isdecimal():
         return function.line <= int(name) <= function.last
     return function.name == name or function.name.endswith(f".{name}")
+
+
+def _is_called(function: Function, name: str) -> bool:
+    """Whether a name is meant that is written otherwise: `Shelf::at`, `operator <<`, `handle` for `$handle`."""
+    known, asked = (_SIGIL.sub("", _SEPARATOR.sub(".", "".join(text.split()))) for text in (function.name, name))
+    return bool(asked) and (known == asked or known.endswith(f".{asked}"))
 
 
 def functions_of_file(file: Path) -> list[Place]:

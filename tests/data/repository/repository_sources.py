@@ -424,7 +424,7 @@ SOURCES: dict[str, tuple[str, list[Expected]]] = {
             Expected(
                 "Open", 9, "Open opens the door with a Key. It may take a while.", "func Open(key Key) error {", "\n}"
             ),
-            Expected("Close", 22, "Close closes the door again.", "func (d *Door) Close() error {", "\n}"),
+            Expected("Door.Close", 22, "Close closes the door again.", "func (d *Door) Close() error {", "\n}"),
         ],
     ),
     "cart.rb": (
@@ -465,7 +465,7 @@ SOURCES: dict[str, tuple[str, list[Expected]]] = {
                 "template <class T>\nbool add(T item) {\n  items",
                 "\n}",
             ),
-            Expected("shop.Cart::remove", 16, "Removes an item from the cart.", "bool Cart::remove(int at) {", "\n}"),
+            Expected("shop.Cart.remove", 16, "Removes an item from the cart.", "bool Cart::remove(int at) {", "\n}"),
         ],
     ),
     "Cart.cs": (

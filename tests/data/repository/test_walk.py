@@ -43,6 +43,21 @@ def test_sources_by_path_with_reasons_for_the_rest(tmp_path: Path) -> None:
     assert taken(tmp_path, tests=True) == ["a/z.go", "a/z_test.go", "a.rs", "b.py", "test_b.py", "tests/a.py"]
 
 
+def test_notebooks_and_single_file_components_are_counted(tmp_path: Path) -> None:
+    put(tmp_path, "a.ipynb", "b/C.vue", "d.svelte", "e.astro", "f.min.vue", "g.ipynb", "h.txt", "tests/i.vue", "a.py")
+    (tmp_path / ".gitignore").write_text("g.ipynb\n")
+    assert skipped(tmp_path) == {
+        "a.ipynb": "notebooks",
+        "b/C.vue": "single-file components",
+        "d.svelte": "single-file components",
+        "e.astro": "single-file components",
+        "f.min.vue": "minified",
+        "g.ipynb": "ignored by git",
+        "tests/": "tests",
+    }
+    assert taken(tmp_path) == ["a.py"]
+
+
 def test_gitignore_as_git_reads_it(tmp_path: Path) -> None:
     put(tmp_path, "a.py", "b.py", "gen/c.py", "sub/a.py", "sub/b.py", "sub/deep/keep.py", "sub/deep/drop.py")
     (tmp_path / ".gitignore").write_text("/b.py\ngen/\n*drop*\n[z-a\n")

@@ -6,13 +6,14 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
-from telly.data.grammars import grammar
 from telly.data.mining import MIN_CODE_LINES
 from telly.data.repository.comments import description, is_description, without_signs
+from telly.data.repository.constructs import BROKEN, FUNCTION, NO_NAME, constructs, tools
 from telly.data.repository.languages import Language
+from telly.data.repository.naming import Named, body_of, named
+from telly.data.repository.preprocessor import without_branches, without_class_macros
 
 MAX_CODE_CHARACTERS = 10_000
 MAX_SIGNATURE = 300
@@ -20,7 +21,6 @@ MAX_DEPTH = 500
 """Brackets open at the same time. People write a dozen; a parser's time may grow with the square of thousands."""
 MIN_LINE_TOKENS = 3
 CHUNK = 1 << 16
-NAME_FIELDS = ("name", "declarator", "left", "key", "property", "type")
 MAX_ANGLES = 2_000
 """Signs `<` open within a statement: the memory of Java's and C#'s parsers grows with their square, 150 MB at 3,000."""
 _BRACKET_SPACE = re.compile(r"(?<=\w)([(\[]) |,? ([)\]])")
@@ -82,23 +82,31 @@ def extract(
     raw = source.replace("\r\n", "\n").encode(errors="replace")
     if _depth(raw) > MAX_DEPTH or _angles(raw) > MAX_ANGLES:
         raise UnparsableError("nested too deeply")
-    root = _tree(raw, language).root_node
+    root = _root(raw, language)
     found = Extraction()
-    taken_until = -1
-    for prefix, node in _functions(root, language):
+    taken_until = broken_until = -1
+    for construct in constructs(root, language):
+        node = construct.node
         if node.start_byte < taken_until:
-            found.left_out["within another function"] += 1
+            found.left_out["within another function"] += construct.count
             continue
-        function = _function(node, prefix, raw, language, cuts=cuts, every=every)
+        if construct.kind != FUNCTION:
+            if construct.kind != BROKEN or node.start_byte >= broken_until:
+                found.left_out[construct.kind] += construct.count
+            continue
+        known = named(node, language)
+        function = _function(known, construct.prefix, raw, language, cuts=cuts, every=every) if known else NO_NAME
         if isinstance(function, Function) and documented and not function.description:
             function = "no description"
         if isinstance(function, str):
             found.left_out[function] += 1
+            if function == BROKEN:
+                broken_until = max(broken_until, node.end_byte)
         else:
             found.functions.append(function)
-            if len(function.code) <= MAX_CODE_CHARACTERS:
-                taken_until = node.end_byte
-    if root.has_error and not found.functions:
+            if known is not None and len(function.code) <= MAX_CODE_CHARACTERS:
+                taken_until = max(taken_until, known.node.end_byte)
+    if root.has_error and not found.functions and not set(found.left_out) - {BROKEN}:
         raise UnparsableError(f"does not parse as {language.name}")
     return found
 
@@ -125,17 +133,18 @@ def _angles(raw: bytes) -> int:
     return max((part.count(b"<") - part.count(b">") for part in statements), default=0)
 
 
-@cache
-def _tools(language: Language) -> tuple[Any, Any]:
-    import tree_sitter
-
-    made = grammar(*language.grammar)
-    return tree_sitter.Parser(made), tree_sitter.Query(made, language.query)
+def _root(raw: bytes, language: Language) -> Any:
+    """The root of a source's tree; C and C++ that do not parse as they are, as one branch of their conditionals."""
+    read = without_class_macros(raw) if language.name == "cpp" else raw
+    root = _tree(read, language).root_node
+    if root.has_error and language.name in {"c", "cpp"} and (plainer := without_branches(read)) != read:
+        root = _tree(plainer, language).root_node
+    return root
 
 
 def _tree(raw: bytes, language: Language) -> Any:
     """Parse within a number of steps, not seconds: so what is refused does not depend on the machine."""
-    parser, _ = _tools(language)
+    parser, _ = tools(language)
     steps = 0
 
     def too_many(*_: object) -> bool:
@@ -153,48 +162,21 @@ def _tree(raw: bytes, language: Language) -> Any:
     return tree
 
 
-def _functions(root: Any, language: Language) -> Iterator[tuple[str, Any]]:
-    """All functions in the order of their beginnings, each with the names of the classes around it."""
-    import tree_sitter
-
-    captures = tree_sitter.QueryCursor(_tools(language)[1]).captures(root)
-    nodes = [(node, kind) for kind in ("class", "function") for node in captures.get(kind, ())]
-    around: list[tuple[int, str]] = []
-    for node, kind in sorted(nodes, key=lambda pair: (pair[0].start_byte, -pair[0].end_byte, pair[1])):
-        while around and around[-1][0] <= node.start_byte:
-            around.pop()
-        if kind == "class":
-            around.append((node.end_byte, _name(node)))
-        else:
-            yield "".join(f"{name}." for _, name in around if name), node
-
-
-def _name(node: Any) -> str:
-    """A function's or class's own name; in C it stands within the declarator."""
-    while node is not None and node.child_count and node.type not in {"qualified_identifier", "member_expression"}:
-        inner = (node.child_by_field_name(name) for name in NAME_FIELDS)
-        following = next((child for child in inner if child is not None), None)
-        if following is None:
-            break
-        node = following
-    return " ".join(_text(node).split())[:200]
-
-
 def _text(node: Any) -> str:
     text: str = (node.text or b"").decode(errors="replace")
     return text
 
 
-def _function(node: Any, prefix: str, raw: bytes, language: Language, *, cuts: bool, every: bool) -> Function | str:
+def _function(known: Named, prefix: str, raw: bytes, language: Language, *, cuts: bool, every: bool) -> Function | str:
     """A function, or why it is left out."""
-    outer, before = _around(node, language)
+    outer, before = _around(known.node, language)
     if outer.has_error:
-        return "does not parse"
+        return BROKEN
     quoted = range(0)
     if language.comments:
         document = without_signs(_comment(before, language))
     else:
-        docstring = _docstring(node)
+        docstring = _docstring(known.node)
         if isinstance(docstring, str) and not every:
             return docstring
         document, quoted = ("", range(0)) if isinstance(docstring, str) else docstring
@@ -208,23 +190,25 @@ def _function(node: Any, prefix: str, raw: bytes, language: Language, *, cuts: b
     words = description(document) if document.strip() else ""
     if words and not is_description(words):
         words = ""
-    places = tuple(kept.index(row) for row in _cuts(node) if row in kept[1:]) if cuts else ()
+    places = tuple(kept.index(row) for row in _cuts(known.holder) if row in kept[1:]) if cuts else ()
     return Function(
-        prefix + _name(node),
+        prefix + known.name,
         outer.start_point[0] + 1,
         code,
         words,
         places,
         _last_row(outer) + 1,
-        _signature(node, outer),
+        _signature(known.holder, outer),
     )
 
 
 def _around(node: Any, language: Language) -> tuple[Any, Any]:
     """The node that holds the function's code, and the one before which its comment stands."""
     outer = node
-    while outer.parent is not None and outer.parent.type in language.wrappers:
-        outer = outer.parent
+    while (parent := outer.parent) is not None and parent.type in language.wrappers:
+        if sum(child.type == outer.type for child in parent.named_children) > 1:  # one of several in a declaration
+            break
+        outer = parent
     before = outer
     while (parent := before.parent) is not None:
         first = parent.type in language.bodies and before.prev_sibling is None
@@ -294,18 +278,11 @@ def _lines(node: Any, raw: bytes) -> dict[int, str]:
     return {node.start_point[0] + at: line.removeprefix(indent) if at else line for at, line in enumerate(lines)}
 
 
-def _holder(node: Any) -> Any:
-    """The node that has the body: the function, or the value that it is given as; None where there is no body."""
-    parts = (node, *map(node.child_by_field_name, ("value", "right")))
-    return next((part for part in parts if part is not None and part.child_by_field_name("body") is not None), None)
-
-
-def _signature(node: Any, outer: Any) -> str:
+def _signature(holder: Any, outer: Any) -> str:
     """The code before a function's body, without comments and line breaks."""
-    holder = _holder(node)
-    if holder is None:
+    body = body_of(holder)
+    if body is None:
         return " ".join(_text(outer).partition("\n")[0].split())[:MAX_SIGNATURE]
-    body = holder.child_by_field_name("body")
     before = [child for child in holder.children if child.end_byte <= body.start_byte and "comment" not in child.type]
     end = before[-1].end_byte if before else body.start_byte
     text, start, at = outer.text or b"", outer.start_byte, outer.start_byte
@@ -326,12 +303,11 @@ def _comments(nodes: list[Any]) -> Iterator[Any]:
             waiting.extend(node.children)
 
 
-def _cuts(node: Any) -> list[int]:
+def _cuts(holder: Any) -> list[int]:
     """Rows of a function's body with enough code, none of them within a comment or a text of several lines."""
-    holder = _holder(node)
-    if holder is None:
+    body = body_of(holder)
+    if body is None:
         return []
-    body = holder.child_by_field_name("body")
     braced = body.start_point[0] == (body.prev_sibling or holder).end_point[0]
     first = body.start_point[0] + braced
     tokens: Counter[int] = Counter()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from telly.data.mining import MAX_FILE_BYTES, is_generated
-from telly.data.repository.languages import Language, language_of
+from telly.data.repository.languages import Language, language_of, unread
 from telly.errors import DataError
 
 VENDORED = frozenset(
@@ -65,7 +65,8 @@ class UnreadableError(Exception):
 def walk(root: Path, *, tests: bool = False) -> Iterator[SourceFile | Skipped]:
     """The source files of a folder by path, and what else looks like one.
 
-    Files of no known language are passed over in silence, and so are hidden folders.
+    Notebooks and single-file components are left out with that reason. Other files of no known language are passed
+    over in silence, and so are hidden folders.
 
     Args:
         root: the folder.
@@ -117,6 +118,8 @@ def _entries(
         elif (language := language_of(path)) is not None:
             reason = _file_reason(entry, path, rules, tests=tests)
             yield Skipped(path, reason) if reason else SourceFile(path, language)
+        elif (kind := unread(path)) is not None:
+            yield Skipped(path, _file_reason(entry, path, rules, tests=tests) or kind)
 
 
 def _folder_reason(name: str, path: str, rules: list[_Rules], *, tests: bool) -> str | None:
