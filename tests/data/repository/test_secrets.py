@@ -29,8 +29,8 @@ SECRETS = {
 
 @pytest.mark.parametrize("kind", SECRETS)
 def test_keys_by_their_shape(kind: str) -> None:
-    text, found = mask(f"a = 1\nkey = '{SECRETS[kind]}'  # mine\n")
-    assert text == f"a = 1\nkey = '{MASK}'  # mine\n"
+    text, found = mask(f"a = 1\ntext = '{SECRETS[kind]}'  # mine\n")
+    assert text == f"a = 1\ntext = '{MASK}'  # mine\n"
     assert found == [(2, kind)]
 
 

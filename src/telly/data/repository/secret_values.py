@@ -1,0 +1,265 @@
+"""Judges whether a name says that its value is secret, and whether a value looks like a secret."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import enum
+import math
+import re
+from collections import Counter
+from functools import lru_cache
+from itertools import pairwise
+
+MASK = "MASKED_SECRET"
+"""What stands in a secret's place. A secret of several lines leaves its line breaks behind, so lines keep numbers."""
+RUN = 8
+"""So many neighbours of an alphabet in a row are a table of characters and no secret."""
+_ALPHABETS = ("abcdefghijklmnopqrstuvwxyz", "0123456789")
+
+
+class Strength(enum.IntEnum):
+    """How surely a name announces a secret: the surer, the more values are taken for one.
+
+    `HINT` is a name such as `key`, or one that goes on after the telling word (`token_type`): only random values count.
+    `TOKEN` needs letters and digits. `KEY` (`api_key`, `client_secret`) also takes long words, and `PASSWORD` nearly
+    any value that is no placeholder.
+    """
+
+    HINT = 1
+    TOKEN = 2
+    KEY = 3
+    PASSWORD = 4
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_PIECES = re.compile(r"[A-Z]+(?![^\W\d_A-Z])|[A-Z]?[^\W\d_A-Z]+|\d+")
+_PASSWORD = re.compile(
+    r"\w*(?:password|passwd|passphrase|passcode|passwort|kennwort|contrase[nñ]a|motdepasse|wachtwoord|lösenord"
+    r"|пароль|密码|密碼|パスワード|비밀번호)s?"
+    r"|(?:[a-z]{0,3}db|user|usr|my|root|admin|mysql|pg|postgres|smtp|ftp|ssh|sql|redis|mongo|mail|email|ldap|proxy|login)?"
+    r"(?:pass|pwd|passw|pswd|psw|pword|pw|passwrd)|senha|pwds",
+)
+_SECRET = re.compile(r"\w*secrets?|secr")
+_JOINED_KEY = re.compile(
+    r"\w*(?:api|access|auth|secret|private|priv|service|account|encryption|signing|master|client|consumer|storage|app"
+    r"|subscription|license|crypto|hmac|aes|jwt|ssh|db|deploy|deployment|shared|webhook|cookie|session)keys?"
+    r"|\w{0,20}(?:auth|access|refresh|bearer|bot|api|session|user|csrf|id)tokens?|jwts?|sas"
+)
+_KEY_QUALIFIERS = _words(
+    "api access auth authentication secret private priv service account encryption encrypt decryption crypto "
+    "cipher signing sign signature master client consumer storage subscription license licence hmac aes des rsa "
+    "jwt ssh gpg pgp db database deploy deployment shared webhook cookie session app application server admin "
+    "root user security web integration write ingest rest vault host"
+)
+_TOKEN = re.compile(r"\w{0,20}tokens?|bearer|authorization|credentials?|creds?|passkeys?|otp|totp|pin|pincode")
+_HINT = re.compile(r"keys?|auth|seed|salt|cookie|session|signature|hmac|dsn|login|license|licence|csrf|sid")
+_DESCRIBING = _words(
+    "field label name names type types kind url uri path file filename dir folder format regex regexp pattern "
+    "prompt message msg error errors help hint placeholder title id ids header headers param parameter params "
+    "column col length len size min max policy validator validation rule rules endpoint prefix suffix class input "
+    "text description desc encoding algorithm algo alg scope scopes count key keys index attr attribute option "
+    "options flag env var variable version status state source provider page form view template link route query "
+    "schema table method mode strength required expired expires expiry timeout ttl lifetime age created updated "
+    "changed reset manager store service helper change location place role roles group item element selector css "
+    "html icon separator delimiter char chars charset alphabet subject issuer audience test tests case example "
+    "examples doc docs note notes comment comments question answer word words set list dict map usage info data"
+)
+_HARMLESS_TAIL = _words("key keys value val string str text data bytes raw env default")
+
+
+@lru_cache(maxsize=20_000)
+def strength(name: str) -> Strength | None:
+    """How surely a name announces a secret; None where it does not."""
+    pieces = [piece.lower() for piece in _PIECES.findall(name)]
+    found: Strength | None = None
+    last = 0
+    for number, piece in enumerate(pieces):
+        before = pieces[number - 1] if number else ""
+        here = _of_piece(piece, before)
+        if here is not None and (found is None or here >= found):
+            found, last = here, number
+    if found is None:
+        return None
+    tail = [piece for piece in pieces[last + 1 :] if piece not in _HARMLESS_TAIL]
+    if any(piece in _DESCRIBING for piece in tail):
+        return Strength.HINT
+    if pieces[last + 1 :] and pieces[-1] in {"key", "keys"} and found is Strength.TOKEN:
+        return Strength.HINT
+    return found
+
+
+def _of_piece(piece: str, before: str) -> Strength | None:
+    if _PASSWORD.fullmatch(piece) or (piece in {"word", "phrase", "code"} and before == "pass"):
+        return Strength.PASSWORD
+    joined = _JOINED_KEY.fullmatch(piece) or (piece in {"key", "keys"} and before in _KEY_QUALIFIERS)
+    if joined or _SECRET.fullmatch(piece) or (piece in {"token", "tokens"} and before in _KEY_QUALIFIERS):
+        return Strength.KEY
+    if _TOKEN.fullmatch(piece):
+        return Strength.TOKEN
+    return Strength.HINT if _HINT.fullmatch(piece) else None
+
+
+_INTERPOLATED = re.compile(
+    r"#?\$?\{\{?[^{}\n]{0,100}\}\}?|\$\([^()\n]{0,100}\)|<[^<>\n]{0,60}>|%\(\w{1,40}\)s|%[sdrqv]|\$[A-Za-z_]\w*|%[A-Z_]{2,40}%"
+    r"|@[A-Z_]{2,40}@|\[\[[^\[\]\n]{0,60}\]\]"
+)
+_STAND_INS = _words(
+    "change replace fill insert enter put your my some any the a an example sample dummy fake test todo fixme "
+    "redacted hidden masked removed none null nil undefined true false empty default optional required string str "
+    "text bytes varchar number int integer boolean object unknown invalid valid wrong correct bad good new old "
+    "current confirm here me it this value goes with not set is of in for to and or by no yes on off basic bearer "
+    "digest oauth jwt header body query cookie form json xml utf ascii hex base plain random local user admin "
+    "root login client server auth api access refresh private public shared id key keys name type foo bar baz "
+    "password passwd passwort passphrase passcode pass pwd pw secret secrets token tokens credential credentials "
+    "word phrase code contraseña hash hashed encrypted db database email username authorization authentication "
+    "grant reset forgot"
+)
+_PLACEHOLDER = re.compile(
+    r"(?:(.)\1*|[xX*.#?_-]+|(?:"
+    + "|".join(sorted(_STAND_INS, key=len, reverse=True))  # the longest first, since nothing is tried twice
+    + r"|[\s_.:/<>()\[\]{}-])++[!.:?…]*)",
+    re.IGNORECASE,
+)
+"""Values made of words that stand for a value, say what it is, or repeat the name."""
+_NAME = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|[a-z][a-z0-9]*(?:[._/:-][a-z][a-z0-9]*)+|[a-z]+(?:[A-Z][a-z]+)+\d?")
+"""Names of variables, constants, settings and paths."""
+_CODE_PATH = re.compile(r"(?:[A-Za-z_]\w*[.:\\/])+[A-Za-z_]\w*")
+_PATH = re.compile(r"\.{0,2}/\S*|[A-Za-z]:\\\S*|https?://\S*|[a-z]+/[\w.+;=-]+")
+_TECHNICAL = re.compile(
+    r"v?\d+(?:\.\d+)+\S{0,12}|\d{4}-\d\d-\d\d\S{0,20}|[A-Za-z_]\w*(?:::|->)\w+|\w+\([^()]*\)"
+    r"|(?:sha|md|aes|rsa|des|hs|rs|es|ps|ed|utf|iso|base|oauth|pbkdf|pkcs|secp|prime|curve|ecdsa|hmac|blake|ripemd|crc|x"
+    r"|sm|sslv|tlsv|argon|ipv|int|uint|float)-?\d{1,5}(?:[-_/:.]\w{1,12}|[a-z]{1,8}\d{0,4}){0,3}",
+    re.IGNORECASE,
+)
+"""Versions, dates, calls, and names of algorithms and types."""
+_MARKED = re.compile(r"[:#.@$&*]+[\w-]*|[^\W\d_]+(?:[:?…*]|\.\.\.)+")
+"""A reference such as `:password` or `#password`, and a label."""
+_SENTENCE = _words(
+    "a an the is are was be must should may can cannot not no your you please enter to of for and or in on with "
+    "from by at this that it if has have invalid missing required expired use using new old current when than"
+)
+
+
+def is_secret(value: str, name: Strength, *, bound: bool = True) -> bool:
+    """Whether a value that belongs to a name is a secret.
+
+    Args:
+        value: the text between the quotes.
+        name: how surely the name announces a secret.
+        bound: whether the value is assigned to the name, and not only mentioned beside it.
+    """
+    if len(value) > 5000 or is_stand_in(value):
+        return False
+    bare = _INTERPOLATED.sub("", value).strip()
+    if has_run(bare):
+        return False
+    if re.search(r"\s", bare):
+        return name is Strength.PASSWORD and bound and _is_phrase(bare)
+    irregular = is_irregular(bare)
+    if len(bare) <= 100 and (_PATH.fullmatch(bare) or _TECHNICAL.fullmatch(bare)):
+        return False
+    if name is Strength.PASSWORD and bound:
+        return _is_password(bare, irregular)
+    if not _is_mixed(bare):
+        return name is Strength.KEY and bound and _is_long_word(bare)
+    if name is Strength.HINT or not bound:
+        return len(bare) >= 10 and irregular
+    named = _NAME.fullmatch(bare) and any(map(strength, _PIECES.findall(bare)))
+    return irregular or (len(bare) >= (6 if name >= Strength.KEY else 8) and not named)
+
+
+def is_stand_in(value: str, shortest: int = 4) -> bool:
+    """Whether a value stands for a secret or is too short: a placeholder, a variable to be filled in, a mask."""
+    bare = _INTERPOLATED.sub("", value).strip()
+    return MASK in value or len(bare) < shortest or _PLACEHOLDER.fullmatch(bare) is not None
+
+
+def secret_parts(value: str, name: Strength, *, bound: bool = True) -> list[tuple[int, int]]:
+    """Where in a value secrets stand: the whole without space around it, or those words of it that look random."""
+    words = [match.span() for match in re.finditer(r"\S+", value)]
+    if not words:
+        return []
+    if is_secret(value, name, bound=bound):
+        return [(words[0][0], words[-1][1])]
+    return [span for span in words if len(words) > 1 and is_secret(value[slice(*span)], Strength.HINT)]
+
+
+def _is_phrase(value: str) -> bool:
+    """Whether several words are a passphrase and no sentence."""
+    words = value.split()
+    if any(word.lower().strip(".,:!?'") in _SENTENCE or strength(word) for word in words):
+        return False
+    plain = all(re.fullmatch(r"[a-z0-9]+", word) for word in words)
+    return (plain and 3 <= len(words) <= 12) or (
+        len(words) <= 4 and any(map(str.isdigit, value)) and not value[0].isupper()
+    )
+
+
+def _is_password(value: str, irregular: bool) -> bool:
+    if value.isdigit():
+        return True
+    if value.isalpha():
+        return len(value) >= 6 and value.isascii() and not (value[0].isupper() and value[1:].islower())
+    if _CODE_PATH.fullmatch(value) and not irregular:
+        return False
+    if _NAME.fullmatch(value):
+        words = re.split(r"[^A-Za-z0-9]", value)
+        return irregular or (value.count("-") >= 2 and not any(map(strength, words)))
+    return len(value) >= 5 and not _MARKED.fullmatch(value)
+
+
+def _is_mixed(value: str) -> bool:
+    return any(map(str.isdigit, value)) and any(map(str.isalpha, value)) and entropy(value) >= 2.3
+
+
+def _is_long_word(value: str) -> bool:
+    """Letters alone, as in `supersecretkey`, which are no name of a variable or a constant."""
+    if not value.isascii() or not value.isalpha() or len(value) < 8:
+        return False
+    return value.islower() or (
+        entropy(value) >= 3.4 and not re.fullmatch(r"[A-Za-z][a-z]+(?:[A-Z][a-z]+)*|[A-Z]+", value)
+    )
+
+
+def is_irregular(value: str) -> bool:
+    """Whether digits and capitals stand between letters as in no word, no name and no name with a number."""
+    parts = re.findall(r"\d+|[A-Z]+[a-z]*|[^\W\d_A-Z]+|[\W_]+", value)
+    changes = sum(one[0].isalnum() and other[0].isalnum() for one, other in pairwise(parts))
+    words = sum(map(len, re.findall(r"[A-Za-z][a-z]{3,}|[A-Z]{5,}", value)))
+    known = words < 0.6 * len(value) or changes >= 6
+    return any(map(str.isdigit, value)) and changes >= 4 and known and entropy(value) >= 2.3
+
+
+def is_random(value: str) -> bool:
+    """Whether a long text is random, whatever it belongs to."""
+    if has_run(value):
+        return False
+    if re.fullmatch(r"[0-9a-f]+|[0-9A-F]+", value):
+        return entropy(value) >= 3.0
+    kinds = (any(map(test, value)) for test in (str.isdigit, str.islower, str.isupper))
+    return all(kinds) and entropy(value) >= 4.3
+
+
+def is_basic(value: str) -> bool:
+    """Whether a text is user and password of HTTP's basic scheme in base64."""
+    try:
+        plain = base64.b64decode(value + "=" * (-len(value) % 4), validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return False
+    return ":" in plain and plain.isprintable()
+
+
+def has_run(value: str) -> bool:
+    """Whether a part of an alphabet stands in a text."""
+    low = value.lower()
+    return any(part[at : at + RUN] in low for part in _ALPHABETS for at in range(len(part) - RUN + 1))
+
+
+def entropy(text: str) -> float:
+    """Shannon's entropy of a text's characters, in bits a character."""
+    counts = Counter(text).values()
+    return -sum(count / len(text) * math.log2(count / len(text)) for count in counts)
