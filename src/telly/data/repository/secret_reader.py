@@ -5,19 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
-from telly.data.repository.secret_values import Strength, is_secret, secret_parts
+from telly.data.repository.secret_values import Strength, is_secret, secret_parts, words
 
 LONGEST = 5000
 """Characters of a string literal that are looked at."""
 TOKENS = 80
 """Tokens of a value that are looked at."""
+DEEPEST = 8
+"""Brackets within each other that are followed."""
 
 _TOKEN = re.compile(
     r"""(?P<space>[ \t]+)|(?P<line>\r?\n)|(?P<comment>(?<=\s)(?:\#|//)[^\n]{0,2000}|/\*[^*]{0,500}\*/)
     |(?P<raw>(?:u8|[uUL])?R"(?P<mark>[^()\\\s"]{0,16})\()|(?P<rust>[bc]?r(?P<hashes>\#{1,6})")
     |(?P<triple>\"{3}|'{3})|(?P<verbatim>(?:@\$?|\$@)")|(?P<escaped>\\{1,3}["'])|(?P<quote>["'`])
-    |(?P<heredoc><<<[ \t]?["']?(?P<php>\w{1,40})["']?(?=\r?\n)|<<[~-]?["'`]?(?P<ruby>[A-Z_]\w{0,40})["'`]?(?=[^\n"'`]{0,80}\n))
+    |(?P<heredoc><<<[ \t]?["']?(?P<php>\w{1,40})["']?(?=\r?\n)
+        |<<[~-]?["'`]?(?P<ruby>[A-Z_]\w{0,40})["'`]?(?=[^\n"'`]{0,80}\n))
     |(?P<percent>%[qQwW]?[(\[{<|!/](?=\S))
     |(?P<word>[\w$]+)|(?P<open>[(\[{])|(?P<close>[)\]}])|(?P<end>;)|(?P<comma>,)
     |(?P<equal>===?|!==?|=>|->|[-+*/.|&?:]?=(?!=))|(?P<join>\.(?!\w)|\+|\\\r?\n?|<<)|(?P<sign>::|.)""",
@@ -35,22 +39,22 @@ _VERBATIM = re.compile(r'(?:[^"]|""){0,5000}+(?=")')
 _CLOSERS = {"(": ")", "[": "]", "{": "}", "<": ">"}
 _AHEAD = re.compile(r"\s{0,200}+(\S?)")
 _KEY_AHEAD = re.compile(r"\s{0,5}(?::(?!:)|=>)")
-_STOPS = frozenset(
-    "def class function fn func lambda async for while struct interface end do then elsif elif case".split()
-)
-_PREFIXES = frozenset("b r u f t rb br fr rf B R U F L u8 c".split())
-_GLUE = frozenset("or and if else unless not is in new await return const final".split())
+_STOPS = words("def class function fn func lambda async for while struct interface end do then elsif elif case")
+_PREFIXES = words("b r u f t rb br fr rf B R U F L u8 c")
+_GLUE = words("or and if else unless not is in new await return const final")
 _HOLDERS = re.compile(
     r"default|value|val|fallback|initial|data|text|str|secret|key|raw|content|plain|password|token", re.IGNORECASE
 )
 _LOOKUP = re.compile(
-    r"(?:get|env|environ|config|cfg|conf|setting|param|query|form|header|cookie|prop|prompt|input|find|select|field|attr"
+    r"(?!get\w{0,20}bytes)(?:get|env|environ|config|cfg|conf|setting|param|query|form|header|cookie|prop|prompt|input|find|select|field|attr"
     r"|read|load|fetch|lookup|has|contains|require|pop|arg|option|flag|column|label|gettext|translate|i18n|print"
     r"|log|error|exception|raise|throw|warn|info|debug|fatal|panic)\w{0,30}\Z|t\Z|_\Z"
     r"|\w{0,30}(?:env|environ|error|exception|get|config|settings|params|request|cookies|headers|args|query)\Z",
     re.IGNORECASE,
 )
 """Functions whose first argument is the name of a value, or a message."""
+_CHARACTER = re.compile(r".|\\x[0-9a-fA-F]{2}|\\.", re.DOTALL)
+_JOINING = frozenset({"join", "concat", "implode"})
 _COMPARISONS = frozenset({"==", "===", "!=", "!=="})
 
 
@@ -83,7 +87,7 @@ class Reader:
         self.groups: list[list[_Literal]] = []
         self.aside: list[_Literal] = []
         self.previous, self.word, self.argument = "start", "", ""
-        self.chained = self.skip = self.ternary = False
+        self.chained = self.skip = self.ternary = self.joined = False
 
     def read(self, *, same_line: bool = False) -> list[tuple[int, int]]:
         """Start and end of every secret in the value.
@@ -117,7 +121,7 @@ class Reader:
         return bool(self.groups or self.aside)
 
     def _secrets(self) -> Iterator[tuple[int, int]]:
-        for group in self.groups:
+        for group in [[*chain(*self.groups)]] if self.joined else self.groups:
             value = "".join(self.text[one.start : one.end].strip() for one in group)
             if len(group) > 1 and is_secret(value, self.name, bound=self.bound):
                 yield from ((one.start, one.end) for one in group if one.end > one.start)
@@ -158,30 +162,40 @@ class Reader:
         return True
 
     def _is_piece(self, literal: _Literal) -> bool:
-        """Whether a literal is a character or a few, as the one before is, in a list that is joined."""
+        """Whether a literal is one character, as the one before is, in a list of characters."""
         last = self.groups[-1][-1]
-        return max(literal.end - literal.start, last.end - last.start) <= 4
+        return all(_CHARACTER.fullmatch(self.text, one.start, one.end) for one in (last, literal))
 
     def _word(self, word: str) -> bool:
         if word in _PREFIXES and self.text[self.at : self.at + 1] in {'"', "'"}:
             return True
         plain = word not in _GLUE
+        self.joined = self.joined or word in _JOINING
         if word in _STOPS or (plain and self.previous == "word" and self.depth == 0):
             return False
         self.previous, self.word = ("word", word) if plain else ("glue", "")
+        self.skip = False
         return True
 
     def _open(self, bracket: str) -> bool:
         before = self.previous
-        if bracket == "{" and (
-            before in {"close", "arrow", "literal"} or (before == "word" and not self.word[0].isupper())
-        ):
+        if bracket == "{" and self._opens_block():
             return False
         index = bracket == "[" and before in {"word", "close"}
         asked = bracket == "(" and before == "word" and _LOOKUP.match(self.word)
         self.depth += 1
+        if self.depth > DEEPEST:
+            return False
         self.previous, self.argument = ("lookup" if index or asked else "start"), ""
         return True
+
+    def _opens_block(self) -> bool:
+        """Whether a brace begins a block of code and no list of values, as `T{`, `[]string{` and `new[] {` do."""
+        if self.previous == "word":
+            return not self.word[0].isupper() and self.text[self.at - 2].isspace()
+        if self.previous == "close":
+            return not self.text[max(0, self.at - 4) : self.at - 1].rstrip().endswith("]")
+        return self.previous in {"arrow", "literal"}
 
     def _close(self, bracket: str) -> bool:
         self.depth -= 1

@@ -1,9 +1,9 @@
 """Masks keys, passwords and tokens in sources before anything else looks at the text.
 
-What is looked for: private keys; tokens by the prefix that their issuer gives them (`secret_issuers`); texts that belong
-to a name such as `password`, in any language's form of assignment (`secret_bindings`); passwords in addresses and
-headers; and long random texts. Published detectors report lines, and of the forms of assignment of eleven languages they
-find fewer (docs/repository.md has the figures). A false alarm is cheap, a missed key is not; still, no table knows every
+What is looked for: private keys; tokens by the prefix that their issuer gives them (`secret_issuers`); texts that
+belong to a name such as `password`, in any language's form of assignment (`secret_bindings`); passwords in addresses and
+headers; and long random texts. Published detectors report lines, and they miss most forms of assignment of the eleven
+languages (docs/repository.md has the figures). A false alarm is cheap, a missed key is not; still, no table knows every
 key, so look at what you publish.
 """
 
@@ -24,12 +24,13 @@ _KEY_BODY = re.compile(r"[A-Za-z0-9+/=\s\"'\\,.:;+()-]*+")
 _KEY_LINES = re.compile(r"(?:[^A-Za-z0-9+/=]{0,12}+[A-Za-z0-9+/=]{16,}+){0,400}+")
 _LONGEST_KEY = 20_000
 _ADDRESS = re.compile(
-    r"(?<=://)(?P<user>[^\s:/@\"'<>]{0,60}):(?P<password>[^\s/\"'`<>]{1,200})(?=@[\w.{$\[-])"
+    r"(?<=://)(?P<user>[^\s:/\"'<>]{0,60}):(?P<password>[^\s/\"'`<>]{1,200})(?=@[\w.{$\[-])"
     r"|(?<=[\"'`])[\w.-]{1,40}:(?P<bare>[^\s:/@\"'`<>]{3,100})(?=@(?:tcp|udp|unix)\(|@[\w.-]{1,100}[:/])"
     r"|(?<=://)(?P<token>[\w-]{16,200}+)(?=@[\w.-])"
 )
 _HEADER = re.compile(
-    r"\b(?:(?P<basic>Basic)|Bearer|Token|ApiKey|Api-Key|OAuth)[ \t]{1,3}(?:token=)?[\"']?(?P<value>[A-Za-z0-9+/=_.~-]{8,2000}+)",
+    r"\b(?:(?P<basic>Basic)|(?P<bearer>Bearer)|Token|ApiKey|Api-Key|OAuth)[ \t]{1,3}(?:token=)?[\"']?"
+    r"(?P<value>[A-Za-z0-9+/=_.~!@#$%^&*-]{8,2000}+)",
     re.IGNORECASE,
 )
 _USER_OPTION = re.compile(r"(?<=\s)(?:-u|--user)[ =]?[\"']?([\w.@-]{1,60}:([^\s\"'@]{4,100}))")
@@ -81,7 +82,9 @@ def _spans(text: str) -> Iterator[tuple[int, int, int, str]]:
         yield start, end, 3, "named password, key or token"
     for match in _HEADER.finditer(text):
         value = match["value"]
-        if is_secret(value, Strength.HINT) or (match["basic"] and is_basic(value)):
+        if is_secret(value, Strength.TOKEN if match["bearer"] else Strength.HINT) or (
+            match["basic"] and is_basic(value)
+        ):
             yield *match.span("value"), 4, "credentials in a header"
     for match in _USER_OPTION.finditer(text):
         if is_secret(match[2], Strength.TOKEN):
