@@ -7,7 +7,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from repository_secrets import CLEAN, ESCAPED, FORMS, PREFIXES, SPLIT_FORMS
+from repository_secrets import CLEAN, ESCAPED, FORMS, FURTHER, PREFIXES, SPLIT_FORMS
 
 from telly.data.repository.secret_issuers import ISSUERS
 from telly.data.repository.secret_values import Strength, is_secret, strength
@@ -103,6 +103,13 @@ def test_every_form_of_assignment(language: str, form: str) -> None:
         assert text.count("\n") == source.count("\n")
         assert text.startswith("begin();\n") and text.endswith("\nend();\n")
         assert found[0][0] in range(2, 3 + form.count("\n"))
+
+
+@pytest.mark.parametrize("form", FURTHER)
+def test_further_forms(form: str) -> None:
+    text, _ = mask(form.replace("§", VALUES[0]))
+    assert VALUES[0] not in text
+    assert MASK in text
 
 
 @pytest.mark.parametrize(("form", "parts"), SPLIT_FORMS)

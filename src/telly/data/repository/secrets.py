@@ -1,8 +1,8 @@
 """Masks keys, passwords and tokens in sources before anything else looks at the text.
 
 What is looked for: private keys; tokens by the prefix that their issuer gives them (`secret_issuers`); texts that
-belong to a name such as `password`, in any language's form of assignment (`secret_bindings`); passwords in addresses and
-headers; and long random texts. Published detectors report lines, and they miss most forms of assignment of the eleven
+belong to a name such as `password`, in any language's form of assignment (`secret_bindings`); passwords in addresses
+and headers; and long random texts. Published detectors report lines, and they miss most forms of assignment of the eleven
 languages (docs/repository.md has the figures). A false alarm is cheap, a missed key is not; still, no table knows every
 key, so look at what you publish.
 """
