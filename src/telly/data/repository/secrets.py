@@ -2,9 +2,9 @@
 
 What is looked for: private keys; tokens by the prefix that their issuer gives them (`secret_issuers`); texts that
 belong to a name such as `password`, in any language's form of assignment (`secret_bindings`); passwords in addresses
-and headers; and long random texts. Published detectors report lines, and they miss most forms of assignment of the eleven
-languages (docs/repository.md has the figures). A false alarm is cheap, a missed key is not; still, no table knows every
-key, so look at what you publish.
+and headers; and long random texts. Published detectors report lines, and they miss most forms of assignment of the
+eleven languages (docs/repository.md has the figures). A false alarm is cheap, a missed key is not; still, no table
+knows every key, so look at what you publish.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from telly.data.repository.secret_bindings import bound_secrets
 from telly.data.repository.secret_issuers import issued
 from telly.data.repository.secret_values import MASK, Strength, is_basic, is_random, is_secret, is_stand_in
 
-__all__ = ["MASK", "Secret", "mask"]
+__all__ = ["MASK", "Secret", "mask", "places"]
 
 _BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,60}PRIVATE KEY(?: BLOCK)?-----")
 _END = re.compile(r"-----END [A-Z0-9 ]{0,60}PRIVATE KEY(?: BLOCK)?-----")
@@ -46,7 +46,7 @@ def mask(text: str) -> tuple[str, list[Secret]]:
     found: list[Secret] = []
     done = 0
     line = 1
-    for start, end, kind in _merged(text):
+    for start, end, kind in places(text):
         line += text.count("\n", done, start)
         found.append((line, kind))
         lines = text.count("\n", start, end)
@@ -56,7 +56,7 @@ def mask(text: str) -> tuple[str, list[Secret]]:
     return "".join([*parts, text[done:]]), found
 
 
-def _merged(text: str) -> Iterator[tuple[int, int, str]]:
+def places(text: str) -> Iterator[tuple[int, int, str]]:
     """Start, end and kind of every secret in order; those that overlap become one, of the kind that says most."""
     spans = sorted(_spans(text))
     at = 0
