@@ -125,6 +125,18 @@ def test_escapes_in_a_secret(form: str, value: str) -> None:
     assert mask(form.replace("§", value))[0] == form.replace("§", MASK)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("hunter2", "swordfish", "letmein!", "12345678", "P@ssw0rd", "Tr0ub4dor&3", "admin123", "geheim$parole"),
+        *("my_super_secret_pw1", "correct horse battery staple", "correct-horse-battery-staple", "s3cr3t", "4711"),
+    ],
+)
+def test_weak_passwords(value: str) -> None:
+    for form in ("password = '§'", "DB_PASSWORD: str = '§'", "connect(passwd='§')", "{'password': '§', 'x': 1}"):
+        assert mask(form.replace("§", value))[0] == form.replace("§", MASK)
+
+
 @pytest.mark.parametrize("text", CLEAN)
 def test_what_is_no_secret(text: str) -> None:
     assert mask(text) == (text, [])

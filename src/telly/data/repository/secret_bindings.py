@@ -145,14 +145,14 @@ def _after(text: str, start: int, end: int, name: Strength) -> Iterator[tuple[in
     yield from _unquoted(text, start, end, name)
     head = _FUNCTION.match(text, end)
     if head:
-        yield from Reader(text, head.end(), min(name, Strength.TOKEN), bound=True).read(same_line=True)
+        yield from Reader(text, head.end(), min(name, Strength.MENTIONED), bound=True).read(same_line=True)
 
 
 def _certainty(text: str, start: int, end: int, name: Strength, how: str, quoted: bool) -> tuple[Strength, bool]:
     """How surely a value belongs to its name: of a mentioned one only texts that look random are taken."""
     if how in {"assigned", "entry"}:
         return name, True
-    lower = min(name, Strength.TOKEN)
+    lower = min(name, Strength.MENTIONED)
     if how == "called":
         setting = _SETTER.match(text, start, end) or text[max(0, start - 1) : start] in {".", ">"} or text[end] in ".{"
         return (name if setting else lower), True
@@ -175,7 +175,7 @@ def _before(text: str, start: int, name: Strength) -> Iterator[tuple[int, int]]:
     comma = match[0].lstrip().startswith(",")
     if opened >= 0 and "\n" not in text[opened:close]:
         compared = not comma or _COMPARING.search(text, max(0, opened - 60), opened)
-        sure = min(name, Strength.TOKEN) if compared else Strength.HINT
+        sure = Strength.HINT if not compared else min(name, Strength.MENTIONED) if comma else name
         for first, last in secret_parts(text[opened + 1 : close], sure):
             yield opened + 1 + first, opened + 1 + last
 
@@ -200,7 +200,9 @@ def _unquoted(text: str, start: int, end: int, name: Strength) -> Iterator[tuple
         found = is_secret(value, name)
     elif (comment or within or option) and (match[1] or option or name >= Strength.KEY):
         told = (match[1] or option) and (within or option or name >= _LEAST_TOLD.get(match[1], Strength.PASSWORD))
-        found = is_secret(value, min(name, Strength.TOKEN) if told else Strength.HINT)
+        digits = any(map(str.isdigit, value)) and not value.isdigit()
+        least = name if digits else min(name, Strength.TOKEN)
+        found = is_secret(value, least if told else Strength.HINT)
     else:
         found = bool(match[1]) and value.isalnum() and len(value) >= 12 and is_secret(value, Strength.HINT)
     if found:

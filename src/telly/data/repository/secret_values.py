@@ -15,6 +15,8 @@ MASK = "MASKED_SECRET"
 """What stands in a secret's place. A secret of several lines leaves its line breaks behind, so lines keep numbers."""
 RUN = 8
 """So many neighbours of an alphabet in a row are a table of characters and no secret."""
+LONG_RUN = 16
+"""The same for what is assigned to a name such as `password`: `12345678` and `abcdefgh` are in use."""
 _ALPHABETS = ("abcdefghijklmnopqrstuvwxyz", "0123456789")
 
 
@@ -22,14 +24,15 @@ class Strength(enum.IntEnum):
     """How surely a name announces a secret: the surer, the more values are taken for one.
 
     `HINT` is a name such as `key`, or one that goes on after the telling word (`token_type`): only random values count.
-    `TOKEN` needs letters and digits. `KEY` (`api_key`, `client_secret`) also takes long words, and `PASSWORD` nearly
-    any value that is no placeholder.
+    `TOKEN` needs letters and digits, `MENTIONED` (beside a password's name, but not assigned to it) fewer of them.
+    `KEY` (`api_key`, `client_secret`) also takes long words, and `PASSWORD` nearly any value that is no placeholder.
     """
 
     HINT = 1
     TOKEN = 2
-    KEY = 3
-    PASSWORD = 4
+    MENTIONED = 3
+    KEY = 4
+    PASSWORD = 5
 
 
 def words(text: str) -> frozenset[str]:
@@ -144,7 +147,7 @@ _NAME = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|[a-z][a-z0-9]*(?:[._/:-][a-z0
 _CODE_PATH = re.compile(r"(?:[A-Za-z_]\w*[.:\\/])+[A-Za-z_]\w*")
 _PATH = re.compile(r"\.{0,2}/\S*|[A-Za-z]:\\\S*|https?://\S*|(?:application|audio|font|image|multipart|text|video)/\S+")
 _PATTERN = re.compile(
-    r"\[\^?[^\]\s]{0,20}(?:a-z|A-Z|0-9|1-9|a-f|A-F)|\\[dswDSW](?:[*+?{\])|]|\Z)|\(\?[:=!P]|\)\.\w+\(|\$\{"
+    r"\[\^?[^\]\s]{0,20}(?:a-z|A-Z|0-9|1-9|a-f|A-F)|\\[dswDSW](?:[*+?{\])|]|\Z)|\(\?[:=!P]|\)\.\w+\(|\$\{|\[[^\]\s]{1,20}\][*+]"
 )
 """A part of a regular expression, or code between two quotes that belong to other texts."""
 _TECHNICAL = re.compile(
@@ -182,7 +185,8 @@ def is_secret(value: str, name: Strength, *, bound: bool = True) -> bool:
     if len(value) > LONGEST or is_stand_in(value):
         return False
     bare = _INTERPOLATED.sub("", value).strip()
-    if has_run(bare) or _PATTERN.search(bare):
+    sure = bound and name >= Strength.KEY
+    if _PATTERN.search(bare) or (has_run(bare, LONG_RUN if sure else RUN)):
         return False
     if re.search(r"\s", bare):
         return name is Strength.PASSWORD and bound and _is_phrase(bare)
@@ -199,7 +203,7 @@ def _is_key(value: str, name: Strength, irregular: bool) -> bool:
         return True
     if not _is_mixed(value):
         return name is Strength.KEY and (_is_long_word(value) or (value.isdigit() and len(value) >= 6))
-    return len(value) >= (6 if name is Strength.KEY else 8) and not _is_named(value, name)
+    return len(value) >= (8 if name is Strength.TOKEN else 6) and not _is_named(value, name)
 
 
 def _is_jumbled(value: str) -> bool:
@@ -255,7 +259,7 @@ def _is_password(value: str, irregular: bool) -> bool:
         return False
     if _NAME.fullmatch(value):
         parts = re.split(r"[^A-Za-z0-9]", value)
-        return irregular or (value.count("-") >= 2 and not any(map(strength, parts)))
+        return any(map(str.isdigit, value)) or (value.count("-") >= 2 and not any(map(strength, parts)))
     return len(value) >= 5 and not _MARKED.fullmatch(value)
 
 
@@ -318,10 +322,10 @@ def is_basic(value: str) -> bool:
     return ":" in plain and plain.isprintable()
 
 
-def has_run(value: str) -> bool:
-    """Whether a part of an alphabet stands in a text."""
+def has_run(value: str, length: int = RUN) -> bool:
+    """Whether a part of an alphabet, so long at least, stands in a text."""
     low = value.lower()
-    return any(part[at : at + RUN] in low for part in _ALPHABETS for at in range(len(part) - RUN + 1))
+    return any(part[at : at + length] in low for part in _ALPHABETS for at in range(len(part) - length + 1))
 
 
 def entropy(text: str) -> float:
