@@ -51,7 +51,7 @@ def scope_of(root: Path) -> Scope:
 
 
 def _scope_in(root: Path, repository: Repository, start: int) -> Scope | None:
-    """The scope of a folder in a repository; None where the repository ignores the folder itself."""
+    """The scope of a folder in a repository; None where the repository leaves out the folder itself."""
     try:
         return _Listing.of(root, repository, start)
     except GitError:
@@ -76,7 +76,7 @@ class _Listing:
 
     @classmethod
     def of(cls, root: Path, repository: Repository, start: int) -> _Listing | None:
-        """Ask git; None where the repository ignores the folder itself.
+        """Ask git; None where the repository leaves out the folder itself.
 
         Raises:
             GitError: git cannot tell.
@@ -87,6 +87,8 @@ class _Listing:
         with records([*place, "ls-files", "-z", "--stage"], limit=SECONDS) as entries:
             for entry in entries:
                 about, _, path = entry.partition(b"\t")
+                if path == b"./":  # the folder is the place of a submodule that was not fetched
+                    return None
                 kept.add(path, submodule=is_submodule(int(about[:6], 8)))
         if root != repository.top and not (kept.files or kept.submodules) and _is_ignored(root, repository):
             return None
