@@ -174,13 +174,14 @@ def test_a_working_tree_elsewhere_is_not_read(tmp_path: Path, script: Path) -> N
     root = planted(tmp_path / "r", script)
     (tmp_path / "private").mkdir()
     (tmp_path / "private" / "a.py").write_text("x = 1\n")
+    (root / "new.py").write_text("x = 1\n")
     git(root, "config", "core.worktree", str(tmp_path / "private"))
-    assert taken(root) == ["a.py", "sub/c.py"]
+    assert taken(root) == ["a.py", "new.py", "sub/c.py"]
     git(root, "config", "core.worktree", str(tmp_path / "nowhere"))
-    assert taken(root) == ["a.py", "sub/c.py"]
+    assert taken(root) == ["a.py", "new.py", "sub/c.py"]
     git(root, "config", "--unset", "core.worktree")
     git(root, "config", "core.bare", "true")
-    assert taken(root) == ["a.py", "sub/c.py"]
+    assert taken(root) == ["a.py", "new.py", "sub/c.py"]
 
 
 def test_variables_of_an_outer_git_do_not_redirect(

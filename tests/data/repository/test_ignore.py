@@ -38,7 +38,7 @@ BY_HAND = [
     (b"/x/", [b"x/a"], [b"y/x/a", b"x"]),
     (b"*.py", [b".py", b"x/a.py"], [b"a.py.txt", b"py"]),
     (b"x/*.py", [b"x/a.py"], [b"x/y/a.py", b"a.py"]),
-    (b"x/**", [b"x/a", b"x/y/a"], [b"x", b"y/x/a"]),
+    (b"x/**", [b"x/a", b"x/y/a", b"x/a\nb"], [b"x", b"y/x/a"]),
     (b"**/a", [b"a", b"x/a", b"x/y/a"], [b"xa"]),
     (b"x/**/a", [b"x/a", b"x/y/a", b"x/y/z/a"], [b"xa", b"x/ya", b"a"]),
     (b"x**/a", [b"x/a", b"xy/a", b"xa", b"xy/z/a"], [b"y/x/a"]),  # git compares the literal `x` beforehand
@@ -47,7 +47,7 @@ BY_HAND = [
     (b"**\\/a", [b"x/a", b"x/y/a"], [b"a"]),
     (b"*/a", [b"x/a"], [b"a", b"x/y/a"]),
     (b"***/a", [b"a", b"x/y/a"], []),
-    (b"a?c", [b"abc", b"a\xffc"], [b"ac", b"a/c", "aéc".encode()]),
+    (b"a?c", [b"abc", b"a\xffc", b"a\nc"], [b"ac", b"a/c", "aéc".encode()]),
     (b"\\*", [b"*"], [b"a"]),
     (b"\\#a", [b"#a"], []),
     (b"#a", [], [b"#a", b"a"]),

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from telly.data.repository import ignored
+from telly.data.repository.history import commit_of, last_changes
 from telly.data.repository.walk import Skipped, SourceFile, walk
 
 GIT = shutil.which("git")
@@ -218,17 +219,19 @@ def test_a_linked_ignore_file_in_no_repository(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", ["2", "3", "4"])
 def test_tracked_files_are_not_ignored(tmp_path: Path, version: str, way: str) -> None:
+    long = f"k/{'m' * 200}_gen.py"  # version 4 counts what two paths have not in common in a number of two bytes
     root = repository(
         tmp_path / "r", "out/a.py", "out/b.py", "out/sub/c.py", "gen/d.py", "e_gen.py", "f_gen.py", "g.py"
     )
-    git(root, "add", "out/a.py", "e_gen.py", "g.py")
+    put(root, long, "z_gen.py")
+    git(root, "add", "out/a.py", "e_gen.py", "g.py", long, "z_gen.py")
     if version == "3":
         git(root, "add", "--intent-to-add", "out/sub/c.py")
     git(root, "update-index", "--index-version", version)
     (root / ".gitignore").write_text("out/\n/gen\n*_gen.py\n")
     (root / "out" / ".gitignore").write_text("!b.py\n")
     more = ["out/sub/c.py"] if version == "3" else []
-    check(root, "out/a.py", "e_gen.py", "g.py", *more)
+    check(root, "out/a.py", "e_gen.py", "g.py", long, "z_gen.py", *more)
     assert taken(root / "out") == ["a.py", *(path.removeprefix("out/") for path in more)]
     assert taken(root / "gen") == ["d.py"], "a folder that is named is meant"
 
@@ -345,6 +348,7 @@ def test_a_repository_of_another_owner(tmp_path: Path, monkeypatch: pytest.Monke
     root = repository(tmp_path / "r", "a.py", "b.py", "c.py")
     (root / ".gitignore").write_text("b.py\nc.py\n")
     git(root, "add", "-f", "b.py")
+    git(root, "commit", "-qm", "x")
     other = tmp_path / "bin" / "git"
     other.parent.mkdir()
     other.write_text(f'#!/bin/sh\nGIT_TEST_ASSUME_DIFFERENT_OWNER=1 exec {GIT} "$@"\n')
@@ -354,6 +358,8 @@ def test_a_repository_of_another_owner(tmp_path: Path, monkeypatch: pytest.Monke
     assert b"dubious ownership" in refused.stderr
     monkeypatch.setattr(ignored, "_Rules", None)  # git itself must answer
     assert taken(root) == ["a.py", "b.py"]
+    assert commit_of(root) == git(root, "rev-parse", "HEAD").decode().strip()
+    assert list(last_changes(root)) == ["b.py"]
 
 
 def test_a_pipe_in_place_of_an_ignore_file_is_not_waited_for(
@@ -364,6 +370,22 @@ def test_a_pipe_in_place_of_an_ignore_file_is_not_waited_for(
     os.mkfifo(root / "sub" / ".gitignore")
     monkeypatch.setattr(ignored, "SECONDS", 0.5)
     assert taken(root) == ["a.py", "sub/b.py"]
+
+
+def test_folders_that_may_not_be_entered(tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = repository(tmp_path / "r", "a.py", "closed/b.py")
+    (root / "closed").chmod(0o400)  # it can be listed, but nothing in it can be looked at
+    real = os.stat
+
+    def refusing(path: object, **options: object) -> os.stat_result:
+        """Refuse as the system does, also for the superuser."""
+        if str(path).startswith(f"{root / 'closed'}/"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, **options)  # type: ignore[call-overload, no-any-return]
+
+    monkeypatch.setattr(os, "stat", refusing)
+    assert "a.py" in taken(root)
+    (root / "closed").chmod(0o700)
 
 
 def test_no_pattern_takes_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ class Repository:
 def repository_at(folder: Path) -> Repository | None:
     """The repository whose working tree begins at a folder; None where git sees none there."""
     entry = folder / GIT
-    own = _named_by(entry) if entry.is_file() else entry
+    own = _named_by(entry) if os.path.isfile(entry) else entry  # noqa: PTH113 - Path.is_file may be refused
     if own is None:
         return None
     common = _common(own)
