@@ -69,6 +69,7 @@ def test_gitignore_as_git_reads_it(tmp_path: Path) -> None:
 
 def test_rules_above_the_folder_hold_within_a_repository(tmp_path: Path) -> None:
     put(tmp_path, "src/a.py", "src/b.py", "out/c.py", ".git/info/exclude", text="src/b.py\n")
+    put(tmp_path, ".git/HEAD", ".git/objects/info/x", ".git/refs/heads/x", text="ref: refs/heads/main\n")
     (tmp_path / ".gitignore").write_text("/src/a.py\nout/\n")
     assert taken(tmp_path / "src") == []
     assert taken(tmp_path / "out") == ["c.py"], "a folder that is named is meant"

@@ -1,16 +1,12 @@
-"""What git knows of a repository: a copy of a remote one, its commit, when each file was last changed.
-
-A repository's own settings and hooks must not run anything here: every command switches off what could, and talks to
-no remote unless it clones.
-"""
+"""What git knows of a repository: a copy of a remote one, its commit, when each file was last changed."""
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from pathlib import Path
 
+from telly.data.repository.git import GitError, run_git
 from telly.errors import DataError
 
 PROTOCOLS = ("https", "http", "ssh", "file")
@@ -18,11 +14,6 @@ _ADDRESS = re.compile(r"(?P<protocol>[A-Za-z][\w+.-]*)://[^/\s]*")
 _SHORT_SSH = re.compile(r"(?:[A-Za-z0-9_][\w.-]*@)?[A-Za-z0-9][\w.-]*:(?!:)[^\\].*")
 _HELPER = re.compile(r"[A-Za-z][\w+.-]*::")
 _USER = re.compile(r"(?<=://)[^/@\s]*@")
-_SAFE = (
-    *("core.fsmonitor=false", f"core.hooksPath={os.devnull}", "core.pager=cat", "log.showSignature=false"),
-    *("core.sshCommand=ssh", "protocol.ext.allow=never", "submodule.recurse=false", "core.symlinks=false"),
-    *("filter.lfs.process=", "filter.lfs.smudge=", "filter.lfs.required=false"),
-)
 _OFFLINE_WORDS = (
     "Could not resolve",
     "Could not connect",
@@ -118,26 +109,9 @@ def last_changes(repository: Path) -> dict[str, int]:
 
 
 def _git(arguments: list[str], allowed: str = "none") -> subprocess.CompletedProcess[str]:
-    settings = [part for setting in _SAFE for part in ("-c", setting)]
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
-        "GIT_ALLOW_PROTOCOL": allowed,
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_OPTIONAL_LOCKS": "0",
-        "GIT_NO_LAZY_FETCH": "1",
-        "GIT_LFS_SKIP_SMUDGE": "1",
-        "GIT_SSH_COMMAND": "ssh -oBatchMode=yes",
-        "LC_ALL": "C.UTF-8",
-    }
     try:
-        return subprocess.run(
-            ["git", "--no-pager", *settings, *arguments],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="surrogateescape",
-            check=False,
-        )
-    except FileNotFoundError:
+        done = run_git(arguments, allowed=allowed, limit=None)
+    except GitError:
         raise DataError("git is not installed, which --split date and addresses need; install it") from None
+    output, complaint = (text.decode("utf-8", "surrogateescape") for text in (done.stdout, done.stderr))
+    return subprocess.CompletedProcess(done.args, done.returncode, output, complaint)

@@ -14,11 +14,12 @@ from typing import Any
 from telly.data.parallel import cores
 from telly.data.repository import history
 from telly.data.repository.collect import Counts, Spool, Wanted, collect, distinct, shown
+from telly.data.repository.gitdir import repository_of
 from telly.data.repository.languages import NAMES
 from telly.data.repository.licences import licence_files
 from telly.data.repository.rows import TARGETS, Job
 from telly.data.repository.splits import SPLITS, By, Shares, by_date, by_path
-from telly.data.repository.walk import Skipped, repository_of
+from telly.data.repository.walk import Skipped
 from telly.disk import whole_folder, write_json
 from telly.errors import ConfigError, DataError
 
