@@ -4,35 +4,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telly.data.repository.comments import description, is_description, without_signs
+from telly.data.repository.comments import STYLES, is_description
+from telly.data.repository.comments.docstrings import docstring_value
 
 
 @pytest.mark.parametrize(
-    ("comment", "expected"),
+    ("style", "comment", "expected"),
     [
-        ("/** One line of text. */", "One line of text."),
-        ("/**\n * Two lines\n * of text.\n *\n * More.\n */", "Two lines of text."),
-        ("/**\n * Sees {@link Cart#add(Item) the cart} and {@link Item}.\n */", "Sees the cart and Item."),
-        ("/** A <code>List&lt;T&gt;</code> of<br/>things. */", "A List<T> of things."),
-        ("/** @param a only tags */", ""),
-        ("/** @summary Says what it does. */", "Says what it does."),
-        ("/**\n * @brief Frees \\p list\n * and \\c all in it.\n * @param list\n */", "Frees list and all in it."),
-        ("/*!\n \\brief Frees a list.\n\n More.\n*/", "Frees a list."),
-        ("/* Plain comment\n   of C. */", "Plain comment of C."),
-        ("///< What a \\ref Cart is.", "What a Cart is."),
-        ("/// <summary>\n/// Adds <c>x</c> to y.\n/// </summary>\n/// <returns>z</returns>", "Adds x to y."),
-        ("/// <inheritdoc/>", ""),
-        ("/// Adds [`Item`] to a [cart](crate::Cart).\n///\n/// # Errors\n/// None.", "Adds Item to a cart."),
-        ("// Open opens the door.\n//go:noinline", "Open opens the door."),
-        ("# Adds an +item+.\n# @param item [Item]\n# @return [Cart]", "Adds an item."),
-        ("=begin\nComputes a total.\n=end", "Computes a total."),
-        ("// ------------------\n// Opens the door.\n// ------------------", "Opens the door."),
-        ("/** TODO */", "TODO"),
-        ("/** eslint-disable no-undef */", ""),
+        ("javadoc", "/** One line of text. */", "One line of text."),
+        ("javadoc", "/**\n * Two lines\n * of text.\n *\n * More.\n */", "Two lines of text."),
+        ("javadoc", "/**\n * Sees {@link Cart#add(Item) the cart} and {@link Item}.\n */", "Sees the cart and Item."),
+        ("javadoc", "/** A <code>List&lt;T&gt;</code> of<br/>things. */", "A List<T> of things."),
+        ("javadoc", "/** @param a only tags */", ""),
+        ("jsdoc", "/** @summary Says what it does. */", "Says what it does."),
+        ("doxygen", "/**\n * @brief Frees \\p list\n * and \\c all in it.\n * @param list\n */", "Frees list and all in it."),
+        ("doxygen", "/*!\n \\brief Frees a list.\n\n More.\n*/", "Frees a list."),
+        ("doxygen", "/* Plain comment\n   of C. */", "Plain comment of C."),
+        ("doxygen", "///< What a \\ref Cart is.", "What a Cart is."),
+        ("xmldoc", "/// <summary>\n/// Adds <c>x</c> to y.\n/// </summary>\n/// <returns>z</returns>", "Adds x to y."),
+        ("xmldoc", "/// <inheritdoc/>", ""),
+        ("rustdoc", "/// Adds [`Item`] to a [cart](crate::Cart).\n///\n/// # Errors\n/// None.", "Adds Item to a cart."),
+        ("godoc", "// Open opens the door.\n//go:noinline", "Open opens the door."),
+        ("rubydoc", "# Adds an +item+.\n# @param item [Item]\n# @return [Cart]", "Adds an item."),
+        ("rubydoc", "=begin\nComputes a total.\n=end", "Computes a total."),
+        ("doxygen", "// ------------------\n// Opens the door.\n// ------------------", "Opens the door."),
+        ("javadoc", "/** TODO */", "TODO"),
+        ("jsdoc", "/** eslint-disable no-undef */", ""),
     ],
 )  # fmt: skip
-def test_comments_in_plain_words(comment: str, expected: str) -> None:
-    assert description(without_signs(comment)) == expected
+def test_comments_in_plain_words(style: str, comment: str, expected: str) -> None:
+    assert STYLES[style].describe(comment) == expected
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_comments_in_plain_words(comment: str, expected: str) -> None:
     ],
 )
 def test_docstrings_in_plain_words(docstring: str, expected: str) -> None:
-    assert description(docstring) == expected
+    assert STYLES["docstring"].describe(docstring) == expected
 
 
 def test_how_many_words_are_a_description() -> None:
@@ -63,9 +64,9 @@ def test_how_many_words_are_a_description() -> None:
     assert is_description("返回所有元素的总和")
 
 
-@given(st.text(max_size=300))
-def test_any_text_gives_one_line(text: str) -> None:
-    found = description(without_signs(text))
+@given(st.sampled_from(sorted(STYLES)), st.text(max_size=300))
+def test_any_text_gives_one_line(style: str, text: str) -> None:
+    found = STYLES[style].describe(text)
     assert "\n" not in found
     assert found == found.strip()
     found.encode()

@@ -16,10 +16,10 @@ class Language:
         suffixes: of its files, in lower case.
         functions: a query that captures functions with a body as `@function`.
         classes: types of nodes whose name comes before those of the functions in them.
-        comments: how a comment begins that documents what follows; () where the docstring within does.
+        style: how what documents a function is written; a name of `telly.data.repository.comments.STYLES`.
         wrappers: types around a function that belong to its code.
-        shells: types around a function that do not, but what documents it stands before them.
-        bodies: types around functions whose first comment stands before them.
+        shells: types around a function that do not, but a comment before them documents it.
+        bodies: types around functions; the comment of the first one stands before the body.
         between: types of nodes that may stand between a comment and its function.
         wheel: which tree-sitter wheel has the grammar. [default: the name]
         dialect: which grammar of the wheel.
@@ -29,7 +29,7 @@ class Language:
     suffixes: tuple[str, ...]
     functions: str
     classes: tuple[str, ...] = ()
-    comments: tuple[str, ...] = ("/**",)
+    style: str = "javadoc"
     wrappers: tuple[str, ...] = ()
     shells: tuple[str, ...] = ()
     bodies: tuple[str, ...] = ()
@@ -55,9 +55,22 @@ _JS_FUNCTIONS = f"""
 (pair value: {_JS_VALUE}) @function
 """
 _JS_WRAPPERS = ("lexical_declaration", "variable_declaration", "expression_statement")
+_JS_SHELLS = (
+    "export_statement",
+    "variable_declarator",
+    "assignment_expression",
+    "call_expression",
+    "new_expression",
+    "arguments",
+    "parenthesized_expression",
+    "as_expression",
+    "satisfies_expression",
+)
+_JS_BETWEEN = ("decorator", ";")
 _TS_FUNCTIONS = f"{_JS_FUNCTIONS} (public_field_definition value: {_JS_VALUE}) @function"
 _TS_CLASSES = ("class_declaration", "abstract_class_declaration", "internal_module")
 _C_FUNCTIONS = "(function_definition body: (compound_statement)) @function"
+_C_SHARP_BETWEEN = ("preproc_pragma", "preproc_region", "preproc_endregion", "preproc_nullable", "preproc_line")
 
 LANGUAGES: tuple[Language, ...] = (
     Language(
@@ -65,8 +78,7 @@ LANGUAGES: tuple[Language, ...] = (
         (".py", ".pyi"),
         "(function_definition) @function",
         ("class_definition",),
-        comments=(),
-        shells=("decorated_definition",),
+        style="docstring",
     ),
     Language(
         "java",
@@ -80,8 +92,9 @@ LANGUAGES: tuple[Language, ...] = (
         f"{_JS_FUNCTIONS} (field_definition value: {_JS_VALUE}) @function",
         ("class_declaration",),
         wrappers=_JS_WRAPPERS,
-        shells=("export_statement",),
-        between=("decorator",),
+        style="jsdoc",
+        shells=_JS_SHELLS,
+        between=_JS_BETWEEN,
     ),
     Language(
         "typescript",
@@ -89,8 +102,9 @@ LANGUAGES: tuple[Language, ...] = (
         _TS_FUNCTIONS,
         _TS_CLASSES,
         wrappers=_JS_WRAPPERS,
-        shells=("export_statement",),
-        between=("decorator",),
+        style="jsdoc",
+        shells=_JS_SHELLS,
+        between=_JS_BETWEEN,
     ),
     Language(
         "typescript",
@@ -98,22 +112,23 @@ LANGUAGES: tuple[Language, ...] = (
         _TS_FUNCTIONS,
         _TS_CLASSES,
         wrappers=_JS_WRAPPERS,
-        shells=("export_statement",),
-        between=("decorator",),
+        style="jsdoc",
+        shells=_JS_SHELLS,
+        between=_JS_BETWEEN,
         dialect="tsx",
     ),
     Language(
         "go",
         (".go",),
         "(function_declaration body: (_)) @function (method_declaration body: (_)) @function",
-        comments=("//", "/*"),
+        style="godoc",
     ),
     Language(
         "ruby",
         (".rb",),
         "(method) @function (singleton_method) @function",
         ("module", "class"),
-        comments=("#", "=begin"),
+        style="rubydoc",
         shells=("argument_list", "call"),
         bodies=("body_statement",),
     ),
@@ -122,23 +137,27 @@ LANGUAGES: tuple[Language, ...] = (
         (".php",),
         "(function_definition) @function (method_declaration body: (_)) @function",
         ("class_declaration", "interface_declaration", "trait_declaration", "enum_declaration"),
+        style="phpdoc",
         dialect="php",
     ),
-    Language("c", (".c", ".h"), _C_FUNCTIONS, comments=("/*", "//")),
+    Language("c", (".c", ".h"), _C_FUNCTIONS, style="doxygen"),
     Language(
         "cpp",
         (".cpp", ".cc", ".cxx", ".c++", ".hpp", ".hh", ".hxx", ".cu", ".cuh"),
         _C_FUNCTIONS,
         ("class_specifier", "struct_specifier", "namespace_definition"),
-        comments=("/*", "//"),
+        style="doxygen",
         wrappers=("template_declaration",),
+        shells=("linkage_specification", "friend_declaration"),
+        between=("access_specifier", ":"),
     ),
     Language(
         "c-sharp",
         (".cs",),
         "(method_declaration body: (_)) @function (constructor_declaration body: (_)) @function",
         ("class_declaration", "interface_declaration", "struct_declaration", "record_declaration"),
-        comments=("///", "/**"),
+        style="xmldoc",
+        between=_C_SHARP_BETWEEN,
         wheel="c_sharp",
     ),
     Language(
@@ -146,7 +165,7 @@ LANGUAGES: tuple[Language, ...] = (
         (".rs",),
         "(function_item) @function",
         ("impl_item", "trait_item", "mod_item"),
-        comments=("///", "/**"),
+        style="rustdoc",
         between=("attribute_item",),
     ),
 )

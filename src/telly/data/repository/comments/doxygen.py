@@ -1,0 +1,70 @@
+"""Comments of C and C++: Doxygen with its commands, kernel-doc, and plain comments."""
+
+from __future__ import annotations
+
+import re
+
+from telly.data.repository.comments.markup import CODE, EMPHASIS, LINKS, without_html
+from telly.data.repository.comments.paragraph import finished, first_paragraph
+from telly.data.repository.comments.text import Rule, Verbatim, without_signs
+
+_WORD = r"(?:[\w:.$~#-]*\w(?:\(\))?)"
+_DOXYGEN_VERBATIM: tuple[Rule, ...] = (
+    (re.compile(r"[@\\]f\$(.*?)[@\\]f\$", re.DOTALL), r"\1"),
+    (re.compile(rf"(?<!\w)[@\\](?:c|p)\s+(<?[^\s,;]*[^\s,;.:!?)]|{_WORD})"), r"\1"),
+    *CODE,
+)
+_DOXYGEN: tuple[Rule, ...] = (
+    (re.compile(rf"(?<!\w)[@\\](?:ref|subpage|xref)\s+{_WORD}\s+\"([^\"]*)\""), r"\1"),
+    (re.compile(r"(?<!\w)[@\\](?:ref|subpage|a|e|b|em|cite)\s+(?=[\w:~#\"\x00<])"), ""),
+    (re.compile(r"(?<!\w)[@\\]link\s+\S+\s+(.*?)\s*[@\\]endlink\b"), r"\1"),
+    (re.compile(r"(?<!\w)[@\\]n\b(?=\s|$)"), " "),
+    (re.compile(r"(?<!\w)%(?=[A-Za-z_])"), ""),  # keeps Doxygen from making a link
+    *LINKS,
+    *EMPHASIS,
+    (re.compile(r"[\\@]([@\\&$#<>%\"*])"), r"\1"),
+)
+_DOXYGEN_LEAD = re.compile(r"^\s*[@\\](?:brief|short|details|summary|description|desc|abstract)\b:?\s*")
+_DOXYGEN_STOP = re.compile(
+    r"^\s*(?:[@\\](?:code|verbatim|dot|msc|startuml|htmlonly|latexonly|f\[|f\{|li|arg|par|cond|section|subsection"
+    r"|image)|```|~~~)"
+)
+_DOXYGEN_SECTION = re.compile(
+    r"^\s*[@\\](?:t?params?|arg|returns?|result|retval|throws?|exceptions?|see|sa|notes?|warnings?|pre|post|invariant"
+    r"|authors?|dates?|version|since|deprecated|todo|bug|test|remarks?|attention|copyright|relates\w*|headerfile"
+    r"|requires?|ensures?|effects?|complexity|type|rtype|link|[A-Za-z]+\s*:)(?:\[[\w,]+\])?(?:\s|$|:|\{)"
+)
+"""These last until a blank line; what follows is text again, as Doxygen reads it."""
+_DOXYGEN_LINE = re.compile(
+    r"^\s*(?:[@\\](?:fn|ingroup|internal|endinternal|callgraph|callergraph|hide\w+|showinitializer|static|pure|public\w*"
+    r"|private\w*|protected\w*|memberof|overload|anchor|nosubgrouping|name|function|synopsis|method|const|qualifier"
+    r"|endcond|nodiscard)\b.*)$"
+)
+_KERNEL_ARGUMENT = re.compile(r"^\s*@[\w.]+(?:\.\.\.)?:\s")
+_PLAIN_STOP = re.compile(r"^\s*(?:[@\\](?:t?param|returns?|retval|brief|throws|see|type)\b|```)")
+_DOXYGEN_SIGN = re.compile(r"^\s*(?:/\*\*(?![*/])|/\*!|///(?!/)|//!)")
+
+
+def doxygen(comment: str) -> str:
+    """The description in a comment of C or C++; only comments that Doxygen reads have its markup."""
+    if not _DOXYGEN_SIGN.match(comment):
+        verbatim = Verbatim()
+        text = verbatim.keep_all(without_signs(comment), CODE)
+        return finished(first_paragraph(text.split("\n"), _PLAIN_STOP, _DOXYGEN_LEAD), (), verbatim, entities=False)
+    verbatim = Verbatim()
+    text = verbatim.keep_all(without_signs(comment), _DOXYGEN_VERBATIM)
+    lines = _without_doxygen_sections(without_html(text).split("\n"))
+    return finished(first_paragraph(lines, _DOXYGEN_STOP, _DOXYGEN_LEAD), _DOXYGEN, verbatim)
+
+
+def _without_doxygen_sections(lines: list[str]) -> list[str]:
+    """The lines without those about parameters, results and the like, and without commands on lines of their own."""
+    kept: list[str] = []
+    within = False
+    for line in lines:
+        if not line.strip() or _DOXYGEN_LEAD.match(line):
+            within = False
+        elif _DOXYGEN_SECTION.match(line) or _KERNEL_ARGUMENT.match(line):
+            within = True
+        kept.append("" if within or _DOXYGEN_LINE.match(line) else line)
+    return kept
