@@ -47,9 +47,12 @@ class Documentation:
 
 @dataclass
 class _Found:
-    """Comments before a function, the nearest first: those with the style's sign, and runs of others that touch it."""
+    """Comments before a function, the nearest first: those with the style's sign, and others that touch the function.
 
-    signed: list[str] = field(default_factory=list)
+    Each is a list of the comments that belong together, the nearest first.
+    """
+
+    signed: list[list[str]] = field(default_factory=list)
     touching: list[list[str]] = field(default_factory=list)
 
 
@@ -58,11 +61,14 @@ def documentation(node: Any, language: Language) -> Documentation | str:
     style = STYLES[language.style]
     if language.style == "docstring":
         return _docstring(node, style)
-    for level in _levels(node, language):
-        words = _described(_comments_above(level, node, language, style), style)
-        if words:
-            return Documentation(words)
-    return _within(node, style)
+    found = [(level, _comments_above(level, node, language, style)) for level in _levels(node, language)]
+    texts = [text for _, comments in found for text in map(_text_of, comments.signed)]
+    own = [text for text in texts if not (style.foreign and style.foreign.search(text))]
+    if not texts:
+        outside = [comments for level, comments in found if level.parent.type not in language.wrappers]
+        own = [text for comments in outside for text in _touching(comments)]
+    words = next(filter(is_description, map(style.describe, own)), "")
+    return Documentation(words) if words else _within(node, style)
 
 
 def last_row(node: Any) -> int:
@@ -168,12 +174,15 @@ def _comments_above(level: Any, function: Any, language: Language, style: Style)
 
 def _take(found: _Found, text: str, style: Style, *, touches: bool, adjoins: bool) -> bool:
     """Take a comment; returns whether the one above it may belong to the function, too."""
-    block = is_block(text) or text.startswith("=begin")
+    block = _is_block(text)
     if style.sign.match(text) and not (block and style.foreign and style.foreign.search(text)):
-        if found.signed and not style.joined and (block or not adjoins):
+        if not found.signed or (block and style.stacked and adjoins):
+            found.signed.append([text])
+        elif style.joined or (adjoins and not block):
+            found.signed[-1].append(text)
+        else:
             return False
-        found.signed.append(text)
-        return style.joined or not block
+        return style.joined or style.stacked or not block
     if found.signed:
         return style.joined
     if touches and style.plain:
@@ -188,15 +197,14 @@ def _is_block(text: str) -> bool:
     return is_block(text) or text.startswith("=begin")
 
 
-def _described(found: _Found, style: Style) -> str:
-    """What the comments say; of those without the style's sign a block comes before lines, which are rather remarks."""
-    if found.signed:
-        text = "\n".join(reversed(found.signed))
-        groups = [] if style.foreign and style.foreign.search(text) else [text]
-    else:
-        texts = ["\n".join(reversed(run)) for run in found.touching]
-        groups = sorted(texts, key=lambda text: not _is_block(text))
-    return next(filter(is_description, map(style.describe, groups)), "")
+def _touching(found: _Found) -> list[str]:
+    """The comments without the style's sign; blocks come before lines, which are rather remarks."""
+    return sorted(map(_text_of, found.touching), key=lambda text: not _is_block(text))
+
+
+def _text_of(comments: list[str]) -> str:
+    """Comments that belong together as one, given from the last to the first."""
+    return "\n".join(reversed(comments))
 
 
 def _may_stand_between(node: Any, function: Any, language: Language) -> bool:

@@ -26,6 +26,7 @@ class Style:
         foreign: what tells in a comment that it documents something else than what follows.
         gap: how many blank lines may follow a comment with the sign.
         joined: whether all comments with the sign before a function belong together.
+        stacked: whether several such blocks may stand before a function, for instance one with its type alone.
     """
 
     describe: Callable[[str], str]
@@ -34,6 +35,7 @@ class Style:
     foreign: re.Pattern[str] | None = None
     gap: int = 0
     joined: bool = False
+    stacked: bool = False
 
 
 _JS_FOREIGN = re.compile(
@@ -49,7 +51,7 @@ _DOXYGEN_FOREIGN = re.compile(
 STYLES = {
     "docstring": Style(docstrings.describe, re.compile(r"(?!)")),
     "javadoc": Style(tags.javadoc, re.compile(r"/\*\*(?!/)|///(?!/)"), gap=1),
-    "jsdoc": Style(tags.jsdoc, re.compile(r"/\*\*(?![*/])"), foreign=_JS_FOREIGN, gap=1),
+    "jsdoc": Style(tags.jsdoc, foreign=_JS_FOREIGN, gap=1, stacked=True),
     "phpdoc": Style(tags.phpdoc, foreign=re.compile(r"^\W*@(?:file|package|license|copyright)\b", re.MULTILINE), gap=1),
     "doxygen": Style(
         doxygen.doxygen, re.compile(r"/\*\*(?![*/])|/\*!|///(?!/)|//!"), plain=True, foreign=_DOXYGEN_FOREIGN, gap=1

@@ -15,11 +15,12 @@ from telly.data.repository.comments.text import MAX_COMMENT, Rule, Verbatim, is_
 
 _CODE_ROLES = r"(?:code|literal|math|samp|kbd|file|command|option|regexp|envvar|program)"
 _VERBATIM: tuple[Rule, ...] = (
-    (re.compile(r"(?<![`\w])``(?=[^\s`])(.{1,400}?)(?<=\S)``(?!`)"), r"\1"),
+    (re.compile(r"(?<![`\w])``(?=[^\s`])((?:(?!``).){1,400}?)(?<=\S)``(?!`)"), r"\1"),
     (re.compile(rf"(?<![\w:]):(?:[a-z]+:)?{_CODE_ROLES}:`([^`]{{1,400}})`"), r"\1"),
     (re.compile(r"(?<![\w:]):(?:[a-z]+:)?[a-z]+:`~?([^`<]{1,400}?)\s*<[^`>]*>`"), r"\1"),  # :ref:`words <target>`
     (re.compile(r"(?<![\w:]):(?:[a-z]+:)?[a-z]+:`[~!]?([^`]{1,400})`"), r"\1"),  # :func:`name`
     (re.compile(r"(?<![`\w])`([^`<]{1,400}?)\s*<[^`>]+>`__?(?!\w)"), r"\1"),  # `words <address>`_
+    (re.compile(r"(?<![`\w])`~([A-Za-z]\w*(?:\.\w+)+(?:\(\))?)`(?!`)"), r"\1"),  # `~package.name`
     (re.compile(r"(?<![`\w])`(?=[^\s`])([^`]{1,400})(?<=\S)`(?:__?(?!\w))?(?!`)"), r"\1"),
 )
 _ADDRESS = r"(?:https?://|mailto:|\.{0,2}/|#|[\w/.-]+\.(?:md|html?|rst|ipynb)\b)[^()\s]*(?:\([^()\s]*\)[^()\s]*)*"
@@ -31,8 +32,9 @@ _MARKUP: tuple[Rule, ...] = (
     (re.compile(r"(?<![\w|])\|([A-Za-z](?:[\w ]*\w)?[A-Za-z])\|_{0,2}(?![\w|])"), r"\1"),  # substitutions of reST
     (re.compile(r"(?<![\w*\\])(\*{1,3})([\w\x00](?:[^*]*[\w\x00.!?)])?)\1(?![\w*])"), r"\2"),
     (re.compile(r"(?<![\w\\])\\(\*)\\?(\*?)(?=\w)"), r"\1\2"),  # \*args
-    (re.compile(r"(?<=\[\w\])_(?!\w)|(?<=\[\w\w\])_(?!\w)"), ""),  # [1]_
-    (re.compile(r"\s+::$"), ""),
+    (re.compile(r"(?<!\w)(\[[\w.-]+\])_(?!\w)"), r"\1"),  # [1]_
+    (re.compile(r"(?<![\w\])])\[(\x00\d+\x00)\](?![\[(])"), r"\1"),  # [`Type`]
+    (re.compile(r"(?:\s+|(?<=[.!?:;,]))::$"), ""),
     (re.compile(r"::$"), ":"),
 )
 
@@ -54,7 +56,7 @@ _STOP = re.compile(
 _BARE_TITLE = re.compile(r"^(?:Returns|Raises|Yields)$")
 _UNDERLINE = re.compile(r"^([-=~^\"'`#*+])\1{2,}$")
 _HEADING = re.compile(r"^#{1,6}\s+(.*)$")
-_SIGNATURE = re.compile(r"^[\w.]+\((?:[^()]|\([^()]*\))*\)(?:\s*->\s*[\w\[\]., |]+)?$")
+_SIGNATURE = re.compile(r"^[\w.]+\((?:[^()]|\([^()]*\))*\)(?:\s*->\s*(?:[\w.]*\[[^\]]*\]|[\w.]+))?(?:\s*--)?$")
 _LEAD = re.compile(r"^@brief\s+")
 _DIRECTIVE = re.compile(r"^\.\.(?:\s|$)")
 _TITLE_WORDS = 3

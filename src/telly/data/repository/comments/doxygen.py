@@ -6,15 +6,19 @@ import re
 
 from telly.data.repository.comments.markup import CODE, EMPHASIS, LINKS, without_html
 from telly.data.repository.comments.paragraph import finished, first_paragraph
+from telly.data.repository.comments.tags import BRACED, TAGS_IN_TEXT
 from telly.data.repository.comments.text import Rule, Verbatim, without_signs
 
 _WORD = r"(?:[\w:.$~#-]*\w(?:\(\))?)"
 _DOXYGEN_VERBATIM: tuple[Rule, ...] = (
     (re.compile(r"[@\\]f\$(.*?)[@\\]f\$", re.DOTALL), r"\1"),
     (re.compile(rf"(?<!\w)[@\\](?:c|p)\s+(<?[^\s,;]*[^\s,;.:!?)]|{_WORD})"), r"\1"),
+    (re.compile(r"(?<![\w:]):(?:[a-z]+:)?[a-z]+:`[~!]?([^`\n]{1,400})`"), r"\1"),  # Sphinx with Breathe
+    *BRACED,
     *CODE,
 )
 _DOXYGEN: tuple[Rule, ...] = (
+    *TAGS_IN_TEXT,
     (re.compile(rf"(?<!\w)[@\\](?:ref|subpage|xref)\s+{_WORD}\s+\"([^\"]*)\""), r"\1"),
     (re.compile(r"(?<!\w)[@\\](?:ref|subpage|a|e|b|em|cite)\s+(?=[\w:~#\"\x00<])"), ""),
     (re.compile(r"(?<!\w)[@\\]link\s+\S+\s+(.*?)\s*[@\\]endlink\b"), r"\1"),
@@ -26,20 +30,21 @@ _DOXYGEN: tuple[Rule, ...] = (
 )
 _DOXYGEN_LEAD = re.compile(r"^\s*[@\\](?:brief|short|details|summary|description|desc|abstract)\b:?\s*")
 _DOXYGEN_STOP = re.compile(
-    r"^\s*(?:[@\\](?:code|verbatim|dot|msc|startuml|htmlonly|latexonly|f\[|f\{|li|arg|par|cond|section|subsection"
+    r"^\s*(?:[@\\](?:code|verbatim(?!\s+embed)|dot|msc|startuml|htmlonly|latexonly|f\[|f\{|li|arg|par|cond|section|subsection"
     r"|image)|```|~~~)"
 )
-_DOXYGEN_SECTION = re.compile(
-    r"^\s*[@\\](?:t?params?|arg|returns?|result|retval|throws?|exceptions?|see|sa|notes?|warnings?|pre|post|invariant"
-    r"|authors?|dates?|version|since|deprecated|todo|bug|test|remarks?|attention|copyright|relates\w*|headerfile"
-    r"|requires?|ensures?|effects?|complexity|type|rtype|link|[A-Za-z]+\s*:)(?:\[[\w,]+\])?(?:\s|$|:|\{)"
+_SECTIONS = (
+    r"t?params?|returns?|result|retval|throws?|exceptions?|see|sa|notes?|warnings?|pre|post|invariant|authors?|dates?"
+    r"|version|since|deprecated|todo|bug|test|remarks?|attention|copyright"
 )
-"""These last until a blank line; what follows is text again, as Doxygen reads it."""
 _DOXYGEN_LINE = re.compile(
-    r"^\s*(?:[@\\](?:fn|ingroup|internal|endinternal|callgraph|callergraph|hide\w+|showinitializer|static|pure|public\w*"
-    r"|private\w*|protected\w*|memberof|overload|anchor|nosubgrouping|name|function|synopsis|method|const|qualifier"
-    r"|endcond|nodiscard)\b.*)$"
+    r"^\s*[@\\](?:fn|ingroup|internal|endinternal|callgraph|callergraph|hide\w+|showinitializer|static|pure|public\w*"
+    r"|private\w*|protected\w*|memberof|overload|anchor|nosubgrouping|function|method|const|qualifier|endcond)\b.*$"
+    rf"|^\s*[@\\](?!(?:{_SECTIONS})\s*$)\w+(?:\s+embed:\S+)?\s*$"
 )
+"""Commands whose line is no text."""
+_DOXYGEN_SECTION = re.compile(r"^\s*[@\\](?!(?:c|p|a|e|b|em|ref|link|n|subpage|cite|xref|f\$)(?!\w))[A-Za-z]")
+"""Any other command lasts until a blank line; what follows that is text again, as Doxygen reads it."""
 _KERNEL_ARGUMENT = re.compile(r"^\s*@[\w.]+(?:\.\.\.)?:\s")
 _PLAIN_STOP = re.compile(r"^\s*(?:[@\\](?:t?param|returns?|retval|brief|throws|see|type)\b|```)")
 _DOXYGEN_SIGN = re.compile(r"^\s*(?:/\*\*(?![*/])|/\*!|///(?!/)|//!)")
@@ -62,9 +67,11 @@ def _without_doxygen_sections(lines: list[str]) -> list[str]:
     kept: list[str] = []
     within = False
     for line in lines:
-        if not line.strip() or _DOXYGEN_LEAD.match(line):
+        if not line.strip() or _DOXYGEN_LEAD.match(line) or _DOXYGEN_STOP.match(line):
             within = False
+        elif _DOXYGEN_LINE.match(line):
+            line = ""  # noqa: PLW2901
         elif _DOXYGEN_SECTION.match(line) or _KERNEL_ARGUMENT.match(line):
             within = True
-        kept.append("" if within or _DOXYGEN_LINE.match(line) else line)
+        kept.append("" if within else line)
     return kept

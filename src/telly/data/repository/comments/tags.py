@@ -11,11 +11,11 @@ from telly.data.repository.comments.text import Rule, Verbatim, is_block, withou
 
 _REFERENCE = r"[^\s(){}|]+(?:\([^)}]*\))?"
 _LINK = r"\{@(?:link|linkplain|linkcode|see|seealso|tutorial)\s+"
-_BRACED: tuple[Rule, ...] = (
+BRACED: tuple[Rule, ...] = (
     (re.compile(r"\{@(?:code|literal)\s+((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}"), r"\1"),
     (re.compile(r"\{@(?:value|systemProperty)\s+#?([^{}]*)\}"), r"\1"),
 )
-_TAGS_IN_TEXT: tuple[Rule, ...] = (
+TAGS_IN_TEXT: tuple[Rule, ...] = (
     (re.compile(r"\[([^\[\]\n]+)\]\{@(?:link|tutorial)[^{}]*\}"), r"\1"),  # JSDoc's [words]{@link target}
     (re.compile(rf"{_LINK}{_REFERENCE}\s*\|\s*([^{{}}]+)\}}"), r"\1"),
     (re.compile(rf"{_LINK}{_REFERENCE}\s+([^{{}}]+)\}}"), r"\1"),
@@ -53,10 +53,10 @@ class Tagged:
     modifiers: bool = False
 
 
-JAVADOC = Tagged(_BRACED + CODE, ())
-MARKDOWN_JAVADOC = Tagged(_BRACED + CODE, MARKDOWN)
-JSDOC = Tagged(_BRACED + CODE, MARKDOWN, modifiers=True)
-PHPDOC = Tagged(_BRACED + CODE, LINKS + EMPHASIS, modifiers=True)
+JAVADOC = Tagged(BRACED + CODE, ())
+MARKDOWN_JAVADOC = Tagged(BRACED + CODE, MARKDOWN)
+JSDOC = Tagged(BRACED + CODE, MARKDOWN, modifiers=True)
+PHPDOC = Tagged(BRACED + CODE, LINKS + EMPHASIS, modifiers=True)
 
 
 def javadoc(comment: str) -> str:
@@ -77,7 +77,7 @@ def phpdoc(comment: str) -> str:
 def _described(text: str, style: Tagged) -> str:
     verbatim = Verbatim()
     text = verbatim.keep_all(text, style.verbatim)
-    for pattern, replacement in _TAGS_IN_TEXT:
+    for pattern, replacement in TAGS_IN_TEXT:
         text = pattern.sub(replacement, text)
     lines = without_html(text).split("\n")
     if style.modifiers:

@@ -19,9 +19,10 @@ _PLACE = re.compile(r"\x00(\d+)\x00")
 _TOOLS = (
     r"nolint\b|lint:|rubocop:|standard:(?:disable|enable)|frozen_string_literal:|(?:en)?coding:|typed:\s*\w+$|-\*-|!/"
     r"|:nodoc:|:doc:|steep:ignore|eslint(?:[- ]|-disable)|prettier-|@ts-(?:ignore|expect|nocheck|check)|tslint:"
-    r"|jshint\b|jscs:|biome-ignore|istanbul |c8 ignore|v8 ignore|webpack\w+:|@__PURE__|NOLINT|NOPMD\b|NOSONAR\b|CHECKSTYLE"
-    r"|clang-format |cppcheck-suppress|coverity\[|LCOV_EXCL|GCOV_EXCL|IWYU pragma|noqa\b|pylint:|type:\s*ignore|phpcs:"
-    r"|@phpstan-|@psalm-|@codeCoverageIgnore|@formatter:|noinspection |language=\w+$|ReSharper |rustfmt|tarpaulin"
+    r"|jshint\b|jscs:|biome-ignore|istanbul |c8 ignore|v8 ignore|webpack\w+:|@__PURE__|NOLINT|NOPMD\b|NOSONAR\b"
+    r"|CHECKSTYLE|clang-format |cppcheck-suppress|coverity\[|LCOV_EXCL|GCOV_EXCL|IWYU pragma|noqa\b|pylint:"
+    r"|type:\s*ignore|phpcs:|@phpstan-|@psalm-|@codeCoverageIgnore|@formatter:|noinspection |language=\w+$|ReSharper "
+    r"|rustfmt|tarpaulin"
 )
 _LAWYERS = r"SPDX-|Copyright\b|\(c\) |©"
 _DIRECTIVE = re.compile(rf"^\s*(?:{_TOOLS}|{_LAWYERS})")
@@ -99,19 +100,24 @@ def without_frame(text: str) -> str:
 
 
 def paragraphs(lines: Iterable[str], stop: re.Pattern[str]) -> Iterator[list[str]]:
-    """The paragraphs of a text, up to the first line that `stop` matches. Directives are passed over."""
+    """The paragraphs of a text, up to the first line that `stop` matches.
+
+    Directives are passed over, and so are paragraphs that begin as a note to the authors, such as `TODO:`.
+    """
     kept: list[str] = []
+    noted = False
     for line in lines:
         if is_directive(line):
             continue
         if is_drawn(line):
             if kept:
                 yield kept
-            kept = []
-        elif stop.match(line) or _NOTE.match(line):
+            kept, noted = [], False
+        elif stop.match(line) or (kept and _NOTE.match(line)):
             break
         else:
-            kept.append(line.strip())
+            noted = noted or _NOTE.match(line) is not None
+            kept += [] if noted else [line.strip()]
     if kept:
         yield kept
 
