@@ -30,8 +30,8 @@ _DOXYGEN: tuple[Rule, ...] = (
 )
 _DOXYGEN_LEAD = re.compile(r"^\s*[@\\](?:brief|short|details|summary|description|desc|abstract)\b:?\s*")
 _DOXYGEN_STOP = re.compile(
-    r"^\s*(?:[@\\](?:code|verbatim(?!\s+embed)|dot|msc|startuml|htmlonly|latexonly|f\[|f\{|li|arg|par|cond|section|subsection"
-    r"|image)|```|~~~)"
+    r"^\s*(?:[@\\](?:(?:code|verbatim(?!\s+embed)|dot|msc|startuml|htmlonly|latexonly|li|arg|par|cond|section|subsection"
+    r"|image)(?!\w)|f\[|f\{)|```|~~~)"
 )
 _SECTIONS = (
     r"t?params?|returns?|result|retval|throws?|exceptions?|see|sa|notes?|warnings?|pre|post|invariant|authors?|dates?"

@@ -62,9 +62,9 @@ _RDOC_BLOCK = re.compile(r"^(\s*):?(?:call-seq|section|category|title|main|inclu
 _RDOC_HEADING = re.compile(r"^\s*=+\s+\w")
 _TOMDOC = re.compile(r"^(?:Public|Internal|Private):\s+(?=\w)")
 _RUBY_VERBATIM: tuple[Rule, ...] = (
+    *CODE,
     (re.compile(r"(?<![\w+])\+([\w.:?!#=@$\[\]<>-]+)\+(?![\w+])"), r"\1"),
     (re.compile(r"<(tt|code)>(.{1,400}?)</\1>"), r"\2"),
-    *CODE,
 )
 _RUBY: tuple[Rule, ...] = (
     (re.compile(r"\{((?:[A-Z]\w*|#\w+)(?:(?:::|#|\.)\w+[?!=]?)*)\}"), r"\1"),  # {Shop::Cart#add}

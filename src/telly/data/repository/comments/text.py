@@ -11,7 +11,7 @@ Rule = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
 
 MAX_COMMENT = 20_000  # characters; the first paragraph ends long before
 
-_DRAWN = re.compile(r"(?:[-=~^\"'`#*+_/\\|.:<>•·─━═]\s*){3,}|[*#/=-]{1,2}")
+_DRAWN = re.compile(r"(?:[-=~^\"'#*+_/\\|.:<>•·─━═]\s*){3,}|[*#/=-]{1,2}")
 _FRAME = re.compile(r"^([-=*#~_+/\\])\1{2,}\s+|\s+([-=*#~_+/\\])\2{2,}$")
 _BULLET = re.compile(r"^[-*•]\s+(?=\w)")
 _BANNER = re.compile(r"^([-=*#~_+/\\])\1{2,}\s.*\s([-=*#~_+/\\])\2{2,}$", re.DOTALL)
