@@ -28,6 +28,8 @@ DOCSTRINGS = [
     ("Pass \\*args and \\**kwargs on to it.", "Pass *args and **kwargs on to it."),
     ("It has the following form::\n\n    a = b", "It has the following form:"),
     ("Parameters\n----------\nx : int\n    The width of it.", ""),
+    ("Parameters (internal use only)\n---------\nx : int\n    The width of it.", ""),
+    ("Converts it to a :class:``Finite`` and [`~Tree`].", "Converts it to a Finite and Tree."),
     ("Parameters\n==========\n\nx : int\n    The width of it.", ""),
     ("Returns\n-------\nfloat\n    The inner radial limit.", ""),
     ("Args:\n    x: the width of it", ""),

@@ -15,7 +15,11 @@ from telly.data.repository.comments.text import MAX_COMMENT, Rule, Verbatim, is_
 
 _CODE_ROLES = r"(?:code|literal|math|samp|kbd|file|command|option|regexp|envvar|program)"
 _VERBATIM: tuple[Rule, ...] = (
-    (re.compile(r"(?<![`\w])``(?=[^\s`])((?:(?!``).){1,400}?)(?<=\S)``(?!`)"), r"\1"),
+    (re.compile(r"\[`~([A-Za-z][\w.]*)(?:\(\))?`\](?![\[(])"), r"\1"),  # [`~Type`] of doc-builder
+    (
+        re.compile(r"(?:(?<![\w:]):(?:[a-z]+:)?[a-z]+:|(?<![`\w]))``(?=[^\s`])((?:(?!``).){1,400}?)(?<=\S)``(?!`)"),
+        r"\1",
+    ),
     (re.compile(rf"(?<![\w:]):(?:[a-z]+:)?{_CODE_ROLES}:`([^`]{{1,400}})`"), r"\1"),
     (re.compile(r"(?<![\w:]):(?:[a-z]+:)?[a-z]+:`~?([^`<]{1,400}?)\s*<[^`>]*>`"), r"\1"),  # :ref:`words <target>`
     (re.compile(r"(?<![\w:]):(?:[a-z]+:)?[a-z]+:`[~!]?([^`]{1,400})`"), r"\1"),  # :func:`name`
@@ -44,6 +48,7 @@ _REMARKS = (
     "|Options"
 )
 _SECTION = re.compile(rf"^[*_]*(?:{_PARTS}|{_REMARKS}|Properties|Shape|Side Effects)\s*:?[*_]*\s*$", re.IGNORECASE)
+_PARAMETERS = re.compile(r"^(?:Other )?(?:Parameters|Arguments|Args|Params)\b")
 _STOP = re.compile(
     rf"^(?:[*_]*(?:{_PARTS}|{_REMARKS})[*_]*\s*:[*_]*\s*$|(?-i:{_PARTS})\s*:(?:\s|$)|(?-i:Args|Arguments|Parameters|Params)\s*$"
     r"|(?-i::[A-Za-z][\w ,.*\[\]()|/-]*:(?!`))"  # reST's field lists
@@ -102,7 +107,7 @@ def _paragraphs(lines: list[str]) -> Iterator[list[str]]:
         heading = _HEADING.match(line)
         if titled or heading:
             title = heading[1] if heading else line
-            if _SECTION.match(title):
+            if _SECTION.match(title) or (titled and _PARAMETERS.match(title)):
                 break
             if not heading and (kept or len(title.split()) >= _TITLE_WORDS):
                 kept.append(title)

@@ -21,7 +21,7 @@ _DOXYGEN: tuple[Rule, ...] = (
     *TAGS_IN_TEXT,
     (re.compile(rf"(?<!\w)[@\\](?:ref|subpage|xref)\s+{_WORD}\s+\"([^\"]*)\""), r"\1"),
     (re.compile(r"(?<!\w)[@\\](?:ref|subpage|a|e|b|em|cite)\s+(?=[\w:~#\"\x00<])"), ""),
-    (re.compile(r"(?<!\w)[@\\]link\s+\S+\s+(.*?)\s*[@\\]endlink\b"), r"\1"),
+    (re.compile(r"(?<!\w)[@\\]link\s+\S{1,200}\s+(.{1,300}?)\s*[@\\]endlink\b"), r"\1"),
     (re.compile(r"(?<!\w)[@\\]n\b(?=\s|$)"), " "),
     (re.compile(r"(?<!\w)%(?=[A-Za-z_])"), ""),  # keeps Doxygen from making a link
     *LINKS,

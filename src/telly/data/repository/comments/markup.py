@@ -45,7 +45,7 @@ _INLINE = (
 _BLOCKS = r"address|blockquote|caption|dd|div|dl|dt|h[1-6]|li|ol|pre|p|section|table|tbody|td|thead|th|tr|ul"
 _NESTED = 8
 
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_COMMENT = re.compile(r"<!--.{0,2000}?-->", re.DOTALL)
 _PAIR = re.compile(
     rf"<({_INLINE}|(?:A|B|CODE|EM|I|PRE|STRONG|TT|U|VAR)){_ATTRIBUTES}>{_MENTION}((?:[^<]|<(?!/?\1\b)){{0,2000}}?)</\1\s*>"
 )

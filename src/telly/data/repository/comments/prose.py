@@ -70,7 +70,7 @@ _RUBY: tuple[Rule, ...] = (
     (re.compile(r"\{((?:[A-Z]\w*|#\w+)(?:(?:::|#|\.)\w+[?!=]?)*)\}"), r"\1"),  # {Shop::Cart#add}
     (re.compile(r"\{(?:(?:[A-Z]\w*|#)(?:(?:::|#|\.)?\w+[?!=]?)*|https?:\S+)\s+([^{}]+)\}(?!\[)"), r"\1"),
     (re.compile(r"\{([^{}]+)\}\[(?:https?|mailto|rdoc-ref|link|rdoc-label):[^\[\]\s]*\]"), r"\1"),
-    (re.compile(r"(\w+)\[(?:https?|mailto|rdoc-ref|link|rdoc-label):[^\[\]\s]*\]"), r"\1"),
+    (re.compile(r"(?<!\w)(\w{1,80})\[(?:https?|mailto|rdoc-ref|link|rdoc-label):[^\[\]\s]*\]"), r"\1"),
     *LINKS,
     (re.compile(r"(?<![\w*\\])(\*{1,2})(\w(?:[^*]*[\w.!?])?)\1(?![\w*])"), r"\2"),
     (re.compile(r"<(b|em|i|strong)>([^<>]{1,400}?)</\1>"), r"\2"),

@@ -9,7 +9,7 @@ from inspect import cleandoc
 Rule = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
 """A pattern and its replacement, as `re.sub` takes them."""
 
-MAX_COMMENT = 20_000  # characters; the first paragraph ends long before
+MAX_COMMENT = 10_000  # characters; the first paragraph ends long before
 
 _DRAWN = re.compile(r"(?:[-=~^\"'#*+_/\\|.:<>•·─━═]\s*){3,}|[*#/=-]{1,2}")
 _FRAME = re.compile(r"^([-=*#~_+/\\])\1{2,}\s+|\s+([-=*#~_+/\\])\2{2,}$")
