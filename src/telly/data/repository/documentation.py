@@ -7,7 +7,7 @@ Attributes, decorators, overload signatures and other comments may stand between
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,12 +56,18 @@ class _Found:
     touching: list[list[str]] = field(default_factory=list)
 
 
-def documentation(node: Any, language: Language) -> Documentation | str:
-    """What documents a function, or why its docstring cannot be taken out of its code."""
+def documentation(node: Any, language: Language, blank: Collection[int]) -> Documentation | str:
+    """What documents a function, or why its docstring cannot be taken out of its code.
+
+    Args:
+        node: the function.
+        language: its language.
+        blank: the rows of the source that are blank. The tree does not tell them from what was hidden from the parser.
+    """
     style = STYLES[language.style]
     if language.style == "docstring":
         return _docstring(node, style)
-    found = [(level, _comments_above(level, node, language, style)) for level in _levels(node, language)]
+    found = [(level, _comments_above(level, node, language, style, blank)) for level in _levels(node, language)]
     texts = [text for _, comments in found for text in map(_text_of, comments.signed)]
     own = [text for text in texts if not (style.foreign and style.foreign.search(text))]
     if not texts:
@@ -143,7 +149,7 @@ def _siblings_before(node: Any, language: Language) -> Iterator[Any]:
         node = before
 
 
-def _comments_above(level: Any, function: Any, language: Language, style: Style) -> _Found:
+def _comments_above(level: Any, function: Any, language: Language, style: Style, blank: Collection[int]) -> _Found:
     """The comments before a node, up to anything else that does not belong to the function."""
     found = _Found()
     below = level
@@ -156,10 +162,12 @@ def _comments_above(level: Any, function: Any, language: Language, style: Style)
             touches = touches and sibling.type != "access_specifier"
             below, adjoins = sibling, False
             continue
-        gap = below.start_point[0] - last_row(sibling) - 1
+        gap = sum(
+            row in blank for row in range(last_row(sibling) + 1, min(below.start_point[0], last_row(sibling) + 9))
+        )
         if gap > style.gap or (gap > 0 and _is_first_of_file(sibling)):
             break
-        if _is_beside_code(sibling, below):
+        if _is_beside_code(sibling, below, style):
             if not _may_stand_between(sibling.prev_sibling, function, language):
                 break
             continue
@@ -239,15 +247,13 @@ def _name(node: Any) -> str:
     return _text(node)
 
 
-def _is_beside_code(comment: Any, below: Any) -> bool:
+def _is_beside_code(comment: Any, below: Any, style: Style) -> bool:
     """Whether a comment follows something on its line and so belongs to that."""
     before = comment.prev_sibling
-    return (
-        before is not None
-        and not is_comment(before)
-        and last_row(before) == comment.start_point[0]
-        and last_row(comment) != below.start_point[0]
-    )
+    if before is None or is_comment(before) or last_row(before) != comment.start_point[0]:
+        return False
+    opens = before.type in {"{", "(", "["} and style.sign.match(_text(comment)) is not None
+    return not opens and last_row(comment) != below.start_point[0]
 
 
 def _is_first_of_file(comment: Any) -> bool:

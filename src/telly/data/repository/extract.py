@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -83,13 +83,14 @@ def extract(
     if _depth(raw) > MAX_DEPTH or _angles(raw) > MAX_ANGLES:
         raise UnparsableError("nested too deeply")
     root = _tree(raw, language).root_node
+    blank = frozenset(row for row, line in enumerate(raw.split(b"\n")) if not line.strip())
     found = Extraction()
     taken_until = -1
     for prefix, node in _functions(root, language):
         if node.start_byte < taken_until:
             found.left_out["within another function"] += 1
             continue
-        function = _function(node, prefix, raw, language, cuts=cuts, every=every)
+        function = _function(node, prefix, raw, language, blank, cuts=cuts, every=every)
         if isinstance(function, Function) and documented and not function.description:
             function = "no description"
         if isinstance(function, str):
@@ -185,12 +186,14 @@ def _text(node: Any) -> str:
     return text
 
 
-def _function(node: Any, prefix: str, raw: bytes, language: Language, *, cuts: bool, every: bool) -> Function | str:
+def _function(
+    node: Any, prefix: str, raw: bytes, language: Language, blank: Collection[int], *, cuts: bool, every: bool
+) -> Function | str:
     """A function, or why it is left out."""
     outer = _around(node, language)
     if outer.has_error:
         return "does not parse"
-    document = documentation(node, language)
+    document = documentation(node, language, blank)
     if isinstance(document, str):
         if not every:
             return document
