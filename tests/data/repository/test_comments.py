@@ -61,6 +61,7 @@ def test_docstrings_keep_what_is_code(docstring: str, expected: str) -> None:
     [
         (r'r"""Split at \n and \d+."""', r"Split at \n and \d+."),
         (r'"Split at \\n and \u00e4."', "Split at \\n and ä."),
+        (r'"Match \d+ here."', r"Match \d+ here."),
         ('"Add both " "numbers."', "Add both numbers."),
         ('"Add both "  # first\n    "numbers."', "Add both numbers."),
         ("u'''Add both.'''", "Add both."),
@@ -156,7 +157,7 @@ XMLDOC = [
 ]
 RUSTDOC = [
     ("/// Adds [`Item`] to a [cart](crate::Cart).\n///\n/// # Errors\n/// None.", "Adds Item to a cart."),
-    ("/// Maps [Vec] to Vec<T>, a[i] and [start, end).", "Maps Vec to Vec<T>, a[i] and [start, end)."),
+    ("/// Maps [Vec] to Vec<T>, a[i], [i] and [start, end).", "Maps Vec to Vec<T>, a[i], [i] and [start, end)."),
     ("/// Like [`push`](Self::push) or [the other][Vec::pop].", "Like push or the other."),
     ("/// Runs `__x__ [i] *y*` &amp; **then** more.", "Runs __x__ [i] *y* & then more."),
     ("/// # Panics\n/// It panics now and then.", ""),

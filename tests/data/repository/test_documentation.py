@@ -111,6 +111,8 @@ OTHERS = {
     "c-group": ("a.c", f"int x;\n/** @name {SAID} */\n{C}"),
     "cpp-section": ("a.cpp", f"class A {{\n// {SAID}\npublic:\n{C}}};"),
     "cs-parameter": ("A.cs", f'class A {{\n/// <param name="a">{SAID}</param>\n{SHARP}}}'),
+    "rust-apart": ("a.rs", f"/// {SAID}\n\n{RUST}"),
+    "java-apart": ("A.java", f"class A {{\n/** {SAID} */\n\n\n{JAVA}}}"),
     "rust-inner": ("a.rs", f"//! {SAID}\n{RUST}"),
     "rust-plain": ("a.rs", f"//// {SAID}\n// {SAID}\n{RUST}"),
 }
