@@ -141,7 +141,11 @@ def _mined(
 
 
 def first_paragraph(docstring: str) -> str:
-    """The first paragraph of a docstring on one line, without doctest prompts or field lists."""
+    """The first paragraph of a docstring on one line, without doctest prompts or field lists.
+
+    The embedded sample and the pre-training corpus were made by these rules, which therefore stay as they are. Data
+    from other people's repositories is described by `telly.data.repository.comments`.
+    """
     paragraph: list[str] = []
     for line in docstring.strip().splitlines():
         text = line.strip()

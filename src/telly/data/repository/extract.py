@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from telly.data.mining import MIN_CODE_LINES
-from telly.data.repository.comments import description, is_description, without_signs
 from telly.data.repository.constructs import BROKEN, FUNCTION, NO_NAME, constructs, tools
+from telly.data.repository.documentation import Documentation, documentation, last_row
 from telly.data.repository.languages import Language
 from telly.data.repository.naming import Named, body_of, named
 from telly.data.repository.preprocessor import without_branches, without_class_macros
@@ -83,6 +83,7 @@ def extract(
     if _depth(raw) > MAX_DEPTH or _angles(raw) > MAX_ANGLES:
         raise UnparsableError("nested too deeply")
     root = _root(raw, language)
+    blank = frozenset(row for row, line in enumerate(raw.split(b"\n")) if not line.strip())
     found = Extraction()
     taken_until = broken_until = -1
     for construct in constructs(root, language):
@@ -95,7 +96,9 @@ def extract(
                 found.left_out[construct.kind] += construct.count
             continue
         known = named(node, language)
-        function = _function(known, construct.prefix, raw, language, cuts=cuts, every=every) if known else NO_NAME
+        function: Function | str = NO_NAME
+        if known is not None:
+            function = _function(known, construct.prefix, raw, language, blank, cuts=cuts, every=every)
         if isinstance(function, Function) and documented and not function.description:
             function = "no description"
         if isinstance(function, str):
@@ -167,106 +170,45 @@ def _text(node: Any) -> str:
     return text
 
 
-def _function(known: Named, prefix: str, raw: bytes, language: Language, *, cuts: bool, every: bool) -> Function | str:
+def _function(
+    known: Named, prefix: str, raw: bytes, language: Language, blank: Collection[int], *, cuts: bool, every: bool
+) -> Function | str:
     """A function, or why it is left out."""
-    outer, before = _around(known.node, language)
+    outer = _around(known.node, language)
     if outer.has_error:
         return BROKEN
-    quoted = range(0)
-    if language.comments:
-        document = without_signs(_comment(before, language))
-    else:
-        docstring = _docstring(known.node)
-        if isinstance(docstring, str) and not every:
-            return docstring
-        document, quoted = ("", range(0)) if isinstance(docstring, str) else docstring
+    document = documentation(known.node, language, blank)
+    if isinstance(document, str):
+        if not every:
+            return document
+        document = Documentation()
     lines = _lines(outer, raw)
-    kept = [row for row in lines if row not in quoted and lines[row].strip()]
+    kept = [row for row in lines if row not in document.rows and lines[row].strip()]
     code = "\n".join(lines[row] for row in kept)
     if len(kept) < MIN_CODE_LINES and not every:
         return "shorter than three lines"
     if len(code) > MAX_CODE_CHARACTERS and not every:
         return "longer than 10,000 characters"
-    words = description(document) if document.strip() else ""
-    if words and not is_description(words):
-        words = ""
     places = tuple(kept.index(row) for row in _cuts(known.holder) if row in kept[1:]) if cuts else ()
     return Function(
         prefix + known.name,
         outer.start_point[0] + 1,
         code,
-        words,
+        document.words,
         places,
-        _last_row(outer) + 1,
+        last_row(outer) + 1,
         _signature(known.holder, outer),
     )
 
 
-def _around(node: Any, language: Language) -> tuple[Any, Any]:
-    """The node that holds the function's code, and the one before which its comment stands."""
+def _around(node: Any, language: Language) -> Any:
+    """The node that holds the function's code."""
     outer = node
     while (parent := outer.parent) is not None and parent.type in language.wrappers:
         if sum(child.type == outer.type for child in parent.named_children) > 1:  # one of several in a declaration
             break
         outer = parent
-    before = outer
-    while (parent := before.parent) is not None:
-        first = parent.type in language.bodies and before.prev_sibling is None
-        if parent.type not in language.shells and not first:
-            break
-        before = parent
-        if first:
-            break
-    return outer, before
-
-
-def _comment(node: Any, language: Language) -> str:
-    """The comment right before a node: one block, or lines without a gap; blank where it documents nothing."""
-    found: list[str] = []
-    below = node
-    before = node.prev_sibling
-    while before is not None and before.type in language.between:
-        below, before = before, before.prev_sibling
-    while before is not None and "comment" in before.type and below.start_point[0] - _last_row(before) <= 1:
-        text = _text(before).rstrip()
-        last = before.prev_sibling
-        beside_code = last is not None and _last_row(last) == before.start_point[0]
-        block = text.startswith(("/*", "=begin"))
-        if not text.startswith(language.comments) or (beside_code and "comment" not in last.type) or (block and found):
-            break
-        found.append(text)
-        if block:
-            break
-        below, before = before, last
-    return "\n".join(reversed(found))
-
-
-def _last_row(node: Any) -> int:
-    """The row of a node's last character; Rust's comments end at the beginning of the next row."""
-    row: int = node.end_point[0]
-    return row - 1 if node.end_point[1] == 0 and row > node.start_point[0] else row
-
-
-def _docstring(node: Any) -> tuple[str, range] | str:
-    """Python's docstring and the rows that it fills, or why they cannot be taken out; both empty without one."""
-    body = node.child_by_field_name("body")
-    statements = [child for child in body.children if "comment" not in child.type] if body is not None else []
-    if not statements or statements[0].type != "expression_statement" or statements[0].child_count != 1:
-        return "", range(0)
-    text = statements[0].children[0]
-    if (
-        text.type != "string"
-        or not text.child_count
-        or _text(text.children[0]).lower().strip("\"'") not in {"", "r", "u"}
-    ):
-        return "", range(0)
-    content = "".join(_text(child) for child in text.children if child.type == "string_content")
-    rows = range(text.start_point[0], text.end_point[0] + 1)
-    if len(statements) == 1:
-        return "nothing but a docstring"
-    if statements[1].start_point[0] in rows or body.start_point[0] == node.start_point[0]:
-        return "docstring on a line with code"
-    return content, rows
+    return outer
 
 
 def _lines(node: Any, raw: bytes) -> dict[int, str]:

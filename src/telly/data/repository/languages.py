@@ -24,10 +24,10 @@ class Language:
         binders: types of nodes that give a value a name, each with the field that holds the name.
         passes: types of nodes that a value goes through unchanged, such as parentheses and casts.
         calls: functions that return the function which they are given, or a version of it.
-        comments: how a comment begins that documents what follows; () where the docstring within does.
+        style: how what documents a function is written; a name of `telly.data.repository.comments.STYLES`.
         wrappers: types around a function that belong to its code.
-        shells: types around a function that do not, but what documents it stands before them.
-        bodies: types around functions whose first comment stands before them.
+        shells: types around a function that do not, but a comment before them documents it.
+        bodies: types around functions; the comment of the first one stands before the body.
         between: types of nodes that may stand between a comment and its function.
         wheel: which tree-sitter wheel has the grammar. [default: the name]
         dialect: which grammar of the wheel.
@@ -42,7 +42,7 @@ class Language:
     binders: tuple[tuple[str, str], ...] = ()
     passes: tuple[str, ...] = ()
     calls: tuple[str, ...] = ()
-    comments: tuple[str, ...] = ("/**",)
+    style: str = "javadoc"
     wrappers: tuple[str, ...] = ()
     shells: tuple[str, ...] = ()
     bodies: tuple[str, ...] = ()
@@ -97,6 +97,11 @@ _JS_WRAPPERS = (
     *("lexical_declaration", "variable_declaration", "expression_statement"),
     *("variable_declarator", "assignment_expression"),
 )
+_JS_SHELLS = (
+    *("export_statement", "call_expression", "new_expression", "arguments"),
+    *("parenthesized_expression", "as_expression", "satisfies_expression"),
+)
+_JS_BETWEEN = ("decorator", ";")
 _TS_CLASSES = ("class_declaration", "abstract_class_declaration", "class", "internal_module", "module")
 _TS_BINDERS = (*_JS_BINDERS, ("public_field_definition", "name"))
 _TS_PASSES = (*_JS_PASSES, "as_expression", "satisfies_expression", "non_null_expression", "type_assertion")
@@ -109,6 +114,7 @@ _C_FUNCTIONS = """
 (preproc_function_def) @macro
 """
 _CPP_FUNCTIONS = "(function_definition (try_statement)) @function"
+_C_SHARP_BETWEEN = ("preproc_pragma", "preproc_region", "preproc_endregion", "preproc_nullable", "preproc_line")
 
 LANGUAGES: tuple[Language, ...] = (
     Language(
@@ -120,7 +126,7 @@ LANGUAGES: tuple[Language, ...] = (
         binders=(("assignment", "left"), ("named_expression", "name")),
         passes=("parenthesized_expression", "conditional_expression", "boolean_operator", "expression_list"),
         calls=("property", "cached_property", "staticmethod", "classmethod", "cache", "lru_cache", "wraps", "partial"),
-        comments=(),
+        style="docstring",
         wrappers=("expression_statement",),
         shells=("decorated_definition",),
     ),
@@ -152,8 +158,9 @@ LANGUAGES: tuple[Language, ...] = (
         passes=_JS_PASSES,
         calls=_JS_CALLS,
         wrappers=_JS_WRAPPERS,
-        shells=("export_statement",),
-        between=("decorator",),
+        style="jsdoc",
+        shells=_JS_SHELLS,
+        between=_JS_BETWEEN,
     ),
     Language(
         "typescript",
@@ -165,8 +172,9 @@ LANGUAGES: tuple[Language, ...] = (
         passes=_TS_PASSES,
         calls=_JS_CALLS,
         wrappers=_JS_WRAPPERS,
-        shells=("export_statement",),
-        between=("decorator",),
+        style="jsdoc",
+        shells=_JS_SHELLS,
+        between=_JS_BETWEEN,
     ),
     Language(
         "typescript",
@@ -178,8 +186,9 @@ LANGUAGES: tuple[Language, ...] = (
         passes=_TS_PASSES,
         calls=_JS_CALLS,
         wrappers=_JS_WRAPPERS,
-        shells=("export_statement",),
-        between=("decorator",),
+        style="jsdoc",
+        shells=_JS_SHELLS,
+        between=_JS_BETWEEN,
         dialect="tsx",
     ),
     Language(
@@ -193,7 +202,7 @@ LANGUAGES: tuple[Language, ...] = (
         ),
         passes=("parenthesized_expression", "expression_list", "literal_element", "type_conversion_expression"),
         calls=("HandlerFunc", "OnceFunc", "OnceValue", "OnceValues"),
-        comments=("//", "/*"),
+        style="godoc",
         wrappers=("var_declaration",),
     ),
     Language(
@@ -207,7 +216,7 @@ LANGUAGES: tuple[Language, ...] = (
         values=("lambda",),
         binders=(("assignment", "left"), ("operator_assignment", "left")),
         passes=("parenthesized_statements",),
-        comments=("#", "=begin"),
+        style="rubydoc",
         shells=("argument_list", "call"),
         bodies=("body_statement",),
     ),
@@ -230,9 +239,10 @@ LANGUAGES: tuple[Language, ...] = (
         ),
         passes=("parenthesized_expression", "conditional_expression", "cast_expression"),
         wrappers=("expression_statement", "property_declaration"),
+        style="phpdoc",
         dialect="php",
     ),
-    Language("c", (".c", ".h"), _C_FUNCTIONS, comments=("/*", "//"), wrappers=("linkage_specification",)),
+    Language("c", (".c", ".h"), _C_FUNCTIONS, style="doxygen", wrappers=("linkage_specification",)),
     Language(
         "cpp",
         (".cpp", ".cc", ".cxx", ".c++", ".hpp", ".hh", ".hxx", ".cu", ".cuh"),
@@ -248,7 +258,8 @@ LANGUAGES: tuple[Language, ...] = (
         ),
         passes=("parenthesized_expression", "cast_expression", "conditional_expression", "initializer_list"),
         calls=("move", "forward", "function"),
-        comments=("/*", "//"),
+        style="doxygen",
+        between=("access_specifier", ":"),
         wrappers=(
             *("template_declaration", "friend_declaration", "linkage_specification", "declaration"),
             "expression_statement",
@@ -273,7 +284,8 @@ LANGUAGES: tuple[Language, ...] = (
             *(("variable_declarator", "name"), ("property_declaration", "name"), ("assignment_expression", "left")),
         ),
         passes=("parenthesized_expression", "cast_expression", "conditional_expression"),
-        comments=("///", "/**"),
+        style="xmldoc",
+        between=_C_SHARP_BETWEEN,
         wrappers=(
             *("variable_declaration", "field_declaration", "local_declaration_statement", "expression_statement"),
             *("global_statement", "event_field_declaration"),
@@ -292,7 +304,7 @@ LANGUAGES: tuple[Language, ...] = (
         ),
         passes=("parenthesized_expression", "reference_expression", "type_cast_expression"),
         calls=("new",),
-        comments=("///", "/**"),
+        style="rustdoc",
         wrappers=("expression_statement",),
         between=("attribute_item",),
     ),
