@@ -21,7 +21,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import telly.data
-from telly.data.mining import MinedFunction, content_key, functions_in, source_files
+from telly.data.copies import content_key
+from telly.data.mining import MinedFunction, functions_in, source_files
 
 TEST_PAIRS = 1000
 VALID_PAIRS = 500
@@ -67,7 +68,7 @@ def library_functions(stdlib: Path, *, documented: bool = True) -> Iterator[Mine
 
 def distinct(functions: Iterable[MinedFunction]) -> list[MinedFunction]:
     """The functions whose code and docstring have not come before: a repeated query has no single true answer."""
-    codes: set[bytes] = set()
+    codes: set[str] = set()
     queries: set[str] = set()
     kept = []
     for function in functions:

@@ -10,6 +10,7 @@ from urllib.parse import unquote_to_bytes
 import numpy as np
 import pytest
 
+from telly.data.copies import content_key
 from telly.data.repository.extract import Function
 from telly.errors import ConfigError
 from telly.using.clones import Clones, Kind, components, find_clones, groups_of
@@ -22,7 +23,8 @@ BODY = [f"    value_{n} = table[{n}] + other.count({n})" for n in range(12)]
 
 def place(path: str, name: str, body: list[str], line: int = 1) -> Place:
     code = "\n".join([f"def {name}(table, other):", *body, "    return table"])
-    function = Function(name, line, code, "", last=line + len(body) + 1, signature=f"def {name}(table, other)")
+    last, signature = line + len(body) + 1, f"def {name}(table, other)"
+    function = Function(name, line, code, "", last=last, signature=signature, key=content_key(code))
     return Place(path, "python", function)
 
 

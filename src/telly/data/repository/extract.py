@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from telly.data.copies import tree_key
 from telly.data.grammars import grammar
 from telly.data.mining import MIN_CODE_LINES
 from telly.data.repository.comments import description, is_description, without_signs
@@ -43,6 +44,7 @@ class Function:
         cuts: numbers of lines of the code that may be asked for in line completion; empty unless wanted.
         last: the line on which its code ends.
         signature: the code up to its body, on one line.
+        key: what copies of the function share (`telly.data.copies`).
     """
 
     name: str
@@ -52,6 +54,7 @@ class Function:
     cuts: tuple[int, ...] = ()
     last: int = 0
     signature: str = ""
+    key: str = ""
 
 
 @dataclass
@@ -217,6 +220,7 @@ def _function(node: Any, prefix: str, raw: bytes, language: Language, *, cuts: b
         places,
         _last_row(outer) + 1,
         _signature(node, outer),
+        tree_key(outer, node, language.name),
     )
 
 
