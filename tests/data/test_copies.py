@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from textwrap import indent
 
 import pytest
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from telly.data.copies import content_key
 from telly.data.repository.extract import extract
 from telly.data.repository.languages import NAMES, language_of
+from written_functions import STYLES, Layout, Statement, written
 
 
 def keys(file: str, source: str) -> list[str]:
@@ -283,75 +284,7 @@ def test_every_language_is_in_both_lists() -> None:
     assert {name.split(":")[0] for name in OTHERS} == set(NAMES)
 
 
-# Generated functions: a tree of statements that is written in each language, under any name and in several layouts.
-
-Statement = tuple[str, "str | int | list[Statement]"]
-"""Adding or subtracting a number, a text that is said, the function itself called with a number, and a block."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a function is written that stays the same."""
-
-    name: str
-    unit: str
-    gap: str
-    comments: bool
-
-
-@dataclass(frozen=True)
-class Style:
-    """How a language writes statements; `{v}` is the variable, `{e}` what ends a statement."""
-
-    file: str
-    head: str
-    tail: str
-    variable: str = "x"
-    end: str = ";"
-    condition: str = "if (%s) {"
-    close: str = "}"
-    comment: str = "//"
-    say: str = "say(%s)"
-
-
-STYLES = {
-    "python": Style("a.py", "def %s(x):", "", end="", condition="if %s:", close="", comment="#"),
-    "java": Style("A.java", "class A {\nvoid %s(int x) {", "}\n}"),
-    "javascript": Style("a.js", "function %s(x) {", "}", end=""),
-    "typescript": Style("a.ts", "const %s = (x: number) => {", "}"),
-    "go": Style("a.go", "package a\nfunc %s(x int) {", "}", end="", condition="if %s {"),
-    "ruby": Style("a.rb", "def %s(x)", "end", end="", condition="if %s", close="end", comment="#"),
-    "php": Style("a.php", "<?php\nfunction %s($x) {", "}", variable="$x"),
-    "c": Style("a.c", "static void %s(int x) {", "}"),
-    "cpp": Style("a.cpp", "void A::%s(int x) {", "}"),
-    "c-sharp": Style("a.cs", "class A {\nvoid %s(int x) {", "}\n}"),
-    "rust": Style("a.rs", "fn %s(mut x: i32) {", "}", condition="if %s {"),
-}
-
-
-def written(style: Style, body: list[Statement], layout: Layout) -> str:
-    lines = "\n".join(_lines(style, body, layout))
-    head = style.head % layout.name
-    return "\n".join([head, indent(lines, layout.unit), style.tail, ""])
-
-
-def _lines(style: Style, body: list[Statement], layout: Layout) -> list[str]:
-    found = []
-    for kind, value in body:
-        if layout.comments:
-            found.append(f"{style.comment} {layout.name} {kind}")
-        if isinstance(value, list):
-            found.append(style.condition % f"{style.variable}{layout.gap}>{layout.gap}0")
-            found.append(indent("\n".join(_lines(style, value, layout)), layout.unit))
-            found += [style.close] if style.close else []
-        elif kind == "say":
-            found.append(style.say % f'"{value}"' + style.end)
-        elif kind == "again":
-            found.append(f"{layout.name}({layout.gap}{value}{layout.gap}){style.end}")
-        else:
-            found.append(f"{style.variable}{layout.gap}{kind}={layout.gap}{value}{style.end}")
-    return found
-
+# Generated functions: the same statements under several names and in several layouts.
 
 LEAVES = st.one_of(
     st.tuples(st.sampled_from("+-"), st.integers(0, 9)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
@@ -12,11 +13,13 @@ import pytest
 
 from telly.data.copies import content_key
 from telly.data.repository.extract import Function
+from telly.data.repository.languages import NAMES
 from telly.errors import ConfigError
 from telly.using.clones import Clones, Kind, components, find_clones, groups_of
 from telly.using.index import Place
 from telly.using.page import render_clones
 from telly.using.sarif import sarif
+from written_functions import STYLES, Layout, Statement, written
 
 BODY = [f"    value_{n} = table[{n}] + other.count({n})" for n in range(12)]
 
@@ -65,6 +68,14 @@ def test_a_higher_similarity_leaves_fewer() -> None:
     assert group.kind == "near-duplicate"
     assert groups_of(PLACES[3:], VECTORS[3:], 0.98) == ()
     assert groups_of(PLACES[:1], VECTORS[:1], 0.98) == ()
+
+
+def test_functions_without_a_key_are_copies_of_none() -> None:
+    """Those of an index that was written before there were keys."""
+    old = [replace(one, function=replace(one.function, key="")) for one in (PLACES[0], PLACES[4])]
+    assert groups_of(old, turned(0, 90), 0.98) == ()
+    [group] = groups_of(old, turned(0, 0), 0.98)
+    assert group.kind == "similar"
 
 
 def test_many_copies_are_one_group() -> None:
@@ -148,6 +159,29 @@ def test_the_page_escapes_and_needs_nothing(clones: Clones) -> None:
     reader.feed(page)
     assert {"#content", "#group-1"} <= set(reader.links)
     assert all(link == "data:," or link.removeprefix("#") in reader.ids for link in reader.links)
+
+
+def test_a_function_under_two_names_is_a_copy_in_every_language(tmp_path: Path, model_folder: Path) -> None:
+    for language, style in STYLES.items():
+        words: list[Statement] = [("say", f"{language} {word}") for word in "abc"]
+        body: list[Statement] = [*words, ("again", 1)]
+        for name, comments in (("alpha", True), ("beta", False)):
+            file = tmp_path / name / language / style.file
+            file.parent.mkdir(parents=True)
+            file.write_text(written(style, body, Layout(name, "  ", " ", comments=comments)))
+    found = find_clones(tmp_path, model=str(model_folder), min_similarity=1.0, index=tmp_path / "index")
+    assert sorted(group.places[0].language for group in found.groups_with("copy")) == sorted(NAMES)
+    for group in found.groups:
+        assert [place.path.split("/")[0] for place in group.places] == ["alpha", "beta"]
+        assert {place.language for place in group.places} == {group.places[0].language}
+
+
+def test_the_same_words_with_another_indentation_are_no_copy(tmp_path: Path, model_folder: Path) -> None:
+    body = "    for item in items:\n        if item:\n            seen(1)\n{}log(item)\n    return items\n"
+    for number, indentation in enumerate(("            ", "    ")):
+        (tmp_path / f"{number}.py").write_text("def count(items):\n" + body.format(indentation))
+    found = find_clones(tmp_path, model=str(model_folder), min_similarity=0.01, index=tmp_path / "index")
+    assert found.functions == 2 and found.groups_with("copy") == []
 
 
 def test_clones_of_a_tree(tree: Path, model_folder: Path) -> None:
