@@ -142,8 +142,8 @@ README = """\
 One JSON object a line: `query` (the docstring's first paragraph on one line), `code` (the function without its
 docstring and without blank lines), `path` (file in the library), `name` (with its class), `line` (of `def`).
 
-- No code and no query comes twice, over all three files (code is compared without the function's name and white space,
-  queries without case).
+- No code and no query comes twice, over all three files (code is compared without the function's name, comments and
+  layout, queries without case).
 - A module is a top-level file or package. No module is in two files.
 - Left out: tests, `turtledemo`, installed packages; functions of fewer than three lines or more than {characters:,}
   characters; docstrings of fewer than three words or with other than ASCII characters.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from textwrap import indent
 
 Statement = tuple[str, "str | int | list[Statement]"]
-"""Adding or subtracting a number, a text that is said, the function itself called with a number, and a block."""
+"""A kind and its value: `+` or `-` a number, `say` a text, `again` call the function itself, `if` a block."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Style:
-    """How a language writes statements; `{v}` is the variable, `{e}` what ends a statement."""
+    """How a language writes a function and its statements."""
 
     file: str
     head: str
@@ -67,7 +67,10 @@ def _lines(style: Style, body: list[Statement], layout: Layout) -> list[str]:
         elif kind == "say":
             found.append(style.say % f'"{value}"' + style.end)
         elif kind == "again":
-            found.append(f"{layout.name}({layout.gap}{value}{layout.gap}){style.end}")
+            call: Statement = ("call", f"{layout.name}({layout.gap}{value}{layout.gap}){style.end}")
+            found += _lines(style, [("if", [call])], replace(layout, comments=False))
+        elif kind == "call":
+            found.append(str(value))
         else:
             found.append(f"{style.variable}{layout.gap}{kind}={layout.gap}{value}{style.end}")
     return found

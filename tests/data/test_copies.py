@@ -88,8 +88,8 @@ COPIES = {
     "java: constructor": ("A.java", "class A { A(int a) { b = a; } }", "class C { C(int a) { b = a; } }"),
     "java: recursion": (
         "A.java",
-        "class A { int f(int a) { return f(1) + this.f(2) + A.f(3); } }",
-        "class A { int g(int a) { return g(1) + this.g(2) + A.g(3); } }",
+        "class A { int f(int a) { return a < 1 ? f(1) + this.f(2) : A.f(3); } }",
+        "class A { int g(int a) { return a < 1 ? g(1) + this.g(2) : A.g(3); } }",
     ),
     "java: variable of the same name": (
         "A.java",
@@ -159,8 +159,8 @@ COPIES = {
     ),
     "cpp: qualified": (
         "a.cpp",
-        "int A::f(int a) const { return f(a - 1) + A::f(1) + this->f(2); }",
-        "int A::g(int a) const { return g(a - 1) + A::g(1) + this->g(2); }",
+        "int A::f(int a) const { if (a) return f(a - 1) + A::f(1) + this->f(2); return f(0, 0); }",
+        "int A::g(int a) const { if (a) return g(a - 1) + A::g(1) + this->g(2); return f(0, 0); }",
     ),
     "cpp: in and outside of the class": (
         "a.cpp",
@@ -174,7 +174,11 @@ COPIES = {
     ),
     "cpp: destructor": ("a.cpp", "A::~A() { close(); }", "B::~B() { close(); }"),
     "cpp: reference": ("a.cpp", "int& f(int a) { return b[a]; }", "int &g(int a) { return b[a]; }"),
-    "c-sharp: name": ("a.cs", "class A { int f(int a) => f(a - 1); }", "class A { int g(int a)\n  => g(a - 1); }"),
+    "c-sharp: name": (
+        "a.cs",
+        "class A { int f(int a) => a > 0 ? f(a - 1) : 0; }",
+        "class A { int g(int a)\n => a > 0 ? g(a-1) : 0; }",
+    ),
     "c-sharp: constructor": ("a.cs", "class A { A(int a) { b = a; } }", "class C { C(int a) { b = a; } }"),
     "rust: name": ("a.rs", "fn f(n: u8) -> u8 { f(n - 1) }", "fn g(n: u8) -> u8 {\n    /// so\n    g(n-1)\n}"),
     "rust: method": (
@@ -228,8 +232,13 @@ OTHERS = {
     ),
     "java: overloads": (
         "A.java",
-        "class A { void f(int a) { f(a, 0); } }",
-        "class A { void g(int a) { g(a, 0); } }",
+        "class A { void f(int a) { if (a > 0) f(a, 0); } }",
+        "class A { void g(int a) { if (a > 0) g(a, 0); } }",
+    ),
+    "java: overloads of as many parameters": (
+        "A.java",
+        "class A { void f(char a) { f(String.valueOf(a)); /* if */ } }",
+        "class A { void g(char a) { g(String.valueOf(a)); /* if */ } }",
     ),
     "java: of another object": (
         "A.java",

@@ -26,7 +26,8 @@ from telly.data.grammars import grammar
 LINE_LANGUAGES = frozenset({"python", "ruby", "go", "javascript", "typescript"})
 """Languages in which a line end may end a statement, so that the tree's structure counts as well as its tokens."""
 OVERLOADING = frozenset({"java", "c-sharp", "cpp"})
-"""Languages in which a call with another number of arguments is of another function of the same name."""
+"""Languages in which several functions may share a name, so that a function may call another one of its own name."""
+_BRANCHES = frozenset({"if", "for", "while", "do", "switch", "case", "catch", "?", "??", "&&", "||"})
 
 _HEADERS = re.compile(r"for_|if_|empty_|.*switch_")
 """Parts in which a semicolon separates and does not end a statement."""
@@ -231,6 +232,8 @@ def _own(outer: Any, node: Any, language: str) -> _Own:
     text = outer.text or b""
     if not any(text.count(word) > 1 for word in {*words, *inner_words}):  # nothing can refer to the function
         return _Own(frozenset(parts), frozenset(), frozenset(), frozenset(), None)
+    if language in OVERLOADING and not any(at.type in _BRANCHES for at in _nodes(outer)):
+        words, inner_words = [], []  # without a branch recursion never ends, so it is a call of an overload
     objects |= _class_name(node)
     bare = set(inner_words) | (set(words) if not _is_called_by_object(node, defined, language) else set())
     bare = {word for word in bare if not _is_bound(outer, text, word, parts)}
@@ -372,9 +375,13 @@ def _binds(leaf: Any) -> bool:
 
 def _of_type(node: Any, kind: str) -> Iterator[Any]:
     """The nodes of one type within a node, in their order."""
+    return (at for at in _nodes(node) if at.type == kind)
+
+
+def _nodes(node: Any) -> Iterator[Any]:
+    """A node and all nodes within it, in their order."""
     waiting = [node]
     while waiting:
         at = waiting.pop()
-        if at.type == kind:
-            yield at
+        yield at
         waiting += reversed(at.children)

@@ -87,6 +87,18 @@ def test_a_near_copy_that_is_left_out_leaves_out_no_other(tmp_path: Path) -> Non
     assert found == ["test/3", "train/0"] and counts == {"near-duplicate": 2}
 
 
+def test_functions_that_differ_in_their_indentation_are_both_mined(tmp_path: Path) -> None:
+    body = (
+        '    """{} what the items are."""\n    for item in items:\n        if item:\n            seen(1)\n{}log(item)\n'
+    )
+    root = tmp_path / "repository"
+    root.mkdir()
+    for word, indentation in (("Log", "            "), ("Count", "    ")):
+        (root / f"{word}.py").write_text("def count(items):\n" + body.format(word, indentation) + "    return items\n")
+    mined = mine(str(root), tmp_path / "out", Settings("search"), workers=1)
+    assert sum(mined.functions.values()) == 2 and not mined.counts.left_out
+
+
 def test_renamed_functions_of_all_languages_are_mined_once(tmp_path: Path) -> None:
     root = tmp_path / "repository"
     for language in NAMES:
