@@ -208,6 +208,7 @@ OTHERS = {
     "python: format": ("a.py", "def f(a):\n    return f'{a:>2}'\n", "def f(a):\n    return f'{a: >2}'\n"),
     "python: words without a blank": ("a.py", "def f(a):\n    return a\n", "def f(a):\n    returna\n"),
     "python: text that documents nothing": ("a.py", "def f(a):\n    a()\n    'b'\n", "def f(a):\n    a()\n"),
+    "python: nothing but a docstring": ("a.py", 'def f(a):\n    """B."""\n', 'def f(a):\n    """C."""\n'),
     "python: bytes": ("a.py", "def f(a):\n    b'b'\n    a()\n", "def f(a):\n    a()\n"),
     "python: async": ("a.py", "async def f(a):\n    return a\n", "def f(a):\n    return a\n"),
     "python: parameter": ("a.py", "def f(a):\n    return a\n", "def f(b):\n    return b\n"),

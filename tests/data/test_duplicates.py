@@ -31,6 +31,7 @@ def test_the_share_of_equal_values_estimates_jaccards_similarity_of_shingles(sha
 def test_shingles_are_of_five_tokens_in_their_order() -> None:
     assert similarity("a b c d e", "a  b\nc\td e") == 1
     assert similarity("a b c d e", "e d c b a") == 0
+    assert 0 < similarity("a b c d e f", "a b c d e g") < 1, "one of three shingles is shared"
     assert similarity("a.b(c)", "a . b ( c )") == 1, "signs are tokens"
     assert similarity("a b", "a b c") == 0, "a shorter text is one shingle"
 

@@ -6,7 +6,7 @@ as its syntax tree tells it:
 - Its own name is left out, at the definition and where the function refers to itself. So is the type that a method
   belongs to where it stands beside the name (`A::` in C++, the receiver's type in Go), because most languages write it
   outside the function. Every other identifier counts, and so does every keyword, literal, operator and bracket.
-- Comments and Python's docstrings are left out.
+- Comments and Python's docstrings are left out, other than a docstring that is all of a body.
 - White space counts within literals, and elsewhere only through the tree: blocks of Python, and the line ends that end
   statements in Python, Ruby, Go, JavaScript and TypeScript. In these five, a semicolon that ends a statement is a line
   end.
@@ -202,9 +202,12 @@ def _jsx_text(text: bytes) -> bytes:
 
 
 def _docstring_id(block: Any) -> int | None:
-    """The id of the statement in a block of Python that is a docstring: a text without `b` and `f`, first in a body."""
-    first = next((child for child in block.children if "comment" not in child.type), None)
-    if first is None or first.type != "expression_statement" or first.child_count != 1:
+    """The id of the statement in a block of Python that is a docstring: a text without `b` and `f`, first in a body.
+
+    A body of nothing else has none, since such functions would all be copies of each other.
+    """
+    first, *others = [child for child in block.children if "comment" not in child.type] or [None]
+    if first is None or not others or first.type != "expression_statement" or first.child_count != 1:
         return None
     literal = first.children[0]
     if literal.type not in {"string", "concatenated_string"}:
