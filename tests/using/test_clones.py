@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from telly.data.copies import content_key
+from telly.data.duplicates import signature
 from telly.data.repository.extract import Function
 from telly.data.repository.languages import NAMES
 from telly.errors import ConfigError
@@ -26,8 +27,8 @@ BODY = [f"    value_{n} = table[{n}] + other.count({n})" for n in range(12)]
 
 def place(path: str, name: str, body: list[str], line: int = 1) -> Place:
     code = "\n".join([f"def {name}(table, other):", *body, "    return table"])
-    last, signature = line + len(body) + 1, f"def {name}(table, other)"
-    function = Function(name, line, code, "", last=last, signature=signature, key=content_key(code))
+    last, head = line + len(body) + 1, f"def {name}(table, other)"
+    function = Function(name, line, code, "", last=last, signature=head, key=content_key(code))
     return Place(path, "python", function)
 
 
@@ -76,6 +77,23 @@ def test_functions_without_a_key_are_copies_of_none() -> None:
     assert groups_of(old, turned(0, 90), 0.98) == ()
     [group] = groups_of(old, turned(0, 0), 0.98)
     assert group.kind == "similar"
+
+
+def test_texts_that_share_less_than_four_fifths_are_no_near_duplicates() -> None:
+    """With two lines of twelve changed some 130 of 178 shingles are shared."""
+    changed = place("e.py", "five", [*BODY[:3], "    value = 0", *BODY[4:8], "    value = 1", *BODY[9:]])
+    [group] = groups_of([PLACES[0], changed], turned(0, 0), 0.98)
+    assert 0.65 < float(np.mean(signature(PLACES[0].function.code) == signature(changed.function.code))) < 0.8
+    assert group.kind == "similar"
+
+
+def test_functions_are_compared_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("telly.using.clones.QUERIES", 2)
+    places = [PLACES[4], PLACES[3], PLACES[0], PLACES[2], PLACES[1]]
+    groups = groups_of(places, turned(90, 45, 0, 10, 120), 0.98)
+    assert [[one.function.name for one in group.places] for group in groups] == [["one", "three", "two"]]
+    [group] = groups
+    assert {(pair.left, pair.right, pair.kind) for pair in group.pairs} == {(0, 1, "near-duplicate"), (0, 2, "copy")}
 
 
 def test_many_copies_are_one_group() -> None:
