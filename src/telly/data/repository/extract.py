@@ -220,7 +220,7 @@ def _function(node: Any, prefix: str, raw: bytes, language: Language, *, cuts: b
         places,
         _last_row(outer) + 1,
         _signature(node, outer),
-        tree_key(outer, node, language.name),
+        tree_key(outer, node, _holder(node) or node, raw, language.name),
     )
 
 
