@@ -6,12 +6,15 @@ from dataclasses import replace
 from textwrap import indent
 
 import pytest
+import tree_sitter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from telly.data.copies import content_key
+from telly.data.copies import content_key, tree_key
+from telly.data.grammars import grammar
+from telly.data.own_names import of_type
 from telly.data.repository.extract import extract
-from telly.data.repository.languages import NAMES, language_of
+from telly.data.repository.languages import LANGUAGES, NAMES, language_of
 from written_functions import STYLES, Layout, Statement, written
 
 
@@ -287,6 +290,100 @@ def test_a_function_under_another_name_is_a_copy(file: str, one: str, other: str
 @pytest.mark.parametrize(("file", "one", "other"), OTHERS.values(), ids=OTHERS)
 def test_what_looks_alike_is_no_copy(file: str, one: str, other: str) -> None:
     assert key(file, one) != key(file, other)
+
+
+# Functions that are values or calls: the language, the types of the nodes with the name and with the body, two sources.
+VALUES = {
+    "python": ("python", "assignment", "lambda", "f = lambda n: f(n)", "g = lambda n: g(n)"),
+    "python: attribute": ("python", "assignment", "lambda", "a.f = lambda n: n.f", "b.g = lambda n: n.f"),
+    "go": ("go", "var_spec", "func_literal", "var f = func() { f() }", "var g = func() {\n g()\n}"),
+    "go: list": (
+        "go",
+        "short_var_declaration",
+        "func_literal",
+        "func a() { f := func() { b() } }",
+        "func a() { g := func() { b() } }",
+    ),
+    "go: key": ("go", "keyed_element", "func_literal", "var a = A{F: func() { b() }}", "var a = A{G: func() { b() }}"),
+    "ruby": ("ruby", "assignment", "lambda", "f = ->(a) { b(a) }", "@g = ->(a) { b(a) }"),
+    "ruby: define_method": (
+        "ruby",
+        "call",
+        "block",
+        "define_method(:f) { |a| f(a) }",
+        "define_method(:g) { |a| g(a) }",
+    ),
+    "rust": (
+        "rust",
+        "let_declaration",
+        "closure_expression",
+        "fn a() { let f = |b| b + 1; }",
+        "fn a() { let g = |b| b+1; }",
+    ),
+    "php": (
+        "php",
+        "assignment_expression",
+        "anonymous_function",
+        "<?php $f = function ($a) { b($a); };",
+        "<?php $g = function($a) { b($a); };",
+    ),
+    "java": (
+        "java",
+        "variable_declarator",
+        "lambda_expression",
+        "class A { B f = a -> b(a); }",
+        "class A { B g = a -> b( a ); }",
+    ),
+    "cpp": (
+        "cpp",
+        "init_declarator",
+        "lambda_expression",
+        "auto f = [](int a) { return b(a); };",
+        "auto g = [](int a) { return b( a ); };",
+    ),
+    "cpp: test": ("cpp", "function_definition", "function_definition", "TEST(A, f) { b(); }", "TEST(B, g) { b(); }"),
+    "javascript: within a call": (
+        "javascript",
+        "variable_declarator",
+        "function_expression",
+        "const F = memo(function F(a) { return F(a) })",
+        "const G = memo(function H(a) { return G(a) })",
+    ),
+    "c-sharp: property": (
+        "c-sharp",
+        "property_declaration",
+        "property_declaration",
+        "class A { int F => b; }",
+        "class A { int G=> b; }",
+    ),
+}
+
+
+def value_key(language: str, named: str, holder: str, source: str) -> str:
+    [known] = {one.grammar for one in LANGUAGES if one.name == language and one.dialect != "tsx"}
+    text = source.encode()
+    root = tree_sitter.Parser(grammar(*known)).parse(text).root_node
+    assert not root.has_error
+    node = next(of_type(root, named))
+    return tree_key(node, node, next(of_type(node, holder)), text, language)
+
+
+@pytest.mark.parametrize(("language", "named", "holder", "one", "other"), VALUES.values(), ids=VALUES)
+def test_the_name_of_a_value_does_not_count(language: str, named: str, holder: str, one: str, other: str) -> None:
+    found = value_key(language, named, holder, one)
+    assert found == value_key(language, named, holder, other)
+    changed = other.replace("b(", "c(")
+    assert changed == other or found != value_key(language, named, holder, changed)
+
+
+def test_what_was_blanked_before_parsing_counts() -> None:
+    """Branches of the preprocessor that a parser cannot read are blanked; two functions that differ there are two."""
+    sources = [f"int f(int a) {{\n#ifdef A\n  {{ b({n});\n#endif\n return a; }}".encode() for n in (1, 1, 2)]
+    blanked = b"int f(int a) {\n        \n         \n      \n return a; }"
+    root = tree_sitter.Parser(grammar("c")).parse(blanked).root_node
+    node = root.children[0]
+    keys = [tree_key(node, node, node, source, "c") for source in sources]
+    assert keys[0] == keys[1] != keys[2]
 
 
 def test_every_language_is_in_both_lists() -> None:

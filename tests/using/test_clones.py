@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 from urllib.parse import unquote_to_bytes
 
 import numpy as np
@@ -16,10 +18,11 @@ from telly.data.duplicates import signature
 from telly.data.repository.extract import Function
 from telly.data.repository.languages import NAMES
 from telly.errors import ConfigError
-from telly.using.clones import Clones, Kind, components, find_clones, groups_of
+from telly.using.clones import TASKS, Clones, Kind, clones_by, components, find_clones, groups_of
 from telly.using.index import Place
 from telly.using.page import render_clones
 from telly.using.sarif import sarif
+from telly.using.tuned import Usage, load_tuned
 from written_functions import STYLES, Layout, Statement, written
 
 BODY = [f"    value_{n} = table[{n}] + other.count({n})" for n in range(12)]
@@ -94,6 +97,25 @@ def test_functions_are_compared_part_by_part(monkeypatch: pytest.MonkeyPatch) ->
     assert [[one.function.name for one in group.places] for group in groups] == [["one", "three", "two"]]
     [group] = groups
     assert {(pair.left, pair.right, pair.kind) for pair in group.pairs} == {(0, 1, "near-duplicate"), (0, 2, "copy")}
+
+
+def test_copies_are_linked_whatever_the_model_says() -> None:
+    copies = [place("a.py", f"f{n}", BODY, line=20 * n + 1) for n in range(60)]
+    [group] = groups_of(copies, turned(*range(0, 180, 3)), 0.9999)
+    assert len(group.places) == 60 and group.kind == "copy"
+
+
+@pytest.mark.parametrize(
+    ("task", "threshold", "expected"), [("clone", 0.7, 0.7), ("search", 0.7, 0.95), ("clone", None, 0.95)]
+)
+def test_the_threshold_is_the_one_that_a_clone_run_chose(
+    tmp_path: Path, model_folder: Path, task: str, threshold: float | None, expected: float
+) -> None:
+    (tmp_path / "a.py").write_text(PLACES[0].function.code)
+    tuned = load_tuned(str(model_folder), TASKS)
+    usage = SimpleNamespace(task=task, threshold=threshold)
+    found = clones_by(replace(tuned, usage=cast(Usage, usage)), tmp_path, index=tmp_path / "index")
+    assert found.min_similarity == expected
 
 
 def test_many_copies_are_one_group() -> None:
