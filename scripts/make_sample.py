@@ -21,7 +21,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import telly.data
-from telly.data.mining import MinedFunction, content_key, functions_in, source_files
+from telly.data.copies import content_key
+from telly.data.mining import MinedFunction, functions_in, source_files
 
 TEST_PAIRS = 1000
 VALID_PAIRS = 500
@@ -67,7 +68,7 @@ def library_functions(stdlib: Path, *, documented: bool = True) -> Iterator[Mine
 
 def distinct(functions: Iterable[MinedFunction]) -> list[MinedFunction]:
     """The functions whose code and docstring have not come before: a repeated query has no single true answer."""
-    codes: set[bytes] = set()
+    codes: set[str] = set()
     queries: set[str] = set()
     kept = []
     for function in functions:
@@ -141,8 +142,8 @@ README = """\
 One JSON object a line: `query` (the docstring's first paragraph on one line), `code` (the function without its
 docstring and without blank lines), `path` (file in the library), `name` (with its class), `line` (of `def`).
 
-- No code and no query comes twice, over all three files (code is compared without the function's name and white space,
-  queries without case).
+- No code and no query comes twice, over all three files (code is compared without the function's name, comments and
+  layout, queries without case).
 - A module is a top-level file or package. No module is in two files.
 - Left out: tests, `turtledemo`, installed packages; functions of fewer than three lines or more than {characters:,}
   characters; docstrings of fewer than three words or with other than ASCII characters.

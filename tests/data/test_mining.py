@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telly.data.mining import content_key, first_paragraph, functions_in, mine, source_files
+from telly.data.mining import first_paragraph, functions_in, mine, source_files
 
 SOURCE = '''\
 import os
@@ -92,11 +92,6 @@ def test_mine_gives_each_body_once_and_leaves_tests_out(tmp_path: Path) -> None:
     (tmp_path / "link.py").symlink_to(tmp_path / "a.py")
     assert [file.name for file in source_files(tmp_path)] == ["a.py", "b.py", "latin.py"]
     assert [(function.path, function.name) for function in mine(tmp_path)] == [("a.py", "Shelf.add"), ("a.py", "fetch")]
-
-
-def test_content_key_ignores_name_and_white_space_alone() -> None:
-    assert content_key("def f(a):\n    return a") == content_key("def other(a):\n\treturn   a\n")
-    assert content_key("def f(a):\n    return a") != content_key("def f(b):\n    return b")
 
 
 def test_first_paragraph() -> None:

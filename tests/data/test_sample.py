@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from telly.data.mining import content_key
+from telly.data.copies import content_key
 from telly.data.sample import sample_files
 from telly.data.schema import SCHEMAS
 from telly.data.validate import check

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 from urllib.parse import unquote_to_bytes
 
 import numpy as np
 import pytest
 
+from telly.data.copies import content_key
+from telly.data.duplicates import signature
 from telly.data.repository.extract import Function
+from telly.data.repository.languages import NAMES
 from telly.errors import ConfigError
-from telly.using.clones import Clones, Kind, components, find_clones, groups_of
+from telly.using.clones import TASKS, Clones, Kind, clones_by, components, find_clones, groups_of
 from telly.using.index import Place
 from telly.using.page import render_clones
 from telly.using.sarif import sarif
+from telly.using.tuned import Usage, load_tuned
+from written_functions import STYLES, Layout, Statement, written
 
 BODY = [f"    value_{n} = table[{n}] + other.count({n})" for n in range(12)]
 
 
 def place(path: str, name: str, body: list[str], line: int = 1) -> Place:
     code = "\n".join([f"def {name}(table, other):", *body, "    return table"])
-    function = Function(name, line, code, "", last=line + len(body) + 1, signature=f"def {name}(table, other)")
+    last, head = line + len(body) + 1, f"def {name}(table, other)"
+    function = Function(name, line, code, "", last=last, signature=head, key=content_key(code))
     return Place(path, "python", function)
 
 
@@ -63,6 +72,50 @@ def test_a_higher_similarity_leaves_fewer() -> None:
     assert group.kind == "near-duplicate"
     assert groups_of(PLACES[3:], VECTORS[3:], 0.98) == ()
     assert groups_of(PLACES[:1], VECTORS[:1], 0.98) == ()
+
+
+def test_functions_without_a_key_are_copies_of_none() -> None:
+    """Those of an index that was written before there were keys."""
+    old = [replace(one, function=replace(one.function, key="")) for one in (PLACES[0], PLACES[4])]
+    assert groups_of(old, turned(0, 90), 0.98) == ()
+    [group] = groups_of(old, turned(0, 0), 0.98)
+    assert group.kind == "similar"
+
+
+def test_texts_that_share_less_than_four_fifths_are_no_near_duplicates() -> None:
+    """With two lines of twelve changed some 130 of 178 shingles are shared."""
+    changed = place("e.py", "five", [*BODY[:3], "    value = 0", *BODY[4:8], "    value = 1", *BODY[9:]])
+    [group] = groups_of([PLACES[0], changed], turned(0, 0), 0.98)
+    assert 0.65 < float(np.mean(signature(PLACES[0].function.code) == signature(changed.function.code))) < 0.8
+    assert group.kind == "similar"
+
+
+def test_functions_are_compared_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("telly.using.clones.QUERIES", 2)
+    places = [PLACES[4], PLACES[3], PLACES[0], PLACES[2], PLACES[1]]
+    groups = groups_of(places, turned(90, 45, 0, 10, 120), 0.98)
+    assert [[one.function.name for one in group.places] for group in groups] == [["one", "three", "two"]]
+    [group] = groups
+    assert {(pair.left, pair.right, pair.kind) for pair in group.pairs} == {(0, 1, "near-duplicate"), (0, 2, "copy")}
+
+
+def test_copies_are_linked_whatever_the_model_says() -> None:
+    copies = [place("a.py", f"f{n}", BODY, line=20 * n + 1) for n in range(60)]
+    [group] = groups_of(copies, turned(*range(0, 180, 3)), 0.9999)
+    assert len(group.places) == 60 and group.kind == "copy"
+
+
+@pytest.mark.parametrize(
+    ("task", "threshold", "expected"), [("clone", 0.7, 0.7), ("search", 0.7, 0.95), ("clone", None, 0.95)]
+)
+def test_the_threshold_is_the_one_that_a_clone_run_chose(
+    tmp_path: Path, model_folder: Path, task: str, threshold: float | None, expected: float
+) -> None:
+    (tmp_path / "a.py").write_text(PLACES[0].function.code)
+    tuned = load_tuned(str(model_folder), TASKS)
+    usage = SimpleNamespace(task=task, threshold=threshold)
+    found = clones_by(replace(tuned, usage=cast(Usage, usage)), tmp_path, index=tmp_path / "index")
+    assert found.min_similarity == expected
 
 
 def test_many_copies_are_one_group() -> None:
@@ -146,6 +199,29 @@ def test_the_page_escapes_and_needs_nothing(clones: Clones) -> None:
     reader.feed(page)
     assert {"#content", "#group-1"} <= set(reader.links)
     assert all(link == "data:," or link.removeprefix("#") in reader.ids for link in reader.links)
+
+
+def test_a_function_under_two_names_is_a_copy_in_every_language(tmp_path: Path, model_folder: Path) -> None:
+    for language, style in STYLES.items():
+        words: list[Statement] = [("say", f"{language} {word}") for word in "abc"]
+        body: list[Statement] = [*words, ("again", 1)]
+        for name, comments in (("alpha", True), ("beta", False)):
+            file = tmp_path / name / language / style.file
+            file.parent.mkdir(parents=True)
+            file.write_text(written(style, body, Layout(name, "  ", " ", comments=comments)))
+    found = find_clones(tmp_path, model=str(model_folder), min_similarity=1.0, index=tmp_path / "index")
+    assert sorted(group.places[0].language for group in found.groups_with("copy")) == sorted(NAMES)
+    for group in found.groups:
+        assert [place.path.split("/")[0] for place in group.places] == ["alpha", "beta"]
+        assert {place.language for place in group.places} == {group.places[0].language}
+
+
+def test_the_same_words_with_another_indentation_are_no_copy(tmp_path: Path, model_folder: Path) -> None:
+    body = "    for item in items:\n        if item:\n            seen(1)\n{}log(item)\n    return items\n"
+    for number, indentation in enumerate(("            ", "    ")):
+        (tmp_path / f"{number}.py").write_text("def count(items):\n" + body.format(indentation))
+    found = find_clones(tmp_path, model=str(model_folder), min_similarity=0.01, index=tmp_path / "index")
+    assert found.functions == 2 and found.groups_with("copy") == []
 
 
 def test_clones_of_a_tree(tree: Path, model_folder: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from telly.errors import CodeIndexError, DataError
 from telly.freezing.source import RowSource
 from telly.tasks.search import SearchTask
 from telly.using.encode import encode
-from telly.using.index import CodeIndex, default_folder, open_index
+from telly.using.index import CodeIndex, default_folder, open_index, write_generation
 from telly.using.reading import wanted
 from telly.using.search import Searcher
 from telly.using.tuned import Tuned, load_tuned
@@ -257,6 +258,32 @@ def test_a_folder_of_another_tree_and_damage_are_refused(tree: Path, tuned: Tune
     vectors = folder / "generation-1" / "vectors.npy"
     vectors.write_bytes(vectors.read_bytes()[:-100])
     with pytest.raises(CodeIndexError, match=r"this index cannot be read .* remove the folder"):
+        open_index(folder)
+
+
+def test_an_index_without_keys_is_read_and_the_next_update_reads_the_sources_anew(
+    tree: Path, tuned: Tuned, tmp_path: Path, encoded: list[str]
+) -> None:
+    folder = tmp_path / "index"
+    update_index(tree, folder, tuned)
+    former = opened(folder)
+    keys = [place.function.key for place in former.places()]
+    assert all(keys) and keys[2] == keys[4], "Calendar.weeks and weeks_between are copies"
+    lines = [former.line(number).replace(key.encode(), b"") for number, key in enumerate(keys)]
+    write_generation(former.folder, replace(former.meta, format=1), former.files, lines)
+    assert [place.function.key for place in opened(folder).places()] == [""] * 6
+    encoded.clear()
+
+    update = update_index(tree, folder, tuned)
+    assert (update.files["changed"], update.functions, encoded) == (3, 6, [])
+    assert opened(folder).meta.format == 2
+    assert [place.function.key for place in opened(folder).places()] == keys
+    check_vectors(folder, tuned)
+    assert not update_index(tree, folder, tuned).changed
+
+    meta = opened(folder).folder / "index.json"
+    meta.write_text(meta.read_text().replace('"format": 2', '"format": 3'))
+    with pytest.raises(CodeIndexError, match=r"it has format 3, this version reads 1 and 2\); remove the folder"):
         open_index(folder)
 
 

@@ -29,7 +29,8 @@ also for review tools, and as a page with the code side by side.
 
 for CI: exit code 1 if functions are near-duplicates or copies, 0 if none are.
 
-copy: equal but for names and white space; near-duplicate: most of the text is shared; similar: by the model alone.
+copy: equal but for their name, comments and layout; near-duplicate: most of the text is shared; similar:
+by the model alone.
 """
 
 

@@ -21,18 +21,40 @@ _TOKEN = re.compile(r"\w+|[^\w\s]")
 Signature = npt.NDArray[np.uint64]
 
 
-def signature(code: str) -> Signature:
-    """MinHash signature of a text's shingles of `SHINGLE` tokens; a shorter text is one. White space is ignored.
+def signature(code: str, language: str = "") -> Signature:
+    """MinHash signature of a text's shingles of `SHINGLE` tokens; a shorter text is one.
+
+    Args:
+        code: the text. White space is ignored, other than the indentation of Python's lines.
+        language: the language's name.
 
     Raises:
         ConfigError: datasketch is not installed.
     """
     minhash = _prototype().copy()
-    tokens = _TOKEN.findall(code)
+    tokens = _indented_tokens(code) if language == "python" else _TOKEN.findall(code)
     shingles = {" ".join(tokens[i : i + SHINGLE]).encode() for i in range(max(1, len(tokens) - SHINGLE + 1))}
     minhash.update_batch(sorted(shingles))
     values: Signature = minhash.hashvalues
     return values
+
+
+def _indented_tokens(code: str) -> list[str]:
+    """Tokens of Python, with one more wherever a line is indented more or less than the line before."""
+    tokens: list[str] = []
+    widths = [0]
+    for line in code.expandtabs().split("\n"):
+        words = _TOKEN.findall(line)
+        if words and words[0] != "#":
+            width = len(line) - len(line.lstrip())
+            while width < widths[-1]:
+                widths.pop()
+                tokens.append("<dedent>")
+            if width > widths[-1]:
+                widths.append(width)
+                tokens.append("<indent>")
+        tokens += words
+    return tokens
 
 
 class NearDuplicates:

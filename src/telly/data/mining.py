@@ -7,13 +7,14 @@ of a docstring is kept as the query, as CodeSearchNet does (Husain et al. 2019, 
 from __future__ import annotations
 
 import ast
-import hashlib
 import re
 import textwrap
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from telly.data.copies import content_key
 
 MIN_CODE_LINES = 3
 MIN_DOCSTRING_WORDS = 3
@@ -68,7 +69,7 @@ def mine(root: Path) -> Iterator[MinedFunction]:
 
     Tests, vendored code and generated files are left out.
     """
-    seen: set[bytes] = set()
+    seen: set[str] = set()
     for file in source_files(root):
         try:
             source = file.read_text(encoding="utf-8")
@@ -96,12 +97,6 @@ def source_files(root: Path) -> Iterable[Path]:
 def is_generated(source: str) -> bool:
     """Whether a comment or docstring at the top of a file says that a program wrote it."""
     return _GENERATED.search(source[:GENERATED_NOTE_WITHIN]) is not None
-
-
-def content_key(code: str) -> bytes:
-    """A digest of a function's text that ignores its name and all white space."""
-    body = re.sub(r"\bdef\s+\w+", "def", code, count=1)
-    return hashlib.blake2b(re.sub(r"\s+", "", body).encode(), digest_size=16).digest()
 
 
 def _walk(node: ast.AST, prefix: str) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:

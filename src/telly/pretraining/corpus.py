@@ -21,8 +21,9 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from telly.data.copies import content_key
 from telly.data.duplicates import NearDuplicates, Signature, signature
-from telly.data.mining import MinedFunction, content_key, functions_in, mine
+from telly.data.mining import MinedFunction, functions_in, mine
 from telly.data.parallel import in_order
 from telly.data.sequences import SequenceTable
 from telly.errors import DataError
@@ -38,8 +39,8 @@ ENCODE_BATCH = 1000
 HELD_OUT_SHARE = 10
 """At most one function in so many is held out."""
 
-Mined = tuple[MinedFunction, bytes, Signature]
-"""A function, the key of its content, and its signature."""
+Mined = tuple[MinedFunction, str, Signature]
+"""A function, the key that its copies share, and its signature."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def _mine_all(folders: list[Path]) -> Iterator[list[Mined]]:
 
 
 def _mine_one(folder: Path) -> list[Mined]:
-    return [(f, content_key(f.code), signature(f.code)) for f in mine(folder)]
+    return [(f, content_key(f.code), signature(f.code, "python")) for f in mine(folder)]
 
 
 def _held_out(counts: Counter[str], wanted: int) -> set[str]:
@@ -217,12 +218,12 @@ def _packages(root: Path) -> list[Path]:
 
 
 @cache
-def _library() -> tuple[frozenset[bytes], NearDuplicates]:
-    """Keys of the content of the standard library's functions, and what is near to one of them."""
-    keys, near = set(), NearDuplicates()
+def _library() -> tuple[frozenset[str], NearDuplicates]:
+    """Keys of the standard library's functions, and what is near to one of them."""
+    keys, near = set[str](), NearDuplicates()
     for function in _standard_library():
         keys.add(content_key(function.code))
-        near.add(signature(function.code))
+        near.add(signature(function.code, "python"))
     return frozenset(keys), near
 
 

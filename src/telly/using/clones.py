@@ -12,7 +12,6 @@ import numpy as np
 from tqdm import tqdm
 
 from telly.data.duplicates import signature
-from telly.data.mining import content_key
 from telly.data.repository.collect import Wanted
 from telly.errors import CodeIndexError, ConfigError
 from telly.using.dense import Dense, Vectors
@@ -36,7 +35,7 @@ NEAR_DUPLICATE = 0.8
 
 Kind = Literal["copy", "near-duplicate", "similar"]
 KINDS: tuple[Kind, ...] = ("copy", "near-duplicate", "similar")
-"""How alike two texts are: equal but for their names and white space, nearly equal, or by what the model says alone."""
+"""How alike two functions are: copies (`telly.data.copies`), nearly equal texts, or alike only by the model."""
 
 
 @dataclass(frozen=True)
@@ -190,11 +189,12 @@ def groups_of(places: list[Place], vectors: Vectors, min_similarity: float) -> t
         vectors: their unit vectors, [functions, hidden].
         min_similarity: the least cosine.
     """
-    keys = [content_key(place.function.code) for place in places]
+    keys = [place.function.key for place in places]
     links = {(a, b): cosine for a, b, cosine in _links(vectors, min_similarity)}
-    same: dict[bytes, list[int]] = {}
+    same: dict[str, list[int]] = {}
     for number, key in enumerate(keys):
-        same.setdefault(key, []).append(number)
+        if key:
+            same.setdefault(key, []).append(number)
     for numbers in same.values():  # whatever the model says, and also where there are more than neighbours
         links |= {(a, b): min(1.0, float(vectors[a] @ vectors[b])) for a, b in pairwise(numbers)}
     of: dict[int, int] = {}
@@ -231,13 +231,13 @@ def components(links: list[tuple[int, int]]) -> list[list[int]]:
     return sorted(sorted(part) for part in networkx.connected_components(networkx.Graph(links)))
 
 
-def _group(places: list[Place], keys: list[bytes], numbers: list[int], links: dict[tuple[int, int], float]) -> Group:
+def _group(places: list[Place], keys: list[str], numbers: list[int], links: dict[tuple[int, int], float]) -> Group:
     within = {number: at for at, number in enumerate(numbers)}
-    signatures = {number: signature(places[number].function.code) for number in numbers}
+    signatures = {number: signature(places[number].function.code, places[number].language) for number in numbers}
     pairs = []
     for (a, b), cosine in links.items():
         near = float(np.mean(signatures[a] == signatures[b])) >= NEAR_DUPLICATE
-        kind: Kind = "copy" if keys[a] == keys[b] else "near-duplicate" if near else "similar"
+        kind: Kind = "copy" if keys[a] and keys[a] == keys[b] else "near-duplicate" if near else "similar"
         pairs.append(Pair(within[a], within[b], cosine, kind))
     pairs.sort(key=lambda pair: (-pair.similarity, pair.left, pair.right))
     return Group(tuple(places[number] for number in numbers), tuple(pairs))

@@ -25,7 +25,9 @@ from telly.errors import CodeIndexError
 from telly.metrics.bm25 import Bm25
 from telly.using.dense import Dense, Vectors
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, FORMAT)
+"""Format 1 has no keys of functions: it can be searched, and the next update reads the sources anew."""
 CURRENT, LOCK = "current", "lock"
 META, FILES, FUNCTIONS, STARTS, VECTORS = "index.json", "files.json", "functions.jsonl", "starts.npy", "vectors.npy"
 WORDS, DENSE = "words", "dense"
@@ -168,8 +170,8 @@ class CodeIndex:
 
 def _meta(folder: Path) -> Meta:
     values = json.loads((folder / META).read_text(encoding="utf-8"))
-    if values["format"] != FORMAT:
-        raise ValueError(f"it has format {values['format']}, this version reads {FORMAT}")
+    if values["format"] not in READABLE:
+        raise ValueError(f"it has format {values['format']}, this version reads {' and '.join(map(str, READABLE))}")
     return Meta(**values | {"languages": tuple(values["languages"])})
 
 

@@ -26,6 +26,7 @@ from telly.using.encode import Pieces, encode_all, text_key
 from telly.using.index import (
     CURRENT,
     DENSE,
+    FORMAT,
     LOCK,
     VECTORS,
     WORDS,
@@ -164,7 +165,8 @@ class _Updating:
     def _read(self) -> tuple[list[IndexedFile], list[bytes], list[int]]:
         """The files, their functions as lines, and where each line was before, -1 for a new one."""
         before = {file.path: file for file in self.former.files} if self.former else {}
-        usable = before if self.same_scope else {}
+        readable = self.former is not None and self.former.meta.format == FORMAT
+        usable = before if self.same_scope and readable else {}
         known = {path: file.digest for path, file in usable.items() if file.digest}
         files: list[IndexedFile] = []
         lines: list[bytes] = []

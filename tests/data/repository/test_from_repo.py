@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from repository_sources import SOURCES
 
+from telly.data.copies import content_key
 from telly.data.duplicates import NearDuplicates, signature
-from telly.data.mining import content_key
 from telly.data.repository import collect
 from telly.data.repository.mine import Settings, mine
 from telly.data.repository.rows import TARGETS

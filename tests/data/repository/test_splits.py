@@ -26,6 +26,14 @@ def test_the_newest_files_are_the_test() -> None:
     assert found == {"a": "train", "b": "train", "c": "valid", "d": "test"}
 
 
+def test_shares_by_date_are_of_functions_and_not_of_files() -> None:
+    functions = {"old": 5, "middle": 5, "new": 10}
+    found = by_date(functions, {"old": 1, "middle": 2, "new": 3}, Shares(0.25, 0.25))
+    assert found == {"new": "valid", "middle": "train", "old": "train"}, (
+        "the newest ten of twenty are more than the test"
+    )
+
+
 def test_files_without_a_commit_are_the_newest_and_one_date_is_not_parted() -> None:
     assert by_date({"a": 9, "new": 1}, {"a": 1}, Shares(0.0, 0.1)) == {"a": "train", "new": "test"}
     assert set(by_date({"a": 1, "b": 1}, {"a": 5, "b": 5}, Shares(0.1, 0.5)).values()) == {"train"}

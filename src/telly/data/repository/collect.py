@@ -20,7 +20,6 @@ from tqdm import tqdm
 
 from telly.data.duplicates import PERMUTATIONS, NearDuplicates, signature
 from telly.data.grammars import grammar
-from telly.data.mining import content_key
 from telly.data.parallel import cores, in_order
 from telly.data.repository.extract import Extraction, Function, UnparsableError, extract
 from telly.data.repository.languages import Language, refined
@@ -58,7 +57,7 @@ class Entry:
 @dataclass
 class _FileResult:
     file: SourceFile
-    functions: list[tuple[Function, bytes, npt.NDArray[np.uint64]]] = field(default_factory=list)
+    functions: list[tuple[Function, npt.NDArray[np.uint64]]] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     secrets: list[Secret] = field(default_factory=list)
     spdx: list[str] = field(default_factory=list)
@@ -79,13 +78,13 @@ class Spool:
         self.paths: list[str] = []
         self.keys: list[bytes] = []
 
-    def add(self, entry: Entry, key: bytes, values: npt.NDArray[np.uint64]) -> None:
+    def add(self, entry: Entry, values: npt.NDArray[np.uint64]) -> None:
         """Keep a function."""
         self._places.append(self._texts.tell())
         self._texts.write(json.dumps(asdict(entry)).encode() + b"\n")
         self._signatures.write(values.astype(np.uint64).tobytes())
         self.paths.append(entry.path)
-        self.keys.append(key)
+        self.keys.append(bytes.fromhex(entry.function.key))
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -193,7 +192,7 @@ def _read(root: Path, wanted: Wanted, file: SourceFile) -> _FileResult:
         return result
     result.file = SourceFile(file.path, language)
     result.left_out = found.left_out
-    result.functions = [(f, content_key(f.code), signature(f.code)) for f in found.functions]
+    result.functions = [(f, signature(f.code, language.name)) for f in found.functions]
     return result
 
 
@@ -212,8 +211,8 @@ def _count(result: _FileResult, counts: Counts, spool: Spool) -> None:
     counts.files[result.file.language.name] += 1
     counts.functions[result.file.language.name] += len(result.functions)
     counts.left_out += result.left_out
-    for function, key, values in result.functions:
-        spool.add(Entry(path, result.file.language.name, function), key, values)
+    for function, values in result.functions:
+        spool.add(Entry(path, result.file.language.name, function), values)
 
 
 def distinct(

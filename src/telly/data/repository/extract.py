@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from telly.data.copies import tree_key
 from telly.data.mining import MIN_CODE_LINES
 from telly.data.repository.constructs import BROKEN, FUNCTION, NO_NAME, constructs, tools
 from telly.data.repository.documentation import Documentation, documentation, last_row
@@ -43,6 +44,7 @@ class Function:
         cuts: numbers of lines of the code that may be asked for in line completion; empty unless wanted.
         last: the line on which its code ends.
         signature: the code up to its body, on one line.
+        key: what copies of the function share (`telly.data.copies`).
     """
 
     name: str
@@ -52,6 +54,7 @@ class Function:
     cuts: tuple[int, ...] = ()
     last: int = 0
     signature: str = ""
+    key: str = ""
 
 
 @dataclass
@@ -98,9 +101,9 @@ def extract(
         known = named(node, language)
         function: Function | str = NO_NAME
         if known is not None:
-            function = _function(known, construct.prefix, raw, language, blank, cuts=cuts, every=every)
-        if isinstance(function, Function) and documented and not function.description:
-            function = "no description"
+            function = _function(
+                known, construct.prefix, raw, language, blank, documented=documented, cuts=cuts, every=every
+            )
         if isinstance(function, str):
             found.left_out[function] += 1
             if function == BROKEN:
@@ -171,7 +174,15 @@ def _text(node: Any) -> str:
 
 
 def _function(
-    known: Named, prefix: str, raw: bytes, language: Language, blank: Collection[int], *, cuts: bool, every: bool
+    known: Named,
+    prefix: str,
+    raw: bytes,
+    language: Language,
+    blank: Collection[int],
+    *,
+    documented: bool,
+    cuts: bool,
+    every: bool,
 ) -> Function | str:
     """A function, or why it is left out."""
     outer = _around(known.node, language)
@@ -189,6 +200,8 @@ def _function(
         return "shorter than three lines"
     if len(code) > MAX_CODE_CHARACTERS and not every:
         return "longer than 10,000 characters"
+    if documented and not document.words:
+        return "no description"  # before its key is computed, which costs as much as all the rest
     places = tuple(kept.index(row) for row in _cuts(known.holder) if row in kept[1:]) if cuts else ()
     return Function(
         prefix + known.name,
@@ -198,6 +211,7 @@ def _function(
         places,
         last_row(outer) + 1,
         _signature(known.holder, outer),
+        tree_key(outer, known.node, known.holder, raw, language.name),
     )
 
 

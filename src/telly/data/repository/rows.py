@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from telly.data.copies import content_key
 from telly.data.formats import FUNCTIONS, PAIRS
 from telly.data.repository.collect import Entry, Spool, shown
 from telly.data.repository.secrets import mask
@@ -134,7 +135,7 @@ def write_clone(job: Job) -> dict[str, int]:
         for split in SPLITS:
             chosen = []
             for family in families(job.entries(split), job.seed, job.workers):
-                members = {"".join(text.split()) for text in (*family.texts, family.mutant)}
+                members = {content_key(text) for text in (*family.texts, family.mutant)}
                 if not members & texts:
                     texts |= members
                     chosen.append(family)
