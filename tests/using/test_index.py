@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import signal
@@ -23,7 +24,7 @@ from telly.errors import CodeIndexError, DataError
 from telly.freezing.source import RowSource
 from telly.tasks.search import SearchTask
 from telly.using.encode import encode
-from telly.using.index import CodeIndex, default_folder, open_index
+from telly.using.index import FORMAT, META, CodeIndex, default_folder, open_index
 from telly.using.reading import wanted
 from telly.using.search import Searcher
 from telly.using.tuned import Tuned, load_tuned
@@ -311,3 +312,27 @@ def test_where_an_index_lies(tmp_path: Path) -> None:
     folders = {default_folder(tmp_path / name, "search") for name in ("a", "b/a", "b/../a")}
     assert len(folders) == 2
     assert all(folder.is_relative_to(tmp_path / "cache" / "telly" / "indexes") for folder in folders)
+
+
+def test_an_index_of_an_earlier_format_is_refused_until_it_is_updated(
+    tree: Path, tuned: Tuned, tmp_path: Path, encoded: list[str]
+) -> None:
+    """Its words mean something else, so they are made anew; its vectors do not, so nothing is encoded again."""
+    folder = tmp_path / "index"
+    update_index(tree, folder, tuned)
+    meta = opened(folder).folder / META
+    meta.write_text(json.dumps(json.loads(meta.read_text()) | {"format": FORMAT - 1}))
+    encoded.clear()
+    with pytest.raises(CodeIndexError) as error:
+        open_index(folder)
+    assert f"this index is of an earlier version of telly (format {FORMAT - 1}; this version reads" in str(error.value)
+    assert f"telly index {tree.resolve()} --index {folder}" in str(error.value)
+    update = update_index(tree, folder, tuned)
+    assert (update.changed, update.files["unchanged"], update.encoded, encoded) == (True, 3, 0, [])
+    assert opened(folder).meta.format == FORMAT
+    check_vectors(folder, tuned)
+    assert not update_index(tree, folder, tuned).changed
+    meta = opened(folder).folder / META
+    meta.write_text(json.dumps(json.loads(meta.read_text()) | {"format": FORMAT + 1}))
+    with pytest.raises(CodeIndexError, match=f"it has format {FORMAT + 1}, this version reads {FORMAT}"):
+        update_index(tree, folder, tuned)

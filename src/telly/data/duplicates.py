@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import zlib
 from functools import cache
 from typing import Any
@@ -11,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from telly.errors import ConfigError
+from telly.metrics.words import tokens
 
 SHINGLE = 5
 PERMUTATIONS = 64
 BANDS, ROWS = 12, 5
 """Two texts of similarity .8 share a band with probability .99, two of .5 with .32; then the estimate decides."""
-_TOKEN = re.compile(r"\w+|[^\w\s]")
 
 Signature = npt.NDArray[np.uint64]
 
@@ -28,8 +27,8 @@ def signature(code: str) -> Signature:
         ConfigError: datasketch is not installed.
     """
     minhash = _prototype().copy()
-    tokens = _TOKEN.findall(code)
-    shingles = {" ".join(tokens[i : i + SHINGLE]).encode() for i in range(max(1, len(tokens) - SHINGLE + 1))}
+    found = tokens(code)
+    shingles = {" ".join(found[i : i + SHINGLE]).encode() for i in range(max(1, len(found) - SHINGLE + 1))}
     minhash.update_batch(sorted(shingles))
     values: Signature = minhash.hashvalues
     return values

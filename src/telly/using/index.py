@@ -25,7 +25,10 @@ from telly.errors import CodeIndexError
 from telly.metrics.bm25 import Bm25
 from telly.using.dense import Dense, Vectors
 
-FORMAT = 1
+FORMAT = 2
+"""Raised whenever what lies on disk changes its meaning. 2: the words are those of any script, without stop words."""
+EARLIER = (1,)
+"""Formats that an update takes vectors and functions over from; what is derived from them is made anew."""
 CURRENT, LOCK = "current", "lock"
 META, FILES, FUNCTIONS, STARTS, VECTORS = "index.json", "files.json", "functions.jsonl", "starts.npy", "vectors.npy"
 WORDS, DENSE = "words", "dense"
@@ -108,11 +111,12 @@ class CodeIndex:
 
     Args:
         folder: the generation's.
+        earlier: also open one of an earlier format, whose words cannot be searched, to bring it up to date.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, earlier: bool = False) -> None:
         self.folder = folder
-        self.meta = _meta(folder)
+        self.meta = _meta(folder, earlier)
         self.starts: npt.NDArray[np.int64] = np.load(folder / STARTS, allow_pickle=False)
         self.vectors: Vectors = np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False)
         self._stream: IO[bytes] = (folder / FUNCTIONS).open("rb")
@@ -166,15 +170,30 @@ class CodeIndex:
         self._stream.close()
 
 
-def _meta(folder: Path) -> Meta:
+class _OtherFormatError(Exception):
+    """An index that another version of telly made."""
+
+
+def _meta(folder: Path, earlier: bool) -> Meta:
     values = json.loads((folder / META).read_text(encoding="utf-8"))
-    if values["format"] != FORMAT:
-        raise ValueError(f"it has format {values['format']}, this version reads {FORMAT}")
+    found = values["format"]
+    if found in EARLIER and not earlier:
+        raise _OtherFormatError(
+            f"this index is of an earlier version of telly (format {found}; this version reads {FORMAT}). Bring it up "
+            "to date, for which nothing that is unchanged is encoded again: "
+            f"telly index {values['root']} --index {folder.parent}"
+        )
+    if found not in (FORMAT, *EARLIER):
+        raise ValueError(f"it has format {found}, this version reads {FORMAT}")
     return Meta(**values | {"languages": tuple(values["languages"])})
 
 
-def open_index(folder: Path) -> CodeIndex | None:
+def open_index(folder: Path, *, earlier: bool = False) -> CodeIndex | None:
     """The index in a folder; None where there is none.
+
+    Args:
+        folder: the index's.
+        earlier: as for `CodeIndex`.
 
     Raises:
         CodeIndexError: it is damaged, or of another version.
@@ -187,7 +206,9 @@ def open_index(folder: Path) -> CodeIndex | None:
         except (OSError, ValueError) as error:
             raise CodeIndexError(_damaged(folder, error)) from None
         try:
-            return CodeIndex(folder / name)
+            return CodeIndex(folder / name, earlier=earlier)
+        except _OtherFormatError as error:
+            raise CodeIndexError(f"{folder}: {error}") from None
         except FileNotFoundError as error:  # another process may just have put a new one into its place
             if attempt == 2:
                 raise CodeIndexError(_damaged(folder, error)) from None
