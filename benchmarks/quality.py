@@ -384,7 +384,7 @@ def _verdict(runs: dict[str, Any], metric: str) -> str:
         said.append(f"{variant} beats {', '.join(beaten) or 'nothing'}" + (f", not {', '.join(lost)}" if lost else ""))
     noise = max(max(found) - min(found) for found in scores.values())
     apart = statistics.mean(scores["base"]) - statistics.mean(scores["K=9"])
-    within = "within" if apart <= noise else "**not** within"
+    within = "within" if abs(apart) <= noise else "**not** within"
     return (
         f"By {metric}: {'; '.join(said)}. K=9 is {_score(abs(apart))} {'below' if apart > 0 else 'above'} base on "
         f"average, {within} the {_score(noise)} that two seeds of one variant lie apart."
