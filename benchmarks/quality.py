@@ -6,6 +6,7 @@
 pairs of the sample.
 `python benchmarks/quality.py layers`  code search over K = base, 0 .. 11, three seeds, and a figure with the paper's.
 `python benchmarks/quality.py demo`  what `make demo` runs.
+`python benchmarks/quality.py peers`  the demo's settings with LoRA, in all layers and in those that Telly-K trains.
 `python benchmarks/quality.py tasks --data FOLDER`  every other task on real data: the embedded model, base and K=9, two
 seeds each. FOLDER has java-cs-clones, java-search, concode and javacorpus-line in their published layouts.
 
@@ -53,6 +54,7 @@ RESULTS = ROOT / "benchmarks" / "results" / "quality"
 RUNS = CACHE / "quality"
 MINILM_PAIRS, CANDIDATES = 1280, 1000
 LAYERS_PAIRS, LAYERS_QUERIES, LAYERS_SEEDS = 1000, 500, (0, 1, 2)
+PEERS_K = "9"
 LAYERS_FIGURE = "docs/figures/layers.svg"
 PAPER_SEARCH = {
     "UniXcoder, CodeSearchNet Python (paper)":
@@ -180,6 +182,16 @@ def demo(_: Path | None) -> dict[str, TuneConfig]:
             for freeze, cache in VARIANTS
         )
     }
+
+
+def peers(_: Path | None) -> dict[str, TuneConfig]:
+    """LoRA as usually done, in all layers, and in the layers that Telly-K trains, over stored states."""
+
+    def settings(freeze: str) -> TuneConfig:
+        found = demo_config(freeze, freeze != "base", RUNS / "peers", EPOCHS, TRAIN_EXAMPLES, EVAL_EXAMPLES)
+        return found.model_copy(update={"top": Top.LORA, "learning_rate": None, "output": RUNS / "peers" / freeze})
+
+    return {"LoRA, all layers": settings("base"), f"K={PEERS_K}, LoRA": settings(PEERS_K)}
 
 
 def real_tasks(data: Path | None) -> dict[str, TuneConfig]:
@@ -344,6 +356,20 @@ def render(result: dict[str, Any]) -> str:
     return "\n".join([*lines, "", origin])
 
 
+def render_peers(result: dict[str, Any]) -> str:
+    """LoRA's rows between those of the demo, which has the same data and settings."""
+    demo_runs = json.loads((RESULTS / "demo.json").read_text(encoding="utf-8"))["runs"]
+    chosen = {name: demo_runs[name] for name in ("base", f"K={PEERS_K} cached")}
+    data = [run["data"] for run in (*result["runs"].values(), *chosen.values())]
+    if any(one["test"]["fingerprint"] != data[0]["test"]["fingerprint"] for one in data):
+        raise SystemExit("the demo was measured on other test data; run `benchmarks/quality.py demo` again")
+    text = render(
+        result
+        | {"runs": {"base": chosen["base"], **result["runs"], f"K={PEERS_K} cached": chosen[f"K={PEERS_K} cached"]}}
+    )
+    return text + " The rows without LoRA are the demo's (README)."
+
+
 def render_tasks(result: dict[str, Any]) -> str:
     """One table a task: baselines, untuned, and both seeds of base and K=9; then what that says."""
     parts = []
@@ -479,6 +505,7 @@ STUDIES = {
     "pretraining": Study(pretraining),
     "layers": Study(layers, render_layers, "docs/pretraining.md"),
     "demo": Study(demo),
+    "peers": Study(peers, render_peers, "docs/peers.md"),
     "tasks": Study(real_tasks, render_tasks, "docs/tasks.md", needs_data=True, block="quality"),
     "clones": Study(clones, page="docs/tasks/clone.md", needs_data=True),
     "sharing": Study(sharing, page="docs/tasks/clone.md"),

@@ -1,4 +1,4 @@
-"""The paper's own numbers for UniXcoder, from its replication package."""
+"""The paper's own numbers, from its appendix and its replication package; the README beside this says which is which."""
 
 from __future__ import annotations
 
