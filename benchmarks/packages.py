@@ -36,13 +36,13 @@ from benchmarks.child import telly  # noqa: E402
 from benchmarks.shapes import CACHE  # noqa: E402
 from benchmarks.table import publish, told, verdict  # noqa: E402
 from telly.disk import write_json  # noqa: E402
+from telly.errors import DataError  # noqa: E402
 from telly.metrics.bm25 import Bm25  # noqa: E402
 from telly.metrics.interval import paired_bootstrap  # noqa: E402
 from telly.metrics.retrieval import ranks_in_scores, retrieval_statistics  # noqa: E402
 from telly.models.load import EMBEDDED, embedded_folder  # noqa: E402
 from telly.tuning.record import RECORD_FILE, RunRecord, provenance  # noqa: E402
 from telly.using.encode import encode  # noqa: E402
-from telly.using.index import open_index  # noqa: E402
 from telly.using.search import CANDIDATES, best_numbers, fuse  # noqa: E402
 from telly.using.tuned import load_tuned  # noqa: E402
 
@@ -102,36 +102,48 @@ def measure(packages: list[Package], wheels: Path | None, beside: str) -> dict[s
         "command": "python benchmarks/packages.py",
         "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "load": list(os.getloadavg()),
-        "packages": [one(package, wheels) for package in packages],
+        "packages": [one(package, wheels, alone=beside == ALONE) for package in packages],
         "provenance": made,
     }
 
 
-def one(package: Package, wheels: Path | None) -> dict[str, Any]:
-    """Everything about one package."""
+def one(package: Package, wheels: Path | None, *, alone: bool) -> dict[str, Any]:
+    """Everything about one package.
+
+    Where something else runs beside it the seconds mean nothing, so nothing is indexed, and a run that an interrupted
+    call has finished is taken over.
+    """
     if f"| {package.module} |" in (embedded_folder() / "README.md").read_text(encoding="utf-8"):
         raise SystemExit(f"{package.module}: the embedded model was trained on it")
-    sources = unpacked(package, wheels)
     place = PLACE / package.name
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir()
     data, run, index = place / "data", place / "run", place / "index"
-    seconds = {
-        "mine": telly("data", "from-repo", sources, "--task", "search", *SPLIT, "-o", data),
-        "tune": telly("tune", "search", "--data", data, "--valid", data, "--test", data, *TUNE, "--output", run),
-        "index": telly("index", sources, "--model", run, "--index", index),
-        "search": telly("search", package.question, sources, "--index", index, "--top", "3", "--lines", "4"),
-    }
-    opened = open_index(index)
-    assert opened is not None
+    if alone or not finished(run):
+        sources = unpacked(package, wheels)
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
+        seconds = {
+            "mine": telly("data", "from-repo", sources, "--task", "search", *SPLIT, "-o", data),
+            "tune": telly("tune", "search", "--data", data, "--valid", data, "--test", data, *TUNE, "--output", run),
+        }
+    if alone:
+        seconds["index"] = telly("index", sources, "--model", run, "--index", index)
+        asked = (package.question, sources, "--index", index, "--top", "3", "--lines", "4")
+        seconds["search"] = telly("search", *asked)
     counts = {split: sum(1 for _ in (data / f"{split}.jsonl").open("rb")) for split in ("train", "valid", "test")}
     return {
         **asdict(package),
         "functions": counts,
-        "indexed": len(opened),
-        "seconds": seconds,
+        "seconds": seconds if alone else None,
         **scored(data, run),
     }
+
+
+def finished(run: Path) -> bool:
+    """Whether a run's folder has a whole run."""
+    try:
+        return RunRecord.read(run / RECORD_FILE).status == "finished"
+    except DataError:
+        return False
 
 
 def unpacked(package: Package, wheels: Path | None) -> Path:
@@ -206,8 +218,10 @@ def render(result: dict[str, Any]) -> str:
     for row in result["packages"]:
         counts, mrr, gain, seconds = row["functions"], row["mrr"], row["gain"], row["seconds"]
         scores = [f"{mrr[name]:.3f}" for name in ("bm25", "untuned", "tuned", "untuned, fused", "tuned, fused")]
-        times = [f"{seconds[name]:,.0f}" for name in ("mine", "tune", "index", "search")]
-        times.append(f"{sum(seconds.values()):,.0f}")
+        times = []
+        if alone:
+            times = [f"{seconds[name]:,.0f}" for name in ("mine", "tune", "index", "search")]
+            times.append(f"{sum(seconds.values()):,.0f}")
         lines.append(
             f"| {row['name']} {row['version']} | {counts['train']:,}, {counts['valid']:,}, {counts['test']:,} "
             f"| {' | '.join(scores)} | {gain['difference']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f}) |"

@@ -44,6 +44,7 @@ from benchmarks.table import made_by, update_readme  # noqa: E402
 from telly.cli.demo import EPOCHS, EVAL_EXAMPLES, TRAIN_EXAMPLES, VARIANTS, demo_config, run_alone  # noqa: E402
 from telly.data.sample import sample_files  # noqa: E402
 from telly.disk import write_json  # noqa: E402
+from telly.freezing.variants import Top  # noqa: E402
 from telly.metrics.table import METRICS  # noqa: E402
 from telly.models.load import EMBEDDED, embedded_folder, load_config, load_tokenizer, model_from_config  # noqa: E402
 from telly.plots import new_figure, open_axes, save_figure  # noqa: E402
@@ -188,8 +189,18 @@ def peers(_: Path | None) -> dict[str, TuneConfig]:
     """LoRA as usually done, in all layers, and in the layers that Telly-K trains, over stored states."""
 
     def settings(freeze: str) -> TuneConfig:
-        found = demo_config(freeze, freeze != "base", RUNS / "peers", EPOCHS, TRAIN_EXAMPLES, EVAL_EXAMPLES)
-        return found.model_copy(update={"top": Top.LORA, "learning_rate": None, "output": RUNS / "peers" / freeze})
+        cached = freeze != "base"
+        return TuneConfig(
+            freeze=freeze,
+            top=Top.LORA,
+            cache=cached,
+            cache_always=cached,
+            epochs=EPOCHS,
+            limit=TRAIN_EXAMPLES,
+            eval_limit=EVAL_EXAMPLES,
+            cache_dir=RUNS / "stores",
+            output=RUNS / f"peers-{freeze}",
+        )
 
     return {"LoRA, all layers": settings("base"), f"K={PEERS_K}, LoRA": settings(PEERS_K)}
 
@@ -363,11 +374,9 @@ def render_peers(result: dict[str, Any]) -> str:
     data = [run["data"] for run in (*result["runs"].values(), *chosen.values())]
     if any(one["test"]["fingerprint"] != data[0]["test"]["fingerprint"] for one in data):
         raise SystemExit("the demo was measured on other test data; run `benchmarks/quality.py demo` again")
-    text = render(
-        result
-        | {"runs": {"base": chosen["base"], **result["runs"], f"K={PEERS_K} cached": chosen[f"K={PEERS_K} cached"]}}
-    )
-    return text + " The rows without LoRA are the demo's (README)."
+    cached = f"K={PEERS_K} cached"
+    rows = {"base": chosen["base"], **result["runs"], cached: chosen[cached]}
+    return render(result | {"runs": rows}) + " The rows without LoRA are the demo's, in the README."
 
 
 def render_tasks(result: dict[str, Any]) -> str:
