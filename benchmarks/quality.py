@@ -14,7 +14,8 @@ seeds each. FOLDER has java-cs-clones, java-search, concode and javacorpus-line 
 
 `python benchmarks/quality.py clones --data FOLDER`  both heads of clone detection, with more pairs to test on.
 
-Each writes `benchmarks/results/quality/NAME.json` and renews its table in the README or the docs.
+Each writes `benchmarks/results/quality/NAME.json` and renews its table in the README or the docs. With `--baselines`
+nothing is trained: methods without a model are measured again on the same data, and the rest of the result stays.
 """
 
 from __future__ import annotations
@@ -48,8 +49,11 @@ from telly.freezing.variants import Top  # noqa: E402
 from telly.metrics.table import METRICS  # noqa: E402
 from telly.models.load import EMBEDDED, embedded_folder, load_config, load_tokenizer, model_from_config  # noqa: E402
 from telly.plots import new_figure, open_axes, save_figure  # noqa: E402
+from telly.tasks import get_task  # noqa: E402
 from telly.tuning.config import TuneConfig  # noqa: E402
+from telly.tuning.inputs import load_datasets  # noqa: E402
 from telly.tuning.record import RunRecord, provenance  # noqa: E402
+from telly.tuning.resolve import resolve  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "quality"
 RUNS = CACHE / "quality"
@@ -78,6 +82,7 @@ def main() -> None:
     )
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time; with more than one, times mean little")
     parser.add_argument("--table", action="store_true", help="run nothing; renew the README from the committed result")
+    parser.add_argument("--baselines", action="store_true", help="measure BM25 and the nearest answers again, no more")
     options = parser.parse_args()
     study = STUDIES[options.name]
     file = RESULTS / f"{options.name}.json"
@@ -85,7 +90,12 @@ def main() -> None:
         if study.needs_data and options.data is None:
             parser.error(f"{options.name} needs --data FOLDER")
         RESULTS.mkdir(parents=True, exist_ok=True)
-        write_json(file, measure(options.name, study.configs(options.data), options.jobs))
+        configs = study.configs(options.data)
+        if options.baselines:
+            result = measure_baselines(json.loads(file.read_text(encoding="utf-8")), configs)
+        else:
+            result = measure(options.name, configs, options.jobs)
+        write_json(file, result)
     result = json.loads(file.read_text(encoding="utf-8"))
     markdown = study.render(result)
     print(markdown)
@@ -342,6 +352,37 @@ def measure(name: str, configs: dict[str, TuneConfig], jobs: int = 1) -> dict[st
     }
 
 
+def measure_baselines(result: dict[str, Any], configs: dict[str, TuneConfig]) -> dict[str, Any]:
+    """The result with the scores that BM25 has now.
+
+    Raises:
+        SystemExit: the data is not what the result was measured on.
+    """
+    known: dict[tuple[object, ...], dict[str, dict[str, float]]] = {}
+    for name, record in result["runs"].items():
+        config = resolve(configs[name])
+        task = get_task(config.task)
+        terms = (config.task, config.data, config.test, config.limit, config.eval_limit)
+        if not {"bm25", "nearest training answer"} & set(record["baselines"]):
+            continue
+        if terms not in known:
+            print(f"--- {name} ---", file=sys.stderr)
+            datasets = load_datasets(config, task)
+            found = task.encode(datasets, load_tokenizer(config.model), config.max_tokens, load_config(config.model))
+            if found["test"].fingerprint() != record["data"]["test"]["fingerprint"]:
+                raise SystemExit(f"{name}: the test data is not that of the result; measure all of it again")
+            known[terms] = task.baselines(datasets, "test", found["train"])
+        record["baselines"] |= known[terms]
+    again = {"date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), "provenance": provenance()}
+    return result | {"baselines_again": again}
+
+
+def again_told(result: dict[str, Any]) -> str:
+    """That baselines were measured later than the rest, where they were."""
+    again = result.get("baselines_again")
+    return "" if again is None else f" BM25 and nearest answers again since, nothing else: {made_by(again)}"
+
+
 def render(result: dict[str, Any]) -> str:
     """The Markdown table of a result, with where it is from."""
     runs = result["runs"]
@@ -362,7 +403,7 @@ def render(result: dict[str, Any]) -> str:
     what = "queries" if "mrr" in names else "to test on"
     origin = (
         f"`{result['command']}`: {data['train']['examples']:,} pairs, {len(first['epochs'])} epochs, "
-        f"{tested:,} {what}, {first['config']['precision']}, one seed; {made_by(result)}"
+        f"{tested:,} {what}, {first['config']['precision']}, one seed; {made_by(result)}{again_told(result)}"
     )
     return "\n".join([*lines, "", origin])
 
@@ -403,7 +444,7 @@ def render_tasks(result: dict[str, Any]) -> str:
             f"tokens {limits}. {_verdict(runs, settings['metric'])}",
         ]
         parts.append("\n".join(lines))
-    parts.append(f"`{result['command']}`, bf16; {made_by(result)}")
+    parts.append(f"`{result['command']}`, bf16; {made_by(result)}{again_told(result)}")
     return "\n\n".join(parts)
 
 
@@ -462,7 +503,7 @@ def render_layers(result: dict[str, Any]) -> str:
         lines.append(f"| {freeze} | {trained} | {mean:.4f} | {spread} | {mean / base - 1:+.1%} |")
     origin = (
         f"`{result['command']}`: {first['data']['train']['examples']:,} pairs, {len(first['epochs'])} epochs, "
-        f"{first['data']['test']['examples']:,} queries, bf16, {len(LAYERS_SEEDS)} seeds; {made_by(result)}"
+        f"{first['data']['test']['examples']:,} queries, bf16, {len(LAYERS_SEEDS)} seeds; {made_by(result)}{again_told(result)}"
     )
     return "\n".join([*lines, "", origin])
 
