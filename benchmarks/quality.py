@@ -503,7 +503,8 @@ def render_layers(result: dict[str, Any]) -> str:
         lines.append(f"| {freeze} | {trained} | {mean:.4f} | {spread} | {mean / base - 1:+.1%} |")
     origin = (
         f"`{result['command']}`: {first['data']['train']['examples']:,} pairs, {len(first['epochs'])} epochs, "
-        f"{first['data']['test']['examples']:,} queries, bf16, {len(LAYERS_SEEDS)} seeds; {made_by(result)}{again_told(result)}"
+        f"{first['data']['test']['examples']:,} queries, bf16, {len(LAYERS_SEEDS)} seeds; "
+        f"{made_by(result)}{again_told(result)}"
     )
     return "\n".join([*lines, "", origin])
 
