@@ -204,6 +204,10 @@ def render(result: dict[str, Any]) -> str:
         for size in result["sizes"]
         if size["recall"] is not None
     ]
+    if any("encode" not in size["seconds"] for size in result["sizes"]):
+        notes.append(
+            "Where encoding has a dash it was not measured: `together` is without it, and the target is not judged."
+        )
     origin = (
         f"`{result['command']}`: {result['functions']:,} functions, {result['queries']} queries, {result['threads']} "
         "thread; the target is judged by the 95th percentile; the words are indexed in "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks import quality
+from benchmarks import quality, run
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -21,7 +22,7 @@ FROM_CODE = {"library", "columns", "presets"}
 PROGRAMS = [
     *((name, ["--table"]) for name in ("run", "tasks", "packages", "search", "analysis", "findings", "paper_study")),
     *((name, ["--table"]) for name in ("pretraining", "study", "advice")),
-    *(("quality", [name, "--table"]) for name in quality.STUDIES),
+    *(("quality", [name, "--table"]) for name in quality.STUDIES if (quality.RESULTS / f"{name}.json").is_file()),
     ("scaling", []),
 ]
 
@@ -65,3 +66,34 @@ def test_every_table_has_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
     there = {(page, block) for page in PAGES for block in blocks_of(page)}
     assert len(there) > 20
     assert {place for place in there if place[1] not in FROM_CODE} == covered
+
+
+def ratios(kind: str) -> dict[str, float]:
+    """Steps and whole runs of UniXcoder's shape in fp32: how much faster K=9 cached is than another variant."""
+    shape = run.newest_result()["shapes"]["unixcoder"]
+    steps, whole = shape["steps"]["fp32"], shape["whole"]
+    return {
+        "step": steps[kind]["median_seconds"] / steps["K=9 cached"]["median_seconds"],
+        "run": whole[kind]["wall_seconds"] / whole["K=9 cached"]["wall_seconds"],
+    }
+
+
+def test_ratios_in_the_readmes_first_sentences_are_measured() -> None:
+    text = " ".join(PAGES[0].read_text(encoding="utf-8").partition("<!-- bench:begin -->")[0].split())
+    said = re.search(
+        r"a step is ([\d.]+) times .*?, and ([\d.]+) times .*? included, ([\d.]+) and ([\d.]+) times", text
+    )
+    assert said
+    full, frozen = ratios("full"), ratios("K=9 frozen")
+    expected = [full["step"], frozen["step"], full["run"], frozen["run"]]
+    assert list(said.groups()) == [f"{ratio:.2f}" for ratio in expected]
+
+
+def test_gains_over_bm25_in_prose_are_measured() -> None:
+    rows = json.loads((ROOT / "benchmarks" / "results" / "packages.json").read_text(encoding="utf-8"))["packages"]
+    low, high = (f"{choose(row['gain']['difference'] for row in rows):.2f}".replace("0.", ".") for choose in (min, max))
+    sure = sum(row["gain"]["low"] > 0 for row in rows)
+    for page in (ROOT / "README.md", ROOT / "docs" / "walkthrough.md"):
+        text = " ".join(page.read_text(encoding="utf-8").split())
+        assert f"from {low} to +{high}" in text or f"from +{low} to +{high}" in text, page.name
+        assert f"above zero on {sure} of the five" in text, page.name
