@@ -59,6 +59,8 @@ RESULTS = ROOT / "benchmarks" / "results" / "quality"
 RUNS = CACHE / "quality"
 MINILM_PAIRS, CANDIDATES = 1280, 1000
 LAYERS_PAIRS, LAYERS_QUERIES, LAYERS_SEEDS = 1000, 500, (0, 1, 2)
+SEEN = ROOT / "scripts" / "sample_seen.json"
+"""Queries of the sample that the embedded model has seen in pre-training."""
 PEERS_K = "9"
 LAYERS_FIGURE = "docs/figures/layers.svg"
 PAPER_SEARCH = {
@@ -146,6 +148,8 @@ def pretraining(_: Path | None) -> dict[str, TuneConfig]:
     lines = [line for file in sample_files().values() for line in file.read_text(encoding="utf-8").splitlines()]
     random.Random(0).shuffle(lines)
     folder.mkdir(parents=True, exist_ok=True)
+    seen = set(json.loads(SEEN.read_text(encoding="utf-8"))["seen"])
+    lines.sort(key=lambda line: "{path}:{name}".format_map(json.loads(line)) in seen)  # what was trained on comes last
     parts = {"test": lines[:1000], "valid": lines[1000:1500], "train": lines[1500:]}
     for split, part in parts.items():
         (folder / f"{split}.jsonl").write_text("\n".join(part) + "\n", encoding="utf-8")
