@@ -1,4 +1,4 @@
-"""The paper's own numbers, from its appendix and its replication package; the README beside this says which is which."""
+"""The paper's own numbers, from its appendix and its replication package. The README beside this names the sources."""
 
 from __future__ import annotations
 
