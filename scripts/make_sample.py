@@ -168,8 +168,8 @@ the corpus that telly-mini was pre-trained on: in {copies} of them the code is a
 the sentence alone. (Functions that equal one of the standard library, or nearly, were left out of that corpus; these
 are what its rules let through.) No evaluation reads them. {others} queries of `train.jsonl` and `valid.jsonl` stand
 there, too; the model may be tuned on them. `scripts/find_seen.py` found them in {packages} of the corpus's 239
-packages, which hold {share} of its functions; a few more may stand in the others. `scripts/sample_seen.json` lists all with
-their package, function and similarity."""
+packages, which hold {share} of its functions; a few more may stand in the others. `scripts/sample_seen.json` lists all
+with their package, function and similarity."""
 README = """\
 # Sample: functions of CPython's standard library with their docstrings
 
