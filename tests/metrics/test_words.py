@@ -37,6 +37,7 @@ TEXTS = st.text(
         ("사용자를", ["사용", "용자", "자를"]),
         ("ｐａｒｓｅＤａｔｅ", ["parse", "date"]),
         ("soft\u00adhyphen", ["softhyphen"]),
+        ("\U0001d40c\U0001d41a\U0001d42d\U0001d421", ["math"]),  # bold letters, folded only once they are plain ones
         ("٣ x²", ["٣", "x", "2"]),
         ("!? …", []),
     ],
