@@ -4,7 +4,8 @@ All train telly's code search model on the same batches with the same optimizer 
 They differ in what is trained and where a batch comes from:
 
 - full: every parameter.
-- LoRA: PEFT's adapters, r=8, on the attention's query and value; the named peer.
+- LoRA: PEFT's adapters, r=8, on the attention's query and value of all layers; the named peer.
+- K LoRA: the same adapters in the layers that Telly-K trains, K and above, and all else frozen.
 - frozen: embeddings and layers below K frozen, and run in every step.
 - cached: the same, but frozen layers ran once, and steps read their states from the store on disk.
 """
@@ -38,7 +39,7 @@ PRECISIONS = ("fp32", "bf16")
 
 @dataclass(frozen=True)
 class Variant:
-    """Full, LoRA, frozen at K, or cached at K."""
+    """Full, LoRA in all layers or in those from K on, frozen at K, or cached at K."""
 
     kind: str
     k: int | None = None
@@ -53,8 +54,8 @@ FULL, LORA = Variant("full"), Variant("LoRA")
 
 
 def variants(depths: Sequence[int]) -> list[Variant]:
-    """Full and LoRA, then frozen and cached at every K."""
-    return [FULL, LORA, *(Variant(kind, k) for k in depths for kind in ("frozen", "cached"))]
+    """Full and LoRA, then LoRA, frozen and cached at every K."""
+    return [FULL, LORA, *(Variant(kind, k) for k in depths for kind in ("LoRA", "frozen", "cached"))]
 
 
 @dataclass(frozen=True)
@@ -112,10 +113,12 @@ class Contestant:
 
     def _encoder(self, setting: Setting) -> Any:
         model: nn.Module = load_model(str(setting.folder))
-        if self.variant == LORA:
+        if self.variant.kind == LORA.kind:
+            layers = None if self.variant.k is None else list(range(self.variant.k, model.config.num_hidden_layers))
+            adapters = LoraConfig(r=LORA_RANK, target_modules=list(LORA_TARGETS), layers_to_transform=layers)
             with warnings.catch_warnings():  # PEFT reads an attribute that transformers is renaming
                 warnings.simplefilter("ignore", FutureWarning)
-                return get_peft_model(model, LoraConfig(r=LORA_RANK, target_modules=list(LORA_TARGETS)))
+                return get_peft_model(model, adapters)
         split = SplitModel(model, self.variant.k)
         if self.variant.kind == "cached":
             request = StoreRequest(

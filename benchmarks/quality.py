@@ -6,6 +6,7 @@
 pairs of the sample.
 `python benchmarks/quality.py layers`  code search over K = base, 0 .. 11, three seeds, and a figure with the paper's.
 `python benchmarks/quality.py demo`  what `make demo` runs.
+`python benchmarks/quality.py peers`  the demo's settings with LoRA, in all layers and in those that Telly-K trains.
 `python benchmarks/quality.py tasks --data FOLDER`  every other task on real data: the embedded model, base and K=9, two
 seeds each. FOLDER has java-cs-clones, java-search, concode and javacorpus-line in their published layouts.
 
@@ -13,7 +14,8 @@ seeds each. FOLDER has java-cs-clones, java-search, concode and javacorpus-line 
 
 `python benchmarks/quality.py clones --data FOLDER`  both heads of clone detection, with more pairs to test on.
 
-Each writes `benchmarks/results/quality/NAME.json` and renews its table in the README or the docs.
+Each writes `benchmarks/results/quality/NAME.json` and renews its table in the README or the docs. With `--baselines`
+nothing is trained: methods without a model are measured again on the same data, and the rest of the result stays.
 """
 
 from __future__ import annotations
@@ -43,16 +45,23 @@ from benchmarks.table import made_by, update_readme  # noqa: E402
 from telly.cli.demo import EPOCHS, EVAL_EXAMPLES, TRAIN_EXAMPLES, VARIANTS, demo_config, run_alone  # noqa: E402
 from telly.data.sample import sample_files  # noqa: E402
 from telly.disk import write_json  # noqa: E402
+from telly.freezing.variants import Top  # noqa: E402
 from telly.metrics.table import METRICS  # noqa: E402
 from telly.models.load import EMBEDDED, embedded_folder, load_config, load_tokenizer, model_from_config  # noqa: E402
 from telly.plots import new_figure, open_axes, save_figure  # noqa: E402
+from telly.tasks import get_task  # noqa: E402
 from telly.tuning.config import TuneConfig  # noqa: E402
+from telly.tuning.inputs import describe, load_datasets  # noqa: E402
 from telly.tuning.record import RunRecord, provenance  # noqa: E402
+from telly.tuning.resolve import resolve  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "quality"
 RUNS = CACHE / "quality"
 MINILM_PAIRS, CANDIDATES = 1280, 1000
 LAYERS_PAIRS, LAYERS_QUERIES, LAYERS_SEEDS = 1000, 500, (0, 1, 2)
+SEEN = ROOT / "scripts" / "sample_seen.json"
+"""Queries of the sample that the embedded model has seen in pre-training."""
+PEERS_K = "9"
 LAYERS_FIGURE = "docs/figures/layers.svg"
 PAPER_SEARCH = {
     "UniXcoder, CodeSearchNet Python (paper)":
@@ -75,6 +84,7 @@ def main() -> None:
     )
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time; with more than one, times mean little")
     parser.add_argument("--table", action="store_true", help="run nothing; renew the README from the committed result")
+    parser.add_argument("--baselines", action="store_true", help="measure BM25 and the nearest answers again, no more")
     options = parser.parse_args()
     study = STUDIES[options.name]
     file = RESULTS / f"{options.name}.json"
@@ -82,7 +92,12 @@ def main() -> None:
         if study.needs_data and options.data is None:
             parser.error(f"{options.name} needs --data FOLDER")
         RESULTS.mkdir(parents=True, exist_ok=True)
-        write_json(file, measure(options.name, study.configs(options.data), options.jobs))
+        configs = study.configs(options.data)
+        if options.baselines:
+            result = measure_baselines(json.loads(file.read_text(encoding="utf-8")), configs)
+        else:
+            result = measure(options.name, configs, options.jobs)
+        write_json(file, result)
     result = json.loads(file.read_text(encoding="utf-8"))
     markdown = study.render(result)
     print(markdown)
@@ -123,7 +138,7 @@ def minilm(data: Path | None) -> dict[str, TuneConfig]:
 
 
 def pretraining(_: Path | None) -> dict[str, TuneConfig]:
-    """The sample's pairs drawn at random, since its own test split, whole modules, is harder: BM25 has .35 there."""
+    """The sample's pairs drawn at random, since its own test split, whole modules, is harder: BM25 has .40 there."""
     untrained, folder = RUNS / "random-weights", RUNS / "random-pairs"
     shutil.rmtree(untrained, ignore_errors=True)
     torch.manual_seed(0)
@@ -133,6 +148,8 @@ def pretraining(_: Path | None) -> dict[str, TuneConfig]:
     lines = [line for file in sample_files().values() for line in file.read_text(encoding="utf-8").splitlines()]
     random.Random(0).shuffle(lines)
     folder.mkdir(parents=True, exist_ok=True)
+    seen = set(json.loads(SEEN.read_text(encoding="utf-8"))["seen"])
+    lines.sort(key=lambda line: "{path}:{name}".format_map(json.loads(line)) in seen)  # what was trained on comes last
     parts = {"test": lines[:1000], "valid": lines[1000:1500], "train": lines[1500:]}
     for split, part in parts.items():
         (folder / f"{split}.jsonl").write_text("\n".join(part) + "\n", encoding="utf-8")
@@ -180,6 +197,26 @@ def demo(_: Path | None) -> dict[str, TuneConfig]:
             for freeze, cache in VARIANTS
         )
     }
+
+
+def peers(_: Path | None) -> dict[str, TuneConfig]:
+    """LoRA as usually done, in all layers, and in the layers that Telly-K trains, over stored states."""
+
+    def settings(freeze: str) -> TuneConfig:
+        cached = freeze != "base"
+        return TuneConfig(
+            freeze=freeze,
+            top=Top.LORA,
+            cache=cached,
+            cache_always=cached,
+            epochs=EPOCHS,
+            limit=TRAIN_EXAMPLES,
+            eval_limit=EVAL_EXAMPLES,
+            cache_dir=RUNS / "stores",
+            output=RUNS / f"peers-{freeze}",
+        )
+
+    return {"LoRA, all layers": settings("base"), f"K={PEERS_K}, LoRA": settings(PEERS_K)}
 
 
 def real_tasks(data: Path | None) -> dict[str, TuneConfig]:
@@ -319,6 +356,42 @@ def measure(name: str, configs: dict[str, TuneConfig], jobs: int = 1) -> dict[st
     }
 
 
+def measure_baselines(result: dict[str, Any], configs: dict[str, TuneConfig]) -> dict[str, Any]:
+    """The result with the scores that BM25 has now.
+
+    Raises:
+        SystemExit: the data is not what the result was measured on.
+    """
+    known: dict[tuple[object, ...], dict[str, dict[str, float]]] = {}
+    for name, record in result["runs"].items():
+        config = resolve(configs[name])
+        task = get_task(config.task)
+        terms = (config.task, config.data, config.test, config.limit, config.eval_limit)
+        if not {"bm25", "nearest training answer"} & set(record["baselines"]):
+            continue
+        if terms not in known:
+            print(f"--- {name} ---", file=sys.stderr)
+            datasets = load_datasets(config, task)
+            found = task.encode(datasets, load_tokenizer(config.model), config.max_tokens, load_config(config.model))
+            if size(describe(datasets["test"], found["test"])) != size(record["data"]["test"]):
+                raise SystemExit(f"{name}: the test data is not that of the result; measure all of it again")
+            known[terms] = task.baselines(datasets, "test", found["train"])
+        record["baselines"] |= known[terms]
+    again = {"date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), "provenance": provenance()}
+    return result | {"baselines_again": again}
+
+
+def size(data: dict[str, Any]) -> list[int]:
+    """Examples and distinct sequences of a split; its tokens depend on the tokenizer, which has changed since."""
+    return [data[name] for name in ("examples", "distinct_sequences")]
+
+
+def again_told(result: dict[str, Any]) -> str:
+    """That baselines were measured later than the rest, where they were."""
+    again = result.get("baselines_again")
+    return "" if again is None else f" BM25 and nearest answers again since, nothing else: {made_by(again)}"
+
+
 def render(result: dict[str, Any]) -> str:
     """The Markdown table of a result, with where it is from."""
     runs = result["runs"]
@@ -339,9 +412,21 @@ def render(result: dict[str, Any]) -> str:
     what = "queries" if "mrr" in names else "to test on"
     origin = (
         f"`{result['command']}`: {data['train']['examples']:,} pairs, {len(first['epochs'])} epochs, "
-        f"{tested:,} {what}, {first['config']['precision']}, one seed; {made_by(result)}"
+        f"{tested:,} {what}, {first['config']['precision']}, one seed; {made_by(result)}{again_told(result)}"
     )
     return "\n".join([*lines, "", origin])
+
+
+def render_peers(result: dict[str, Any]) -> str:
+    """LoRA's rows between those of the demo, which has the same data and settings."""
+    demo_runs = json.loads((RESULTS / "demo.json").read_text(encoding="utf-8"))["runs"]
+    chosen = {name: demo_runs[name] for name in ("base", f"K={PEERS_K} cached")}
+    data = [run["data"] for run in (*result["runs"].values(), *chosen.values())]
+    if any(one["test"]["fingerprint"] != data[0]["test"]["fingerprint"] for one in data):
+        raise SystemExit("the demo was measured on other test data; run `benchmarks/quality.py demo` again")
+    cached = f"K={PEERS_K} cached"
+    rows = {"base": chosen["base"], **result["runs"], cached: chosen[cached]}
+    return render(result | {"runs": rows}) + " The rows without LoRA are the demo's, in the README."
 
 
 def render_tasks(result: dict[str, Any]) -> str:
@@ -368,7 +453,7 @@ def render_tasks(result: dict[str, Any]) -> str:
             f"tokens {limits}. {_verdict(runs, settings['metric'])}",
         ]
         parts.append("\n".join(lines))
-    parts.append(f"`{result['command']}`, bf16; {made_by(result)}")
+    parts.append(f"`{result['command']}`, bf16; {made_by(result)}{again_told(result)}")
     return "\n\n".join(parts)
 
 
@@ -384,7 +469,7 @@ def _verdict(runs: dict[str, Any], metric: str) -> str:
         said.append(f"{variant} beats {', '.join(beaten) or 'nothing'}" + (f", not {', '.join(lost)}" if lost else ""))
     noise = max(max(found) - min(found) for found in scores.values())
     apart = statistics.mean(scores["base"]) - statistics.mean(scores["K=9"])
-    within = "within" if apart <= noise else "**not** within"
+    within = "within" if abs(apart) <= noise else "**not** within"
     return (
         f"By {metric}: {'; '.join(said)}. K=9 is {_score(abs(apart))} {'below' if apart > 0 else 'above'} base on "
         f"average, {within} the {_score(noise)} that two seeds of one variant lie apart."
@@ -427,7 +512,8 @@ def render_layers(result: dict[str, Any]) -> str:
         lines.append(f"| {freeze} | {trained} | {mean:.4f} | {spread} | {mean / base - 1:+.1%} |")
     origin = (
         f"`{result['command']}`: {first['data']['train']['examples']:,} pairs, {len(first['epochs'])} epochs, "
-        f"{first['data']['test']['examples']:,} queries, bf16, {len(LAYERS_SEEDS)} seeds; {made_by(result)}"
+        f"{first['data']['test']['examples']:,} queries, bf16, {len(LAYERS_SEEDS)} seeds; "
+        f"{made_by(result)}{again_told(result)}"
     )
     return "\n".join([*lines, "", origin])
 
@@ -479,6 +565,7 @@ STUDIES = {
     "pretraining": Study(pretraining),
     "layers": Study(layers, render_layers, "docs/pretraining.md"),
     "demo": Study(demo),
+    "peers": Study(peers, render_peers, "docs/peers.md"),
     "tasks": Study(real_tasks, render_tasks, "docs/tasks.md", needs_data=True, block="quality"),
     "clones": Study(clones, page="docs/tasks/clone.md", needs_data=True),
     "sharing": Study(sharing, page="docs/tasks/clone.md"),

@@ -43,8 +43,7 @@ QUICK_LOAD = Load(pairs=4, tokens=16, batches=2)
 def main(arguments: list[str] | None = None) -> None:
     options = _parse(sys.argv[1:] if arguments is None else arguments)
     if options.table:
-        newest = _newest_result()
-        _publish(json.loads(newest.read_text(encoding="utf-8")))
+        _publish(newest_result())
         return
     if options.quick:  # one thread: a smoke test must not crawl on a busy machine, where threads wait for each other
         os.environ["OMP_NUM_THREADS"] = "1"
@@ -163,11 +162,17 @@ def _whole(
         yield
 
 
-def _newest_result() -> Path:
-    files = sorted(RESULTS.glob("*.json"))
-    if not files:
-        sys.exit(f"no result in {RESULTS.relative_to(ROOT)}; run `make bench`")
-    return max(files, key=lambda file: json.loads(file.read_text(encoding="utf-8"))["date"])
+def newest_result(folder: Path = RESULTS) -> dict[str, Any]:
+    """The newest complete result of this program; the folder holds those of other programs as well.
+
+    Raises:
+        SystemExit: there is none.
+    """
+    found = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))]
+    own = [result for result in found if {"shapes", "startup"} <= result.keys() and result["complete"]]
+    if not own:
+        sys.exit(f"no result of benchmarks/run.py in {folder}; run `make bench`")
+    return max(own, key=lambda result: str(result["date"]))
 
 
 def _publish(result: dict[str, Any]) -> None:

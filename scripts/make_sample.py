@@ -5,7 +5,8 @@ Run it with the interpreter whose library is to be mined:
     python scripts/make_sample.py [FOLDER]
 
 The same CPython release gives the same bytes. Code and queries are distinct over all splits, and no module (a top-level
-file or package such as `asyncio`) is in two splits.
+file or package such as `asyncio`) is in two splits. Test rows whose query the embedded model has seen in pre-training
+(`sample_seen.json`, made by `find_seen.py`) are set aside in `seen.jsonl`, so that no score counts them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sysconfig
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import telly.data
 from telly.data.copies import content_key
@@ -31,6 +33,7 @@ MAX_CODE_CHARACTERS = 6000  # far above what a model of 512 tokens sees
 MAX_BYTES = 3_600_000
 # What is not the library proper: installed packages, tests, demonstrations, tables and what the build wrote.
 LEFT_OUT = frozenset({"site-packages", "test", "idle_test", "turtledemo", "lib-dynload", "pydoc_data", "__pycache__"})
+SEEN = Path(__file__).with_name("sample_seen.json")
 LEFT_OUT_PREFIXES = ("_sysconfigdata", "config-")
 
 
@@ -40,7 +43,7 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, default=default, help="where to write (default: the package)")
     folder: Path = parser.parse_args().folder
     stdlib = Path(sysconfig.get_paths()["stdlib"])
-    splits = split_by_module(distinct(library_functions(stdlib)))
+    splits = set_aside(split_by_module(distinct(library_functions(stdlib))), seen())
     folder.mkdir(parents=True, exist_ok=True)
     for name, functions in splits.items():
         write(folder / f"{name}.jsonl", functions)
@@ -106,6 +109,22 @@ def split_by_module(functions: list[MinedFunction]) -> dict[str, list[MinedFunct
     return {name: sorted(part, key=lambda f: (f.path, f.line)) for name, part in splits.items()}
 
 
+def seen() -> dict[str, dict[str, Any]]:
+    """Where queries of the sample stand in the pre-training corpus, by path and name of their function."""
+    found: dict[str, dict[str, Any]] = json.loads(SEEN.read_text(encoding="utf-8"))["seen"]
+    return found
+
+
+def set_aside(
+    splits: dict[str, list[MinedFunction]], found: dict[str, dict[str, Any]]
+) -> dict[str, list[MinedFunction]]:
+    """The splits, with the test rows whose query was seen in pre-training in a part of their own."""
+    known = [f"{function.path}:{function.name}" in found for function in splits["test"]]
+    parts = {wanted: [f for f, is_known in zip(splits["test"], known, strict=True) if is_known is wanted]
+             for wanted in (False, True)}  # fmt: skip
+    return splits | {"test": parts[False], "seen": parts[True]}
+
+
 def write(file: Path, functions: list[MinedFunction]) -> None:
     """One JSON object a line, with line feeds on every platform."""
     with file.open("w", encoding="utf-8", newline="\n") as out:
@@ -123,12 +142,35 @@ def readme(splits: dict[str, list[MinedFunction]]) -> str:
         rows.append(f"| `{name}.jsonl` | {len(functions):,} | {len(modules)} | {largest} |")
     return README.format(
         total=f"{sum(map(len, splits.values())):,}",
+        seen=_seen_told(splits["seen"]),
         version=platform.python_version(),
         rows="\n".join(rows),
         characters=MAX_CODE_CHARACTERS,
     )
 
 
+def _seen_told(functions: list[MinedFunction]) -> str:
+    known = json.loads(SEEN.read_text(encoding="utf-8"))
+    likeness = [known["seen"][f"{function.path}:{function.name}"]["similarity"] for function in functions]
+    return SEEN_TOLD.format(
+        count=len(functions),
+        copies=sum(value >= LIKE for value in likeness),
+        others=sum(found["split"] != "test" for found in known["seen"].values()),
+        packages=len(known["searched"]),
+        share=f"{known['share_of_functions']:.0%}",
+    )
+
+
+LIKE = 0.3
+"""Similarity of the code (estimated Jaccard index of shingles of five tokens) from which a function is a copy."""
+SEEN_TOLD = """\
+`seen.jsonl` is no split. It holds {count} rows that belong to the test modules, but whose query stands word for word in
+the corpus that telly-mini was pre-trained on: in {copies} of them the code is a modified copy as well, the others share
+the sentence alone. (Functions that equal one of the standard library, or nearly, were left out of that corpus; these
+are what its rules let through.) No evaluation reads them. {others} queries of `train.jsonl` and `valid.jsonl` stand
+there, too; the model may be tuned on them. `scripts/find_seen.py` found them in {packages} of the corpus's 239
+packages, which hold {share} of its functions; a few more may stand in the others. `scripts/sample_seen.json` lists all
+with their package, function and similarity."""
 README = """\
 # Sample: functions of CPython's standard library with their docstrings
 
@@ -142,9 +184,11 @@ README = """\
 One JSON object a line: `query` (the docstring's first paragraph on one line), `code` (the function without its
 docstring and without blank lines), `path` (file in the library), `name` (with its class), `line` (of `def`).
 
-- No code and no query comes twice, over all three files (code is compared without the function's name, comments and
+{seen}
+
+- No code and no query comes twice, over all files (code is compared without the function's name, comments and
   layout, queries without case).
-- A module is a top-level file or package. No module is in two files.
+- A module is a top-level file or package. No module is in two splits.
 - Left out: tests, `turtledemo`, installed packages; functions of fewer than three lines or more than {characters:,}
   characters; docstrings of fewer than three words or with other than ASCII characters.
 

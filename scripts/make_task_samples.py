@@ -51,6 +51,8 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, default=default, help="where to write (default: the package)")
     folder: Path = parser.parse_args().folder
     rows = {split: _read(file) for split, file in sample_files().items()}
+    aside = _read(sample_files()["test"].with_name("seen.jsonl"))  # functions of test modules like any other here
+    rows["test"] = sorted([*rows["test"], *aside], key=lambda row: (row["path"], row["line"]))
     makers: dict[str, Callable[[dict[str, list[Row]], Path], str]] = {
         "complete": make_complete,
         "clone": make_clone,

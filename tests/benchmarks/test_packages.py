@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.packages import fused_rank
+from benchmarks.packages import ALONE, fused_rank, render
 
 COSINES = np.array([0.9, 0.8, 0.1, 0.7], dtype=np.float32)  # order: 0, 1, 3, 2
 
@@ -44,3 +45,32 @@ def test_a_function_that_neither_order_has_is_last() -> None:
     cosines = np.sort(rng.random(300).astype(np.float32))[::-1].copy()
     assert fused_rank(cosines, np.zeros(300, dtype=np.float32), 299) == 300
     assert fused_rank(cosines, np.zeros(300, dtype=np.float32), 99) == 100
+
+
+def result(beside: str) -> dict[str, Any]:
+    """Two packages: fused is .1 above BM25 with the whole interval, and .01 below it."""
+    mrr = {"bm25": 0.5, "untuned": 0.4, "tuned": 0.5, "untuned, fused": 0.5, "tuned, fused": 0.6}
+    package = {
+        "name": "a",
+        "version": "1",
+        "functions": {"train": 1500, "valid": 100, "test": 400},
+        "mrr": mrr,
+        "gain": {"of": "tuned, fused", "difference": 0.1, "low": 0.05, "high": 0.15},
+        "seconds": {"mine": 10.0, "tune": 80.0, "index": 20.0, "search": 10.0} if beside == ALONE else None,
+    }
+    below = package | {"name": "b", "gain": {"of": "tuned, fused", "difference": -0.01, "low": -0.05, "high": 0.03}}
+    made = {"commit": "0123456789", "dirty": False, "processor": "A", "cpus": 2}
+    return {"beside": beside, "packages": [package, below], "command": "c", "date": "2026-01-02", "provenance": made}
+
+
+def test_seconds_are_given_only_of_a_machine_that_did_nothing_else() -> None:
+    alone, busy = render(result(ALONE)), render(result("a test suite"))
+    assert "| +0.100 (+0.050 to +0.150) | 10 | 80 | 20 | 10 | 120 |" in alone and "2.0 minutes" in alone
+    assert "| +0.100 (+0.050 to +0.150) |\n" in busy and "minutes" not in busy
+    assert "No seconds are given: beside it ran a test suite." in busy
+    for text in (alone, busy):
+        head, line, *rows = (row for row in text.splitlines() if row.startswith("|"))
+        assert {row.count("|") for row in (head, line, *rows)} == {head.count("|")}
+        assert (
+            "Tuned, fused scores above BM25 on 1 of 2 (to reach: 4; **not met**), on 1 with the whole interval" in text
+        )

@@ -23,9 +23,26 @@ def sample() -> dict[str, list[dict[str, Any]]]:
     return {split: [json.loads(line) for line in file.open(encoding="utf-8")] for split, file in files.items()}
 
 
+def aside() -> list[dict[str, Any]]:
+    """Rows of the test modules that no score counts."""
+    file = sample_files()["test"].with_name("seen.jsonl")
+    return [json.loads(line) for line in file.open(encoding="utf-8")]
+
+
+def test_no_test_query_was_seen_in_pre_training(sample: dict[str, list[dict[str, Any]]]) -> None:
+    known = json.loads((SCRIPT.parent / "sample_seen.json").read_text())
+    assert len(known["searched"]) > 100
+    seen = {key for key, found in known["seen"].items() if found["split"] == "test"}
+    keys = {f"{row['path']}:{row['name']}" for row in aside()}
+    assert keys == seen and len(seen) >= 18
+    assert keys.isdisjoint(f"{row['path']}:{row['name']}" for row in sample["test"])
+    assert {"inspect.py:getargvalues", "pydoc.py:pipepager"} <= keys, "copies in numpy and click"
+    assert f"holds {len(seen)} rows" in (sample_files()["test"].parent / "README.md").read_text()
+
+
 def test_sizes(sample: dict[str, list[dict[str, Any]]]) -> None:
     assert list(sample) == ["train", "valid", "test"]
-    assert len(sample["test"]) == 1000
+    assert len(sample["test"]) + len(aside()) == 1000
     assert len(sample["valid"]) == 500
     assert sum(map(len, sample.values())) >= 4000
     assert sum(file.stat().st_size for file in sample_files().values()) <= 4 * MEGABYTE
@@ -71,5 +88,5 @@ def test_script_makes_the_same_bytes(tmp_path: Path) -> None:
         pytest.skip(f"the sample is not from CPython {version}")
     subprocess.run([sys.executable, str(SCRIPT), str(tmp_path)], check=True, capture_output=True)
     made = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
-    assert set(made) == {"train.jsonl", "valid.jsonl", "test.jsonl", "README.md", "LICENSE-CPython.txt"}
+    assert set(made) == {"train.jsonl", "valid.jsonl", "test.jsonl", "seen.jsonl", "README.md", "LICENSE-CPython.txt"}
     assert made == {name: (folder / name).read_bytes() for name in made}

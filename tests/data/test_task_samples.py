@@ -29,9 +29,9 @@ SIZES = {
     "clone-retrieval": (1250, 200, 400),
     "complete": (1500, 150, 300),
     "classify": (1000, 142, 223),
-    "summarize": (3075, 500, 1000),
-    "generate": (3075, 500, 1000),
-    "search": (3075, 500, 1000),
+    "summarize": (3075, 500, 960),
+    "generate": (3075, 500, 960),
+    "search": (3075, 500, 960),
 }
 OWN = ("clone", "clone-retrieval", "complete", "classify")
 Rows = dict[str, list[dict[str, Any]]]

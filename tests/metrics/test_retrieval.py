@@ -7,8 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telly.metrics.bm25 import bm25_ranks, words
+from telly.metrics.bm25 import bm25_ranks
 from telly.metrics.retrieval import ranks_in_scores, ranks_of_targets, retrieval_metrics
+from telly.metrics.words import words
 
 
 def test_ranks_by_hand():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import threading
 import time
@@ -94,6 +95,17 @@ def test_baselines_are_taken_over_on_the_same_terms_only(tmp_path: Path, more: d
     found = record(tmp_path / "first").baselines
     wanted = record(tmp_path / "second", status="running", baselines={}, **more)
     assert known_baselines(tmp_path, wanted) == (found if shared else {})
+
+
+def test_baselines_of_a_version_that_computed_them_otherwise_are_not_taken_over(tmp_path: Path):
+    found = record(tmp_path / "first").baselines
+    wanted = record(tmp_path / "second", status="running", baselines={})
+    assert known_baselines(tmp_path, wanted) == found
+    file = tmp_path / "first" / "record.json"
+    kept = json.loads(file.read_text())
+    del kept["baselines_version"]  # as before the key was written
+    file.write_text(json.dumps(kept))
+    assert known_baselines(tmp_path, wanted) == {}
 
 
 def test_an_unfinished_run_gives_no_baselines(tmp_path: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import signal
@@ -24,7 +25,7 @@ from telly.errors import CodeIndexError, DataError
 from telly.freezing.source import RowSource
 from telly.tasks.search import SearchTask
 from telly.using.encode import encode
-from telly.using.index import CodeIndex, default_folder, open_index, write_generation
+from telly.using.index import FORMAT, META, CodeIndex, default_folder, open_index, write_generation
 from telly.using.reading import wanted
 from telly.using.search import Searcher
 from telly.using.tuned import Tuned, load_tuned
@@ -261,30 +262,34 @@ def test_a_folder_of_another_tree_and_damage_are_refused(tree: Path, tuned: Tune
         open_index(folder)
 
 
-def test_an_index_without_keys_is_read_and_the_next_update_reads_the_sources_anew(
+def test_an_index_of_an_earlier_format_is_refused_until_it_is_updated(
     tree: Path, tuned: Tuned, tmp_path: Path, encoded: list[str]
 ) -> None:
+    """Its words and keys mean something else, so sources are read anew; nothing is encoded again."""
     folder = tmp_path / "index"
     update_index(tree, folder, tuned)
     former = opened(folder)
     keys = [place.function.key for place in former.places()]
     assert all(keys) and keys[2] == keys[4], "Calendar.weeks and weeks_between are copies"
     lines = [former.line(number).replace(key.encode(), b"") for number, key in enumerate(keys)]
-    write_generation(former.folder, replace(former.meta, format=1), former.files, lines)
-    assert [place.function.key for place in opened(folder).places()] == [""] * 6
+    write_generation(former.folder, replace(former.meta, format=FORMAT - 1), former.files, lines)
     encoded.clear()
+    with pytest.raises(CodeIndexError) as error:
+        open_index(folder)
+    assert f"this index is of an earlier version of telly (format {FORMAT - 1}; this version reads" in str(error.value)
+    assert f"telly index {tree.resolve()} --index {folder}" in str(error.value)
 
     update = update_index(tree, folder, tuned)
-    assert (update.files["changed"], update.functions, encoded) == (3, 6, [])
-    assert opened(folder).meta.format == 2
+    assert (update.changed, update.files["changed"], update.functions, update.encoded, encoded) == (True, 3, 6, 0, [])
+    assert opened(folder).meta.format == FORMAT
     assert [place.function.key for place in opened(folder).places()] == keys
     check_vectors(folder, tuned)
     assert not update_index(tree, folder, tuned).changed
 
-    meta = opened(folder).folder / "index.json"
-    meta.write_text(meta.read_text().replace('"format": 2', '"format": 3'))
-    with pytest.raises(CodeIndexError, match=r"it has format 3, this version reads 1 and 2\); remove the folder"):
-        open_index(folder)
+    meta = opened(folder).folder / META
+    meta.write_text(json.dumps(json.loads(meta.read_text()) | {"format": FORMAT + 1}))
+    with pytest.raises(CodeIndexError, match=f"it has format {FORMAT + 1}, this version reads {FORMAT}"):
+        update_index(tree, folder, tuned)
 
 
 def test_nothing_to_index(tuned: Tuned, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 import telly
 import telly.using.dense
 from telly.errors import CodeIndexError, ConfigError
-from telly.metrics.bm25 import Bm25, words
+from telly.metrics.bm25 import Bm25
+from telly.metrics.words import words
 from telly.using.dense import Dense
 from telly.using.index import default_folder, open_index
 from telly.using.search import Searcher, best_numbers, build_index, fuse, open_search, search

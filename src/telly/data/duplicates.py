@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import zlib
 from functools import cache
 from typing import Any
@@ -11,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from telly.errors import ConfigError
+from telly.metrics.words import tokens
 
 SHINGLE = 5
 PERMUTATIONS = 64
 BANDS, ROWS = 12, 5
 """Two texts of similarity .8 share a band with probability .99, two of .5 with .32; then the estimate decides."""
-_TOKEN = re.compile(r"\w+|[^\w\s]")
 
 Signature = npt.NDArray[np.uint64]
 
@@ -32,8 +31,8 @@ def signature(code: str, language: str = "") -> Signature:
         ConfigError: datasketch is not installed.
     """
     minhash = _prototype().copy()
-    tokens = _indented_tokens(code) if language == "python" else _TOKEN.findall(code)
-    shingles = {" ".join(tokens[i : i + SHINGLE]).encode() for i in range(max(1, len(tokens) - SHINGLE + 1))}
+    found = _indented_tokens(code) if language == "python" else tokens(code)
+    shingles = {" ".join(found[i : i + SHINGLE]).encode() for i in range(max(1, len(found) - SHINGLE + 1))}
     minhash.update_batch(sorted(shingles))
     values: Signature = minhash.hashvalues
     return values
@@ -41,20 +40,20 @@ def signature(code: str, language: str = "") -> Signature:
 
 def _indented_tokens(code: str) -> list[str]:
     """Tokens of Python, with one more wherever a line is indented more or less than the line before."""
-    tokens: list[str] = []
+    found: list[str] = []
     widths = [0]
     for line in code.expandtabs().split("\n"):
-        words = _TOKEN.findall(line)
-        if words and words[0] != "#":
+        of_line = tokens(line)
+        if of_line and of_line[0] != "#":
             width = len(line) - len(line.lstrip())
             while width < widths[-1]:
                 widths.pop()
-                tokens.append("<dedent>")
+                found.append("<dedent>")
             if width > widths[-1]:
                 widths.append(width)
-                tokens.append("<indent>")
-        tokens += words
-    return tokens
+                found.append("<indent>")
+        found += of_line
+    return found
 
 
 class NearDuplicates:

@@ -1,29 +1,38 @@
-"""BM25 over code (Robertson and Zaragoza 2009): the baseline that needs no model."""
+"""BM25 over code (Robertson and Zaragoza 2009): the baseline that needs no model, and the words of `telly search`.
+
+bm25s with its defaults (Lucene's variant, k1 = 1.5, b = .75) and its list of English stop words, which it leaves out of
+documents and queries by default. Its tokenizer is replaced by `telly.metrics.words`, which splits identifiers.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from telly.metrics.words import words
+
 if TYPE_CHECKING:
     import torch
 
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+
+@cache
+def stop_words() -> frozenset[str]:
+    """The English stop words of bm25s."""
+    from bm25s.stopwords import STOPWORDS_EN
+
+    return frozenset(STOPWORDS_EN)
 
 
-def words(text: str) -> list[str]:
-    """Lower-case words; identifiers are split at underscores, digits and changes of case."""
-    return [word.lower() for word in _WORD.findall(text)]
+def terms(text: str, *, characters: bool = False) -> list[str]:
+    """The words of a text that count for BM25: all but stop words; `characters` as for `words`.
 
-
-def spans(text: str, wanted: set[str]) -> Iterator[tuple[int, int]]:
-    """Where the words of a text are that are among some, as `words` gives them."""
-    return (found.span() for found in _WORD.finditer(text) if found[0].lower() in wanted)
+    A change here changes what saved indexes mean: raise `telly.using.index.FORMAT` with it.
+    """
+    return [word for word in words(text, characters=characters) if word not in stop_words()]
 
 
 def bm25_nearest(queries: list[str], documents: list[str]) -> list[int]:
@@ -79,13 +88,13 @@ class Bm25:
         import bm25s
 
         retriever = bm25s.BM25()
-        retriever.index([words(document) or [""] for document in documents], show_progress=False)
+        retriever.index([terms(document, characters=True) or [""] for document in documents], show_progress=False)
         return cls(retriever, len(documents))
 
     def scores(self, query: str) -> npt.NDArray[np.float32]:
-        """The scores of all documents, [documents]; all zero where no word of the query is known."""
+        """The scores of all documents, [documents]; all zero where none of the query's terms is known."""
         known = self._retriever.vocab_dict
-        found = [word for word in words(query) if word in known]
+        found = [word for word in terms(query) if word in known]
         if not found:
             return np.zeros(self._documents, dtype=np.float32)
         scores: npt.NDArray[np.float32] = self._retriever.get_scores(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,22 @@ generated files are not read. Left out: {left_out}. A docstring counts once, too
 evaluation data, so its functions and near-duplicates of them are left out wherever they stand.
 
 {sources}
+
+## Licence
+
+{_licence(packages)}
 """
+
+
+def _licence(packages: list[dict[str, Any]]) -> str:
+    """What the packages state, and what follows for those who use or publish the weights."""
+    stated = Counter(package["license"] or "none" for package in packages)
+    listed = "; ".join(f"{name} ({count})" for name, count in sorted(stated.items(), key=lambda one: (-one[1], one[0])))
+    return f"""The licences that the packages state of themselves, with the number of packages: {listed}.
+
+Nobody checked file by file whether that is right. The weights hold no file of these packages, but a model can repeat
+passages of what it was trained on; a passage that it repeats stays under its source's licence and copyright notice.
+Whoever publishes the weights chooses their licence in view of this list."""
 
 
 def _recipe(stages: list[dict[str, Any]]) -> str:

@@ -10,19 +10,15 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
-from telly.metrics.bm25 import spans, words
+from telly.metrics.bm25 import stop_words
+from telly.metrics.words import spans, words
 from telly.using.answers import snippet
 from telly.using.index import Place
 
 MOST_CHARACTERS = 8_000
 """Of a function that are told apart; what follows is plain."""
-COMMON = frozenset(
-    words(
-        "a an and are as at be but by can do does for from how i if in into is it my no not of on or so such that the "
-        "their then there these they this to was we what when where which will with you"
-    )
-)
-"""Words that are not marked, unless the query has no others."""
+COMMON = stop_words() | set(words("can do does from how i my so we what when where which you"))
+"""Words that are not marked, unless the query has no others: those that BM25 ignores, and those of questions."""
 KINDS = (
     ("Comment", "comment"),
     ("Literal.String", "string"),

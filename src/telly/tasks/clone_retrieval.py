@@ -22,9 +22,9 @@ from telly.data.sequences import Rows
 from telly.errors import DataError
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
-from telly.metrics.bm25 import words
 from telly.metrics.interval import mean_statistic
 from telly.metrics.retrieval import map_at_r
+from telly.metrics.words import words
 from telly.tasks.base import Encoded, Evaluation, Options, PlainTask, Preset, device_of
 from telly.tasks.contrast import ContrastModel, in_batch_loss
 from telly.tasks.vectors import encoded_texts, vectors_of_rows

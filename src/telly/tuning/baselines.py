@@ -32,4 +32,5 @@ def known_baselines(runs: Path, record: RunRecord) -> dict[str, dict[str, float]
 
 def _terms(record: RunRecord) -> tuple[object, ...]:
     data = {split: found.get("fingerprint") for split, found in record.data.items()}
-    return record.model.get("layers_fingerprint"), data, [record.config.get(name) for name in DECIDING]
+    settings = [record.config.get(name) for name in DECIDING]
+    return record.baselines_version, record.model.get("layers_fingerprint"), data, settings

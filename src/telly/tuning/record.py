@@ -19,6 +19,9 @@ from telly.freezing.variants import Top, variant_name
 
 RECORD_FILE = "record.json"
 RECORD_FORMAT = 1
+BASELINES_VERSION = 2
+"""Raised whenever a baseline's computation changes, so that scores of another version are not taken over. 2: BM25
+leaves out stop words and knows the words of any script."""
 Status = Literal["running", "finished", "failed", "interrupted"]
 
 
@@ -80,6 +83,7 @@ class RunRecord:
         scores: the file beside the record with the test scores of every example (`metrics/kept.py`); None where none
             are kept.
         baselines: test metrics of methods without a trained model, by name.
+        baselines_version: the version of their computation.
         advice: how K was chosen, where the run was to choose it itself.
     """
 
@@ -111,6 +115,7 @@ class RunRecord:
     tested_on: str | None = None
     scores: str | None = None
     baselines: dict[str, dict[str, float]] = field(default_factory=dict)
+    baselines_version: int = BASELINES_VERSION
     advice: dict[str, Any] | None = None
 
     @property
@@ -167,7 +172,7 @@ class RunRecord:
         if found.get("format") != RECORD_FORMAT:
             raise DataError(f"{file}: record of format {found.get('format')!r}, this version reads {RECORD_FORMAT}")
         known: dict[str, Any] = {one.name: found[one.name] for one in fields(cls) if one.name in found}
-        return cls(**known)
+        return cls(**{"baselines_version": 1} | known)
 
     def save(self, folder: Path) -> None:
         """Write the record into a run's folder."""

@@ -122,7 +122,9 @@ def _start(config: TuneConfig, resume: bool, overwrite: bool, advisor: Advisor |
     if resume and earlier:
         session = {"clocks": earlier.get("clocks"), "wall_seconds": earlier.get("wall_seconds")}
         record.sessions = [*earlier.get("sessions", []), session]
-        record.epochs, record.baselines = earlier.get("epochs", []), earlier.get("baselines", {})
+        record.epochs = earlier.get("epochs", [])
+        if earlier.get("baselines_version", 1) == record.baselines_version:
+            record.baselines = earlier.get("baselines", {})
         record.data = earlier.get("data", {})
     return Run(config, get_task(config.task), output, record, clocks, memory, main)
 

@@ -26,8 +26,9 @@ from telly.metrics.bm25 import Bm25
 from telly.using.dense import Dense, Vectors
 
 FORMAT = 2
-READABLE = (1, FORMAT)
-"""Format 1 has no keys of functions: it can be searched, and the next update reads the sources anew."""
+"""Raised when what lies on disk changes its meaning. 2: words of any script without stop words, keys of functions."""
+EARLIER = (1,)
+"""Formats whose vectors an update takes over; it reads the sources anew."""
 CURRENT, LOCK = "current", "lock"
 META, FILES, FUNCTIONS, STARTS, VECTORS = "index.json", "files.json", "functions.jsonl", "starts.npy", "vectors.npy"
 WORDS, DENSE = "words", "dense"
@@ -110,11 +111,12 @@ class CodeIndex:
 
     Args:
         folder: the generation's.
+        earlier: also open one of an earlier format, whose words cannot be searched, to bring it up to date.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, earlier: bool = False) -> None:
         self.folder = folder
-        self.meta = _meta(folder)
+        self.meta = _meta(folder, earlier)
         self.starts: npt.NDArray[np.int64] = np.load(folder / STARTS, allow_pickle=False)
         self.vectors: Vectors = np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False)
         self._stream: IO[bytes] = (folder / FUNCTIONS).open("rb")
@@ -168,15 +170,30 @@ class CodeIndex:
         self._stream.close()
 
 
-def _meta(folder: Path) -> Meta:
+class _OtherFormatError(Exception):
+    """An index that another version of telly made."""
+
+
+def _meta(folder: Path, earlier: bool) -> Meta:
     values = json.loads((folder / META).read_text(encoding="utf-8"))
-    if values["format"] not in READABLE:
-        raise ValueError(f"it has format {values['format']}, this version reads {' and '.join(map(str, READABLE))}")
+    found = values["format"]
+    if found in EARLIER and not earlier:
+        raise _OtherFormatError(
+            f"this index is of an earlier version of telly (format {found}; this version reads {FORMAT}). Bring it up "
+            "to date, for which nothing that is unchanged is encoded again: "
+            f"telly index {values['root']} --index {folder.parent}"
+        )
+    if found not in (FORMAT, *EARLIER):
+        raise ValueError(f"it has format {found}, this version reads {FORMAT}")
     return Meta(**values | {"languages": tuple(values["languages"])})
 
 
-def open_index(folder: Path) -> CodeIndex | None:
+def open_index(folder: Path, *, earlier: bool = False) -> CodeIndex | None:
     """The index in a folder; None where there is none.
+
+    Args:
+        folder: the index's.
+        earlier: as for `CodeIndex`.
 
     Raises:
         CodeIndexError: it is damaged, or of another version.
@@ -189,7 +206,9 @@ def open_index(folder: Path) -> CodeIndex | None:
         except (OSError, ValueError) as error:
             raise CodeIndexError(_damaged(folder, error)) from None
         try:
-            return CodeIndex(folder / name)
+            return CodeIndex(folder / name, earlier=earlier)
+        except _OtherFormatError as error:
+            raise CodeIndexError(f"{folder}: {error}") from None
         except FileNotFoundError as error:  # another process may just have put a new one into its place
             if attempt == 2:
                 raise CodeIndexError(_damaged(folder, error)) from None

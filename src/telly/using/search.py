@@ -180,7 +180,7 @@ def open_search(
     """
     root = Path(path)
     folder = index or default_folder(root, TASK)
-    found = open_index(folder)
+    found = open_index(folder, earlier=update)
     if found is None or update:
         if found is None:
             say(f"no index of {root} yet: making it in {folder}")

@@ -54,6 +54,7 @@ class Update:
         encoded: texts of functions that went through the model.
         skipped: files and folders that were not read, by reason.
         former_model: the model of the index before, where that was another one.
+        former_format: the format of the index before.
     """
 
     folder: Path
@@ -62,11 +63,13 @@ class Update:
     encoded: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     former_model: str | None = None
+    former_format: int = FORMAT
 
     @property
     def changed(self) -> bool:
         """Whether there is a new generation."""
-        return bool(self.former_model or self.files.total() - self.files["unchanged"])
+        other = self.former_model is not None or self.former_format != FORMAT
+        return other or self.files.total() != self.files["unchanged"]
 
 
 def update_index(
@@ -97,7 +100,7 @@ def update_index(
             raise ConfigError(f"unknown language {language!r}; known: {', '.join(NAMES)}")
     tuned.embed  # noqa: B018 - refuses a model without vectors before anything is read
     with _claimed(folder):
-        former = open_index(folder)
+        former = open_index(folder, earlier=True)
         if former is not None and former.meta.root != os.fsdecode(root):
             raise CodeIndexError(
                 f"{folder}: is the index of {former.meta.root}, not of {root}; give another folder with --index"
@@ -145,6 +148,8 @@ class _Updating:
         self.update = Update(folder)
         self.same_model = former is not None and former.meta.fingerprint == tuned.key.fingerprint
         self.same_scope = former is not None and self.what == kept
+        if former is not None:
+            self.update.former_format = former.meta.format
         if former is not None and not self.same_model:
             self.update.former_model = former.meta.model
 

@@ -1,4 +1,4 @@
-"""The paper's own numbers for UniXcoder, from its replication package."""
+"""The paper's own numbers, from its appendix and its replication package. The README beside this names the sources."""
 
 from __future__ import annotations
 

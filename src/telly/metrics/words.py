@@ -1,0 +1,88 @@
+"""Words of code and of text in any script, for whatever compares texts by their words: BM25, baselines, highlighting.
+
+- Identifiers are split at underscores, digits and changes of case, in every script that has case: `größeÄndern` is
+  `größe` and `ändern`.
+- A combining mark belongs to its letter, and words are compared after NFKC normalisation (the one that Python applies
+  to identifiers) and case folding, so `café` is one word however its accent is encoded.
+- Scripts that are written without spaces, and Korean, whose particles are attached to the word, are cut into
+  overlapping pairs of characters. This is what Lucene's CJKAnalyzer does: it needs no dictionary, and about equals
+  segmentation by dictionary in retrieval.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+import regex
+
+_ASCII_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_ASCII_TOKEN = re.compile(r"\w+|[^\w\s]")
+_EXTEND = r"[\p{M}\p{Default_Ignorable_Code_Point}]*+"
+"""Combining marks, joiners and soft hyphens: they never end a word."""
+_UPPER = rf"(?>[\p{{Lu}}\p{{Lt}}]{_EXTEND})"
+_UNSPACED = (
+    r"\p{scx=Han}\p{scx=Hira}\p{scx=Kana}\p{scx=Hang}\p{scx=Bopo}\p{scx=Thai}\p{scx=Laoo}\p{scx=Khmr}\p{scx=Mymr}"
+)
+_LOWER = rf"(?>[[\p{{L}}--[\p{{Lu}}\p{{Lt}}]]--[{_UNSPACED}]]{_EXTEND})"
+"""Lower-case letters, and those of scripts without case."""
+_RUN = rf"(?>[\p{{L}}&&[{_UNSPACED}]]{_EXTEND})+"
+_WORD = regex.compile(
+    rf"(?P<run>{_RUN})|{_UPPER}+(?!{_LOWER})|{_UPPER}?{_LOWER}+|(?>[\p{{N}}]{_EXTEND})+", regex.VERSION1
+)
+_CHARACTER = regex.compile(r"\X")
+_IGNORED = regex.compile(r"\p{Default_Ignorable_Code_Point}+")
+_TOKEN = regex.compile(rf"(?P<run>{_RUN})|(?>[\w--[\p{{L}}&&[{_UNSPACED}]]]{_EXTEND})+|[^\w\s]", regex.VERSION1)
+
+
+def words(text: str, *, characters: bool = False) -> list[str]:
+    """The words of a text, normalised and case-folded, in their order.
+
+    Args:
+        text: code, or a sentence.
+        characters: give the single characters of unspaced scripts as well, as an index needs it to find a word of one
+            character.
+    """
+    if text.isascii():
+        return [word.lower() for word in _ASCII_WORD.findall(text)]
+    return [folded(text[start:end]) for start, end in _places(text, characters)]
+
+
+def spans(text: str, wanted: set[str]) -> Iterator[tuple[int, int]]:
+    """Start and end of the words of a text that are among some, as `words` gives them; pairs of characters overlap."""
+    return ((start, end) for start, end in _places(text, characters=True) if folded(text[start:end]) in wanted)
+
+
+def tokens(text: str) -> list[str]:
+    """Identifiers and numbers as they are written, single characters of unspaced scripts, and single marks.
+
+    Texts whose characters are encoded differently (NFC and NFD) have the same tokens. Case counts.
+    """
+    if text.isascii():
+        return _ASCII_TOKEN.findall(text)
+    found: list[str] = []
+    for match in _TOKEN.finditer(unicodedata.normalize("NFC", text)):
+        found += _CHARACTER.findall(match[0]) if match["run"] else [match[0]]
+    return found
+
+
+def folded(word: str) -> str:
+    """A word as words are compared: normalised (NFKC), case-folded, without invisible characters."""
+    if word.isascii():
+        return word.lower()
+    visible = _IGNORED.sub("", unicodedata.normalize("NFKC", word))
+    return unicodedata.normalize("NFKC", visible.casefold())
+
+
+def _places(text: str, characters: bool) -> Iterator[tuple[int, int]]:
+    for match in _WORD.finditer(text):
+        if match["run"] is None:
+            yield match.span()
+            continue
+        pieces = [piece.span() for piece in _CHARACTER.finditer(text, *match.span())]
+        for number, (start, end) in enumerate(pieces):
+            if characters or len(pieces) == 1:
+                yield start, end
+            if number + 1 < len(pieces):
+                yield start, pieces[number + 1][1]
