@@ -11,7 +11,8 @@ from pathlib import Path
 from telly.disk import whole_folder
 from telly.errors import ConfigError
 from telly.export.source import Source
-from telly.tuning.saving import USAGE_FILE, Usage
+from telly.models.folder import USAGE_FILE
+from telly.tuning.saving import Usage
 
 
 @dataclass(frozen=True)

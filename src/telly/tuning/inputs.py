@@ -42,6 +42,17 @@ def load_datasets(config: TuneConfig, task: Task) -> dict[str, Any]:
     return found
 
 
+def fitting_lengths(config: TuneConfig, task: Task, model: nn.Module) -> dict[str, int]:
+    """The limits of the settings, cut to the positions that the model has."""
+    limit = position_limit(model)
+    if limit is None:
+        return config.max_tokens
+    total = sum(config.max_tokens.values())
+    if task.writes and kind_of(model.config).joint and total > limit:
+        return _in_proportion(config, limit)
+    return {column: min(tokens, limit) for column, tokens in config.max_tokens.items()}
+
+
 def check_lengths(config: TuneConfig, task: Task, model: nn.Module) -> None:
     """Refuse sequences that are longer than the model has positions.
 
@@ -68,8 +79,12 @@ def check_lengths(config: TuneConfig, task: Task, model: nn.Module) -> None:
 
 def task_limits(config: TuneConfig, limit: int) -> str:
     """Limits in the proportion of those that were set, which together fit."""
+    return ", ".join(f"{column}={tokens}" for column, tokens in _in_proportion(config, limit).items())
+
+
+def _in_proportion(config: TuneConfig, limit: int) -> dict[str, int]:
     total = sum(config.max_tokens.values())
-    return ", ".join(f"{column}={max(2, tokens * limit // total)}" for column, tokens in config.max_tokens.items())
+    return {column: max(2, tokens * limit // total) for column, tokens in config.max_tokens.items()}
 
 
 def check_metric(config: TuneConfig, task: Task, train: Encoded) -> None:

@@ -24,6 +24,7 @@ from telly.freezing.top import train_top
 from telly.freezing.variants import Top
 from telly.metrics.kept import SCORES_FILE
 from telly.metrics.table import METRICS
+from telly.models.declared import cautions_about, check_pooling
 from telly.models.load import load_model, load_tokenizer
 from telly.processes import WAIT_SECONDS, first_decides, wait_for_all
 from telly.tasks import get_task
@@ -205,6 +206,7 @@ def _tune(run: Run, resume: bool, overwrite: bool, siblings: Path | None) -> Non
         adapter = train_top(split, config.top, config.lora, config.seed)
     with run.clocks("encode"):
         run.record.cautions = warnings_about(datasets, run.task.schema)
+        run.record.cautions += [] if run.task.writes else cautions_about(config.model)
         for caution in run.record.cautions:
             run.say(f"caution: {caution}")
         check_metric(config, run.task, data["train"])
@@ -244,6 +246,8 @@ class _Inputs(NamedTuple):
 
 def _inputs(config: TuneConfig, task: Task, device: torch.device, clocks: Clocks) -> _Inputs:
     with clocks("load"):
+        if not task.writes:
+            check_pooling(config.model)
         datasets = load_datasets(config, task)
         tokenizer = load_tokenizer(config.model)
         model = load_model(config.model, seed=config.seed, writes=task.writes).to(device)

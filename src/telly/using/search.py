@@ -152,7 +152,8 @@ def build_index(
     choice = choose(TASK, model)
     say(choice.line)
     root = Path(path)
-    return update_index(root, index or default_folder(root, TASK), load_tuned(choice.model, (TASK,)), what, workers)
+    tuned = load_tuned(choice.model, (TASK,), say=say)
+    return update_index(root, index or default_folder(root, TASK), tuned, what, workers)
 
 
 def open_search(
