@@ -43,6 +43,8 @@ def warnings_about(datasets: Mapping[str, Dataset], schema: Schema) -> list[str]
         if train is not None and name != TRAIN:
             found += _shared(name, split, train, schema)
             found += _classes(name, split, train, schema)
+        if name != TRAIN and schema.task == "search":
+            found += _one_candidate(name, split)
     return found
 
 
@@ -83,6 +85,11 @@ def _joined(*columns: Digests) -> Digests:
     for column in columns[1:]:
         joined = joined * ODD + column
     return joined
+
+
+def _one_candidate(name: str, split: _Split) -> Iterator[str]:
+    if len(np.unique(split.texts["code"])) == 1:
+        yield f"{name}: has one distinct function, which every query finds first, so its scores say nothing; add others"
 
 
 def _labels(name: str, split: _Split) -> Iterator[str]:

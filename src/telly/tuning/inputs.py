@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from torch import nn
 
 from telly.data.readers import read
@@ -99,6 +102,43 @@ def check_metric(config: TuneConfig, task: Task, train: Encoded) -> None:
             f"--metric {config.metric}: with {len(train.classes)} classes the data gives {', '.join(known)}; choose "
             "one of these"
         )
+
+
+def check_negatives(
+    contrasted: Mapping[str, npt.NDArray[np.int64]], batches: Sequence[npt.NDArray[np.int64]]
+) -> list[str]:
+    """Look for batches that teach a contrastive loss nothing because all of their examples are the same.
+
+    Args:
+        contrasted: as `Task.contrasted` gives it for the training data.
+        batches: numbers of examples, batch by batch.
+
+    Returns:
+        a caution if some batches have no negatives; nothing if none or no contrast is there.
+
+    Raises:
+        ConfigError: no batch has any.
+    """
+    for name, values in contrasted.items():
+        distinct = len(np.unique(values))
+        if distinct < 2:
+            raise ConfigError(
+                f"data: all {len(values):,} training examples have the same {name}, so the contrastive loss has no "
+                f"negatives and nothing is learnt; add examples with another {name}"
+            )
+    alone = sum(any((values[batch] == values[batch[0]]).all() for values in contrasted.values()) for batch in batches)
+    if not alone:
+        return []
+    what = f"all examples have the same {' or the same '.join(contrasted)}, so the loss has no negatives there"
+    if alone == len(batches):
+        raise ConfigError(
+            f"--batch-size {len(batches[0])}: in every batch {what} and nothing is learnt; give a larger --batch-size, "
+            "or more different examples"
+        )
+    return [
+        f"train: in {alone:,} of {len(batches):,} batches of the first epoch {what} and these teach nothing; a larger "
+        "--batch-size or more different examples help"
+    ]
 
 
 def describe(dataset: Any, encoded: Encoded) -> dict[str, Any]:
