@@ -1,8 +1,9 @@
-"""JSON objects of which no key is lost: a key that is given twice is noticed instead of overwritten."""
+"""JSON values that are not what they seem: keys given more than once, and lists of texts instead of tokens."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -27,3 +28,14 @@ def object_of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def repeated_keys(value: object) -> list[str]:
     """The keys that an object read with `object_of_pairs` has more than once; objects within it are not looked at."""
     return value.repeated if isinstance(value, RepeatedKeys) else []
+
+
+def is_list_of_texts(values: Sequence[str], *, prose: bool) -> bool:
+    """Whether a list holds several texts rather than the tokens of one.
+
+    Args:
+        values: the list.
+        prose: whether it is natural language, whose tokens hold no blanks; those of code, such as literals, may.
+    """
+    spaced = sum(len(value.split()) > 1 for value in values)
+    return len(values) > 1 and spaced > 0 and (prose or 2 * spaced >= len(values))

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import difflib
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from telly.errors import ConfigError
+from telly.jsontext import is_list_of_texts
 
 Kind = Literal["text", "label"]
 MAX_SHOWN = 40
@@ -328,7 +329,7 @@ def _text(value: object, column: Column, source: str) -> str:
             raise _BadValueError(
                 "wrong-type", f"must be a string or a list of strings, found {_describe(odd)} in the list"
             )
-        if not source.strip().endswith("tokens") and _are_several_texts(value, column):
+        if not source.strip().endswith("tokens") and is_list_of_texts(value, prose=column.prose):
             raise _BadValueError(
                 "wrong-type",
                 f"must be one text or a list of tokens, found a list of {len(value)} texts; keep one of several "
@@ -343,12 +344,6 @@ def _text(value: object, column: Column, source: str) -> str:
         raise _BadValueError("empty-text", f"has no text; {column.if_empty}")
     _check_unicode(text)
     return text
-
-
-def _are_several_texts(values: Sequence[str], column: Column) -> bool:
-    """Whether a list holds texts rather than the tokens of one; tokens of code, such as literals, may hold blanks."""
-    spaced = sum(len(value.split()) > 1 for value in values)
-    return len(values) > 1 and spaced > 0 and (column.prose or 2 * spaced >= len(values))
 
 
 def _label(value: object, column: Column, _source: str) -> str:

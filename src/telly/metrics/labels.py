@@ -1,4 +1,4 @@
-"""Forms in which the same label is written: `1`, `1.0`, `True` and `yes`."""
+"""Forms in which the same label is written: `1`, `1.0` and `True`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 _WHOLE_NUMBER = re.compile(r"([+-]?[0-9]+)\.0*")
-_TRUTH = {"true": "1", "false": "0", "yes": "1", "no": "0"}
+_TRUTH = {"true": "1", "false": "0"}
 BINARY = {"0", "1"}
 
 
@@ -19,7 +19,7 @@ def number_form(label: str) -> str:
 
 
 def binary_form(label: str) -> str:
-    """As `number_form`, and true, false, yes and no, in whatever case, become `1` and `0`."""
+    """As `number_form`, and true and false, in whatever case, become `1` and `0`."""
     text = number_form(label)
     return _TRUTH.get(text.lower(), text)
 
