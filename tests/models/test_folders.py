@@ -307,6 +307,7 @@ def test_weights_that_are_no_numbers_are_refused(folder: Path):
         assert str(error.value).startswith(f"{folder}: 1 weights hold NaN or infinite numbers, such as {key}; expected")
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")  # peft reads it
 def test_an_adapter_is_named_and_merging_it_helps(folder: Path, tmp_path: Path):
     base = transformers.AutoModel.from_pretrained(folder)
     adapter = tmp_path / "adapter"
