@@ -84,11 +84,13 @@ def test_a_lock_holds_between_processes_and_goes_with_them(tmp_path: Path):
     other = held_elsewhere(folder)
     link = tmp_path / "link"
     link.symlink_to(folder)
-    for name in (folder, link, tmp_path / "x/../place"):
-        with pytest.raises(ConfigError, match=IN_USE), folder_lock(name):
-            pytest.fail("locked twice")
-    os.kill(other, signal.SIGKILL)
-    os.waitpid(other, 0)
+    try:
+        for name in (folder, link, tmp_path / "x/../place"):
+            with pytest.raises(ConfigError, match=IN_USE), folder_lock(name):
+                pytest.fail("locked twice")
+    finally:
+        os.kill(other, signal.SIGKILL)
+        os.waitpid(other, 0)
     with folder_lock(folder):
         pass
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link"]
