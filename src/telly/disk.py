@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -12,7 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from telly.errors import DataError
+from filelock import FileLock, Timeout
+
+from telly.errors import ConfigError, DataError
 
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 _FULL_IN_TEXT = tuple(f"os error {number}" for number in _FULL)
@@ -77,6 +80,42 @@ def whole_folder(output: Path) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing into a folder while the body runs; readers are not affected.
+
+    The lock is a hidden file beside the folder, so that nothing in the folder, which may not exist yet, is taken for
+    content. It is removed at the end. The system releases it when the process dies, and then the file left behind locks
+    nothing. Where no file can be written beside the folder, there is no lock: whoever writes into the folder says why.
+
+    Raises:
+        ConfigError: another process holds the lock.
+    """
+    place = folder.resolve()
+    made = [parent for parent in place.parents if not parent.exists()]
+    lock = FileLock(place.parent / f".{place.name}.lock")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ConfigError(
+            f"{folder}: another process of telly is writing into this folder; wait until it has finished or end it, or "
+            "choose another --output"
+        ) from None
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        if lock.is_locked:
+            with contextlib.suppress(OSError):
+                Path(lock.lock_file).unlink()  # while it is held, so that it is not the file of the next holder
+            lock.release()
+        for parent in made:
+            with contextlib.suppress(OSError):
+                parent.rmdir()  # only where the body left nothing in it
 
 
 def _umask() -> int:

@@ -165,8 +165,12 @@ def test_no_run_is_lost_or_mixed(tmp_path: Path):
         check_output(tmp_path, resume=True, overwrite=False, finished=False, config_text="a = 1\n")
     (tmp_path / "config.toml").write_text("a = 1\n")
     check_output(tmp_path, resume=True, overwrite=False, finished=False, config_text="a = 1\n")
-    with pytest.raises(ConfigError, match="there is a run already"):
+    with pytest.raises(ConfigError, match=r"there is a run already; choose another --output, or give --overwrite$"):
         check_output(tmp_path, resume=False, overwrite=False, finished=True, config_text="a = 1\n")
+    with pytest.raises(ConfigError, match=r"or give --overwrite$"):  # --resume would be refused
+        check_output(tmp_path, resume=False, overwrite=False, finished=False, config_text="a = 2\n")
+    with pytest.raises(ConfigError, match=r"or give --resume or --overwrite$"):
+        check_output(tmp_path, resume=False, overwrite=False, finished=False, config_text="a = 1\n")
     with pytest.raises(ConfigError, match="this run is finished"):
         check_output(tmp_path, resume=True, overwrite=False, finished=True, config_text="a = 1\n")
     with pytest.raises(ConfigError, match="has other settings"):

@@ -219,7 +219,7 @@ def test_another_model_encodes_all_again_and_is_refused_for_queries(
         Searcher(opened(folder), other)
     assert str(error.value) == (
         f"{folder}: this index was made with {tuned.name}, not with {other_folder} (other model); their vectors cannot "
-        f"be compared. Encode all again: telly index {tree} --model {other_folder}"
+        f"be compared. Encode all again: telly index {tree} --model {other_folder} --index {folder}"
     )
     update = update_index(tree, folder, other)
     assert (update.former_model, update.encoded, len(encoded)) == (tuned.name, 6, 6)

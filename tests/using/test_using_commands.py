@@ -100,7 +100,10 @@ def test_the_index_of_another_run_is_refused(tree: Path, runs: dict[str, Any], m
         "search", "date", str(tree), "--model", str(runs["search"][0]), "--index", str(tree.parent / "i"), code=2
     )
     assert ended.error.startswith(f"{tree.parent / 'i'}: this index was made with {model_folder}, not with")
-    assert ended.error.endswith(f"Encode all again: telly index {tree} --model {runs['search'][0]}")
+    command = f"telly index {tree} --model {runs['search'][0]} --index {tree.parent / 'i'}"
+    assert ended.error.endswith(f"Encode all again: {command}")
+    run_telly(*command.split()[1:])  # the advice is followed: the search is no longer refused
+    run_telly("search", "date", str(tree), "--model", str(runs["search"][0]), "--index", str(tree.parent / "i"))
     ended = run_telly("index", str(tree), "--model", str(runs["classify"][0]), code=2)
     assert ended.error == f"{runs['classify'][0]}: was tuned for classify; expected a run of search"
 

@@ -21,6 +21,7 @@ from telly.freezing.fingerprint import prefix_digests
 from telly.freezing.split import SplitModel
 from telly.metrics.interval import Statistic
 from telly.metrics.kept import restored
+from telly.models.declared import check_pooling
 from telly.models.load import load_model, load_tokenizer
 from telly.models.onestack import OneStack
 from telly.tasks import get_task
@@ -76,6 +77,8 @@ class Pilots:
         self.config = config.model_copy(update={"batch_size": batch, "cache_dir": root, "cache_always": config.cache})
         self.task = get_task(config.task)
         self.root = root
+        if not self.task.writes:
+            check_pooling(config.model)
         self._tokenizer = load_tokenizer(config.model)
         self._datasets = {"train": train, "valid": valid}
         self._data: dict[str, Encoded] = {}

@@ -25,6 +25,7 @@ from telly.analysis.fitting import Fitter, Metrics, Split
 from telly.analysis.layers import Pass, Wanted, layer_names, ready
 from telly.analysis.probes.skipped import Skipped
 from telly.disk import write_json
+from telly.models.declared import check_pooling
 from telly.models.load import load_config, load_model, load_tokenizer, model_from_config
 
 RANDOM_WEIGHTS = "random weights"
@@ -279,6 +280,7 @@ def bag_of_tokens(items: ProbeItems, hidden: int) -> torch.Tensor:
 
 def _model(name: str, source: str) -> nn.Module:
     if name != RANDOM_WEIGHTS:
+        check_pooling(source)
         return load_model(source)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -59,8 +59,11 @@ def export(
     from telly.export.onnx import export_onnx
     from telly.export.sentence_transformers import export_sentence_transformers
     from telly.export.source import open_source
+    from telly.models.declared import cautions_about
 
     source = open_source(model)
+    for caution in cautions_about(model):
+        typer.echo(f"caution: {caution}", err=True)
     if to is Form.ONNX:
         made = export_onnx(source, output, int8=int8, say=partial(typer.echo, err=True))
     else:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 EPILOG = """A file holds plain lines (an example a line, the same order in both files), lines `id<TAB>text` (if every
 line has a tab and no id comes twice), or JSON lines (id in id, idx or url; a prediction in prediction, pred or text; a
 gold answer in reference, gold, code, gt, label or answer). With ids the order does not matter. Texts of several lines
-need JSON lines. An empty prediction scores zero and is counted; an empty gold answer is an error.
+need JSON lines. An empty prediction scores zero and is counted; an empty gold answer is an error. Labels may be written
+as 1, 1.0 or true; where no predicted label is among the right ones, that is an error. There is one reference an
+example.
 
 Examples:
 
@@ -66,6 +68,7 @@ def score(
     header = ["metric", "value", "95 % interval"]
     rows = [[_label(m), _value(m, v), _interval(m, scores.intervals[m])] for m, v in scores.values.items()]
     notes = [_examples(scores)]
+    cautions = [*scores.cautions, *(other.cautions if other is not None else ())]
     if other is not None:
         names = _names(pred, other.file)
         header += [names[1], "95 % interval", "difference", "95 % interval", "p"]
@@ -73,6 +76,7 @@ def score(
             row += [_value(name, other.values[name]), _interval(name, other.intervals[name])]
             row += [_value(name, found.difference, "+"), _interval(name, found.interval, "+"), f"{found.p:.3f}"]
         notes += [_examples(other), *(_verdict(name, found, names) for name, found in comparisons.items())]
+    notes += [f"caution: {caution}" for caution in dict.fromkeys(cautions)]
     print_scores(f"{task}: {pred}", header, rows, notes)
 
 
@@ -105,6 +109,7 @@ def _scores_dict(scores: Scores) -> dict[str, Any]:
         "intervals": {name: [interval.low, interval.high] for name, interval in scores.intervals.items()},
         "examples": scores.examples,
         "empty_predictions": scores.empty_predictions,
+        **({"cautions": list(scores.cautions)} if scores.cautions else {}),
     }
 
 

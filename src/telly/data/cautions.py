@@ -7,13 +7,14 @@ compares them without regard to white space, and names files and lines.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from telly.data.schema import Schema, shorten
+from telly.metrics.labels import same_but_for_form
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -42,6 +43,8 @@ def warnings_about(datasets: Mapping[str, Dataset], schema: Schema) -> list[str]
         if train is not None and name != TRAIN:
             found += _shared(name, split, train, schema)
             found += _classes(name, split, train, schema)
+        if name != TRAIN and schema.task == "search":
+            found += _one_candidate(name, split)
     return found
 
 
@@ -84,10 +87,17 @@ def _joined(*columns: Digests) -> Digests:
     return joined
 
 
+def _one_candidate(name: str, split: _Split) -> Iterator[str]:
+    if len(np.unique(split.texts["code"])) == 1:
+        yield f"{name}: has one distinct function, which every query finds first, so its scores say nothing; add others"
+
+
 def _labels(name: str, split: _Split) -> Iterator[str]:
     for column, counts in split.labels.items():
         if not counts:
             continue
+        for forms in same_but_for_form(counts):
+            yield f"{name}: {column!r} has {forms_message(forms)}"
         (label, count), *others = counts.most_common(2)
         if not others:
             yield (
@@ -99,6 +109,12 @@ def _labels(name: str, split: _Split) -> Iterator[str]:
                 f"{name}: {column!r} is {shorten(label)!r} in {_share(count, split.rows)}; "
                 "do not go by accuracy, and consider more rows of the other classes"
             )
+
+
+def forms_message(forms: Sequence[str]) -> str:
+    """What to say of labels that differ in their form alone."""
+    shown = ", ".join(repr(shorten(form)) for form in forms)
+    return f"{shown}, which are {len(forms)} classes though they look like one; write them in the same way"
 
 
 def _shared(name: str, split: _Split, train: _Split, schema: Schema) -> Iterator[str]:

@@ -8,36 +8,28 @@ everything. Files are streamed; only a JSON array and the functions of a list of
 
 from __future__ import annotations
 
-import csv
+import codecs
 import gzip
-import io
 import json
 import re
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, cast
 
-from telly.data.schema import Column, Problem, RowReader, Schema, shorten
+from telly.data.schema import Column, Problem, Row, RowReader, Schema, shorten
+from telly.data.separated import separated_rows
 from telly.errors import DataError
+from telly.jsontext import object_of_pairs, repeated_keys
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 PACKED_SUFFIXES = tuple(f"{suffix}.gz" for suffix in SUFFIXES[:-1])
 SPLIT_NAMES = {"train": ("train",), "valid": ("valid", "validation", "dev"), "test": ("test",)}
-MAX_FIELD = 2**27
 PARQUET_BATCH = 1000
 PAIRS = ".txt"
 FUNCTIONS = "data.jsonl"
 _FUNCTION = Schema("pairs", (Column("idx", "label"), Column("func")))
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row before any check; `line` is where it starts, from 1."""
-
-    line: int
-    values: dict[str, object]
 
 
 def format_of(path: Path) -> str | None:
@@ -105,10 +97,13 @@ def raw_rows(path: Path) -> Iterator[Row | Problem]:
             yield from _parquet_rows(path)
             return
         with _open(path) as stream:
-            if suffix == PAIRS:
+            if _is_wide(stream):
+                message = "the file is UTF-16 or UTF-32, not UTF-8; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)"
+                yield Problem(str(path), 1, "bad-encoding", message)
+            elif suffix == PAIRS:
                 yield from _pair_rows(stream, path)
             elif suffix in {".csv", ".tsv"}:
-                yield from _csv_rows(stream, str(path), "\t" if suffix == ".tsv" else ",")
+                yield from separated_rows(stream, str(path), "\t" if suffix == ".tsv" else ",")
             elif suffix == ".json" and _starts_with_bracket(stream):
                 yield from _array_rows(stream, str(path))
             else:
@@ -149,6 +144,13 @@ def _open(path: Path) -> IO[bytes]:
     return cast("IO[bytes]", gzip.open(path, "rb")) if path.name.lower().endswith(".gz") else path.open("rb")
 
 
+def _is_wide(stream: IO[bytes]) -> bool:
+    """Whether a text begins as UTF-16 or UTF-32 do: with their mark, or with a zero byte, which no text of ours has."""
+    begin = stream.read(4)
+    stream.seek(0)
+    return begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in begin
+
+
 def _starts_with_bracket(stream: IO[bytes]) -> bool:
     found = stream.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
     stream.seek(0)
@@ -162,7 +164,7 @@ def _json_rows(stream: IO[bytes], file: str) -> Iterator[Row | Problem]:
             line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
             if not line:
                 continue
-            values = json.loads(line)
+            values = json.loads(line, object_pairs_hook=object_of_pairs)
         except UnicodeDecodeError as error:
             message = f"byte {error.start + 1} of the line is not UTF-8; save the file as UTF-8"
             yield Problem(file, number, "bad-encoding", message)
@@ -176,7 +178,7 @@ def _json_rows(stream: IO[bytes], file: str) -> Iterator[Row | Problem]:
 
 def _array_rows(stream: IO[bytes], file: str) -> Iterator[Row | Problem]:
     """A JSON array of objects, read one element at a time; after an error the rest cannot be found."""
-    decoder, line, done = json.JSONDecoder(), 1, 0
+    decoder, line, done = json.JSONDecoder(object_pairs_hook=object_of_pairs), 1, 0
     try:
         text = stream.read().decode("utf-8-sig")
         at = _skip(text, text.index("[") + 1)
@@ -202,6 +204,12 @@ def _array_rows(stream: IO[bytes], file: str) -> Iterator[Row | Problem]:
         yield Problem(file, line, "bad-json", f"{error}; expected an array of JSON objects; what follows is not read")
 
 
+def named_twice(names: Sequence[str]) -> str:
+    """What to say of names of columns or keys that are given more than once."""
+    shown = ", ".join(repr(shorten(name)) for name in names)
+    return f"{shown} more than once, and only one of the values can be read; keep one, or rename the others"
+
+
 def _skip(text: str, at: int) -> int:
     while at < len(text) and text[at] in " \t\r\n":
         at += 1
@@ -209,47 +217,13 @@ def _skip(text: str, at: int) -> int:
 
 
 def _object(values: object, line: int, file: str) -> Row | Problem:
+    if repeated := repeated_keys(values):
+        return Problem(file, line, "bad-json", f"the object has {named_twice(repeated)}")
     if isinstance(values, dict):
         return Row(line, values)
     names = {list: "a list", str: "a string", type(None): "null", bool: "true or false"}
     found = names.get(type(values), "a number")
     return Problem(file, line, "not-an-object", f"found {found}; expected an object with one entry a column")
-
-
-def _csv_rows(stream: IO[bytes], file: str, separator: str) -> Iterator[Row | Problem]:
-    """CSV with a header line; a quoted field may run over several lines."""
-    csv.field_size_limit(MAX_FIELD)  # the default of 128 KiB is less than some source files
-    # Bytes that are not UTF-8 become surrogates here and are reported with their column when the row is checked.
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    reader = csv.reader(text, delimiter=separator, strict=True)
-    header: list[str] | None = None
-    start = 1
-    while True:
-        try:
-            fields = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield Problem(file, start, "bad-csv", f'{error}; quote fields with " and double a quote within')
-            start = reader.line_num + 1
-            continue
-        line, start = start, reader.line_num + 1
-        if not fields:
-            continue  # a blank line
-        if header is None:
-            header = fields
-            if not all(name.isprintable() for name in header):
-                yield Problem(file, line, "bad-encoding", "the header has names that are not UTF-8; save as UTF-8")
-                return
-            if len(set(header)) < len(header):
-                twice = ", ".join(sorted({name for name in header if header.count(name) > 1}))
-                yield Problem(file, line, "bad-csv", f"the header names {twice} more than once; rename the columns")
-                return
-        elif len(fields) != len(header):
-            message = f"found {len(fields)} fields; expected {len(header)} as in the header ({', '.join(header)})"
-            yield Problem(file, line, "bad-csv", message)
-        else:
-            yield Row(line, dict(zip(header, fields, strict=True)))
 
 
 def _parquet_rows(path: Path) -> Iterator[Row | Problem]:
@@ -259,6 +233,10 @@ def _parquet_rows(path: Path) -> Iterator[Row | Problem]:
     number = 0
     try:
         with pyarrow.parquet.ParquetFile(path) as table:
+            names = table.schema_arrow.names
+            if repeated := [name for name, count in Counter(names).items() if count > 1]:
+                yield Problem(str(path), None, "bad-parquet", f"the table has {named_twice(repeated)}")
+                return
             for batch in table.iter_batches(batch_size=PARQUET_BATCH):
                 for values in batch.to_pylist():
                     number += 1

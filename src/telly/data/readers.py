@@ -9,20 +9,22 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
+import shlex
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from telly.data.formats import Row, content_files, data_files, format_of, raw_rows
-from telly.data.schema import SCHEMAS, Problem, RowReader, Schema, check_mapping
+from telly.data.formats import content_files, data_files, format_of, named_twice, raw_rows
+from telly.data.schema import SCHEMAS, Problem, Row, RowReader, Schema, check_mapping
 from telly.errors import DataError
 from telly.hub import hub_answers
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-CACHE_VERSION = 1  # raise it when the same files would be read differently
+CACHE_VERSION = 2  # raise it when the same files would be read differently
 HUB_NAME = re.compile(r"(?P<name>[\w-][\w.-]*/[\w-][\w.-]*)(?::(?P<config>[\w.-]+))?")
 
 
@@ -58,8 +60,7 @@ def read(
     if hub:
         return _read_hub(source, hub, schema, mapping, split or "train", limit)
     files = data_files(Path(source), split)
-    advice = f"`telly data validate {source} --task {schema.task}` lists all problems"
-    rows = _checked_files(files, schema, mapping, advice if schema.task in SCHEMAS else "mend it or delete the row")
+    rows = _checked_files(files, schema, mapping)
     return _to_arrow(itertools.islice(rows, limit), source, schema, _key(files, schema, mapping, limit))
 
 
@@ -88,10 +89,19 @@ def _on_hub(source: str) -> re.Match[str] | None:
     return hub if hub and not Path(source).exists() and format_of(Path(source)) is None else None
 
 
-def _checked_files(files: list[Path], schema: Schema, mapping: dict[str, str], advice: str) -> Iterator[dict[str, str]]:
+def _checked_files(files: list[Path], schema: Schema, mapping: dict[str, str]) -> Iterator[dict[str, str]]:
     for file in files:
         reader = RowReader(schema, mapping, str(file))
-        yield from _checked(raw_rows(file), reader, advice)
+        yield from _checked(raw_rows(file), reader, _advice(file, schema, mapping))
+
+
+def _advice(file: Path, schema: Schema, mapping: dict[str, str]) -> str:
+    """What to do about a bad row. The command reads the same columns of the same file, so that it finds the row too."""
+    if schema.task not in SCHEMAS:
+        return "mend it or delete the row"
+    maps = [part for name, source in mapping.items() for part in ("--map", f"{name}={source}")]
+    command = shlex.join(["telly", "data", "validate", str(file), "--task", schema.task, *maps])
+    return f"`{command}` lists all problems"
 
 
 def _checked(rows: Iterable[Row | Problem], reader: RowReader, advice: str) -> Iterator[dict[str, str]]:
@@ -157,6 +167,8 @@ def _read_hub(
     source: str, hub: re.Match[str], schema: Schema, mapping: dict[str, str], split: str, limit: int | None
 ) -> Dataset:
     raw = _load_hub(source, hub, split, limit)
+    if repeated := [name for name, count in Counter(raw.column_names).items() if count > 1]:
+        raise DataError(f"{source} ({split}): the data set has {named_twice(repeated)}")
     reader = RowReader(schema, mapping, f"{source} ({split})")
     rows = (Row(number, values) for number, values in enumerate(raw, start=1))
     key = hashlib.blake2b(repr((CACHE_VERSION, raw._fingerprint, _what(schema), sorted(mapping.items()))).encode())

@@ -6,11 +6,13 @@ A new task is one line in `SCHEMAS`.
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from telly.errors import ConfigError
+from telly.jsontext import is_list_of_texts
 
 Kind = Literal["text", "label"]
 MAX_SHOWN = 40
@@ -28,6 +30,7 @@ class Column:
             does not, it comes before them.
         values: the only labels there may be; () allows any. With ("0", "1") true and false are read as well.
         if_empty: what to do about a text or label that is blank, as it stands in the error.
+        prose: whether the text is natural language, whose tokens hold no blanks.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Column:
     aliases: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
     if_empty: str = "fill it or delete the row"
+    prose: bool = False
 
     @property
     def source_names(self) -> tuple[str, ...]:
@@ -82,6 +86,14 @@ class Problem:
         return text.encode(errors="replace").decode()  # names from broken files may hold what cannot be printed
 
 
+@dataclass(frozen=True)
+class Row:
+    """One row before any check; `line` is where it starts, from 1."""
+
+    line: int
+    values: dict[str, object]
+
+
 # Search and summarization read tokens before strings: in CodeSearchNet the string `code` still holds the docstring,
 # which would be the answer, and `docstring_tokens` is the first paragraph without mark-up. `original_string` is left
 # out likewise. The other tasks read strings before tokens: nothing in them gives the answer away, and tokens joined by
@@ -104,7 +116,7 @@ SCHEMAS: dict[str, Schema] = {
         Schema(
             "search",
             (
-                Column("query", aliases=("query", *_DOC_TOKENS, *_DOC_STRINGS, "nl", "comment", "summary")),
+                Column("query", aliases=("query", *_DOC_TOKENS, *_DOC_STRINGS, "nl", "comment", "summary"), prose=True),
                 _TOKENS_FIRST,
             ),
             summary="code search: find the function that a sentence describes",
@@ -130,7 +142,9 @@ SCHEMAS: dict[str, Schema] = {
             "summarize",
             (
                 _TOKENS_FIRST,
-                Column("summary", aliases=("summary", *_DOC_TOKENS, *_DOC_STRINGS, "nl", "comment", "query")),
+                Column(
+                    "summary", aliases=("summary", *_DOC_TOKENS, *_DOC_STRINGS, "nl", "comment", "query"), prose=True
+                ),
             ),
             summary="code summarization: describe a function in a sentence",
             key="code",
@@ -151,6 +165,7 @@ SCHEMAS: dict[str, Schema] = {
                         "comment",
                         "summary",
                     ),
+                    prose=True,
                 ),
                 Column("code", aliases=(*_CODE_STRINGS, "canonical_solution", "snippet", "completion", *_CODE_TOKENS)),
             ),
@@ -228,22 +243,40 @@ def parse_mapping(pairs: Collection[str], schema: Schema) -> dict[str, str]:
 def find_source(column: Column, found: Collection[str], mapping: Mapping[str, str]) -> str | None:
     """The data's column to read, or None: the mapped one, else the first of the column's names that is present.
 
-    A column that is mapped to one name is not read under another.
+    A column that is mapped to one name is not read under another. Blanks around the data's names do not count, unless
+    the exact name is there as well.
     """
+    taken = {_present(name, found) for name in mapping.values()}
     if column.name in mapping:
-        return mapping[column.name] if mapping[column.name] in found else None
-    taken = set(mapping.values())
-    return next((name for name in column.source_names if name in found and name not in taken), None)
+        return _present(mapping[column.name], found)
+    present = (_present(name, found) for name in column.source_names)
+    return next((name for name in present if name is not None and name not in taken), None)
 
 
-def missing_message(column: Column, found: Collection[str], mapping: Mapping[str, str]) -> str:
-    """What to say when `find_source` gives None: what was expected, what is there, what to do."""
+def _present(name: str, found: Collection[str]) -> str | None:
+    """The data's name that is meant by a name."""
+    return name if name in found else next((other for other in found if other.strip() == name.strip()), None)
+
+
+def missing_message(schema: Schema, column: Column, found: Collection[str], mapping: Mapping[str, str]) -> str:
+    """What to say when `find_source` gives None: what was expected, what is there, and advice that helps if followed.
+
+    Only a column that no other column of the task reads is proposed, since two of them cannot read the same.
+    """
     names = (mapping[column.name],) if column.name in mapping else column.source_names
-    free = [name for name in found if name not in mapping.values()]
-    near = next((match for name in names for match in difflib.get_close_matches(name, free, n=1)), "COLUMN")
+    others = {name: source for name, source in mapping.items() if name != column.name}
+    read = {find_source(other, found, others) for other in schema.columns if other.name != column.name}
+    free = [name for name in found if name not in read and name.strip()]
+    near = next((match for name in names for match in difflib.get_close_matches(name, free, n=1)), None)
     expected = f"{mapping[column.name]!r}" if column.name in mapping else f"one of {', '.join(column.source_names)}"
-    columns = ", ".join(found) or "none"
-    return f"no column for {column.name!r}: expected {expected}; found {columns}; use --map {column.name}={near}"
+    columns = ", ".join(name if name == name.strip() else repr(name) for name in found) or "none"
+    if near is not None:
+        advice = f"use --map {shlex.quote(f'{column.name}={near}')}"
+    elif free:
+        advice = f"use --map {column.name}=COLUMN"
+    else:
+        advice = f"none of these is left for it, so add a column {column.source_names[0]!r}"
+    return f"no column for {column.name!r}: expected {expected}; found {columns}; {advice}"
 
 
 class RowReader:
@@ -265,7 +298,7 @@ class RowReader:
         for column in self.schema.columns:
             source = self.sources.get(column.name) or find_source(column, values, self.mapping)
             if source is None:
-                message = missing_message(column, values, self.mapping)
+                message = missing_message(self.schema, column, values, self.mapping)
                 problems.append(Problem(self.file, line, "missing-column", message))
                 continue
             self.sources[column.name] = source
@@ -277,7 +310,7 @@ class RowReader:
                 problems.append(Problem(self.file, line, "missing-column", message))
                 continue
             try:
-                cells[column.name] = _READ[column.kind](values[source], column)
+                cells[column.name] = _READ[column.kind](values[source], column, source)
             except _BadValueError as bad:
                 problems.append(Problem(self.file, line, bad.kind, f"{source!r} {bad}"))
         return problems or cells
@@ -289,12 +322,18 @@ class _BadValueError(Exception):
         self.kind = kind
 
 
-def _text(value: object, column: Column) -> str:
+def _text(value: object, column: Column, source: str) -> str:
     if isinstance(value, list):
         if not all(isinstance(token, str) for token in value):
             odd = next(token for token in value if not isinstance(token, str))
             raise _BadValueError(
                 "wrong-type", f"must be a string or a list of strings, found {_describe(odd)} in the list"
+            )
+        if not source.strip().endswith("tokens") and is_list_of_texts(value, prose=column.prose):
+            raise _BadValueError(
+                "wrong-type",
+                f"must be one text or a list of tokens, found a list of {len(value)} texts; keep one of several "
+                "references, and join lines with line breaks",
             )
         text = " ".join(value)
     elif isinstance(value, str):
@@ -307,7 +346,7 @@ def _text(value: object, column: Column) -> str:
     return text
 
 
-def _label(value: object, column: Column) -> str:
+def _label(value: object, column: Column, _source: str) -> str:
     binary = column.values == ("0", "1")
     if isinstance(value, bool):
         value = int(value)

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from telly.data.cautions import forms_message
 from telly.data.formats import SPLIT_NAMES, data_files, raw_rows
-from telly.data.schema import Problem, RowReader, Schema
+from telly.data.schema import Problem, RowReader, Schema, shorten
+from telly.metrics.labels import form_key, same_but_for_form
 
 __all__ = ["KINDS", "Problem", "Report", "check", "validate"]
 
@@ -27,6 +29,7 @@ KINDS = {
     "empty-text": "a text or label is blank",
     "bad-label": "a label is none of those that the task knows",
     "duplicate": "a row repeats an earlier row of the same file",
+    "mixed-labels": "labels differ in their form alone",
     "one-class": "a label has the same value in all rows",
     "overlap": "a row, or its code, also stands in the training data",
     "no-rows": "a file has no rows",
@@ -82,11 +85,12 @@ def check(files: Mapping[str, Path], schema: Schema, mapping: Mapping[str, str] 
 
 
 class _TrainIndex:
-    """Where each row and each key text of the training data first stands, by digest."""
+    """Where each row and each key text of the training data first stands, by digest, and its labels by form."""
 
     def __init__(self) -> None:
         self.rows: dict[bytes, Place] = {}
         self.keys: dict[bytes, Place] = {}
+        self.labels: dict[str, dict[str, str]] = {}
 
 
 class _FileCheck:
@@ -127,6 +131,7 @@ class _FileCheck:
                 yield from found
         if not self.rows and not any_problem:
             yield Problem(self.file, None, "no-rows", "has no rows; expected at least one")
+        yield from self._label_forms()
         yield from self._one_class()
 
     def order(self, problem: Problem) -> tuple[bool, bool, int]:
@@ -160,6 +165,23 @@ class _FileCheck:
     def _overlap(self, line: int, what: str, place: Place) -> Problem:
         where = f"{place[0]}:{place[1]}"
         return Problem(self.file, line, "overlap", f"{what} also stands in {where}; keep it in one of the two")
+
+    def _label_forms(self) -> Iterator[Problem]:
+        """Labels that the file writes in several forms, or in another form than the training data."""
+        for name, values in self.labels.items():
+            for forms in same_but_for_form(values):
+                yield Problem(self.file, None, "mixed-labels", f"{name!r} has {forms_message(forms)}")
+            if self.schema.task == "clone-retrieval":
+                continue  # the labels of its splits are different problems
+            known = self.train.labels.setdefault(name, {})
+            if self.is_train:
+                known |= {form_key(label): label for label in values}
+                continue
+            for label in sorted(values):
+                meant = known.get(form_key(label), label)
+                if meant != label:
+                    message = f"{name!r} has {shorten(label)!r} where the training data has {shorten(meant)!r}"
+                    yield Problem(self.file, None, "mixed-labels", f"{message}; write them in the same way")
 
     def _one_class(self) -> Iterator[Problem]:
         for name, values in self.labels.items():

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from telly.disk import whole_folder
+from telly.disk import folder_lock, whole_folder
 from telly.errors import ConfigError
 from telly.export.source import Source
-from telly.tuning.saving import USAGE_FILE, Usage
+from telly.models.folder import USAGE_FILE
+from telly.tuning.saving import Usage
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,12 @@ def new_folder(output: Path) -> Iterator[Path]:
     """A folder to write into, which becomes `output` if all goes well.
 
     Raises:
-        ConfigError: there is something already.
+        ConfigError: there is something already, or another process writes there.
         DataError: it cannot be written.
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ConfigError(f"--output: {output} exists already; expected a new or empty folder")
-    with whole_folder(output) as partial:
+    with folder_lock(output), whole_folder(output) as partial:
         yield partial
 
 

@@ -16,6 +16,7 @@ from telly.data.sequences import SequenceTable
 from telly.errors import ConfigError
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
+from telly.models.declared import check_pooling
 from telly.models.load import load_model, load_tokenizer, position_limit
 from telly.models.modes import encode_texts, put_mode_in_template
 from telly.tasks import get_task
@@ -131,6 +132,7 @@ def open_source(name: str) -> Source:
             f"run of search, clone-retrieval, or clone with --head {COSINE}. Its folder `model` loads in plain "
             "transformers as it is"
         )
+    check_pooling(name)
     limits = usage.max_tokens if usage is not None else resolve(TuneConfig(task=task, model=name)).max_tokens
     model = load_model(name)
     most = position_limit(model)

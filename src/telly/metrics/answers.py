@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from telly.errors import ConfigError, DataError
+from telly.jsontext import is_list_of_texts, object_of_pairs, repeated_keys
+from telly.metrics.labels import binary_form
 
 Form = Literal["text", "label", "ranking"]
 NAMED = 3  # how many ids an error names
@@ -33,6 +35,7 @@ class Layout:
         id_keys: under which an object has its id.
         pairs: whether lines `idx1 idx2 label` are read, with both ids together as the id.
         labels: the only labels there may be; () allows any.
+        prose: whether texts are natural language.
     """
 
     form: Form
@@ -40,6 +43,7 @@ class Layout:
     id_keys: tuple[str, ...] = ("id", "idx", "url")
     pairs: bool = False
     labels: tuple[str, ...] = ()
+    prose: bool = False
 
     def keys(self, gold: bool) -> tuple[str, ...]:
         """Under which an object has its answer or prediction."""
@@ -53,7 +57,9 @@ LAYOUTS: dict[str, Layout] = {
     "search": Layout("ranking", ("answers", "answer", *_REFERENCE, "label", "idx"), ("id", "url", "index")),
     "clone": Layout("label", ("label", "gold", "answer"), pairs=True, labels=("0", "1")),
     "clone-retrieval": Layout("ranking", ("answers", "answer", *_REFERENCE), ("index", "id", "idx", "url")),
-    "summarize": Layout("text", (*_REFERENCE, "docstring_tokens", "docstring", "summary", "text", "answer")),
+    "summarize": Layout(
+        "text", (*_REFERENCE, "docstring_tokens", "docstring", "summary", "text", "answer"), prose=True
+    ),
     "generate": Layout("text", (*_REFERENCE, "code", "gt", "text", "answer")),
     "complete": Layout("text", (*_REFERENCE, "gt", "code", "text", "answer")),
     "classify": Layout("label", ("label", "gold", "target", "answer", "text")),
@@ -160,13 +166,17 @@ class _Source:
 
     def _checked(self, line: int, value: str) -> str:
         labels = self.layout.labels
-        if labels and value.strip() not in labels:
+        if labels and binary_form(value) not in labels:
             raise DataError(f"{self.file}:{line}: expected the label {' or '.join(labels)}, found {_short(value)}")
         if self.gold and not value.strip():
             raise DataError(
                 f"{self.file}:{line}: the right answer is empty; expected one for every example: leave such examples "
                 "out of both files, or take a split with answers (CodeXGLUE's published test of line completion has "
                 "none)"
+            )
+        if self.layout.form == "label" and "\t" in value.strip():
+            raise DataError(
+                f"{self.file}:{line}: expected one label, found {_short(value)}; keep one of several labels"
             )
         if self.layout.form == "ranking":
             words = value.split()
@@ -184,11 +194,16 @@ class _Source:
             if not text.strip():
                 continue
             try:
-                values = json.loads(text)
+                values = json.loads(text, object_pairs_hook=object_of_pairs)
             except ValueError as error:
                 raise DataError(f"{self.file}:{line}: expected one JSON object a line: {error}") from None
             if not isinstance(values, dict):
                 raise DataError(f"{self.file}:{line}: expected one JSON object a line, found {_short(text)}")
+            if repeated := repeated_keys(values):
+                names = ", ".join(map(repr, repeated))
+                raise DataError(
+                    f"{self.file}:{line}: the object has {names} more than once; keep one, or rename the others"
+                )
             objects.append((line, values))
         if not objects:
             raise DataError(f"{self.file}: has no objects; expected one JSON object a line")
@@ -212,12 +227,25 @@ class _Source:
         if not all(isinstance(part, str | int | float) for part in parts):
             found = "no such key" if key not in values else _short(json.dumps(value))
             raise DataError(f"{self.file}:{line}: {key}: expected a text or a number, or a list of such, found {found}")
+        if isinstance(value, list):
+            self._check_list(line, value, key)
         texts = [str(int(part)) if isinstance(part, bool) else str(part) for part in parts]
         if self.layout.form == "ranking" and isinstance(value, list):
             spaced = next((text for text in texts if len(text.split()) != 1), None)
             if spaced is not None:
                 raise DataError(f"{self.file}:{line}: {key}: expected ids without white space, found {_short(spaced)}")
         return " ".join(texts)
+
+    def _check_list(self, line: int, values: list[Any], key: str) -> None:
+        """Refuse several labels, references or predictions, which would be scored as one."""
+        if self.layout.form == "label" and len(values) > 1:
+            raise DataError(f"{self.file}:{line}: {key}: expected one label, found a list of {len(values)}; keep one")
+        several = is_list_of_texts(list(map(str, values)), prose=self.layout.prose)
+        if self.layout.form == "text" and several and not key.endswith("tokens"):
+            raise DataError(
+                f"{self.file}:{line}: {key}: expected one text or a list of its tokens, found a list of {len(values)} "
+                "texts; an example is scored with one reference and one prediction, so keep one"
+            )
 
 
 Read = tuple[_Source, list[Entry]]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from telly.metrics.agreement import in_the_same_terms
 from telly.metrics.answers import Entry, layout_for, read_pairs
 from telly.metrics.classification import binary_statistics, multiclass_statistics
 from telly.metrics.interval import (
@@ -36,6 +37,7 @@ class Scores:
         empty_predictions: how many of them are empty.
         values: the metrics.
         intervals: their bootstrap intervals.
+        cautions: what a reader of the scores should know, such as predicted labels that are none of the right ones.
     """
 
     file: Path
@@ -43,6 +45,7 @@ class Scores:
     empty_predictions: int
     values: dict[str, float]
     intervals: dict[str, Interval]
+    cautions: tuple[str, ...] = ()
 
 
 def score(
@@ -69,12 +72,14 @@ def score(
         the scores of both files, and per metric how they differ (first minus other); None and nothing without `other`.
 
     Raises:
-        DataError: as `read_pairs`.
+        DataError: as `read_pairs`, or no prediction can be right (`in_the_same_terms`).
         ConfigError: there is no such task.
     """
     files = [predictions] if other is None else [predictions, other]
-    systems = read_pairs(gold, files, layout_for(task), by_line)
-    statistics = [_statistics(task, pairs) for pairs in systems]
+    layout = layout_for(task)
+    read = read_pairs(gold, files, layout, by_line)
+    systems = [in_the_same_terms(layout, gold, file, pairs) for file, pairs in zip(files, read, strict=True)]
+    statistics = [_statistics(task, pairs) for pairs, _ in systems]
     scored = [
         Scores(
             file,
@@ -82,8 +87,9 @@ def score(
             sum(not given.value.strip() for _, given in pairs),
             {name: statistic.value for name, statistic in found.items()},
             bootstrap_intervals(found, resamples, seed),
+            cautions,
         )
-        for file, pairs, found in zip(files, systems, statistics, strict=True)
+        for file, (pairs, cautions), found in zip(files, systems, statistics, strict=True)
     ]
     if other is None:
         return scored[0], None, {}

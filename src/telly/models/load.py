@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+import pickle
+import re
+from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,15 @@ from torch import nn
 
 from telly.errors import ModelError
 from telly.hub import hub_answers
+from telly.models.folder import explained, first_line, folder_with_config
 from telly.models.generation import Kind, kind_of
 from telly.models.onestack import OneStack
 from telly.models.stack import find_stack
 
 EMBEDDED = "telly-mini"
 """Name of the model that the package ships."""
+
+_log = logging.getLogger(__name__)
 
 _LOAD_ERRORS = (
     OSError,
@@ -30,6 +35,8 @@ _LOAD_ERRORS = (
     ImportError,
     RuntimeError,
     TypeError,
+    EOFError,
+    pickle.UnpicklingError,
     SafetensorError,
     StrictDataclassError,
 )
@@ -44,17 +51,13 @@ def resolve(name: str) -> str:
     """The folder or hub id that a model name stands for.
 
     Raises:
-        ModelError: it looks like a path and nothing is there, or it is a folder without `config.json`.
+        ModelError: it looks like a path and nothing is there, or it is a folder without a model.
     """
     if name == EMBEDDED:
         return str(embedded_folder())
     path = Path(name).expanduser()
     if path.is_dir():
-        if not (path / "config.json").is_file() and (path / "model" / "config.json").is_file():
-            path = path / "model"  # the folder of a run
-        if not (path / "config.json").is_file():
-            raise ModelError(f"{name}: the folder has no config.json; expected a Hugging Face model folder")
-        return str(path)
+        return str(folder_with_config(name, path))
     if path.is_file():
         if path.name == "config.json":
             return str(path.parent)
@@ -91,10 +94,16 @@ def load_model(name: str, *, seed: int = 0, writes: bool = False) -> nn.Module:
     with _explained(name), quiet_transformers(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model, report = _auto_class(config, writes).from_pretrained(
-            **_source(name), config=config, dtype=torch.float32, output_loading_info=True
+            **_source(name),
+            config=config,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # refused below, with their names
         )
     drawn = {*report["missing_keys"], *(found[0] for found in report["mismatched_keys"])}
     _check_complete(name, model, drawn, whole=writes and kind_of(config) is not Kind.ONE_STACK)
+    _check_no_further_layers(name, model, report["unexpected_keys"])
+    _check_finite(name, model)
     return _finished(model, config, writes)
 
 
@@ -116,7 +125,30 @@ def _check_complete(name: str, model: nn.Module, drawn: set[str], *, whole: bool
     if lost:
         raise ModelError(
             f"{name}: {len(lost)} weights of the layers are not in the checkpoint or have another shape, such as "
-            f"{lost[0]}; expected the weights of a {type(model).__name__}"
+            f"{lost[0]}; expected the weights of a {type(model).__name__} as config.json describes it, so get both "
+            "files from the same place"
+        )
+
+
+def _check_no_further_layers(name: str, model: nn.Module, unexpected: Iterable[str]) -> None:
+    """Refuse a checkpoint with more layers than its settings say: the model would be cut without a word."""
+    stack = find_stack(model)
+    further = re.compile(rf"(?:^|\.){re.escape(stack.path)}\.(\d+)\.")
+    numbers = [int(found[1]) for key in unexpected if (found := further.search(key))]
+    if numbers and max(numbers) >= len(stack.blocks):
+        raise ModelError(
+            f"{name}: the checkpoint has {max(numbers) + 1} layers and config.json says {len(stack.blocks)}; expected "
+            "the same number, so get both files from the same place"
+        )
+
+
+def _check_finite(name: str, model: nn.Module) -> None:
+    """Refuse weights that are not numbers: every loss and every embedding would be NaN."""
+    odd = [key for key, p in model.named_parameters() if not bool(p.isfinite().all())]
+    if odd:
+        raise ModelError(
+            f"{name}: {len(odd)} weights hold NaN or infinite numbers, such as {odd[0]}; expected finite weights: get "
+            "the files again, or take a checkpoint from before its training went wrong"
         )
 
 
@@ -134,18 +166,40 @@ def load_tokenizer(name: str) -> Any:
     """The model's tokenizer; a missing padding token is taken from the end token.
 
     Raises:
-        ModelError: there is none, or it has neither a padding nor an end token.
+        ModelError: there is none, it has neither a padding nor an end token, or it gives ids that the model's
+            embeddings do not have.
     """
     from transformers import AutoTokenizer
 
-    with _explained(name):
+    config = load_config(name)
+    with _explained(name, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(**_source(name))
+    _check_vocabulary(name, tokenizer, config)
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
             raise ModelError(f"{name}: the tokenizer has no padding token and no end token to stand in for it")
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "right"
     return tokenizer
+
+
+def _check_vocabulary(name: str, tokenizer: Any, config: Any) -> None:
+    """Refuse a tokenizer without tokens of its own, or with ids beyond the embeddings. Spare embeddings are common."""
+    vocabulary = tokenizer.get_vocab()
+    added = {str(token) for token in tokenizer.added_tokens_decoder.values()} | set(tokenizer.all_special_tokens)
+    if len(vocabulary.keys() - added) <= 1:  # what transformers makes where the files are missing; T5's has a blank
+        raise ModelError(
+            f"{name}: the tokenizer has no vocabulary; expected tokenizer.json or the vocabulary's own files beside "
+            "config.json: get them from where the model is from"
+        )
+    rows = getattr(config.get_text_config(), "vocab_size", None)
+    last = max(vocabulary, key=vocabulary.__getitem__)
+    if rows is not None and vocabulary[last] >= rows:
+        raise ModelError(
+            f"{name}: the tokenizer has ids up to {vocabulary[last]:,} ({last!r}) and the model "
+            f"embeddings for {rows:,}; expected one for every id. Take the model's own tokenizer, or save "
+            "the model after `model.resize_token_embeddings(len(tokenizer))`"
+        )
 
 
 def position_limit(model: nn.Module) -> int | None:
@@ -178,19 +232,21 @@ def _auto_class(config: Any, writes: bool) -> Any:
 
 
 @contextlib.contextmanager
-def _explained(name: str) -> Iterator[None]:
+def _explained(name: str, what: str = "model folder") -> Iterator[None]:
+    """Turn what the libraries raise into a `ModelError` that says what to do; the traceback goes to the debug log."""
     try:
         yield
     except ModelError:
         raise
     except _LOAD_ERRORS as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        _log.debug("%s cannot be loaded", name, exc_info=True)
         folder = Path(resolve(name))
         if folder.is_dir():
-            raise ModelError(f"{name}: cannot load this model folder: {first}") from error
+            again = "" if what == "model folder" else f"; get the {what}'s files from where the model is from"
+            raise ModelError(f"{name}: cannot load this {what}: {explained(folder, error)}{again}") from error
         raise ModelError(
-            f"{name}: no such folder, and it cannot be had from the Hugging Face hub ({first}). Without a network, "
-            "download the model elsewhere and give its folder: --model FOLDER"
+            f"{name}: no such folder, and it cannot be had from the Hugging Face hub ({first_line(error)}). Without a "
+            "network, download the model elsewhere and give its folder: --model FOLDER"
         ) from error
 
 

@@ -43,6 +43,15 @@ class Stage(Config):
     shares: Shares = Shares()
     masked_share: float = Field(0.15, gt=0, lt=1, description="share of the tokens to predict, where tokens are masked")
 
+    @model_validator(mode="after")
+    def _has_negatives(self) -> Stage:
+        if self.contrast_weight and self.batch_size < 2:
+            raise ValueError(
+                f"batch_size: with {self.batch_size} pair a batch the contrast has no negatives; give at least 2, or "
+                "contrast_weight = 0"
+            )
+        return self
+
 
 ALL_KINDS = Shares(masked=0.5, causal=0.2, code=0.15, docstring=0.15)
 

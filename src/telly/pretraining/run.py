@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, RobertaConfig, RobertaForMaskedLM, TrainingArguments, set_seed
 
 from telly.data.batching import LengthBucketBatchSampler
-from telly.disk import write_json
+from telly.disk import folder_lock, write_json
 from telly.errors import ConfigError
 from telly.metrics.retrieval import ranks_of_targets, retrieval_metrics
 from telly.models.load import quiet_transformers
@@ -53,9 +53,14 @@ def pretrain(roots: list[Path], output: Path, config: PretrainConfig) -> Path:
     A second call with the same folder and settings goes on where the first was interrupted.
 
     Raises:
-        ConfigError: the folder holds a run with other settings.
+        ConfigError: the folder holds a run with other settings, or one that still runs.
         DataError: the roots hold no documented functions.
     """
+    with folder_lock(output):
+        return _pretrain(roots, output, config)
+
+
+def _pretrain(roots: list[Path], output: Path, config: PretrainConfig) -> Path:
     output.mkdir(parents=True, exist_ok=True)
     _check_settings(roots, output, config)
     corpus = prepare(roots, config, output / "corpus")

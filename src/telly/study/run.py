@@ -15,6 +15,7 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from telly.disk import folder_lock
 from telly.errors import StoreError, TrainingError
 from telly.freezing.inventory import remove_store
 from telly.study.config import Cell, StudyConfig, groups_of
@@ -85,10 +86,24 @@ def run_cells(
         what became of every cell, in their order.
 
     Raises:
+        ConfigError: another process runs the study in this folder.
         TrainingError: the disk is full; what is done is kept.
         KeyboardInterrupt: running cells were interrupted; the same call goes on with them.
     """
     results = Results(str(output))
+    with contextlib.nullcontext() if results.is_url else folder_lock(Path(output)):
+        return _run_cells(cells, study, results, say, launch, pool, show)
+
+
+def _run_cells(
+    cells: Sequence[Cell],
+    study: StudyConfig,
+    results: Results,
+    say: Say,
+    launch: Launch,
+    pool: Pool | None,
+    show: Callable[[StudyTable], None] | None,
+) -> list[Outcome]:
     pool = pool or partial(_one_by_one, launch=launch, say=say)
     outcomes = {cell.folder: results.outcome(cell) for cell in cells}
     waiting = [cell for cell in cells if outcomes[cell.folder].state is not State.DONE]

@@ -168,6 +168,12 @@ class Task(Protocol):
         processes and resumed runs draw what one uninterrupted process would.
         """
 
+    def contrasted(self, data: Encoded) -> dict[str, npt.NDArray[np.int64]]:
+        """What a batch must hold two different values of for its loss to have negatives, by name, [examples] each.
+
+        Nothing for a task whose loss does not contrast the examples of a batch.
+        """
+
     def calibrate(self, model: nn.Module, source: RowSource, data: Encoded, autocast: torch.autocast) -> None:
         """Choose on validation data what the weights do not say, such as a threshold, and keep it in the model."""
 
@@ -193,6 +199,10 @@ class PlainTask:
     def head(self, hidden_size: int, classes: int, options: Options) -> nn.Module | None:
         """No new parameters."""
         return None
+
+    def contrasted(self, data: Encoded) -> dict[str, npt.NDArray[np.int64]]:
+        """No contrast."""
+        return {}
 
     def calibrate(self, model: nn.Module, source: RowSource, data: Encoded, autocast: torch.autocast) -> None:
         """Nothing to choose."""

@@ -61,6 +61,11 @@ class CloneRetrievalTask(PlainTask):
         """The encoder with the contrastive loss."""
         return CloneRetrievalModel(split, options.temperature or self.preset.temperature or 1.0)
 
+    def contrasted(self, data: Encoded) -> dict[str, npt.NDArray[np.int64]]:
+        """Programs of the same label are no negatives."""
+        assert data.labels is not None
+        return {"label": data.labels}
+
     def collate(self, source: RowSource, data: Encoded, numbers: Rows, draw: tuple[int, ...] = ()) -> dict[str, Any]:
         """Some programs, and for each another one of its label, drawn anew in every epoch."""
         assert isinstance(data, _Programs) and data.labels is not None

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -48,6 +49,10 @@ class SearchTask(PlainTask):
     def build(self, split: SplitModel, train: Encoded, options: Options) -> SearchModel:
         """The encoder with the contrastive loss."""
         return SearchModel(split, options.temperature or self.preset.temperature or 1.0)
+
+    def contrasted(self, data: Encoded) -> dict[str, npt.NDArray[np.int64]]:
+        """A pair with the same query or the same code is no negative."""
+        return {"query": data.rows["query"], "code": data.rows["code"]}
 
     def collate(self, source: RowSource, data: Encoded, numbers: Rows, draw: tuple[int, ...] = ()) -> dict[str, Any]:
         """Queries and code of some examples, and their row numbers, by which duplicates are known."""

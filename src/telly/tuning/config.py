@@ -89,6 +89,11 @@ class TuneConfig(Config):
         for name in ("temperature", "head", "beams", "shared_batches"):
             if getattr(self, name) is not None and getattr(task.preset, name) is None:
                 raise ValueError(f"{name}: task {self.task} has no such setting; leave it out")
+        if self.batch_size == 1 and task.preset.temperature is not None:
+            raise ValueError(
+                f"batch_size: {self.task} contrasts the examples of a batch, and of one alone it learns nothing; give "
+                "at least 2"
+            )
         if self.head is not None and self.head not in HEADS:
             raise ValueError(f"head: must be one of {', '.join(HEADS)}; found {self.head!r}")
         unknown = self.max_tokens.keys() - task.preset.max_tokens.keys()

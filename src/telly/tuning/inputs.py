@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from torch import nn
 
 from telly.data.readers import read
@@ -42,6 +45,17 @@ def load_datasets(config: TuneConfig, task: Task) -> dict[str, Any]:
     return found
 
 
+def fitting_lengths(config: TuneConfig, task: Task, model: nn.Module) -> dict[str, int]:
+    """The limits of the settings, cut to the positions that the model has."""
+    limit = position_limit(model)
+    if limit is None:
+        return config.max_tokens
+    total = sum(config.max_tokens.values())
+    if task.writes and kind_of(model.config).joint and total > limit:
+        return _in_proportion(config, limit)
+    return {column: min(tokens, limit) for column, tokens in config.max_tokens.items()}
+
+
 def check_lengths(config: TuneConfig, task: Task, model: nn.Module) -> None:
     """Refuse sequences that are longer than the model has positions.
 
@@ -68,8 +82,12 @@ def check_lengths(config: TuneConfig, task: Task, model: nn.Module) -> None:
 
 def task_limits(config: TuneConfig, limit: int) -> str:
     """Limits in the proportion of those that were set, which together fit."""
+    return ", ".join(f"{column}={tokens}" for column, tokens in _in_proportion(config, limit).items())
+
+
+def _in_proportion(config: TuneConfig, limit: int) -> dict[str, int]:
     total = sum(config.max_tokens.values())
-    return ", ".join(f"{column}={max(2, tokens * limit // total)}" for column, tokens in config.max_tokens.items())
+    return {column: max(2, tokens * limit // total) for column, tokens in config.max_tokens.items()}
 
 
 def check_metric(config: TuneConfig, task: Task, train: Encoded) -> None:
@@ -84,6 +102,43 @@ def check_metric(config: TuneConfig, task: Task, train: Encoded) -> None:
             f"--metric {config.metric}: with {len(train.classes)} classes the data gives {', '.join(known)}; choose "
             "one of these"
         )
+
+
+def check_negatives(
+    contrasted: Mapping[str, npt.NDArray[np.int64]], batches: Sequence[npt.NDArray[np.int64]]
+) -> list[str]:
+    """Look for batches that teach a contrastive loss nothing because all of their examples are the same.
+
+    Args:
+        contrasted: as `Task.contrasted` gives it for the training data.
+        batches: numbers of examples, batch by batch.
+
+    Returns:
+        a caution if some batches have no negatives; nothing if none or no contrast is there.
+
+    Raises:
+        ConfigError: no batch has any.
+    """
+    for name, values in contrasted.items():
+        distinct = len(np.unique(values))
+        if distinct < 2:
+            raise ConfigError(
+                f"data: all {len(values):,} training examples have the same {name}, so the contrastive loss has no "
+                f"negatives and nothing is learnt; add examples with another {name}"
+            )
+    alone = sum(any((values[batch] == values[batch[0]]).all() for values in contrasted.values()) for batch in batches)
+    if not alone:
+        return []
+    what = f"all examples have the same {' or the same '.join(contrasted)}, so the loss has no negatives there"
+    if alone == len(batches):
+        raise ConfigError(
+            f"--batch-size {len(batches[0])}: in every batch {what} and nothing is learnt; give a larger --batch-size, "
+            "or more different examples"
+        )
+    return [
+        f"train: in {alone:,} of {len(batches):,} batches of the first epoch {what} and these teach nothing; a larger "
+        "--batch-size or more different examples help"
+    ]
 
 
 def describe(dataset: Any, encoded: Encoded) -> dict[str, Any]:

@@ -117,7 +117,9 @@ def check_output(folder: Path, resume: bool, overwrite: bool, finished: bool, co
                 f"{folder}: the interrupted run has other settings (see {kept}); resume with the same ones"
             )
     elif kept.exists() and not overwrite:
-        raise ConfigError(f"{folder}: there is a run already; choose another --output, or give --resume or --overwrite")
+        resumable = not finished and config_text in (None, kept.read_text(encoding="utf-8"))
+        ways = "--resume or --overwrite" if resumable else "--overwrite"
+        raise ConfigError(f"{folder}: there is a run already; choose another --output, or give {ways}")
     elif not kept.exists():
         foreign = [name for name in ("checkpoints", *RESULT_FOLDERS) if (folder / name).exists()]
         if foreign:

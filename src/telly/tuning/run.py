@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -14,18 +15,17 @@ import torch
 from torch import nn
 from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 
-from telly.data.batching import LengthBucketBatchSampler
 from telly.data.cautions import warnings_about
-from telly.disk import came_of_full_disk
+from telly.disk import came_of_full_disk, folder_lock
 from telly.errors import ConfigError
 from telly.freezing.fingerprint import prefix_digests
 from telly.freezing.split import SplitModel
 from telly.freezing.top import train_top
 from telly.freezing.variants import Top
 from telly.metrics.kept import SCORES_FILE
-from telly.metrics.table import METRICS
+from telly.models.declared import cautions_about, check_pooling
 from telly.models.load import load_model, load_tokenizer
-from telly.processes import WAIT_SECONDS, first_decides, wait_for_all
+from telly.processes import first_decides, wait_for_all
 from telly.tasks import get_task
 from telly.tasks.base import Encoded, Evaluation, Task
 from telly.training.clocks import Clocks, PeakMemory
@@ -37,18 +37,17 @@ from telly.training.trainer import (
     last_complete_checkpoint,
     remove_incomplete_checkpoints,
 )
+from telly.tuning.arguments import CHECKPOINTS, sampler_of, training_arguments
 from telly.tuning.baselines import known_baselines
 from telly.tuning.card import write_card
 from telly.tuning.config import AUTO, TuneConfig
-from telly.tuning.inputs import check_lengths, check_metric, describe, load_datasets
+from telly.tuning.inputs import check_lengths, check_metric, check_negatives, describe, load_datasets
 from telly.tuning.record import RECORD_FILE, RunRecord
 from telly.tuning.resolve import RESULT_FOLDERS, check_output, resolve, to_toml
 from telly.tuning.saving import save_model
 from telly.tuning.session import PREDICTIONS_FILE, ClockedTrainer, Epochs, Run
 from telly.tuning.stores import Sources, open_sources
 
-LOG_STEPS = 10
-CHECKPOINTS = "checkpoints"
 ADVICE_FOLDER = "advice"
 """Where a run that chooses K itself has what it chose by."""
 
@@ -75,10 +74,24 @@ def tune(
         siblings: folder of other runs; baselines that one of them found on the same terms are taken over.
 
     Raises:
-        ConfigError: settings that do not fit, or an output folder with another run.
+        ConfigError: settings that do not fit, or an output folder with another run or of a process that still runs.
         DataError, ModelError, PlanError, StoreError, TrainingError: as their names say.
     """
     config = resolve(config)
+    assert config.output is not None
+    # One process speaks for all that train together.
+    with folder_lock(config.output) if _is_main() else contextlib.nullcontext():
+        return _run(config, resume, overwrite, advisor, siblings)
+
+
+def _is_main() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _run(
+    config: TuneConfig, resume: bool, overwrite: bool, advisor: Advisor | None, siblings: Path | None
+) -> RunRecord:
+    """The run, in a folder that no other process writes into."""
     resume = resume and not _only_advised(config)
     run = _start(config, resume, overwrite, advisor)
     try:
@@ -106,7 +119,7 @@ def _start(config: TuneConfig, resume: bool, overwrite: bool, advisor: Advisor |
     clocks, memory = Clocks(), PeakMemory()
     assert config.output is not None
     output = config.output
-    main = int(os.environ.get("RANK", "0")) == 0
+    main = _is_main()
     earlier = _earlier_record(output)
     finished = (earlier or {}).get("status") == "finished"
     advice = None
@@ -197,7 +210,7 @@ def _remove_run(output: Path) -> None:
 def _tune(run: Run, resume: bool, overwrite: bool, siblings: Path | None) -> None:
     config = run.config
     set_seed(config.seed)
-    arguments = _arguments(run)  # sets up the process group, if there is one
+    arguments = training_arguments(run)  # sets up the process group, if there is one
     run.record.device = {"type": arguments.device.type, "threads": torch.get_num_threads(),
                          "processes": arguments.world_size}  # fmt: skip
     datasets, tokenizer, split, data, digests = _inputs(config, run.task, arguments.device, run.clocks)
@@ -207,6 +220,9 @@ def _tune(run: Run, resume: bool, overwrite: bool, siblings: Path | None) -> Non
         adapter = train_top(split, config.top, config.lora, config.seed)
     with run.clocks("encode"):
         run.record.cautions = warnings_about(datasets, run.task.schema)
+        run.record.cautions += [] if run.task.writes else cautions_about(config.model)
+        sampler = sampler_of(run, arguments, data["train"])
+        run.record.cautions += check_negatives(run.task.contrasted(data["train"]), sampler.global_batches())
         for caution in run.record.cautions:
             run.say(f"caution: {caution}")
         check_metric(config, run.task, data["train"])
@@ -246,6 +262,8 @@ class _Inputs(NamedTuple):
 
 def _inputs(config: TuneConfig, task: Task, device: torch.device, clocks: Clocks) -> _Inputs:
     with clocks("load"):
+        if not task.writes:
+            check_pooling(config.model)
         datasets = load_datasets(config, task)
         tokenizer = load_tokenizer(config.model)
         model = load_model(config.model, seed=config.seed, writes=task.writes).to(device)
@@ -347,20 +365,8 @@ def _trainer(
     sources: Sources,
     evaluate: Callable[[], dict[str, float]],
 ) -> TellyTrainer:
-    assert run.config.batch_size is not None
     train, source = data["train"], sources.by_split["train"]
-    try:
-        sampler = LengthBucketBatchSampler(
-            train.lengths,
-            run.config.batch_size,
-            seed=run.config.seed,
-            drop_last=True,
-            rank=arguments.process_index,
-            world_size=arguments.world_size,
-            pairs=train.pairs if run.config.shared_batches else None,
-        )
-    except ValueError as error:
-        raise ConfigError(f"--batch-size: {error}") from None
+    sampler = sampler_of(run, arguments, train)
     epochs = Epochs(run)
     within = [SaveWithinEpochs(run.config.save_steps)] if run.config.save_steps else []
     return ClockedTrainer(
@@ -377,43 +383,6 @@ def _trainer(
             epochs,
             *within,
         ],
-    )
-
-
-def _arguments(run: Run) -> TrainingArguments:
-    config = run.config
-    assert config.batch_size is not None
-    gpu = torch.cuda.is_available()
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    if config.batch_size % processes:
-        raise ConfigError(f"--batch-size {config.batch_size} must be a multiple of {processes} processes")
-    return TrainingArguments(
-        output_dir=str(run.output / CHECKPOINTS),
-        num_train_epochs=float(config.epochs or 1),
-        per_device_train_batch_size=config.batch_size // processes,
-        learning_rate=config.learning_rate or 0.0,
-        warmup_steps=config.warmup,
-        weight_decay=0.0,
-        lr_scheduler_type="linear",
-        bf16=config.precision == "bf16",
-        use_cpu=not gpu,
-        ddp_backend="gloo" if processes > 1 and not gpu else None,
-        ddp_find_unused_parameters=config.k is None,
-        ddp_timeout=WAIT_SECONDS,
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        save_total_limit=2,
-        load_best_model_at_end=True,
-        restore_callback_states_from_checkpoint=True,  # early stopping goes on counting
-        metric_for_best_model=config.metric,
-        greater_is_better=METRICS[config.metric or ""].greater_is_better,
-        logging_steps=LOG_STEPS,
-        logging_nan_inf_filter=False,
-        report_to=list(config.report_to),
-        disable_tqdm=True,
-        seed=config.seed,
-        remove_unused_columns=False,
-        dataloader_pin_memory=gpu,
     )
 
 

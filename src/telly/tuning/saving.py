@@ -17,12 +17,12 @@ from torch import nn
 from telly.errors import ModelError
 from telly.freezing.top import Adapter
 from telly.freezing.variants import variant_label
+from telly.models.folder import USAGE_FILE
 from telly.models.load import quiet_transformers, resolve
 from telly.models.onestack import checkpoint_part
 from telly.tuning.session import Run
 
 HEAD_FILE = "head.safetensors"
-USAGE_FILE = "telly.json"
 
 
 @dataclass(frozen=True)

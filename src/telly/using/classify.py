@@ -46,7 +46,7 @@ def classify(path: Path | str, *, model: str | None = None, say: Say = lambda _l
         DataError: there is no such path, or it has no functions.
     """
     choice = choose(TASK, model)
-    tuned = load_tuned(choice.model, (TASK,), needs_tuning=True)
+    tuned = load_tuned(choice.model, (TASK,), needs_tuning=True, say=say)
     say(choice.line)
     return classes_by(tuned, functions_below(Path(path)))
 

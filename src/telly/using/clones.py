@@ -142,7 +142,7 @@ def find_clones(
         raise ConfigError(f"--min-similarity: expected a cosine above 0 and at most 1, found {min_similarity:g}")
     choice = choose(TASK, model)
     say(choice.line)
-    tuned = load_tuned(choice.model, TASKS)
+    tuned = load_tuned(choice.model, TASKS, say=say)
     return clones_by(
         tuned, path, min_similarity=min_similarity, min_lines=min_lines, index=index, what=what, workers=workers
     )

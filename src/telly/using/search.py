@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,8 +121,17 @@ def _other_model(index: CodeIndex, tuned: Tuned) -> str:
     return (
         f"{index.folder.parent}: this index was made with {made.model}, not with {tuned.name} "
         f"(other {', '.join(name.replace('_', ' ') for name in different)}); their vectors cannot be compared. "
-        f"Encode all again: telly index {Path(made.root)} --model {tuned.name}"
+        f"Encode all again: {_index_command(index, tuned.name)}"
     )
+
+
+def _index_command(index: CodeIndex, model: str | None = None) -> str:
+    """The command that brings this very index up to date, as a shell reads it."""
+    root, folder = Path(index.meta.root), index.folder.parent
+    words = ["telly", "index", near(str(root)), *(["--model", model] if model else [])]
+    if folder.resolve() != default_folder(root, TASK).resolve():
+        words += ["--index", str(folder)]
+    return shlex.join(words)
 
 
 def build_index(
@@ -152,7 +162,8 @@ def build_index(
     choice = choose(TASK, model)
     say(choice.line)
     root = Path(path)
-    return update_index(root, index or default_folder(root, TASK), load_tuned(choice.model, (TASK,)), what, workers)
+    tuned = load_tuned(choice.model, (TASK,), say=say)
+    return update_index(root, index or default_folder(root, TASK), tuned, what, workers)
 
 
 def open_search(
@@ -193,18 +204,19 @@ def open_search(
 
 
 def _model_of(index: CodeIndex, model: str | None, say: Say) -> Tuned:
+    from telly.models.load import EMBEDDED
     from telly.using.tuned import load_tuned, newest_run
 
     newest = newest_run(TASK)
     if model is None and newest is not None and str(newest.resolve()) != index.meta.model:
         made = near(index.meta.model)
-        say(f"the index was made with {made}; {newest} is newer: telly index {near(index.meta.root)} takes it")
+        say(f"the index was made with {made}; {newest} is newer: `{_index_command(index)}` takes it")
     try:
         return load_tuned(model or index.meta.model, (TASK,))
     except ModelError as error:
         raise CodeIndexError(
             f"{index.folder.parent}: the model that made this index cannot be loaded ({error}). Encode all with "
-            f"another one: telly index {index.meta.root}; or search for words alone: --by bm25"
+            f"another one, such as: {_index_command(index, EMBEDDED)}; or search for words alone: --by bm25"
         ) from None
 
 

@@ -17,6 +17,7 @@ from telly.data.sequences import SequenceTable
 from telly.errors import ConfigError
 from telly.freezing.fingerprint import prefix_digests
 from telly.freezing.split import SplitModel
+from telly.models.declared import cautions_about, check_pooling
 from telly.models.load import EMBEDDED, load_model, load_tokenizer
 from telly.report.runs import StoredRun, look
 from telly.tasks import get_task
@@ -24,7 +25,7 @@ from telly.tasks.base import Encoded, Task
 from telly.tasks.clone import CloneModel
 from telly.tasks.contrast import ContrastModel
 from telly.tuning.config import TuneConfig
-from telly.tuning.inputs import check_lengths
+from telly.tuning.inputs import check_lengths, fitting_lengths
 from telly.tuning.resolve import resolve
 from telly.tuning.saving import Usage, load_head, read_usage
 
@@ -161,13 +162,16 @@ class Tuned:
         )
 
 
-def load_tuned(model: str, tasks: tuple[str, ...], *, needs_tuning: bool = False) -> Tuned:
-    """Load a model for one of some tasks.
+def load_tuned(
+    model: str, tasks: tuple[str, ...], *, needs_tuning: bool = False, say: Callable[[str], None] = lambda _line: None
+) -> Tuned:
+    """Load a model for one of some tasks. Texts are cut to the positions of a model that was not tuned.
 
     Args:
         model: a run's folder, a model folder, a hub id or the embedded model.
         tasks: what it may have been tuned for; a model that was not tuned is used for the first.
         needs_tuning: refuse one that was not tuned, since its head would be random.
+        say: told what a person should know about the model.
 
     Raises:
         ConfigError: it was tuned for another task, or not at all.
@@ -184,8 +188,14 @@ def load_tuned(model: str, tasks: tuple[str, ...], *, needs_tuning: bool = False
     config = _config(model, usage, tasks[0])
     task = get_task(config.task)
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    if not task.writes:
+        check_pooling(model)
+        for caution in cautions_about(model):
+            say(f"caution: {caution}")
     tokenizer = load_tokenizer(model)
     loaded = load_model(model, writes=task.writes)
+    if usage is None:
+        config = _fitted(config, task, loaded, say)
     check_lengths(config, task, loaded)
     module = task.build(SplitModel(loaded, None), _classes(usage), config.options)
     head = getattr(module, "head", None)
@@ -201,6 +211,17 @@ def _config(model: str, usage: Usage | None, task: str) -> TuneConfig:
     given = {"head": usage.head, "beams": usage.beams, "precision": usage.precision}
     kept = {name: value for name, value in given.items() if value is not None}
     return resolve(TuneConfig.parse({"task": usage.task, "model": model, "max_tokens": usage.max_tokens, **kept}))
+
+
+def _fitted(config: TuneConfig, task: Task, model: nn.Module, say: Callable[[str], None]) -> TuneConfig:
+    """The settings with texts no longer than the model's positions; the preset's limits are a matter of cost alone."""
+    limits = fitting_lengths(config, task, model)
+    if limits == config.max_tokens:
+        return config
+    cut = ", ".join(f"{column} {limits[column]} (preset {tokens})" for column, tokens in config.max_tokens.items()
+                    if limits[column] != tokens)  # fmt: skip
+    say(f"caution: {config.model} has few positions, so texts are cut after fewer tokens: {cut}")
+    return config.model_copy(update={"max_tokens": limits})
 
 
 def _classes(usage: Usage | None) -> Encoded:

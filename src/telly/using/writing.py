@@ -40,7 +40,7 @@ def write(tuned: Tuned, sources: Sequence[str]) -> list[str]:
 def _ready(task: str, model: str | None, say: Say) -> Tuned:
     choice = choose(task, model)
     say(choice.line)
-    return load_tuned(choice.model, (task,))
+    return load_tuned(choice.model, (task,), say=say)
 
 
 @dataclass(frozen=True)

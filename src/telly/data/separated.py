@@ -1,0 +1,105 @@
+"""Rows of CSV and TSV files, whose first line names the columns.
+
+The separator is the one of the file's suffix, unless the header holds only another one: spreadsheets write semicolons
+into `.csv` files where the decimal separator is a comma. Blanks around the names of columns do not count.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import re
+from collections.abc import Iterator
+from typing import IO
+
+from telly.data.schema import Problem, Row
+
+MAX_FIELD = 2**27
+SEPARATORS = (",", ";", "\t", "|")
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?')
+"""A first line that tells Excel the separator; it is no header."""
+
+
+def separated_rows(stream: IO[bytes], file: str, separator: str) -> Iterator[Row | Problem]:
+    """Rows of a CSV file with a header line; a quoted field may run over several lines.
+
+    Args:
+        stream: content of the file.
+        file: its name, for problems.
+        separator: what separates fields, unless the file shows that it is something else.
+    """
+    csv.field_size_limit(MAX_FIELD)  # the default of 128 KiB is less than some source files
+    # Bytes that are not UTF-8 become surrogates here and are reported with their column when the row is checked.
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    begin, separator, blanks = _begin(text, separator)
+    reader = csv.reader(itertools.chain(begin, text), delimiter=separator, skipinitialspace=blanks, strict=True)
+    header: list[str] | None = None
+    start = 1
+    while True:
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            message = f'{error}; quote fields with ", double a quote within, and leave no blank beside the quotes'
+            yield Problem(file, start, "bad-csv", message)
+            start = reader.line_num + 1
+            continue
+        line, start = start, reader.line_num + 1
+        if not fields:
+            continue  # a blank line
+        if header is None:
+            header = [name.strip() for name in fields]
+            problem = _header_problem(header, file, line)
+            if problem is not None:
+                yield problem
+                return
+        elif len(fields) != len(header):
+            message = f"found {len(fields)} fields; expected {len(header)} as in the header ({', '.join(header)})"
+            yield Problem(file, line, "bad-csv", message)
+        else:
+            yield Row(line, dict(zip(header, fields, strict=True)))
+
+
+def _header_problem(header: list[str], file: str, line: int) -> Problem | None:
+    if not all(name.isprintable() for name in header):
+        return Problem(file, line, "bad-encoding", "the header has names that are not UTF-8; save as UTF-8")
+    twice = sorted({name or "''" for name in header if header.count(name) > 1})
+    if twice:
+        message = f"the header names {', '.join(twice)} more than once; rename the columns"
+        return Problem(file, line, "bad-csv", message)
+    return None
+
+
+def _begin(text: io.TextIOWrapper, separator: str) -> tuple[list[str], str, bool]:
+    """The lines up to the header, what separates fields, and whether blanks follow the separator."""
+    begin: list[str] = []
+    for line in text:
+        told = _SEPARATOR_LINE.fullmatch(line.rstrip("\r\n")) if not begin else None
+        if told is not None:
+            separator = told[1]
+            begin.append("\n")  # a blank line, which is passed over and counted
+            continue
+        begin.append(line)
+        if line.strip():
+            break
+    header = begin[-1] if begin else ""
+    separator = _separator(header, separator)
+    names = _fields(header, separator)
+    return begin, separator, any(name.startswith(" ") for name in names[1:])
+
+
+def _separator(header: str, separator: str) -> str:
+    """The expected separator; another one if only that one splits the header into several fields."""
+    if len(_fields(header, separator)) != 1:
+        return separator
+    split = {other: _fields(header, other) for other in SEPARATORS if other != separator}
+    best = max(split, key=lambda other: len(split[other]))
+    named = len(split[best]) > 1 and all(name.strip() for name in split[best])
+    return best if named else separator
+
+
+def _fields(line: str, separator: str) -> list[str]:
+    """The fields of one line, also where quotes do not fit this separator."""
+    return next(csv.reader([line], delimiter=separator), [])

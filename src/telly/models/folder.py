@@ -1,0 +1,177 @@
+"""Which folder holds the model that a path stands for, and why a folder cannot be loaded, in words that help."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from telly.errors import ModelError
+
+CONFIG = "config.json"
+MODULES = "modules.json"
+"""The file in which sentence-transformers lists what a model is made of."""
+ADAPTER = "adapter_config.json"
+USAGE_FILE = "telly.json"
+"""What a run says in its folders about the use of its model."""
+WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")
+_OTHER_FORMATS = {
+    ".gguf": "GGUF",
+    ".onnx": "ONNX",
+    ".h5": "TensorFlow",
+    ".index": "TensorFlow",
+    ".pb": "TensorFlow",
+    ".tflite": "TensorFlow",
+    ".msgpack": "Flax",
+    ".ot": "Rust",
+    ".mlpackage": "Core ML",
+}
+_LFS_POINTER = b"version https://git-lfs.github.com/"
+_DAMAGED = (SafetensorError, EOFError, pickle.UnpicklingError)
+
+
+def folder_with_config(name: str, path: Path) -> Path:
+    """The folder that has `config.json`: the one that was named, that of a run's model, or that of the transformer.
+
+    Args:
+        name: what the user gave, for the error.
+        path: the folder that it is.
+
+    Raises:
+        ModelError: there is none, or the folder is an adapter without its base model.
+    """
+    if (path / ADAPTER).is_file():
+        raise ModelError(_adapter_message(name, path))
+    if (path / CONFIG).is_file():
+        return path
+    if (path / "model" / CONFIG).is_file():
+        return path / "model"  # the folder of a run
+    within = _transformer_within(path)
+    if within is not None:
+        return within
+    expected = "expected a Hugging Face model folder"
+    found = other_formats(path)
+    if found:
+        raise ModelError(
+            f"{name}: the folder has no {CONFIG} but {found}; {expected} with {CONFIG} and weights as safetensors, "
+            "such as the model that it was converted from"
+        )
+    raise ModelError(f"{name}: the folder has no {CONFIG}; {expected}")
+
+
+def read_modules(folder: Path) -> list[dict[str, Any]] | None:
+    """The modules that sentence-transformers lists in a folder; None where there is no such list.
+
+    Raises:
+        ModelError: the list cannot be read.
+    """
+    file = folder / MODULES
+    return modules_of(file) if file.is_file() else None
+
+
+def modules_of(file: Path) -> list[dict[str, Any]]:
+    """The modules in a file of sentence-transformers, each with `type` and `path`.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
+    modules = read_json(file)
+    if not isinstance(modules, list) or not all(
+        isinstance(module, dict) and isinstance(module.get("type"), str) and isinstance(module.get("path", ""), str)
+        for module in modules
+    ):
+        raise ModelError(f"{file}: expected a list of modules, each with `type` and `path`; {_MEND}")
+    return modules
+
+
+_MEND = "restore the file, or remove it from a copy of the folder if the mean of all tokens is what you want"
+
+
+def read_json(file: Path) -> Any:
+    """The content of a file that says how a model is used.
+
+    Raises:
+        ModelError: it is not JSON.
+    """
+    try:
+        return json.loads(file.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{file}: cannot be read as JSON ({error}); {_MEND}") from error
+
+
+def other_formats(folder: Path) -> str:
+    """Files of formats that telly does not read, in words; nothing where there are none."""
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in _OTHER_FORMATS)
+    return ", ".join(f"{file.relative_to(folder)} ({_OTHER_FORMATS[file.suffix.lower()]})" for file in files[:3])
+
+
+def explained(folder: Path, error: BaseException) -> str:
+    """Why a model folder cannot be loaded and what to do, from the libraries' error and from what is in the folder."""
+    pointer = next((file.name for file in sorted(folder.iterdir()) if _is_lfs_pointer(file)), None)
+    if pointer is not None:
+        return f"{pointer} is a pointer of Git LFS, not the file itself; fetch the files with `git lfs pull`"
+    first = first_line(error)
+    if "trust_remote_code" in str(error) or "custom code" in first:
+        return (
+            "it needs code of its own (auto_map in config.json), and telly runs no code of a model folder; use a model "
+            "that transformers knows"
+        )
+    if "Weights only load failed" in first:
+        return "its pickled file holds more than weights, and telly runs none of that; use weights as safetensors"
+    weights = [file for pattern in WEIGHTS for file in folder.glob(pattern) if file.is_file()]
+    if not weights and "no file named" in first:
+        found = other_formats(folder)
+        found = f"found {found}" if found else "found none"
+        return f"expected weights in model.safetensors or pytorch_model.bin, {found}; download or convert the weights"
+    if isinstance(error, _DAMAGED) or (isinstance(error, KeyError | OSError) and _names_no_file(error)):
+        names = ", ".join(sorted(file.name for file in weights)[:3]) or "a file"
+        return f"{names}: damaged, incomplete or not weights alone ({first}); download or copy the files again"
+    return first
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, with the next one where it ends with a colon."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+
+
+def _names_no_file(error: KeyError | OSError) -> bool:
+    """Whether the error comes from the content of a file: torch's reader of old files raises bare keys and numbers."""
+    return isinstance(error.args[0] if error.args else None, int)
+
+
+def _is_lfs_pointer(file: Path) -> bool:
+    if not file.is_file() or file.stat().st_size > 1024:
+        return False
+    with file.open("rb") as stream:
+        return stream.read(len(_LFS_POINTER)) == _LFS_POINTER
+
+
+def _transformer_within(path: Path) -> Path | None:
+    """The subfolder with the transformer, in the layout of sentence-transformers."""
+    for module in read_modules(path) or ():
+        folder = path / str(module.get("path", ""))
+        if str(module["type"]).endswith(".Transformer") and (folder / CONFIG).is_file():
+            return folder
+    return None
+
+
+def _adapter_message(name: str, path: Path) -> str:
+    beside = path.parent / "model" / CONFIG
+    if beside.is_file() and (path / USAGE_FILE).is_file():
+        return (
+            f"{name}: is the adapter of a run; its model, with the adapter merged into it, is {path.parent / 'model'}"
+        )
+    try:
+        base = json.loads((path / ADAPTER).read_text(encoding="utf-8")).get("base_model_name_or_path")
+    except (OSError, ValueError, AttributeError):
+        base = None
+    return (
+        f"{name}: is an adapter of peft for the base model {base or 'that its author names'} ({ADAPTER}), not a whole "
+        "model; expected a model folder. Merge the two: peft.PeftModel.from_pretrained(BASE_MODEL, "
+        f"{str(path)!r}).merge_and_unload().save_pretrained(FOLDER), save the tokenizer there as well, and give that "
+        "folder"
+    )

@@ -1,0 +1,402 @@
+"""Model folders that telly must refuse, with what to do: other embeddings, other ids, other formats, damaged files."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
+
+from telly.cli import main
+from telly.errors import ModelError, TellyError
+from telly.models.declared import cautions_about, check_pooling
+from telly.models.load import load_model, load_tokenizer
+from tiny_runs import tiny_model_folder
+
+TREE = (
+    "def add(a, b):\n    return a + b\n\n\ndef read(path):\n    with open(path) as file:\n        return file.read()\n"
+)
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with which nothing is wrong."""
+    return tiny_model_folder(tmp_path_factory.mktemp("sound") / "model")
+
+
+@pytest.fixture
+def folder(sound: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(sound, tmp_path / "model"))
+
+
+def write_json(file: Path, value: Any) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(value if isinstance(value, str) else json.dumps(value), encoding="utf-8")
+
+
+def refusal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *args: str) -> str:
+    """The one line that the command prints before it exits with 2."""
+    monkeypatch.setattr(sys, "argv", ["telly", *args])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    error = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert "Traceback" not in error
+    return error.strip().splitlines()[-1].removeprefix("telly: error: ")
+
+
+# What a folder declares about its embeddings
+
+OLD = "sentence_transformers.models."
+NEW = {
+    "Transformer": "sentence_transformers.base.modules.transformer.Transformer",
+    "Pooling": "sentence_transformers.sentence_transformer.modules.pooling.Pooling",
+    "Normalize": "sentence_transformers.base.modules.normalize.Normalize",
+}
+
+
+def declare(folder: Path, pooling: Any, *further: str, names: dict[str, str] | None = None, inner: str = "") -> Path:
+    """Make a folder one of sentence-transformers with a configuration of its pooling and further modules."""
+    kinds = ("Transformer", "Pooling", *further)
+    paths = (inner, *(f"{i}_{kind}" for i, kind in enumerate(kinds[1:], 1)))
+    types = [(names or {}).get(kind, OLD + kind) for kind in kinds]
+    modules = [
+        {"idx": i, "name": str(i), "path": p, "type": t} for i, (p, t) in enumerate(zip(paths, types, strict=True))
+    ]
+    write_json(folder / "modules.json", modules)
+    write_json(folder / "1_Pooling/config.json", pooling)
+    return folder
+
+
+def legacy(*modes: str, **more: Any) -> dict[str, Any]:
+    keys = ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
+    return {"word_embedding_dimension": 32, **{f"pooling_mode_{key}": key in modes for key in keys}, **more}
+
+
+@pytest.mark.parametrize(
+    ("pooling", "said"),
+    [
+        (legacy("cls_token"), "cls"),
+        (legacy("lasttoken"), "lasttoken"),
+        (legacy("max_tokens"), "max"),
+        (legacy("mean_sqrt_len_tokens"), "mean_sqrt_len_tokens"),
+        (legacy("weightedmean_tokens"), "weightedmean"),
+        (legacy("mean_tokens", "max_tokens"), "max and mean"),
+        ({"embedding_dimension": 32, "pooling_mode": "cls"}, "cls"),
+        ({"embedding_dimension": 32, "pooling_mode": ["mean", "cls"]}, "mean and cls"),
+        ({"embedding_dimension": 32, "pooling_mode": "lasttoken", "include_prompt": True}, "lasttoken"),
+        ({"embedding_dimension": 32, "pooling_mode": "of tomorrow"}, "of tomorrow"),
+    ],
+)
+def test_another_pooling_is_refused_and_the_advice_helps(pooling: dict[str, Any], said: str, folder: Path):
+    declare(folder, pooling)
+    with pytest.raises(ModelError) as error:
+        check_pooling(str(folder))
+    assert str(error.value) == (
+        f"{folder}: 1_Pooling/config.json declares the pooling {said}, which telly does not apply; expected a "
+        "model whose embedding is the mean of all tokens, compared by cosine. If you want that mean of this model all "
+        "the same, remove modules.json, config_sentence_transformers.json and the folders of modules (1_Pooling, ...) "
+        "from a copy of the folder"
+    )
+    (folder / "modules.json").unlink()
+    with pytest.raises(ModelError, match="declares the pooling"):  # the folder of the pooling alone still says so
+        check_pooling(str(folder))
+    shutil.rmtree(folder / "1_Pooling")
+    check_pooling(str(folder))
+
+
+@pytest.mark.parametrize(
+    "pooling",
+    [
+        legacy("mean_tokens"),
+        legacy(),  # the library's default
+        {"word_embedding_dimension": 32, "pooling_mode_mean_tokens": True},
+        {"embedding_dimension": 32, "pooling_mode": "mean", "include_prompt": True},
+        {"embedding_dimension": 32, "pooling_mode": ["mean"]},
+    ],
+)
+@pytest.mark.parametrize("further", [(), ("Normalize",), ("Dropout", "Normalize")])
+@pytest.mark.parametrize("names", [{}, NEW])
+def test_the_mean_is_accepted(pooling: dict[str, Any], further: tuple[str, ...], names: dict[str, str], folder: Path):
+    check_pooling(str(declare(folder, pooling, *further, names=names)))
+
+
+@pytest.mark.parametrize(
+    ("further", "settings", "said"),
+    [
+        (("Dense",), {}, "modules.json declares a Dense module after the pooling"),
+        (("Normalize", "LayerNorm"), {}, "modules.json declares a LayerNorm module after the pooling"),
+        ((), {"default_prompt_name": "query", "prompts": {"query": "Q: "}},
+         "declares the prompt 'Q: ' before every text"),
+        ((), {"similarity_fn_name": "dot"}, "declares the similarity 'dot'"),
+        (("Normalize",), {"similarity_fn_name": "manhattan"}, "declares the similarity 'manhattan'"),
+        (("Normalize",), {"similarity_fn_name": "dot"}, None),
+        (("Normalize",), {"similarity_fn_name": None, "default_prompt_name": None, "prompts": {"query": ""}}, None),
+    ],
+)  # fmt: skip
+def test_other_modules_prompts_and_similarities(
+    further: tuple[str, ...], settings: dict[str, Any], said: str | None, folder: Path
+):
+    declare(folder, legacy("mean_tokens"), *further)
+    write_json(folder / "config_sentence_transformers.json", settings)
+    if said is None:
+        check_pooling(str(folder))
+        return
+    with pytest.raises(ModelError) as error:
+        check_pooling(str(folder))
+    assert f"{said}, which telly does not apply; expected" in str(error.value)
+
+
+def test_prompts_for_some_texts_are_told(folder: Path):
+    declare(folder, legacy("mean_tokens"))
+    write_json(folder / "config_sentence_transformers.json", {"prompts": {"query": "Q: ", "document": ""}})
+    check_pooling(str(folder))
+    assert cautions_about(str(folder)) == [
+        f"{folder}: declares prompts (query 'Q: ') that telly does not put before texts; put them into your data if "
+        "needed"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("modules.json", "[{", "modules.json: cannot be read as JSON"),
+        ("modules.json", {"type": "x"}, "modules.json: expected a list of modules"),
+        ("modules.json", [], "declares no modules where Transformer then Pooling is expected"),
+        ("modules.json", [{"type": "my_code.Transformer", "path": ""}], "declares my_code.Transformer where"),
+        ("1_Pooling/config.json", None, "and 1_Pooling/config.json is missing; restore it"),
+        ("1_Pooling/config.json", "{", "config.json: cannot be read as JSON"),
+        ("1_Pooling/config.json", [], "config.json: expected a JSON object with settings"),
+        ("1_Pooling/config.json", legacy("mean_tokens", include_prompt=False), "without the tokens of the prompt"),
+        ("sentence_bert_config.json", {"do_lower_case": True}, "texts are put into lower case"),
+        ("sentence_bert_config.json", {"modality_config": {"text": {"method_output_name": "pooler_output"}}},
+         "declares the output 'pooler_output' of the transformer"),
+        ("config_sentence_transformers.json", "{", "cannot be read as JSON"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_or_applied_is_refused(file: str, content: Any, said: str, folder: Path):
+    declare(folder, legacy("mean_tokens"))
+    if content is None:
+        (folder / file).unlink()
+    else:
+        write_json(folder / file, content)
+    with pytest.raises(ModelError) as error:
+        check_pooling(str(folder))
+    assert said in str(error.value)
+
+
+def test_a_transformer_in_a_subfolder(sound: Path, tmp_path: Path):
+    """The outer folder loads; what it declares holds for both, until the subfolder is copied elsewhere."""
+    outer = tmp_path / "outer"
+    inner = Path(shutil.copytree(sound, outer / "0_Transformer"))
+    declare(outer, legacy("cls_token"), inner="0_Transformer")
+    for name in (outer, inner):
+        with pytest.raises(ModelError, match=f"copy the folder {inner} alone to another place and give the copy"):
+            check_pooling(str(name))
+    check_pooling(str(shutil.copytree(inner, tmp_path / "alone")))
+    declare(outer, legacy("mean_tokens"), inner="0_Transformer")
+    check_pooling(str(outer))
+    found, expected = (dict(load_model(str(name)).named_parameters()) for name in (outer, sound))
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[key], expected[key]) for key in found)
+    assert len(load_tokenizer(str(outer))) == len(load_tokenizer(str(sound)))
+
+
+def test_folders_of_the_installed_library(sound: Path, tmp_path: Path):
+    """What sentence-transformers writes today is read: the mean passes, the last token does not."""
+    library = pytest.importorskip("sentence_transformers")
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+
+    for mode in ("mean", "lasttoken"):
+        modules = [Transformer(str(sound)), Pooling(32, mode), Normalize()]
+        library.SentenceTransformer(modules=modules, device="cpu").save(str(tmp_path / mode), create_model_card=False)
+    check_pooling(str(tmp_path / "mean"))
+    assert cautions_about(str(tmp_path / "mean")) == []
+    with pytest.raises(ModelError, match="declares the pooling lasttoken"):
+        check_pooling(str(tmp_path / "lasttoken"))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("index", "TREE", "--index", "INDEX"),
+        ("clones", "TREE"),
+        ("tune", "search", "--output", "RUN"),
+        ("tune", "clone", "--head", "cosine", "--output", "RUN"),
+        ("tune", "classify", "--output", "RUN"),
+        ("export", "MODEL", "--to", "sentence-transformers", "--output", "OUT"),
+        ("compare", "--model", "MODEL", "--with", "telly-mini", "--output", "OUT"),
+        ("probe", "--model", "MODEL", "--output", "OUT"),
+    ],
+)
+def test_every_command_that_makes_embeddings_refuses(
+    command: tuple[str, ...], folder: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+):  # fmt: skip
+    declare(folder, legacy("cls_token"))
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/a.py").write_text(TREE, encoding="utf-8")
+    places = {"TREE": tmp_path / "tree", "MODEL": folder, **{name: tmp_path / name for name in ("INDEX", "RUN", "OUT")}}
+    words = [str(places.get(word, word)) for word in command]
+    words += [] if "MODEL" in command else ["--model", str(folder)]
+    assert "declares the pooling cls, which telly does not apply" in refusal(capsys, monkeypatch, *words)
+    assert not (tmp_path / "RUN/config.toml").exists()
+    assert not (tmp_path / "OUT").exists()
+
+
+# Tokenizer and embeddings
+
+
+def test_tokens_without_embeddings_are_refused_and_the_advice_helps(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    rows = len(tokenizer)
+    tokenizer.add_tokens(["retrn", "dfe"])
+    tokenizer.save_pretrained(folder)
+    said = f"{folder}: the tokenizer has ids up to {rows + 1} ('dfe') and the model embeddings for {rows}; expected"
+    command = ("tune", "search", "--model", str(folder), "--output", str(tmp_path / "run"))
+    assert refusal(capsys, monkeypatch, *command).startswith(said)
+    assert not (tmp_path / "run").exists()
+    model = transformers.AutoModel.from_pretrained(folder)
+    model.resize_token_embeddings(len(tokenizer))
+    model.save_pretrained(folder)
+    assert len(load_tokenizer(str(folder))) == rows + 2
+    assert load_model(str(folder)).get_input_embeddings().num_embeddings == rows + 2  # type: ignore[operator]
+
+
+def test_spare_embeddings_are_no_problem(folder: Path):
+    model = transformers.AutoModel.from_pretrained(folder)
+    model.resize_token_embeddings(pad_to_multiple_of=64)
+    model.save_pretrained(folder)
+    assert load_model(str(folder)).config.vocab_size > len(load_tokenizer(str(folder)))  # type: ignore[operator,union-attr]
+
+
+@pytest.mark.parametrize("family", ["roberta", "gpt2", "t5"])
+def test_a_folder_without_tokenizer_is_refused(family: str, tmp_path: Path):
+    """transformers makes a tokenizer of special tokens alone, to which every text looks alike."""
+    folder = tiny_model_folder(tmp_path / "model", family)
+    for file in folder.glob("*token*"):
+        file.unlink()
+    with pytest.raises(ModelError, match="the tokenizer has no vocabulary; expected"):
+        load_tokenizer(str(folder))
+
+
+# Folders and files that are no model
+
+
+def test_weights_that_are_no_numbers_are_refused(folder: Path):
+    weights = load_file(folder / "model.safetensors")
+    key = "encoder.layer.1.output.dense.weight"
+    for odd in (float("nan"), float("inf")):
+        weights[key][0, 0] = odd
+        save_file(weights, folder / "model.safetensors", {"format": "pt"})
+        with pytest.raises(ModelError) as error:
+            load_model(str(folder))
+        assert str(error.value).startswith(f"{folder}: 1 weights hold NaN or infinite numbers, such as {key}; expected")
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")  # peft reads it
+def test_an_adapter_is_named_and_merging_it_helps(folder: Path, tmp_path: Path):
+    base = transformers.AutoModel.from_pretrained(folder)
+    adapter = tmp_path / "adapter"
+    get_peft_model(base, LoraConfig(r=2, target_modules=["query"])).save_pretrained(adapter)
+    with pytest.raises(ModelError) as error:
+        load_model(str(adapter))
+    assert f"is an adapter of peft for the base model {folder} (adapter_config.json), not a whole model" in str(
+        error.value
+    )
+    merged = tmp_path / "merged"  # as the message says
+    model = transformers.AutoModel.from_pretrained(folder)
+    PeftModel.from_pretrained(model, str(adapter)).merge_and_unload().save_pretrained(merged)
+    transformers.AutoTokenizer.from_pretrained(folder).save_pretrained(merged)
+    load_tokenizer(str(merged))
+    load_model(str(merged))
+    (adapter / "telly.json").write_text("{}")
+    with pytest.raises(ModelError, match=f"is the adapter of a run; its model, .*, is {adapter.parent / 'model'}"):
+        load_model(str(adapter))
+
+
+class Harmful:
+    """An object that makes a folder when it is unpickled."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.place),)
+
+
+DAMAGES: dict[str, tuple[Any, str]] = {
+    "cut": (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:5000]),
+            "model.safetensors: damaged, incomplete or not weights alone"),
+    "no safetensors": (lambda f: (f / "model.safetensors").write_text("hi"), "model.safetensors: damaged, incomplete"),
+    "pointer": (lambda f: (f / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid x\n"),
+                "model.safetensors is a pointer of Git LFS, not the file itself; fetch the files with `git lfs pull`"),
+    "none": (lambda f: (f / "model.safetensors").unlink(),
+             "expected weights in model.safetensors or pytorch_model.bin, found none; download or convert"),
+    "onnx": (lambda f: (f / "model.safetensors").rename(f / "model.onnx"), "found model.onnx (ONNX); download"),
+    "tensorflow": (lambda f: (f / "model.safetensors").rename(f / "tf_model.h5"), "found tf_model.h5 (TensorFlow)"),
+    "gguf": (lambda f: ((f / "config.json").unlink(), (f / "model.safetensors").rename(f / "m.Q4.gguf")),
+             "the folder has no config.json but m.Q4.gguf (GGUF); expected"),
+    "empty pickle": (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin").write_bytes(b""),
+                     "pytorch_model.bin: damaged, incomplete or not weights alone"),
+    "harmful pickle": (lambda f: torch.save({"a": Harmful(f / "made")},
+                                            (f / "model.safetensors").rename(f / "pytorch_model.bin")),
+                       "its pickled file holds more than weights, and telly runs none of that; use"),
+    "more layers": (lambda f: change(f, num_hidden_layers=2), "the checkpoint has 4 layers and config.json says 2"),
+    "fewer layers": (lambda f: change(f, num_hidden_layers=6), "weights of the layers are not in the checkpoint"),
+    "other width": (lambda f: change(f, hidden_size=64), "weights of the layers are not in the checkpoint or have"),
+    "odd setting": (lambda f: change(f, hidden_size="32"), "'hidden_size': TypeError"),
+    "own code": (lambda f: change(f, model_type="own", auto_map={"AutoConfig": "own.C", "AutoModel": "own.M"}),
+                 "it needs code of its own (auto_map in config.json), and telly runs no code of a model folder"),
+}  # fmt: skip
+
+
+def change(folder: Path, **settings: Any) -> None:
+    write_json(folder / "config.json", json.loads((folder / "config.json").read_text()) | settings)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_folder_says_what_to_do(damage: str, folder: Path, caplog: pytest.LogCaptureFixture):
+    spoil, said = DAMAGES[damage]
+    spoil(folder)
+    with caplog.at_level(logging.DEBUG, "telly"), pytest.raises(TellyError) as error:
+        load_model(str(folder))
+    assert said in str(error.value)
+    assert str(error.value).startswith(f"{folder}: ")
+    assert "\n" not in str(error.value)
+    assert not (folder / "made").exists()
+    if error.value.__cause__ is not None:
+        assert any(record.exc_info for record in caplog.records), "the traceback is in the debug log"
+
+
+# Few positions
+
+
+def test_an_index_cuts_texts_to_the_positions_of_the_model(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    """The preset is 256 tokens and the model has 128 positions; the error named an option that index lacks."""
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/a.py").write_text(TREE, encoding="utf-8")
+    words = ["index", str(tmp_path / "tree"), "--model", str(folder), "--index", str(tmp_path / "index")]
+    monkeypatch.setattr(sys, "argv", ["telly", *words])
+    with contextlib.suppress(SystemExit):
+        main()
+    shown = capsys.readouterr()
+    assert (
+        f"caution: {folder} has few positions, so texts are cut after fewer tokens: code 128 (preset 256)" in shown.err
+    )
+    assert "2 functions" in shown.out
