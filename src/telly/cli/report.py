@@ -29,7 +29,8 @@ of a study whose results went to a URL; what the report reads of them is copied 
 
 Every line is the mean over the seeds of a setting. With several seeds, intervals and tests cover test examples and
 training, and compare methods; with one seed they cover test examples alone, and compare two trained models. Tests are
-corrected for all differences of the page. "Similar or better" means that a corrected test shows a loss below the margin.
+corrected for all differences of the page. "Similar or better" means that a corrected test shows a loss below the
+margin.
 """
 
 

@@ -44,8 +44,8 @@ reads CodeXGLUE's lines `idx1<TAB>idx2<TAB>label`.
 """
 
 ABOUT = (
-    "These statements are about two files of predictions. Only test examples vary in the tests; how two ways of training "
-    "compare takes several seeds of each (telly report)."
+    "These statements compare two files of predictions, not two methods: only test examples vary in the tests. To "
+    "compare methods, train each with several seeds (telly report)."
 )
 
 

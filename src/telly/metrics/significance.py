@@ -24,7 +24,7 @@ LEVEL = 0.05
 """Of all tests of a page together, after the correction."""
 RESAMPLES = 5000
 PER_COMPARISON = 80
-"""Resamples for each comparison of single runs: one that no resample contradicts is then far below `LEVEL`, corrected."""
+"""Resamples for each comparison of single runs: what no resample contradicts is significant even after correction."""
 MODELS_NOTE = (
     "One seed: the verdict compares two trained models, not two methods. Only test examples vary in the test, and "
     "another seed may turn it round."
