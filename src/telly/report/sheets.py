@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 
-from telly.analysis.published import Published
+from telly.analysis.published import IRREPRODUCIBLE_MARK, IRREPRODUCIBLE_NOTE, Published
 from telly.freezing.variants import Top
 from telly.metrics.significance import MODELS_NOTE
 from telly.metrics.table import METRICS
@@ -155,13 +156,16 @@ def beside_paper(board: Board, published: Sequence[Published], name: str) -> She
         return None
     sources = own | theirs
     columns = (Column("quantity"), Column("run"), *(Column(source, 1) for source in sources))
+    marked = {name for row in published for name in row.irreproducible}
     rows = []
     for quantity, variant in dict.fromkeys(lines):
         cells = [_paper_cell(changes, quantity, variant) for changes in sources.values()]
-        rows.append((Cell(quantity), Cell(variant), *cells))
+        mark = f" {IRREPRODUCIBLE_MARK}" if quantity in marked else ""
+        rows.append((Cell(quantity + mark), Cell(variant), *cells))
     notes = (
         "Change from base in per cent, so that machines, data and metrics of other size compare. The paper's numbers: "
         "one seed, frozen layers run in every epoch; from its appendix and replication package.",
+        *_irreproducible(published, {quantity for quantity, _ in lines}),
     )
     return Sheet(name, f"Beside the paper: {board.title}", columns, tuple(rows), (), notes)
 
@@ -226,7 +230,7 @@ def published_tables(published: Sequence[Published]) -> list[Sheet]:
     for title, rows in grouped.items():
         base = paper_values(next(row for row in rows if row.variant == "base"))
         costs = (Column("trained (M)", 2, False), Column("s/epoch", 0, False), Column("convergence s", 0, False))
-        columns = (Column("run"), *costs, *(metric_column(name) for name in rows[0].metrics))
+        columns = (Column("run"), *costs, *(_paper_column(name, rows[0]) for name in rows[0].metrics))
         cells = [
             (
                 Cell("base" if row.variant == "base" else f"K={row.variant}"),
@@ -234,9 +238,22 @@ def published_tables(published: Sequence[Published]) -> list[Sheet]:
             )
             for row in rows
         ]
-        notes = (f"Source: {rows[0].source}.",)
+        notes = (f"Source: {rows[0].source}.", *_irreproducible(rows))
         sheets.append(Sheet(stem(f"published {title}"), f"Published: {title}", columns, tuple(cells), (), notes))
     return sheets
+
+
+def _paper_column(name: str, row: Published) -> Column:
+    """A published metric's column, marked where its values cannot be reproduced."""
+    column = metric_column(name)
+    mark = f" {IRREPRODUCIBLE_MARK}" if name in row.irreproducible else ""
+    return replace(column, name=column.name + mark)
+
+
+def _irreproducible(published: Sequence[Published], metrics: Collection[str] | None = None) -> tuple[str, ...]:
+    """The note on published values that cannot be reproduced, where any of the metrics has such values."""
+    marked = {name for row in published for name in row.irreproducible if metrics is None or name in metrics}
+    return (f"{IRREPRODUCIBLE_MARK} {IRREPRODUCIBLE_NOTE}",) if marked else ()
 
 
 def provenance(runs: Iterable[StoredRun]) -> Sheet:
