@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from benchmarks.verdicts import Said, sentences
 
-from benchmarks import analysis, paper_study, verdicts
+from benchmarks import analysis, error_rates, paper_study, verdicts
 from telly.analysis.published import IRREPRODUCIBLE_MARK
 from telly.metrics.significance import Verdict
 
@@ -28,6 +28,7 @@ def block(page: Path, name: str) -> str:
     (paper_study.RESULT, paper_study.PAGE, "paper", paper_study.render_paper),
     (verdicts.LAYERS, verdicts.PAGE, "layers-verdicts", verdicts.render_layers),
     (analysis.RESULT, ROOT / "docs" / "analysis.md", "speed", analysis.render),
+    (error_rates.RESULT, error_rates.PAGE, "error-rates", error_rates.render),
 ])  # fmt: skip
 def test_the_docs_say_what_the_results_give(file: Path, page: Path, name: str, render: Any):
     assert block(page, name) == render(json.loads(file.read_text(encoding="utf-8"))).strip()
