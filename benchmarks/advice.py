@@ -200,8 +200,8 @@ def render_rule(result: dict[str, Any]) -> str:
     lines = ["| task | data | K | loss to the best K or base | time saved | |", "|---|---|---:|---:|---:|---|"]
     for row in part["rows"]:
         lines.append(
-            f"| {row['task']} ({row['metric']}{_mark(row)}) | {row['dataset']} | {row['k']} | {_percent(row['loss'], 1)} "
-            f"| {_percent(row['saved'])} | {_verdict(row, result)} |"
+            f"| {row['task']} ({row['metric']}{_mark(row)}) | {row['dataset']} | {row['k']} "
+            f"| {_percent(row['loss'], 1)} | {_percent(row['saved'])} | {_verdict(row, result)} |"
         )
     origin = (
         f"UniXcoder, the paper's rows. {_count(part['rows'], result)} The rule is fitted on the rows of all other "
