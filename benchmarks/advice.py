@@ -26,6 +26,7 @@ from benchmarks.table import made_by, publish  # noqa: E402
 from telly.advice.advise import advise  # noqa: E402
 from telly.advice.decision import measured_loss  # noqa: E402
 from telly.advice.rule import TOLERANCE, leave_one_task_out, published_cases  # noqa: E402
+from telly.analysis.published import IRREPRODUCIBLE_MARK, telly_k  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.errors import ConfigError, TellyError  # noqa: E402
 from telly.freezing.variants import BASE  # noqa: E402
@@ -199,8 +200,8 @@ def render_rule(result: dict[str, Any]) -> str:
     lines = ["| task | data | K | loss to the best K or base | time saved | |", "|---|---|---:|---:|---:|---|"]
     for row in part["rows"]:
         lines.append(
-            f"| {row['task']} ({row['metric']}) | {row['dataset']} | {row['k']} | {_percent(row['loss'], 1)} "
-            f"| {_percent(row['saved'])} | {_verdict(row, result)} |"
+            f"| {row['task']} ({row['metric']}{_mark(row)}) | {row['dataset']} | {row['k']} "
+            f"| {_percent(row['loss'], 1)} | {_percent(row['saved'])} | {_verdict(row, result)} |"
         )
     origin = (
         f"UniXcoder, the paper's rows. {_count(part['rows'], result)} The rule is fitted on the rows of all other "
@@ -208,6 +209,12 @@ def render_rule(result: dict[str, Any]) -> str:
         f"frozen layers run in every epoch. `python benchmarks/advice.py`; {made_by(part)}"
     )
     return "\n".join([*lines, "", origin])
+
+
+def _mark(row: dict[str, Any]) -> str:
+    """What marks a metric whose published values cannot be reproduced."""
+    rows = [published for published in telly_k(row["task"]) if published.dataset == row["dataset"]]
+    return f" {IRREPRODUCIBLE_MARK}" if any(row["metric"] in published.irreproducible for published in rows) else ""
 
 
 def render_studies(result: dict[str, Any]) -> str:

@@ -24,16 +24,18 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.child import telly  # noqa: E402
 from benchmarks.shapes import CACHE  # noqa: E402
 from benchmarks.table import made_by, publish, verdict  # noqa: E402
-from telly.analysis.published import telly_k  # noqa: E402
+from benchmarks.verdicts import MARGIN, Said, sentences  # noqa: E402
+from telly.analysis.published import IRREPRODUCIBLE_MARK, IRREPRODUCIBLE_NOTE, telly_k  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.freezing.variants import BASE  # noqa: E402
-from telly.metrics.significance import Verdict  # noqa: E402
+from telly.metrics.interval import Interval  # noqa: E402
+from telly.metrics.significance import Difference, Verdict, holm  # noqa: E402
 from telly.metrics.table import METRICS  # noqa: E402
 from telly.plots import PALETTE, new_figure, open_axes, save_figure  # noqa: E402
 from telly.report.analyses import draw_probe_figures, draw_similarity_figures  # noqa: E402
 from telly.report.boards import Board, boards_of  # noqa: E402
 from telly.report.runs import find  # noqa: E402
-from telly.report.scores import score_board  # noqa: E402
+from telly.report.scores import BoardScores, score_boards  # noqa: E402
 from telly.study.run import SUMMARY_FILE  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "paper-study.json"
@@ -41,7 +43,7 @@ PAGE = ROOT / "docs" / "paper-study.md"
 FIGURES = ROOT / "docs" / "figures"
 JOBS = 2
 MOST_MINUTES = 90
-MARGIN, RESAMPLES = 0.01, 5000
+RESAMPLES = 5000
 TASKS = ("search", "clone", "summarize", "generate", "complete")
 SHOWN = {"generate": "edit_similarity"}
 """Where the metric that chose the epoch says nothing: the BLEU of what is generated here is below 0.3 of 100."""
@@ -69,7 +71,9 @@ def main() -> None:
         write_json(RESULT, digest(folder, minutes, options.beside))
         draw_analyses(folder)
     draw(json.loads(RESULT.read_text(encoding="utf-8")), FIGURES / "paper-study.svg")
-    publish(RESULT, PAGE, {"wall": render_wall, "quality": render_quality, "time": render_time, "paper": render_paper})
+    blocks = {"wall": render_wall, "quality": render_quality, "verdicts": render_verdicts, "time": render_time,
+              "paper": render_paper}  # fmt: skip
+    publish(RESULT, PAGE, blocks)
 
 
 def run() -> tuple[Path, float]:
@@ -83,6 +87,8 @@ def digest(folder: Path, minutes: float, beside: str) -> dict[str, Any]:
     """What the page needs of a study."""
     found = find([folder / "cells"])
     boards, _ = boards_of(found.runs)
+    boards.sort(key=lambda board: TASKS.index(board.task))
+    scores = score_boards(boards, MARGIN, RESAMPLES)
     first = min((run.record for run in found.runs), key=lambda record: record.started)
     return {
         "command": f"telly study paper --jobs {JOBS}",
@@ -90,14 +96,13 @@ def digest(folder: Path, minutes: float, beside: str) -> dict[str, Any]:
         "minutes": minutes,
         "beside": beside,
         "settings": json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))["study"]["settings"],
-        "tasks": {board.task: of_board(board) for board in sorted(boards, key=lambda b: TASKS.index(b.task))},
+        "tasks": {board.task: of_board(board, of) for board, of in zip(boards, scores, strict=True)},
         "provenance": first.provenance,
     }
 
 
-def of_board(board: Board) -> dict[str, Any]:
+def of_board(board: Board, scores: BoardScores) -> dict[str, Any]:
     """A task's scores with their differences to base, and what each variant took."""
-    scores = score_board(board, MARGIN, RESAMPLES)
     rows = []
     for number, row in enumerate(board.rows):
         record = row.runs[0].record
@@ -111,9 +116,7 @@ def of_board(board: Board) -> dict[str, Any]:
                 "total_seconds": record.total_seconds,
                 "metrics": {name: row.metric(name) for name in board.metrics},
                 "differences": {
-                    name: {**dataclasses.asdict(found), "verdict": found.verdict.value}
-                    for name, found in differences.items()
-                    if found is not None
+                    name: dataclasses.asdict(found) for name, found in differences.items() if found is not None
                 },
             }
         )
@@ -137,7 +140,8 @@ def draw(result: dict[str, Any], file: Path) -> None:
         axes.plot(ks, [100 * (theirs[k] / theirs[BASE] - 1) for k in ks], "s--", color=PALETTE[1], ms=4,
                   label="UniXcoder, the paper")  # fmt: skip
         axes.axhline(0, color="0.6", linewidth=1, zorder=0)
-        other = f" (the paper: {found['metrics'][0]})" if metric != found["metrics"][0] else ""
+        theirs_is = found["metrics"][0]
+        other = f" (the paper: {theirs_is}{_mark(task, theirs_is)})" if metric != theirs_is else ""
         axes.set_title(f"{task}: {metric}{other}", fontsize=9.5)
         axes.set_ylabel("against base (%)")
         axes.set_xlabel("K: frozen layers")
@@ -198,42 +202,75 @@ def render_wall(result: dict[str, Any]) -> str:
 
 def render_quality(result: dict[str, Any]) -> str:
     """A line a variant; a star where the difference to base holds after Holm's correction."""
-    tasks = result["tasks"]
+    tasks, verdicts = result["tasks"], verdicts_of(result)
     heads = [f"{task}, {shown(task, found)}" for task, found in tasks.items()]
     lines = [f"| K | trained | {' | '.join(heads)} |", "|---|---:|" + "---:|" * len(heads)]
     for name in dict.fromkeys(name for found in tasks.values() for name in found["baselines"]):
         cells = [_plain(shown(task, found), found["baselines"].get(name, {})) for task, found in tasks.items()]
         lines.append(f"| {name} | - | {' | '.join(cells)} |")
     for number, row in enumerate(tasks[TASKS[0]]["rows"]):
-        cells = [_against_base(shown(task, found), found["rows"], number) for task, found in tasks.items()]
+        cells = [_against_base(shown(task, found), found["rows"], number, verdicts.get((task, row["variant"])))
+                 for task, found in tasks.items()]  # fmt: skip
         lines.append(f"| {row['variant']} | {row['trained']:,} | {' | '.join(cells)} |")
-    stars = [
-        f"{task} K={row['variant']}"
-        for task, found in tasks.items()
-        for row in found["rows"][1:]
-        if _is_sure(row, shown(task, found))
-    ]
-    sure = f"Different from base after Holm's correction (*): {', '.join(stars)}." if stars else (
-        "No difference to base is sure after Holm's correction."
-    )  # fmt: skip
-    return "\n".join([*lines, "", f"In brackets: against base. {sure}"])
+    text = (
+        f"In brackets: against base. *: different from base after Holm's correction over the {len(verdicts)} "
+        "differences of this table. One seed each: every difference is one of two trained models, not of two methods."
+    )
+    return "\n".join([*lines, "", text])
 
 
 def _plain(metric: str, scores: dict[str, float]) -> str:
     return f"{scores[metric]:.{METRICS[metric].digits}f}" if metric in scores else "-"
 
 
-def _against_base(metric: str, rows: list[dict[str, Any]], number: int) -> str:
+def _against_base(metric: str, rows: list[dict[str, Any]], number: int, said: Verdict | None) -> str:
     row = rows[number]
     text = _plain(metric, row["metrics"])
     if not number:
         return text
-    star = "*" if _is_sure(row, metric) else ""
+    star = "*" if said in (Verdict.BETTER, Verdict.WORSE) else ""
     return f"{text} ({row['metrics'][metric] / rows[0]['metrics'][metric] - 1:+.1%}){star}"
 
 
-def _is_sure(row: dict[str, Any], metric: str) -> bool:
-    return row["differences"][metric]["verdict"] in (Verdict.BETTER, Verdict.WORSE)
+def verdicts_of(result: dict[str, Any]) -> dict[tuple[str, str], Verdict]:
+    """The verdict on every K and task of the page, whose shown differences are one family of tests.
+
+    A result from before `p_similar` was kept cannot show that anything is similar.
+    """
+    found = {(task, row["variant"]): row["differences"][shown(task, of)]
+             for task, of in result["tasks"].items() for row in of["rows"][1:]}  # fmt: skip
+    tests = {(key, "p"): one["p"] for key, one in found.items()}
+    tests |= {(key, "p_similar"): one.get("p_similar", 1.0) for key, one in found.items()}
+    corrected = holm(tests, row=lambda test: test[0])
+    return {
+        key: Difference(one["base"], one["difference"], Interval(**one["interval"]), one["p"], tests[key, "p_similar"],
+                        corrected[key, "p"], corrected[key, "p_similar"], one["margin"], (1, 1),
+                        one["greater_is_better"]).verdict
+        for key, one in found.items()
+    }  # fmt: skip
+
+
+def render_verdicts(result: dict[str, Any]) -> str:
+    """A sentence a task, made of the verdicts, and what they are about."""
+    verdicts, lines, kept = verdicts_of(result), [], True
+    for task, found in result["tasks"].items():
+        metric, base = shown(task, found), found["rows"][0]["metrics"][shown(task, found)]
+        said = []
+        for row in found["rows"][1:]:
+            one = row["differences"][metric]
+            kept = kept and "p_similar" in one
+            said.append(Said(row["variant"], verdicts[task, row["variant"]],
+                             one["interval"]["low"] / base, one["interval"]["high"] / base))  # fmt: skip
+        lines.append(f"- {sentences(task, metric, said)}")
+    similar = "" if kept else (
+        " This result keeps no test of the margin and no scores of single examples, so nothing in it can be called "
+        "similar; only differences are tested."
+    )  # fmt: skip
+    about = (
+        f"Corrected by Holm for the {len(verdicts)} differences of this page; intervals are not corrected. One seed "
+        f"each: the verdicts compare trained models, not methods, and another seed may turn them round.{similar}"
+    )
+    return "\n".join([*lines, "", about])
 
 
 def render_time(result: dict[str, Any]) -> str:
@@ -255,7 +292,7 @@ def render_time(result: dict[str, Any]) -> str:
 def render_paper(result: dict[str, Any]) -> str:
     """The paper's change of the same metric from base, for UniXcoder."""
     tasks = result["tasks"]
-    heads = [f"{task}, {found['metrics'][0]}" for task, found in tasks.items()]
+    heads = [f"{task}, {found['metrics'][0]}{_mark(task, found['metrics'][0])}" for task, found in tasks.items()]
     lines = [f"| K | {' | '.join(heads)} |", "|---|" + "---:|" * len(heads)]
     values = {task: published(task, found) for task, found in tasks.items()}
     for row in tasks[TASKS[0]]["rows"]:
@@ -263,7 +300,17 @@ def render_paper(result: dict[str, Any]) -> str:
         cells = [f"{found[variant]:g}" if variant == BASE else f"{found[variant] / found[BASE] - 1:+.1%}"
                  for found in values.values()]  # fmt: skip
         lines.append(f"| {variant} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", f"Data: {', '.join(f'{task}: {data}' for task, data in PAPER_DATA.items())}."])
+    data = f"Data: {', '.join(f'{task}: {data}' for task, data in PAPER_DATA.items())}."
+    marked = (
+        [f"{IRREPRODUCIBLE_MARK} {IRREPRODUCIBLE_NOTE}"] if any(IRREPRODUCIBLE_MARK in head for head in heads) else []
+    )
+    return "\n".join([*lines, "", " ".join([data, *marked])])
+
+
+def _mark(task: str, metric: str) -> str:
+    """What marks a column of the paper that its own predictions do not give."""
+    rows = [row for row in telly_k(task) if row.model == PEER and row.dataset == PAPER_DATA[task]]
+    return f" {IRREPRODUCIBLE_MARK}" if metric in rows[0].irreproducible else ""
 
 
 if __name__ == "__main__":

@@ -65,6 +65,7 @@ def test_advice_for_a_person(golden: tuple[Path, str, str], tiny: Tiny):
     assert "<- advised" in next(line for line in out.splitlines() if line.split()[:1] == [advice["variant"]])
     for part in ("reason: Tuning base on 96 examples", "risk: ", "saving: ", "the similarity rule says K="):
         assert part in out
+    assert ("compares two trained models and not two methods" in out) == (advice["variant"] != advice["reference"])
     command = shlex.split(next(line for line in out.splitlines() if line.startswith("run: ")).removeprefix("run: "))
     assert command[:3] == ["telly", "tune", "search"] and command[-2:] == ["--freeze", advice["variant"]]
     assert command[command.index("--data") + 1] == str(tiny.data["train"])

@@ -71,6 +71,9 @@ def test_the_papers_way_counts_the_diagonal(models: Path, tmp_path: Path):
     compare(tmp_path, *options, "--paper")
     paper = json.loads((tmp_path / "out" / "compare.json").read_text())
     assert (plain["form"], paper["form"]) == ("mean", "padded mean")
+    for entry in paper["comparisons"][0]["layers"]:
+        found = entry["rsa"]
+        assert found["low"] - 1e-9 <= found["pearson"] <= found["high"] + 1e-9, entry["layer"]
     assert (
         paper["comparisons"][0]["layers"][-1]["rsa"]["pearson"]
         != plain["comparisons"][0]["layers"][-1]["rsa"]["pearson"]

@@ -67,6 +67,40 @@ def test_the_interval_is_that_of_drawn_items():
     assert found.low < found.pearson < found.high
 
 
+@pytest.mark.parametrize("chunk", [7, 512])
+def test_the_interval_with_the_diagonal_is_that_of_the_same_quantity(chunk: int, monkeypatch: pytest.MonkeyPatch):
+    """Against resamples written out: distinct pairs as above, and the diagonal with 2 of every n + 1 pairs."""
+    monkeypatch.setattr(similarity, "CHUNK", chunk)
+    x = drawn(40)
+    y = related(x)
+    found = rsa(x, y, resamples=200, seed=3, diagonal=True)
+    items = torch.randint(40, (200, 40), generator=torch.Generator().manual_seed(3))
+    values = []
+    for some in items:
+        a, b = (torch.nn.functional.normalize(z.double(), dim=-1)[some] for z in (x, y))
+        pairs = torch.triu(torch.ones(40, 40), 1).bool() & (some[:, None] != some[None])
+        matrices = np.stack([(a @ a.T)[pairs].numpy(), (b @ b.T)[pairs].numpy()])
+        together = np.hstack([matrices, np.ones((2, 1))])
+        share = 2 / 41
+        counts = np.append(np.full(matrices.shape[1], (1 - share) / matrices.shape[1]), share)
+        covariance = np.cov(together, aweights=counts, bias=True)
+        values.append(covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1]))
+    assert found.low == pytest.approx(np.quantile(values, 0.025), abs=1e-6)
+    assert found.high == pytest.approx(np.quantile(values, 0.975), abs=1e-6)
+
+
+@pytest.mark.parametrize("diagonal", [False, True])
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.95, 1.0])
+@pytest.mark.parametrize("items", [20, 150])
+def test_the_estimate_lies_in_its_interval(items: int, share: float, diagonal: bool):
+    """With the diagonal, pairs of 1 and 1 lift the correlation; the interval has to be lifted with it."""
+    for seed in range(3):
+        x = drawn(items, seed=seed)
+        found = rsa(x, related(x, share, seed=seed + 50), resamples=100, diagonal=diagonal)
+        assert found.low is not None and found.high is not None
+        assert found.low - 1e-9 <= found.pearson <= found.high + 1e-9
+
+
 @pytest.mark.parametrize("features", [8, 300])
 def test_cka_equals_a_published_implementation(features: int):
     from ckatorch.core import cka_base

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from telly.analysis.published import IRREPRODUCIBLE_NOTE, telly_k
 from telly.cli import app, main
 from telly.errors import DataError
 from telly.metrics.table import METRICS
@@ -76,6 +77,16 @@ def test_published_code_generation(variant: str, shared_folder: Path):
     assert found["exact_match"] == pytest.approx(17.3 if variant == "8" else published)
     assert found["bleu"] == pytest.approx(PUBLISHED_BLEU[variant], abs=0.005)
     assert (found["examples"], found["empty_predictions"]) == (1000, 0)
+
+
+def test_what_is_said_of_the_published_bleu_follows_from_the_numbers():
+    """The package has the published column; the evaluator's values of the same files are the known answers above."""
+    published = {
+        row.variant: row.metrics["bleu"] for row in telly_k("generate") if row.model.endswith("unixcoder-base")
+    }
+    above = [round(published[variant] - found, 2) for variant, found in PUBLISHED_BLEU.items()]
+    assert len(above) == 13 and (min(above), max(above)) == (0.74, 3.5), "none is equal"
+    assert "0.74 to 3.50 less" in IRREPRODUCIBLE_NOTE
 
 
 def test_published_scores_hang_on_the_order_of_lines(shared_folder: Path):
@@ -261,6 +272,7 @@ def test_the_table():
     assert row[10] == "+50.00"
     assert "pred: 40 examples, 0 empty predictions\nother[x]: 40 examples, 20 empty predictions\n" in text
     assert "exact_match: the systems differ at 95 % (p = 0.002); pred is better\n" in text
+    assert "compare two files of predictions, not two methods" in text
 
 
 def test_equal_systems_do_not_differ():

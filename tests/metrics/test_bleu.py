@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from nltk.translate.bleu_score import corpus_bleu as nltk_bleu
 
 from telly.errors import DataError
 from telly.metrics.bleu import bleu_of_sums, bleu_statistics, corpus_bleu, sentence_bleu, summary_bleu, summary_tokens
@@ -57,6 +59,23 @@ def test_an_empty_prediction_scores_zero(empty: str):
 def test_corpus_bleu_by_hand():
     """One is added for all n: 4/5, 2/4, 1/3, 1/2 multiply to 1/15; equal lengths, so no penalty."""
     assert corpus_bleu(["a b c d"], ["a b x d"]) == pytest.approx(100 * (1 / 15) ** 0.25)
+
+
+@given(st.lists(st.tuples(WORDS.filter(lambda text: len(text.split()) > 3), WORDS), min_size=1, max_size=6))
+def test_corpus_bleu_equals_nltk_with_codexglues_smoothing(pairs: list[tuple[str, str]]):
+    """CodeXGLUE's text-to-code evaluator adds one to matches and totals of every n; the rest is nltk's own.
+
+    Only with predictions of four words and a match: nltk counts 1 n-gram where there is none, and gives 0 for no match.
+    """
+
+    def plus_one(shares: list[Fraction], **_: object) -> list[float]:
+        return [(share.numerator + 1) / (share.denominator + 1) for share in shares]
+
+    assume(any(set(prediction.split()) & set(reference.split()) for prediction, reference in pairs))
+    predictions, references = zip(*pairs, strict=True)
+    right, given_words = [[text.split()] for text in references], [text.split() for text in predictions]
+    expected = nltk_bleu(right, given_words, smoothing_function=plus_one)
+    assert corpus_bleu(predictions, references) == pytest.approx(100 * expected)
 
 
 def test_corpus_bleu_sums_before_it_divides():

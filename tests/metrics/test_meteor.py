@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,6 +11,8 @@ from hypothesis import strategies as st
 from nltk.stem.porter import PorterStemmer
 from nltk.translate.meteor_score import single_meteor_score
 
+from telly.data.sample import sample_files
+from telly.metrics.bleu import summary_tokens
 from telly.metrics.meteor import meteor, sentence_meteor
 from telly.metrics.porter import stem
 
@@ -73,14 +74,14 @@ def test_equals_nltk_on_random_texts(prediction: str, reference: str):
     assert sentence_meteor(prediction, reference) == pytest.approx(oracle(prediction, reference))
 
 
-def test_equals_nltk_on_real_comments(shared_folder: Path):
+def test_equals_nltk_on_real_comments():
     """Each comment against itself with words left out, and against another one."""
-    lines = (shared_folder / "data/java-search/valid.jsonl").read_text(encoding="utf-8").splitlines()
-    comments = [" ".join(json.loads(line)["docstring_tokens"]) for line in lines]
+    lines = sample_files()["test"].read_text(encoding="utf-8").splitlines()
+    comments = [" ".join(summary_tokens(json.loads(line)["query"])) for line in lines]
     generator = random.Random(0)
     thinned = [" ".join(word for word in text.split() if generator.random() > 0.3) for text in comments]
     others = generator.sample(comments, len(comments))
-    assert len(comments) == 1000
+    assert len(comments) == len(lines) >= 900
     for given_text, right in [*zip(thinned, comments, strict=True), *zip(others, comments, strict=True)]:
         assert sentence_meteor(given_text, right) == pytest.approx(oracle(given_text, right)), (given_text, right)
 

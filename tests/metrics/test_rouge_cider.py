@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import random
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +13,8 @@ from hypothesis import strategies as st
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 
+from telly.data.sample import sample_files
+from telly.metrics.bleu import summary_tokens
 from telly.metrics.cider import cider, sentence_ciders
 from telly.metrics.rouge import rouge_l, sentence_rouge_l
 
@@ -84,9 +85,10 @@ def test_equal_pycocoevalcap_on_random_texts(pairs: list[tuple[str, str]], gener
     assert cider(predictions, references) == pytest.approx(cider(*zip(*shuffled, strict=True)))
 
 
-def test_equal_pycocoevalcap_on_real_comments(shared_folder: Path):
-    lines = (shared_folder / "data/java-search/valid.jsonl").read_text(encoding="utf-8").splitlines()
-    references = [" ".join(json.loads(line)["docstring_tokens"]) for line in lines][:500]
+def test_equal_pycocoevalcap_on_real_comments():
+    lines = sample_files()["valid"].read_text(encoding="utf-8").splitlines()
+    references = [" ".join(summary_tokens(json.loads(line)["query"])) for line in lines]
+    assert len(references) == 500
     generator = random.Random(0)
     predictions = [" ".join(w for w in text.split() if generator.random() > 0.4) for text in references]
     expected = oracle(Cider(), predictions, references)

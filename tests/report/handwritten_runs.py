@@ -100,7 +100,7 @@ def write_run(folder: Path, content: dict[str, Any], scores: Mapping[str, Floats
 def search_scores(better: float, seed: int) -> dict[str, Floats]:
     """Reciprocal ranks and hits; the same queries are hard for every system."""
     hardness = np.random.default_rng(7).normal(0.6, 1.0, QUERIES)
-    own = np.random.default_rng([seed, int(1000 * (better + 1))]).normal(0, 0.08, QUERIES)
+    own = np.random.default_rng([seed, int(1000 * (better + 1))]).normal(0, 0.02, QUERIES)
     ranks = np.floor(np.exp(np.clip(hardness - 2 * better + own, 0, 5)))
     statistics = {"mrr": mean_statistic(1 / ranks)}
     statistics |= {f"recall@{k}": mean_statistic((ranks <= k).astype(float)) for k in (1, 5, 10)}

@@ -22,7 +22,7 @@ from telly.metrics.significance import Verdict
 from telly.report.boards import Board, boards_of
 from telly.report.figures import draw_board, pareto
 from telly.report.runs import find
-from telly.report.scores import score_board
+from telly.report.scores import score_boards
 from telly.report.sheets import beside_paper
 
 
@@ -81,7 +81,7 @@ def test_peers_stand_beside_base_and_k(tmp_path: Path):
         "Settings of lora (in brackets those of base and K): learning_rate 0.002 (0.0002); lora_rank 8."
     )
     assert notes[1] == "Settings of bitfit (in brackets those of base and K): learning_rate 0.002 (0.0002)."
-    drawn = draw_board(board, score_board(board, 0.01, 200), [], tmp_path / "figures")
+    drawn = draw_board(board, score_boards([board], 0.01, 200)[0], [], tmp_path / "figures")
     over_k = drawn["Metrics over K"][0].read_text(encoding="utf-8")
     assert "cached, lora" in over_k and "head-only" not in over_k, "a head alone is no K"
     assert "head-only cached" in drawn["Quality against time"][0].read_text(encoding="utf-8")
@@ -153,7 +153,7 @@ def test_of_a_run_that_was_done_again_the_later_one_counts(tmp_path: Path):
 
 def test_scores_have_intervals_and_differences_verdicts(folder: Path):
     board = boards(folder)["search"]
-    scores = score_board(board, 0.02, 2000)
+    (scores,) = score_boards([board], 0.03, 2000)
     for number, row in enumerate(board.rows):
         interval = scores.intervals[number, "mrr"]
         assert interval.low < (row.metric("mrr") or 0) < interval.high
@@ -169,7 +169,7 @@ def test_without_kept_scores_there_is_no_interval(tmp_path: Path):
     run(tmp_path, "base")
     run(tmp_path, "old", "9", scores=None)
     (board,) = boards(tmp_path).values()
-    scores = score_board(board, 0.01, 200)
+    (scores,) = score_boards([board], 0.01, 200)
     assert {number for number, _ in scores.intervals} == {0} and not scores.differences
     assert [row.line for row in scores.without] == ["K=9 cached"]
 
@@ -178,7 +178,7 @@ def test_a_lost_file_of_scores_is_an_error(tmp_path: Path):
     (run(tmp_path, "base") / "scores.npz").unlink()
     (board,) = boards(tmp_path).values()
     with pytest.raises(DataError, match=r"base/scores\.npz: cannot be read as the scores of a run .*; run it again"):
-        score_board(board, 0.01, 200)
+        score_boards([board], 0.01, 200)
 
 
 def test_nothing_to_report(tmp_path: Path):

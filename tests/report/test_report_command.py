@@ -28,7 +28,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A report of the hand-written runs, and what the command said."""
     folder = tmp_path_factory.mktemp("report")
     runs = write_all(folder / "runs")
-    ended = run_telly("report", str(runs), "--output", str(folder / "out"), "--with-paper", "--margin", "0.02", *FEW)
+    ended = run_telly("report", str(runs), "--output", str(folder / "out"), "--with-paper", "--margin", "0.03", *FEW)
     return folder / "out", ended.out
 
 
@@ -41,6 +41,7 @@ def test_the_command_says_what_it_comes_to(made: tuple[Path, str]):
     out, said = made
     assert f"report: {out}/report.html" in said and "2 runs are in no table" in said
     assert re.search(r"search on the sample .*: telly-mini, K=9 cached is (better|similar or better) in mrr", said)
+    assert "two trained models" not in said, "all lines have three seeds"
 
 
 def test_every_table_is_written_three_times_and_in_the_page(made: tuple[Path, str]):
@@ -53,6 +54,32 @@ def test_every_table_is_written_three_times_and_in_the_page(made: tuple[Path, st
         assert all((out / "tables" / f"{stem}{suffix}").stat().st_size > 50 for suffix in (".md", ".csv", ".tex"))
         assert f'id="{stem}"' in page
         assert (out / "tables" / f"{stem}.md").read_text(encoding="utf-8") in markdown
+
+
+def test_verdicts_of_several_seeds_are_about_methods_and_one_family_over_the_page(made: tuple[Path, str]):
+    tables = [rows(made[0] / "tables" / f"differences-{name}.csv") for name in ("generate-1", "search-2")]
+    count = sum(map(len, tables))
+    assert count == 2 + 3 * 4
+    for row in (row for table in tables for row in table):
+        assert row["compared"] == "two methods (3 seeds)"
+        assert float(row["p, corrected"]) >= float(row["p"]) and float(row["p similar, corrected"]) <= 1
+    smallest = min(float(row[name]) for table in tables for row in table for name in ("p", "p similar"))
+    corrected = min(
+        float(row[f"{name}, corrected"]) for table in tables for row in table for name in ("p", "p similar")
+    )
+    assert corrected == pytest.approx(count * smallest), "times all differences of the page, not those of a table"
+    page = (made[0] / "report.html").read_text(encoding="utf-8")
+    assert f"for all {count} differences of this page" in page and "two trained models" not in page
+
+
+def test_the_papers_irreproducible_bleu_is_marked(made: tuple[Path, str]):
+    tables = made[0] / "tables"
+    published = next(tables.glob("published-generate-unixcoder*.md")).read_text(encoding="utf-8")
+    assert "| bleu (%) † |" in published and "exact_match (%) |" in published and "cannot be reproduced" in published
+    assert r"\textdagger{}" in next(tables.glob("published-generate-unixcoder*.tex")).read_text(encoding="utf-8")
+    beside = (tables / "paper-generate-1.md").read_text(encoding="utf-8")
+    assert "| bleu † |" in beside and "cannot be reproduced" in beside
+    assert "†" not in next(tables.glob("published-search-unixcoder*.md")).read_text(encoding="utf-8")
 
 
 def test_results_have_changes_and_intervals(made: tuple[Path, str]):
@@ -119,7 +146,7 @@ def test_figures_are_drawn_as_svg_and_png(made: tuple[Path, str]):
 def test_a_report_of_a_report_is_the_same(made: tuple[Path, str], tmp_path: Path):
     """Nothing is drawn at random."""
     out = tmp_path / "out"
-    run_telly("report", str(made[0].parent / "runs"), "--output", str(out), "--with-paper", "--margin", "0.02", *FEW)
+    run_telly("report", str(made[0].parent / "runs"), "--output", str(out), "--with-paper", "--margin", "0.03", *FEW)
     for file in (out / "tables").iterdir():
         assert file.read_bytes() == (made[0] / "tables" / file.name).read_bytes() or file.stem == "provenance"
 
@@ -175,7 +202,7 @@ def test_real_runs_from_the_first_command_to_the_page(tmp_path: Path):
     tiny = Tiny(tiny_model_folder(tmp_path / "model"), tiny_data(tmp_path / "data"))
     for variant in ("base", "cached"):
         run_telly(*tiny.command(tmp_path / "runs" / variant, variant, "--epochs", "2", "--save-steps", "99"))
-    run_telly("report", str(tmp_path / "runs"), "--output", str(tmp_path / "out"), *FEW)
+    ended = run_telly("report", str(tmp_path / "runs"), "--output", str(tmp_path / "out"), *FEW)
     found = {row["run"]: row for row in rows(tmp_path / "out" / "tables" / "results-search-1.csv")}
     for name, variant in (("base", "base"), ("K=2 cached", "cached")):
         kept = json.loads((tmp_path / "runs" / variant / "record.json").read_text())
@@ -184,6 +211,11 @@ def test_real_runs_from_the_first_command_to_the_page(tmp_path: Path):
     differences = rows(tmp_path / "out" / "tables" / "differences-search-1.csv")
     assert [row["metric"] for row in differences] == ["mrr", "recall@1", "recall@5", "recall@10"]
     assert all(float(row["p, corrected"]) >= float(row["p"]) for row in differences)
+    assert {row["compared"] for row in differences} == {"two trained models (1 seed)"}
+    for file in ("report.html", "report.md", "tables/differences-search-1.md", "tables/differences-search-1.tex"):
+        told = " ".join((tmp_path / "out" / file).read_text(encoding="utf-8").split())
+        assert "two trained models (1 seed)" in told and "compares two trained models, not two methods" in told, file
+    assert "compares two trained models, not two methods" in " ".join(ended.out.split()), "in the terminal as well"
 
 
 def test_results_behind_a_url_are_copied_and_reported(made: tuple[Path, str], tmp_path: Path):
@@ -191,7 +223,7 @@ def test_results_behind_a_url_are_copied_and_reported(made: tuple[Path, str], tm
     (runs / "search-9-s0" / "model").mkdir()
     (runs / "search-9-s0" / "model" / "record.json").write_text("{}")
     out = tmp_path / "out"
-    ended = run_telly("report", f"file://{runs}", "--output", str(out), "--with-paper", "--margin", "0.02", *FEW)
+    ended = run_telly("report", f"file://{runs}", "--output", str(out), "--with-paper", "--margin", "0.03", *FEW)
     assert ended.out.replace(str(out), "") == made[1].replace(str(made[0]), "")
     for table in ("results-search-2.csv", "differences-search-2.csv", "clocks-search-2.csv"):
         assert (out / "tables" / table).read_text() == (made[0] / "tables" / table).read_text()

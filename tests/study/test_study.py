@@ -337,6 +337,8 @@ def check_table(cells: list[Cell], kept: str, printed: str) -> None:
         assert f"| {' | '.join(parts)} |" in kept
         assert " ".join(part for part in parts if part) in [" ".join(line.split()) for line in printed.splitlines()]
     assert "search, model: 3 of 3 cells" in printed
+    told = "One seed: the changes compare two trained models, not two methods"
+    assert told in " ".join(kept.split()) and told in " ".join(printed.split())
 
 
 def test_a_killed_cell_goes_on(tiny: Tiny, tmp_path: Path):

@@ -207,6 +207,27 @@ def test_the_pair_heads_threshold_is_a_half_and_stays():
     ]
 
 
+@pytest.mark.parametrize("pairs", [4095, 4096, 4097, 9000])
+@pytest.mark.parametrize("head", [False, True])
+def test_many_pairs_are_scored_one_by_one_in_their_order(pairs: int, head: bool):
+    """They go through in parts; each score is that of its own pair, and none is left out or scored twice."""
+    vectors = torch.nn.functional.normalize(torch.randn(40, 3, generator=torch.Generator().manual_seed(0)), dim=-1)
+    torch.manual_seed(0)
+    model = CloneModel(Given(vectors), ClassHead(6, 3, 2) if head else None)  # type: ignore[arg-type]
+    model.eval()
+    drawn = np.random.default_rng(1).integers(40, size=(pairs, 2))
+    data = pairs_of([(int(left), int(right)) for left, right in drawn], [i % 2 for i in range(pairs)])
+    found = TASK.evaluate(model, source_of(data), data, NO_AUTOCAST, final=True)
+    left, right = (vectors[drawn[:, side]] for side in (0, 1))
+    if model.head is None:
+        expected = (left * right).sum(dim=-1)
+    else:
+        expected = model.head(torch.cat([left, right], dim=-1)).softmax(dim=-1)[:, 1]
+    rows = found.predictions or []
+    assert [row["example"] for row in rows] == list(range(pairs))
+    assert np.allclose([row["score"] for row in rows], expected.detach().numpy(), atol=2e-6)
+
+
 def all_pairs(functions: int) -> ClonePairs:
     pairs = [(i, j) for i in range(functions) for j in range(i + 1, functions)]
     return pairs_of(pairs, [i % 2 for i in range(len(pairs))])

@@ -66,7 +66,8 @@ def risk(found: Inquiry, variant: str, drawn: Drawn) -> list[str]:
             low, high = -measured.interval.high, -measured.interval.low
             told.append(
                 f"Its pilot alone says {-measured.loss:+.1%} (95 % interval {low:+.1%} to {high:+.1%}, of "
-                f"{len(drawn.valid)} examples)."
+                f"{len(drawn.valid)} examples). Both pilots have one seed, so this compares two trained models and not "
+                "two methods; another seed may say otherwise."
             )
     told.append(
         f"A pilot of {len(drawn.train)} of {drawn.of_train:,} examples sees the start of tuning, not its end. Times "

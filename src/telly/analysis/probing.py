@@ -25,12 +25,11 @@ from telly.analysis.fitting import Fitter, Metrics, Split
 from telly.analysis.layers import Pass, Wanted, layer_names, ready
 from telly.analysis.probes.skipped import Skipped
 from telly.disk import write_json
+from telly.metrics.estimate import student_quantile
 from telly.models.declared import check_pooling
 from telly.models.load import load_config, load_model, load_tokenizer, model_from_config
 
 RANDOM_WEIGHTS = "random weights"
-STUDENT_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
-"""Two-sided quantile of Student's t by the number of seeds."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ class Spread:
         mean = statistics.mean(values)
         if len(values) < 2:
             return cls(mean, mean, mean)
-        half = STUDENT_95.get(len(values), 1.96) * statistics.stdev(values) / math.sqrt(len(values))
+        half = student_quantile(0.05, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
         return cls(mean, max(0.0, mean - half), min(1.0, mean + half))
 
 

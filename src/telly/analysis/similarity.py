@@ -5,7 +5,7 @@ All functions take two tensors [items, features]; features may differ in number 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -29,9 +29,10 @@ class Rsa:
 def rsa(x: torch.Tensor, y: torch.Tensor, *, resamples: int = 0, seed: int = 0, diagonal: bool = False) -> Rsa:
     """Representational similarity analysis (Kriegeskorte et al. 2008): correlation of two cosine-similarity matrices.
 
-    Pairs are the upper triangle, without the diagonal unless asked for, as the paper has it. The interval is of the
-    bootstrap over items; a pair that meets itself is left out. Memory holds `CHUNK` rows of the matrices for Pearson,
-    and all pairs for Spearman.
+    Pairs are the upper triangle, without the diagonal unless asked for, as the paper has it. The interval is that of
+    a bootstrap over items, for the same quantity as the estimate: pairs of two draws of one item are left out, and
+    the diagonal, if asked for, keeps its share of all pairs in every resample. Memory holds `CHUNK` rows of the
+    matrices for Pearson, and all pairs for Spearman.
 
     Args:
         x: [items, features].
@@ -53,26 +54,44 @@ def rsa(x: torch.Tensor, y: torch.Tensor, *, resamples: int = 0, seed: int = 0, 
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randint(len(x), (resamples, len(x)), generator=generator)
     weights = torch.stack([torch.bincount(items, minlength=len(x)) for items in drawn], dim=1).double()
-    found = _correlations(x, y, weights, diagonal=False).sort().values
+    found = _correlations(x, y, weights, diagonal).sort().values
     low, high = (float(torch.quantile(found, q)) for q in (0.025, 0.975))
     return Rsa(pearson, spearman, low, high)
 
 
 def _correlations(x: torch.Tensor, y: torch.Tensor, weights: torch.Tensor, diagonal: bool) -> torch.Tensor:
-    """Pearson correlation over pairs (i, j) that count `weights[i] * weights[j]` times, [columns of weights]."""
+    """Pearson correlation over pairs (i, j) that count `weights[i] * weights[j]` times, [columns of weights].
+
+    Items count `weights[i]` times on the diagonal, scaled so that the diagonal's share of all pairs is always that of
+    weights of one: fewer pairs of distinct items are left where an item is drawn twice.
+    """
     sums = torch.zeros(6, weights.shape[1], dtype=torch.float64)
+    own = torch.zeros_like(sums)
     for start in range(0, len(x), CHUNK):
         part = slice(start, start + CHUNK)
         a, b = x[part] @ x.T, y[part] @ y.T  # [chunk, items]
-        counted = torch.ones_like(a).triu(start + (0 if diagonal else 1))
-        for number, values in enumerate((counted, a * counted, b * counted, a * a * counted, b * b * counted)):
-            sums[number] += (weights[part] * (values @ weights)).sum(dim=0)
-        sums[5] += (weights[part] * ((a * b * counted) @ weights)).sum(dim=0)
+        counted = torch.ones_like(a).triu(start + 1)
+        for number, values in enumerate(_moments(a, b)):
+            sums[number] += (weights[part] * ((values * counted) @ weights)).sum(dim=0)
+            own[number] += values.diagonal(start) @ weights[part]
+    if diagonal:
+        pairs = len(x) * (len(x) - 1) / 2
+        sums += own * sums[0] / pairs
     count, sx, sy, sxx, syy, sxy = sums
     covariance = sxy / count - sx * sy / count**2
     variances = (sxx / count - (sx / count) ** 2) * (syy / count - (sy / count) ** 2)
     found: torch.Tensor = covariance / variances.clamp(min=1e-300).sqrt()
     return found
+
+
+def _moments(a: torch.Tensor, b: torch.Tensor) -> Iterator[torch.Tensor]:
+    """What is summed up for a correlation, one after the other, since each is as large as `a`."""
+    yield torch.ones_like(a)
+    yield a
+    yield b
+    yield a * a
+    yield b * b
+    yield a * b
 
 
 def _pairs(x: torch.Tensor, y: torch.Tensor, diagonal: bool) -> tuple[torch.Tensor, torch.Tensor]:

@@ -27,9 +27,10 @@ calls a score similar if at most 2 % of base's may be lost.
 
 of a study whose results went to a URL; what the report reads of them is copied to report/fetched.
 
-Every line is the mean over the seeds of a setting. Intervals resample test examples and seeds together; differences to
-base are tested in pairs, and corrected for their number. "Similar or better" means that the whole interval of the
-difference lies above the margin.
+Every line is the mean over the seeds of a setting. With several seeds, intervals and tests cover test examples and
+training, and compare methods; with one seed they cover test examples alone, and compare two trained models. Tests are
+corrected for all differences of the page. "Similar or better" means that a corrected test shows a loss below the
+margin.
 """
 
 
@@ -40,7 +41,9 @@ def report(
     output: Annotated[Path, typer.Option(help="The report's folder.")] = Path("report"),
     with_paper: Annotated[bool, typer.Option("--with-paper", help="Put the paper's numbers beside yours.")] = False,
     margin: Annotated[float, typer.Option(help="Share of base's score that may be lost and still be similar.")] = 0.01,
-    resamples: Annotated[int, typer.Option(min=100, help="Of the bootstrap behind intervals and p.")] = 5000,
+    resamples: Annotated[
+        int, typer.Option(min=100, help="Least of the bootstrap behind intervals and p; many comparisons take more.")
+    ] = 5000,
     title: Annotated[str | None, typer.Option(help="Heading of the page.")] = None,
 ) -> None:
     """Write a page of all results: tables, figures, tests, provenance."""

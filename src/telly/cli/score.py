@@ -45,6 +45,11 @@ reads CodeXGLUE's lines `idx1<TAB>idx2<TAB>label`.
 `id<TAB>answer` and `id<TAB>candidate candidate ...`, the best first; JSON lines as CodeXGLUE has them are read too.
 """
 
+ABOUT = (
+    "These statements compare two files of predictions, not two methods: only test examples vary in the tests. To "
+    "compare methods, train each with several seeds (telly report)."
+)
+
 
 def score(
     task: Annotated[str, typer.Argument(help=f"One of {', '.join(LAYOUTS)}.")],
@@ -75,7 +80,7 @@ def score(
         for row, (name, found) in zip(rows, comparisons.items(), strict=True):
             row += [_value(name, other.values[name]), _interval(name, other.intervals[name])]
             row += [_value(name, found.difference, "+"), _interval(name, found.interval, "+"), f"{found.p:.3f}"]
-        notes += [_examples(other), *(_verdict(name, found, names) for name, found in comparisons.items())]
+        notes += [_examples(other), *(_verdict(name, found, names) for name, found in comparisons.items()), ABOUT]
     notes += [f"caution: {caution}" for caution in dict.fromkeys(cautions)]
     print_scores(f"{task}: {pred}", header, rows, notes)
 

@@ -1,26 +1,35 @@
-"""Statements about many scores: examples and seeds resampled together, many tests at once, "similar or better".
+"""Statements about many scores: examples and training runs, many tests at once, "similar or better".
 
-A run's score differs from another's for two reasons: other test examples might have been drawn, and another seed. The
-bootstrap here draws both. A table with many differences to one base is corrected by Holm (1979). And that a score is no
-worse is shown, not assumed from a test that finds nothing: the whole interval has to lie above a margin
-(non-inferiority, as in clinical trials: Piaggio et al. 2012).
+A run's score differs from another's for two reasons: other test examples might have been drawn, and training might have
+gone another way. Where both systems have several runs, both are in the test (`metrics/estimate.py`), and methods are
+compared; with a single run only the first is, and two trained models are compared. A page with many differences is
+corrected by Holm (1979) as a whole. And that a score is no worse is shown, not assumed from a test that finds nothing:
+the whole interval has to lie above a margin (non-inferiority, as in clinical trials: Piaggio et al. 2012).
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
 import numpy as np
 
-from telly.metrics.interval import Floats, Interval, Statistic, interval_of, resampled, two_sided_p
+from telly.metrics.estimate import Resampled, difference_of
+from telly.metrics.interval import Interval, Statistic, resampled
 
 LEVEL = 0.05
-"""Of a test, after the correction."""
+"""Of all tests of a page together, after the correction."""
 RESAMPLES = 5000
-"""So many that a corrected p of a table of a hundred differences can still fall below the level."""
+PER_COMPARISON = 80
+"""Resamples for each comparison of single runs: what no resample contradicts is significant even after correction."""
+MODELS_NOTE = (
+    "One seed: the verdict compares two trained models, not two methods. Only test examples vary in the test, and "
+    "another seed may turn it round."
+)
+"""Is said with every verdict on single runs."""
 
 Key = TypeVar("Key", bound=Hashable)
 Runs = Mapping[int, Mapping[str, Statistic]]
@@ -43,10 +52,13 @@ class Difference:
     Attributes:
         base: value of base.
         difference: the system's value minus base's.
-        interval: of the difference, 95 %.
-        p: two-sided, of the paired bootstrap.
-        corrected: `p` after Holm's correction for all differences of a table.
+        interval: of the difference, 95 %, not corrected.
+        p: two-sided, that there is no difference.
+        p_similar: twice the one-sided p that more than the margin is lost.
+        corrected: `p` after Holm's correction over the page.
+        corrected_similar: `p_similar` likewise.
         margin: how much of base's value may be lost and still be called similar.
+        runs: how many the system has, and how many base has.
         greater_is_better: the metric's direction.
     """
 
@@ -54,20 +66,22 @@ class Difference:
     difference: float
     interval: Interval
     p: float
+    p_similar: float
     corrected: float
+    corrected_similar: float
     margin: float
+    runs: tuple[int, int]
     greater_is_better: bool = True
 
     @property
     def verdict(self) -> Verdict:
-        """Better and worse are tests; similar or better means that the interval's worse end is within the margin."""
-        sign = 1 if self.greater_is_better else -1
-        worst, best = sorted((sign * self.interval.low, sign * self.interval.high))
-        if worst > 0 and self.corrected < LEVEL:
+        """Better and worse: a corrected test finds a difference; similar or better: one finds it within the margin."""
+        for_better = (self.difference > 0) == self.greater_is_better
+        if for_better and self.corrected < LEVEL:
             return Verdict.BETTER
-        if worst > -self.allowed:
+        if self.corrected_similar < LEVEL:
             return Verdict.SIMILAR
-        if best < 0 and self.corrected < LEVEL:
+        if self.difference and not for_better and self.corrected < LEVEL:
             return Verdict.WORSE
         return Verdict.OPEN
 
@@ -76,48 +90,39 @@ class Difference:
         """The margin in the metric's unit."""
         return self.margin * abs(self.base)
 
+    @property
+    def compares_methods(self) -> bool:
+        """Whether training is in the test, since both have several runs."""
+        return min(self.runs) > 1
+
+    @property
+    def compared(self) -> str:
+        """What the verdict is about."""
+        seeds = " and ".join(dict.fromkeys(str(runs) for runs in self.runs))
+        told = "seed" if self.runs == (1, 1) else "seeds"
+        return f"two {'methods' if self.compares_methods else 'trained models'} ({seeds} {told})"
+
     def sentence(self, system: str, metric: str, digits: int) -> str:
-        """The verdict in words, with the numbers it rests on."""
+        """The verdict in words, with the numbers it rests on and what it is about."""
         low, high = (f"{end:+.{digits}f}" for end in (self.interval.low, self.interval.high))
         numbers = f"difference {self.difference:+.{digits}f}, 95 % interval {low} to {high}"
         limit = f"{self.allowed:.{digits}f} ({100 * self.margin:g} % of base)"
-        end = "lower" if self.greater_is_better else "upper"
+        differs, similar = f"{self.corrected:.3g}", f"{self.corrected_similar:.3g}"
         said = {
-            Verdict.BETTER: f"better than base ({numbers}; corrected p {self.corrected:.3g})",
-            Verdict.SIMILAR: f"similar to base or better: the {end} end of the interval is within {limit} ({numbers})",
-            Verdict.WORSE: f"worse than base ({numbers}; corrected p {self.corrected:.3g})",
-            Verdict.OPEN: f"not decided: neither within {limit} of base nor shown to differ ({numbers}; corrected p "
-            f"{self.corrected:.3g})",
+            Verdict.BETTER: f"better than base ({numbers}; corrected p {differs})",
+            Verdict.SIMILAR: f"similar to base or better: shown to lose less than {limit} ({numbers}; corrected p "
+            f"{similar})",
+            Verdict.WORSE: f"worse than base ({numbers}; corrected p {differs})",
+            Verdict.OPEN: f"not decided: neither shown to lose less than {limit} nor to differ from base ({numbers}; "
+            f"corrected p {similar} and {differs})",
         }[self.verdict]
-        return f"{metric} of {system}: {said}"
-
-
-@dataclass(frozen=True)
-class Resampled:
-    """A system's metric over all its runs.
-
-    Attributes:
-        value: mean over the runs.
-        drawn: the same on resampled examples of resampled runs, [resamples].
-    """
-
-    value: float
-    drawn: Floats
-
-    @property
-    def interval(self) -> Interval:
-        """Its 95 % interval."""
-        return interval_of(self.drawn)
+        return f"{metric} of {system}: {said}. Compared are {self.compared}."
 
 
 def bootstrap_runs(
     systems: Mapping[Key, Runs], resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[tuple[Key, str], Resampled]:
-    """Resample the test examples, the same for all systems, and the runs of each system.
-
-    Systems that were run with the same seeds have the same ones drawn, so that their difference is paired in both.
-    With one run, only examples are resampled. With few runs the spread between seeds is understated, as by any
-    bootstrap of few: by a factor of (runs - 1) / runs in variance.
+    """Every metric of every run on resampled test examples, which are the same for all systems.
 
     Args:
         systems: by system, its runs, all on the same examples.
@@ -136,40 +141,63 @@ def bootstrap_runs(
     drawn = resampled(statistics, resamples, seed)
     found = {}
     for system, runs in systems.items():
-        order = sorted(runs)
-        picks = np.random.default_rng([seed, 1, *order]).integers(len(order), size=(resamples, len(order)))
+        order = tuple(sorted(runs))
         for metric in runs[order[0]]:
-            values = np.stack([drawn[system, run, metric] for run in order], axis=1)  # [resamples, runs]
-            mean = np.take_along_axis(values, picks, axis=1).mean(axis=1)
-            found[system, metric] = Resampled(float(np.mean([runs[run][metric].value for run in order])), mean)
+            values = np.array([runs[run][metric].value for run in order])
+            found[system, metric] = Resampled(
+                order, values, np.stack([drawn[system, run, metric] for run in order], axis=1)
+            )
     return found
 
 
+def enough_resamples(least: int, comparisons: int) -> int:
+    """Resamples that so many comparisons of single runs on one page need, at least `least`."""
+    return max(least, PER_COMPARISON * comparisons)
+
+
 def differences(pairs: Mapping[Key, tuple[Resampled, Resampled, bool]], margin: float) -> dict[Key, Difference]:
-    """Compare systems with base, and correct all the tests together.
+    """Compare systems with base, and correct all the tests of a page together.
 
     Args:
         pairs: the system, base (from one call of `bootstrap_runs`), and whether greater is better.
         margin: share of base's value that may be lost.
     """
-    drawn = {key: system.drawn - base.drawn for key, (system, base, _) in pairs.items()}
-    corrected = holm({key: two_sided_p(values) for key, values in drawn.items()})
+    found = {}
+    for key, (system, base, greater) in pairs.items():
+        difference, reference = difference_of(system, base), float(base.values.mean())
+        gain = difference if greater else difference_of(base, system)
+        found[key] = (reference, difference, difference.p(), gain.p_above(-margin * abs(reference)))
+    corrected = holm(
+        {(key, similar): p[similar] for key, (_, _, *p) in found.items() for similar in (False, True)},
+        row=lambda test: test[0],
+    )
     return {
-        key: Difference(base.value, system.value - base.value, interval_of(drawn[key]), two_sided_p(drawn[key]),
-                        corrected[key], margin, greater)
-        for key, (system, base, greater) in pairs.items()
+        key: Difference(reference, difference.value, difference.interval(), p, p_similar, corrected[key, False],
+                        corrected[key, True], margin, (len(pairs[key][0].seeds), len(pairs[key][1].seeds)),
+                        pairs[key][2])
+        for key, (reference, difference, p, p_similar) in found.items()
     }  # fmt: skip
 
 
-def holm(p: Mapping[Key, float]) -> dict[Key, float]:
+def holm(p: Mapping[Key, float], row: Callable[[Key], Hashable] = lambda key: key) -> dict[Key, float]:
     """Holm's step-down correction: the smallest p times the number of tests, the next times one less, and so on.
 
-    A corrected p is at least that of every smaller one, and at most 1. Whatever holds at 5 % afterwards holds for all
-    tests together.
+    Of the hypotheses of one row at most one can be true, such as "there is no difference" and "more than the margin is
+    lost". So a p is multiplied by the number of rows that have a test left (Shaffer 1986), and two hypotheses in every
+    row cost no more than one. A corrected p is at least that of every smaller one, and at most 1. Whatever holds at
+    5 % afterwards holds for all tests together.
+
+    Args:
+        p: of every test.
+        row: which row a test belongs to; every test is one of its own unless told otherwise.
     """
+    left = Counter(row(key) for key in p)
     corrected: dict[Key, float] = {}
     largest = 0.0
-    for rank, key in enumerate(sorted(p, key=p.__getitem__)):
-        largest = max(largest, min(1.0, (len(p) - rank) * p[key]))
+    for key in sorted(p, key=p.__getitem__):
+        largest = max(largest, min(1.0, len(left) * p[key]))
         corrected[key] = largest
+        left[row(key)] -= 1
+        if not left[row(key)]:
+            del left[row(key)]
     return {key: corrected[key] for key in p}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from telly.analysis.published import Published, telly_k
-from telly.metrics.significance import RESAMPLES, Verdict
+from telly.metrics.significance import MODELS_NOTE, RESAMPLES, Verdict
 from telly.metrics.table import METRICS
 from telly.plots import inline_svg, page_style
 from telly.report import sheets
@@ -17,7 +17,7 @@ from telly.report.fetch import local_folders
 from telly.report.figures import draw_board
 from telly.report.page import Drawing, Section, render
 from telly.report.runs import Found, StoredResult, find
-from telly.report.scores import BoardScores, score_board
+from telly.report.scores import BoardScores, score_boards
 from telly.report.sheet import Sheet, to_csv, to_latex, to_markdown
 
 PAGE_FILE, MARKDOWN_FILE = "report.html", "report.md"
@@ -77,7 +77,11 @@ def build(config: ReportConfig) -> Report:
     boards, repeated = boards_of(found.runs)
     figures = config.output / "figures"
     with page_style():
-        sections = [_board_section(board, number, config, figures) for number, board in enumerate(boards, start=1)]
+        scores = score_boards(boards, config.margin, config.resamples)
+        sections = [
+            _board_section(board, found, number, config, figures)
+            for number, (board, found) in enumerate(zip(boards, scores, strict=True), start=1)
+        ]
         sections += _analysis_sections(found, config, figures)
     if config.with_paper and (paper := _paper_section(boards)):
         sections.append(paper)
@@ -96,8 +100,7 @@ def build(config: ReportConfig) -> Report:
     return Report(config.output / PAGE_FILE, tuple(files), leads, len(unused.rows) if unused else 0)
 
 
-def _board_section(board: Board, number: int, config: ReportConfig, figures: Path) -> Section:
-    scores = score_board(board, config.margin, config.resamples)
+def _board_section(board: Board, scores: BoardScores, number: int, config: ReportConfig, figures: Path) -> Section:
     published = telly_k(board.task) if config.with_paper else []
     name = f"{sheets.stem(board.task)}-{number}"
     drawn = draw_board(board, scores, published, figures / name)
@@ -128,7 +131,9 @@ def lead(board: Board, scores: BoardScores) -> str:
             good.append((at_base / seconds, number, found))
     if not good:
         tested = any(name == metric for _, name in scores.differences)
-        return f"No setting is shown to be similar to base or better in {metric}." if tested else ""
+        none = f"No setting is shown to be similar to base or better in {metric}."
+        about = "" if all(found.compares_methods for found in scores.differences.values()) else f" {MODELS_NOTE}"
+        return f"{none}{about}" if tested else ""
     ratio, number, found = max(good, key=lambda entry: entry[:2])
     row = board.rows[number]
     base = board.base_of(row)
@@ -138,8 +143,10 @@ def lead(board: Board, scores: BoardScores) -> str:
     )
     fewer = f", {100 * (1 - trained / at_base):.0f} % fewer trained parameters" if trained and at_base else ""
     speed = f"1/{ratio:.1f} of base's time" if ratio > 1 else f"{1 / ratio:.1f} times base's time"
+    about = "" if found.compares_methods else f" {MODELS_NOTE}"
     return (
         f"{row.name} is {found.verdict.value} in {metric}, within {100 * found.margin:g} % of base, in {speed}{fewer}."
+        f"{about}"
     )
 
 

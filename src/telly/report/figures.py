@@ -200,8 +200,9 @@ def _draw_paper(axes: Any, board: Board, published: Sequence[Published], metric:
         base = next(row.metrics[metric] for row in rows if row.variant == "base")
         frozen = [row for row in rows if row.variant != "base"]
         moved = [own * row.metrics[metric] / base for row in frozen]
+        doubt = " (cannot be reproduced)" if metric in rows[0].irreproducible else ""
         axes.plot([int(row.variant) for row in frozen], moved, ":", linewidth=1.2,
-                  color=PALETTE[(4 + number) % len(PALETTE)], label=f"{source}, relative to base")  # fmt: skip
+                  color=PALETTE[(4 + number) % len(PALETTE)], label=f"{source}, relative to base{doubt}")  # fmt: skip
 
 
 def _clocks(board: Board) -> Any:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from telly.metrics.estimate import Resampled
 from telly.metrics.interval import Interval, Statistic
 from telly.metrics.kept import read_scores
-from telly.metrics.significance import Difference, Resampled, bootstrap_runs, differences
+from telly.metrics.significance import Difference, bootstrap_runs, differences, enough_resamples
 from telly.metrics.table import METRICS
 from telly.report.boards import Board, Row
 
@@ -22,41 +24,72 @@ class BoardScores:
         intervals: by number of the row and metric; of rows whose runs kept no scores there is none.
         differences: to base, likewise.
         without: rows whose runs kept no scores.
+        comparisons: how many differences the page has, over which p was corrected.
     """
 
     intervals: dict[tuple[RowNumber, str], Interval]
     differences: dict[tuple[RowNumber, str], Difference]
     without: tuple[Row, ...]
+    comparisons: int = 0
 
 
-def score_board(board: Board, margin: float, resamples: int, seed: int = 0) -> BoardScores:
-    """Resample examples and seeds of all rows, and test every difference to base; corrected within the board.
+def score_boards(boards: Sequence[Board], margin: float, resamples: int, seed: int = 0) -> list[BoardScores]:
+    """Resample the examples of all boards, and test every difference to base, corrected over all the boards of a page.
+
+    Args:
+        boards: of one page.
+        margin: share of base's value that may be lost and still be called similar.
+        resamples: at least so many; more where the page has many comparisons of single runs.
+        seed: of the resampling.
 
     Raises:
         DataError: a run's scores cannot be read.
     """
-    kept = {number: _kept(row, board.metrics) for number, row in enumerate(board.rows)}
-    by_test: defaultdict[str | None, dict[RowNumber, dict[int, dict[str, Statistic]]]] = defaultdict(dict)
-    for number, runs in kept.items():
-        if runs:
-            by_test[board.rows[number].test_data][number] = runs
-    found: dict[tuple[RowNumber, str], Resampled] = {}
-    for systems in by_test.values():
-        found |= bootstrap_runs(systems, resamples, seed)
-    pairs = {}
+    kept = [{number: _kept(row, board.metrics) for number, row in enumerate(board.rows)} for board in boards]
+    tests = [test for at, board in enumerate(boards) for test in _tests(at, board, kept[at])]
+    singles = sum(min(len(boards[at].rows[n].runs) for n in (number, base)) == 1 for at, number, base, _ in tests)
+    found: dict[tuple[int, RowNumber, str], Resampled] = {}
+    for at, board in enumerate(boards):
+        by_test: defaultdict[str | None, dict[RowNumber, dict[int, dict[str, Statistic]]]] = defaultdict(dict)
+        for number, runs in kept[at].items():
+            if runs:
+                by_test[board.rows[number].test_data][number] = runs
+        for systems in by_test.values():
+            drawn = bootstrap_runs(systems, enough_resamples(resamples, singles), seed)
+            found |= {(at, number, metric): value for (number, metric), value in drawn.items()}
+    compared = differences(
+        {
+            (at, number, metric): (found[at, number, metric], found[at, base, metric],
+                                   METRICS[metric].greater_is_better)
+            for at, number, base, metric in tests
+        },
+        margin,
+    )  # fmt: skip
+    return [
+        BoardScores(
+            {(number, metric): value.interval for (of, number, metric), value in found.items() if of == at},
+            {(number, metric): value for (of, number, metric), value in compared.items() if of == at},
+            tuple(row for number, row in enumerate(board.rows) if not kept[at][number]),
+            len(compared),
+        )
+        for at, board in enumerate(boards)
+    ]
+
+
+def _tests(
+    at: int, board: Board, kept: Mapping[RowNumber, Mapping[int, Mapping[str, Statistic]]]
+) -> Iterator[tuple[int, RowNumber, RowNumber, str]]:
+    """What is compared on a board: its number, a row, the row of its base, and a metric that both kept."""
     for number, row in enumerate(board.rows):
         base = board.base_of(row)
         if base is None:
             continue
         against = board.rows.index(base)
+        if row.test_data != base.test_data:
+            continue
         for name in board.metrics:
-            if (number, name) in found and (against, name) in found:
-                pairs[number, name] = (found[number, name], found[against, name], METRICS[name].greater_is_better)
-    return BoardScores(
-        {key: value.interval for key, value in found.items()},
-        differences(pairs, margin),
-        tuple(row for number, row in enumerate(board.rows) if not kept[number]),
-    )
+            if all(kept[n] and name in next(iter(kept[n].values())) for n in (number, against)):
+                yield at, number, against, name
 
 
 def _kept(row: Row, metrics: tuple[str, ...]) -> dict[int, dict[str, Statistic]]:

@@ -161,7 +161,7 @@ def _parts(sheet: Sheet, column: int) -> list[str]:
 
 _LATEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
           "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "↑": r"$\uparrow$", "↓": r"$\downarrow$",
-          "[": "{[}", "]": "{]}", "<": r"\textless{}", ">": r"\textgreater{}"}  # fmt: skip
+          "†": r"\textdagger{}", "[": "{[}", "]": "{]}", "<": r"\textless{}", ">": r"\textgreater{}"}  # fmt: skip
 
 
 def to_latex(sheet: Sheet) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 
-from telly.analysis.published import Published
+from telly.analysis.published import IRREPRODUCIBLE_MARK, IRREPRODUCIBLE_NOTE, Published
 from telly.freezing.variants import Top
+from telly.metrics.significance import MODELS_NOTE
 from telly.metrics.table import METRICS
 from telly.report.boards import Board, Row
 from telly.report.runs import Found, LeftOut, StoredRun
@@ -29,6 +31,10 @@ COST_NOTE = (
     "trained: parameters. s/epoch: median over epochs, training alone. convergence s: training up to the end of the "
     "best epoch. total s: the whole run, with the pass through the frozen layers, evaluation and saving. Arrows: "
     "change from base."
+)
+
+INTERVAL_NOTE = (
+    "Brackets: 95 % intervals. Of several seeds they cover test examples and training; of one seed test examples alone."
 )
 
 
@@ -62,7 +68,9 @@ def results(board: Board, scores: BoardScores, name: str) -> Sheet:
         costs = (_compared(row.mean(of), base.mean(of) if base else None) for _, of in COSTS)
         rows.append((*lead, *costs, *(_score(row, base, number, metric, scores) for metric in board.metrics)))
         hints.append(row_hint(row))
-    notes = [COST_NOTE, "Brackets: 95 % intervals, examples and seeds resampled together."]
+    notes = [COST_NOTE, INTERVAL_NOTE]
+    if any(len(row.runs) == 1 for row in board.rows):
+        notes.append(MODELS_NOTE)
     if scores.without:
         names = "; ".join(row.name for row in scores.without)
         notes.append(f"Without interval, since the runs kept no scores of single examples: {names}.")
@@ -94,23 +102,28 @@ def _score(row: Row, base: Row | None, number: int, metric: str, scores: BoardSc
 def compared(board: Board, scores: BoardScores, name: str, margin: float) -> Sheet | None:
     """Every difference to base with its test; None where there is none."""
     several = len(board.models) > 1
-    tests = (Column("difference", 4), Column("p", 4), Column("p, corrected", 4), Column("verdict"))
+    tests = (Column("difference", 4), Column("p", 4), Column("p, corrected", 4), Column("p similar", 4),
+             Column("p similar, corrected", 4), Column("verdict"), Column("compared"))  # fmt: skip
     columns = (Column("model"),) * several + (Column("run"), Column("metric"), *tests)
     rows, hints = [], []
     for (number, metric), found in scores.differences.items():
         row = board.rows[number]
         lead = (Cell(row.model),) * several + (Cell(row.line), Cell(metric))
         rows.append((*lead, Cell(found.difference, found.interval, signed=True), Cell(found.p), Cell(found.corrected),
-                     Cell(found.verdict.value)))  # fmt: skip
+                     Cell(found.p_similar), Cell(found.corrected_similar), Cell(found.verdict.value),
+                     Cell(found.compared)))  # fmt: skip
         hints.append(found.sentence(row.name, metric, METRICS[metric].digits))
     if not rows:
         return None
-    notes = (
-        f"Paired bootstrap over examples and seeds; p corrected by Holm for the {len(rows)} differences of this table.",
-        f"Similar or better: the worse end of the difference's 95 % interval is within {100 * margin:g} % of base's "
-        "value. Better, worse: corrected p below .05. Not decided: the data allow neither.",
-    )
-    return Sheet(name, f"Differences to base: {board.title}", columns, tuple(rows), tuple(hints), notes)
+    notes = [
+        f"Differences on the same test examples; of several seeds on both sides, training is in the test as well. "
+        f"p corrected by Holm for all {scores.comparisons} differences of this page. Brackets are not corrected.",
+        f"Similar or better: corrected p similar below .05, that is, shown to lose less than {100 * margin:g} % of "
+        "base's value. Better, worse: corrected p below .05. Not decided: the data allow neither.",
+    ]
+    if any(not found.compares_methods for found in scores.differences.values()):
+        notes.append(MODELS_NOTE)
+    return Sheet(name, f"Differences to base: {board.title}", columns, tuple(rows), tuple(hints), tuple(notes))
 
 
 def clocks(board: Board, name: str) -> Sheet:
@@ -143,13 +156,16 @@ def beside_paper(board: Board, published: Sequence[Published], name: str) -> She
         return None
     sources = own | theirs
     columns = (Column("quantity"), Column("run"), *(Column(source, 1) for source in sources))
+    marked = {name for row in published for name in row.irreproducible}
     rows = []
     for quantity, variant in dict.fromkeys(lines):
         cells = [_paper_cell(changes, quantity, variant) for changes in sources.values()]
-        rows.append((Cell(quantity), Cell(variant), *cells))
+        mark = f" {IRREPRODUCIBLE_MARK}" if quantity in marked else ""
+        rows.append((Cell(quantity + mark), Cell(variant), *cells))
     notes = (
         "Change from base in per cent, so that machines, data and metrics of other size compare. The paper's numbers: "
         "one seed, frozen layers run in every epoch; from its appendix and replication package.",
+        *_irreproducible(published, {quantity for quantity, _ in lines}),
     )
     return Sheet(name, f"Beside the paper: {board.title}", columns, tuple(rows), (), notes)
 
@@ -214,7 +230,7 @@ def published_tables(published: Sequence[Published]) -> list[Sheet]:
     for title, rows in grouped.items():
         base = paper_values(next(row for row in rows if row.variant == "base"))
         costs = (Column("trained (M)", 2, False), Column("s/epoch", 0, False), Column("convergence s", 0, False))
-        columns = (Column("run"), *costs, *(metric_column(name) for name in rows[0].metrics))
+        columns = (Column("run"), *costs, *(_paper_column(name, rows[0]) for name in rows[0].metrics))
         cells = [
             (
                 Cell("base" if row.variant == "base" else f"K={row.variant}"),
@@ -222,9 +238,22 @@ def published_tables(published: Sequence[Published]) -> list[Sheet]:
             )
             for row in rows
         ]
-        notes = (f"Source: {rows[0].source}.",)
+        notes = (f"Source: {rows[0].source}.", *_irreproducible(rows))
         sheets.append(Sheet(stem(f"published {title}"), f"Published: {title}", columns, tuple(cells), (), notes))
     return sheets
+
+
+def _paper_column(name: str, row: Published) -> Column:
+    """A published metric's column, marked where its values cannot be reproduced."""
+    column = metric_column(name)
+    mark = f" {IRREPRODUCIBLE_MARK}" if name in row.irreproducible else ""
+    return replace(column, name=column.name + mark)
+
+
+def _irreproducible(published: Sequence[Published], metrics: Collection[str] | None = None) -> tuple[str, ...]:
+    """The note on published values that cannot be reproduced, where any of the metrics has such values."""
+    marked = {name for row in published for name in row.irreproducible if metrics is None or name in metrics}
+    return (f"{IRREPRODUCIBLE_MARK} {IRREPRODUCIBLE_NOTE}",) if marked else ()
 
 
 def provenance(runs: Iterable[StoredRun]) -> Sheet:

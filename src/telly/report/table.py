@@ -136,7 +136,10 @@ def print_study(table: StudyTable, *, err: bool = False) -> None:
     shown = _table(table.title, table.columns)
     for row in table.rows:
         shown.add_row(*row)
-    _console(err).print(shown)
+    console = _console(err)
+    console.print(shown)
+    if table.note:
+        console.print(table.note, highlight=False, markup=False, soft_wrap=True)
 
 
 def print_stores(root: Path, entries: Sequence[StoreEntry]) -> None:

@@ -22,9 +22,10 @@ from telly.tuning.record import RunRecord
 TABLE_FILE = "table.md"
 DASH = "-"
 NOTE = (
-    "Means over the seeds that are done. ±: half of the 95 % interval, test examples and seeds resampled together. "
-    "Change: against base with the same seeds. Seconds: of the whole run."
+    "Means over the seeds that are done. ±: half of the 95 % interval, of test examples and, with several seeds, of "
+    "training. Change: against base with the same seeds. Seconds: of the whole run."
 )
+SINGLE_NOTE = "One seed: the changes compare two trained models, not two methods; another seed may turn them round."
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,13 @@ class StudyTable:
         title: task, model, and how many of the cells are done.
         columns: their names.
         rows: one a variant, in the cells' order.
+        note: what is to be said of its changes, or nothing.
     """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    note: str = ""
 
 
 def table_of(cells: Sequence[Cell], outcomes: Mapping[Path, Outcome]) -> StudyTable | None:
@@ -77,13 +80,20 @@ def table_of(cells: Sequence[Cell], outcomes: Mapping[Path, Outcome]) -> StudyTa
     )  # fmt: skip
     task, model = cells[0].config.task, Path(cells[0].config.model).name
     title = f"{task}, {model}: {sum(map(len, done.values()))} of {len(cells)} cells"
-    return StudyTable(title, ("variant", "seeds", metric, "change", "trained", "seconds"), rows)
+    single = len(done) > 1 and any(len(runs) == 1 for runs in done.values())
+    columns = ("variant", "seeds", metric, "change", "trained", "seconds")
+    return StudyTable(title, columns, rows, SINGLE_NOTE if single else "")
 
 
 def to_markdown(tables: Iterable[StudyTable]) -> str:
     """All tables, each with a heading."""
-    parts = [f"## {table.title}\n\n{markdown_table(table.columns, table.rows)}\n" for table in tables]
+    parts = [_section(table) for table in tables]
     return "\n".join([*parts, NOTE]) + "\n" if parts else "No cell is done yet.\n"
+
+
+def _section(table: StudyTable) -> str:
+    note = f"\n{table.note}\n" if table.note else ""
+    return f"## {table.title}\n\n{markdown_table(table.columns, table.rows)}\n{note}"
 
 
 def _score(metric: str, runs: Runs) -> str:
