@@ -51,8 +51,6 @@ def states(model: Any, family: str) -> torch.Tensor:
     return torch.stack([*(output.get("hidden_states") or output.encoder_hidden_states)])
 
 
-# peft asks transformers by a name that will change.
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 @pytest.mark.parametrize(("family", "top"), [("roberta", "lora"), ("roberta", "ia3"), ("t5", "lora")])
 def test_peft_alone_reads_the_runs_adapter(family: str, top: str, tiny: Tiny, tmp_path: Path):
     if family == "t5":

@@ -347,6 +347,17 @@ def test_the_name_of_the_cache_argument_is_found_by_trying(given: str, monkeypat
     assert cache_argument(model.encoder) == given
 
 
+@pytest.mark.parametrize(("encoder", "keeps"), [("roberta", True), ("bert", True), ("distilbert", False)])
+def test_a_model_without_numbers_is_tried_as_well(encoder: str, keeps: bool):
+    """A study plans its cells on the meta device, and names models that cannot write before anything runs."""
+    config = CONFIGS[encoder]()
+    if keeps:
+        assert isinstance(model_from_config(config, device="meta", writes=True), OneStack)
+    else:
+        with pytest.raises(ModelError, match="it keeps no key/value cache"):
+            model_from_config(config, device="meta", writes=True)
+
+
 @pytest.mark.parametrize(
     ("dropped", "reason"),
     [
@@ -412,7 +423,7 @@ def test_a_decoder_without_its_output_layer_is_refused(tmp_path: Path):
         load_model(str(tmp_path), writes=True)
     assert str(error.value) == (
         f"{tmp_path}: 1 weights of the layers are not in the checkpoint or have another shape, such as lm_head.weight; "
-        "expected the weights of a LlamaForCausalLM"
+        "expected the weights of a LlamaForCausalLM as config.json describes it, so get both files from the same place"
     )
     assert load_model(str(tmp_path)) is not None
 

@@ -18,6 +18,8 @@ CACHE_ARGUMENTS = ("cache", "past_key_values")
 """Names of the argument, newest first: an older name may still work, with a deprecation warning."""
 TRIAL_ERRORS = (TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError)
 """What a forward raises that is given an argument it does not take."""
+TRIAL_ID = 3
+"""A token in every vocabulary, and padding in none that is in use."""
 
 _known: WeakKeyDictionary[nn.Module, str | None] = WeakKeyDictionary()
 
@@ -43,12 +45,12 @@ def _fills(model: nn.Module, name: str) -> bool:
     from transformers import DynamicCache
 
     cache = DynamicCache()
-    device = next(model.parameters()).device
-    ids = torch.zeros(1, 2, dtype=torch.long, device=device)
+    # Without a mask, whose values a model on the meta device (a study's plan) could not look at.
+    ids = torch.full((1, 2), TRIAL_ID, device=next(model.parameters()).device)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True, **{name: cache})
+            model(input_ids=ids, use_cache=True, **{name: cache})
         except TRIAL_ERRORS:
             return False
     return int(cache.get_seq_length()) == ids.shape[1]
