@@ -238,6 +238,12 @@ C = [
     ),
     case("a.c", "static int __init f(void) { return 1; }\nBOOL WINAPI g(HANDLE a) { return 1; }\n", "f", "g"),
     case("a.c", "static INLINE int f(void) { return 1; }\n", "f"),
+    case("a.c", "JNIEXPORT jint JNICALL Java_f(JNIEnv *e) { return 1; }\n", "Java_f"),
+    case("a.c", "JNIEXPORT jint JNICALL\nJava_f(JNIEnv *e)\n{\n  return 1;\n}\n", "Java_f"),
+    case("a.c", "static __always_inline int f(void) { return 1; }\n", "f"),
+    case("a.c", "static A * _Py_HOT g(void) { return 0; }\nAPI_FUNC(A *) f(void) { return 0; }\n", "g", "f"),
+    case("a.c", "int x(int a) { return a; }\nstatic A * hot f(void) { return 0; }\n", "x", does_not_parse=1),
+    case("a.c", "int f(int a)\n#ifdef A\n{\n  b();\n}\n#else\n{\n  c();\n}\n#endif\n", "f"),
     case("a.c", "int f(void) { return ]; }\nint g(void) { return 1; }\n", "g", does_not_parse=1),
 ]
 CPP = [
@@ -295,6 +301,28 @@ CPP = [
         "a.cpp", 'TEST(A, B) { a(); } TEST_F(C, D) { a(); } RUN("a") { a(); } class URL { URL(int a) { b(); } };'
     )._replace(names=["A.B", "C.D", "URL.URL"], left_out={NO_NAME: 1}),
     case("a.cu", "__global__ void f(int a) { b(); }\n", "f"),
+    case(
+        "a.cu",
+        "template <class T> __global__ void __launch_bounds__(8) f(T* a) { b(); }\n"
+        "__host__ __device__ __forceinline__ float g(float a) { return a; }\n",
+        "f",
+        "g",
+    ),
+    case("a.cpp", 'extern "C" JNIEXPORT jint JNICALL\nJava_f(JNIEnv* e) { return 1; }\n', "Java_f"),
+    case(
+        "a.cpp",
+        "class A : public B {\n  Q_OBJECT\npublic:\n  Q_INVOKABLE void f() { a(); }\nsignals:\n  void s();\n};\n",
+        "A.f",
+    ),
+    case(
+        "a.cpp",
+        "API std::string f(A& a) { return b; }\nAPI void A::g() { b(); }\nAPI std::vector<int> h() { return b; }\n",
+        "f",
+        "A.g",
+        "h",
+    ),
+    case("a.cpp", "void f() NOEXCEPT { a(); }\nint g() const REQUIRES(b) { return 1; }\n", "f", "g"),
+    case("a.cpp", "int f() { try { a(); }\n#ifdef A\n  catch (B b) { c(); }\n#endif\n  catch (...) {} }\n", "f"),
     case("a.cpp", "template <class T> concept A = requires(T a) { a.f(); };"),
 ]
 C_SHARP = [
@@ -330,6 +358,17 @@ C_SHARP = [
         "namespace A.B;\nrecord struct R(int A) { int F() { return 1; } }\ninterface I { int G() => 1; int H(); }",
     )._replace(names=["R.F", "I.G"]),
     cs("struct B { class C { int F() => 1; } }", "A.B.C.F"),
+    cs("\n#if X\nint F() { return 1; }\n#else\nint F() { return 2; }\n#endif\n", "A.F", "A.F"),
+    cs("int F()\n#if X\n{ a(); }\n#else\n{ b(); }\n#endif\n", "A.F"),
+    cs("\n#if X\nint F(int a)\n#else\nint F(long a)\n#endif\n{ return 1; }\nint G() { return 1; }", "A.F", "A.G"),
+    cs("int F(int a) {\n#if X\nif (a > 1) {\n#else\nif (a > 2) {\n#endif\nb(); } }\nint G() => 1;", "A.F", "A.G"),
+    cs(
+        'string s = @"a\\";\nint F(int a) {\n#if X\nif (a) {\n#else\nif (b) {\n#endif\nb(); } }\n'
+        'string t = """\n{ "\n""";\nint G() => 1;',
+        "A.F",
+        "A.G",
+    ),
+    cs("int F() { try { b(); }\n#if X\ncatch (E e) { c(); }\n#endif\nfinally { d(); } }", "A.F"),
 ]
 RUST = [
     case("a.rs", 'async fn f() {} const fn g() {} unsafe fn h() {} extern "C" fn i() {}', "f", "g", "h", "i"),

@@ -1,4 +1,4 @@
-"""C and C++ with one branch of what the preprocessor cuts; the text keeps its length and its lines."""
+"""C, C++ and C# with one branch of what the preprocessor cuts; the text keeps its length and its lines."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PIECES = [
 @given(st.lists(st.sampled_from(PIECES)))
 def test_length_and_lines_stay(pieces: list[str]) -> None:
     raw = "".join(pieces).encode()
-    for plainer in (without_branches(raw), without_class_macros(raw)):
+    for plainer in (without_branches(raw), without_branches(raw, macros=False), without_class_macros(raw)):
         assert [len(line) for line in plainer.split(b"\n")] == [len(line) for line in raw.split(b"\n")]
         assert all(new in {old, ord(" ")} for old, new in zip(raw, plainer, strict=True))
 
@@ -52,6 +52,10 @@ def test_length_and_lines_stay(pieces: list[str]) -> None:
         ("DECL(x) static int f(void) {}\n", "static int f(void) {}"),
         ("#if A\nSTATIC\n#endif\nvoid f(void) {}\n", "void f(void) {}"),
         ("int f(void) {\n#ifdef PYPY\n  if (a) b();\n#endif\n}\n", None),
+        ("JNIEXPORT A JNICALL f(B b) {}\n", "A f(B b) {}"),
+        ("A f() REQUIRES(b) {}\nif (a) b = C {1};\n", "A f() {} if (a) b = C {1};"),
+        ("f(a)\n#if A\n{\nb();\n}\n#else\n{\nc();\n}\n#endif\n", "f(a) { b(); }"),
+        ("#if A\n{\nb();\n}\n#endif\n", None),
         ("FILE const *f(void) {}\nA::B c(D);\nint MAX (a);\n", None),
     ],
 )
@@ -77,7 +81,24 @@ def test_macros_before_the_name_of_a_class(source: str, left: str | None) -> Non
     assert plainer == source if left is None else " ".join(plainer.split()) == left
 
 
+def test_only_branches_are_left_out_where_there_are_no_macros() -> None:
+    source = b"[A]\nAPI int F(B b) {\n#if X\nif (a) {\n#else\nif (b) {\n#endif\n}\n}\n"
+    plainer = without_branches(source, macros=False).decode()
+    assert " ".join(plainer.split()) == "[A] API int F(B b) { if (a) { } }"
+
+
 def test_many_directives_and_open_comments_take_no_time() -> None:
-    for piece in ("#if A\nx\n", "/*", "#if A\n{\n#else\n", "'", "AAA\n", "class A "):
+    for piece in (
+        "#if A\nx\n",
+        "/*",
+        "#if A\n{\n#else\n",
+        "'",
+        "AAA\n",
+        "class A ",
+        "AAA<",
+        "A AAA\n",
+        ") AAA ",
+        "A<A ",
+    ):
         without_branches(piece.encode() * 40_000)
         without_class_macros(piece.encode() * 40_000)

@@ -140,11 +140,13 @@ def _angles(raw: bytes) -> int:
 
 
 def _root(raw: bytes, language: Language) -> Any:
-    """The root of a source's tree; C and C++ that do not parse as they are, as one branch of their conditionals."""
+    """The root of a source's tree; what does not parse as it is and has conditionals, as one branch of these."""
     read = without_class_macros(raw) if language.name == "cpp" else raw
     root = _tree(read, language).root_node
-    if root.has_error and language.name in {"c", "cpp"} and (plainer := without_branches(read)) != read:
-        root = _tree(plainer, language).root_node
+    if root.has_error and language.name in {"c", "cpp", "c-sharp"}:
+        plainer = without_branches(read, macros=language.name != "c-sharp")
+        if plainer != read:
+            root = _tree(plainer, language).root_node
     return root
 
 

@@ -179,6 +179,8 @@ def _c_function(node: Any) -> str | None:
     """The name in a declarator. `NAME(...) {` without a type calls a macro, unless it makes an object of its class."""
     declarator = node.child_by_field_name("declarator")
     name = plain(declarator)
+    if name == "void" and declarator.type == "parenthesized_declarator":  # `f(void)` after a type that does not parse
+        return plain(node.child_by_field_name("type"))
     if name is None or declarator.type != "function_declarator" or node.child_by_field_name("type") is not None:
         return name
     if not _MACRO.fullmatch(name) or name == _class_around(node, ("class_specifier", "struct_specifier")):

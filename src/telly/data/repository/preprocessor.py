@@ -1,4 +1,4 @@
-"""C and C++ as a parser can read them that does not run the preprocessor: same length, same lines.
+"""C, C++ and C# as a parser can read them that does not run the preprocessor: same length, same lines.
 
 A conditional such as `#ifdef` may cut a function in two, and a macro may stand where a grammar expects none. The parser
 then sees the text of one branch alone; what is taken from the file is still the text as it is.
@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-_LITERAL = re.compile(rb'//[^\n]*|/\*.*?(?:\*/|\Z)|"(?:\\.|[^"\\\n])*"|(?<!\w)\'(?:\\.|[^\'\\\n])*\'', re.DOTALL)
+_LITERAL = re.compile(
+    rb'"""(?!").*?"""|@"(?:[^"]|"")*"|//[^\n]*|/\*.*?(?:\*/|\Z)|"(?:\\.|[^"\\\n])*"|(?<!\w)\'(?:\\.|[^\'\\\n])*\'',
+    re.DOTALL,
+)
 _DIRECTIVE = re.compile(
     rb"^[ \t]*#[ \t]*(if|ifdef|ifndef|elif|elifdef|elifndef|else|endif)\b((?:[^\n\\]|\\\n|\\.)*)", re.MULTILINE
 )
@@ -18,19 +21,34 @@ _CLASS_MACRO = re.compile(
     rb"\b(?:class|struct|union)[ \t]+([A-Z][A-Z0-9_]+(?:[ \t]*\([^()\n]*\))?)"
     rb"(?=[ \t]+[A-Za-z_]\w*(?:[ \t]+final)?\s*(?:\{|:[^:;{}]*(?:::[^:;{}]*)*\{))"
 )
+_ARGUMENTS = rb"(?:[ \t]*\([^()\n]*\))?"
+_MACRO = rb"(?:[A-Z_][A-Z0-9_]{2,}|__[a-z][a-z_]*|_[A-Z]\w*)\b"
+_TYPE = rb"[A-Za-z_~][\w:~]*(?:<[^;{}()\n]*>)?"
 _FUNCTION_MACRO = re.compile(
-    rb"^[ \t]*(?:(?:static|extern|inline|virtual)[ \t]+)*((?:[A-Z_][A-Z0-9_]{2,}|__[a-z]+__)(?:[ \t]*\([^()\n]*\))?)"
-    rb"(?=\s+(?!const\b|volatile\b|restrict\b)(?:(?:static|inline|const|unsigned|struct)[ \t]+)*"
-    rb"[A-Za-z_]\w*[\s*&]+\w+\s*\()",
+    rb"^[ \t]*(?:template[ \t]*<[^;{}()\n]*>[ \t]*)?(?:(?:static|extern|inline|virtual)[ \t]+)*"
+    rb"(" + _MACRO + _ARGUMENTS + rb")(?=\s+(?!const\b|volatile\b|restrict\b)"
+    rb"(?:(?:static|inline|const|unsigned|struct)[ \t]+)*"
+    + _TYPE
+    + rb"(?:"
+    + _ARGUMENTS
+    + rb"[\s*&]+"
+    + _TYPE
+    + rb"){1,3}\s*\()",
     re.MULTILINE,
 )
+"""A macro before a function's type, as in `INLINE int f(`, of several the first."""
 _EXPORT = re.compile(rb"^[ \t]*(export)(?=[ \t]+[A-Za-z_])", re.MULTILINE)
 _NAME_MACRO = re.compile(
     rb"\b(?!(?:struct|union|enum|class|const|volatile|static|inline|extern|virtual|explicit|constexpr|friend|register|typedef"
     rb"|unsigned|signed|return|else|throw|new|typename|case|goto)\b)[A-Za-z_]\w*[ \t*&]+"
-    rb"(__[a-z][a-z_]*|[A-Z][A-Z0-9_]{2,})(?=[ \t]+\w+[ \t]*\()"
+    rb"(" + _MACRO + _ARGUMENTS + rb")(?=\s+\w+[ \t]*\()"
 )
 """A macro between a function's type and its name, as in `int WINAPI f(`."""
+_LAST_MACRO = re.compile(rb"\)(?:\s*const\b)?\s*(\b[A-Z_][A-Z0-9_]{2,}" + _ARGUMENTS + rb")(?=\s*\{)")
+"""A macro between a function's parameters and its body, as in `f() REQUIRES(mutex) {`."""
+_CONTINUES = re.compile(rb"(?:else|catch|finally)\b")
+MAX_MACROS = 4
+"""Macros before one function, at most."""
 _COMPLETE = b";}:"
 
 
@@ -50,8 +68,9 @@ class _Branch:
 
 @dataclass
 class _Group:
-    """A conditional with its branches, and the text of its directives."""
+    """A conditional: the character before it, its branches and the text of its directives."""
 
+    after: bytes
     branches: list[_Branch] = field(default_factory=list)
     directives: list[tuple[int, int]] = field(default_factory=list)
 
@@ -61,20 +80,26 @@ def without_class_macros(raw: bytes) -> bytes:
     return _blanked(raw, [match.span(1) for match in _CLASS_MACRO.finditer(raw)])
 
 
-def without_branches(raw: bytes) -> bytes:
-    """A text with one branch alone of each conditional that cuts a statement, and without macros before functions."""
+def without_branches(raw: bytes, *, macros: bool = True) -> bytes:
+    """A text with one branch alone of each conditional that cuts a statement.
+
+    Args:
+        raw: the text.
+        macros: leave out macros around the heads of functions as well, which C# does not have.
+    """
     masked = _OTHER_DIRECTIVE.sub(_spaces, _LITERAL.sub(_spaces, raw))
-    code = _DIRECTIVE.sub(_spaces, masked)
-    spans = [match.span(1) for match in (*_EXPORT.finditer(code), *_FUNCTION_MACRO.finditer(code))]
-    spans += [match.span(1) for match in _NAME_MACRO.finditer(_blanked(code, spans))]
+    spans = _macros(_DIRECTIVE.sub(_spaces, masked)) if macros else []
     open_groups: list[_Group] = []
     at = 0
+    last = b""
     for match in _DIRECTIVE.finditer(masked):
         kind, condition = match[1], match[2].strip()
+        text = masked[at : match.start()].strip()
+        last = text[-1:] or last
         if open_groups:
-            _read(open_groups[-1].branches[-1], masked[at : match.start()])
+            _read(open_groups[-1].branches[-1], text)
         if kind.startswith(b"if"):
-            open_groups.append(_Group([_Branch(match.end(), condition)], [match.span()]))
+            open_groups.append(_Group(last, [_Branch(match.end(), condition)], [match.span()]))
         elif open_groups:
             group = open_groups[-1]
             group.branches[-1].end = match.start()
@@ -84,13 +109,27 @@ def without_branches(raw: bytes) -> bytes:
             else:
                 open_groups.pop()
                 kept = _kept(group)
-                if any(map(_is_cut, group.branches)):
+                if any(_is_cut(branch, group.after) for branch in group.branches):
                     spans += group.directives
                     spans += [(one.start, one.end) for one in group.branches if one is not kept]
                 if open_groups:
                     _add(open_groups[-1].branches[-1], kept)
         at = match.end()
     return _blanked(raw, spans)
+
+
+def _macros(code: bytes) -> list[tuple[int, int]]:
+    """Where macros stand around the heads of functions in a text without directives and literals."""
+    spans = [match.span(1) for match in _EXPORT.finditer(code)]
+    for _ in range(MAX_MACROS):
+        code = _blanked(code, spans)
+        found = [match.span(1) for match in _FUNCTION_MACRO.finditer(code)]
+        found += [match.span(1) for match in _NAME_MACRO.finditer(_blanked(code, found))]
+        found += [match.span(1) for match in _LAST_MACRO.finditer(code)]
+        if not found:
+            break
+        spans += found
+    return spans
 
 
 def _spaces(match: re.Match[bytes]) -> bytes:
@@ -111,9 +150,8 @@ def _read(branch: _Branch, text: bytes) -> None:
     for bracket in re.findall(rb"[()\[\]{}]", text):
         branch.depth += 1 if bracket in b"([{" else -1
         branch.lowest = min(branch.lowest, branch.depth)
-    text = text.strip()
     branch.braces |= b"{" in text
-    branch.first, branch.last = branch.first or text[:5], text[-1:] or branch.last
+    branch.first, branch.last = branch.first or text[:8], text[-1:] or branch.last
 
 
 def _add(branch: _Branch, inner: _Branch) -> None:
@@ -124,9 +162,11 @@ def _add(branch: _Branch, inner: _Branch) -> None:
     branch.first, branch.last = branch.first or inner.first, inner.last or branch.last
 
 
-def _is_cut(branch: _Branch) -> bool:
-    """Whether a branch is no sequence of whole statements or declarations."""
-    if branch.depth or branch.lowest < 0 or re.match(rb"else\b", branch.first):
+def _is_cut(branch: _Branch, after: bytes) -> bool:
+    """Whether a branch is no sequence of whole statements or declarations, as the body of what stands before it."""
+    if branch.depth or branch.lowest < 0 or _CONTINUES.match(branch.first):
+        return True
+    if after == b")" and branch.first.startswith(b"{"):
         return True
     return bool(branch.last) and not branch.braces and branch.last not in _COMPLETE
 
