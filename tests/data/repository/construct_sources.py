@@ -210,6 +210,7 @@ PHP = [
     ),
     case("a.php", "<?php namespace A\\B; function f() {} class C { function g() {} }", "f", "C.g"),
     case("a.php", "<?php namespace A { function f() {} }", "f"),
+    case("a.php", "<?php $f = $a ?? function () {}; $g = $a ?: fn() => 1;", "$f", "$g"),
     case("a.php", "<?php function f() { return function () { return fn() => 1; }; }", "f", within_another_function=2),
 ]
 C = [
@@ -385,6 +386,7 @@ RUST = [
         "i32.g",
         "B.h",
     ),
+    case("a.rs", "impl fmt::Display for dyn A + Send { fn f() {} }", "A.f"),
     case("a.rs", "trait A { fn f() { b() } fn g(); } mod a { mod b { fn h() {} } }", "A.f", "a.b.h"),
     case("a.rs", "fn r#type() {}", "r#type"),
     case("a.rs", "static F: fn() = || { a() }; const G: fn(i32) -> i32 = |a| a;", "F", "G"),

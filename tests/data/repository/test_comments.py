@@ -48,6 +48,8 @@ DOCSTRINGS = [
     ("# Adding\n\nAdd both numbers.", "Add both numbers."),
     ("@property decorator for a class.", "@property decorator for a class."),
     (">>> f(1)\n2", ""),
+    ("!!! note\n    It is slow.\n\nAdd both numbers.", "Add both numbers."),
+    ("Add both numbers.\n!!! note\n    It is slow.", "Add both numbers."),
 ]
 
 
@@ -140,6 +142,10 @@ DOXYGEN = [
     ("/* Licensed under the Apache License. */", ""),
     ("/* Copyright 2020 A. B.\n * All rights reserved. */", ""),
     ("/// TODO: make it faster\n///\n/// Adds both numbers.", "Adds both numbers."),
+    ("/** Reads %s, %5d and %lu of %Cart for 100% of %NULL. */", "Reads %s, %5d and %lu of Cart for 100% of NULL."),
+    ("/*\n * Input: a the width of it\n * Output: the height of it\n */", ""),
+    ("/* Adds both numbers.\n * Returns: the sum of them */", "Adds both numbers."),
+    ("/* Takes the input: both numbers. */", "Takes the input: both numbers."),
 ]
 XMLDOC = [
     ("/// <summary>\n/// Adds <c>x</c> to y.\n/// </summary>\n/// <returns>z</returns>", "Adds x to y."),
@@ -154,6 +160,9 @@ XMLDOC = [
     ('/// <summary>Maps List<int> & <see cref="M:A.B"/>.</summary>', "Maps List<int> & A.B."),
     ("/// <summary><para>Adds both numbers.</para><para>More.</para></summary>", "Adds both numbers."),
     ("/** <summary>Adds both numbers.</summary> */", "Adds both numbers."),
+    ("/// <summary>Adds <code>x[i]</code> to all.</summary>", "Adds x[i] to all."),
+    ("/// <summary>Adds all numbers:\n/// <code>\n/// x();\n/// </code></summary>", "Adds all numbers:"),
+    ("/// <summary>Maps List<int> to &copy; &amp;lt;.</summary>", "Maps List<int> to \u00a9 &lt;."),
 ]
 RUSTDOC = [
     ("/// Adds [`Item`] to a [cart](crate::Cart).\n///\n/// # Errors\n/// None.", "Adds Item to a cart."),
@@ -174,6 +183,9 @@ GODOC = [
     ("// Deprecated: Use the other.", ""),
     ("//go:generate stringer -type=Pill", ""),
     ("// Open reads [RFC 1].\n//\n// [RFC 1]: https://a.b", "Open reads RFC 1."),
+    ("// Open godoc\n// @Summary Opens the door.\n// @Param id path int true", "Opens the door."),
+    ("// @Tags doors\n// @Description Opens the door.\n// @Router /x [get]", "Opens the door."),
+    ("// Open opens the door.\n// @Success 200", "Open opens the door."),
 ]
 RUBYDOC = [
     ("# Adds an +item+.\n# @param item [Item]\n# @return [Cart]", "Adds an item."),
@@ -188,6 +200,7 @@ RUBYDOC = [
     ),
     ("# Public: Adds both numbers.\n#\n# a - the first", "Adds both numbers."),
     ("# call-seq:\n#   add(a) -> b\n#\n# Adds both numbers.", "Adds both numbers."),
+    ("# :call-seq:\n#   add(a) -> b\n#\n# Adds both numbers.", "Adds both numbers."),
     ("#: (Integer) -> Integer\n# Adds both numbers.", "Adds both numbers."),
     ("# rubocop:disable Style/Foo", ""),
 ]

@@ -42,6 +42,10 @@ BETWEEN = {
     "ts-overloads": ("a.ts", f"/** {SAID} */\nexport function count(a: string): void;\nexport function {SCRIPT}"),
     "ts-methods": ("a.ts", f"class A {{\n/** {SAID} */\ncount(a: 1): void;\ncount(a: 2): void;\n// all\n{SCRIPT}}}"),
     "ts-own": ("a.ts", f"class A {{\n/** Count what is given. */\ncount(a: string): void;\n/** {SAID} */\n{SCRIPT}}}"),
+    "ts-marked": (
+        "a.ts",
+        f"class A {{\n/** {SAID} */\ncount(a: 1): void;\n/** @internal */\ncount(a: 2): void;\n{SCRIPT}}}",
+    ),
     "ts-decorators": ("a.ts", f"class A {{\n/** {SAID} */\n@Input() // @ts-ignore\n@Log\nstatic async {SCRIPT}}}"),
     "ts-ambient": ("a.ts", f"/** {SAID} */\nexport declare function count(a: string): void;\nexport function {SCRIPT}"),
     "go-directives": ("a.go", f"package a\n\n// {SAID}\n//\n//nolint:errcheck\n//go:noinline\n{GO}"),
@@ -121,6 +125,32 @@ OTHERS = {
 @pytest.mark.parametrize("name", OTHERS)
 def test_comments_about_something_else(name: str) -> None:
     assert said(*OTHERS[name])[-1] == ""
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "expected"),
+    [
+        ("a.py", 'def f(x, y):\n    """x : int\n        The width of it.\n    """\n    return x\n', ""),
+        ("a.py", 'def f(x):\n    """x (int): the width of it"""\n    return x\n', ""),
+        ("a.py", 'def f(x, y):\n    """- x: the width of it\n    - y: the height"""\n    return x\n', ""),
+        ("a.py", 'def f(x):\n    """x -- the width of it"""\n    return x\n', ""),
+        ("a.py", 'def f(x, y):\n    """x - y for each pair"""\n    return x\n', "x - y for each pair"),
+        ("a.py", 'def f(x):\n    """y: the width of it"""\n    return x\n', "y: the width of it"),
+        ("a.py", 'f = wrap(1)\ndef g():\n    """x: the width of it"""\n    return 1\n', "x: the width of it"),
+        ("a.rs", "/// * `x` - the width of it\n/// * `y` - the height\nfn f(x: i32, y: i32) {}\n", ""),
+        ("a.rb", "# x - The width of it\n# y - The height\ndef f(x, y)\n  x\nend\n", ""),
+        ("a.c", "/* a: the width of it\n * b: the height */\nint f(int a, int b) { return a; }\n", ""),
+        ("a.go", "package a\n\n// a: the width of it\nfunc f(a int) {}\n", ""),
+        ("a.js", "/** a - the width of it */\nconst f = (a) => a;\n", ""),
+        ("a.php", "<?php\n/** $a: the width of it */\nfunction f($a) { return $a; }\n", ""),
+        ("a.ts", "/** a, b: the sides of it */\nfunction f(a: A, b: B) { return a; }\n", ""),
+        ("A.java", "class A {\n/** a: the width of it */\nint f(int a) { return a; }\n}\n", ""),
+        ("a.cpp", "/// a: the width of it\nauto f = [](int a) { return a; };\n", ""),
+        ("a.cs", "class A {\n/// a: the width of it\nint F(int a) { return a; }\n}\n", ""),
+    ],
+)
+def test_lists_of_parameters_without_a_title_are_no_descriptions(file: str, source: str, expected: str) -> None:
+    assert said(file, source) == [expected]
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,13 @@ _SIGNATURES = frozenset({"function_signature", "method_signature", "abstract_met
 _WRAPPED = frozenset({"export_statement", "ambient_declaration"})
 _MACRO = re.compile(r"[A-Z][A-Z0-9_]+\s*(?:\(.*\))?\s*;?", re.DOTALL)
 _RUST_DOC = re.compile(r"#\[doc\s*=\s*(?:r#*)?\"(.*)\"#*\]", re.DOTALL)
+_ITEM = re.compile(
+    r"(?:[*-]\s+)?[`$&*@]{0,3}(\w+)`?(?:\s*,\s*\w+)*\s*(?:\([^()]*\)\s*)?"
+    r"(?::\s|\s--\s|\s[-\u2013]\s(?=[A-Z\[{]|(?:the|an?|if|whether)\b)|(?<=`)\s[-\u2013]\s)"
+)
+"""An item of a list of parameters, without a title above it: `x: the width`, `x (int): the width`, `x - The width`."""
+MAX_PARTS = 100
+"""Nodes of a function that are looked at to find its parameters."""
 _LEADING = frozenset({"modifiers", "attribute_list", "annotation", "marker_annotation", "decorator"})
 _NAMES = ("name", "declarator")
 
@@ -73,7 +80,7 @@ def documentation(node: Any, language: Language, blank: Collection[int]) -> Docu
     if not texts:
         outside = [comments for level, comments in found if level.parent.type not in language.wrappers]
         own = [text for comments in outside for text in _touching(comments)]
-    words = next(filter(is_description, map(style.describe, own)), "")
+    words = next((words for words in map(style.describe, own) if _is_description(words, node)), "")
     return Documentation(words) if words else _within(node, style)
 
 
@@ -112,7 +119,24 @@ def _docstring(node: Any, style: Style) -> Documentation | str:
     if statements[1].start_point[0] in rows or body.start_point[0] == node.start_point[0]:
         return "docstring on a line with code"
     words = style.describe(value)
-    return Documentation(words if is_description(words) else "", frozenset(rows))
+    return Documentation(words if _is_description(words, node) else "", frozenset(rows))
+
+
+def _is_description(words: str, function: Any) -> bool:
+    """Whether words say what a function does, and not what one of its parameters is."""
+    item = _ITEM.match(words)
+    return is_description(words) and (item is None or item[1] not in _parameter_words(function))
+
+
+def _parameter_words(function: Any) -> frozenset[str]:
+    """The words between the brackets of a function's parameters."""
+    waiting = [function]
+    for node in waiting:
+        parameters = node.child_by_field_name("parameters")
+        if parameters is not None:
+            return frozenset(re.findall(r"\w+", _text(parameters)))
+        waiting.extend(node.named_children[: MAX_PARTS - len(waiting)])
+    return frozenset()
 
 
 def _levels(node: Any, language: Language) -> Iterator[Any]:
@@ -174,17 +198,17 @@ def _comments_above(level: Any, function: Any, language: Language, style: Style,
         touches, adjoins = touches and gap <= 0, adjoins and gap <= 0
         text = _text(sibling).rstrip() if doc is None else _rust_doc(doc[1])
         below = sibling
-        if not _take(found, text, style, touches=touches, adjoins=adjoins):
+        if not _take(found, text, style, touches=touches, adjoins=adjoins, stacks=gap <= 0):
             break
         adjoins = True
     return found
 
 
-def _take(found: _Found, text: str, style: Style, *, touches: bool, adjoins: bool) -> bool:
+def _take(found: _Found, text: str, style: Style, *, touches: bool, adjoins: bool, stacks: bool) -> bool:
     """Take a comment; returns whether the one above it may belong to the function, too."""
     block = _is_block(text)
     if style.sign.match(text) and not (block and style.foreign and style.foreign.search(text)):
-        if not found.signed or (block and style.stacked and adjoins):
+        if not found.signed or (block and style.stacked and stacks):
             found.signed.append([text])
         elif style.joined or (adjoins and not block):
             found.signed[-1].append(text)
@@ -280,7 +304,7 @@ def _within(node: Any, style: Style) -> Documentation:
             after_attribute = True
         elif is_comment(child) and after_attribute and style.sign.match(_text(child)):
             words = style.describe(_text(child))
-            if is_description(words):
+            if _is_description(words, node):
                 return Documentation(words, _own_rows(child))
         elif not is_comment(child):
             break

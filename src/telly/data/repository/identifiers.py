@@ -51,7 +51,7 @@ _AROUND = frozenset(
     {
         *("reference_declarator", "parenthesized_declarator", "attributed_declarator", "pointer_type"),
         *("parenthesized_type", "literal_element", "generic_name", "mut_pattern", "parenthesized_expression"),
-        *("explicit_interface_specifier", "dynamic_type"),
+        *("explicit_interface_specifier", "dynamic_type", "bounded_type"),
     }
 )
 """Nodes around a name that have no field for it: it is the first of them that is one."""

@@ -237,7 +237,7 @@ LANGUAGES: tuple[Language, ...] = (
             *(("assignment_expression", "left"), ("augmented_assignment_expression", "left")),
             *(("property_element", "name"), ("static_variable_declaration", "name")),
         ),
-        passes=("parenthesized_expression", "conditional_expression", "cast_expression"),
+        passes=("parenthesized_expression", "conditional_expression", "binary_expression", "cast_expression"),
         wrappers=("expression_statement", "property_declaration"),
         style="phpdoc",
         dialect="php",

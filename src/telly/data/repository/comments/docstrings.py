@@ -52,7 +52,7 @@ _PARAMETERS = re.compile(r"^(?:Other )?(?:Parameters|Arguments|Args|Params)\b")
 _STOP = re.compile(
     rf"^(?:[*_]*(?:{_PARTS}|{_REMARKS})[*_]*\s*:[*_]*\s*$|(?-i:{_PARTS})\s*:(?:\s|$)|(?-i:Args|Arguments|Parameters|Params)\s*$"
     r"|(?-i::[A-Za-z][\w ,.*\[\]()|/-]*:(?!`))"  # reST's field lists
-    r"|(?-i:>>>|```|~~~|\.\.\s\S|\$ )"
+    r"|(?-i:>>>|```|~~~|(?:\.\.|!!!)\s\S|\$ )"
     r"|@(?-i:param|type|arg|argument|returns?|rtype|raises?|except|exception|throws|keyword|kwarg|kwparam|[ic]?var|note|see"
     r"|since|version|author|todo|deprecated|warning|bug|attention|precondition|postcondition|requires|invariant|group"
     r"|sort|undocumented|status|contact|license|copyright|change|changed|permission|example)\b)",
@@ -63,7 +63,7 @@ _UNDERLINE = re.compile(r"^([-=~^\"'`#*+])\1{2,}$")
 _HEADING = re.compile(r"^#{1,6}\s+(.*)$")
 _SIGNATURE = re.compile(r"^[\w.]+\((?:[^()]|\([^()]*\))*\)(?:\s*->\s*(?:[\w.]*\[[^\]]*\]|[\w.]+))?(?:\s*--)?$")
 _LEAD = re.compile(r"^@brief\s+")
-_DIRECTIVE = re.compile(r"^\.\.(?:\s|$)")
+_DIRECTIVE = re.compile(r"^(?:\.\.|!!!|\?\?\?\+?)(?:\s|$)")
 _TITLE_WORDS = 3
 """A title of so many words says what the function does."""
 

@@ -23,7 +23,7 @@ _DOXYGEN: tuple[Rule, ...] = (
     (re.compile(r"(?<!\w)[@\\](?:ref|subpage|a|e|b|em|cite)\s+(?=[\w:~#\"\x00<])"), ""),
     (re.compile(r"(?<!\w)[@\\]link\s+\S{1,200}\s+(.{1,300}?)\s*[@\\]endlink\b"), r"\1"),
     (re.compile(r"(?<!\w)[@\\]n\b(?=\s|$)"), " "),
-    (re.compile(r"(?<!\w)%(?=[A-Za-z_])"), ""),  # keeps Doxygen from making a link
+    (re.compile(r"(?<!\w)%(?!(?:hh|ll|[hlLjzt])?[diouxXeEfFgGaAcspn]\b)(?=[A-Za-z_])"), ""),  # a word without a link
     *LINKS,
     *EMPHASIS,
     (re.compile(r"[\\@]([@\\&$#<>%\"*])"), r"\1"),

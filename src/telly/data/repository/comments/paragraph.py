@@ -22,7 +22,12 @@ _SECTION_TITLE = re.compile(
     r"|references|options|todo|warnings?)\s*:?$",
     re.IGNORECASE,
 )
-_NAME_FIRST = re.compile(r"^[\w.:]+\(\)?\s+[-\u2013]\s+(?=\w)")  # kernel-doc: `name() - what it does`
+_SECTION_LINE = re.compile(
+    r"^\W{0,2}(?:Arg(?:ument)?s?|ARG(?:UMENT)?S?|Param(?:eter)?s?|PARAM(?:ETER)?S?|Inputs?|INPUTS?|Outputs?|OUTPUTS?"
+    r"|Returns?(?: values?)?|RETURNS?|Return [Vv]alues?)\s*:\s"
+)
+"""A line that begins a list of parameters or results."""
+_NAME_FIRST = re.compile(r"^[\w.:]+\(\)\s+[-\u2013]\s+(?=\w)")  # kernel-doc: `name() - what it does`
 
 
 def first_paragraph(lines: list[str], stop: re.Pattern[str], lead: re.Pattern[str]) -> str:
@@ -43,7 +48,7 @@ def _before_sections(lines: Iterable[str], stop: re.Pattern[str]) -> str:
     for line in lines:
         heading = _HEADING.match(line)
         title = heading[1].strip() if heading else line.strip()
-        if _SECTION_TITLE.match(title) and (heading or title.endswith(":")):
+        if _SECTION_LINE.match(title) or (_SECTION_TITLE.match(title) and (heading or title.endswith(":"))):
             break
         kept.append("" if heading else line)
     return " ".join(next(paragraphs(kept, stop), []))

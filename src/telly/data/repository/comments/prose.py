@@ -32,7 +32,13 @@ def rustdoc(comment: str) -> str:
 # Go
 
 _GO_DIRECTIVE = re.compile(r"^//(?:[a-z0-9]+:[a-z0-9]|line |extern |export |\s*\+build\b)", re.MULTILINE)
-_GO_STOP = re.compile(r"^(?:\t| {2,}|Deprecated:|```)")
+_GO_STOP = re.compile(
+    r"^(?:\t| {2,}|Deprecated:|```|@(?i:summary|description|id|tags|accept|produce|param|success|failure|header"
+    r"|response|router|security|deprecated|x-\w+)\b)"
+)
+_SWAG_LEAD = re.compile(r"^\s*@(?:Summary|Description)\s+", re.IGNORECASE)
+"""Swag describes the routes of a server in comments of tags, below a first line such as `Show godoc`."""
+_SWAG_FIRST = re.compile(r"^\s*\w+ godoc\s*$")
 _GO_TARGET = re.compile(r"^\s*\[([^\[\]]+)\]:\s+\S+$")
 _GO_NAME = r"[A-Z]\w*(?:\.[A-Z]\w*)?"
 _GO_LINK = re.compile(
@@ -48,15 +54,15 @@ def godoc(comment: str) -> str:
     targets = [found[1] for line in lines if (found := _GO_TARGET.match(line))]
     rules: list[Rule] = [(_GO_LINK, r"\1")]
     rules += [(re.compile(rf"\[({re.escape(target)})\]"), r"\1") for target in targets]
-    lines = [line for line in lines if not _GO_TARGET.match(line)]
-    return finished(first_paragraph(lines, _GO_STOP, _NOTHING), tuple(rules), verbatim, entities=False)
+    lines = [line for line in lines if not _GO_TARGET.match(line) and not _SWAG_FIRST.match(line)]
+    return finished(first_paragraph(lines, _GO_STOP, _SWAG_LEAD), tuple(rules), verbatim, entities=False)
 
 
 # Ruby
 
 _RUBY_BLOCK = re.compile(r"\A=begin[^\n]*\n(.*?)(?:\n=end[^\n]*)?\Z", re.DOTALL)
 _RUBY_HIDDEN = re.compile(r"^--\s*$.*?(?:^\+\+\s*$|\Z)", re.MULTILINE | re.DOTALL)
-_RUBY_TYPE = re.compile(r"^#\s?(?::|\||\s*@rbs\b).*$", re.MULTILINE)
+_RUBY_TYPE = re.compile(r"^#\s?(?::(?![a-z-]+:)|\||\s*@rbs\b).*$", re.MULTILINE)
 _YARD_TAG = re.compile(r"^(\s*)@!?[a-z]")
 _RDOC_BLOCK = re.compile(r"^(\s*):?(?:call-seq|section|category|title|main|include|args|yields|arg|notnew|enddoc):")
 _RDOC_HEADING = re.compile(r"^\s*=+\s+\w")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from xml.etree import ElementTree
 
@@ -50,12 +51,14 @@ def _said(root: ElementTree.Element, verbatim: Verbatim) -> str:
 def _words(element: ElementTree.Element, verbatim: Verbatim) -> str:
     parts = [element.text or ""]
     for child in element:
-        inner = _words(child, verbatim).strip() if child.tag not in _NOT_SAID - {"seealso"} else ""
+        inner = _words(child, verbatim).strip() if child.tag not in _NOT_SAID - {"seealso", "code"} else ""
         if child.tag in {"see", "seealso", "paramref", "typeparamref"}:
             target = next((child.get(name) for name in ("cref", "name", "langword", "href") if child.get(name)), "")
             parts.append(inner or verbatim.keep(_PREFIX.sub("", target or "")))
-        elif child.tag in {"c", "tt"}:
+        elif child.tag in {"c", "tt"} or (child.tag == "code" and "\n" not in (child.text or "")):
             parts.append(verbatim.keep(inner))
+        elif child.tag == "code":
+            parts.append("\n\n")
         elif child.tag in _PARTING:
             parts.append(f"\n\n{inner}\n\n")
         else:
@@ -69,7 +72,4 @@ def _loosely(text: str) -> str:
     summary = _SUMMARY.search(text)
     text = summary[1] if summary else _LOOSE_BLOCK.sub("", text)
     text = re.sub(r"</?para\s*/?>", "\n\n", _LOOSE_REFERENCE.sub(lambda match: _PREFIX.sub("", match[1]), text))
-    text = _LOOSE_TAG.sub("", text)
-    for entity, sign in (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&amp;", "&")):
-        text = text.replace(entity, sign)
-    return text
+    return html.unescape(_LOOSE_TAG.sub("", text))
