@@ -109,6 +109,16 @@ JAVASCRIPT = [
     case("a.js", "class A { f = () => 1; static g = function () {}; #h = () => 1; static { b(); } }")._replace(
         names=["A.f", "A.g", "A.#h"], left_out={NO_NAME: 1}
     ),
+    case("a.js", "Object.defineProperty(A.prototype, 'b', { get: function () {}, set(c) {} });")._replace(
+        names=["A.prototype.b", "A.prototype.b"]
+    ),
+    case("a.js", "Object.defineProperties(A, { b: { get() {} }, c: { value: () => 1 } });", "A.b", "A.c"),
+    case(
+        "a.js", "Object.defineProperty(this, 'b', { get: () => 1 }); Object.create(A, { c: { get() {} } });", "b", "c"
+    ),
+    case("a.js", "Object.defineProperty(A, b, { get() {} }); f('a', { get() {} }); c = { d: { set() {} } };")._replace(
+        names=["get", "get", "set"]
+    ),
     case("a.js", "const A = class B { f() {} }; (class { g() {} });", "A.f", "g"),
     case("a.js", "const { f = () => 1 } = a; function g(b = () => 1) {}", "g", no_name=1, within_another_function=1),
     case("a.jsx", "const a = <b onClick={() => 1}/>;", no_name=1),
@@ -179,6 +189,8 @@ RUBY = [
     )._replace(names=["A.f", "A.g"], left_out={NO_NAME: 1}),
     case("a.rb", "class A\n  private def f; end\n  scope :g, -> { 1 }\nend", "A.f", no_name=1),
     case("a.rb", "A = Struct.new(:a) do\n  def f; end\nend\nB = Class.new(A) { def g; end }", "A.f", "B.g"),
+    case("a.rb", "class << a\n  def f; end\nend\nclass A\n  class << self\n    def g; end\n  end\nend", "a.f", "A.g"),
+    case("a.rb", "A::B.class_eval do\n  def f; end\nend\na.class_eval do\n  def g; end\nend", "A.B.f", "g", no_name=1),
     case("a.rb", "get '/' do\n  a\nend\na.each { |b| b }", no_name=2),
     case("a.rb", "module A\n  included do\n    def f; end\n  end\nend", "A.f", no_name=1),
     case("a.rb", "BEGIN { a }\nEND { b }", no_name=2),

@@ -45,6 +45,7 @@ def test_sources_by_path_with_reasons_for_the_rest(tmp_path: Path) -> None:
 
 def test_notebooks_and_single_file_components_are_counted(tmp_path: Path) -> None:
     put(tmp_path, "a.ipynb", "b/C.vue", "d.svelte", "e.astro", "f.min.vue", "g.ipynb", "h.txt", "tests/i.vue", "a.py")
+    put(tmp_path, "j.dib", "K.zpln", "l.cshtml")
     (tmp_path / ".gitignore").write_text("g.ipynb\n")
     assert skipped(tmp_path) == {
         "a.ipynb": "notebooks",
@@ -53,6 +54,9 @@ def test_notebooks_and_single_file_components_are_counted(tmp_path: Path) -> Non
         "e.astro": "single-file components",
         "f.min.vue": "minified",
         "g.ipynb": "ignored by git",
+        "j.dib": "notebooks",
+        "K.zpln": "notebooks",
+        "l.cshtml": "single-file components",
         "tests/": "tests",
     }
     assert taken(tmp_path) == ["a.py"]

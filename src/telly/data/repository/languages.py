@@ -212,7 +212,7 @@ LANGUAGES: tuple[Language, ...] = (
         (method) @function (singleton_method) @function (begin_block) @function (end_block) @function
         (call block: [(block) (do_block)]) @block (element_reference block: [(block) (do_block)]) @block
         """,
-        ("module", "class"),
+        ("module", "class", "singleton_class"),
         values=("lambda",),
         binders=(("assignment", "left"), ("operator_assignment", "left")),
         passes=("parenthesized_statements",),
@@ -312,9 +312,9 @@ LANGUAGES: tuple[Language, ...] = (
 NAMES = tuple(dict.fromkeys(language.name for language in LANGUAGES))
 _BY_SUFFIX = {suffix: language for language in LANGUAGES for suffix in language.suffixes}
 UNREAD = {
-    **dict.fromkeys((".ipynb", ".rmd", ".qmd"), "notebooks"),
+    **dict.fromkeys((".ipynb", ".rmd", ".qmd", ".dib", ".zpln"), "notebooks"),
     **dict.fromkeys(
-        (".vue", ".svelte", ".astro", ".riot", ".marko", ".razor", ".gjs", ".gts"), "single-file components"
+        (".vue", ".svelte", ".astro", ".riot", ".marko", ".razor", ".cshtml", ".gjs", ".gts"), "single-file components"
     ),
 }
 """Files that hold functions of a known language within another format, which is not read: their suffixes and kinds."""

@@ -24,9 +24,13 @@ _TEST_MACRO = re.compile(r"(TYPED_)?TEST(_[FPG])?")
 _ASSIGNS = frozenset({"=", ":=", "||=", "??=", "&&="})
 _LISTS = frozenset({"expression_list", "pattern_list", "left_assignment_list"})
 _ARGUMENTS = frozenset({"arguments", "argument_list", "argument"})
+_ACCESSORS = frozenset({"get", "set", "value"})
+_DESCRIBE = frozenset({"Object.defineProperty", "Reflect.defineProperty"})
+_DESCRIBE_ALL = frozenset({"Object.defineProperties", "Object.create"})
 _KEEPING = frozenset({"bind", "freeze", "curry", "to_proc"})
 _RUBY_LAMBDAS = frozenset({"lambda", "proc", "Proc.new"})
 _RUBY_CLASSES = frozenset({"Struct.new", "Class.new", "Module.new", "Data.define"})
+_RUBY_OPENS = frozenset({"class_eval", "class_exec", "module_eval", "module_exec"})
 _RUBY_DEFINES = frozenset({"define_method", "define_singleton_method"})
 
 
@@ -60,6 +64,9 @@ def class_name(node: Any, language: Language) -> str:
     """The name that comes before those of a class's functions; blank where it has none."""
     if node.type == "impl_item":
         return _implemented(node)
+    if node.type == "singleton_class":
+        value = node.child_by_field_name("value")
+        return "" if value is None or value.type == "self" else plain(value) or ""
     if node.type in {"object_creation_expression", "anonymous_class"}:
         bound = binding(node.parent if node.type == "anonymous_class" else node, language)
         return bound[0] if bound is not None else ""
@@ -72,8 +79,12 @@ def class_name(node: Any, language: Language) -> str:
 
 
 def block_class(node: Any, language: Language) -> str | None:
-    """The name of a class that a call of Ruby makes from its block; None for other calls, blank without a name."""
-    if _called(node) not in _RUBY_CLASSES:
+    """The name of a class that a call of Ruby makes or opens with its block; None for others, blank without a name."""
+    called = _called(node)
+    owner, _, method = called.rpartition(".")
+    if method in _RUBY_OPENS and owner[:1].isupper():
+        return owner
+    if called not in _RUBY_CLASSES:
         return None
     bound = binding(node, language)
     return bound[0] if bound is not None else ""
@@ -106,7 +117,7 @@ def binding(value: Any, language: Language) -> tuple[str, Any] | None:
         if parent.type in binders:
             if parent.type == "export_statement":
                 return DEFAULT, child
-            name = _target(parent, binders[parent.type], child, place)
+            name = _described(parent) or _target(parent, binders[parent.type], child, place)
             return (name, parent) if name else None
         if parent.type in _LISTS:
             place = parent.named_children.index(child)
@@ -160,8 +171,34 @@ def _gives_back(call: Any, language: Language) -> bool:
     return name in language.calls or higher_order
 
 
+def _described(member: Any) -> str | None:
+    """The property that a member of JavaScript's property descriptors is for, as in `defineProperty(a, 'b', {get})`."""
+    descriptor, key = member.parent, None
+    if descriptor is None or descriptor.type != "object":
+        return None
+    if plain(member.child_by_field_name("key" if member.type == "pair" else "name")) not in _ACCESSORS:
+        return None
+    if descriptor.parent is not None and descriptor.parent.type == "pair":  # of several properties
+        key = plain(descriptor.parent.child_by_field_name("key"))
+        descriptor = descriptor.parent.parent
+    arguments = descriptor.parent
+    if arguments is None or arguments.type != "arguments":
+        return None
+    function = plain(arguments.parent.child_by_field_name("function"))
+    if function not in (_DESCRIBE_ALL if key else _DESCRIBE):
+        return None
+    owner, *rest = arguments.named_children
+    key = key or (plain(rest[0]) if rest and rest[0].type == "string" else None)
+    if key is None or descriptor not in rest:
+        return None
+    known = plain(owner) if function != "Object.create" and owner.type != "this" else None
+    return f"{known}.{key}" if known else key
+
+
 def _declared(node: Any) -> str | None:
     """The name that a declaration gives itself."""
+    if node.type == "method_definition" and (described := _described(node)) is not None:
+        return described
     if (special := _DECLARED.get(node.type)) is not None:
         return special(node)
     name = plain(node.child_by_field_name("name"))
