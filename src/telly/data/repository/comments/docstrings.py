@@ -11,7 +11,16 @@ import warnings
 from collections.abc import Iterator
 from inspect import cleandoc
 
-from telly.data.repository.comments.text import MAX_COMMENT, Rule, Verbatim, is_drawn, one_line, without_frame
+from telly.data.repository.comments.text import (
+    MAX_COMMENT,
+    Rule,
+    Verbatim,
+    is_drawn,
+    is_legal,
+    is_note,
+    one_line,
+    without_frame,
+)
 
 _CODE_ROLES = r"(?:code|literal|math|samp|kbd|file|command|option|regexp|envvar|program)"
 _VERBATIM: tuple[Rule, ...] = (
@@ -42,7 +51,11 @@ _MARKUP: tuple[Rule, ...] = (
     (re.compile(r"::$"), ":"),
 )
 
-_PARTS = "Args|Arguments|Parameters|Params|Keyword Arg(?:ument)?s|Other Parameters|Returns?|Raises|Yields?|Attributes"
+_QUALIFIED = (
+    r"(?:(?:Optional|Required|Positional|Keyword|Named|Input|Output|Function|Method|Other|Additional|Extra) )?"
+    r"(?:Args|Arguments|Parameters|Params|Kwargs)(?: \([^()]*\))?"
+)
+_PARTS = rf"{_QUALIFIED}|Keyword arguments|Hyperparameters|Returns?|Return [Vv]alues?|Raises|Yields?|Attributes"
 _REMARKS = (
     "Receives|Examples?|Usage|Notes?|See Also|References|Methods|Warns|Warnings?|Todo|Throws|Errors|Inputs?|Outputs?"
     "|Options"
@@ -51,6 +64,7 @@ _SECTION = re.compile(rf"^[*_]*(?:{_PARTS}|{_REMARKS}|Properties|Shape|Side Effe
 _PARAMETERS = re.compile(r"^(?:Other )?(?:Parameters|Arguments|Args|Params)\b")
 _STOP = re.compile(
     rf"^(?:[*_]*(?:{_PARTS}|{_REMARKS})[*_]*\s*:[*_]*\s*$|(?-i:{_PARTS})\s*:(?:\s|$)|(?-i:Args|Arguments|Parameters|Params)\s*$"
+    r"|(?-i:[Pp]aram(?:eter)? \w+\s*:|\\param\b)"
     r"|(?-i::[A-Za-z][\w ,.*\[\]()|/-]*:(?!`))"  # reST's field lists
     r"|(?-i:>>>|```|~~~|(?:\.\.|!!!)\s\S|\$ )"
     r"|@(?-i:param|type|arg|argument|returns?|rtype|raises?|except|exception|throws|keyword|kwarg|kwparam|[ic]?var|note|see"
@@ -83,8 +97,11 @@ def describe(docstring: str) -> str:
     """The first paragraph of a docstring, given as Python reads it, in plain words on one line."""
     lines = cleandoc(docstring[:MAX_COMMENT].replace("\0", "")).split("\n")
     for paragraph in _paragraphs(lines):
-        text = one_line(" ".join(paragraph))
-        if not _SIGNATURE.match(text):
+        lines = paragraph[1:] if len(paragraph) > 1 and _SIGNATURE.match(paragraph[0]) else paragraph
+        text = one_line(" ".join(lines))
+        if is_legal(text):
+            return ""
+        if not _SIGNATURE.match(text) and not is_note(text):
             return _in_plain_words(_LEAD.sub("", text))
     return ""
 

@@ -57,7 +57,8 @@ _BREAK = re.compile(
     rf"^[ \t]*{_BLOCK_TAG}|{_BLOCK_TAG}[ \t]*$|(?<=[.:!?;])[ \t]*<(?:p|P){_ATTRIBUTES}/?>|<[pP]\s*/>", re.MULTILINE
 )
 _LINE_BREAKS = re.compile(r"(?:<(?:br|BR)\s*/?>\s*){2,}")
-_LINE_BREAK = re.compile(r"<(?:br|BR)\s*/?>|<wbr\s*/?>")
+_LINE_BREAK = re.compile(r"(?<![\w,] )<(?:br|BR)\s*/?>|<(?:br|BR)\s*/?>(?! [a-z])|<wbr\s*/?>")
+"""Within a sentence, `replaces <br> with a blank`, it is a mention."""
 
 
 def without_html(text: str) -> str:

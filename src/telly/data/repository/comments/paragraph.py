@@ -18,8 +18,9 @@ from telly.data.repository.comments.text import (
 
 _HEADING = re.compile(r"^\s{0,3}#{1,6}\s+(.*)$")
 _SECTION_TITLE = re.compile(
-    r"^(?:args|arguments|parameters|params|returns?|throws|raises|errors|panics|safety|examples?|usage|notes?|see also"
-    r"|references|options|todo|warnings?)\s*:?$",
+    r"^(?:(?:(?:optional|required|keyword|named|input|output|function|template|other) )?"
+    r"(?:args|arguments|parameters|params)|inputs?|outputs?|returns?(?: values?)?|throws|raises|errors|panics|safety"
+    r"|examples?|usage|notes?|see also|references|options|todo|warnings?)\s*:?$",
     re.IGNORECASE,
 )
 _SECTION_LINE = re.compile(

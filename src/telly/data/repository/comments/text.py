@@ -84,6 +84,11 @@ def is_directive(line: str) -> bool:
     return _DIRECTIVE.match(line) is not None
 
 
+def is_note(line: str) -> bool:
+    """Whether a line begins as a note to the authors, such as `TODO:`."""
+    return _NOTE.match(line) is not None
+
+
 def is_legal(text: str) -> bool:
     """Whether a text is the terms of a licence."""
     return _LEGAL.search(text) is not None
@@ -113,10 +118,10 @@ def paragraphs(lines: Iterable[str], stop: re.Pattern[str]) -> Iterator[list[str
             if kept:
                 yield kept
             kept, noted = [], False
-        elif stop.match(line) or (kept and _NOTE.match(line)):
+        elif stop.match(line) or (kept and is_note(line)):
             break
         else:
-            noted = noted or _NOTE.match(line) is not None
+            noted = noted or is_note(line)
             kept += [] if noted else [line.strip()]
     if kept:
         yield kept
