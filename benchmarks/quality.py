@@ -393,8 +393,9 @@ def again_told(result: dict[str, Any]) -> str:
     again = result.get("baselines_again")
     if again is None:
         return ""
-    methods = ", ".join(again["methods"]) if "methods" in again else "BM25 and nearest answers"
-    return f" {methods} again since, nothing else: {made_by(again)}"
+    if "methods" in again:
+        return f" Measured again since, and nothing else: {', '.join(again['methods'])}; {made_by(again)}"
+    return f" BM25 and nearest answers again since, nothing else: {made_by(again)}"
 
 
 def render(result: dict[str, Any]) -> str:
