@@ -84,7 +84,7 @@ def main() -> None:
     )
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time; with more than one, times mean little")
     parser.add_argument("--table", action="store_true", help="run nothing; renew the README from the committed result")
-    parser.add_argument("--baselines", action="store_true", help="measure BM25 and the nearest answers again, no more")
+    parser.add_argument("--baselines", action="store_true", help="measure methods without a model again, no more")
     options = parser.parse_args()
     study = STUDIES[options.name]
     file = RESULTS / f"{options.name}.json"
@@ -357,7 +357,7 @@ def measure(name: str, configs: dict[str, TuneConfig], jobs: int = 1) -> dict[st
 
 
 def measure_baselines(result: dict[str, Any], configs: dict[str, TuneConfig]) -> dict[str, Any]:
-    """The result with the scores that BM25 has now.
+    """The result with the scores that BM25 and all else without a model have now.
 
     Raises:
         SystemExit: the data is not what the result was measured on.
@@ -367,8 +367,6 @@ def measure_baselines(result: dict[str, Any], configs: dict[str, TuneConfig]) ->
         config = resolve(configs[name])
         task = get_task(config.task)
         terms = (config.task, config.data, config.test, config.limit, config.eval_limit)
-        if not {"bm25", "nearest training answer"} & set(record["baselines"]):
-            continue
         if terms not in known:
             print(f"--- {name} ---", file=sys.stderr)
             datasets = load_datasets(config, task)
@@ -377,7 +375,11 @@ def measure_baselines(result: dict[str, Any], configs: dict[str, TuneConfig]) ->
                 raise SystemExit(f"{name}: the test data is not that of the result; measure all of it again")
             known[terms] = task.baselines(datasets, "test", found["train"])
         record["baselines"] |= known[terms]
-    again = {"date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), "provenance": provenance()}
+    again = {
+        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "provenance": provenance(),
+        "methods": sorted({method for scores in known.values() for method in scores}),
+    }
     return result | {"baselines_again": again}
 
 
@@ -389,7 +391,11 @@ def size(data: dict[str, Any]) -> list[int]:
 def again_told(result: dict[str, Any]) -> str:
     """That baselines were measured later than the rest, where they were."""
     again = result.get("baselines_again")
-    return "" if again is None else f" BM25 and nearest answers again since, nothing else: {made_by(again)}"
+    if again is None:
+        return ""
+    if "methods" in again:
+        return f" Measured again since, and nothing else: {', '.join(again['methods'])}; {made_by(again)}"
+    return f" BM25 and nearest answers again since, nothing else: {made_by(again)}"
 
 
 def render(result: dict[str, Any]) -> str:

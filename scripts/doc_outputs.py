@@ -12,6 +12,8 @@ else is replaced by what the commands print on standard output and error:
     ```
 
 - `head` and `tail` keep the first and last lines of a long output and put `...` between; `wrap` breaks long lines.
+- `errors=0` leaves out standard error, on which runs tell their settings and progress; `silent=2` leaves out all that
+  the first two commands of the block print.
 - `<!-- run COMMAND -->` runs a command that the page does not show, such as a change to a file.
 
 The commands of a page run in the order of the page, in a folder of their own, with `telly` of this interpreter and
@@ -64,6 +66,7 @@ PAGES = (
     Page("docs/walkthrough.md", ("dulwich==1.2.21",)),
     Page("docs/using.md", ("rich==15.0.0",), ("telly tune search --freeze 11",)),
     Page("docs/serving.md", ("rich==15.0.0",)),
+    Page("docs/repository.md", ("rich==15.0.0",)),
     Page(
         "docs/metrics.md",
         (),
@@ -116,10 +119,11 @@ def renewed(text: str, folder: Path, setup: tuple[str, ...] = ()) -> str:
                 _silently(run, piece["hidden"])
                 return piece[0]
             options = {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", piece["options"])}
+            errors, silent = bool(options.pop("errors", 1)), options.pop("silent", 0)
             parts = []
-            for command in commands_of(piece["body"]):
-                said = shown(run(command)[1], **options)
-                parts.append("$ " + command.replace("\n", "\n> ") + "\n" + said)
+            for number, command in enumerate(commands_of(piece["body"])):
+                said = shown(run(command, errors)[1], **options)
+                parts.append("$ " + command.replace("\n", "\n> ") + "\n" + ("" if number < silent else said))
             head, _, _ = piece[0].partition(piece["body"])
             return f"{head}{''.join(parts)}```\n"
 
@@ -152,20 +156,25 @@ def shown(output: str, head: int = 0, tail: int = 0, wrap: int = 0) -> str:
 
 
 @contextmanager
-def shell(folder: Path) -> Iterator[Callable[[str], tuple[int, str]]]:
+def shell(folder: Path) -> Iterator[Callable[..., tuple[int, str]]]:
     """Runs commands in a folder and gives their exit code and output; servers among them end at last."""
     servers: list[subprocess.Popen[str]] = []
+    settings = folder / ".cache"
+    settings.mkdir(exist_ok=True)
+    (settings / ".curlrc").write_text("silent\nshow-error\n", encoding="utf-8")  # no progress meter, as in a terminal
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "XDG_CACHE_HOME": str(folder / ".cache"),
+        "XDG_CACHE_HOME": str(settings),
+        "CURL_HOME": str(settings),
         "HF_HUB_OFFLINE": "1",
         "COLUMNS": "140",
         "NO_COLOR": "1",
         "TERM": "dumb",
     }
 
-    def run(command: str) -> tuple[int, str]:
-        asked = {"cwd": folder, "env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    def run(command: str, errors: bool = True) -> tuple[int, str]:
+        stderr = subprocess.STDOUT if errors else subprocess.DEVNULL
+        asked = {"cwd": folder, "env": environment, "stdout": subprocess.PIPE, "stderr": stderr}
         if command.startswith("telly serve"):
             server = subprocess.Popen(["bash", "-c", f"exec {command}"], text=True, **asked)
             servers.append(server)
@@ -192,7 +201,7 @@ def _at_home(output: str, folder: Path) -> str:
     return output.replace(str(folder / ".cache"), "~/.cache").replace(str(folder), "~")
 
 
-def _silently(run: Callable[[str], tuple[int, str]], command: str) -> None:
+def _silently(run: Callable[..., tuple[int, str]], command: str) -> None:
     code, said = run(command)
     if code:
         sys.exit(f"{command}: ended with {code}\n{said}")

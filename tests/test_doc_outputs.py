@@ -82,6 +82,13 @@ def test_a_block_is_replaced_by_what_its_commands_print(tmp_path: Path) -> None:
         doc_outputs.renewed("<!-- run exit 3 -->\n", tmp_path)
 
 
+def test_standard_error_and_the_first_commands_can_be_left_out(tmp_path: Path) -> None:
+    page = "<!-- output errors=0 silent=1 -->\n```\n$ echo a\n$ echo b; echo c >&2\n$ echo d\n```\n"
+    assert doc_outputs.renewed(page, tmp_path) == page.replace("c >&2\n", "c >&2\nb\n").replace(
+        "echo d\n", "echo d\nd\n"
+    )
+
+
 def test_long_and_wide_outputs() -> None:
     assert doc_outputs.shown("\na  \n10%|###\r20%|####\n\n") == "a\n"
     assert doc_outputs.shown("1\n2\n3\n", head=2, tail=1) == "1\n2\n3\n"

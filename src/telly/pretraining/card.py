@@ -105,7 +105,8 @@ Untuned and greedily, about the first pairs held out; not chosen.
 
 {functions:,} documented Python functions, mined from the packages below without running them; tests, vendored and
 generated files are not read. Left out: {left_out}. A docstring counts once, too. The standard library is the
-evaluation data, so its functions and near-duplicates of them are left out wherever they stand.
+evaluation data, so its functions and near-duplicates of them are left out wherever they stand. Copies that were changed
+more, and docstrings that stand word for word above another function, are not found by that.
 
 {sources}
 

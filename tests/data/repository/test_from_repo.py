@@ -204,6 +204,23 @@ def test_split_by_date_from_an_address_through_the_command_line(committed: Path,
     assert json.loads((out / "mining.json").read_text())["commit"]
 
 
+def test_a_folder_that_its_repository_ignores_has_none_of_its_licence_and_commits(
+    committed: Path, tmp_path: Path
+) -> None:
+    def noted(root: Path, name: str) -> tuple[list[str], bool]:
+        mine(str(root), tmp_path / name, settings("search"), workers=1)
+        record = json.loads((tmp_path / name / "mining.json").read_text())
+        return [one["file"] for one in record["licences"]], record["commit"] is not None
+
+    shutil.copytree(committed / "tools", committed / "fetched" / "package")
+    assert noted(committed / "tools", "tools") == (["LICENSE"], True)
+    assert noted(committed / "fetched" / "package", "untracked") == (["LICENSE"], True)
+    (committed / ".gitignore").write_text("fetched/\n")
+    assert noted(committed / "fetched" / "package", "ignored") == ([], False)
+    with pytest.raises(DataError, match="or ignored by it, so files have no dates"):
+        mine(str(committed / "fetched" / "package"), tmp_path / "dated", Settings("search", split="date"), workers=1)
+
+
 def test_errors_say_what_to_do_and_leave_nothing(repository: Path, tmp_path: Path) -> None:
     done = command(tmp_path / "none", "-o", tmp_path / "out")
     assert done.returncode == 2
@@ -220,7 +237,9 @@ def test_sources_that_hold_nothing(tmp_path: Path) -> None:
     (root / "a.go").unlink()
     with pytest.raises(DataError, match=r"no documented functions found \(no source files\); expected sources in py"):
         mine(str(root), tmp_path / "out", settings("search"), workers=1)
-    with pytest.raises(DataError, match="no git repository, so files have no dates of commits; use --split file"):
+    with pytest.raises(
+        DataError, match="in no git repository, or ignored by it, so files have no dates of commits; use --split file"
+    ):
         mine(str(root), tmp_path / "out", Settings("search", split="date"), workers=1)
     assert [path.name for path in tmp_path.iterdir()] == ["root"]
 

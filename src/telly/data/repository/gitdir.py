@@ -39,12 +39,6 @@ def repository_at(folder: Path) -> Repository | None:
     return Repository(folder, own, common) if _is_git_directory(own, common) else None
 
 
-def repository_of(root: Path) -> Path | None:
-    """The folder at or above one at which the working tree that it is in begins; None where it is in none."""
-    found = containing(root)
-    return found.top if found else None
-
-
 def containing(root: Path) -> Repository | None:
     """The repository that a folder is part of the working tree of."""
     for folder in (root, *root.parents):

@@ -50,6 +50,22 @@ def scope_of(root: Path) -> Scope:
     return _scope_in(root, repository, 0) or _Rules.beginning(root, None)
 
 
+def repository_with(root: Path) -> Path | None:
+    """The folder of the repository that a folder belongs to.
+
+    Args:
+        root: the folder, as an absolute path without links.
+
+    Returns:
+        The top of the working tree; None if the folder is in no repository, or if its repository ignores it. Such a
+        folder's commits and licence are not those of the repository around it.
+    """
+    repository = containing(root)
+    if repository is None or (root != repository.top and _scope_in(root, repository, 0) is None):
+        return None
+    return repository.top
+
+
 def _scope_in(root: Path, repository: Repository, start: int) -> Scope | None:
     """The scope of a folder in a repository; None where the repository leaves out the folder itself."""
     try:

@@ -14,7 +14,7 @@ from typing import Any
 from telly.data.parallel import cores
 from telly.data.repository import history
 from telly.data.repository.collect import Counts, Spool, Wanted, collect, distinct, shown
-from telly.data.repository.gitdir import repository_of
+from telly.data.repository.ignored import repository_with
 from telly.data.repository.languages import NAMES
 from telly.data.repository.licences import licence_files
 from telly.data.repository.rows import TARGETS, Job
@@ -119,7 +119,7 @@ def _mine(source: str, root: Path, output: Path, partial: Path, settings: Settin
     if target.languages:
         languages = tuple(name for name in target.languages if not languages or name in languages)
     wanted = Wanted(target.documented, target.cuts, languages, settings.tests)
-    repository = repository_of(root)
+    repository = repository_with(root)
     dates = _dates(root, repository) if settings.split == "date" else {}
     with tempfile.TemporaryDirectory(dir=partial, prefix="spool") as spools:
         spool = Spool(Path(spools))
@@ -164,7 +164,9 @@ def _limited(
 
 def _dates(root: Path, repository: Path | None) -> dict[str, int]:
     if repository is None:
-        raise DataError(f"{root}: no git repository, so files have no dates of commits; use --split file")
+        raise DataError(
+            f"{root}: in no git repository, or ignored by it, so files have no dates of commits; use --split file"
+        )
     inside = root.relative_to(repository).as_posix()
     prefix = "" if inside == "." else f"{inside}/"
     changes = history.last_changes(repository)
