@@ -97,5 +97,9 @@ def render_layers(result: dict[str, Any]) -> str:
     )
 
 
-if __name__ == "__main__":
+def main() -> None:
     publish(LAYERS, PAGE, {"layers-verdicts": render_layers})
+
+
+if __name__ == "__main__":
+    main()
