@@ -679,6 +679,7 @@ CLEAN = (
     "case key\nwhen 'enter' then 1\nend",
     'switch (password) { case "": return; case "password": return }',
     'signal.connect("button-press-event2", handler)',
+    '"""Handle a new connection.\n"""\nsock.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, 1)\nhasattr(_socket, "IPV6_V6ONLY")',
 )
 """Texts that stay as they are."""
 

@@ -17,7 +17,7 @@ from telly.data.repository.secret_values import Strength, is_secret, secret_part
 LONGEST_NAME = 80
 _HIT = re.compile(
     r"pass|pwd|psw|pword|pw|secr|token|key|auth|cred|jwt|bearer|pin|otp|seed|salt|cookie|session|signature|hmac|dsn|login"
-    r"|licen|mysqli|pdo|connect|csrf|sid|sas|senha|logon|authent|contrase|kennwort|wachtwoord|lösenord|пароль|密码|密碼|パスワード|비밀번호",
+    r"|licen|mysqli|pdo|connect(?:ion)?(?=\()|csrf|sid|sas|senha|logon|authent|contrase|kennwort|wachtwoord|lösenord|пароль|密码|密碼|パスワード|비밀번호",
     re.IGNORECASE,
 )
 _QUALIFIED = re.compile(
