@@ -569,6 +569,13 @@ FURTHER: tuple[str, ...] = (
     'DriverManager.getConnection("jdbc:mysql://h/db", "root", "§");',
     'new mysqli("h", "root", "§");',
     'psycopg2.connect("h", "bob", "§")',
+    "cur.execute(\"CREATE USER bob IDENTIFIED BY '§'\")",
+    "db.Exec(\"ALTER USER bob IDENTIFIED WITH mysql_native_password BY '§'\")",
+    "os.system(\"sshpass -p '§' ssh bob@h\")",
+    'subprocess.run(["mysql", "-u", "root", "-p§"])',
+    "system('mysqldump -uroot -p§ shop > shop.sql');",
+    '#define SECRET_KEY \\\n  "§"',
+    'String url = "jdbc:oracle:thin:bob/§@h:1521:x";',
 )
 """More forms, written after the masking worked for those above; of 173 it then found 150."""
 
@@ -680,6 +687,9 @@ CLEAN = (
     'switch (password) { case "": return; case "password": return }',
     'signal.connect("button-press-event2", handler)',
     '"""Handle a new connection.\n"""\nsock.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, 1)\nhasattr(_socket, "IPV6_V6ONLY")',
+    'run(["mysql", "-u", "root", "-ppassword"]); system("mysql -uroot -p$PASSWORD")',
+    'system("mysql --host=h --protocol=tcp")',
+    'url = "jdbc:oracle:thin:scott/tiger@h"; sql = "IDENTIFIED BY \'%s\'" % word',
 )
 """Texts that stay as they are."""
 
