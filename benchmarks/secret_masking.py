@@ -1,36 +1,48 @@
 """Compares what telly, detect-secrets and gitleaks' rules find of secrets in the eleven languages.
 
-`python -m benchmarks.secret_masking --gitleaks gitleaks.toml --code FOLDER` prints the table of docs/repository.md. The
-first line is always telly's; the others appear where detect-secrets is installed and gitleaks' rules are given. Nothing
-is verified over the network.
+`python benchmarks/secret_masking.py --gitleaks FILE`  compares telly, detect-secrets where it is installed, and the
+rules in gitleaks' file of rules; writes `benchmarks/results/secret-masking.json` and renews the table of
+docs/repository.md; `--table` only renews the page. False alarms in real code are counted on files of Python's own
+library. Nothing is verified over the network.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime as dt
+import hashlib
 import math
 import random
 import re
 import sys
+import sysconfig
 import tempfile
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "data" / "repository"))
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "data" / "repository")]
 
 from repository_secrets import CLEAN, FORMS, FURTHER, MISSED, PREFIXES  # noqa: E402
 
+from benchmarks.table import publish, told  # noqa: E402
 from telly.data.repository.secrets import places  # noqa: E402
+from telly.disk import write_json  # noqa: E402
+from telly.tuning.record import provenance  # noqa: E402
 
+RESULT = ROOT / "benchmarks" / "results" / "secret-masking.json"
+PAGE = ROOT / "docs" / "repository.md"
 SUFFIXES = {"python": "py", "javascript": "js", "typescript": "ts", "ruby": "rb", "c-sharp": "cs", "rust": "rs"}
 VALUES = ("q7Vx92LmTz4K", "Xk83-vPq0_zL")
-FILES = 400
+FILES = 120
 """Files of real code that are drawn."""
+LEFT_OUT = frozenset({"site-packages", "test", "tests", "idle_test"})
+"""Folders that are not drawn from: other packages, and tests, whose keys and passwords are not false alarms."""
 
 Detector = Callable[[str, str], list[str]]
 """The secrets in a text of a language."""
@@ -109,53 +121,94 @@ def _hit(value: str, found: list[str]) -> bool:
     return any(value in one or one in value for one in found if len(one) > 4)
 
 
-def _rows(detectors: dict[str, Detector], code: list[str]) -> Iterable[str]:
-    lines = sum(text.count("\n") for text in code)
-    heads = ["detector", "forms of assignment", "further forms", "tokens by prefix"]
-    heads += [f"false alarms in {len(CLEAN)} texts", "in real code", "MB/s"]
-    yield f"| {' | '.join(heads)} |"
-    yield "|---|---|---|---|---|---|---|"
+def measure(detectors: dict[str, Detector], code: list[str]) -> list[dict[str, Any]]:
+    """How many secrets each detector finds, and how often it finds one where there is none."""
+    forms = [
+        (language, form.replace("§", value), value)
+        for language, of_language in FORMS.items()
+        for form in of_language
+        for value in VALUES
+    ]
+    further = [form.replace("§", VALUES[0]) for form in (*FURTHER, *MISSED)]
+    tokens = [f"x = '{prefix}{body}'" for prefix, (_, body, _) in PREFIXES.items()]
+    rows = []
     for name, find in detectors.items():
-        forms = [
-            (language, form.replace("§", value), value)
-            for language in FORMS
-            for form in FORMS[language]
-            for value in VALUES
-        ]
-        hits = sum(_hit(value, find(text, language)) for language, text, value in forms)
-        further = [(form.replace("§", VALUES[0]), VALUES[0]) for form in (*FURTHER, *MISSED)]
-        more = sum(_hit(value, find(text, "python")) for text, value in further)
-        tokens = [(f"x = '{prefix}{body}'", prefix + body) for prefix, (_, body, _) in PREFIXES.items()]
-        named = sum(bool(find(text, "python")) for text, _ in tokens)
-        false = sum(bool(find(text, "python")) for text in CLEAN)
         start = time.process_time()
         alarms = sum(len(find(text, "python")) for text in code)
-        speed = sum(map(len, code)) / 1e6 / (time.process_time() - start)
-        cells = [f"{hits / len(forms):.1%} of {len(forms)}", f"{more / len(further):.1%} of {len(further)}"]
-        cells += [
-            f"{named / len(tokens):.1%} of {len(tokens)}",
-            str(false),
-            f"{alarms} in {lines:,} lines",
-            f"{speed:.1f}",
-        ]
-        yield f"| {name} | {' | '.join(cells)} |"
+        seconds = time.process_time() - start
+        rows.append(
+            {
+                "detector": name,
+                "forms": _share([_hit(value, find(text, language)) for language, text, value in forms]),
+                "further": _share([_hit(VALUES[0], find(text, "python")) for text in further]),
+                "prefixes": _share([bool(find(text, "python")) for text in tokens]),
+                "clean_texts": len(CLEAN),
+                "false_in_clean_texts": sum(bool(find(text, "python")) for text in CLEAN),
+                "false_in_code": alarms,
+                "megabytes_per_second": sum(map(len, code)) / 1e6 / seconds,
+            }
+        )
+        print(rows[-1], flush=True)
+    return rows
+
+
+def _share(found: list[bool]) -> dict[str, int]:
+    return {"found": sum(found), "of": len(found)}
+
+
+def render(result: dict[str, Any]) -> str:
+    """A line for every detector."""
+    rows, code = result["rows"], result["code"]
+    heads = ["detector", "forms of assignment", "further forms", "tokens by prefix"]
+    heads += [f"false alarms in {rows[0]['clean_texts']} texts", f"in {code['lines']:,} lines of code", "MB/s"]
+    lines = [f"| {' | '.join(heads)} |", "|---" + "|---:" * (len(heads) - 1) + "|"]
+    for row in rows:
+        shares = [row[key] for key in ("forms", "further", "prefixes")]
+        cells = [f"{share['found'] / share['of']:.1%} of {share['of']}" for share in shares]
+        cells += [str(row["false_in_clean_texts"]), str(row["false_in_code"]), f"{row['megabytes_per_second']:.1f}"]
+        lines.append(f"| {' | '.join([row['detector'], *cells])} |")
+    return told(
+        lines,
+        f"The code is {code['files']} files of the library of Python {code['python']}, without its tests.",
+        result,
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gitleaks", type=Path, help="gitleaks' file of rules")
-    parser.add_argument("--code", type=Path, help="a folder of Python sources")
-    arguments = parser.parse_args()
+    parser.add_argument("--table", action="store_true", help="measure nothing; renew the page from the result")
+    options = parser.parse_args()
+    if not options.table:
+        write_json(RESULT, compare(options.gitleaks))
+    publish(RESULT, PAGE, {"secret-masking": render})
+
+
+def compare(rules: Path | None) -> dict[str, Any]:
+    """Measure telly and the other detectors that are there."""
+    made = provenance()
     detectors: dict[str, Detector] = {"telly": telly}
     other = detect_secrets()
     if other is not None:
-        detectors["detect-secrets"] = other
-    if arguments.gitleaks:
-        detectors["gitleaks' rules"] = gitleaks(arguments.gitleaks)
-    files = sorted(arguments.code.rglob("*.py")) if arguments.code else []
+        detectors[f"detect-secrets {metadata.version('detect-secrets')}"] = other
+    if rules is not None:
+        detectors["gitleaks' rules"] = gitleaks(rules)
+    library = Path(sysconfig.get_path("stdlib"))
+    files = [file for file in sorted(library.rglob("*.py")) if LEFT_OUT.isdisjoint(file.parts)]
     drawn = random.Random(0).sample(files, min(FILES, len(files)))
-    for row in _rows(detectors, [file.read_text(errors="replace") for file in drawn]):
-        print(row, flush=True)
+    code = [file.read_text(encoding="utf-8", errors="replace") for file in drawn]
+    return {
+        "command": " ".join(["python benchmarks/secret_masking.py", *(["--gitleaks gitleaks.toml"] if rules else [])]),
+        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "rules_sha256": hashlib.sha256(rules.read_bytes()).hexdigest() if rules else None,
+        "code": {
+            "files": len(code),
+            "lines": sum(text.count("\n") for text in code),
+            "python": made["versions"]["python"],
+        },
+        "rows": measure(detectors, code),
+        "provenance": made,
+    }
 
 
 if __name__ == "__main__":

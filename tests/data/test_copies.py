@@ -189,6 +189,62 @@ COPIES = {
         "impl A { fn f(&self, n: u8) -> u8 { self.f(n) + Self::f(n) + f(n) } }",
         "impl B { fn g(&self, n: u8) -> u8 { self.g(n) + Self::g(n) + f(n) } }",
     ),
+    "python: value": ("a.py", "f = lambda a: a + 1\n", "g = lambda a: a + 1\n"),
+    "javascript: export": (
+        "a.js",
+        "export default function f(a) { return a; }",
+        "export default function g(a) { return a; }",
+    ),
+    "javascript: private": ("a.js", "class A { static #f(a) { return a; } }", "class B { static #g(a) { return a; } }"),
+    "javascript: async generator": ("a.js", "async function* f(a) { yield a; }", "async function* g(a) { yield a; }"),
+    "typescript: in a namespace": (
+        "a.ts",
+        "namespace N { export function f(a: any) { return a; } }",
+        "namespace M { export function g(a: any) { return a; } }",
+    ),
+    "go: generic": (
+        "a.go",
+        "package a\nfunc f[T any](a T) T { return a }",
+        "package a\nfunc g[T any](a T) T { return a }",
+    ),
+    "java: compact constructor": (
+        "A.java",
+        "record R(int a) { R { check(a); } }",
+        "record S(int a) { S { check(a); } }",
+    ),
+    "java: default method": (
+        "A.java",
+        "interface I { default int f() { return 1; } }",
+        "interface J { default int g() { return 1; } }",
+    ),
+    "c-sharp: base constructor": (
+        "a.cs",
+        "class A { A(int a) : base(a) { x = a; } }",
+        "class B { B(int a) : base(a) { x = a; } }",
+    ),
+    "c: gives a function": ("a.c", "int (*f(int a))(int) { return p; }", "int (*g(int a))(int) { return p; }"),
+    "cpp: inside and outside": (
+        "a.cpp",
+        "class A { int f(int a) const { return a; } };",
+        "int B::g(int a) const { return a; }",
+    ),
+    "cpp: reference to a constant": (
+        "a.cpp",
+        "const std::string& A::name() const { return n_; }",
+        "const std::string& B::title() const { return n_; }",
+    ),
+    "ruby: one line": ("a.rb", "def f(a) = a + 1\n", "def g(a) = a + 1\n"),
+    "ruby: of the class": ("a.rb", "def self.f(a)\n  a\nend\n", "def self.g(a)\n  a\nend\n"),
+    "rust: through Self": (
+        "a.rs",
+        "impl A { fn f(&self, n: u8) -> u8 { Self::f(self, n) } }",
+        "impl B { fn g(&self, n: u8) -> u8 { Self::g(self, n) } }",
+    ),
+    "php: through self": (
+        "a.php",
+        "<?php class A { static function f($a) { return self::f($a); } }",
+        "<?php class B { static function g($a) { return self::g($a); } }",
+    ),
 }
 # Pairs that look alike; the words are what makes them different functions.
 OTHERS = {
@@ -279,6 +335,22 @@ OTHERS = {
     "c-sharp: format": ("a.cs", 'class A { string f() => $"{a:d M}"; }', 'class A { string f() => $"{a:d  M}"; }'),
     "rust: statement and value": ("a.rs", "fn f(a: u8) { b(a) }", "fn f(a: u8) { b(a); }"),
     "rust: raw text": ("a.rs", 'fn f() { b(r"a b") }', 'fn f() { b(r"a  b") }'),
+    "python: else of a loop": (
+        "a.py",
+        "def f(a):\n    for i in a:\n        x()\n    else:\n        y()\n",
+        "def f(a):\n    for i in a:\n        x()\n    y()\n",
+    ),
+    "python: break": (
+        "a.py",
+        "def f(a):\n    while a:\n        if b:\n            c()\n            break\n",
+        "def f(a):\n    while a:\n        if b:\n            c()\n        break\n",
+    ),
+    "python: within with": (
+        "a.py",
+        "def f(a):\n    with a:\n        b()\n    return 1\n",
+        "def f(a):\n    with a:\n        b()\n        return 1\n",
+    ),
+    "ruby: minus": ("a.rb", "def f(a)\n  puts a\n  -1\nend\n", "def f(a)\n  puts a -1\nend\n"),
 }
 
 

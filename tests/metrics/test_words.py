@@ -39,6 +39,10 @@ TEXTS = st.text(
         ("soft\u00adhyphen", ["softhyphen"]),
         ("\U0001d40c\U0001d41a\U0001d42d\U0001d421", ["math"]),  # bold letters, folded only once they are plain ones
         ("٣ x²", ["٣", "x", "2"]),
+        ("İSTANBUL istanbul KİŞİ kişi", ["istanbul"] * 2 + ["kişi"] * 2),  # the dot of Turkish capitals
+        ("HTTPСервер parse用户Name", ["http", "сервер", "parse", "用户", "name"]),
+        ("e\u0301te\u0301 \u212bngström", ["été", "ångström"]),
+        ("தமிழ்_சொல் Ծառի", ["தமிழ்", "சொல்", "ծառի"]),
         ("!? …", []),
     ],
 )

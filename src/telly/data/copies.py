@@ -14,9 +14,10 @@ as its syntax tree tells it:
 
 from __future__ import annotations
 
+import enum
 import hashlib
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from telly.data.grammars import grammar
@@ -63,77 +64,72 @@ def tree_key(outer: Any, node: Any, holder: Any, source: bytes, language: str) -
 
 
 class _Reader:
-    """Reads one function's tree into a digest."""
+    """Reads one function's tree into a digest. It runs for every node of every function, so it does little for each."""
 
     def __init__(self, outer: Any, node: Any, holder: Any, source: bytes, language: str) -> None:
         self.outer, self.language = outer, language
         self.source = source  # sliced below: a node's own `text` reads the source anew, which is slow
         self.structured = language in LINE_LANGUAGES
         self.own = own_names(outer, node, holder, language)
-        self.before: list[bytes] = []  # the last three tokens
-        self.written = hashlib.blake2b(digest_size=16)
+        self.before = [b"", b"", b""]  # the last three tokens, where the function may refer to itself
 
     def digest(self) -> str:
         # An explicit stack, because operators in a row nest deeper than Python's recursion goes.
+        written: list[bytes] = []
         waiting: list[Any] = [self.outer]
         while waiting:
             item = waiting.pop()
-            if isinstance(item, bytes):
-                self.written.update(item)
-            elif not item.child_count:
-                self._leaf(item)
-            elif item.id not in self.own.parts:
+            if type(item) is bytes:
+                written.append(item)
+            elif item.child_count:
                 waiting += reversed(self._parts(item))
-        return self.written.hexdigest()
+            else:
+                written.append(self._leaf(item))
+        return hashlib.blake2b(b"".join(written), digest_size=16).hexdigest()
 
     def _parts(self, node: Any) -> list[Any]:
-        """A node's children that count, with the texts between them that no child has."""
-        textual = _is_textual(node.type)
-        docstring = _docstring_id(node) if node.type == "block" and self.language == "python" else None
-        found, at = list[Any](), node.start_byte
+        """A node's children that count, with the texts between them that no child has.
+
+        Leaves are texts already, unless what stands before them decides what they are.
+        """
+        kind, source, own, structured = node.type, self.source, self.own, self.structured
+        if kind == "jsx_expression" and all("comment" in child.type for child in node.named_children):
+            return []
+        textual = _is_textual(kind)
+        docstring = _docstring_id(node) if kind == "block" and self.language == "python" else None
+        found, at = [b"["] if structured else list[Any](), node.start_byte
         for child in node.children:
-            begin = child.start_byte
+            begin, end = child.start_byte, child.end_byte
             if at < begin:
-                found += self._gap(at, begin, textual=textual)
-            at = child.end_byte
-            if child.id != docstring and not self._is_left_out(child, node):
-                found.append(child)
+                found.append(_between(source[at:begin], textual))
+            at = end
+            inner, number = child.type, child.id
+            role = _role(inner)
+            if role is not _Role.CODE and (role is _Role.COMMENT or (structured and _ends_statement(role, kind))):
+                continue
+            if number in own.parts or number == docstring:
+                continue
+            found.append(child if own.names or child.child_count else _leaf(inner, source[begin:end], structured))
         if at < node.end_byte:
-            found += self._gap(at, node.end_byte, textual=textual)
-        if node.type == "jsx_expression" and not any(child.is_named for child in found if not isinstance(child, bytes)):
-            return []  # a comment in JSX
-        return [b"[", *found, b"]"] if self.structured else found
+            found.append(_between(source[at : node.end_byte], textual))
+        if structured:
+            found.append(b"]")
+        return found
 
-    def _gap(self, begin: int, end: int, *, textual: bool) -> list[bytes]:
-        text = self.source[begin:end]
-        text = text if textual else b" ".join(text.split())
-        return [] if text in {b"", b"\\"} else [_token(text)]  # a backslash continues a line
-
-    def _is_left_out(self, child: Any, parent: Any) -> bool:
-        kind = child.type
-        if "comment" in kind or kind == "line_continuation" or child.id in self.own.parts:
-            return True
-        return self.structured and (kind.isspace() or (kind == ";" and not _HEADERS.match(parent.type)))
-
-    def _leaf(self, leaf: Any) -> None:
-        if leaf.id in self.own.parts:
-            return
+    def _leaf(self, leaf: Any) -> bytes:
         text = self.source[leaf.start_byte : leaf.end_byte]
-        kind = leaf.type
-        if kind == "jsx_text":
-            text = _jsx_text(text)
-        elif not _is_textual(kind):
-            text = b"\n" if text.isspace() and not self.structured else b" ".join(text.split())  # ends a directive
-        if not text:
-            return
-        self.written.update(b"@" if self._is_own(leaf, text) else _token(text))
-        self.before = [*self.before[-2:], text]
+        token = _leaf(leaf.type, text, self.structured)
+        if not token:
+            return token
+        found = b"@" if self._is_own(leaf, text) else token
+        self.before = [*self.before[1:], text]
+        return found
 
     def _is_own(self, leaf: Any, text: bytes) -> bool:
         """Whether an identifier refers to the function that is read."""
         if text not in self.own.names or leaf.type not in IDENTIFIERS:
             return False
-        third, second, last = [b"", b"", b"", *self.before][-3:]
+        third, second, last = self.before
         if last in _ACCESS:
             found = second in self.own.objects and third not in _ACCESS
         elif self.language in {"java", "php"}:
@@ -143,9 +139,48 @@ class _Reader:
         return found and self.own.parameters in {None, count_arguments(leaf)}
 
 
+class _Role(enum.Enum):
+    """What a type of node is for: code, or layout that may not count."""
+
+    CODE = enum.auto()
+    COMMENT = enum.auto()
+    LINE_END = enum.auto()
+    SEMICOLON = enum.auto()
+
+
+@cache
+def _role(kind: str) -> _Role:
+    if "comment" in kind or kind == "line_continuation":
+        return _Role.COMMENT
+    if kind.isspace():
+        return _Role.LINE_END
+    return _Role.SEMICOLON if kind == ";" else _Role.CODE
+
+
+def _ends_statement(role: _Role, parent: str) -> bool:
+    return role is _Role.LINE_END or not _HEADERS.match(parent)
+
+
 @cache
 def _is_textual(kind: str) -> bool:
     return _TEXTUAL.match(kind) is not None
+
+
+@lru_cache(maxsize=1 << 14)
+def _between(text: bytes, textual: bool) -> bytes:
+    """What counts of a text between two nodes; a backslash continues a line."""
+    text = text if textual else b" ".join(text.split())
+    return b"" if text in {b"", b"\\"} else _token(text)
+
+
+@lru_cache(maxsize=1 << 14)
+def _leaf(kind: str, text: bytes, structured: bool) -> bytes:
+    """What counts of a leaf."""
+    if kind == "jsx_text":
+        text = _jsx_text(text)
+    elif not _is_textual(kind):
+        text = b"\n" if text.isspace() and not structured else b" ".join(text.split())  # ends a directive
+    return _token(text) if text else b""
 
 
 def _token(text: bytes) -> bytes:

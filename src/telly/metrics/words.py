@@ -31,6 +31,7 @@ _RUN = rf"(?>[\p{{L}}&&[{_UNSPACED}]]{_EXTEND})+"
 _WORD = regex.compile(
     rf"(?P<run>{_RUN})|{_UPPER}+(?!{_LOWER})|{_UPPER}?{_LOWER}+|(?>[\p{{N}}]{_EXTEND})+", regex.VERSION1
 )
+_UNSPACED_LETTER = regex.compile(rf"[\p{{L}}&&[{_UNSPACED}]]", regex.VERSION1)
 _CHARACTER = regex.compile(r"\X")
 _IGNORED = regex.compile(r"\p{Default_Ignorable_Code_Point}+")
 _TOKEN = regex.compile(rf"(?P<run>{_RUN})|(?>[\w--[\p{{L}}&&[{_UNSPACED}]]]{_EXTEND})+|[^\w\s]", regex.VERSION1)
@@ -67,12 +68,20 @@ def tokens(text: str) -> list[str]:
     return found
 
 
+def unspaced_letters(text: str) -> int:
+    """How many letters of a text belong to scripts in which spaces do not tell words apart."""
+    return 0 if text.isascii() else len(_UNSPACED_LETTER.findall(text))
+
+
 def folded(word: str) -> str:
-    """A word as words are compared: normalised (NFKC), case-folded, without invisible characters."""
+    """A word as words are compared: normalised (NFKC), case-folded, without invisible characters.
+
+    The capital `İ` of Turkish is an `i`; case folding alone would leave its dot behind as a mark.
+    """
     if word.isascii():
         return word.lower()
     visible = _IGNORED.sub("", unicodedata.normalize("NFKC", word))
-    return unicodedata.normalize("NFKC", visible.casefold())
+    return unicodedata.normalize("NFKC", visible.casefold().replace("i\N{COMBINING DOT ABOVE}", "i"))
 
 
 def _places(text: str, characters: bool) -> Iterator[tuple[int, int]]:

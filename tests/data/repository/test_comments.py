@@ -265,7 +265,9 @@ def test_docstrings_in_plain_words(docstring: str, expected: str) -> None:
 
 def test_how_many_words_are_a_description() -> None:
     assert is_description("Return the sum") and not is_description("Return it")
-    assert is_description("返回所有元素的总和")
+    for text in ("返回所有元素的总和", "ユーザー一覧", "사용자 목록 반환", "คืนรายการผู้ใช้", "ສົ່ງຄືນລາຍການ", "ត្រឡប់បញ្ជី"):
+        assert is_description(text), text
+    assert not is_description("返回")
 
 
 @given(st.sampled_from(sorted(STYLES)), st.text(max_size=300))

@@ -18,8 +18,9 @@ from repository_sources import SOURCES
 from telly.data.copies import content_key
 from telly.data.duplicates import NearDuplicates, signature
 from telly.data.repository import collect
-from telly.data.repository.mine import Settings, mine
+from telly.data.repository.mine import Settings, mine, summary_lines
 from telly.data.repository.rows import TARGETS
+from telly.data.repository.splits import Shares
 from telly.data.schema import SCHEMAS
 from telly.data.validate import check
 from telly.errors import ConfigError, DataError
@@ -242,6 +243,20 @@ def test_sources_that_hold_nothing(tmp_path: Path) -> None:
     ):
         mine(str(root), tmp_path / "out", Settings("search", split="date"), workers=1)
     assert [path.name for path in tmp_path.iterdir()] == ["root"]
+
+
+def test_a_split_without_rows_says_why(tmp_path: Path) -> None:
+    """Forty functions that differ only in name and description are one; three different ones are too few files."""
+    for folder, codes in (("same", ["return a"] * 40), ("few", ["b(a)", "return a", "for (;;) c()"])):
+        (tmp_path / folder).mkdir()
+        for n, code in enumerate(codes):
+            text = f"/** Read record number {n} of the shop. */\nfunction fetch{n}(a) {{\n  {code};\n}}\n"
+            (tmp_path / folder / f"f{n}.js").write_text(text)
+    shares = Shares(valid=0, test=1e-9)
+    for folder, why in (("same", "nearly all functions are copies of each other"), ("few", "too few files")):
+        found = mine(str(tmp_path / folder), tmp_path / f"{folder}-out", Settings("search", shares=shares), workers=1)
+        assert found.rows["test"] == 0
+        assert any(line.startswith(f"test has no rows: {why};") for line in summary_lines(found))
 
 
 def test_an_output_in_use_is_left_alone(repository: Path, tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ MAX_SIGNATURE = 300
 MAX_DEPTH = 500
 """Brackets open at the same time. People write a dozen; a parser's time may grow with the square of thousands."""
 MIN_LINE_TOKENS = 3
-CHUNK = 1 << 16
+CHUNK = 1 << 12
+"""Bytes that the parser reads at a time. A node's `text` reads at least as many, so large chunks make it slow."""
 MAX_ANGLES = 2_000
 """Signs `<` open within a statement: the memory of Java's and C#'s parsers grows with their square, 150 MB at 3,000."""
 _BRACKET_SPACE = re.compile(r"(?<=\w)([(\[]) |,? ([)\]])")

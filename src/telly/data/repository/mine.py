@@ -250,8 +250,10 @@ def summary_lines(found: Mined) -> list[str]:
             f"secrets masked: {shown_kinds}; {RECORD} says where. Whoever has the repository has them: revoke",
         ]
     lines += ["", _licence_notice(found)]
+    copies = sum(count for reason, count in counts.left_out.items() if "duplicate" in reason)
+    few = "too few files" if copies < sum(found.functions.values()) else "nearly all functions are copies of each other"
     for split in found.empty:
-        lines.append(f"{split} has no rows: too few files; give a larger --{split}-share or mine more")
+        lines.append(f"{split} has no rows: {few}; give a larger --{split}-share or mine more")
     lines.append(f"wrote {found.folder}")
     return lines
 

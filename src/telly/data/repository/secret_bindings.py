@@ -17,7 +17,7 @@ from telly.data.repository.secret_values import Strength, is_secret, secret_part
 LONGEST_NAME = 80
 _HIT = re.compile(
     r"pass|pwd|psw|pword|pw|secr|token|key|auth|cred|jwt|bearer|pin|otp|seed|salt|cookie|session|signature|hmac|dsn|login"
-    r"|licen|csrf|sid|sas|senha|logon|authent|contrase|kennwort|wachtwoord|lösenord|пароль|密码|密碼|パスワード|비밀번호",
+    r"|licen|mysqli|pdo|connect(?:ion)?(?=\()|csrf|sid|sas|senha|logon|authent|contrase|kennwort|wachtwoord|lösenord|пароль|密码|密碼|パスワード|비밀번호",
     re.IGNORECASE,
 )
 _QUALIFIED = re.compile(
@@ -29,6 +29,14 @@ _NO_TYPE = r"(?!(?:if|else|unless|and|or|in|is|not|for|return|like|then|when)\b)
 _BINDERS = tuple(
     (how, re.compile(pattern, re.IGNORECASE))
     for how, pattern in (
+        # switch (a) { case, match a: case, case a when; and match a { "" =>, a switch { "" =>
+        (
+            "branch",
+            r"(?:\.\w{1,20}\(\))?\)?\s{0,3}(?:[:{]?\s{0,60}\b(?:case|when)\s{1,3}(?=\(?\w{0,2}[\"'`])"
+            r"|(?:switch\s{1,3})?\{\s{0,60}(?=(?P<quote>[\"'])[^\"'\n]{0,100}(?P=quote)\s{0,3}(?:\||=>)))",
+        ),
+        # a T `default:
+        ("tag", r"[ \t]{1,20}[\w.*\[\]]{1,40}[ \t]{1,9}`[^`\n]{0,80}?\b\w{0,10}(?:default|value):(?=\")"),
         # a =, a += and so on, a ==, and C#'s a { get; } =
         (
             "assigned",
@@ -47,8 +55,12 @@ _BINDERS = tuple(
             r"(?:\)(?=\.\w))?(?:[!?]?(?:\.|->|::|\?\.)\w{1,30}[!?]?){0,3}[!?]?"
             r"(?:\((?!\))|[ \t]?\{(?=[ \t]{0,3}\w{0,2}[\"'])|[ \t](?=\w{1,20}\([\"']))",
         ),
-        ("argument", r"""\\{0,3}["'`]?(?:\.\w{1,20}\(\))?\s{0,3},"""),
-        ("beside", r"""\\{0,3}["'`]?[ \t]{1,20}(?:value\s{0,3}=\s{0,3})?(?=\(?(?:u8|[LuUbrfR@$])?\\{0,3}["'`])"""),
+        ("argument", r"""\\{0,3}["'`]?(?:\.\w{1,20}\(\))?\s{0,3},(?:\s{0,3}sizeof[^,;\n]{1,40},(?:\s{0,3}"%s",)?)?"""),
+        (
+            "beside",
+            r"""\\{0,3}["'`]?[ \t]{1,20}(?:\\\n[ \t]{0,40})?"""
+            r"""(?:value\s{0,3}=\s{0,3})?(?=\(?(?:u8|[LuUbrfR@$])?\\{0,3}["'`])""",
+        ),
     )
 )
 _FUNCTION = re.compile(
@@ -65,11 +77,17 @@ _STORING = re.compile(
     re.IGNORECASE,
 )
 _COMPARING = re.compile(
-    r"(?:cmp|compare|equals?|assert|verify|check|digest|cpy|set|put)\w{0,30}[!?]?\(\s{0,5}[$&*@]?(?:\w{1,40}(?:\.|->|::)){0,3}\Z",
+    r"(?:cmp|compare|equals?|assert|verify|check|digest|cpy|set|put|printf)\w{0,30}[!?]?\(\s{0,5}[$&*@]?(?:\w{1,40}(?:\.|->|::)){0,3}\Z",
     re.IGNORECASE,
 )
-_COMPARED = re.compile(r"\s{0,4}(?:[!=]==?|\.\w{1,20}[!?]?\(|,)\s{0,4}[$&*@]?(?:\w{1,40}(?:\.|->|::)){0,3}\Z")
+_COMPARED = re.compile(
+    r"\s{0,4}(?:[!=]==?|\)\s{0,3}=(?=\s)|\.\w{1,20}[!?]?\(|,)\s{0,4}[$&*@]?(?:\w{1,40}(?:\.|->|::)){0,3}\Z"
+)
 """What stands between a text and the name that it is compared with."""
+_ATTRIBUTE = re.compile(
+    r"(?:@\w{1,40}|#?\[\w{1,40})\([^\n\"]{0,60}\"([^\"\n]{3,100})\"[^\n\"]{0,20}\)\]?\s{1,60}(?:[\w.<>?$]{1,40}\s{1,5}){0,5}\Z"
+)
+"""An attribute or annotation with a text, up to the name that it belongs to."""
 _UNQUOTED = re.compile(
     r"""["'`]?(?:[ \t]{0,10}(=>|->|→|=|:(?![:/])|>|[ \t](?:is|was)[: \t])[ \t]{0,10}|[ \t]{1,10})"""
     r"""([^\s"'`,;&<>(){}\[\]|\\]{4,300})"""
@@ -165,7 +183,11 @@ def _certainty(text: str, start: int, end: int, name: Strength, how: str, quoted
 
 
 def _before(text: str, start: int, name: Strength) -> Iterator[tuple[int, int]]:
-    """The text that a name is compared with, where the text comes first."""
+    """The text that a name is compared with or declared under, where the text comes first."""
+    attribute = _ATTRIBUTE.search(text, max(0, start - 200), start)
+    if attribute:
+        for first, last in secret_parts(attribute[1], min(name, Strength.MENTIONED)):
+            yield attribute.start(1) + first, attribute.start(1) + last
     window = text[max(0, start - 100) : start]
     match = _COMPARED.search(window)
     if match is None or match.start() == 0 or window[match.start() - 1] not in "\"'`":

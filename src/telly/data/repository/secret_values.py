@@ -64,7 +64,7 @@ _PASSES = words(
     "first second third last next final two one single multi render forward backward should will must can each"
 )
 _TOKEN = re.compile(r"\w{0,20}tokens?|bearer|authorization|credentials?|creds?|passkeys?|otp|totp|pin|pincode")
-_HINT = re.compile(r"keys?|auth|salt|cookie|hmac|dsn|csrf|sid|login|logon|authenticate")
+_HINT = re.compile(r"keys?|auth|salt|cookie|hmac|dsn|csrf|sid|login|logon|authenticate|mysqli|pdo|connect(?:ion)?")
 _DESCRIBING = words(
     "field label name names type types kind url uri path file filename dir folder format regex regexp pattern "
     "prompt message msg error errors help hint placeholder title id ids header headers param parameter params "

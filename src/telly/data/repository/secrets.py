@@ -34,6 +34,14 @@ _HEADER = re.compile(
     re.IGNORECASE,
 )
 _USER_OPTION = re.compile(r"(?<=\s)(?:-u|--user)[ =]?[\"']?([\w.@-]{1,60}:([^\s\"'@]{4,100}))")
+_COMMAND = re.compile(
+    r"\b(?:IDENTIFIED\s{1,5}(?:WITH\s{1,5}\w{1,40}\s{1,5})?BY\s{1,5}\\?[\"']"  # SQL
+    r"|sshpass\s{1,5}-p\s{0,5}\\?[\"']?|jdbc:oracle:\w{1,10}:[\w.]{1,40}/"
+    r"|(?:mysql|mysqldump|mysqladmin|mariadb)\b[^\n;|]{0,80}?[\s\"',]-p)"
+    r"([^\s\"'\\@]{4,100})",
+    re.IGNORECASE,
+)
+"""Commands and addresses with a place for a password that no name announces."""
 _QUOTED = re.compile(r"[\"'`]([A-Za-z0-9+/_=-]{32,500})(?=[\"'`])")
 
 Secret = tuple[int, str]
@@ -88,6 +96,9 @@ def _spans(text: str) -> Iterator[tuple[int, int, int, str]]:
             yield *match.span("value"), 4, "credentials in a header"
     for match in _USER_OPTION.finditer(text):
         if is_secret(match[2], Strength.TOKEN):
+            yield *match.span(1), 4, "credentials in a command"
+    for match in _COMMAND.finditer(text):
+        if is_secret(match[1], Strength.TOKEN):
             yield *match.span(1), 4, "credentials in a command"
     for match in _QUOTED.finditer(text):
         if is_random(match[1]):

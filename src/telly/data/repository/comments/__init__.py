@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from telly.data.repository.comments import docstrings, doxygen, prose, tags, xmldoc
+from telly.metrics.words import unspaced_letters
 
 MIN_WORDS = 3
-_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
 
 @dataclass(frozen=True)
@@ -66,4 +66,4 @@ STYLES = {
 
 def is_description(words: str) -> bool:
     """Whether there are enough words to say what a function does."""
-    return len(words.split()) + len(_CJK.findall(words)) // 2 >= MIN_WORDS
+    return len(words.split()) + unspaced_letters(words) // 2 >= MIN_WORDS
