@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import json
+import lzma
 import re
 import shlex
 from pathlib import Path
@@ -129,6 +133,90 @@ def test_a_column_twice_in_parquet_is_refused(tmp_path: Path):
     code, output = check(parquet(tmp_path / "a.parquet", ["code", "code", "label"]))
     assert code == 2
     assert "bad-parquet: the table has 'code' more than once" in output
+
+
+@pytest.mark.parametrize("names", [["code", " code", "label"], ["code", "label", "label "]])
+def test_names_that_differ_in_blanks_alone_are_the_same_name(names: list[str], tmp_path: Path):
+    """In a header of CSV the blanks do not count, so they do not in the other formats."""
+    values = json.dumps(dict(zip(names, ["a", "b", "c"], strict=True)))
+    for file in (
+        write(tmp_path / "a.jsonl", values),
+        write(tmp_path / "a.json", f"[{values}]"),
+        parquet(tmp_path / "a.parquet", names),
+        write(tmp_path / "a.csv", ",".join(names) + "\na,b,c\n"),
+    ):
+        code, output = check(file)
+        assert code == 2
+        assert "more than once" in output
+
+
+OBJECTS = [{"code": "a b", "label": 0}, {"code": "c, d; e", "label": 1}]
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.json.gz", "a.jsonl.gz"])
+@pytest.mark.parametrize("indent", [None, 1])
+def test_an_array_of_objects_is_read_under_either_name(name: str, indent: int | None, tmp_path: Path):
+    content = json.dumps(OBJECTS, indent=indent).encode()
+    file = write(tmp_path / name, gzip.compress(content) if name.endswith(".gz") else content)
+    assert read(str(file), CLASSIFY).to_list() == ROWS
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_json_file_of_one_object_is_one_row(indent: int | None, tmp_path: Path):
+    file = write(tmp_path / "a.json", json.dumps(OBJECTS[0], indent=indent))
+    assert read(str(file), CLASSIFY).to_list() == ROWS[:1]
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ({"version": 1, "data": OBJECTS}, "the rows are a list under 'data'"),
+        ({"code": ["a", "b c"], "label": [0, 1]}, "the values are kept by column"),
+        ({"code": {"0": "a", "1": "b"}, "label": {"0": 0, "1": 1}}, "the values are kept by column"),
+    ],
+)
+def test_rows_within_one_object_are_told_in_one_problem(content: object, told: str, indent: int | None, tmp_path: Path):
+    code, output = check(write(tmp_path / "a.json", json.dumps(content, indent=indent)))
+    assert code == 2
+    assert output.splitlines()[0].startswith(f"{tmp_path / 'a.json'}:1: not-rows: {told}; expected an array of objects")
+    assert output.splitlines()[1:] == ["0 rows in 1 file: 1 problem (1 not-rows)"]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (gzip.compress(b"code,label\n"), "packed with gzip; add .gz to its name"),
+        (b"PK\x03\x04\x14\x00\x06\x00", "a ZIP archive or a spreadsheet; unpack it, or save the sheet as CSV"),
+        (b"PAR1\x15\x04", "in the Parquet format; let its name end with .parquet"),
+        (lzma.compress(b"code,label\n"), "packed with xz; unpack it (unxz)"),
+        (bz2.compress(b"code,label\n"), "packed with bzip2; unpack it (bunzip2)"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.json"])
+def test_other_formats_under_a_name_of_text_are_named(name: str, content: bytes, told: str, tmp_path: Path):
+    code, output = check(write(tmp_path / name, content))
+    assert code == 2
+    assert output.splitlines()[0] == f"{tmp_path / name}: bad-format: the file is {told}"
+
+
+@pytest.mark.parametrize(
+    "header", ["code:label", "code^label", "code،label", "# made by x\ncode,label", "code label", "code  label"]
+)
+def test_a_header_of_one_field_gives_no_advice_that_fails(header: str, tmp_path: Path):
+    """A mapping of both columns to the only field there is would be refused, or read one text twice."""
+    code, output = check(write(tmp_path / "a.csv", f"{header}\na,0\n"))
+    assert code == 2
+    assert "--map" not in output
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [("1.0", "found number 1.0; write it as 1"), ("0.5", "found number 0.5"), ("NaN", "number nan")]
+)
+def test_a_label_with_decimals_is_refused_with_what_to_write(value: str, told: str, tmp_path: Path):
+    file = write(tmp_path / "a.jsonl", f'{{"code":"a","label":{value}}}\n')
+    with pytest.raises(DataError, match=re.escape(f"integer or true/false, {told}") if "nan" not in told else "nan"):
+        read(str(file), CLASSIFY)
 
 
 def test_a_key_twice_within_a_value_that_is_not_read_is_no_problem(tmp_path: Path):

@@ -14,7 +14,7 @@ import json
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import IO, cast
 
@@ -97,19 +97,25 @@ def raw_rows(path: Path) -> Iterator[Row | Problem]:
             yield from _parquet_rows(path)
             return
         with _open(path) as stream:
-            if _is_wide(stream):
+            packed = _packed_as(stream)
+            if packed is not None:
+                yield Problem(str(path), None, "bad-format", f"the file is {packed}")
+            elif _is_wide(stream):
                 message = "the file is UTF-16 or UTF-32, not UTF-8; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)"
                 yield Problem(str(path), 1, "bad-encoding", message)
             elif suffix == PAIRS:
                 yield from _pair_rows(stream, path)
             elif suffix in {".csv", ".tsv"}:
                 yield from separated_rows(stream, str(path), "\t" if suffix == ".tsv" else ",")
-            elif suffix == ".json" and _starts_with_bracket(stream):
+            elif suffix in {".json", ".jsonl"} and _is_array(stream, suffix):
                 yield from _array_rows(stream, str(path))
+            elif suffix == ".json" and (whole := _one_object(stream)) is not None:
+                yield _whole_object(whole, str(path))
             else:
                 yield from _json_rows(stream, str(path))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        yield Problem(str(path), None, "bad-archive", f"the gzip file is damaged ({error}); pack or download it again")
+        message = f"the gzip file is damaged ({error}); pack or download it again, or name it without .gz if it is none"
+        yield Problem(str(path), None, "bad-archive", message)
     except OSError as error:
         raise DataError(f"{error.filename or path}: cannot be read: {error.strerror or error}") from None
 
@@ -144,6 +150,24 @@ def _open(path: Path) -> IO[bytes]:
     return cast("IO[bytes]", gzip.open(path, "rb")) if path.name.lower().endswith(".gz") else path.open("rb")
 
 
+_PACKED = {
+    b"\x1f\x8b": "packed with gzip; add .gz to its name",
+    b"PK\x03\x04": "a ZIP archive or a spreadsheet; unpack it, or save the sheet as CSV",
+    b"PAR1": "in the Parquet format; let its name end with .parquet",
+    b"BZh": "packed with bzip2; unpack it (bunzip2)",
+    b"\xfd7zXZ": "packed with xz; unpack it (unxz)",
+    b"\x28\xb5\x2f\xfd": "packed with Zstandard; unpack it (unzstd)",
+    b"ARROW1": "in the Arrow format; save it as Parquet",
+}
+"""First bytes of formats that are not text, and what to do about a file that has them under a name of a text."""
+
+
+def _packed_as(stream: IO[bytes]) -> str | None:
+    begin = stream.read(6)
+    stream.seek(0)
+    return next((told for mark, told in _PACKED.items() if begin.startswith(mark)), None)
+
+
 def _is_wide(stream: IO[bytes]) -> bool:
     """Whether a text begins as UTF-16 or UTF-32 do: with their mark, or with a zero byte, which no text of ours has."""
     begin = stream.read(4)
@@ -151,10 +175,46 @@ def _is_wide(stream: IO[bytes]) -> bool:
     return begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in begin
 
 
-def _starts_with_bracket(stream: IO[bytes]) -> bool:
-    found = stream.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
+def _is_array(stream: IO[bytes], suffix: str) -> bool:
+    """Whether a file is one JSON array; one of JSON lines only where the array is seen to hold objects."""
+    begin = stream.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
     stream.seek(0)
-    return found
+    return begin.startswith(b"[") and (suffix == ".json" or begin[1:].lstrip().startswith(b"{"))
+
+
+def _one_object(stream: IO[bytes]) -> dict[str, object] | None:
+    """The object that a file holds as a whole, over several lines or with rows in it; None for JSON lines.
+
+    JSON lines are recognised by their first line, so that only other files are read at once.
+    """
+    first = stream.readline()
+    rest = stream.readline()
+    stream.seek(0)
+    try:
+        values = json.loads(first.decode("utf-8-sig"), object_pairs_hook=object_of_pairs)
+    except (ValueError, RecursionError):
+        try:
+            values = json.loads(stream.read().decode("utf-8-sig"), object_pairs_hook=object_of_pairs)
+        except (ValueError, RecursionError):
+            values = None
+        stream.seek(0)
+        return values if isinstance(values, dict) else None
+    nested = isinstance(values, dict) and any(isinstance(value, list | dict) for value in values.values())
+    return values if nested and not rest.strip() else None
+
+
+def _whole_object(values: dict[str, object], file: str) -> Row | Problem:
+    """The only row of a file, or where its rows are kept otherwise: below a key, or by column as pandas does."""
+    expected = "expected an array of objects or one object a line"
+    rows = [key for key, value in values.items() if isinstance(value, list) and any(isinstance(v, dict) for v in value)]
+    if rows:
+        message = f"the rows are a list under {shorten(rows[0])!r}; {expected}: save that list alone"
+        return Problem(file, 1, "not-rows", message)
+    sizes = {len(value) if isinstance(value, list | dict) else None for value in values.values()}
+    if len(values) > 1 and len(sizes) == 1 and None not in sizes:
+        message = f"the values are kept by column; {expected} (in pandas: to_json(orient='records', lines=True))"
+        return Problem(file, 1, "not-rows", message)
+    return _object(values, 1, file)
 
 
 def _json_rows(stream: IO[bytes], file: str) -> Iterator[Row | Problem]:
@@ -171,7 +231,7 @@ def _json_rows(stream: IO[bytes], file: str) -> Iterator[Row | Problem]:
         except json.JSONDecodeError as error:
             yield Problem(file, number, "bad-json", f"{error.msg} at column {error.colno}; expected one JSON object")
         except (ValueError, RecursionError) as error:
-            yield Problem(file, number, "bad-json", f"{error}; expected one JSON object")
+            yield Problem(file, number, "bad-json", f"{_reason(error)}; expected one JSON object")
         else:
             yield _object(values, number, file)
 
@@ -201,7 +261,21 @@ def _array_rows(stream: IO[bytes], file: str) -> Iterator[Row | Problem]:
         message = f"{error.msg} at column {error.colno}; expected an array of JSON objects; what follows is not read"
         yield Problem(file, error.lineno, "bad-json", message)
     except (ValueError, RecursionError) as error:
-        yield Problem(file, line, "bad-json", f"{error}; expected an array of JSON objects; what follows is not read")
+        yield Problem(
+            file, line, "bad-json", f"{_reason(error)}; expected an array of JSON objects; what follows is not read"
+        )
+
+
+def _reason(error: ValueError | RecursionError) -> str:
+    """What a reader of JSON says, without its advice for programmers."""
+    return str(error).partition(";")[0]
+
+
+def repeated_names(names: Collection[str]) -> list[str]:
+    """The names that are given more than once; blanks around them do not make a name another one."""
+    if len({name.strip() for name in names}) == len(names):
+        return []
+    return [name for name, count in Counter(name.strip() for name in names).items() if count > 1]
 
 
 def named_twice(names: Sequence[str]) -> str:
@@ -217,9 +291,9 @@ def _skip(text: str, at: int) -> int:
 
 
 def _object(values: object, line: int, file: str) -> Row | Problem:
-    if repeated := repeated_keys(values):
-        return Problem(file, line, "bad-json", f"the object has {named_twice(repeated)}")
     if isinstance(values, dict):
+        if repeated := repeated_keys(values) or repeated_names(values):
+            return Problem(file, line, "bad-json", f"the object has {named_twice(repeated)}")
         return Row(line, values)
     names = {list: "a list", str: "a string", type(None): "null", bool: "true or false"}
     found = names.get(type(values), "a number")
@@ -234,7 +308,7 @@ def _parquet_rows(path: Path) -> Iterator[Row | Problem]:
     try:
         with pyarrow.parquet.ParquetFile(path) as table:
             names = table.schema_arrow.names
-            if repeated := [name for name, count in Counter(names).items() if count > 1]:
+            if repeated := repeated_names(names):
                 yield Problem(str(path), None, "bad-parquet", f"the table has {named_twice(repeated)}")
                 return
             for batch in table.iter_batches(batch_size=PARQUET_BATCH):

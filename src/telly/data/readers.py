@@ -10,13 +10,12 @@ import hashlib
 import itertools
 import re
 import shlex
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from telly.data.formats import content_files, data_files, format_of, named_twice, raw_rows
+from telly.data.formats import content_files, data_files, format_of, named_twice, raw_rows, repeated_names
 from telly.data.schema import SCHEMAS, Problem, Row, RowReader, Schema, check_mapping
 from telly.errors import DataError
 from telly.hub import hub_answers
@@ -24,7 +23,7 @@ from telly.hub import hub_answers
 if TYPE_CHECKING:
     from datasets import Dataset
 
-CACHE_VERSION = 2  # raise it when the same files would be read differently
+CACHE_VERSION = 3  # raise it when the same files would be read differently
 HUB_NAME = re.compile(r"(?P<name>[\w-][\w.-]*/[\w-][\w.-]*)(?::(?P<config>[\w.-]+))?")
 
 
@@ -167,7 +166,7 @@ def _read_hub(
     source: str, hub: re.Match[str], schema: Schema, mapping: dict[str, str], split: str, limit: int | None
 ) -> Dataset:
     raw = _load_hub(source, hub, split, limit)
-    if repeated := [name for name, count in Counter(raw.column_names).items() if count > 1]:
+    if repeated := repeated_names(raw.column_names):
         raise DataError(f"{source} ({split}): the data set has {named_twice(repeated)}")
     reader = RowReader(schema, mapping, f"{source} ({split})")
     rows = (Row(number, values) for number, values in enumerate(raw, start=1))

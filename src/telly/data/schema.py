@@ -270,7 +270,10 @@ def missing_message(schema: Schema, column: Column, found: Collection[str], mapp
     near = next((match for name in names for match in difflib.get_close_matches(name, free, n=1)), None)
     expected = f"{mapping[column.name]!r}" if column.name in mapping else f"one of {', '.join(column.source_names)}"
     columns = ", ".join(name if name == name.strip() else repr(name) for name in found) or "none"
-    if near is not None:
+    if len(found) < len(schema.columns):
+        number = f"{len(schema.columns)} columns ({', '.join(schema.names)})"
+        advice = f"the task reads {number}, so add what is missing, or see that every column has a name of its own"
+    elif near is not None:
         advice = f"use --map {shlex.quote(f'{column.name}={near}')}"
     elif free:
         advice = f"use --map {column.name}=COLUMN"
@@ -339,7 +342,8 @@ def _text(value: object, column: Column, source: str) -> str:
     elif isinstance(value, str):
         text = value
     else:
-        raise _BadValueError("wrong-type", f"must be a string or a list of strings, found {_describe(value)}")
+        hint = "; store the column as text" if isinstance(value, bytes) else ""
+        raise _BadValueError("wrong-type", f"must be a string or a list of strings, found {_describe(value)}{hint}")
     if not text.strip():
         raise _BadValueError("empty-text", f"has no text; {column.if_empty}")
     _check_unicode(text)
@@ -351,7 +355,11 @@ def _label(value: object, column: Column, _source: str) -> str:
     if isinstance(value, bool):
         value = int(value)
     if not isinstance(value, str | int):
-        raise _BadValueError("wrong-type", f"must be a string, an integer or true/false, found {_describe(value)}")
+        whole = isinstance(value, float) and value.is_integer()
+        hint = f"; write it as {value:.0f}" if whole else ""
+        raise _BadValueError(
+            "wrong-type", f"must be a string, an integer or true/false, found {_describe(value)}{hint}"
+        )
     text = str(value).strip()
     if not text:
         raise _BadValueError("empty-text", f"has no label; {column.if_empty}")

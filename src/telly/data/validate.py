@@ -22,6 +22,8 @@ KINDS = {
     "bad-pair": "a list of pairs, or its functions, do not have the expected form",
     "bad-parquet": "the Parquet file is damaged",
     "bad-archive": "the gzip file is damaged",
+    "bad-format": "the file has another format than its name says",
+    "not-rows": "a JSON file is one object with the rows in it",
     "bad-encoding": "a text is not valid UTF-8",
     "not-an-object": "a JSON value is not an object",
     "missing-column": "a column the task needs is not there",
