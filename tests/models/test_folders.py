@@ -400,3 +400,42 @@ def test_an_index_cuts_texts_to_the_positions_of_the_model(
         f"caution: {folder} has few positions, so texts are cut after fewer tokens: code 128 (preset 256)" in shown.err
     )
     assert "2 functions" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (
+            {"pad_token_id": None},
+            "config.json has no pad_token_id, and a RobertaModel counts positions from it; set it",
+        ),
+        ({"pad_token_id": 10**6}, "Padding_idx must be within num_embeddings"),
+        (
+            {"hidden_act": "gelu_of_tomorrow"},
+            "config.json names 'gelu_of_tomorrow', which this version of transformers",
+        ),
+    ],
+)
+def test_settings_that_the_model_cannot_run_with_are_refused_when_it_is_loaded(
+    changed: dict[str, Any], told: str, folder: Path
+):
+    config = json.loads((folder / "config.json").read_text())
+    write_json(folder / "config.json", config | changed)
+    with pytest.raises(ModelError) as error:
+        load_model(str(folder))
+    assert told in str(error.value)
+
+
+def test_settings_with_a_byte_order_mark_are_told(folder: Path):
+    text = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(text, encoding="utf-8-sig")
+    with pytest.raises(ModelError, match="not valid JSON in UTF-8 without a byte order mark"):
+        load_model(str(folder))
+    (folder / "config.json").write_text(text, encoding="utf-8")
+    load_model(str(folder))
+
+
+def test_a_model_one_folder_below_is_named(folder: Path):
+    inner = folder.rename(folder.parent / "snapshot")
+    with pytest.raises(ModelError, match=f"expected a Hugging Face model folder, such as {inner}$"):
+        load_model(str(inner.parent))

@@ -119,6 +119,28 @@ def test_advice_with_an_unknown_setting_is_refused(tmp_path: Path):
         recommendation(str(tmp_path), "search")
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('["recommended"]', "cannot be read as JSON with settings by task"),
+        ('{"recommended": {"search": [1]}}', "cannot be read as JSON with settings by task"),
+        ('{"recommended": {"search": {"batch_size": "many"}}}', "batch_size: Input should be a valid integer"),
+        ('{"recommended": {"search": {"max_tokens": 5}}}', "max_tokens: Input should be a valid dictionary"),
+    ],
+)
+def test_advice_of_another_form_is_refused(content: str, told: str, tmp_path: Path):
+    CONFIGS["roberta"]().save_pretrained(tmp_path)
+    (tmp_path / "telly.json").write_text(content)
+    with pytest.raises(ModelError, match="restore or remove it") as error:
+        resolve(TuneConfig(model=str(tmp_path), batch_size=4, max_tokens={"code": 9}))
+    assert told in str(error.value)
+
+
+def test_a_folder_is_no_file_of_settings(tmp_path: Path):
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory; expected a TOML file"):
+        read_toml(tmp_path)
+
+
 def test_resolved_settings_read_back_from_toml(tmp_path: Path):
     CONFIGS["roberta"]().save_pretrained(tmp_path)
     config = resolve(TuneConfig(model=str(tmp_path), freeze="3", columns={"query": "doc"}))

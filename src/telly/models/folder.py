@@ -59,7 +59,9 @@ def folder_with_config(name: str, path: Path) -> Path:
             f"{name}: the folder has no {CONFIG} but {found}; {expected} with {CONFIG} and weights as safetensors, "
             "such as the model that it was converted from"
         )
-    raise ModelError(f"{name}: the folder has no {CONFIG}; {expected}")
+    inner = sorted(str(file.parent) for file in path.glob(f"*/{CONFIG}"))
+    hint = f", such as {inner[0]}" if inner else ""
+    raise ModelError(f"{name}: the folder has no {CONFIG}; {expected}{hint}")
 
 
 def read_modules(folder: Path) -> list[dict[str, Any]] | None:
@@ -129,13 +131,24 @@ def explained(folder: Path, error: BaseException) -> str:
     if isinstance(error, _DAMAGED) or (isinstance(error, KeyError | OSError) and _names_no_file(error)):
         names = ", ".join(sorted(file.name for file in weights)[:3]) or "a file"
         return f"{names}: damaged, incomplete or not weights alone ({first}); download or copy the files again"
+    return _with_advice(first, error)
+
+
+def _with_advice(first: str, error: BaseException) -> str:
+    """The first line of an error, in clearer words and with what to do where they are known."""
+    if isinstance(error, KeyError) and isinstance(error.args[0] if error.args else None, str):
+        return f"config.json names {error.args[0]!r}, which this version of transformers does not know"
+    if isinstance(error, FileNotFoundError):
+        return f"{first}; download or copy the folder again as a whole"
+    if f"{CONFIG}' is not a valid JSON file" in first:
+        return f"{CONFIG} is not valid JSON in UTF-8 without a byte order mark; get it from where the model is from"
     return first
 
 
 def first_line(error: BaseException) -> str:
     """The first line of an error's text, with the next one where it ends with a colon."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    return " ".join(lines[:2]).rstrip(",;") if lines[0].endswith(":") else lines[0]
 
 
 def _names_no_file(error: KeyError | OSError) -> bool:

@@ -35,6 +35,7 @@ _LOAD_ERRORS = (
     ImportError,
     RuntimeError,
     TypeError,
+    AssertionError,
     EOFError,
     pickle.UnpicklingError,
     SafetensorError,
@@ -104,6 +105,7 @@ def load_model(name: str, *, seed: int = 0, writes: bool = False) -> nn.Module:
     _check_complete(name, model, drawn, whole=writes and kind_of(config) is not Kind.ONE_STACK)
     _check_no_further_layers(name, model, report["unexpected_keys"])
     _check_finite(name, model)
+    _check_padding(name, model)
     return _finished(model, config, writes)
 
 
@@ -150,6 +152,17 @@ def _check_finite(name: str, model: nn.Module) -> None:
             f"{name}: {len(odd)} weights hold NaN or infinite numbers, such as {odd[0]}; expected finite weights: get "
             "the files again, or take a checkpoint from before its training went wrong"
         )
+
+
+def _check_padding(name: str, model: nn.Module) -> None:
+    """Refuse a model that tells padding from tokens when it counts positions, and does not know the id of padding."""
+    for _, module in find_stack(model).before:
+        counting = (part for part in module.modules() if hasattr(part, "create_position_ids_from_input_ids"))
+        if any(getattr(part, "padding_idx", 0) is None for part in counting):
+            raise ModelError(
+                f"{name}: config.json has no pad_token_id, and a {type(model).__name__} counts positions from it; set "
+                "it to the id of the tokenizer's padding token"
+            )
 
 
 def model_from_config(config: Any, device: str = "meta", *, writes: bool = False) -> nn.Module:

@@ -84,11 +84,19 @@ def recommendation(model: str, task: str) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(file.read_text(encoding="utf-8")).get("recommended", {}).get(task, {})
-    except (ValueError, AttributeError) as error:
-        raise ModelError(f"{file}: cannot be read as JSON with `recommended`: {error}") from None
-    unknown = found.keys() - TuneConfig.model_fields.keys()
+        unknown = found.keys() - TuneConfig.model_fields.keys()
+    except (OSError, ValueError, AttributeError) as error:
+        raise ModelError(
+            f"{file}: cannot be read as JSON with settings by task under `recommended`: {error}; restore or remove it"
+        ) from None
     if unknown:
-        raise ModelError(f"{file}: unknown settings {', '.join(sorted(unknown))} for {task}")
+        raise ModelError(f"{file}: unknown settings {', '.join(sorted(unknown))} for {task}; restore or remove it")
+    try:
+        TuneConfig.parse({"task": task} | found, "its settings")
+    except ConfigError as error:
+        raise ModelError(
+            f"{file}: recommends for {task} what telly does not take; restore or remove it: {error}"
+        ) from None
     return dict(found)
 
 
