@@ -34,9 +34,11 @@ def is_full_disk(error: BaseException) -> bool:
 
 def came_of_full_disk(error: BaseException | None) -> bool:
     """Whether an error, or what it was raised from or while handling, says that no more can be written."""
-    while error is not None:
+    seen = set[int]()
+    while error is not None and id(error) not in seen:  # an error that is raised again can be its own context's cause
         if is_full_disk(error):
             return True
+        seen.add(id(error))
         error = error.__cause__ or error.__context__
     return False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import subprocess
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from telly.disk import came_of_full_disk
 from telly.freezing.store import shard_is_sound
 from tiny_runs import Tiny, files_below, largest_difference, only, record_of, run_telly
 
@@ -52,6 +54,28 @@ def check_nothing_half_valid(output: Path, cache: Path) -> None:
     assert not list(cache.rglob("*.partial"))
     for checksum in cache.glob("*/shard-*.json"):
         assert shard_is_sound(checksum.parent, int(checksum.stem.split("-")[1])), checksum
+
+
+def test_an_error_that_is_in_its_own_context_ends_the_search_for_a_full_disk():
+    """`raise error.__cause__` within `except ... as error` makes such a circle; the search once went round for ever."""
+    cause = ValueError("bad row")
+    try:
+        try:
+            raise RuntimeError("while reading") from cause
+        except RuntimeError:
+            raise cause from None
+    except ValueError as caught:
+        assert not came_of_full_disk(caught)
+        cause.__cause__ = OSError(errno.ENOSPC, "full")
+        assert came_of_full_disk(caught)
+
+
+def test_a_run_on_a_bad_row_ends_with_the_error(tiny: Tiny, tmp_path: Path):
+    """The data's reader goes through the library's, which wraps the error."""
+    output = tmp_path / "run"
+    error = run_telly(*tiny.command(output, "frozen", "--map", "code=foo"), code=2).error
+    assert "no column for 'code': expected 'foo'" in error
+    assert not output.exists()
 
 
 def test_disk_full_while_storing(tiny: Tiny, undisturbed: Callable[..., Path], tmp_path: Path):
