@@ -194,3 +194,62 @@ def test_lists_of_tokens_are_one_text():
     write_json("gold", {"code": ["print", "(", "'a b'", ")"]})
     write("pred", "print ( 'a b' )")
     assert score("generate")["exact_match"] == 100
+
+
+@pytest.mark.parametrize("task", ["classify", "clone"])
+def test_signs_do_not_make_a_label_another_one(task: str):
+    write("gold", "0", "1", "1", "0")
+    write("pred", "-0", "+1", "+1.0", "-0.0")
+    assert score(task)["accuracy"] == 1.0
+
+
+def test_a_minus_before_other_numbers_counts():
+    write("gold", "-1", "1", "1", "-1.0")
+    write("pred", "-1.0", "1", "+1", "1")
+    assert score("classify")["accuracy"] == 0.75
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet", "a.CSV", "a.jsonl.gz"])
+def test_files_that_would_be_taken_for_lines_are_refused(name: str):
+    """The header and the ids of a CSV file once counted as labels, and were right where both files had them."""
+    write(name, "id,label", "1,0", "2,1")
+    with pytest.raises(DataError, match=f"{name}: expected lines, .*; save it as JSON lines"):
+        read_pairs(Path(name), [Path(name)], layout_for("classify"))
+
+
+@pytest.mark.parametrize(("task", "header"), [("classify", "label"), ("classify", "Target"), ("search", "answers")])
+def test_a_header_is_no_example(
+    task: str, header: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    write("gold", header, "0", "1")
+    write("pred", header, "0", "1")
+    assert failure(task, monkeypatch, capsys) == (
+        f"gold:1: {header!r} looks like the header of a column; remove the line"
+    )
+
+
+def test_a_class_may_have_the_name_of_a_column():
+    write("gold", "label", "text", "label")
+    write("pred", "label", "label", "label")
+    assert score("classify")["accuracy"] == pytest.approx(2 / 3)
+
+
+def test_some_ids_in_another_form_than_in_the_rankings_are_told():
+    write("gold", "1.0", "2", "B")
+    write("pred", "1 2 b", "2 1 b", "b 2 1")
+    found = score("search")
+    assert found["mrr"] == pytest.approx(1 / 3)
+    assert found["cautions"] == [
+        "gold: 2 right ids are in no ranking and the same in another form are, such as '1.0' on line 1 and '1'; they "
+        "count as not found, so write ids in the same way"
+    ]
+
+
+def test_a_ranking_that_holds_the_example_itself_is_told():
+    write_json("gold", {"index": "1", "answers": ["2"]}, {"index": "2", "answers": ["1"]})
+    write_json("pred", {"index": "1", "answers": ["1", "2"]}, {"index": "2", "answers": ["1", "2"]})
+    found = score("clone-retrieval")
+    assert found["map@r"] == 0.5
+    assert found["cautions"] == [
+        "pred: 2 rankings hold the example itself (first on line 1), which counts as a wrong answer; leave it out"
+    ]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from telly.errors import DataError
 from telly.metrics.answers import Entry, Layout
-from telly.metrics.labels import BINARY, binary_form, number_form
+from telly.metrics.labels import BINARY, binary_form, form_key, number_form
 
 Pairs = list[tuple[Entry, Entry]]
 NAMED = 4  # how many labels a message names
@@ -34,7 +34,7 @@ def in_the_same_terms(layout: Layout, gold: Path, predictions: Path, pairs: Pair
     if layout.form == "label":
         return _labels(gold, predictions, pairs)
     if layout.form == "ranking":
-        return _rankings(gold, predictions, pairs)
+        return _rankings(layout, gold, predictions, pairs)
     tabs = [right.line for right, _ in pairs if "\t" in right.value]
     if not tabs:
         return pairs, ()
@@ -69,12 +69,12 @@ def _labels(gold: Path, predictions: Path, pairs: Pairs) -> tuple[Pairs, tuple[s
     return pairs, tuple(cautions)
 
 
-def _rankings(gold: Path, predictions: Path, pairs: Pairs) -> tuple[Pairs, tuple[str, ...]]:
+def _rankings(layout: Layout, gold: Path, predictions: Path, pairs: Pairs) -> tuple[Pairs, tuple[str, ...]]:
     ranked = {word for _, given in pairs for word in given.value.split()}
     for right, _ in pairs:
         _check_separated(gold, right, ranked)
     if not ranked or _meet(pairs):
-        return pairs, ()
+        return pairs, (*_named_otherwise(gold, pairs, ranked), *_own(layout, predictions, pairs))
     formed = _with_form(pairs, lambda text: " ".join(map(number_form, text.split())))
     if _meet(formed):
         return formed, ()
@@ -82,6 +82,33 @@ def _rankings(gold: Path, predictions: Path, pairs: Pairs) -> tuple[Pairs, tuple
     return pairs, (
         f"{predictions}: none of the right ids of {gold}, such as {first.value.split()[0]!r}, is in any ranking; if "
         "that surprises you, see that both files name candidates in the same way",
+    )
+
+
+def _named_otherwise(gold: Path, pairs: Pairs, ranked: set[str]) -> tuple[str, ...]:
+    """A caution where right ids are in no ranking and the same ones in another form are."""
+    forms = {form_key(word): word for word in ranked}
+    right = {word: entry.line for entry, _ in pairs for word in entry.value.split()}
+    lost = {word: line for word, line in right.items() if word not in ranked and form_key(word) in forms}
+    if not lost:
+        return ()
+    word, line = next(iter(lost.items()))
+    return (
+        f"{gold}: {len(lost):,} right ids are in no ranking and the same in another form are, such as {word!r} on line "
+        f"{line} and {forms[form_key(word)]!r}; they count as not found, so write ids in the same way",
+    )
+
+
+def _own(layout: Layout, predictions: Path, pairs: Pairs) -> tuple[str, ...]:
+    """A caution where rankings hold the example itself, which is none of its answers and takes a place."""
+    if not layout.ranks_examples:
+        return ()
+    own = [e for right, e in pairs if e.id and e.id in e.value.split() and e.id not in right.value.split()]
+    if not own:
+        return ()
+    return (
+        f"{predictions}: {len(own):,} rankings hold the example itself (first on line {own[0].line}), which counts as "
+        "a wrong answer; leave it out",
     )
 
 

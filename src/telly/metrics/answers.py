@@ -23,6 +23,8 @@ Form = Literal["text", "label", "ranking"]
 NAMED = 3  # how many ids an error names
 SHOWN = 40  # characters of a text that an error shows
 JSON_SUFFIXES = (".json", ".jsonl")
+OTHER_SUFFIXES = (".csv", ".parquet", ".gz", ".xlsx", ".pkl", ".npy")
+"""Names of files that are not read here; a CSV file would be taken for lines, with its header and ids in them."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Layout:
         pairs: whether lines `idx1 idx2 label` are read, with both ids together as the id.
         labels: the only labels there may be; () allows any.
         prose: whether texts are natural language.
+        ranks_examples: whether what is ranked are the examples themselves, by their ids.
     """
 
     form: Form
@@ -44,6 +47,7 @@ class Layout:
     pairs: bool = False
     labels: tuple[str, ...] = ()
     prose: bool = False
+    ranks_examples: bool = False
 
     def keys(self, gold: bool) -> tuple[str, ...]:
         """Under which an object has its answer or prediction."""
@@ -56,7 +60,9 @@ _REFERENCE = ("reference", "gold")
 LAYOUTS: dict[str, Layout] = {
     "search": Layout("ranking", ("answers", "answer", *_REFERENCE, "label", "idx"), ("id", "url", "index")),
     "clone": Layout("label", ("label", "gold", "answer"), pairs=True, labels=("0", "1")),
-    "clone-retrieval": Layout("ranking", ("answers", "answer", *_REFERENCE), ("index", "id", "idx", "url")),
+    "clone-retrieval": Layout(
+        "ranking", ("answers", "answer", *_REFERENCE), ("index", "id", "idx", "url"), ranks_examples=True
+    ),
     "summarize": Layout(
         "text", (*_REFERENCE, "docstring_tokens", "docstring", "summary", "text", "answer"), prose=True
     ),
@@ -124,6 +130,11 @@ class _Source:
 
     def __init__(self, file: Path, layout: Layout, gold: bool) -> None:
         self.file, self.layout, self.gold = file, layout, gold
+        if file.suffix.lower() in OTHER_SUFFIXES:
+            raise DataError(
+                f"{file}: expected lines, lines `id<TAB>text` or JSON lines, found a {file.suffix} file; save it as "
+                "JSON lines, with the same names of columns"
+            )
         self.lines = _lines(file)
         self.objects = self._read_objects()
         self.with_ids = False
@@ -162,7 +173,16 @@ class _Source:
         else:
             found = list(enumerate(self.lines, 1))
         ids = self.ids if self.with_ids and self.ids is not None else itertools.repeat(None, len(found))
+        if self.layout.form != "text":
+            self._check_no_header([value for _, value in found])
         return [Entry(line, i, self._checked(line, value)) for i, (line, value) in zip(ids, found, strict=True)]
+
+    def _check_no_header(self, values: list[str]) -> None:
+        """Refuse a first line that names a column, as a header does, and would be scored as an example."""
+        names = {*self.layout.keys(gold=True), *self.layout.keys(gold=False), "class", "predictions", "labels"}
+        first = values[0].strip().lower()
+        if self.objects is None and first in names and first not in {value.strip().lower() for value in values[1:]}:
+            raise DataError(f"{self.file}:1: {_short(values[0])} looks like the header of a column; remove the line")
 
     def _checked(self, line: int, value: str) -> str:
         labels = self.layout.labels

@@ -6,13 +6,13 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 
-_WHOLE_NUMBER = re.compile(r"([+-]?[0-9]+)\.0*")
+_WHOLE_NUMBER = re.compile(r"(?:\+|-(?=0*\.?0*$))?(-?[0-9]+)(?:\.0*)?")
 _TRUTH = {"true": "1", "false": "0"}
 BINARY = {"0", "1"}
 
 
 def number_form(label: str) -> str:
-    """A label without white space around it; a whole number with decimals, such as `1.0`, becomes `1`."""
+    """A label without white space around it; `1.0` and `+1` become `1`, and `-0` becomes `0`."""
     text = label.strip()
     whole = _WHOLE_NUMBER.fullmatch(text)
     return whole[1] if whole else text
