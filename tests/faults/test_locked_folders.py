@@ -128,3 +128,16 @@ def test_other_commands_respect_the_lock(command: str, tiny: Tiny, held: Path):
 def test_a_study_respects_the_lock(held: Path):
     with pytest.raises(ConfigError, match=IN_USE):
         run_cells([], StudyConfig.parse({"tasks": ["search"]}), held, print)
+
+
+def test_a_refused_pre_training_leaves_no_folder_that_refuses_the_next(tmp_path: Path):
+    output = tmp_path / "pretrained"
+    for corpus in ("nothing", "nowhere"):
+        error = run_telly("pretrain", "--corpus", str(tmp_path / corpus), "--output", str(output), code=2).error
+        assert "other settings" not in error
+        assert not output.exists()
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tiny: Tiny):
+    ended = run_telly(*tiny.command(Path("/proc/none/run"), "frozen"), code=2)
+    assert ended.error == "/proc/none/run: cannot be made: No such file or directory; choose another --output"

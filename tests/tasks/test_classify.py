@@ -10,7 +10,7 @@ import torch
 from datasets import Dataset
 from torch import nn
 
-from telly.errors import DataError
+from telly.errors import DataError, TrainingError
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.tasks.base import Encoded, Options
@@ -113,6 +113,12 @@ def test_metrics_of_two_classes_by_hand():
     )
     assert set(found.metrics) == set(TASK.metrics)
     assert found.predictions[1] == {"example": 1, "prediction": "a", "gold": "b", "score": pytest.approx(0.6, abs=1e-5)}
+
+
+def test_probabilities_that_are_no_numbers_end_the_run():
+    data = encoded(train=["0", "1"])["train"]
+    with pytest.raises(TrainingError, match="are not finite numbers after this epoch: training has diverged"):
+        evaluated(given([0.1, 0.9], [math.nan, 0.4]), data)
 
 
 def test_metrics_of_three_classes_by_hand():

@@ -7,6 +7,7 @@ its weights, and `model/` with what `transformers` loads.
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from transformers import AutoTokenizer, RobertaConfig, RobertaForMaskedLM, Train
 
 from telly.data.batching import LengthBucketBatchSampler
 from telly.disk import folder_lock, write_json
-from telly.errors import ConfigError
+from telly.errors import ConfigError, DataError
 from telly.metrics.retrieval import ranks_of_targets, retrieval_metrics
 from telly.models.load import quiet_transformers
 from telly.pretraining.batches import BatchMaker
@@ -61,9 +62,15 @@ def pretrain(roots: list[Path], output: Path, config: PretrainConfig) -> Path:
 
 
 def _pretrain(roots: list[Path], output: Path, config: PretrainConfig) -> Path:
+    new = not output.exists()
     output.mkdir(parents=True, exist_ok=True)
-    _check_settings(roots, output, config)
-    corpus = prepare(roots, config, output / "corpus")
+    try:
+        _check_settings(roots, output, config)
+        corpus = prepare(roots, config, output / "corpus")
+    except DataError:
+        if new:  # the settings in it would refuse the same command with another corpus
+            shutil.rmtree(output)
+        raise
     tokenizer = AutoTokenizer.from_pretrained(output / "corpus" / "tokenizer")
     weights: dict[str, torch.Tensor] | None = None
     anchor: dict[str, torch.Tensor] | None = None

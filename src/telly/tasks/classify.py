@@ -16,6 +16,7 @@ from torch import nn
 
 from telly.data.schema import SCHEMAS
 from telly.data.sequences import Rows
+from telly.errors import TrainingError
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.metrics.classification import multiclass_metrics, multiclass_statistics
@@ -68,6 +69,11 @@ class ClassifyTask(PlainTask):
         if not isinstance(model, ClassifyModel) or data.labels is None:
             raise TypeError(f"expected a ClassifyModel and labels, found {type(model).__name__}")
         shares = self.shares(model, source, data.rows["code"], autocast)
+        if not np.isfinite(shares).all():
+            raise TrainingError(
+                "the probabilities of classes are not finite numbers after this epoch: training has diverged. Lower "
+                "--lr, or use --precision fp32, and run again with --overwrite"
+            )
         predicted = shares.argmax(axis=-1)
         positive = shares[:, 1] if len(data.classes) == 2 else None
         metrics = multiclass_metrics(data.labels, predicted, len(data.classes), positive)

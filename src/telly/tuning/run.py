@@ -16,7 +16,7 @@ from torch import nn
 from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 
 from telly.data.cautions import warnings_about
-from telly.disk import came_of_full_disk, folder_lock
+from telly.disk import came_of_full_disk, folder_lock, is_full_disk
 from telly.errors import ConfigError
 from telly.freezing.fingerprint import prefix_digests
 from telly.freezing.split import SplitModel
@@ -178,7 +178,14 @@ def _claim(run: Run, data: dict[str, dict[str, Any]], resume: bool, overwrite: b
         if overwrite and not resume:
             _remove_run(run.output)
         with explained_disk(run.output):
-            run.output.mkdir(parents=True, exist_ok=True)
+            try:
+                run.output.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                if is_full_disk(error):
+                    raise
+                raise ConfigError(
+                    f"{run.output}: cannot be made: {error.strerror or error}; choose another --output"
+                ) from None
             (run.output / "config.toml").write_text(to_toml(run.config), encoding="utf-8")
     run.claimed = True
     run.keep()
