@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from telly.cli import main
@@ -49,6 +49,7 @@ PAIRS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=2, ma
 
 
 @given(pairs=PAIRS, size=st.integers(2, 4))
+@example(pairs=[(0, 0), (0, 0), (0, 1), (1, 0)], size=4)
 def test_what_is_counted_is_that_the_loss_is_zero(pairs: list[tuple[int, int]], size: int):
     """A batch counts as one without negatives exactly if the loss itself of random vectors is 0."""
     columns = {name: np.array([pair[i] for pair in pairs]) for i, name in enumerate(("query", "code"))}
@@ -60,7 +61,8 @@ def test_what_is_counted_is_that_the_loss_is_zero(pairs: list[tuple[int, int]], 
     for batch in batches:
         left, right = (torch.nn.functional.normalize(torch.randn(size, 4, generator=generator)) for _ in range(2))
         same = [torch.from_numpy(values[batch]) for values in columns.values()]
-        zero += int(in_batch_loss(left, right, same, 0.05).item() == 0)
+        # At the temperature of training, .05, float32 rounds the loss of an easy batch to 0 although it has negatives.
+        zero += int(in_batch_loss(left, right, same, 1.0).item() == 0)
     if min(len(np.unique(values)) for values in columns.values()) == 1:
         with pytest.raises(ConfigError, match="training examples have the same"):
             check_negatives(columns, batches)
