@@ -64,7 +64,9 @@ def install(venv: Path, constraints: list[str]) -> list[str]:
         file = Path(folder) / "constraints.txt"
         file.write_text("\n".join(constraints) + "\n", encoding="utf-8")
         pip = [venv / "bin" / "python", "-m", "pip"]
-        subprocess.run([*pip, "install", "--quiet", "-c", file, "-e", f"{ROOT}[dev]"], check=True)
+        done = subprocess.run([*pip, "install", "--quiet", "-c", file, "-e", f"{ROOT}[dev]"], check=False)
+        if done.returncode:
+            raise SystemExit("pip found no such environment: some limits of pyproject.toml contradict each other")
     frozen = subprocess.run([*pip, "freeze", "--exclude-editable"], check=True, capture_output=True, text=True).stdout
     # A local version such as 2.13.0+cpu names the build of one machine.
     return [line.partition("+")[0] for line in frozen.splitlines() if "==" in line]
