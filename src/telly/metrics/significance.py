@@ -21,7 +21,7 @@ from telly.metrics.estimate import Resampled, difference_of
 from telly.metrics.interval import Interval, Statistic, resampled
 
 LEVEL = 0.05
-"""Of all tests of a page together, after the correction."""
+"""Nominal error rate of all tests of a page together, after the correction."""
 RESAMPLES = 5000
 PER_COMPARISON = 80
 """Resamples for each comparison of single runs: what no resample contradicts is significant even after correction."""
