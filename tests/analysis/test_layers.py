@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from telly.analysis import layers as layers_module
-from telly.analysis.layers import Form, LayersRequest, Pass, Wanted, layer_states
+from telly.analysis.layers import Form, LayerExtractor, LayersRequest, Wanted, layer_states
 from telly.data.sequences import SequenceTable
-from telly.errors import StoreError
+from telly.errors import CacheError
 from telly.freezing.states import StateDtype
 from telly.models.stack import capture, capture_all, final_norm, find_stack
 from tiny_models import FAMILIES, padded_batch, tiny_model, tiny_tokenizer
@@ -59,9 +59,9 @@ def test_which_families_have_a_final_norm():
 @torch.no_grad()
 def test_stored_states_are_the_models_own(form: Form, tmp_path: Path):
     picked = [[i for i in range(length) if i % 2 == 0] for length in LENGTHS]
-    picks = SequenceTable.of(picked)[0] if form is Form.PICKED else None
+    token_positions = SequenceTable.of(picked)[0] if form is Form.PICKED else None
     assert len(set(map(tuple, picked))) == len(table()) == len(LENGTHS), "one row each"
-    made = request(tmp_path, form, padded_to=12, picks=picks)
+    made = request(tmp_path, form, padded_to=12, token_positions=token_positions)
     states = layer_states(made)
     assert states.names == ["emb", "1", "2", "3", "4"][: len(states.names)]
     for row in range(len(LENGTHS)):
@@ -110,7 +110,7 @@ def test_several_askers_share_one_pass(tmp_path: Path, monkeypatch: pytest.Monke
         Wanted([second, third, first]),
         Wanted([first, first, third], [[5], [1, 4], []]),
     ]
-    tokens, means, others = Pass(tmp_path).states("", model, tiny_tokenizer(), wanted)
+    tokens, means, others = LayerExtractor(tmp_path).states("", model, tiny_tokenizer(), wanted)
     assert sum(ran) == 3, "every distinct text once"
 
     def own(ids: list[int]) -> torch.Tensor:
@@ -129,7 +129,7 @@ def test_another_model_is_another_store(tmp_path: Path):
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path):
-    with pytest.raises(StoreError, match="do not fit"):
+    with pytest.raises(CacheError, match="do not fit"):
         layer_states(request(tmp_path, budget=10))
 
 

@@ -8,10 +8,10 @@ import io
 import pytest
 
 from telly.metrics.interval import Interval
-from telly.report.sheet import Cell, Column, Sheet, change_text, is_good, to_csv, to_latex, to_markdown
+from telly.report.sheet import Cell, Column, Table, change_text, is_good, to_csv, to_latex, to_markdown
 
 SCORE = Column("mrr", 4, True)
-SHEET = Sheet(
+SHEET = Table(
     "results-1",
     "Results: 100 % of a_b",
     (Column("run"), Column("trained", 0, False), SCORE),
@@ -65,4 +65,4 @@ def test_arrows(change: float | None, text: str, good: bool | None):
 
 def test_rows_of_another_width_are_refused():
     with pytest.raises(ValueError, match=r"rows of \[1, 2\] cells"):
-        Sheet("x", "x", (Column("a"), Column("b")), ((Cell("one"),),))
+        Table("x", "x", (Column("a"), Column("b")), ((Cell("one"),),))

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from serving.conftest import HOSTILE_FILE, TOKEN
 from telly.cli import app as commands
-from telly.data.repository.languages import NAMES
 from telly.errors import ConfigError
+from telly.mining.repository.languages import NAMES
 from telly.serving import messages
 from telly.serving.app import create_app
 from telly.serving.highlight import _lexer, marked

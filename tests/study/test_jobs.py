@@ -18,7 +18,7 @@ from telly.study.config import Cell, cells_of
 from telly.study.launch import INTERRUPTED, in_own_process
 from telly.study.results import State
 from telly.study.run import LOGS, Start, run_cells, side_by_side
-from telly.tuning.baselines import known_baselines
+from telly.tuning.baselines import reuse_baselines
 from telly.tuning.record import RunRecord
 from tiny_runs import Tiny, largest_difference
 from tiny_studies import SETTINGS, study_of
@@ -94,25 +94,25 @@ def record(folder: Path, **more: Any) -> RunRecord:
 def test_baselines_are_taken_over_on_the_same_terms_only(tmp_path: Path, more: dict[str, Any], shared: bool):
     found = record(tmp_path / "first").baselines
     wanted = record(tmp_path / "second", status="running", baselines={}, **more)
-    assert known_baselines(tmp_path, wanted) == (found if shared else {})
+    assert reuse_baselines(tmp_path, wanted) == (found if shared else {})
 
 
 def test_baselines_of_a_version_that_computed_them_otherwise_are_not_taken_over(tmp_path: Path):
     found = record(tmp_path / "first").baselines
     wanted = record(tmp_path / "second", status="running", baselines={})
-    assert known_baselines(tmp_path, wanted) == found
+    assert reuse_baselines(tmp_path, wanted) == found
     file = tmp_path / "first" / "record.json"
     kept = json.loads(file.read_text())
     del kept["baselines_version"]  # as before the key was written
     file.write_text(json.dumps(kept))
-    assert known_baselines(tmp_path, wanted) == {}
+    assert reuse_baselines(tmp_path, wanted) == {}
 
 
 def test_an_unfinished_run_gives_no_baselines(tmp_path: Path):
     wanted = record(tmp_path / "first", status="failed")
     (tmp_path / "second").mkdir()
     (tmp_path / "second" / "record.json").write_text("{")
-    assert known_baselines(tmp_path, wanted) == {}
+    assert reuse_baselines(tmp_path, wanted) == {}
 
 
 def test_a_study_finds_baselines_once(tiny: Tiny, tmp_path: Path):

@@ -14,7 +14,7 @@ from telly.freezing.source import RowSource
 from telly.models.generation import Kind
 from telly.pretraining.tokenizer import train_tokenizer
 from telly.tasks.complete import CompleteTask, last_line
-from telly.tasks.writing import Texts
+from telly.tasks.text_generation import Texts
 from tiny_models import CONFIGS, tiny_tokenizer
 
 TASK = CompleteTask()

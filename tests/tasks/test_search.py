@@ -17,8 +17,8 @@ from telly.models.modes import Mode, encode_texts
 from telly.models.pooling import mean_pool
 from telly.pretraining.tokenizer import train_tokenizer
 from telly.tasks.base import Encoded
+from telly.tasks.embeddings import embed_rows
 from telly.tasks.search import SearchModel, SearchTask
-from telly.tasks.vectors import vectors_of_rows
 from tiny_models import Given, tiny_model
 
 
@@ -92,7 +92,7 @@ def test_vectors_come_back_in_the_order_asked_for():
     rows = [builder.add(range(5, 6 + 3 * i)) for i in range(9)]
     source = RowSource(builder.build(), 1)
     with torch.no_grad():
-        together = vectors_of_rows(model.embed, source, rows[::-1], torch.device("cpu"))
+        together = embed_rows(model.embed, source, rows[::-1], torch.device("cpu"))
         alone = torch.cat([model.embed(source.batch([row])) for row in rows[::-1]])
     assert torch.allclose(together, alone, atol=1e-5)
 

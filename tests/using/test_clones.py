@@ -13,16 +13,16 @@ from urllib.parse import unquote_to_bytes
 import numpy as np
 import pytest
 
-from telly.data.copies import content_key
-from telly.data.duplicates import signature
-from telly.data.repository.extract import Function
-from telly.data.repository.languages import NAMES
 from telly.errors import ConfigError
+from telly.mining.copies import content_key
+from telly.mining.duplicates import signature
+from telly.mining.repository.extract import Function
+from telly.mining.repository.languages import NAMES
 from telly.using.clones import TASKS, Clones, Kind, clones_by, components, find_clones, groups_of
 from telly.using.index import Place
 from telly.using.page import render_clones
 from telly.using.sarif import sarif
-from telly.using.tuned import Usage, load_tuned
+from telly.using.tuned import InferenceConfig, load_tuned
 from written_functions import STYLES, Layout, Statement, written
 
 BODY = [f"    value_{n} = table[{n}] + other.count({n})" for n in range(12)]
@@ -114,7 +114,7 @@ def test_the_threshold_is_the_one_that_a_clone_run_chose(
     (tmp_path / "a.py").write_text(PLACES[0].function.code)
     tuned = load_tuned(str(model_folder), TASKS)
     usage = SimpleNamespace(task=task, threshold=threshold)
-    found = clones_by(replace(tuned, usage=cast(Usage, usage)), tmp_path, index=tmp_path / "index")
+    found = clones_by(replace(tuned, usage=cast(InferenceConfig, usage)), tmp_path, index=tmp_path / "index")
     assert found.min_similarity == expected
 
 

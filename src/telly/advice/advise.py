@@ -12,7 +12,7 @@ from typing import Any
 from telly.advice.budget import Budget
 from telly.advice.decision import Measured
 from telly.advice.draw import Drawn, draw, held_out
-from telly.advice.inquiry import Inquiry, Say
+from telly.advice.k_search import KSearch, Say
 from telly.advice.pilot import Pilots
 from telly.advice.rule import TOLERANCE, Expectation
 from telly.advice.words import reason, risk
@@ -139,7 +139,7 @@ def advise(
     Raises:
         DataError: there is too little data for a pilot.
         PlanError: nothing fits the budget; the text says what would.
-        ConfigError, ModelError, StoreError, TrainingError: as for a run.
+        ConfigError, ModelError, CacheError, TrainingError: as for a run.
     """
     started = time.perf_counter()
     config = resolve(config.model_copy(update={"freeze": BASE}))
@@ -157,7 +157,7 @@ def advise(
     check_writable(config.cache_dir)
     with tempfile.TemporaryDirectory(dir=config.cache_dir, prefix=".advice-") as folder:
         pilots = Pilots(config, drawn.train, drawn.valid, Path(folder))
-        found = Inquiry(config, tolerance, budget, costs, pilots, say).run(share)
+        found = KSearch(config, tolerance, budget, costs, pilots, say).run(share)
     seconds = time.perf_counter() - started
     advice = _advice(found, drawn, key, seconds).to_dict()
     if output is not None:
@@ -194,7 +194,7 @@ def _costs(config: TuneConfig, train: Any, drawn: Drawn) -> tuple[list[VariantCo
     return costs_of(config, whole), len(drawn.train) / len(train)
 
 
-def _advice(found: Inquiry, drawn: Drawn, key: dict[str, Any], seconds: float) -> Advice:
+def _advice(found: KSearch, drawn: Drawn, key: dict[str, Any], seconds: float) -> Advice:
     variant = found.chosen()
     whole = found.seconds(BASE)
     return Advice(
@@ -218,7 +218,7 @@ def _advice(found: Inquiry, drawn: Drawn, key: dict[str, Any], seconds: float) -
     )
 
 
-def _option(found: Inquiry, cost: VariantCost) -> Option:
+def _option(found: KSearch, cost: VariantCost) -> Option:
     name = cost.variant
     pilot = found.found.get(name)
     compared = pilot is not None and name not in {BASE, found.reference}

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from telly.analysis import COMPARE_FILE
-from telly.analysis.layers import Form, Pass, Wanted, layer_names, ready
+from telly.analysis.layers import Form, LayerExtractor, Wanted, layer_names, ready
 from telly.analysis.similarity import RESAMPLES, Rsa, cka_matrix, procrustes, rsa
 from telly.analysis.texts import code_texts
 from telly.disk import write_json
@@ -88,14 +88,14 @@ class CompareResult:
     comparisons: tuple[Comparison, ...]
 
 
-def compare(config: CompareConfig, run: Pass) -> CompareResult:
+def compare(config: CompareConfig, run: LayerExtractor) -> CompareResult:
     """Run every model once over the texts, or open its stored states, and compare layer by layer.
 
     Raises:
         ConfigError: there is nothing to compare with.
         DataError: there are too few distinct texts.
         ModelError: a model cannot be loaded or has no stack of layers.
-        StoreError: the pooled states do not fit on the disk.
+        CacheError: the pooled states do not fit on the disk.
     """
     if not config.others:
         raise ConfigError("nothing to compare with; name another model with --with")
@@ -121,7 +121,7 @@ class _Pooled:
         return layer_names(len(self.layers) - 1)
 
 
-def _pooled(config: CompareConfig, name: str, texts: list[str], run: Pass) -> _Pooled:
+def _pooled(config: CompareConfig, name: str, texts: list[str], run: LayerExtractor) -> _Pooled:
     check_pooling(name)
     model, longest = ready(load_model(name), config.max_tokens)
     tokenizer = load_tokenizer(name)

@@ -68,7 +68,7 @@ def score(
     if as_json:
         typer.echo(json.dumps(_as_dict(task, scores, other, comparisons, resamples, seed), indent=1))
         return
-    from telly.report.table import print_scores
+    from telly.cli.console import print_scores
 
     header = ["metric", "value", "95 % interval"]
     rows = [[_label(m), _value(m, v), _interval(m, scores.intervals[m])] for m, v in scores.values.items()]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from telly.data.repository.collect import Wanted
+    from telly.mining.repository.collect import Wanted
     from telly.using.index import Place
 
 Model = Annotated[
@@ -42,7 +42,7 @@ def asked_for(languages: list[str] | None, tests: bool) -> Wanted | None:
 
 def where(place: Place, root: Path) -> str:
     """A function's file and line, as editors read them, from the folder that the user stands in."""
-    from telly.data.repository.collect import shown
+    from telly.mining.repository.collect import shown
 
     return f"{shown(str(root / place.path))}:{place.function.line}"
 

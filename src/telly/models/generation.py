@@ -14,14 +14,14 @@ from torch import nn
 from telly.errors import ModelError
 from telly.models.beams import beam_cache
 from telly.models.kv_cache import cached
-from telly.models.onestack import checkpoint_part
+from telly.models.prefix_lm import checkpoint_part
 
 
 class Kind(StrEnum):
     """How a model writes.
 
     Attributes:
-        ONE_STACK: an encoder of RoBERTa's shape, used as decoder too (`telly.models.onestack`).
+        ONE_STACK: an encoder of RoBERTa's shape, used as decoder too (`telly.models.prefix_lm`).
         DECODER: decoder only, such as GPT-2, StarCoder2, Qwen2: prompt and answer are one sequence.
         ENCODER_DECODER: such as T5 and CodeT5.
     """
@@ -36,7 +36,7 @@ class Kind(StrEnum):
         return self is not Kind.ENCODER_DECODER
 
 
-def kind_of(config: Any) -> Kind:
+def architecture_of(config: Any) -> Kind:
     """The kind that a model's configuration tells.
 
     Raises:
@@ -122,10 +122,10 @@ def decode_joint(
     Every prompt is encoded once, whatever the number of beams.
 
     Args:
-        model: a decoder, or a `OneStack`.
+        model: a decoder, or a `PrefixLM`.
         prompts: token ids of each, [tokens]; at least one token each.
         decoding: how.
-        visible: for a `OneStack`, how many tokens at the start of each prompt see each other, [prompts].
+        visible: for a `PrefixLM`, how many tokens at the start of each prompt see each other, [prompts].
 
     Returns:
         token ids of each answer, without its end token.

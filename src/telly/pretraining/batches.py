@@ -1,6 +1,6 @@
 """Batches of pre-training: a docstring/code pair becomes one of four kinds of sequence (UniXcoder, section 3.2).
 
-A batch mixes kinds; how far each token sees is a matter of the attention mask alone (`telly.models.onestack`), so one
+A batch mixes kinds; how far each token sees is a matter of the attention mask alone (`telly.models.prefix_lm`), so one
 forward serves all.
 """
 

@@ -12,7 +12,7 @@ import torch
 from telly.analysis.similarity import linear_cka
 from telly.models.generation import Decoding, decode_joint
 from telly.models.modes import Mode, mode_head
-from telly.models.onestack import OneStack
+from telly.models.prefix_lm import PrefixLM
 from telly.pretraining.corpus import Corpus
 
 SIMILARITY_PAIRS = 200
@@ -41,7 +41,7 @@ def examples(encoder: Any, tokenizer: Any, corpus: Corpus) -> list[dict[str, str
 
     Each has `given`, `written` and `right`; what is given is cut as in training.
     """
-    stack = OneStack(encoder).eval()
+    stack = PrefixLM(encoder).eval()
     found = []
     for number in range(min(EXAMPLE_PAIRS, corpus.held_out)):
         code_row, docstring_row = corpus.held_out_pairs[number]
@@ -80,7 +80,7 @@ def _asked(tokenizer: Any, source: npt.NDArray[np.int32]) -> tuple[torch.Tensor,
     return torch.cat([prompt, torch.tensor([tokenizer.cls_token_id])]), len(prompt)
 
 
-def _answer(stack: OneStack, tokenizer: Any, asked: tuple[torch.Tensor, int], most: int) -> str:
+def _answer(stack: PrefixLM, tokenizer: Any, asked: tuple[torch.Tensor, int], most: int) -> str:
     prompt, visible = asked
     decoding = Decoding(beams=1, max_new_tokens=most, end_ids=(tokenizer.sep_token_id,), pad_id=tokenizer.pad_token_id)
     answer = decode_joint(stack, [prompt], decoding, torch.tensor([visible]))[0]

@@ -16,7 +16,7 @@ from telly.errors import DataError
 from telly.metrics.interval import Interval
 from telly.plots import short_name
 from telly.report.runs import StoredResult
-from telly.report.sheet import Cell, Column, Sheet
+from telly.report.sheet import Cell, Column, Table
 
 _OPTIONS = {"models": "model", "probes": "probe", "others": "with"}
 """Settings whose option has another name."""
@@ -24,7 +24,7 @@ _NO_OPTIONS = {"resamples"}
 Result = TypeVar("Result")
 
 
-def probe_sheet(stored: StoredResult, name: str) -> Sheet:
+def probe_sheet(stored: StoredResult, name: str) -> Table:
     """The best layer of every model in every probe, beside the mix of all layers and the baselines."""
     columns = (Column("probe"), Column("model"), Column("metric"), Column("best layer"), Column("score", 3),
                Column("control", 3), Column("all layers mixed", 3), Column("mostly layer"),
@@ -44,10 +44,10 @@ def probe_sheet(stored: StoredResult, name: str) -> Sheet:
                          Cell(None), Cell(None), Cell(None)))  # fmt: skip
     notes = ("Brackets: 95 % intervals over seeds. control: the same probe on shuffled labels. above baselines: the "
              "best layer's interval lies above every baseline and above random weights.",)  # fmt: skip
-    return Sheet(name, f"What layers tell: {stored.folder}", columns, tuple(rows), (), notes)
+    return Table(name, f"What layers tell: {stored.folder}", columns, tuple(rows), (), notes)
 
 
-def similarity_sheet(stored: StoredResult, name: str) -> Sheet:
+def similarity_sheet(stored: StoredResult, name: str) -> Table:
     """Similarity of the layers of the same number."""
     result = _comparison(stored)
     columns = (Column("against"), Column("layer"), Column("RSA (Pearson)", 3), Column("RSA (Spearman)", 3),
@@ -62,7 +62,7 @@ def similarity_sheet(stored: StoredResult, name: str) -> Sheet:
     notes = tuple(dict.fromkeys(f"{short_name(c.other)}: {remark}" for c in result.comparisons for remark in c.remarks))
     told = f"{result.texts:,} texts, {result.form} of the states. Procrustes is a distance: 0 is equal."
     title = f"Similarity of layers: {short_name(result.model)} against others"
-    return Sheet(name, title, columns, tuple(rows), (), (told, *notes))
+    return Table(name, title, columns, tuple(rows), (), (told, *notes))
 
 
 def draw_probe_figures(stored: StoredResult, folder: Path, with_paper: bool) -> list[Path]:

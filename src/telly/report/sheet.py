@@ -7,8 +7,8 @@ import io
 import math
 from dataclasses import dataclass
 
+from telly.cli.console import DASH
 from telly.metrics.interval import Interval
-from telly.report.table import DASH
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class Table:
     """A table.
 
     Attributes:
@@ -119,7 +119,7 @@ def cell_text(column: Column, cell: Cell) -> str:
     )
 
 
-def to_markdown(sheet: Sheet) -> str:
+def to_markdown(sheet: Table) -> str:
     """A heading, the table and its notes."""
     lines = [f"### {sheet.title}", ""]
     lines.append("| " + " | ".join(_markdown(column.name) for column in sheet.columns) + " |")
@@ -137,7 +137,7 @@ def _markdown(text: str, code: bool = False) -> str:
     return f"`{text}`" if code and text != DASH else text
 
 
-def to_csv(sheet: Sheet) -> str:
+def to_csv(sheet: Table) -> str:
     """All digits; intervals and changes have columns of their own where the table has any."""
     wide = [_parts(sheet, i) for i in range(len(sheet.columns))]
     stream = io.StringIO()
@@ -153,7 +153,7 @@ def to_csv(sheet: Sheet) -> str:
     return stream.getvalue()
 
 
-def _parts(sheet: Sheet, column: int) -> list[str]:
+def _parts(sheet: Table, column: int) -> list[str]:
     cells = [row[column] for row in sheet.rows]
     bounds = [" low", " high"] if any(cell.interval for cell in cells) else []
     return ["", *bounds, *([" change"] if any(cell.change is not None for cell in cells) else [])]
@@ -164,7 +164,7 @@ _LATEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"
           "†": r"\textdagger{}", "[": "{[}", "]": "{]}", "<": r"\textless{}", ">": r"\textgreater{}"}  # fmt: skip
 
 
-def to_latex(sheet: Sheet) -> str:
+def to_latex(sheet: Table) -> str:
     """A `table` with `booktabs` rules; a line of its own for notes."""
     align = "".join("l" if column.digits is None else "r" for column in sheet.columns)
     lines = ["% needs \\usepackage{booktabs}", r"\begin{table}", r"\centering", rf"\caption{{{_latex(sheet.title)}}}",

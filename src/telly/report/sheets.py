@@ -7,13 +7,13 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 from telly.analysis.published import IRREPRODUCIBLE_MARK, IRREPRODUCIBLE_NOTE, Published
-from telly.freezing.variants import Top
+from telly.freezing.variants import Method
 from telly.metrics.significance import MODELS_NOTE
 from telly.metrics.table import METRICS
-from telly.report.boards import Board, Row
+from telly.report.boards import ComparisonGroup, Row
 from telly.report.runs import Found, LeftOut, StoredRun
-from telly.report.scores import BoardScores
-from telly.report.sheet import Cell, Column, Sheet
+from telly.report.scores import GroupScores
+from telly.report.sheet import Cell, Column, Table
 from telly.training.clocks import CLOCKS
 from telly.tuning.record import RunRecord
 
@@ -49,7 +49,7 @@ def metric_column(name: str) -> Column:
     return Column(f"{name} (%)" if metric.percentage else name, metric.digits, metric.greater_is_better)
 
 
-def results(board: Board, scores: BoardScores, name: str) -> Sheet:
+def results(board: ComparisonGroup, scores: GroupScores, name: str) -> Table:
     """One line a setting, beside methods without a trained model."""
     several = len(board.models) > 1
     columns = (Column("model"),) * several + (
@@ -74,7 +74,7 @@ def results(board: Board, scores: BoardScores, name: str) -> Sheet:
     if scores.without:
         names = "; ".join(row.name for row in scores.without)
         notes.append(f"Without interval, since the runs kept no scores of single examples: {names}.")
-    return Sheet(name, f"Results: {board.title}", columns, tuple(rows), tuple(hints), (*notes, *board.notes))
+    return Table(name, f"Results: {board.title}", columns, tuple(rows), tuple(hints), (*notes, *board.notes))
 
 
 def row_hint(row: Row) -> str:
@@ -92,14 +92,14 @@ def _compared(value: float | None, base: float | None) -> Cell:
     return Cell(value, change=change)
 
 
-def _score(row: Row, base: Row | None, number: int, metric: str, scores: BoardScores) -> Cell:
+def _score(row: Row, base: Row | None, number: int, metric: str, scores: GroupScores) -> Cell:
     cell = _compared(row.metric(metric), base.metric(metric) if base else None)
     difference = scores.differences.get((number, metric))
     hint = difference.sentence(row.line, metric, METRICS[metric].digits) if difference else ""
     return Cell(cell.value, scores.intervals.get((number, metric)), cell.change, hint=hint)
 
 
-def compared(board: Board, scores: BoardScores, name: str, margin: float) -> Sheet | None:
+def compared(board: ComparisonGroup, scores: GroupScores, name: str, margin: float) -> Table | None:
     """Every difference to base with its test; None where there is none."""
     several = len(board.models) > 1
     tests = (Column("difference", 4), Column("p", 4), Column("p, corrected", 4), Column("p similar", 4),
@@ -123,10 +123,10 @@ def compared(board: Board, scores: BoardScores, name: str, margin: float) -> She
     ]
     if any(not found.compares_methods for found in scores.differences.values()):
         notes.append(MODELS_NOTE)
-    return Sheet(name, f"Differences to base: {board.title}", columns, tuple(rows), tuple(hints), tuple(notes))
+    return Table(name, f"Differences to base: {board.title}", columns, tuple(rows), tuple(hints), tuple(notes))
 
 
-def clocks(board: Board, name: str) -> Sheet:
+def clocks(board: ComparisonGroup, name: str) -> Table:
     """Mean seconds by clock."""
     several = len(board.models) > 1
     names = (*CLOCKS, "total", "waiting")
@@ -142,12 +142,12 @@ def clocks(board: Board, name: str) -> Sheet:
         "Clocks exclude each other and sum to the total, of a run's last session. waiting: for batches of the store, "
         "part of train.",
     )
-    return Sheet(
+    return Table(
         name, f"Seconds by clock: {board.title}", columns, tuple(rows), tuple(map(row_hint, board.rows)), notes
     )
 
 
-def beside_paper(board: Board, published: Sequence[Published], name: str) -> Sheet | None:
+def beside_paper(board: ComparisonGroup, published: Sequence[Published], name: str) -> Table | None:
     """Changes from base, one's own beside the paper's; None where the paper has no such task or there is no base."""
     own = {f"own: {model}": _own_changes(board, model) for model in board.models}
     theirs = _published_changes(published)
@@ -167,7 +167,7 @@ def beside_paper(board: Board, published: Sequence[Published], name: str) -> She
         "one seed, frozen layers run in every epoch; from its appendix and replication package.",
         *_irreproducible(published, {quantity for quantity, _ in lines}),
     )
-    return Sheet(name, f"Beside the paper: {board.title}", columns, tuple(rows), (), notes)
+    return Table(name, f"Beside the paper: {board.title}", columns, tuple(rows), (), notes)
 
 
 def _paper_cell(changes: dict[tuple[str, str], float], quantity: str, variant: str) -> Cell:
@@ -176,12 +176,12 @@ def _paper_cell(changes: dict[tuple[str, str], float], quantity: str, variant: s
     return Cell(None if change is None else 100 * change, signed=True)
 
 
-def _own_changes(board: Board, model: str) -> dict[tuple[str, str], float]:
+def _own_changes(board: ComparisonGroup, model: str) -> dict[tuple[str, str], float]:
     found: dict[tuple[str, str], float] = {}
     quantities = {column.name: of for column, of in COSTS if column.name in PAPER_COSTS}
     for row in board.rows:
         base = board.base_of(row)
-        if row.model != model or base is None or row.top is not Top.FULL:
+        if row.model != model or base is None or row.method is not Method.FULL:
             continue  # the paper has no peers
         pairs = {name: (row.mean(of), base.mean(of)) for name, of in quantities.items()}
         pairs |= {metric: (row.metric(metric), base.metric(metric)) for metric in board.metrics}
@@ -221,7 +221,7 @@ def paper_source(row: Published) -> str:
     return f"{PAPER}{row.model.rpartition('/')[2]}, {row.dataset}"
 
 
-def published_tables(published: Sequence[Published]) -> list[Sheet]:
+def published_tables(published: Sequence[Published]) -> list[Table]:
     """The paper's own tables, in the form of the results."""
     grouped: dict[str, list[Published]] = {}
     for row in published:
@@ -239,7 +239,7 @@ def published_tables(published: Sequence[Published]) -> list[Sheet]:
             for row in rows
         ]
         notes = (f"Source: {rows[0].source}.", *_irreproducible(rows))
-        sheets.append(Sheet(stem(f"published {title}"), f"Published: {title}", columns, tuple(cells), (), notes))
+        sheets.append(Table(stem(f"published {title}"), f"Published: {title}", columns, tuple(cells), (), notes))
     return sheets
 
 
@@ -256,7 +256,7 @@ def _irreproducible(published: Sequence[Published], metrics: Collection[str] | N
     return (f"{IRREPRODUCIBLE_MARK} {IRREPRODUCIBLE_NOTE}",) if marked else ()
 
 
-def provenance(runs: Iterable[StoredRun]) -> Sheet:
+def provenance(runs: Iterable[StoredRun]) -> Table:
     """Where every run comes from, and how to do it again."""
     texts = ("started", "commit", "versions", "machine")
     columns = (Column("run"), Column("folder", code=True), Column("seed", 0), *map(Column, texts),
@@ -275,13 +275,13 @@ def provenance(runs: Iterable[StoredRun]) -> Sheet:
                      Cell(record.started[:19].replace("T", " ")), Cell(commit or None), Cell(told or None),
                      Cell(machine), Cell(run.command), Cell(run.again)))  # fmt: skip
     notes = ("given: the command as it was typed. again: the same with all settings resolved, into another folder.",)
-    return Sheet("provenance", "Where every run comes from, and how to do it again", columns, tuple(rows), (), notes)
+    return Table("provenance", "Where every run comes from, and how to do it again", columns, tuple(rows), (), notes)
 
 
-def left_out(found: Found, repeated: Sequence[LeftOut]) -> Sheet | None:
+def left_out(found: Found, repeated: Sequence[LeftOut]) -> Table | None:
     """Runs that are in no table, and why; None where there are none."""
     listed = [*found.left_out, *repeated]
     if not listed:
         return None
     rows = tuple((Cell(str(one.folder)), Cell(one.reason)) for one in listed)
-    return Sheet("left-out", "Runs that are in no table", (Column("folder", code=True), Column("why")), rows)
+    return Table("left-out", "Runs that are in no table", (Column("folder", code=True), Column("why")), rows)

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from telly.data.repository.languages import NAMES
+from telly.mining.repository.languages import NAMES
 from telly.using.clones import MIN_LINES, Kind
 from telly.using.search import By
 
-MOST_LINES = 500
+MAX_LINES = 500
 
 
 def _known(language: str) -> str:
@@ -37,7 +37,7 @@ class SearchRequest(Request):
     query: str = Field(min_length=1, max_length=1000, description="What the function does, in words.")
     top: int = Field(10, ge=1, le=100, description="How many functions.")
     by: By = Field("fused", description="What the order follows: the model's vectors, words (BM25), or both.")
-    lines: int = Field(6, ge=0, le=MOST_LINES, description="Lines of code of each.")
+    lines: int = Field(6, ge=0, le=MAX_LINES, description="Lines of code of each.")
     marked: bool = Field(False, description="Also each function in pieces for a page, the query's words marked.")
 
 

@@ -13,7 +13,7 @@ from telly.using.search import Say
 
 GOODBYE_SECONDS = 3
 """That requests have to end after an interruption."""
-MOST_CONNECTIONS = 200
+MAX_CONNECTIONS = 200
 
 
 def serve(
@@ -61,7 +61,7 @@ def serve(
             access_log=False,  # queries are nobody's business
             proxy_headers=False,
             server_header=False,
-            limit_concurrency=MOST_CONNECTIONS,
+            limit_concurrency=MAX_CONNECTIONS,
             timeout_graceful_shutdown=GOODBYE_SECONDS,
         )
         bound.listen()

@@ -49,7 +49,7 @@ class Job:
         folder: the driver's working folder, from which paths to data count.
         needs: what a cell takes.
         deadline: start nothing after that, in seconds of `time.time`; None for no such time.
-        own_stores: every cell keeps its stores to itself, since machines share no folder.
+        own_caches: every cell keeps its stores to itself, since machines share no folder.
         command: what was typed, for the records.
     """
 
@@ -58,7 +58,7 @@ class Job:
     folder: str
     needs: Needs
     deadline: float | None
-    own_stores: bool
+    own_caches: bool
     command: tuple[str, ...]
 
 
@@ -77,7 +77,7 @@ class RayPool:
         self._needs = study.cell
         self._results = Results(output if is_url(output) else str(Path(output).absolute()))
         given = study.settings.keys() | {name for values in study.task.values() for name in values}
-        self._own_stores = self._results.is_url and "cache_dir" not in given
+        self._own_caches = self._results.is_url and "cache_dir" not in given
         self._say = say
 
     def __call__(self, starts: Sequence[Start], deadline: float | None) -> Generator[Ended, None, None]:
@@ -90,7 +90,7 @@ class RayPool:
         if not starts:
             return
         with _connected(self._address) as ray, self._results.token() as token:
-            job = Job(self._results, token, str(Path.cwd()), self._needs, deadline, self._own_stores, tuple(sys.argv))
+            job = Job(self._results, token, str(Path.cwd()), self._needs, deadline, self._own_caches, tuple(sys.argv))
             _check_machines(ray, job, self._say)
             cells, stores = _submit(ray, job, starts)
             try:
@@ -103,15 +103,15 @@ def _submit(ray: Any, job: Job, starts: Sequence[Start]) -> tuple[dict[Any, Cell
     """Hand all tasks to Ray; returns cells by the reference of their result, and those of the stores."""
     takes = {"num_cpus": job.needs.cpus, "num_gpus": job.needs.gpus, "max_retries": job.needs.retries}
     cell_task = ray.remote(max_calls=1, **takes)(run_cell)  # a process each: its peak memory is its own
-    store_task = ray.remote(max_calls=1, **takes)(make_stores)
+    cache_task = ray.remote(max_calls=1, **takes)(make_caches)
     cells: dict[Any, Cell] = {}
     chains: dict[tuple[str, str], dict[int, Any]] = {}
     for start in starts:
-        cell, layer, ready = start.cell, start.cell.store_layer, None
+        cell, layer, ready = start.cell, start.cell.cache_layer, None
         if layer is not None and not job.results.is_url:
             chain = chains.setdefault(cell.group, {})
             if layer not in chain:
-                chain[layer] = store_task.remote(job, cell, *list(chain.values())[-1:])
+                chain[layer] = cache_task.remote(job, cell, *list(chain.values())[-1:])
             ready = chain[layer]
         cells[cell_task.remote(job, cell, ready)] = cell
     return cells, [ref for chain in chains.values() for ref in chain.values()]
@@ -251,18 +251,18 @@ def look_around(job: Job) -> tuple[bool, str]:
     return job.results.sees(job.token), version("telly")
 
 
-def make_stores(job: Job, cell: Cell, _before: object = None) -> None:
+def make_caches(job: Job, cell: Cell, _before: object = None) -> None:
     """Task: build the stores that a cell reads. What goes wrong, the cell will meet and record."""
-    from telly.tuning.run import build_stores
+    from telly.tuning.run import build_caches
 
     if _prepare(job) is None:
         try:
-            build_stores(cell.config)
+            build_caches(cell.config)
         except TellyError as error:
             print(f"telly: stores of {cell.name}: {error}", file=sys.stderr)
 
 
-def run_cell(job: Job, cell: Cell, _stores: object = None) -> tuple[int, str | None]:
+def run_cell(job: Job, cell: Cell, _caches: object = None) -> tuple[int, str | None]:
     """Task: run a cell and leave its results where they belong.
 
     One that was tried before, on a machine that is lost, goes on where a shared folder has it.
@@ -292,7 +292,7 @@ def _run_and_bring(job: Job, cell: Cell) -> tuple[int, str | None]:
         return 0, None
     with TemporaryDirectory(prefix="telly-cell-") as folder:
         places: dict[str, Any] = {"output": Path(folder) / cell.folder.name}
-        if job.own_stores:
+        if job.own_caches:
             places["cache_dir"] = Path(folder) / "stores"
         here = replace(cell, config=cell.config.model_copy(update=places))
         ended = _run(job, here, False)

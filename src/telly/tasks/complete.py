@@ -17,13 +17,13 @@ from telly.metrics.text import restore_literals
 from telly.models.generation import Kind
 from telly.models.modes import Mode, mode_head
 from telly.tasks.base import Encoded, Preset
-from telly.tasks.writing import Prompt, WritingTask, start_token
+from telly.tasks.text_generation import Prompt, TextGenerationTask, start_token
 
 _STATEMENT = re.compile(r"(?<=[;{}])")
 _AT_LINE_START = re.compile(r"\n[ \t]*\Z")
 
 
-class CompleteTask(WritingTask):
+class CompleteTask(TextGenerationTask):
     """Context to line."""
 
     def __init__(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from telly.data.repository.collect import shown
+from telly.mining.repository.collect import shown
 
 if TYPE_CHECKING:  # some need torch, which searching for words alone does not wait for
     from telly.using.classify import Classified

@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 from tqdm import tqdm
 
-from telly.data.duplicates import signature
-from telly.data.repository.collect import Wanted
 from telly.errors import CodeIndexError, ConfigError
+from telly.mining.duplicates import signature
+from telly.mining.repository.collect import Wanted
 from telly.using.dense import Dense, Vectors
 from telly.using.index import Place, default_folder, open_index
 from telly.using.search import Say
@@ -35,7 +35,7 @@ NEAR_DUPLICATE = 0.8
 
 Kind = Literal["copy", "near-duplicate", "similar"]
 KINDS: tuple[Kind, ...] = ("copy", "near-duplicate", "similar")
-"""How alike two functions are: copies (`telly.data.copies`), nearly equal texts, or alike only by the model."""
+"""How alike two functions are: copies (`telly.mining.copies`), nearly equal texts, or alike only by the model."""
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 import platformdirs
 
-from telly.data.repository.extract import Function
 from telly.errors import CodeIndexError
 from telly.metrics.bm25 import Bm25
+from telly.mining.repository.extract import Function
 from telly.using.dense import Dense, Vectors
 
 FORMAT = 2

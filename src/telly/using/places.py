@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from telly.data.repository.extract import Function, UnparsableError, extract
-from telly.data.repository.languages import LANGUAGES, NAMES, language_of
-from telly.data.repository.secrets import mask
-from telly.data.repository.walk import SourceFile
 from telly.errors import ConfigError, DataError
+from telly.mining.repository.extract import Function, UnparsableError, extract
+from telly.mining.repository.languages import LANGUAGES, NAMES, language_of
+from telly.mining.repository.secrets import mask
+from telly.mining.repository.walk import SourceFile
 from telly.using.index import Place
 from telly.using.reading import ReadFile, read_file, read_tree, wanted
 

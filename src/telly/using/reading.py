@@ -10,11 +10,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from telly.data.parallel import cores, in_order
-from telly.data.repository.collect import FILES_A_PIECE, FILES_FOR_PROCESSES, Wanted, functions_of, source_files
-from telly.data.repository.extract import Function, UnparsableError
-from telly.data.repository.secrets import mask
-from telly.data.repository.walk import Skipped, SourceFile, UnreadableError, read_text
+from telly.mining.parallel import cores, in_order
+from telly.mining.repository.collect import FILES_A_PIECE, FILES_FOR_PROCESSES, Wanted, functions_of, source_files
+from telly.mining.repository.extract import Function, UnparsableError
+from telly.mining.repository.secrets import mask
+from telly.mining.repository.walk import Skipped, SourceFile, UnreadableError, read_text
 
 
 @dataclass(frozen=True)

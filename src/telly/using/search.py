@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from telly.data.repository.collect import Wanted
 from telly.errors import CodeIndexError, ConfigError, ModelError
+from telly.mining.repository.collect import Wanted
 from telly.using.dense import Numbers, Vectors
 from telly.using.index import CodeIndex, Place, default_folder, open_index
 

@@ -15,12 +15,12 @@ import numpy as np
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
-from telly.data.repository.collect import Wanted
-from telly.data.repository.languages import NAMES
-from telly.data.repository.walk import Skipped
 from telly.disk import is_full_disk
 from telly.errors import CodeIndexError, ConfigError, DataError
 from telly.metrics.bm25 import Bm25
+from telly.mining.repository.collect import Wanted
+from telly.mining.repository.languages import NAMES
+from telly.mining.repository.walk import Skipped
 from telly.using.dense import Dense, Numbers, Vectors, need_faiss
 from telly.using.encode import Pieces, encode_all, text_key
 from telly.using.index import (

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from telly.errors import DataError
 
-LEAST_EXAMPLES = 50
+MIN_EXAMPLES = 50
 
 T = TypeVar("T")
 
@@ -70,11 +70,11 @@ def require(examples: Sized, skipped: Sequence[Skipped], what: str) -> None:
     Raises:
         DataError: fewer than 50 are left.
     """
-    if len(examples) >= LEAST_EXAMPLES:
+    if len(examples) >= MIN_EXAMPLES:
         return
     given = len(examples) + len(skipped)
     message = (
-        f"the {what} probe needs at least {LEAST_EXAMPLES} usable texts, found {len(examples)}: "
+        f"the {what} probe needs at least {MIN_EXAMPLES} usable texts, found {len(examples)}: "
         f"{given} were given and {len(skipped)} skipped"
     )
     if skipped:
