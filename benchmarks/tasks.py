@@ -42,7 +42,7 @@ from telly.disk import write_json  # noqa: E402
 from telly.freezing.build import CacheRequest, build_cache  # noqa: E402
 from telly.freezing.source import RowSource  # noqa: E402
 from telly.freezing.split import SplitModel  # noqa: E402
-from telly.models.generation import Kind  # noqa: E402
+from telly.models.generation import Architecture  # noqa: E402
 from telly.models.load import EMBEDDED, load_config, load_model  # noqa: E402
 from telly.tasks import TASKS  # noqa: E402
 from telly.tasks.base import Encoded, Options  # noqa: E402
@@ -200,7 +200,7 @@ def _texts(folder: str, examples: int, target: int, *, train: bool) -> Texts:
     return Texts(
         table,
         {"source": rows},
-        kind=Kind.ONE_STACK,
+        kind=Architecture.ONE_STACK,
         prompt_lengths=np.full(examples, SOURCE + 1),
         end_ids=(END,),
         max_answer_tokens=target,

@@ -315,9 +315,9 @@ well here has learnt to see through these rules and may know nothing about funct
 RETRIEVAL_README = """\
 # Sample for clone retrieval
 
-Functions of CPython {version}'s standard library with four variants each that behave like them (`telly.mining.variants`), in
-POJ-104's layout: `label` (the same for a function and its variants), `index` (0 is the original), `code`, and where
-it is from. Functions are from `..`, with its split by modules: no module, label or text is in two files.
+Functions of CPython {version}'s standard library with four variants each that behave like them (see
+`telly.mining.variants`), in POJ-104's layout: `label` (the same for a function and its variants), `index` (0 is the
+original), `code`, and where it is from. Functions are from `..`, with its split by modules: no module, label or text is in two files.
 
 | file | rows | modules |
 |---|---|---|

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from telly.data.sequences import SequenceTable, SequenceTableBuilder
 from telly.errors import CacheError
-from telly.freezing.activation_cache import Layout
+from telly.freezing.activation_cache import CacheLayout
 from telly.freezing.build import CacheRequest, build_cache
 from telly.freezing.cost import Rates, decide
 from telly.freezing.inventory import find_caches, remove_cache, verify_cache
@@ -38,7 +38,7 @@ def request(root: Path, k: int = 2, seed: int = 0, dtype: StateDtype = StateDtyp
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.integers(1, 400))
 def test_layout_places_every_token_once(lengths: list[int], shard_bytes: int):
-    layout = Layout.of(np.array(lengths), bytes_per_token=4, shard_bytes=shard_bytes)
+    layout = CacheLayout.of(np.array(lengths), bytes_per_token=4, shard_bytes=shard_bytes)
     taken = {
         (int(layout.shard[row]), int(layout.start[row]) + i) for row in range(len(lengths)) for i in range(lengths[row])
     }

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from telly.errors import CacheError
-from telly.freezing.activation_cache import ActivationCache, Layout, shard_file, shard_is_sound, write_shard
+from telly.freezing.activation_cache import ActivationCache, CacheLayout, shard_file, shard_is_sound, write_shard
 from telly.freezing.states import StateDtype
 
 HIDDEN, WIDTH = 2, 8
@@ -19,7 +19,7 @@ HIDDEN, WIDTH = 2, 8
 
 def shards_of(folder: Path, lengths: list[int], stored: int) -> ActivationCache:
     """A store of fp32 rows, two tokens a shard, in which every number is its row's; the first shards are written."""
-    layout = Layout.of(np.array(lengths), WIDTH, shard_bytes=2 * WIDTH)
+    layout = CacheLayout.of(np.array(lengths), WIDTH, shard_bytes=2 * WIDTH)
     for shard in range(stored):
         rows = [np.full((lengths[row], HIDDEN), row, dtype=np.float32).view(np.uint8) for row in layout.rows_of(shard)]
         write_shard(folder, shard, rows)

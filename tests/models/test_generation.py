@@ -15,8 +15,8 @@ import transformers
 from telly.errors import ConfigError, ModelError
 from telly.freezing.split import SplitModel
 from telly.models.generation import (
+    Architecture,
     Decoding,
-    Kind,
     architecture_of,
     decode_encoded,
     decode_joint,
@@ -37,7 +37,11 @@ DECODERS = tuple(family for family in WRITERS if family not in {*STACKS, "t5"})
 PROMPTS = [[5, 6, 7, 8, 9], [10], [11, 12, 13]]
 NEVER = 10**6
 """No token's id."""
-KINDS = dict.fromkeys(STACKS, Kind.ONE_STACK) | dict.fromkeys(DECODERS, Kind.DECODER) | {"t5": Kind.ENCODER_DECODER}
+KINDS = (
+    dict.fromkeys(STACKS, Architecture.ONE_STACK)
+    | dict.fromkeys(DECODERS, Architecture.DECODER)
+    | {"t5": Architecture.ENCODER_DECODER}
+)
 
 joint_writers = pytest.mark.parametrize("writer", [*STACKS, *DECODERS])
 all_writers = pytest.mark.parametrize("writer", WRITERS)
@@ -295,7 +299,11 @@ def test_selected_logits_are_the_full_logits_there(writer: str):
 
 def test_kind_of_every_family():
     assert {family: architecture_of(CONFIGS[family]()) for family in WRITERS} == KINDS
-    assert [kind.joint for kind in (Kind.ONE_STACK, Kind.DECODER, Kind.ENCODER_DECODER)] == [True, True, False]
+    assert [kind.joint for kind in (Architecture.ONE_STACK, Architecture.DECODER, Architecture.ENCODER_DECODER)] == [
+        True,
+        True,
+        False,
+    ]
 
 
 def test_a_model_that_cannot_write_is_refused():

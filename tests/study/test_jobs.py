@@ -17,7 +17,7 @@ from telly.errors import ConfigError
 from telly.study.config import Cell, cells_of
 from telly.study.launch import INTERRUPTED, in_own_process
 from telly.study.results import State
-from telly.study.run import LOGS, Start, run_cells, side_by_side
+from telly.study.run import LOGS, StartCell, run_cells, side_by_side
 from telly.tuning.baselines import reuse_baselines
 from telly.tuning.record import RunRecord
 from tiny_runs import Tiny, largest_difference
@@ -43,7 +43,7 @@ def test_two_at_a_time_give_what_one_by_one_gives(tiny: Tiny, tmp_path: Path):
 def test_ending_the_pool_ends_its_cells_in_order(tiny: Tiny, tmp_path: Path):
     study = study_of(tiny, settings=SETTINGS | {"epochs": 500})
     cells = cells_of(study, tmp_path)
-    pool = side_by_side([Start(cell, False) for cell in cells], None, jobs=2, threads=1, say=lambda _: None)
+    pool = side_by_side([StartCell(cell, False) for cell in cells], None, jobs=2, threads=1, say=lambda _: None)
 
     def interrupt_one() -> None:
         end = time.monotonic() + 250

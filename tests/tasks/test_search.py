@@ -13,7 +13,7 @@ from telly.data.sequences import SequenceTableBuilder
 from telly.errors import ConfigError
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
-from telly.models.modes import Mode, encode_texts
+from telly.models.modes import InputMode, encode_texts
 from telly.models.pooling import mean_pool
 from telly.pretraining.tokenizer import train_tokenizer
 from telly.tasks.base import Encoded
@@ -113,7 +113,7 @@ def test_modes_frame_the_text_as_unixcoder_does():
     mode = tokenizer.convert_tokens_to_ids("<encoder-only>")
     assert encode_texts(tokenizer, ["return a"], 64) == [[0, mode, 2, *plain, 2]]
     decoder = tokenizer.convert_tokens_to_ids("<decoder-only>")
-    assert encode_texts(tokenizer, ["return a"], 64, Mode.DECODER_ONLY)[0][1] == decoder
+    assert encode_texts(tokenizer, ["return a"], 64, InputMode.DECODER_ONLY)[0][1] == decoder
     cut = encode_texts(tokenizer, ["return a" * 50], 10)[0]
     assert len(cut) == 10
     assert cut[-1] == 2

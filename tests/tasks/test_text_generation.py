@@ -16,7 +16,7 @@ from telly.errors import ConfigError, ModelError
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.metrics.text import exact_match
-from telly.models.generation import Kind
+from telly.models.generation import Architecture
 from telly.models.modes import encode_texts
 from telly.tasks import TASKS
 from telly.tasks.base import Options, length_batches
@@ -147,7 +147,7 @@ def test_splits_to_decode_are_prompts_with_whole_references():
         assert (data.stored, data.kind.joint, data.answers) == (stored, not stored, None)
         assert list(data.references) == columns["summary"], "references are never cut"
         assert encoded(family).stored
-    assert encoded("roberta").kind is Kind.ONE_STACK
+    assert encoded("roberta").kind is Architecture.ONE_STACK
 
 
 def test_equal_sources_with_other_answers_share_an_encoder_decoders_row():

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from telly.advice.budget import Budget
+from telly.advice.budget import RunBudget
 from telly.advice.decision import Measured
 from telly.advice.draw import Drawn, draw, held_out
 from telly.advice.k_search import KSearch, Say
@@ -91,7 +91,7 @@ class Advice:
     risk: tuple[str, ...]
     metric: str
     tolerance: float
-    budget: Budget
+    budget: RunBudget
     reference: str
     rule: int
     similarity: tuple[float, ...]
@@ -118,7 +118,7 @@ def advise(
     config: TuneConfig,
     *,
     tolerance: float = TOLERANCE,
-    budget: Budget | None = None,
+    budget: RunBudget | None = None,
     output: Path | None = None,
     reuse: bool = False,
     say: Say = lambda _: None,
@@ -143,7 +143,7 @@ def advise(
     """
     started = time.perf_counter()
     config = resolve(config.model_copy(update={"freeze": BASE}))
-    budget = budget or Budget()
+    budget = budget or RunBudget()
     task = get_task(config.task)
     datasets = load_datasets(config, task)
     key = _key(config, tolerance, budget, datasets)
@@ -166,7 +166,7 @@ def advise(
     return advice
 
 
-def _key(config: TuneConfig, tolerance: float, budget: Budget, datasets: dict[str, Any]) -> dict[str, Any]:
+def _key(config: TuneConfig, tolerance: float, budget: RunBudget, datasets: dict[str, Any]) -> dict[str, Any]:
     settings = {name: value for name, value in config.model_dump(mode="json").items() if name not in NO_MATTER}
     data = {name: dataset._fingerprint for name, dataset in datasets.items() if name != "test"}
     return {"settings": settings, "tolerance": tolerance, "budget": asdict(budget), "data": data}

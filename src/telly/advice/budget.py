@@ -16,7 +16,7 @@ _PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
 
 
 @dataclass(frozen=True)
-class Budget:
+class RunBudget:
     """Most that a run may take; None is no limit.
 
     Attributes:
@@ -28,7 +28,7 @@ class Budget:
     bytes: float | None = None
 
 
-def parse_budget(texts: Sequence[str]) -> Budget:
+def parse_budget(texts: Sequence[str]) -> RunBudget:
     """A time, a size of memory, or one of each.
 
     Raises:
@@ -47,7 +47,7 @@ def parse_budget(texts: Sequence[str]) -> Budget:
         if kind in found:
             raise ConfigError(f"--budget: {'a time' if kind == 'seconds' else 'memory'} is given twice")
         found[kind] = float(match[1]) * (SECONDS | BYTES)[unit]
-    return Budget(**found)
+    return RunBudget(**found)
 
 
 def parse_tolerance(text: str) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from telly.advice.budget import Budget, tell_bytes, tell_seconds
+from telly.advice.budget import RunBudget, tell_bytes, tell_seconds
 from telly.advice.decision import (
     Measured,
     acceptable,
@@ -52,7 +52,7 @@ class KSearch:
 
     config: TuneConfig
     tolerance: float
-    budget: Budget
+    budget: RunBudget
     costs: list[VariantCost]
     pilots: Pilots
     say: Say

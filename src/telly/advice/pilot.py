@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from transformers import TrainingArguments, set_seed
 
-from telly.analysis.layers import LayerExtractor, Wanted
+from telly.analysis.layers import ExtractionRequest, LayerExtractor
 from telly.analysis.similarity import rsa
 from telly.data.batching import LengthBucketBatchSampler
 from telly.errors import DataError
@@ -123,7 +123,7 @@ class Pilots:
         """Pooled states of some sequences, by layer, [texts, hidden] each."""
         inner = model.encoder if isinstance(model, PrefixLM) else model
         (states,) = LayerExtractor(self.root, counting_bar).states(
-            title, inner.eval(), self._tokenizer, [Wanted(self._sequences())]
+            title, inner.eval(), self._tokenizer, [ExtractionRequest(self._sequences())]
         )
         return states.unbind(dim=1)
 

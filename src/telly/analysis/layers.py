@@ -20,7 +20,7 @@ from torch import nn
 
 from telly.data.sequences import Rows, SequenceTable
 from telly.errors import CacheError
-from telly.freezing.activation_cache import ActivationCache, Layout
+from telly.freezing.activation_cache import ActivationCache, CacheLayout
 from telly.freezing.build import Parent, Progress, Report, build_cache
 from telly.freezing.fingerprint import CacheKey, attention_kernel, prefix_digests
 from telly.freezing.states import StateDtype
@@ -31,7 +31,7 @@ READ_ROWS = 1024
 """Sequences whose states are read at once."""
 
 
-class Form(StrEnum):
+class Pooling(StrEnum):
     """What is kept of a sequence's states.
 
     Attributes:
@@ -77,7 +77,7 @@ class LayersRequest:
     table: SequenceTable
     pad_id: int
     root: Path
-    form: Form = Form.MEAN
+    form: Pooling = Pooling.MEAN
     dtype: StateDtype = StateDtype.FP32
     budget: int | None = None
     padded_to: int = 0
@@ -100,14 +100,14 @@ class LayersRequest:
         return (len(self.stack) + 1) * self.hidden
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> CacheLayout:
         """Where every row lies; a pooled sequence is one token."""
         lengths = np.ones(len(self.table), dtype=np.int64)
-        if self.form is Form.TOKENS:
+        if self.form is Pooling.TOKENS:
             lengths = self.table.lengths
         elif self.token_positions is not None:
             lengths = 1 + self.token_positions.lengths
-        return Layout.of(lengths, self.dtype.bytes_per_token(self.width))
+        return CacheLayout.of(lengths, self.dtype.bytes_per_token(self.width))
 
     @property
     def estimated_bytes(self) -> int:
@@ -117,7 +117,7 @@ class LayersRequest:
     def choose_source(self) -> tuple[CacheKey, Parent | None]:
         """Always computed from tokens."""
         layers = len(self.stack)
-        form = f"{self.form} of {self.padded_to}" if self.form is Form.PADDED_MEAN else str(self.form)
+        form = f"{self.form} of {self.padded_to}" if self.form is Pooling.PADDED_MEAN else str(self.form)
         if self.token_positions is not None:
             form += f" {self.token_positions.fingerprint()}"
         key = CacheKey(
@@ -137,7 +137,7 @@ class LayersRequest:
         """One pass for a batch of rows; each [tokens, bytes of a token]."""
         device = next(self.model.parameters()).device
         batch = self.table.pad(rows, self.pad_id)
-        if self.form is Form.PADDED_MEAN:
+        if self.form is Pooling.PADDED_MEAN:
             batch = _pad_to(batch, self.padded_to, self.pad_id)
         batch = {name: value.to(device) for name, value in batch.items()}
         states = torch.cat([s.float() for s in capture_all(self.stack, **batch)], dim=-1)  # [rows, tokens, width]
@@ -147,17 +147,17 @@ class LayersRequest:
     def _kept(self, row: int, states: torch.Tensor, length: int) -> torch.Tensor:
         """[tokens or one, width] of a sequence's padded states [tokens, width]."""
         match self.form:
-            case Form.TOKENS:
+            case Pooling.TOKENS:
                 return states[:length]
-            case Form.MEAN:
+            case Pooling.MEAN:
                 return states[:length].mean(dim=0, keepdim=True)
-            case Form.FIRST:
+            case Pooling.FIRST:
                 return states[:1]
-            case Form.LAST:
+            case Pooling.LAST:
                 return states[length - 1 : length]
-            case Form.PADDED_MEAN:
+            case Pooling.PADDED_MEAN:
                 return states.mean(dim=0, keepdim=True)
-            case Form.PICKED:
+            case Pooling.PICKED:
                 assert self.token_positions is not None
                 picked = states[torch.from_numpy(self.token_positions[row].astype(np.int64))]
                 return torch.cat([states[:length].mean(dim=0, keepdim=True), picked])
@@ -224,7 +224,7 @@ def layer_states(request: LayersRequest, progress: Progress | None = None, repor
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ExtractionRequest:
     """Texts whose states are wanted: their means over real tokens, or some tokens' of each.
 
     Attributes:
@@ -263,7 +263,7 @@ class LayerExtractor:
     report: Report | None = None
 
     def states(
-        self, title: str, model: nn.Module, tokenizer: Any, wanted: Sequence[Wanted], *, padded_to: int = 0
+        self, title: str, model: nn.Module, tokenizer: Any, wanted: Sequence[ExtractionRequest], *, padded_to: int = 0
     ) -> Iterator[torch.Tensor]:
         """All layers' states for everything that is wanted, from one pass over the distinct texts of it all.
 
@@ -282,7 +282,7 @@ class LayerExtractor:
         table, rows = SequenceTable.of(ids for entry in wanted for ids in entry.encodings)
         of_entry = np.split(rows, np.cumsum([len(entry.encodings) for entry in wanted])[:-1])
         token_positions = _all_picks(wanted, of_entry, len(table))
-        form = Form.PADDED_MEAN if padded_to else Form.MEAN if token_positions is None else Form.PICKED
+        form = Pooling.PADDED_MEAN if padded_to else Pooling.MEAN if token_positions is None else Pooling.PICKED
         kept = None if token_positions is None else SequenceTable.ragged(token_positions)
         pad_id = tokenizer.pad_token_id or 0
         request = LayersRequest(model, table, pad_id, self.root, form, padded_to=padded_to, token_positions=kept)
@@ -299,7 +299,7 @@ class LayerExtractor:
 
 
 def _all_picks(
-    wanted: Sequence[Wanted], of_entry: Sequence[npt.NDArray[np.int64]], count: int
+    wanted: Sequence[ExtractionRequest], of_entry: Sequence[npt.NDArray[np.int64]], count: int
 ) -> list[list[int]] | None:
     """Of every one of `count` rows all the positions that are asked for, in order; None where none ever is."""
     if all(entry.token_positions is None for entry in wanted):

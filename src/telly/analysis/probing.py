@@ -22,8 +22,8 @@ from torch import nn
 
 from telly.analysis import PROBING_FILE
 from telly.analysis.fitting import Fitter, Metrics, Split
-from telly.analysis.layers import LayerExtractor, Wanted, layer_names, ready
-from telly.analysis.probes.skipped import Skipped
+from telly.analysis.layers import ExtractionRequest, LayerExtractor, layer_names, ready
+from telly.analysis.probes.skipped import SkippedTexts
 from telly.disk import write_json
 from telly.metrics.estimate import student_quantile
 from telly.models.declared import check_pooling
@@ -46,7 +46,7 @@ class ProbeItems:
     encodings: list[list[int]]
     token_positions: list[list[int]] | None
     fitter: Fitter
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[SkippedTexts, ...]
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class ProbeResult:
     metric: str
     texts: int
     items: int
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[SkippedTexts, ...]
     models: tuple[ModelScore, ...]
     baselines: tuple[LayerScore, ...]
 
@@ -183,7 +183,7 @@ def run_probes(probes: Sequence[Probe], config: ProbeConfig, run: LayerExtractor
         tokenizer = load_tokenizer(source)
         same = bool(asked) and source == config.models[0]
         items = asked if same else [probe.items(config, tokenizer, longest) for probe in probes]
-        wanted = [Wanted(entry.encodings, entry.token_positions) for entry in items]
+        wanted = [ExtractionRequest(entry.encodings, entry.token_positions) for entry in items]
         with run.bar(f"probes of {name}", "probe") as progress:
             for i, states in enumerate(run.states(f"layers of {name}", model, tokenizer, wanted)):
                 measured[i].append((name, _Fits.of(items[i].fitter, states, config.seeds)))

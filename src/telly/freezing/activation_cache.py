@@ -30,7 +30,7 @@ SHARD_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
-class Layout:
+class CacheLayout:
     """Where every row lies; follows from the lengths alone.
 
     Attributes:
@@ -48,7 +48,7 @@ class Layout:
     shard_tokens: npt.NDArray[np.int64]
 
     @classmethod
-    def of(cls, lengths: npt.NDArray[np.int64], bytes_per_token: int, shard_bytes: int | None = None) -> Layout:
+    def of(cls, lengths: npt.NDArray[np.int64], bytes_per_token: int, shard_bytes: int | None = None) -> CacheLayout:
         """Lay out rows of these lengths in shards of about `shard_bytes`, by default `SHARD_BYTES`."""
         order = np.argsort(lengths, kind="stable").astype(np.int64)
         begins = np.concatenate([[0], np.cumsum(lengths[order])])[:-1]
@@ -78,7 +78,7 @@ class ActivationCache:
         shards: how many shards are stored; the rows of later ones are not in the store.
     """
 
-    def __init__(self, folder: Path, layout: Layout, dtype: StateDtype, hidden: int, shards: int) -> None:
+    def __init__(self, folder: Path, layout: CacheLayout, dtype: StateDtype, hidden: int, shards: int) -> None:
         self.folder = folder
         self.layout = layout
         self.dtype = dtype

@@ -22,7 +22,7 @@ from telly.errors import CacheError
 from telly.freezing.activation_cache import (
     META_FILE,
     ActivationCache,
-    Layout,
+    CacheLayout,
     check_key,
     read_meta,
     shard_is_sound,
@@ -88,7 +88,7 @@ class Request(Protocol):
         """Values of a stored token."""
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> CacheLayout:
         """Where every row lies."""
 
     @property
@@ -163,9 +163,9 @@ class CacheRequest:
         return self.split.k
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> CacheLayout:
         """Where every row lies."""
-        return Layout.of(self.table.lengths, self.dtype.bytes_per_token(self.width))
+        return CacheLayout.of(self.table.lengths, self.dtype.bytes_per_token(self.width))
 
     @property
     def estimated_bytes(self) -> int:
@@ -247,7 +247,7 @@ def _kept_keys(request: CacheRequest) -> list[CacheKey]:
     return sorted(keys, key=lambda key: (-key.layer, key.source != "tokens", key.fingerprint))
 
 
-def _looks_complete(folder: Path, layout: Layout) -> bool:
+def _looks_complete(folder: Path, layout: CacheLayout) -> bool:
     return read_meta(folder) is not None and len(list(folder.glob("shard-*.json"))) == len(layout.shard_tokens)
 
 
@@ -276,7 +276,7 @@ def _sound(folder: Path, shard: int, report: Report) -> bool:
     return False
 
 
-def _fitting(missing: list[int], layout: Layout, request: Request, report: Report) -> list[int]:
+def _fitting(missing: list[int], layout: CacheLayout, request: Request, report: Report) -> list[int]:
     """The missing shards that fit, from the first on."""
     width = request.dtype.bytes_per_token(request.width)
     sizes = layout.shard_tokens * width
@@ -301,7 +301,7 @@ def _fitting(missing: list[int], layout: Layout, request: Request, report: Repor
 
 def _compute(
     request: Request,
-    layout: Layout,
+    layout: CacheLayout,
     shards: list[int],
     folder: Path,
     parent: Parent | None,

@@ -17,7 +17,7 @@ from telly.models.kv_cache import cached
 from telly.models.prefix_lm import checkpoint_part
 
 
-class Kind(StrEnum):
+class Architecture(StrEnum):
     """How a model writes.
 
     Attributes:
@@ -33,10 +33,10 @@ class Kind(StrEnum):
     @property
     def joint(self) -> bool:
         """Whether source and target are one sequence."""
-        return self is not Kind.ENCODER_DECODER
+        return self is not Architecture.ENCODER_DECODER
 
 
-def architecture_of(config: Any) -> Kind:
+def architecture_of(config: Any) -> Architecture:
     """The kind that a model's configuration tells.
 
     Raises:
@@ -48,11 +48,11 @@ def architecture_of(config: Any) -> Kind:
     )
 
     if getattr(config, "is_encoder_decoder", False):
-        return Kind.ENCODER_DECODER
+        return Architecture.ENCODER_DECODER
     if config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
-        return Kind.ONE_STACK
+        return Architecture.ONE_STACK
     if config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        return Kind.DECODER
+        return Architecture.DECODER
     raise ModelError(
         f"a model of type {config.model_type!r} cannot write text; expected an encoder of RoBERTa's shape, "
         "an encoder-decoder (T5) or a decoder (GPT-2, StarCoder2, Qwen2)"

@@ -19,7 +19,7 @@ from torch import nn
 from telly.errors import ModelError
 from telly.hub import hub_answers
 from telly.models.folder import explained, first_line, folder_with_config
-from telly.models.generation import Kind, architecture_of
+from telly.models.generation import Architecture, architecture_of
 from telly.models.prefix_lm import PrefixLM
 from telly.models.stack import find_stack
 
@@ -102,7 +102,7 @@ def load_model(name: str, *, seed: int = 0, is_generative: bool = False) -> nn.M
             ignore_mismatched_sizes=True,  # refused below, with their names
         )
     drawn = {*report["missing_keys"], *(found[0] for found in report["mismatched_keys"])}
-    _check_complete(name, model, drawn, whole=is_generative and architecture_of(config) is not Kind.ONE_STACK)
+    _check_complete(name, model, drawn, whole=is_generative and architecture_of(config) is not Architecture.ONE_STACK)
     _check_no_further_layers(name, model, report["unexpected_keys"])
     _check_finite(name, model)
     _check_padding(name, model)
@@ -110,7 +110,7 @@ def load_model(name: str, *, seed: int = 0, is_generative: bool = False) -> nn.M
 
 
 def _finished(model: Any, config: Any, is_generative: bool) -> nn.Module:
-    if is_generative and architecture_of(config) is Kind.ONE_STACK:
+    if is_generative and architecture_of(config) is Architecture.ONE_STACK:
         model = PrefixLM(model)
     finished: nn.Module = model.eval()
     return finished
@@ -238,7 +238,7 @@ def _auto_class(config: Any, is_generative: bool) -> Any:
     from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoModelForTextEncoding
 
     if is_generative:
-        classes = {Kind.ENCODER_DECODER: AutoModelForSeq2SeqLM, Kind.DECODER: AutoModelForCausalLM}
+        classes = {Architecture.ENCODER_DECODER: AutoModelForSeq2SeqLM, Architecture.DECODER: AutoModelForCausalLM}
         return classes.get(architecture_of(config), AutoModel)
     encoder = any(name.endswith("EncoderModel") for name in getattr(config, "architectures", None) or ())
     return AutoModelForTextEncoding if encoder or getattr(config, "is_encoder_decoder", False) else AutoModel

@@ -11,7 +11,7 @@ import torch
 
 from telly.analysis.similarity import linear_cka
 from telly.models.generation import Decoding, decode_joint
-from telly.models.modes import Mode, mode_head
+from telly.models.modes import InputMode, mode_head
 from telly.models.prefix_lm import PrefixLM
 from telly.pretraining.corpus import Corpus
 
@@ -29,7 +29,7 @@ def neighbour_similarity(encoder: Any, tokenizer: Any, corpus: Corpus) -> list[f
     """
     states: list[list[torch.Tensor]] = []
     for row in corpus.held_out_pairs[:SIMILARITY_PAIRS, 0]:
-        ids = _framed(tokenizer, Mode.ENCODER_ONLY, corpus.code[row])
+        ids = _framed(tokenizer, InputMode.ENCODER_ONLY, corpus.code[row])
         states.append([s[0].float() for s in encoder(input_ids=ids[None], output_hidden_states=True).hidden_states])
     layers = [torch.cat(of_layer) for of_layer in zip(*states, strict=True)]  # each [tokens, hidden]
     return [linear_cka(a, b) for a, b in pairwise(layers)]
@@ -51,7 +51,7 @@ def examples(encoder: Any, tokenizer: Any, corpus: Corpus) -> list[dict[str, str
         known_ids = np.asarray(tokenizer(known, add_special_tokens=False)["input_ids"], dtype=np.int32)
         summary = _answer(stack, tokenizer, _asked(tokenizer, code), NEW_TOKENS["summary"])
         written = _answer(stack, tokenizer, _asked(tokenizer, docstring), NEW_TOKENS["code"])
-        prompt = torch.tensor([*mode_head(tokenizer, Mode.DECODER_ONLY), *known_ids])
+        prompt = torch.tensor([*mode_head(tokenizer, InputMode.DECODER_ONLY), *known_ids])
         line = _answer(stack, tokenizer, (prompt, 0), NEW_TOKENS["completion"]).lstrip("\n").partition("\n")[0]
         found += [
             {
@@ -71,12 +71,12 @@ def examples(encoder: Any, tokenizer: Any, corpus: Corpus) -> list[dict[str, str
     return found
 
 
-def _framed(tokenizer: Any, mode: Mode, ids: npt.NDArray[np.int32]) -> torch.Tensor:
+def _framed(tokenizer: Any, mode: InputMode, ids: npt.NDArray[np.int32]) -> torch.Tensor:
     return torch.tensor([*mode_head(tokenizer, mode), *ids, tokenizer.sep_token_id])
 
 
 def _asked(tokenizer: Any, source: npt.NDArray[np.int32]) -> tuple[torch.Tensor, int]:
-    prompt = _framed(tokenizer, Mode.ENCODER_DECODER, source)
+    prompt = _framed(tokenizer, InputMode.ENCODER_DECODER, source)
     return torch.cat([prompt, torch.tensor([tokenizer.cls_token_id])]), len(prompt)
 
 

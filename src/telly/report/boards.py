@@ -24,7 +24,7 @@ FINGERPRINT = "data"
 
 
 @dataclass(frozen=True)
-class Row:
+class ResultRow:
     """The runs of one setting, one a seed.
 
     Attributes:
@@ -103,7 +103,7 @@ class ComparisonGroup:
 
     task: str
     data: str
-    rows: tuple[Row, ...]
+    rows: tuple[ResultRow, ...]
     metrics: tuple[str, ...]
     notes: tuple[str, ...] = field(default=())
 
@@ -117,7 +117,7 @@ class ComparisonGroup:
         """The models, in the rows' order."""
         return list(dict.fromkeys(row.model for row in self.rows))
 
-    def base_of(self, row: Row) -> Row | None:
+    def base_of(self, row: ResultRow) -> ResultRow | None:
         """What a line is compared with: its model's base with the same settings, else the only base there is on the
         same data.
         """
@@ -211,7 +211,7 @@ def _board(runs: Sequence[StoredRun], told: frozenset[str]) -> ComparisonGroup:
     rows = []
     for group in grouped.values():
         record = group[0].record
-        rows.append(Row(names[_model_key(record, told)], record.variant, _settings(record),
+        rows.append(ResultRow(names[_model_key(record, told)], record.variant, _settings(record),
                         tuple(sorted(group, key=lambda run: run.seed))))  # fmt: skip
     stored = {_stored_as(run.record) for run in runs} - {None}
     rows = [_told_apart(row, rows, len(stored) > 1) for row in rows]
@@ -224,7 +224,7 @@ def _board(runs: Sequence[StoredRun], told: frozenset[str]) -> ComparisonGroup:
     )
 
 
-def _told_apart(row: Row, rows: Sequence[Row], by_cache: bool) -> Row:
+def _told_apart(row: ResultRow, rows: Sequence[ResultRow], by_cache: bool) -> ResultRow:
     """With the names of the settings in which the model's rows differ, and the store's precision where that differs.
 
     What differs between full training and its peers, such as their learning rate, is told by a note instead.
@@ -233,7 +233,7 @@ def _told_apart(row: Row, rows: Sequence[Row], by_cache: bool) -> Row:
     differing = [name for name in row.settings if len({other.get(name) for other in alike}) > 1]
     stored = _stored_as(row.runs[0].record)
     variant = f"{row.variant} {stored}" if by_cache and stored else row.variant
-    return Row(row.model, variant, row.settings, row.runs, tuple(differing))
+    return ResultRow(row.model, variant, row.settings, row.runs, tuple(differing))
 
 
 def _model_names(keys: set[tuple[str, str | None]]) -> dict[tuple[str, str | None], str]:
@@ -262,7 +262,7 @@ def _found_states(record: RunRecord) -> bool:
     return any(store.get("built_shards") == 0 or store.get("source") not in (None, "tokens") for store in stores)
 
 
-def _notes(rows: Sequence[Row]) -> tuple[str, ...]:
+def _notes(rows: Sequence[ResultRow]) -> tuple[str, ...]:
     records = [run.record for row in rows for run in row.runs]
     notes = []
     machines = {(r.provenance.get("processor"), r.provenance.get("cpus"), r.device.get("type"), r.device.get("threads"),
@@ -283,7 +283,7 @@ def _notes(rows: Sequence[Row]) -> tuple[str, ...]:
     return (*notes, *dict.fromkeys(caution for r in records for caution in r.cautions))
 
 
-def _peer_notes(rows: Sequence[Row]) -> list[str]:
+def _peer_notes(rows: Sequence[ResultRow]) -> list[str]:
     """In which settings the peers of full training differ from it, and the settings that only they have."""
     notes = []
     full = [row.settings for row in rows if row.method is Method.FULL]

@@ -16,7 +16,7 @@ from telly.report.earlier import replace_files
 from telly.report.fetch import local_folders
 from telly.report.figures import draw_board
 from telly.report.page import Drawing, Section, render
-from telly.report.runs import Found, StoredResult, find
+from telly.report.runs import ScanResult, StoredResult, find
 from telly.report.scores import GroupScores, score_boards
 from telly.report.sheet import Table, to_csv, to_latex, to_markdown
 
@@ -152,7 +152,7 @@ def lead(board: ComparisonGroup, scores: GroupScores) -> str:
     )
 
 
-def _analysis_sections(found: Found, config: ReportConfig, figures: Path) -> list[Section]:
+def _analysis_sections(found: ScanResult, config: ReportConfig, figures: Path) -> list[Section]:
     """Probes and similarity; what draws them needs torch, so it is imported where there are such results."""
     if not found.probes and not found.comparisons:
         return []

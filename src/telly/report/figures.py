@@ -10,7 +10,7 @@ from telly.analysis.published import Published
 from telly.freezing.variants import Method
 from telly.metrics.table import METRICS
 from telly.plots import PALETTE, new_figure, open_axes, save_figure, tip
-from telly.report.boards import ComparisonGroup, Row
+from telly.report.boards import ComparisonGroup, ResultRow
 from telly.report.scores import GroupScores
 from telly.report.sheets import paper_source, row_hint
 from telly.training.clocks import CLOCKS
@@ -108,7 +108,7 @@ def _ends(scores: GroupScores, number: int, metric: str, value: float) -> tuple[
     return (interval.low, interval.high) if interval else (value, value)
 
 
-def _kind(row: Row) -> int:
+def _kind(row: ResultRow) -> int:
     """Which marker: base, cached, frozen, and one for each of the peers."""
     if row.method is not Method.FULL:
         return 2 + list(Method).index(row.method)
@@ -164,7 +164,7 @@ def _over_k(board: ComparisonGroup, scores: GroupScores, published: Sequence[Pub
 
 
 def _draw_series(
-    axes: Any, rows: Sequence[tuple[int, Row]], metric: str, scores: GroupScores, series: int, label: str
+    axes: Any, rows: Sequence[tuple[int, ResultRow]], metric: str, scores: GroupScores, series: int, label: str
 ) -> None:
     color, shift = PALETTE[series % len(PALETTE)], 0.08 * (series - 0.5)
     places = [(row.k or 0) + shift for _, row in rows]

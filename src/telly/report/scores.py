@@ -11,7 +11,7 @@ from telly.metrics.interval import Interval, Statistic
 from telly.metrics.kept import read_scores
 from telly.metrics.significance import Difference, bootstrap_runs, differences, enough_resamples
 from telly.metrics.table import METRICS
-from telly.report.boards import ComparisonGroup, Row
+from telly.report.boards import ComparisonGroup, ResultRow
 
 RowNumber = int
 
@@ -29,7 +29,7 @@ class GroupScores:
 
     intervals: dict[tuple[RowNumber, str], Interval]
     differences: dict[tuple[RowNumber, str], Difference]
-    without: tuple[Row, ...]
+    without: tuple[ResultRow, ...]
     comparisons: int = 0
 
 
@@ -92,7 +92,7 @@ def _tests(
                 yield at, number, against, name
 
 
-def _kept(row: Row, metrics: tuple[str, ...]) -> dict[int, dict[str, Statistic]]:
+def _kept(row: ResultRow, metrics: tuple[str, ...]) -> dict[int, dict[str, Statistic]]:
     """Statistics by seed, of the metrics that every run of the row kept; nothing where a run kept none."""
     by_seed = {}
     for run in row.runs:

@@ -12,7 +12,7 @@ from telly.metrics.interval import Interval
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """A column.
 
     Attributes:
@@ -29,7 +29,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """What stands in a row and column.
 
     Attributes:
@@ -67,8 +67,8 @@ class Table:
 
     name: str
     title: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    columns: tuple[TableColumn, ...]
+    rows: tuple[tuple[TableCell, ...], ...]
     hints: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -78,7 +78,7 @@ class Table:
             raise ValueError(f"{self.name}: rows of {sorted(widths)} cells, {len(self.hints)} hints")
 
 
-def number_text(column: Column, cell: Cell) -> str:
+def number_text(column: TableColumn, cell: TableCell) -> str:
     """The value as printed."""
     if cell.value is None or cell.missing:
         return DASH
@@ -87,7 +87,7 @@ def number_text(column: Column, cell: Cell) -> str:
     return f"{cell.value:{'+' if cell.signed else ''},.{column.digits}f}"
 
 
-def interval_text(column: Column, cell: Cell) -> str:
+def interval_text(column: TableColumn, cell: TableCell) -> str:
     """The interval as printed, or nothing."""
     if cell.interval is None or column.digits is None:
         return ""
@@ -95,7 +95,7 @@ def interval_text(column: Column, cell: Cell) -> str:
     return f"[{', '.join(ends)}]"
 
 
-def change_text(cell: Cell) -> str:
+def change_text(cell: TableCell) -> str:
     """The change from base in per cent with an arrow, or nothing."""
     if cell.change is None:
         return ""
@@ -104,7 +104,7 @@ def change_text(cell: Cell) -> str:
     return f"{arrow} {percent}"
 
 
-def is_good(column: Column, cell: Cell) -> bool | None:
+def is_good(column: TableColumn, cell: TableCell) -> bool | None:
     """Whether a change is for the better; None where there is none to speak of."""
     if column.greater_is_better is None or not change_text(cell) or change_text(cell).startswith("="):
         return None
@@ -112,7 +112,7 @@ def is_good(column: Column, cell: Cell) -> bool | None:
     return (cell.change > 0) == column.greater_is_better
 
 
-def cell_text(column: Column, cell: Cell) -> str:
+def cell_text(column: TableColumn, cell: TableCell) -> str:
     """Value, interval and change in one line."""
     return " ".join(
         part for part in (number_text(column, cell), interval_text(column, cell), change_text(cell)) if part

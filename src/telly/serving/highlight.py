@@ -13,7 +13,7 @@ from typing import Any
 from telly.metrics.bm25 import stop_words
 from telly.metrics.words import spans, words
 from telly.using.answers import snippet
-from telly.using.index import Place
+from telly.using.index import CodeLocation
 
 MAX_CHARACTERS = 8_000
 """Of a function that are told apart; what follows is plain."""
@@ -36,7 +36,7 @@ KINDS = (
 Piece = dict[str, Any]
 
 
-def marked(query: str, place: Place, lines: int) -> dict[str, Any]:
+def marked(query: str, place: CodeLocation, lines: int) -> dict[str, Any]:
     """A function's signature, description and first lines in pieces.
 
     Args:

@@ -21,7 +21,7 @@ from telly.using.answers import (
     summaries_answer,
 )
 from telly.using.classify import classes_by
-from telly.using.index import Place, default_folder, open_index
+from telly.using.index import CodeLocation, default_folder, open_index
 from telly.using.places import functions_of_text
 from telly.using.search import TASK, By, Say, Searcher, near, open_search
 from telly.using.tuned import Tuned, choose, load_tuned
@@ -165,7 +165,7 @@ class Library:
             self.searcher = open_search(self.root, index=self.folder)
 
 
-def _few_functions(code: str, language: str) -> list[Place]:
+def _few_functions(code: str, language: str) -> list[CodeLocation]:
     places = functions_of_text(code, language)
     if len(places) > MAX_FUNCTIONS:
         raise DataError(f"the code has {len(places)} functions; expected at most {MAX_FUNCTIONS} in a request")

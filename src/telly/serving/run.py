@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from telly.errors import ConfigError
-from telly.serving.settings import Settings, bind, check_token, find_address, url
+from telly.serving.settings import ServerSettings, bind, check_token, find_address, url
 from telly.using.search import Say
 
 GOODBYE_SECONDS = 3
@@ -18,7 +18,7 @@ MAX_CONNECTIONS = 200
 
 def serve(
     path: Path | str,
-    settings: Settings,
+    settings: ServerSettings,
     *,
     models: Sequence[str] = (),
     index: Path | None = None,

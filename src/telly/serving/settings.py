@@ -21,7 +21,7 @@ MAKE_TOKEN = "python -c 'import secrets; print(secrets.token_urlsafe(24))' > tok
 
 
 @dataclass(frozen=True)
-class Settings:
+class ServerSettings:
     """Where a server is, what it asks of requests and what it allows them.
 
     Attributes:

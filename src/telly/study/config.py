@@ -42,7 +42,7 @@ _FORM = re.compile(
 )
 
 
-class Budget(Config):
+class StudyBudget(Config):
     """What a study may take."""
 
     hours: PositiveFloat | None = Field(None, description="start no cell after so many hours")
@@ -83,7 +83,7 @@ class StudyConfig(Config):
         default_factory=dict,
         description="of `telly tune`, for the cells of a peer such as lora; goes before the others",
     )
-    budget: Budget = Budget()
+    budget: StudyBudget = StudyBudget()
     cell: Needs = Needs()
 
     @field_validator("variants", mode="before")

@@ -27,7 +27,7 @@ from telly.errors import ConfigError, TellyError
 from telly.study.config import Cell, Needs, StudyConfig
 from telly.study.launch import FAILED, INTERRUPTED, in_processes, run_here
 from telly.study.results import Results, State, outcome_of
-from telly.study.run import Ended, Say, Start, about_left
+from telly.study.run import Ended, Say, StartCell, about_left
 from telly.urls import is_url
 
 LOCAL, AUTO = "local", "auto"
@@ -40,7 +40,7 @@ NOT_STARTED = -1
 
 
 @dataclass(frozen=True)
-class Job:
+class RayJob:
     """What every task of a study is told.
 
     Attributes:
@@ -80,7 +80,7 @@ class RayPool:
         self._own_caches = self._results.is_url and "cache_dir" not in given
         self._say = say
 
-    def __call__(self, starts: Sequence[Start], deadline: float | None) -> Generator[Ended, None, None]:
+    def __call__(self, starts: Sequence[StartCell], deadline: float | None) -> Generator[Ended, None, None]:
         """Run cells wherever there is room; closing this interrupts those that run, in order.
 
         Raises:
@@ -90,7 +90,9 @@ class RayPool:
         if not starts:
             return
         with _connected(self._address) as ray, self._results.token() as token:
-            job = Job(self._results, token, str(Path.cwd()), self._needs, deadline, self._own_caches, tuple(sys.argv))
+            job = RayJob(
+                self._results, token, str(Path.cwd()), self._needs, deadline, self._own_caches, tuple(sys.argv)
+            )
             _check_machines(ray, job, self._say)
             cells, stores = _submit(ray, job, starts)
             try:
@@ -99,7 +101,7 @@ class RayPool:
                 _cancel(ray, [*stores, *cells])
 
 
-def _submit(ray: Any, job: Job, starts: Sequence[Start]) -> tuple[dict[Any, Cell], list[Any]]:
+def _submit(ray: Any, job: RayJob, starts: Sequence[StartCell]) -> tuple[dict[Any, Cell], list[Any]]:
     """Hand all tasks to Ray; returns cells by the reference of their result, and those of the stores."""
     takes = {"num_cpus": job.needs.cpus, "num_gpus": job.needs.gpus, "max_retries": job.needs.retries}
     cell_task = ray.remote(max_calls=1, **takes)(run_cell)  # a process each: its peak memory is its own
@@ -198,7 +200,7 @@ def _check_address(address: str) -> None:
         ) from None
 
 
-def _check_machines(ray: Any, job: Job, say: Say) -> None:
+def _check_machines(ray: Any, job: RayJob, say: Say) -> None:
     """Ask every machine that can run a cell whether it sees the results' place and has this version of telly.
 
     Raises:
@@ -246,12 +248,12 @@ def _not_shared(where: str) -> str:
     )
 
 
-def look_around(job: Job) -> tuple[bool, str]:
+def look_around(job: RayJob) -> tuple[bool, str]:
     """What a machine sees: the results' place or not, and its version of telly."""
     return job.results.sees(job.token), version("telly")
 
 
-def make_caches(job: Job, cell: Cell, _before: object = None) -> None:
+def make_caches(job: RayJob, cell: Cell, _before: object = None) -> None:
     """Task: build the stores that a cell reads. What goes wrong, the cell will meet and record."""
     from telly.tuning.run import build_caches
 
@@ -262,7 +264,7 @@ def make_caches(job: Job, cell: Cell, _before: object = None) -> None:
             print(f"telly: stores of {cell.name}: {error}", file=sys.stderr)
 
 
-def run_cell(job: Job, cell: Cell, _caches: object = None) -> tuple[int, str | None]:
+def run_cell(job: RayJob, cell: Cell, _caches: object = None) -> tuple[int, str | None]:
     """Task: run a cell and leave its results where they belong.
 
     One that was tried before, on a machine that is lost, goes on where a shared folder has it.
@@ -287,7 +289,7 @@ def run_cell(job: Job, cell: Cell, _caches: object = None) -> tuple[int, str | N
     return ended
 
 
-def _run_and_bring(job: Job, cell: Cell) -> tuple[int, str | None]:
+def _run_and_bring(job: RayJob, cell: Cell) -> tuple[int, str | None]:
     if job.results.outcome(cell).state is State.DONE:
         return 0, None
     with TemporaryDirectory(prefix="telly-cell-") as folder:
@@ -301,13 +303,13 @@ def _run_and_bring(job: Job, cell: Cell) -> tuple[int, str | None]:
     return ended
 
 
-def _run(job: Job, cell: Cell, resume: bool) -> tuple[int, str | None]:
+def _run(job: RayJob, cell: Cell, resume: bool) -> tuple[int, str | None]:
     if job.needs.processes == 1:
         return run_here(cell.config, resume)
     return in_processes(job.needs.processes, cell, resume), None
 
 
-def _prepare(job: Job) -> tuple[int, str] | None:
+def _prepare(job: RayJob) -> tuple[int, str] | None:
     """Make this process like one on the driver's machine; gives code and reason where nothing may start."""
     import torch
 

@@ -31,7 +31,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Start:
+class StartCell:
     """A cell to run.
 
     Attributes:
@@ -56,7 +56,7 @@ class Ended:
     error: str | None = None
 
 
-Pool = Callable[[Sequence[Start], float | None], Generator[Ended, None, None]]
+Pool = Callable[[Sequence[StartCell], float | None], Generator[Ended, None, None]]
 """Runs cells, starts none after a time (of `time.time`), and tells of each as it ends; closing it ends what runs."""
 
 
@@ -111,7 +111,7 @@ def _run_cells(
         say(f"{len(cells) - len(waiting)} of {len(cells)} cells are done already")
     hours = study.budget.hours
     deadline = None if hours is None else time.time() + 3600 * hours
-    starts = [Start(cell, outcomes[cell.folder].state is State.INTERRUPTED) for cell in waiting]
+    starts = [StartCell(cell, outcomes[cell.folder].state is State.INTERRUPTED) for cell in waiting]
     left = {cell.folder for cell in waiting}
     _summarize(study, cells, outcomes, results)
     try:
@@ -135,7 +135,7 @@ def _run_cells(
 
 
 def _one_by_one(
-    starts: Sequence[Start], deadline: float | None, *, launch: Launch, say: Say
+    starts: Sequence[StartCell], deadline: float | None, *, launch: Launch, say: Say
 ) -> Generator[Ended, None, None]:
     """The pool of one machine: cells in their order, each made cheap by the stores of those before."""
     began = time.monotonic()
@@ -148,7 +148,7 @@ def _one_by_one(
 
 
 def side_by_side(
-    starts: Sequence[Start], deadline: float | None, *, jobs: int, threads: int, say: Say
+    starts: Sequence[StartCell], deadline: float | None, *, jobs: int, threads: int, say: Say
 ) -> Generator[Ended, None, None]:
     """The pool of one machine whose cores several cells share. Each tells its progress to a file of its own.
 

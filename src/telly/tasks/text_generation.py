@@ -26,15 +26,15 @@ from telly.freezing.split import SplitModel
 from telly.metrics.bm25 import bm25_nearest
 from telly.metrics.interval import Statistic, values_of
 from telly.models.generation import (
+    Architecture,
     Decoding,
-    Kind,
     architecture_of,
     decode_encoded,
     decode_joint,
     decoder_start,
     selected_logits,
 )
-from telly.models.modes import Mode, encode_texts, supports_modes
+from telly.models.modes import InputMode, encode_texts, supports_modes
 from telly.processes import mean_over_processes
 from telly.tasks.base import (
     BaseTask,
@@ -82,7 +82,7 @@ class Texts(Encoded):
         max_answer_tokens: longest answer, end token included.
     """
 
-    kind: Kind = Kind.ONE_STACK
+    kind: Architecture = Architecture.ONE_STACK
     prompt_lengths: npt.NDArray[np.int64] | None = None
     answers: SequenceTable | None = None
     answer_rows: npt.NDArray[np.int64] | None = None
@@ -133,7 +133,7 @@ class TextGenerationTask(BaseTask):
         score: Callable[[Sequence[str], Sequence[str]], dict[str, Statistic]],
         metrics: tuple[str, ...],
         *,
-        mode: Mode = Mode.ENCODER_DECODER,
+        mode: InputMode = InputMode.ENCODER_DECODER,
         loss_on_source: bool = False,
     ) -> None:
         self.name, self.schema, self.preset, self.metrics = schema.task, schema, preset, metrics
@@ -172,13 +172,13 @@ class TextGenerationTask(BaseTask):
         codec = _Codec(self, tokenizer, max_tokens, kind)
         return {name: codec.encode(dataset, config, train=name == "train") for name, dataset in datasets.items()}
 
-    def prompts(self, texts: list[str], tokenizer: Any, most: int, kind: Kind) -> list[Prompt]:
+    def prompts(self, texts: list[str], tokenizer: Any, most: int, kind: Architecture) -> list[Prompt]:
         """Sources as prompts of at most `most` tokens. A joint one ends with the token that the answer starts from."""
         texts = [self.clean_source(text) for text in texts]
-        if kind is Kind.ENCODER_DECODER:
+        if kind is Architecture.ENCODER_DECODER:
             return [Prompt(ids, None) for ids in encode_texts(tokenizer, texts, most, self._mode)]
         start = start_token(tokenizer)
-        if kind is Kind.DECODER:
+        if kind is Architecture.DECODER:
             head = text_start(tokenizer)
             room = most - 1 - len(head)
             plain = tokenizer(texts, add_special_tokens=False, truncation=True, max_length=room)["input_ids"]
@@ -244,7 +244,9 @@ class TextGenerationTask(BaseTask):
 class _Codec:
     """Encodes the splits of one run."""
 
-    def __init__(self, task: TextGenerationTask, tokenizer: Any, max_tokens: dict[str, int], kind: Kind) -> None:
+    def __init__(
+        self, task: TextGenerationTask, tokenizer: Any, max_tokens: dict[str, int], kind: Architecture
+    ) -> None:
         self.task, self.tokenizer, self.kind = task, tokenizer, kind
         self.max_source, self.max_target = max_tokens[task.source], max_tokens[task.target]
         self.end = end_token(tokenizer)

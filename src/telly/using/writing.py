@@ -13,7 +13,7 @@ from telly.freezing.source import RowSource
 from telly.mining.repository.rows import cut
 from telly.mining.repository.walk import UnreadableError, read_text
 from telly.tasks.text_generation import TextGenerationModel, TextGenerationTask, Texts
-from telly.using.index import Place
+from telly.using.index import CodeLocation
 from telly.using.places import functions_named, split_name
 from telly.using.search import Say
 from telly.using.tuned import Tuned, choose, load_tuned
@@ -47,7 +47,7 @@ def _ready(task: str, model: str | None, say: Say) -> Tuned:
 class Summary:
     """A function and a sentence about it."""
 
-    place: Place
+    place: CodeLocation
     text: str
 
 
@@ -67,7 +67,7 @@ def summarize(where: str, *, model: str | None = None, say: Say = quiet) -> list
     return summaries_by(_ready("summarize", model, say), places)
 
 
-def summaries_by(tuned: Tuned, places: Sequence[Place]) -> list[Summary]:
+def summaries_by(tuned: Tuned, places: Sequence[CodeLocation]) -> list[Summary]:
     """Describe functions by a model that is loaded."""
     texts = write(tuned, [place.function.code for place in places])
     return [Summary(place, text) for place, text in zip(places, texts, strict=True)]

@@ -10,10 +10,10 @@ import pytest
 
 from telly.mining.copies import content_key
 from telly.mining.duplicates import signature
-from telly.mining.repository.collect import Entry, Spool, distinct
+from telly.mining.repository.collect import Spool, SpoolEntry, distinct
 from telly.mining.repository.extract import Function
 from telly.mining.repository.languages import NAMES
-from telly.mining.repository.mine import Settings, mine
+from telly.mining.repository.mine import MiningSettings, mine
 from telly.mining.repository.splits import SPLITS
 from written_functions import STYLES, Layout, Statement, written
 
@@ -41,7 +41,7 @@ def left(tmp_path: Path, texts: list[tuple[str, str, str]], *, documented: bool)
     spool = Spool(tmp_path)
     for number, (_, text, description) in enumerate(texts):
         function = Function("f", 1, text, description, key=content_key(text))
-        spool.add(Entry(str(number), "python", function), signature(text, "python"))
+        spool.add(SpoolEntry(str(number), "python", function), signature(text, "python"))
     counts: Counter[str] = Counter()
     found = distinct(
         spool, {str(number): split for number, (split, *_) in enumerate(texts)}, counts, documented=documented
@@ -95,7 +95,7 @@ def test_functions_that_differ_in_their_indentation_are_both_mined(tmp_path: Pat
     root.mkdir()
     for word, indentation in (("Log", "            "), ("Count", "    ")):
         (root / f"{word}.py").write_text("def count(items):\n" + body.format(word, indentation) + "    return items\n")
-    mined = mine(str(root), tmp_path / "out", Settings("search"), workers=1)
+    mined = mine(str(root), tmp_path / "out", MiningSettings("search"), workers=1)
     assert sum(mined.functions.values()) == 2 and not mined.counts.left_out
 
 
@@ -109,7 +109,7 @@ def test_renamed_functions_of_all_languages_are_mined_once(tmp_path: Path) -> No
             file = root / f"{language}{number}" / STYLES[language].file
             file.parent.mkdir(parents=True)
             file.write_text(written(STYLES[language], body, layout))
-    mined = mine(str(root), tmp_path / "out", Settings("complete"), workers=1)
+    mined = mine(str(root), tmp_path / "out", MiningSettings("complete"), workers=1)
     assert mined.counts.functions == dict.fromkeys(NAMES, 12)
     assert mined.counts.left_out["duplicate"] == 11 * len(NAMES)
     assert sum(mined.functions.values()) == len(NAMES)

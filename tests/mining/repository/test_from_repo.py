@@ -21,9 +21,9 @@ from telly.errors import ConfigError, DataError
 from telly.mining.copies import content_key
 from telly.mining.duplicates import NearDuplicates, signature
 from telly.mining.repository import collect
-from telly.mining.repository.mine import Settings, mine, summary_lines
+from telly.mining.repository.mine import MiningSettings, mine, summary_lines
 from telly.mining.repository.rows import TARGETS
-from telly.mining.repository.splits import Shares
+from telly.mining.repository.splits import SplitRatios
 
 VERBS = ("add", "count", "draw", "find", "join", "keep", "list", "merge", "open", "parse", "read", "sort")
 NOUNS = ("apple", "book", "chair", "door", "engine", "forest", "garden", "house", "island", "jacket", "key", "lamp")
@@ -78,8 +78,8 @@ def rows(folder: Path, split: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
-def settings(task: str) -> Settings:
-    return Settings(task)
+def settings(task: str) -> MiningSettings:
+    return MiningSettings(task)
 
 
 @pytest.mark.parametrize("task", TARGETS)
@@ -143,7 +143,7 @@ def test_pairs_are_clones_and_hard_negatives(repository: Path, tmp_path: Path) -
 
 
 def test_contexts_and_lines_stand_in_the_file(repository: Path, tmp_path: Path) -> None:
-    mine(str(repository), tmp_path / "out", Settings("complete", languages=("python",)), workers=1)
+    mine(str(repository), tmp_path / "out", MiningSettings("complete", languages=("python",)), workers=1)
     for row in rows(tmp_path / "out", "test"):
         source = (repository / str(row["path"])).read_text()
         assert str(row["line"]) in source or "MASKED" in str(row["line"])
@@ -162,7 +162,7 @@ def test_the_result_does_not_depend_on_the_number_of_processes(
 
 def test_a_limit_keeps_some_of_the_same_functions(repository: Path, tmp_path: Path) -> None:
     mined = mine(str(repository), tmp_path / "all", settings("search"), workers=1)
-    few = mine(str(repository), tmp_path / "few", Settings("search", limit=20), workers=1)
+    few = mine(str(repository), tmp_path / "few", MiningSettings("search", limit=20), workers=1)
     assert sum(few.rows.values()) == 20 < sum(mined.rows.values())
     assert all(row in rows(tmp_path / "all", "train") for row in rows(tmp_path / "few", "train"))
 
@@ -219,7 +219,12 @@ def test_a_folder_that_its_repository_ignores_has_none_of_its_licence_and_commit
     (committed / ".gitignore").write_text("fetched/\n")
     assert noted(committed / "fetched" / "package", "ignored") == ([], False)
     with pytest.raises(DataError, match="or ignored by it, so files have no dates"):
-        mine(str(committed / "fetched" / "package"), tmp_path / "dated", Settings("search", split="date"), workers=1)
+        mine(
+            str(committed / "fetched" / "package"),
+            tmp_path / "dated",
+            MiningSettings("search", split="date"),
+            workers=1,
+        )
 
 
 def test_errors_say_what_to_do_and_leave_nothing(repository: Path, tmp_path: Path) -> None:
@@ -241,7 +246,7 @@ def test_sources_that_hold_nothing(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match="in no git repository, or ignored by it, so files have no dates of commits; use --split file"
     ):
-        mine(str(root), tmp_path / "out", Settings("search", split="date"), workers=1)
+        mine(str(root), tmp_path / "out", MiningSettings("search", split="date"), workers=1)
     assert [path.name for path in tmp_path.iterdir()] == ["root"]
 
 
@@ -252,9 +257,11 @@ def test_a_split_without_rows_says_why(tmp_path: Path) -> None:
         for n, code in enumerate(codes):
             text = f"/** Read record number {n} of the shop. */\nfunction fetch{n}(a) {{\n  {code};\n}}\n"
             (tmp_path / folder / f"f{n}.js").write_text(text)
-    shares = Shares(valid=0, test=1e-9)
+    shares = SplitRatios(valid=0, test=1e-9)
     for folder, why in (("same", "nearly all functions are copies of each other"), ("few", "too few files")):
-        found = mine(str(tmp_path / folder), tmp_path / f"{folder}-out", Settings("search", shares=shares), workers=1)
+        found = mine(
+            str(tmp_path / folder), tmp_path / f"{folder}-out", MiningSettings("search", shares=shares), workers=1
+        )
         assert found.rows["test"] == 0
         assert any(line.startswith(f"test has no rows: {why};") for line in summary_lines(found))
 
@@ -289,5 +296,5 @@ def test_an_interruption_leaves_nothing(repository: Path, tmp_path: Path, monkey
 )
 def test_settings_that_cannot_be(values: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError) as error:
-        Settings(**values)  # type: ignore[arg-type]
+        MiningSettings(**values)  # type: ignore[arg-type]
     assert str(error.value).startswith(message)

@@ -13,7 +13,7 @@ import pytest
 
 from telly.mining.repository import ignored
 from telly.mining.repository.history import commit_of, last_changes
-from telly.mining.repository.walk import Skipped, SourceFile, walk
+from telly.mining.repository.walk import SkippedFile, SourceFile, walk
 
 GIT = shutil.which("git")
 PATH = os.environ.get("PATH", "")
@@ -65,7 +65,7 @@ def taken(root: Path) -> list[str]:
 
 
 def skipped(root: Path) -> dict[str, str]:
-    return {item.path: item.reason for item in walk(root, tests=True) if isinstance(item, Skipped)}
+    return {item.path: item.reason for item in walk(root, tests=True) if isinstance(item, SkippedFile)}
 
 
 def check(root: Path, *expected: str) -> None:

@@ -3,40 +3,40 @@ from __future__ import annotations
 import pytest
 
 from telly.errors import ConfigError
-from telly.mining.repository.splits import SPLITS, Shares, by_date, by_path
+from telly.mining.repository.splits import SPLITS, SplitRatios, by_date, by_path
 
 
 def test_a_path_decides_alone_and_shares_are_kept() -> None:
     paths = [f"src/{number}.py" for number in range(4_000)]
-    found = [by_path(path, Shares(0.1, 0.2)) for path in paths]
-    assert found == [by_path(path, Shares(0.1, 0.2)) for path in paths]
+    found = [by_path(path, SplitRatios(0.1, 0.2)) for path in paths]
+    assert found == [by_path(path, SplitRatios(0.1, 0.2)) for path in paths]
     assert [round(found.count(split) / 4_000, 1) for split in SPLITS] == [0.7, 0.1, 0.2]
 
 
 def test_a_path_stays_where_it_is_when_the_share_grows() -> None:
     paths = [f"src/{number}.py" for number in range(500)]
-    small = {path for path in paths if by_path(path, Shares(0.1, 0.1)) == "test"}
-    assert small < {path for path in paths if by_path(path, Shares(0.1, 0.3)) == "test"}
+    small = {path for path in paths if by_path(path, SplitRatios(0.1, 0.1)) == "test"}
+    assert small < {path for path in paths if by_path(path, SplitRatios(0.1, 0.3)) == "test"}
 
 
 def test_the_newest_files_are_the_test() -> None:
     functions = {"a": 4, "b": 4, "c": 1, "d": 1}
     dates = {"a": 1, "b": 2, "c": 3, "d": 4}
-    found = by_date(functions, dates, Shares(0.1, 0.1))
+    found = by_date(functions, dates, SplitRatios(0.1, 0.1))
     assert found == {"a": "train", "b": "train", "c": "valid", "d": "test"}
 
 
 def test_shares_by_date_are_of_functions_and_not_of_files() -> None:
     functions = {"old": 5, "middle": 5, "new": 10}
-    found = by_date(functions, {"old": 1, "middle": 2, "new": 3}, Shares(0.25, 0.25))
+    found = by_date(functions, {"old": 1, "middle": 2, "new": 3}, SplitRatios(0.25, 0.25))
     assert found == {"new": "valid", "middle": "train", "old": "train"}, (
         "the newest ten of twenty are more than the test"
     )
 
 
 def test_files_without_a_commit_are_the_newest_and_one_date_is_not_parted() -> None:
-    assert by_date({"a": 9, "new": 1}, {"a": 1}, Shares(0.0, 0.1)) == {"a": "train", "new": "test"}
-    assert set(by_date({"a": 1, "b": 1}, {"a": 5, "b": 5}, Shares(0.1, 0.5)).values()) == {"train"}
+    assert by_date({"a": 9, "new": 1}, {"a": 1}, SplitRatios(0.0, 0.1)) == {"a": "train", "new": "test"}
+    assert set(by_date({"a": 1, "b": 1}, {"a": 5, "b": 5}, SplitRatios(0.1, 0.5)).values()) == {"train"}
 
 
 @pytest.mark.parametrize(
@@ -50,5 +50,5 @@ def test_files_without_a_commit_are_the_newest_and_one_date_is_not_parted() -> N
 )
 def test_impossible_shares(valid: float, test: float, message: str) -> None:
     with pytest.raises(ConfigError) as error:
-        Shares(valid, test)
+        SplitRatios(valid, test)
     assert str(error.value) == message

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from telly.mining.repository.walk import Skipped, SourceFile, UnreadableError, read_text, walk
+from telly.mining.repository.walk import SkippedFile, SourceFile, UnreadableError, read_text, walk
 
 needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="names, links and pipes of POSIX")
 
@@ -23,7 +23,7 @@ def taken(root: Path, **options: bool) -> list[str]:
 
 
 def skipped(root: Path) -> dict[str, str]:
-    return {item.path: item.reason for item in walk(root) if isinstance(item, Skipped)}
+    return {item.path: item.reason for item in walk(root) if isinstance(item, SkippedFile)}
 
 
 def test_sources_by_path_with_reasons_for_the_rest(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Skipped:
+class SkippedTexts:
     """A text that was left out.
 
     Attributes:
@@ -34,7 +34,7 @@ class UnusableTextError(DataError):
     """A text that a probe cannot use.
 
     Args:
-        reason: as in `Skipped`.
+        reason: as in `SkippedTexts`.
     """
 
     def __init__(self, reason: str) -> None:
@@ -42,24 +42,26 @@ class UnusableTextError(DataError):
         self.reason = reason
 
 
-def usable(texts: Iterable[str], derive: Callable[[str], T]) -> tuple[list[T], npt.NDArray[np.int64], list[Skipped]]:
+def usable(
+    texts: Iterable[str], derive: Callable[[str], T]
+) -> tuple[list[T], npt.NDArray[np.int64], list[SkippedTexts]]:
     """What `derive` gives for each text, the numbers of these texts [kept], and the texts for which it raises.
 
     Only `UnusableTextError` is caught.
     """
     kept: list[T] = []
     numbers: list[int] = []
-    skipped: list[Skipped] = []
+    skipped: list[SkippedTexts] = []
     for number, text in enumerate(texts):
         try:
             kept.append(derive(text))
             numbers.append(number)
         except UnusableTextError as error:
-            skipped.append(Skipped(number, error.reason))
+            skipped.append(SkippedTexts(number, error.reason))
     return kept, np.asarray(numbers, dtype=np.int64), skipped
 
 
-def require(examples: Sized, skipped: Sequence[Skipped], what: str) -> None:
+def require(examples: Sized, skipped: Sequence[SkippedTexts], what: str) -> None:
     """Check that enough texts are left for a probe.
 
     Args:

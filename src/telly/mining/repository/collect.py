@@ -26,7 +26,7 @@ from telly.mining.repository.languages import Language, refined
 from telly.mining.repository.licences import SPDX
 from telly.mining.repository.secrets import Secret, mask
 from telly.mining.repository.splits import SPLITS
-from telly.mining.repository.walk import Skipped, SourceFile, UnreadableError, read_text, walk
+from telly.mining.repository.walk import SkippedFile, SourceFile, UnreadableError, read_text, walk
 
 FILES_A_PIECE = 16
 FILES_FOR_PROCESSES = 200
@@ -39,14 +39,14 @@ class Counts:
 
     files: Counter[str] = field(default_factory=Counter)
     functions: Counter[str] = field(default_factory=Counter)
-    skipped: list[Skipped] = field(default_factory=list)
+    skipped: list[SkippedFile] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     secrets: list[tuple[str, int, str]] = field(default_factory=list)
     spdx: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
-class Entry:
+class SpoolEntry:
     """A function with where it is from."""
 
     path: str
@@ -78,7 +78,7 @@ class Spool:
         self.paths: list[str] = []
         self.keys: list[bytes] = []
 
-    def add(self, entry: Entry, values: npt.NDArray[np.uint64]) -> None:
+    def add(self, entry: SpoolEntry, values: npt.NDArray[np.uint64]) -> None:
         """Keep a function."""
         self._places.append(self._texts.tell())
         self._texts.write(json.dumps(asdict(entry)).encode() + b"\n")
@@ -89,12 +89,12 @@ class Spool:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def entry(self, number: int) -> Entry:
+    def entry(self, number: int) -> SpoolEntry:
         """A function by its number."""
         self._texts.seek(self._places[number])
         values: dict[str, Any] = json.loads(self._texts.readline())
         function = values.pop("function")
-        return Entry(**values, function=Function(**{**function, "cuts": tuple(function["cuts"])}))
+        return SpoolEntry(**values, function=Function(**{**function, "cuts": tuple(function["cuts"])}))
 
     def signature(self, number: int) -> npt.NDArray[np.uint64]:
         """A function's signature by its number."""
@@ -109,7 +109,7 @@ class Spool:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class CollectOptions:
     """What to look for.
 
     Args:
@@ -127,7 +127,7 @@ class Wanted:
     every: bool = False
 
 
-def collect(root: Path, wanted: Wanted, spool: Spool, workers: int | None = None) -> Counts:
+def collect(root: Path, wanted: CollectOptions, spool: Spool, workers: int | None = None) -> Counts:
     """Put all functions of a source tree into the spool, copies included.
 
     Raises:
@@ -146,7 +146,7 @@ def collect(root: Path, wanted: Wanted, spool: Spool, workers: int | None = None
     return counts
 
 
-def source_files(root: Path, wanted: Wanted) -> tuple[list[SourceFile], list[Skipped]]:
+def source_files(root: Path, wanted: CollectOptions) -> tuple[list[SourceFile], list[SkippedFile]]:
     """The files to read of a folder in path order, and those that are not read.
 
     Raises:
@@ -154,9 +154,9 @@ def source_files(root: Path, wanted: Wanted) -> tuple[list[SourceFile], list[Ski
         ConfigError: a grammar is missing.
     """
     files: list[SourceFile] = []
-    skipped: list[Skipped] = []
+    skipped: list[SkippedFile] = []
     for item in walk(root, tests=wanted.tests):
-        if isinstance(item, Skipped):
+        if isinstance(item, SkippedFile):
             skipped.append(item)
         elif not wanted.languages or item.language.name in wanted.languages:
             files.append(item)
@@ -165,7 +165,7 @@ def source_files(root: Path, wanted: Wanted) -> tuple[list[SourceFile], list[Ski
     return files, skipped
 
 
-def functions_of(file: SourceFile, text: str, wanted: Wanted) -> tuple[Language, Extraction]:
+def functions_of(file: SourceFile, text: str, wanted: CollectOptions) -> tuple[Language, Extraction]:
     """The functions of a file's text, and its language as the text tells it.
 
     Raises:
@@ -175,11 +175,11 @@ def functions_of(file: SourceFile, text: str, wanted: Wanted) -> tuple[Language,
     return language, extract(text, language, documented=wanted.documented, cuts=wanted.cuts, every=wanted.every)
 
 
-def _read_piece(root: Path, wanted: Wanted, files: list[SourceFile]) -> list[_FileResult]:
+def _read_piece(root: Path, wanted: CollectOptions, files: list[SourceFile]) -> list[_FileResult]:
     return [_read(root, wanted, file) for file in files]
 
 
-def _read(root: Path, wanted: Wanted, file: SourceFile) -> _FileResult:
+def _read(root: Path, wanted: CollectOptions, file: SourceFile) -> _FileResult:
     """One file; secrets are masked before anything else looks at the text."""
     result = _FileResult(file)
     try:
@@ -196,7 +196,7 @@ def _read(root: Path, wanted: Wanted, file: SourceFile) -> _FileResult:
     return result
 
 
-def _language(file: SourceFile, text: str, wanted: Wanted) -> Language:
+def _language(file: SourceFile, text: str, wanted: CollectOptions) -> Language:
     language = refined(file.language, file.path, text.encode(errors="replace"))
     return language if not wanted.languages or language.name in wanted.languages else file.language
 
@@ -206,13 +206,13 @@ def _count(result: _FileResult, counts: Counts, spool: Spool) -> None:
     counts.secrets += [(path, line, kind) for line, kind in result.secrets]
     counts.spdx.update(result.spdx)
     if result.skipped is not None:
-        counts.skipped.append(Skipped(path, result.skipped))
+        counts.skipped.append(SkippedFile(path, result.skipped))
         return
     counts.files[result.file.language.name] += 1
     counts.functions[result.file.language.name] += len(result.functions)
     counts.left_out += result.left_out
     for function, values in result.functions:
-        spool.add(Entry(path, result.file.language.name, function), values)
+        spool.add(SpoolEntry(path, result.file.language.name, function), values)
 
 
 def distinct(

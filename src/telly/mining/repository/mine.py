@@ -15,20 +15,20 @@ from telly.disk import whole_folder, write_json
 from telly.errors import ConfigError, DataError
 from telly.mining.parallel import cores
 from telly.mining.repository import history
-from telly.mining.repository.collect import Counts, Spool, Wanted, collect, distinct, shown
+from telly.mining.repository.collect import CollectOptions, Counts, Spool, collect, distinct, shown
 from telly.mining.repository.ignored import repository_with
 from telly.mining.repository.languages import NAMES
 from telly.mining.repository.licences import licence_files
-from telly.mining.repository.rows import TARGETS, Job
-from telly.mining.repository.splits import SPLITS, By, Shares, by_date, by_path
-from telly.mining.repository.walk import Skipped
+from telly.mining.repository.rows import TARGETS, MiningJob
+from telly.mining.repository.splits import SPLITS, By, SplitRatios, by_date, by_path
+from telly.mining.repository.walk import SkippedFile
 
 FORMAT = 1
 RECORD = "mining.json"
 
 
 @dataclass(frozen=True)
-class Settings:
+class MiningSettings:
     """What to mine.
 
     Args:
@@ -46,7 +46,7 @@ class Settings:
 
     task: str
     split: By = "file"
-    shares: Shares = field(default_factory=Shares)
+    shares: SplitRatios = field(default_factory=SplitRatios)
     languages: tuple[str, ...] = ()
     tests: bool = False
     limit: int | None = None
@@ -95,7 +95,7 @@ class Mined:
         return [split for split in SPLITS if not self.rows[split]]
 
 
-def mine(source: str, output: Path, settings: Settings, workers: int | None = None) -> Mined:
+def mine(source: str, output: Path, settings: MiningSettings, workers: int | None = None) -> Mined:
     """Mine a repository into a new folder.
 
     Args:
@@ -113,12 +113,12 @@ def mine(source: str, output: Path, settings: Settings, workers: int | None = No
         return _mine(source, root, output, partial, settings, workers or cores())
 
 
-def _mine(source: str, root: Path, output: Path, partial: Path, settings: Settings, workers: int) -> Mined:
+def _mine(source: str, root: Path, output: Path, partial: Path, settings: MiningSettings, workers: int) -> Mined:
     target = TARGETS[settings.task]
     languages = settings.languages
     if target.languages:
         languages = tuple(name for name in target.languages if not languages or name in languages)
-    wanted = Wanted(target.documented, target.cuts, languages, settings.tests)
+    wanted = CollectOptions(target.documented, target.cuts, languages, settings.tests)
     repository = repository_with(root)
     dates = _dates(root, repository) if settings.split == "date" else {}
     with tempfile.TemporaryDirectory(dir=partial, prefix="spool") as spools:
@@ -130,7 +130,7 @@ def _mine(source: str, root: Path, output: Path, partial: Path, settings: Settin
             split_of = _splits(spool, dates, settings)
             numbers = distinct(spool, split_of, counts.left_out, documented=target.documented)
             numbers = _limited(spool, numbers, settings.limit or target.most, counts.left_out, settings.seed)
-            rows = target.write(Job(spool, numbers, partial, settings.seed, workers, counts.left_out))
+            rows = target.write(MiningJob(spool, numbers, partial, settings.seed, workers, counts.left_out))
         finally:
             spool.close()
     functions = {split: len(numbers[split]) for split in SPLITS}
@@ -139,7 +139,7 @@ def _mine(source: str, root: Path, output: Path, partial: Path, settings: Settin
     return found
 
 
-def _splits(spool: Spool, dates: dict[str, int], settings: Settings) -> dict[str, str]:
+def _splits(spool: Spool, dates: dict[str, int], settings: MiningSettings) -> dict[str, str]:
     functions = Counter(spool.paths)
     if settings.split == "date":
         return by_date(functions, dates, settings.shares)
@@ -194,7 +194,7 @@ def _source(source: str, *, history_too: bool) -> Iterator[Path]:
         raise DataError(f"{source}: no such folder; expected the folder of a repository, or an address: https://...")
 
 
-def _nothing(source: str, counts: Counts, settings: Settings, languages: tuple[str, ...]) -> str:
+def _nothing(source: str, counts: Counts, settings: MiningSettings, languages: tuple[str, ...]) -> str:
     what = f"{' or '.join(languages)} functions" if languages else "functions"
     kind = f"documented {what}" if TARGETS[settings.task].documented else what
     reasons = Counter(item.reason for item in counts.skipped) + counts.left_out
@@ -206,7 +206,7 @@ def _nothing(source: str, counts: Counts, settings: Settings, languages: tuple[s
     )
 
 
-def _record(source: str, repository: Path | None, settings: Settings, found: Mined) -> dict[str, Any]:
+def _record(source: str, repository: Path | None, settings: MiningSettings, found: Mined) -> dict[str, Any]:
     counts = found.counts
     return {
         "format": FORMAT,
@@ -227,7 +227,7 @@ def _record(source: str, repository: Path | None, settings: Settings, found: Min
     }
 
 
-def _sorted(skipped: list[Skipped]) -> list[Skipped]:
+def _sorted(skipped: list[SkippedFile]) -> list[SkippedFile]:
     return sorted(skipped, key=lambda item: (item.path, item.reason))
 
 

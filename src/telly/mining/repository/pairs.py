@@ -11,7 +11,7 @@ from functools import partial
 from telly.metrics.bm25 import bm25_neighbours
 from telly.mining.mutations import mutant_of
 from telly.mining.parallel import in_order
-from telly.mining.repository.collect import Entry
+from telly.mining.repository.collect import SpoolEntry
 from telly.mining.variants import variants_of
 
 VARIANTS = 2
@@ -21,22 +21,22 @@ _NAME = re.compile(r"\bdef\s+\w+")
 
 
 @dataclass(frozen=True)
-class Family:
+class CloneFamily:
     """A function, its variants, and a mutant of one of them; all are named f."""
 
-    entry: Entry
+    entry: SpoolEntry
     texts: list[str]
     mutant: str
 
 
-def families(entries: Iterable[Entry], seed: int, workers: int) -> Iterator[Family]:
+def families(entries: Iterable[SpoolEntry], seed: int, workers: int) -> Iterator[CloneFamily]:
     """The families of the functions that give enough variants and a mutant, in the functions' order."""
     for made in in_order(partial(_families, seed), _pieces(entries), workers):
         yield from made
 
 
-def _pieces(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    piece: list[Entry] = []
+def _pieces(entries: Iterable[SpoolEntry]) -> Iterator[list[SpoolEntry]]:
+    piece: list[SpoolEntry] = []
     for entry in entries:
         piece.append(entry)
         if len(piece) == PIECE:
@@ -46,21 +46,21 @@ def _pieces(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
         yield piece
 
 
-def _families(seed: int, entries: list[Entry]) -> list[Family]:
+def _families(seed: int, entries: list[SpoolEntry]) -> list[CloneFamily]:
     return [family for entry in entries if (family := _family(seed, entry)) is not None]
 
 
-def _family(seed: int, entry: Entry) -> Family | None:
+def _family(seed: int, entry: SpoolEntry) -> CloneFamily | None:
     code = _NAME.sub("def f", entry.function.code, count=1)
     rng = random.Random(f"{seed} {entry.path} {entry.function.name} {entry.function.line}")
     texts = [code, *variants_of(code, VARIANTS, rng)]
     if len(texts) <= VARIANTS:
         return None
     mutant = mutant_of(texts[1], rng)
-    return None if mutant is None or mutant in texts else Family(entry, texts, mutant)
+    return None if mutant is None or mutant in texts else CloneFamily(entry, texts, mutant)
 
 
-def pairs(chosen: list[Family], rng: random.Random) -> list[tuple[int, int, int]]:
+def pairs(chosen: list[CloneFamily], rng: random.Random) -> list[tuple[int, int, int]]:
     """Six pairs a function by the places of their texts, four a function: original, two variants, mutant.
 
     Its three clones; and as negatives its mutant, the nearest other function by BM25, and a random one. Both labels

@@ -12,7 +12,7 @@ from pathlib import Path
 from telly.data.formats import FUNCTIONS, PAIRS
 from telly.errors import DataError
 from telly.mining.copies import content_key
-from telly.mining.repository.collect import Entry, Spool, shown
+from telly.mining.repository.collect import Spool, SpoolEntry, shown
 from telly.mining.repository.secrets import mask
 from telly.mining.repository.splits import SPLITS
 
@@ -24,7 +24,7 @@ CLONE_FUNCTIONS = 10_000
 
 
 @dataclass(frozen=True)
-class Job:
+class MiningJob:
     """What a task's files are made from.
 
     Args:
@@ -43,7 +43,7 @@ class Job:
     workers: int
     left_out: Counter[str]
 
-    def entries(self, split: str) -> Iterator[Entry]:
+    def entries(self, split: str) -> Iterator[SpoolEntry]:
         """The functions of a split."""
         return map(self.spool.entry, self.numbers[split])
 
@@ -60,22 +60,22 @@ class Target:
         most: functions that are taken at most, unless another limit is asked for.
     """
 
-    write: Callable[[Job], dict[str, int]]
+    write: Callable[[MiningJob], dict[str, int]]
     documented: bool = True
     cuts: bool = False
     languages: tuple[str, ...] = ()
     most: int | None = None
 
 
-def _origin(entry: Entry) -> dict[str, object]:
+def _origin(entry: SpoolEntry) -> dict[str, object]:
     function = entry.function
     return {"language": entry.language, "path": shown(entry.path), "name": function.name, "starts": function.line}
 
 
-def _described(column: str) -> Callable[[Job], dict[str, int]]:
+def _described(column: str) -> Callable[[MiningJob], dict[str, int]]:
     """Rows of a description under the task's name for it, and the code."""
 
-    def write(job: Job) -> dict[str, int]:
+    def write(job: MiningJob) -> dict[str, int]:
         def found(split: str) -> Iterator[dict[str, object]]:
             for entry in job.entries(split):
                 yield {column: entry.function.description, "code": entry.function.code, **_origin(entry)}
@@ -85,7 +85,7 @@ def _described(column: str) -> Callable[[Job], dict[str, int]]:
     return write
 
 
-def write_complete(job: Job) -> dict[str, int]:
+def write_complete(job: MiningJob) -> dict[str, int]:
     """Functions cut before a line of their body. A context comes once; what is in two splits stays in the first."""
     seen: set[str] = set()
 
@@ -120,7 +120,7 @@ def cut(lines: list[str], at: int) -> dict[str, str]:
     return {"context": "".join(f"{line}\n" for line in lines[start:at]) + indent, "line": lines[at].strip()}
 
 
-def write_clone(job: Job) -> dict[str, int]:
+def write_clone(job: MiningJob) -> dict[str, int]:
     """Pairs in BigCloneBench's layout.
 
     Raises:

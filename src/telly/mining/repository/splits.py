@@ -14,7 +14,7 @@ By = Literal["file", "date"]
 
 
 @dataclass(frozen=True)
-class Shares:
+class SplitRatios:
     """Which part of the functions is for validation and which for the test; the rest is for training.
 
     Raises:
@@ -32,7 +32,7 @@ class Shares:
             raise ConfigError(f"valid and test take {self.valid + self.test:g} of the data; leave some for training")
 
 
-def by_path(path: str, shares: Shares) -> str:
+def by_path(path: str, shares: SplitRatios) -> str:
     """The split of a file by its path alone, so it stays there when the repository grows."""
     digest = hashlib.blake2b(path.encode("utf-8", "surrogateescape"), digest_size=8).digest()
     place = int.from_bytes(digest, "big") / 2**64
@@ -41,7 +41,7 @@ def by_path(path: str, shares: Shares) -> str:
     return "valid" if place < shares.test + shares.valid else "train"
 
 
-def by_date(functions: Mapping[str, int], dates: Mapping[str, int], shares: Shares) -> dict[str, str]:
+def by_date(functions: Mapping[str, int], dates: Mapping[str, int], shares: SplitRatios) -> dict[str, str]:
     """The splits of files: the newest are for the test, those before them for validation.
 
     Args:

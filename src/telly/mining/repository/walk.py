@@ -50,7 +50,7 @@ class SourceFile:
 
 
 @dataclass(frozen=True)
-class Skipped:
+class SkippedFile:
     """A file or folder that is not read, and why."""
 
     path: str
@@ -61,7 +61,7 @@ class UnreadableError(Exception):
     """Why a file's text cannot be used."""
 
 
-def walk(root: Path, *, tests: bool = False) -> Iterator[SourceFile | Skipped]:
+def walk(root: Path, *, tests: bool = False) -> Iterator[SourceFile | SkippedFile]:
     """The source files of a folder by path, and what else looks like one.
 
     Notebooks and single-file components are left out with that reason. Other files of no known language are passed
@@ -88,7 +88,7 @@ def walk(root: Path, *, tests: bool = False) -> Iterator[SourceFile | Skipped]:
 
 def _entries(
     root: Path, folder: str, scope: Scope, *, tests: bool
-) -> Iterator[SourceFile | Skipped | tuple[str, Scope]]:
+) -> Iterator[SourceFile | SkippedFile | tuple[str, Scope]]:
     """What a folder holds in name order; folders to go into come as a pair of their path and scope."""
     try:
         with os.scandir(root / folder) as listing:
@@ -96,22 +96,22 @@ def _entries(
     except OSError as error:
         if not folder:
             raise DataError(f"{root}: cannot be listed: {error.strerror or error}") from None
-        yield Skipped(folder, "cannot be read")
+        yield SkippedFile(folder, "cannot be read")
         return
     for entry in entries:
         path = f"{folder}/{entry.name}" if folder else entry.name
         if entry.is_symlink():
             if language_of(path) is not None or Path(root / path).is_dir():
-                yield Skipped(path, "a link")
+                yield SkippedFile(path, "a link")
         elif entry.is_dir(follow_symlinks=False):
             if not entry.name.startswith("."):
                 reason = _folder_reason(entry.name, path, scope, tests=tests)
-                yield Skipped(f"{path}/", reason) if reason else (path, scope.enter(path))
+                yield SkippedFile(f"{path}/", reason) if reason else (path, scope.enter(path))
         elif (language := language_of(path)) is not None:
             reason = _file_reason(entry, path, scope, tests=tests)
-            yield Skipped(path, reason) if reason else SourceFile(path, language)
+            yield SkippedFile(path, reason) if reason else SourceFile(path, language)
         elif (kind := unread(path)) is not None:
-            yield Skipped(path, _file_reason(entry, path, scope, tests=tests) or kind)
+            yield SkippedFile(path, _file_reason(entry, path, scope, tests=tests) or kind)
 
 
 def _folder_reason(name: str, path: str, scope: Scope, *, tests: bool) -> str | None:

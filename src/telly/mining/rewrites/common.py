@@ -61,7 +61,7 @@ def edit_blocks(function: Function, edit: Callable[[list[ast.stmt]], list[ast.st
 
 
 @dataclass(frozen=True)
-class Place:
+class RewriteSite:
     """What is known where a block starts.
 
     Attributes:
@@ -72,18 +72,18 @@ class Place:
     bound: frozenset[str]
     guarded: bool = False
 
-    def after(self, statement: ast.stmt) -> Place:
+    def after(self, statement: ast.stmt) -> RewriteSite:
         """What is known after a statement of the block."""
-        return Place(self.bound | _assigned(statement), self.guarded)
+        return RewriteSite(self.bound | _assigned(statement), self.guarded)
 
 
-def edit_own_blocks(function: Function, edit: Callable[[list[ast.stmt], Place], list[ast.stmt]]) -> None:
+def edit_own_blocks(function: Function, edit: Callable[[list[ast.stmt], RewriteSite], list[ast.stmt]]) -> None:
     """Put `edit(block, place)` in the place of every block in the function's own scope, inner blocks first."""
-    function.body = _edited(function.body, Place(frozenset(parameters(function))), edit)
+    function.body = _edited(function.body, RewriteSite(frozenset(parameters(function))), edit)
 
 
 def _edited(
-    block: list[ast.stmt], place: Place, edit: Callable[[list[ast.stmt], Place], list[ast.stmt]]
+    block: list[ast.stmt], place: RewriteSite, edit: Callable[[list[ast.stmt], RewriteSite], list[ast.stmt]]
 ) -> list[ast.stmt]:
     now = place
     for statement in block:
@@ -94,7 +94,7 @@ def _edited(
                 for part in ("body", "orelse", "finalbody"):
                     if getattr(node, part, None):
                         bound = now.bound | (_entered(node) if part == "body" else frozenset())
-                        setattr(node, part, _edited(getattr(node, part), Place(bound, guarded), edit))
+                        setattr(node, part, _edited(getattr(node, part), RewriteSite(bound, guarded), edit))
         now = now.after(statement)
     return edit(block, place)
 

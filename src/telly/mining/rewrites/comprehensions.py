@@ -12,7 +12,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 
-from telly.mining.rewrites.common import SITE_CHANCE, Place, edit_own_blocks, fresh, is_original, target_names
+from telly.mining.rewrites.common import SITE_CHANCE, RewriteSite, edit_own_blocks, fresh, is_original, target_names
 from telly.mining.scopes import (
     LOOKING_AT_NAMES,
     SCOPES,
@@ -45,7 +45,7 @@ class Facts:
         """The facts about a function as it is now."""
         return cls(function, private(function), bound_names(function), deleted(function))
 
-    def may_move(self, value: Comprehension, place: Place) -> bool:
+    def may_move(self, value: Comprehension, place: RewriteSite) -> bool:
         """Whether a comprehension's parts do the same in a loop, and the other way round, where `place` is known."""
         seen = set[str]()
         for number, clause in enumerate(value.generators):
@@ -59,7 +59,7 @@ class Facts:
                 return False
         return self._known(_elements(value), seen, place)
 
-    def _known(self, parts: list[ast.expr], targets: set[str], place: Place) -> bool:
+    def _known(self, parts: list[ast.expr], targets: set[str], place: RewriteSite) -> bool:
         """Whether parts may move and read no variables but those of the loop so far and those that have a value."""
         nodes = [node for part in parts for node in ast.walk(part)]
         names = {node.id for node in nodes if isinstance(node, ast.Name)}
@@ -73,7 +73,7 @@ def comprehension_to_loop(function: Function, rng: random.Random) -> None:
         return
     facts = Facts.of(function)
 
-    def edit(block: list[ast.stmt], place: Place) -> list[ast.stmt]:
+    def edit(block: list[ast.stmt], place: RewriteSite) -> list[ast.stmt]:
         edited: list[ast.stmt] = []
         for statement in block:
             value = statement.value if isinstance(statement, ast.Assign | ast.Return) else None
@@ -91,7 +91,7 @@ def comprehension_to_loop(function: Function, rng: random.Random) -> None:
 
 
 def _as_loop(
-    statement: ast.stmt, value: Comprehension, facts: Facts, place: Place, rng: random.Random
+    statement: ast.stmt, value: Comprehension, facts: Facts, place: RewriteSite, rng: random.Random
 ) -> list[ast.stmt]:
     """The statements that stand for one whose value is a comprehension."""
     spare, key, *names = fresh(facts.function, rng, 2 + _targets_in(value).total())
@@ -116,7 +116,7 @@ def _as_loop(
     return [*filled, statement]
 
 
-def _kept_name(statement: ast.stmt, value: Comprehension, facts: Facts, place: Place) -> str | None:
+def _kept_name(statement: ast.stmt, value: Comprehension, facts: Facts, place: RewriteSite) -> str | None:
     """The variable that is assigned, if no one would see that it is filled step by step."""
     match statement:
         case ast.Assign([ast.Name(name)]) if name in facts.own and not place.guarded:
@@ -158,7 +158,7 @@ def loop_to_comprehension(function: Function, rng: random.Random) -> None:
         return
     facts = Facts.of(function)
 
-    def edit(block: list[ast.stmt], place: Place) -> list[ast.stmt]:
+    def edit(block: list[ast.stmt], place: RewriteSite) -> list[ast.stmt]:
         edited: list[ast.stmt] = []
         for statement in block:
             value = None
@@ -176,7 +176,7 @@ def loop_to_comprehension(function: Function, rng: random.Random) -> None:
     edit_own_blocks(function, edit)
 
 
-def _as_comprehension(assignment: ast.stmt, loop: ast.For, facts: Facts, place: Place) -> Comprehension | None:
+def _as_comprehension(assignment: ast.stmt, loop: ast.For, facts: Facts, place: RewriteSite) -> Comprehension | None:
     match assignment:
         case ast.Assign([ast.Name(name)], empty) if name in facts.own and _names_in(loop)[name] == 1:
             value = _collected(name, empty, loop)

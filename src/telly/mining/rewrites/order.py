@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import random
 
-from telly.mining.rewrites.common import SITE_CHANCE, Place, edit_own_blocks
+from telly.mining.rewrites.common import SITE_CHANCE, RewriteSite, edit_own_blocks
 from telly.mining.scopes import Function, private
 
 PLAIN = ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Expr
@@ -20,7 +20,7 @@ def reorder_statements(function: Function, rng: random.Random) -> None:
     """
     own = private(function)
 
-    def edit(block: list[ast.stmt], place: Place) -> list[ast.stmt]:
+    def edit(block: list[ast.stmt], place: RewriteSite) -> list[ast.stmt]:
         block, at = list(block), 0
         while at + 1 < len(block):
             known = set(place.bound & own)

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from telly.mining.rewrites.common import SITE_CHANCE, Place, edit_blocks, edit_own_blocks, fresh
+from telly.mining.rewrites.common import SITE_CHANCE, RewriteSite, edit_blocks, edit_own_blocks, fresh
 from telly.mining.scopes import LOOKING_AT_NAMES, Function, bound_names, identifiers, parameters, private, uses
 
 BUILT_IN = frozenset({"len", "range", "set"})
@@ -75,7 +75,7 @@ def extract_temporary(function: Function, rng: random.Random) -> None:
     names = fresh(function, rng, 3)
     own, known = private(function), BUILT_IN - bound_names(function)
 
-    def edit(block: list[ast.stmt], place: Place) -> list[ast.stmt]:
+    def edit(block: list[ast.stmt], place: RewriteSite) -> list[ast.stmt]:
         edited: list[ast.stmt] = []
         for statement in block:
             slots = [
@@ -104,7 +104,7 @@ def inline_temporary(function: Function, rng: random.Random) -> None:
     own, known = private(function), BUILT_IN - bound_names(function)
     once = {name for name in own - parameters(function) if len(uses(function, name)) == 2}
 
-    def edit(block: list[ast.stmt], place: Place) -> list[ast.stmt]:
+    def edit(block: list[ast.stmt], place: RewriteSite) -> list[ast.stmt]:
         edited: list[ast.stmt] = []
         for statement in block:
             slot = _reading_slot(edited[-1], statement, once, _is_still(place.bound & own | known)) if edited else None
