@@ -317,7 +317,8 @@ RETRIEVAL_README = """\
 
 Functions of CPython {version}'s standard library with four variants each that behave like them (see
 `telly.mining.variants`), in POJ-104's layout: `label` (the same for a function and its variants), `index` (0 is the
-original), `code`, and where it is from. Functions are from `..`, with its split by modules: no module, label or text is in two files.
+original), `code`, and where it is from. Functions are from `..`, with its split by modules: no module, label or text is
+in two files.
 
 | file | rows | modules |
 |---|---|---|

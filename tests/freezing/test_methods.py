@@ -131,7 +131,7 @@ def test_unixcoders_counts():
 
 
 @pytest.mark.parametrize("method", [Method.LORA, Method.IA3])
-@pytest.mark.parametrize(("family_name", "writes"), [("roberta", False), ("roberta", True), ("gpt2", True),
+@pytest.mark.parametrize(("family_name", "is_generative"), [("roberta", False), ("roberta", True), ("gpt2", True),
                                                      ("t5", False), ("t5", True), ("gpt_bigcode", False)])  # fmt: skip
 def test_peft_alone_reads_the_adapter_and_the_merged_model_is_the_same(
     method: Method, family_name: str, is_generative: bool, tmp_path: Path
