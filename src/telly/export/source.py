@@ -19,13 +19,12 @@ from telly.freezing.split import SplitModel
 from telly.models.declared import check_pooling
 from telly.models.load import load_model, load_tokenizer, position_limit
 from telly.models.modes import encode_texts, put_mode_in_template
+from telly.settings.config import TuneConfig
 from telly.tasks import get_task
 from telly.tasks.base import Task
 from telly.tasks.clone import COSINE
 from telly.tasks.embeddings import embed_rows, pooled
-from telly.tuning.config import TuneConfig
 from telly.tuning.record import RECORD_FILE, RunRecord
-from telly.tuning.resolve import resolve
 from telly.tuning.saving import InferenceConfig, read_inference_config
 
 ROLES = {"search": ("query", "code"), "clone-retrieval": ("code", "code"), "clone": ("left", "right")}
@@ -133,7 +132,7 @@ def open_source(name: str) -> Source:
             "transformers as it is"
         )
     check_pooling(name)
-    limits = usage.max_tokens if usage is not None else resolve(TuneConfig(task=task, model=name)).max_tokens
+    limits = usage.max_tokens if usage is not None else TuneConfig(task=task, model=name).resolve().max_tokens
     model = load_model(name)
     most = position_limit(model)
     if most is not None:

@@ -18,15 +18,15 @@ from telly.errors import ConfigError
 from telly.freezing.fingerprint import prefix_digests
 from telly.freezing.split import SplitModel
 from telly.models.declared import cautions_about, check_pooling
-from telly.models.load import EMBEDDED, load_model, load_tokenizer
+from telly.models.folder import EMBEDDED
+from telly.models.load import load_model, load_tokenizer
 from telly.report.runs import StoredRun, look
+from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tasks import get_task
 from telly.tasks.base import Encoded, Task
 from telly.tasks.clone import CloneModel
 from telly.tasks.contrast import ContrastModel
-from telly.tuning.config import TuneConfig
 from telly.tuning.inputs import check_lengths, fitting_lengths
-from telly.tuning.resolve import resolve
 from telly.tuning.saving import InferenceConfig, load_head, read_inference_config
 
 RUNS = Path("runs")
@@ -106,7 +106,7 @@ class Tuned:
     """
 
     name: str
-    config: TuneConfig
+    config: ResolvedConfig
     task: Task
     usage: InferenceConfig | None
     module: nn.Module
@@ -204,16 +204,16 @@ def load_tuned(
     return Tuned(model, config, task, usage, module.eval().to(device), tokenizer)
 
 
-def _config(model: str, usage: InferenceConfig | None, task: str) -> TuneConfig:
+def _config(model: str, usage: InferenceConfig | None, task: str) -> ResolvedConfig:
     """The run's own settings; for a model that was not tuned its recommendation or the task's preset."""
     if usage is None:
-        return resolve(TuneConfig(task=task, model=model))
+        return TuneConfig(task=task, model=model).resolve()
     given = {"head": usage.head, "beams": usage.beams, "precision": usage.precision}
     kept = {name: value for name, value in given.items() if value is not None}
-    return resolve(TuneConfig.parse({"task": usage.task, "model": model, "max_tokens": usage.max_tokens, **kept}))
+    return TuneConfig.parse({"task": usage.task, "model": model, "max_tokens": usage.max_tokens, **kept}).resolve()
 
 
-def _fitted(config: TuneConfig, task: Task, model: nn.Module, say: Callable[[str], None]) -> TuneConfig:
+def _fitted(config: ResolvedConfig, task: Task, model: nn.Module, say: Callable[[str], None]) -> ResolvedConfig:
     """The settings with texts no longer than the model's positions; the preset's limits are a matter of cost alone."""
     limits = fitting_lengths(config, task, model)
     if limits == config.max_tokens:
