@@ -235,7 +235,7 @@ class Reversed(TextGenerationModel):
 
     asked: list[tuple[int, list[int]]]
 
-    def _write_batch(self, source: RowSource, data: Texts, rows: Any, beams: int, device: Any) -> list[list[int]]:
+    def _generate_batch(self, source: RowSource, data: Texts, rows: Any, beams: int, device: Any) -> list[list[int]]:
         self.asked.append((beams, rows.tolist()))
         return [data.table[int(row)].tolist()[::-1] for row in rows]
 
