@@ -248,7 +248,7 @@ class TunedModel:
         data = task.encode({"test": rows}, self.tokenizer, self.config.max_tokens, self.encoder.config)["test"]
         assert isinstance(data, Texts)
         source = RowSource(data.table, self.tokenizer.pad_token_id)
-        return task.written(model, source, data, self.autocast, model.beams)
+        return task.generate(model, source, data, self.autocast, model.beams)
 
     def classify(self, texts: Sequence[str]) -> list[Classification]:
         """The class of each text, with the probabilities of all classes.
@@ -266,7 +266,7 @@ class TunedModel:
         names = self.config.classes
         return [
             Classification(names[int(row.argmax())], float(row.max()), dict(zip(names, row.tolist(), strict=True)))
-            for row in task.shares(model, source, rows, self.autocast)
+            for row in task.probabilities(model, source, rows, self.autocast)
         ]
 
     @property
