@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from telly.freezing.plan import FreezePlan, make_plan, variants_of
+from telly.freezing.variants import Variant
 from telly.models.stack import find_stack
 
 BYTES_FP32 = 4
@@ -56,6 +57,11 @@ class VariantCost:
     cache_bytes: int | None
     epoch_seconds: float | None
     epoch_seconds_cached: float | None
+
+    @property
+    def k(self) -> int | None:
+        """K; None for base."""
+        return Variant.parse(self.variant).k
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-ready data."""

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from torch import nn
 
 from telly.errors import PlanError
-from telly.freezing.variants import BASE, Method, variant_label
+from telly.freezing.variants import Method, Variant
 from telly.models.stack import LayerStack, find_stack
 
 Status = Literal["frozen", "trained", "mixed"]
@@ -37,7 +37,7 @@ class FreezePlan:
     """What is frozen.
 
     Attributes:
-        variant: `base` or the number K; with adapters and the like also their name (`variant_label`).
+        variant: `base` or the number K; with adapters and the like also their name (`Variant.slug`).
         k: K, or None where no layer is frozen as a whole; the number of layers where all are.
         layers: embeddings, blocks bottom first, and what comes after, in this order.
     """
@@ -90,7 +90,7 @@ def make_plan(model: nn.Module, k: int | None) -> FreezePlan:
         PlanError: K is out of range, or nothing would be trained.
     """
     stack = find_stack(model)
-    plan = _plan(stack, k, BASE if k is None else str(k), _frozen_parameters(stack, k))
+    plan = _plan(stack, k, Variant(k).slug, _frozen_parameters(stack, k))
     if not plan.trainable:
         raise PlanError(f"nothing would be trained: all {plan.total:,} parameters are frozen; choose a smaller K")
     return plan
@@ -99,8 +99,7 @@ def make_plan(model: nn.Module, k: int | None) -> FreezePlan:
 def plan_as_is(model: nn.Module, k: int | None, method: Method) -> FreezePlan:
     """The plan that a model's parameters have now, by whether they want a gradient; adapters are counted with it."""
     frozen = {id(p) for p in model.parameters() if not p.requires_grad}
-    whole = k is None or method is Method.HEAD_ONLY
-    return _plan(find_stack(model), k, variant_label(BASE if whole else str(k), method), frozen)
+    return _plan(find_stack(model), k, Variant(k, method).slug, frozen)
 
 
 def _plan(stack: LayerStack, k: int | None, variant: str, frozen: set[int]) -> FreezePlan:

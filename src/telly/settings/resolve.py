@@ -9,9 +9,10 @@ from typing import Any
 import platformdirs
 
 from telly.errors import ConfigError, ModelError
-from telly.freezing.variants import BASE, Lora, Method, variant_label
+from telly.freezing.variants import AUTO, Lora, Method
 from telly.models.load import resolve as resolve_model
-from telly.settings.config import AUTO, ResolvedConfig, TuneConfig
+from telly.settings.config import ResolvedConfig, TuneConfig
+from telly.settings.renamed import same_settings
 from telly.tasks import get_task
 from telly.tasks.clone import SHARING_HEADS
 
@@ -67,10 +68,11 @@ def default_cache_dir() -> Path:
 def run_name(config: TuneConfig) -> str:
     """A folder name that tells task, model, variant and seed."""
     model = Path(config.model.rstrip("/")).name or "model"
-    chosen = config.freeze in {BASE, AUTO}
-    variant = ("" if chosen else "k") + variant_label(config.freeze, config.method)
-    frozen = not chosen or config.method is Method.HEAD_ONLY
-    variant += "-frozen" if frozen and not config.cache else ""
+    if config.freeze == AUTO:
+        variant = AUTO if config.method is Method.FULL else f"{AUTO}-{config.method}"
+    else:
+        slug = config.variant.slug
+        variant = f"k{slug}" if slug[0].isdigit() else slug
     return f"{config.task}-{model}-{variant}-s{config.seed}"
 
 
@@ -112,12 +114,13 @@ def check_output(folder: Path, resume: bool, overwrite: bool, finished: bool, co
             raise ConfigError(f"{folder}: this run is finished; there is nothing to resume. --overwrite runs it anew")
         if not kept.is_file():
             raise ConfigError(f"{folder}: no interrupted run to resume here (no config.toml)")
-        if config_text is not None and kept.read_text(encoding="utf-8") != config_text:
+        if config_text is not None and not same_settings(kept.read_text(encoding="utf-8"), config_text):
             raise ConfigError(
                 f"{folder}: the interrupted run has other settings (see {kept}); resume with the same ones"
             )
     elif kept.exists() and not overwrite:
-        resumable = not finished and config_text in (None, kept.read_text(encoding="utf-8"))
+        same = config_text is None or same_settings(kept.read_text(encoding="utf-8"), config_text)
+        resumable = same and not finished
         ways = "--resume or --overwrite" if resumable else "--overwrite"
         raise ConfigError(f"{folder}: there is a run already; choose another --output, or give {ways}")
     elif not kept.exists():

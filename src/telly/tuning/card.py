@@ -10,23 +10,12 @@ from telly.data.schema import SCHEMAS
 from telly.markdown import DASH, markdown_table
 from telly.metrics.table import METRICS
 from telly.models.folder import EMBEDDED
+from telly.settings.lists import CARD_SETTINGS
 from telly.tasks import get_task
 from telly.tasks.clone import COSINE
 from telly.tuning.record import RunRecord
 
 CARD_FILE = "README.md"
-_SETTINGS = (
-    ("learning_rate", "learning rate"),
-    ("batch_size", "examples a step"),
-    ("epochs", "most epochs"),
-    ("patience", "patience, in epochs"),
-    ("warmup", "share of steps in which the learning rate rises"),
-    ("temperature", "temperature"),
-    ("head", "head"),
-    ("beams", "beam on test data"),
-    ("precision", "precision"),
-    ("seed", "seed"),
-)
 
 
 def write_card(record: RunRecord, folder: Path) -> None:
@@ -179,7 +168,7 @@ def _data(record: RunRecord) -> str:
 
 def _settings(record: RunRecord) -> str:
     limits = ", ".join(f"{column} {tokens}" for column, tokens in record.config["max_tokens"].items())
-    rows = [(label, f"{record.config[name]}") for name, label in _SETTINGS if record.config.get(name) is not None]
+    rows = [(label, f"{record.config[name]}") for name, label in CARD_SETTINGS if record.config.get(name) is not None]
     return "## Settings\n\n" + markdown_table(("setting", "value"), [("most tokens", limits), *rows])
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from telly.disk import write_json
 from telly.errors import DataError
-from telly.freezing.variants import Method, variant_name
+from telly.freezing.variants import Method, Variant
 
 RECORD_FILE = "record.json"
 RECORD_FORMAT = 1
@@ -131,7 +131,7 @@ class RunRecord:
     @property
     def variant(self) -> str:
         """`base`, `K=9 cached`, `K=9 frozen`, `lora` or `K=9 cached, lora`."""
-        return variant_name(self.plan.get("k"), self.method, bool(self.cache.get("used")))
+        return str(Variant(self.plan.get("k"), self.method, bool(self.cache.get("used"))))
 
     @property
     def epoch_seconds(self) -> float | None:

@@ -16,7 +16,7 @@ from torch import nn
 
 from telly.errors import ModelError
 from telly.freezing.methods import Adapter
-from telly.freezing.variants import variant_label
+from telly.freezing.variants import Variant
 from telly.models.folder import USAGE_FILE
 from telly.models.load import quiet_transformers, resolve
 from telly.models.prefix_lm import checkpoint_part
@@ -86,7 +86,7 @@ def _usage(run: Run, module: nn.Module, model_class: str, classes: tuple[str, ..
         "class": model_class,
         "pooling": None if run.task.is_generative else "mean",
         "max_tokens": run.config.max_tokens,
-        "variant": variant_label(run.config.freeze, run.config.method),
+        "variant": Variant(run.config.k, run.config.method).slug,
         "classes": list(classes),
         "head": run.config.head,
         "threshold": buffers["threshold"].item() if "threshold" in buffers else None,
