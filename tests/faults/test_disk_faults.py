@@ -183,7 +183,7 @@ def test_read_only_cache(tiny: Tiny, undisturbed: Callable[..., Path], mount: Mo
     before = files_below(cache)
 
     run_telly(*tiny.command(output, "cached", cache=cache))
-    assert {store["source"] for store in record_of(output)["cache"]["stores"].values()} == {"store"}
+    assert {store["source"] for store in record_of(output)["cache"]["stores"].values()} == {"cache"}
     assert largest_difference(output, undisturbed("cached")) == 0.0
 
     expected = (

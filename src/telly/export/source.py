@@ -17,8 +17,9 @@ from telly.errors import ConfigError
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.models.declared import check_pooling
-from telly.models.load import load_model, load_tokenizer, position_limit
+from telly.models.load import load_model, load_tokenizer
 from telly.models.modes import encode_texts, put_mode_in_template
+from telly.models.stack import find_stack
 from telly.tasks import get_task
 from telly.tasks.base import Task
 from telly.tasks.clone import COSINE
@@ -135,7 +136,7 @@ def open_source(name: str) -> Source:
     check_pooling(name)
     limits = usage.max_tokens if usage is not None else resolve(TuneConfig(task=task, model=name)).max_tokens
     model = load_model(name)
-    most = position_limit(model)
+    most = find_stack(model).position_limit
     if most is not None:
         limits = {column: min(tokens, most) for column, tokens in limits.items()}
     return Source(name, get_task(task), limits, usage, record, model, load_tokenizer(name))

@@ -19,6 +19,7 @@ from telly.freezing.fingerprint import prefix_digests
 from telly.freezing.split import SplitModel
 from telly.models.declared import cautions_about, check_pooling
 from telly.models.load import EMBEDDED, load_model, load_tokenizer
+from telly.models.stack import find_stack
 from telly.report.runs import StoredRun, look
 from telly.tasks import get_task
 from telly.tasks.base import Encoded, Task
@@ -155,7 +156,7 @@ class Tuned:
         """What its vectors of functions depend on."""
         tokenizer = self.tokenizer.backend_tokenizer.to_str() if self.tokenizer.is_fast else repr(self.tokenizer)
         return EmbeddingKey(
-            prefix_digests(self.split.model)[-1],
+            prefix_digests(self.split.stack)[-1],
             hashlib.blake2b(tokenizer.encode(), digest_size=12).hexdigest(),
             self.code_tokens,
             self.config.precision,
@@ -196,7 +197,7 @@ def load_tuned(
     loaded = load_model(model, is_generative=task.is_generative)
     if usage is None:
         config = _fitted(config, task, loaded, say)
-    check_lengths(config, task, loaded)
+    check_lengths(config, task, find_stack(loaded))
     module = task.build(SplitModel(loaded, None), _classes(usage), config.options)
     head = getattr(module, "head", None)
     if usage is not None and head is not None:
@@ -215,7 +216,7 @@ def _config(model: str, usage: InferenceConfig | None, task: str) -> TuneConfig:
 
 def _fitted(config: TuneConfig, task: Task, model: nn.Module, say: Callable[[str], None]) -> TuneConfig:
     """The settings with texts no longer than the model's positions; the preset's limits are a matter of cost alone."""
-    limits = fitting_lengths(config, task, model)
+    limits = fitting_lengths(config, task, find_stack(model))
     if limits == config.max_tokens:
         return config
     cut = ", ".join(f"{column} {limits[column]} (preset {tokens})" for column, tokens in config.max_tokens.items()
