@@ -83,7 +83,7 @@ class CacheKey:
             prefix=prefix,
             layer=layer,
             sequences=table.fingerprint(),
-            mask="padding" if table.visible is None else "prefix",
+            mask="padding" if table.prefix_lengths is None else "prefix",
             dtype=dtype.value,
             compute=compute,
             attention=attention_kernel(stack),

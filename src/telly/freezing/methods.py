@@ -121,8 +121,9 @@ def _biases(stack: LayerStack, k: int | None) -> list[nn.Parameter]:
     ]
     if not biases:
         where = "" if k is None else f" from layer {k} on"
+        model = type(checkpoint_part(stack.model)).__name__
         raise PlanError(
-            f"--method {Method.BITFIT}: {type(checkpoint_part(stack.model)).__name__} has no biases{where}; expected a model "
+            f"--method {Method.BITFIT}: {model} has no biases{where}; expected a model "
             f"with biases, or --method {Method.LORA}"
         )
     return biases

@@ -160,8 +160,8 @@ def _check_padding(name: str, stack: LayerStack) -> None:
         counting = (part for part in module.modules() if hasattr(part, "create_position_ids_from_input_ids"))
         if any(getattr(part, "padding_idx", 0) is None for part in counting):
             raise ModelError(
-                f"{name}: config.json has no pad_token_id, and a {type(stack.model).__name__} counts positions from it; set "
-                "it to the id of the tokenizer's padding token"
+                f"{name}: config.json has no pad_token_id, and a {type(stack.model).__name__} counts positions from "
+                "it; set it to the id of the tokenizer's padding token"
             )
 
 

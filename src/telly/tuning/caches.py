@@ -83,7 +83,7 @@ def open_sources(
     if not decision.use:
         return Sources(plain, False, decision.reason, False, {})
     with first_here_goes_first():
-        builds = {name: _build(name, request, say) for name, request in requests.items()}
+        builds = {name: _build(name, request) for name, request in requests.items()}
     if not builds["train"].cache.cached_rows:
         reason = "nothing fits into the budget or on the disk"
         say(f"store: not used: {reason}")
@@ -92,7 +92,7 @@ def open_sources(
     return Sources(sources, True, decision.reason, all(b.cache.complete for b in builds.values()), builds)
 
 
-def _build(name: str, request: CacheRequest, say: Callable[[str], None]) -> BuildResult:
+def _build(name: str, request: CacheRequest) -> BuildResult:
     with counting_bar(f"frozen layers, {name}") as progress:
         return build_cache(request, progress)
 
@@ -153,7 +153,7 @@ def _sample(table: SequenceTable) -> SequenceTable:
     middle = len(order) // 2
     builder, tokens = SequenceTableBuilder(), 0
     for row in order[middle:]:
-        builder.add(table[int(row)].tolist(), None if table.visible is None else int(table.visible[row]))
+        builder.add(table[int(row)].tolist(), None if table.prefix_lengths is None else int(table.prefix_lengths[row]))
         tokens += int(table.lengths[row])
         if tokens >= wanted:
             break
