@@ -13,14 +13,14 @@ from telly.data.sample import sample_files
 from telly.errors import ConfigError, DataError
 from telly.models.generation import architecture_of
 from telly.models.stack import LayerStack
+from telly.settings.config import ResolvedConfig
 from telly.tasks.base import Encoded, Task
-from telly.tuning.config import TuneConfig
 
 SUBSET_SEED = 0
 """Which examples a limit keeps; not the run's seed, so that runs with several seeds see the same data."""
 
 
-def load_datasets(config: TuneConfig, task: Task) -> dict[str, Any]:
+def load_datasets(config: ResolvedConfig, task: Task) -> dict[str, Any]:
     """The run's data sets by split: the user's files, or the sample.
 
     Raises:
@@ -44,7 +44,7 @@ def load_datasets(config: TuneConfig, task: Task) -> dict[str, Any]:
     return found
 
 
-def fitting_lengths(config: TuneConfig, task: Task, stack: LayerStack) -> dict[str, int]:
+def fitting_lengths(config: ResolvedConfig, task: Task, stack: LayerStack) -> dict[str, int]:
     """The limits of the settings, cut to the positions that the model has."""
     limit = stack.position_limit
     if limit is None:
@@ -55,7 +55,7 @@ def fitting_lengths(config: TuneConfig, task: Task, stack: LayerStack) -> dict[s
     return {column: min(tokens, limit) for column, tokens in config.max_tokens.items()}
 
 
-def check_lengths(config: TuneConfig, task: Task, stack: LayerStack) -> None:
+def check_lengths(config: ResolvedConfig, task: Task, stack: LayerStack) -> None:
     """Refuse sequences that are longer than the model has positions.
 
     Raises:
@@ -79,17 +79,17 @@ def check_lengths(config: TuneConfig, task: Task, stack: LayerStack) -> None:
         )
 
 
-def task_limits(config: TuneConfig, limit: int) -> str:
+def task_limits(config: ResolvedConfig, limit: int) -> str:
     """Limits in the proportion of those that were set, which together fit."""
     return ", ".join(f"{column}={tokens}" for column, tokens in _in_proportion(config, limit).items())
 
 
-def _in_proportion(config: TuneConfig, limit: int) -> dict[str, int]:
+def _in_proportion(config: ResolvedConfig, limit: int) -> dict[str, int]:
     total = sum(config.max_tokens.values())
     return {column: max(2, tokens * limit // total) for column, tokens in config.max_tokens.items()}
 
 
-def check_metric(config: TuneConfig, task: Task, train: Encoded) -> None:
+def check_metric(config: ResolvedConfig, task: Task, train: Encoded) -> None:
     """Refuse a metric that the data cannot give.
 
     Raises:
