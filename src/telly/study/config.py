@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
-from torch import nn
 
 from telly.config import Config, read_toml
 from telly.data.formats import content_files, data_files
@@ -21,9 +20,9 @@ from telly.errors import ConfigError, DataError, PlanError, TellyError
 from telly.freezing.methods import check_method
 from telly.freezing.variants import BASE, Method, Variant
 from telly.models.folder import EMBEDDED
-from telly.models.load import load_config, model_from_config
 from telly.models.load import resolve as resolve_model
-from telly.models.stack import find_stack
+from telly.models.load import shape_of
+from telly.models.stack import LayerStack
 from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.settings.lists import AXES, RESULT_SETTINGS, SETTINGS
 from telly.settings.renamed import RENAMED
@@ -230,7 +229,7 @@ def _cell(study: StudyConfig, model: str, task: str, variant: Variant, seed: int
     own = [name for name in AXES if name in given]
     if own:
         raise ConfigError(f"settings: {', '.join(own)} is what the grid varies; leave it out of the file")
-    layers = len(find_stack(_shape(model, False)))
+    layers = len(_shape(model, False))
     if variant.k is not None and variant.k >= layers:
         raise ConfigError(f"variants: {variant.slug}: {model} has {layers} layers, so K is at most {layers - 1}")
     values = {
@@ -283,9 +282,9 @@ added later is in it only where its value is another, so that it changes no fold
 
 
 @cache
-def _shape(model: str, is_generative: bool) -> nn.Module:
-    """The model without values."""
-    return model_from_config(load_config(model), is_generative=is_generative)
+def _shape(model: str, is_generative: bool) -> LayerStack:
+    """The layers of the model without values."""
+    return shape_of(model, is_generative=is_generative)
 
 
 @cache
