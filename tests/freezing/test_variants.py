@@ -35,7 +35,7 @@ def test_texts_are_those_of_tables():
 
 
 @pytest.mark.parametrize(
-    "text", ["nine", "", "K=9", "frozen", "frozen-base", "frozen-lora", "9-full", "9-head-only", "-1", "auto", "9 "]
+    "text", ["nine", "", "K=9", "frozen", "frozen-base", "frozen-lora", "9-full", "-1", "auto", "9 "]
 )
 def test_other_texts_are_refused(text: str):
     with pytest.raises(PlanError, match="expected base, K or frozen-K, lora, ia3, bitfit, head-only, or K with one of"):
@@ -44,7 +44,6 @@ def test_other_texts_are_refused(text: str):
 
 def test_variants_that_mean_the_same_are_equal():
     assert Variant(None, cached=True) == Variant(None, cached=False) == Variant()
-    assert Variant(12, Method.HEAD_ONLY) == Variant(None, Method.HEAD_ONLY)
     assert Variant(9) != Variant(9, cached=False)
     assert [Variant(k, method).freeze for k, method in ((None, Method.LORA), (9, Method.FULL))] == ["base", 9]
 

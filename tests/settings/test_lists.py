@@ -26,7 +26,7 @@ def test_a_forgotten_declaration_is_refused():
     class Forgetful(TuneConfig):
         momentum: PositiveInt = 1
 
-    with pytest.raises(TypeError, match="Forgetful.momentum: declare help and `affects`"):
+    with pytest.raises(TypeError, match=r"Forgetful\.momentum: declare help and `affects`"):
         settings_of(Forgetful)
 
 

@@ -107,7 +107,7 @@ def plan_of(stack: LayerStack, k: int | None) -> FreezePlan:
 def plan_as_is(stack: LayerStack, k: int | None, method: Method) -> FreezePlan:
     """Describe the model as it is: what requires a gradient is trained. Adapters are counted with their layer."""
     frozen = {id(p) for p in stack.model.parameters() if not p.requires_grad}
-    return _plan(stack, k, Variant(k, method).slug, frozen)
+    return _plan(stack, k, Variant(None if method is Method.HEAD_ONLY else k, method).slug, frozen)
 
 
 def _plan(stack: LayerStack, k: int | None, variant: str, frozen: set[int]) -> FreezePlan:

@@ -93,17 +93,14 @@ class Variant:
         return cls(None if parts["k"] is None else int(parts["k"]), Method(method), parts["frozen"] is None)
 
     def __post_init__(self) -> None:
-        # Variants that mean the same are equal.
-        if self.method is Method.HEAD_ONLY:
-            object.__setattr__(self, "k", None)
         if not self.freezes:
-            object.__setattr__(self, "cached", False)
+            object.__setattr__(self, "cached", False)  # so that variants that mean the same are equal
 
     def __str__(self) -> str:
         if not self.freezes:
             return self.slug
         how = "cached" if self.cached else "frozen"
-        if self.k is None:
+        if self.method is Method.HEAD_ONLY:
             return f"{self.method} {how}"
         return f"K={self.k} {how}" + ("" if self.method is Method.FULL else f", {self.method}")
 
@@ -140,7 +137,7 @@ _FROZEN = "frozen-"
 _BESIDE_K = "|".join(method for method in PEFT_METHODS if method is not Method.HEAD_ONLY)
 _SLUG = re.compile(
     rf"{BASE}|(?P<alone>{_BESIDE_K})"
-    rf"|(?P<frozen>{_FROZEN})?((?P<k>\d+)(-(?P<method>{_BESIDE_K}))?|(?P<whole>{Method.HEAD_ONLY}))"
+    rf"|(?P<frozen>{_FROZEN})?((?P<k>\d+)(-(?P<method>{'|'.join(PEFT_METHODS)}))?|(?P<whole>{Method.HEAD_ONLY}))"
 )
 _TEXT = re.compile(
     rf"(K=(?P<k>\d+)|(?P<whole>{Method.HEAD_ONLY})) (cached|(?P<frozen>frozen))(, (?P<method>{_BESIDE_K}))?(?P<alone>)"
