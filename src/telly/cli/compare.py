@@ -51,8 +51,8 @@ def compare(
     from telly.analysis.compare import compare as run
     from telly.analysis.figures import draw_comparison
     from telly.analysis.layers import LayerExtractor
+    from telly.runs.provenance import provenance
     from telly.training.progress import counting_bar
-    from telly.tuning.record import provenance
     from telly.tuning.resolve import default_cache_dir
 
     config = CompareConfig(model, tuple(with_), data, task, split, limit, max_tokens, paper, seed=seed)

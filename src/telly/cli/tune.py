@@ -174,10 +174,10 @@ def run(
     from telly.advice.auto import tune
     from telly.config import read_toml
     from telly.freezing.methods import ADAPTERS
+    from telly.runs.folder import RunFolder
     from telly.tuning.config import TuneConfig
     from telly.tuning.resolve import resolve, to_toml
     from telly.tuning.run import interruptible
-    from telly.tuning.session import PREDICTIONS_FILE
 
     values = read_toml(config_file) if config_file else {}
     values |= {"task": task} | {name: value for name, value in given.items() if value is not None}
@@ -190,20 +190,18 @@ def run(
     if not main:
         return
     if as_json:
-        from dataclasses import asdict
-
-        typer.echo(json.dumps(asdict(record), indent=1))
+        typer.echo(json.dumps(record.to_dict(), indent=1))
         return
     from telly.cli.console import print_records
 
     print_records([record])
     assert config.output is not None  # resolved
-    typer.echo(f"\nrecord: {config.output}/record.json\nmodel:  {config.output}/model")
+    folder = RunFolder(config.output)
+    typer.echo(f"\nrecord: {folder.record}\nmodel:  {folder.model}")
     if config.method in ADAPTERS:
-        typer.echo(f"adapter: {config.output}/adapter")
-    predictions = config.output / PREDICTIONS_FILE
-    if predictions.is_file():
-        typer.echo(f"predictions on {record.tested_on}: {predictions}")
+        typer.echo(f"adapter: {folder.adapter}")
+    if folder.predictions.is_file():
+        typer.echo(f"predictions on {record.tested_on}: {folder.predictions}")
 
 
 def pairs(values: list[str], option: str) -> dict[str, str]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from telly.disk import folder_lock, whole_folder
 from telly.errors import ConfigError
 from telly.export.source import Source
-from telly.models.folder import USAGE_FILE
-from telly.tuning.saving import InferenceConfig
+from telly.runs.inference_config import InferenceConfig
 
 
 @dataclass(frozen=True)
@@ -57,5 +55,4 @@ def new_folder(output: Path) -> Iterator[Path]:
 def write_usage(source: Source, folder: Path) -> None:
     """Say in the folder how its vectors are made, as a run's model does."""
     usage = source.usage or InferenceConfig(source.task.name, source.limits)
-    values = asdict(usage) | {"pooling": "mean", "max_tokens": source.limits}
-    (folder / USAGE_FILE).write_text(json.dumps({"usage": values}, indent=1) + "\n", encoding="utf-8")
+    replace(usage, max_tokens=source.limits).write(folder, pooling="mean")

@@ -19,14 +19,15 @@ from telly.freezing.split import SplitModel
 from telly.models.declared import check_pooling
 from telly.models.load import load_model, load_tokenizer, position_limit
 from telly.models.modes import encode_texts, put_mode_in_template
+from telly.runs.folder import RunFolder
+from telly.runs.inference_config import InferenceConfig
+from telly.runs.record import RunRecord
 from telly.tasks import get_task
 from telly.tasks.base import Task
 from telly.tasks.clone import COSINE
 from telly.tasks.embeddings import embed_rows, pooled
 from telly.tuning.config import TuneConfig
-from telly.tuning.record import RECORD_FILE, RunRecord
 from telly.tuning.resolve import resolve
-from telly.tuning.saving import InferenceConfig, read_inference_config
 
 ROLES = {"search": ("query", "code"), "clone-retrieval": ("code", "code"), "clone": ("left", "right")}
 """Tasks whose vectors are compared by cosine, and the columns of what is looked for and of what is found."""
@@ -119,11 +120,11 @@ def open_source(name: str) -> Source:
         ModelError: the model cannot be loaded.
         DataError: the run's record cannot be read.
     """
-    file = Path(name).expanduser() / RECORD_FILE
+    file = RunFolder(Path(name).expanduser()).record
     record = RunRecord.read(file) if file.is_file() else None
     if record is not None and record.status != "finished":
         raise ConfigError(f"{name}: the run is {record.status}; expected a finished one. Go on with --resume")
-    usage = read_inference_config(name)
+    usage = InferenceConfig.read(name)
     task = usage.task if usage is not None else "search"
     if task not in ROLES or (task == "clone" and usage is not None and usage.head != COSINE):
         found = f"{task} with --head {usage.head}" if usage is not None and usage.head else task

@@ -205,9 +205,9 @@ def open_search(
 
 def _model_of(index: CodeIndex, model: str | None, say: Say) -> Tuned:
     from telly.models.load import EMBEDDED
-    from telly.using.tuned import load_tuned, newest_run
+    from telly.using.tuned import load_tuned, newest_usable_run
 
-    newest = newest_run(TASK)
+    newest = newest_usable_run(TASK)
     if model is None and newest is not None and str(newest.resolve()) != index.meta.model:
         made = near(index.meta.model)
         say(f"the index was made with {made}; {newest} is newer: `{_index_command(index)}` takes it")

@@ -19,35 +19,25 @@ from telly.freezing.fingerprint import prefix_digests
 from telly.freezing.split import SplitModel
 from telly.models.declared import cautions_about, check_pooling
 from telly.models.load import EMBEDDED, load_model, load_tokenizer
-from telly.report.runs import StoredRun, look
+from telly.runs.find import RUNS, newest_run
+from telly.runs.inference_config import InferenceConfig, load_head
 from telly.tasks import get_task
 from telly.tasks.base import Encoded, Task
-from telly.tasks.clone import CloneModel
+from telly.tasks.clone import COSINE, CloneModel
 from telly.tasks.contrast import ContrastModel
 from telly.tuning.config import TuneConfig
 from telly.tuning.inputs import check_lengths, fitting_lengths
 from telly.tuning.resolve import resolve
-from telly.tuning.saving import InferenceConfig, load_head, read_inference_config
-
-RUNS = Path("runs")
-"""Where `telly tune` puts runs that were not told a folder."""
 
 Embed = Callable[[dict[str, torch.Tensor]], torch.Tensor]
 
 
-def newest_run(task: str, runs: Path = RUNS) -> Path | None:
-    """The folder of the finished run of a task that was started last; None where there is none with its model.
+def newest_usable_run(task: str, runs: Path = RUNS) -> Path | None:
+    """The folder of the task's newest finished run with its model; None if there is none.
 
-    Of clone detection only runs count whose vectors are compared by their cosine.
+    For clone detection only runs count whose embeddings are compared by their cosine.
     """
-    found = [run for run in look([runs]).runs if _usable(run, task)] if runs.is_dir() else []
-    return max(found, key=lambda run: run.record.started).folder if found else None
-
-
-def _usable(run: StoredRun, task: str) -> bool:
-    if run.record.config.get("task") != task or not (run.folder / "model" / "config.json").is_file():
-        return False
-    return task != "clone" or run.record.config.get("head") == "cosine"
+    return newest_run(task, runs, lambda record: task != "clone" or record.config.get("head") == COSINE)
 
 
 @dataclass(frozen=True)
@@ -61,8 +51,8 @@ class Choice:
 def choose(task: str, model: str | None = None, runs: Path = RUNS) -> Choice:
     """The model that was asked for, else that of the newest run of a task, else the embedded one."""
     if model is not None:
-        return Choice(model, f"model: {model}{'' if read_inference_config(model) else ', not tuned'}")
-    newest = newest_run(task, runs)
+        return Choice(model, f"model: {model}{'' if InferenceConfig.read(model) else ', not tuned'}")
+    newest = newest_usable_run(task, runs)
     if newest is not None:
         return Choice(str(newest), f"model: {newest}, the newest run of {task}")
     return Choice(EMBEDDED, f"model: {EMBEDDED}, not tuned: no finished run of {task} in {runs}/")
@@ -177,7 +167,7 @@ def load_tuned(
         ConfigError: it was tuned for another task, or not at all.
         ModelError: it cannot be loaded.
     """
-    usage = read_inference_config(model)
+    usage = InferenceConfig.read(model)
     if usage is not None and usage.task not in tasks:
         raise ConfigError(f"{model}: was tuned for {usage.task}; expected a run of {' or '.join(tasks)}")
     if usage is None and needs_tuning:
