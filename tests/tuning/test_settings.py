@@ -11,11 +11,12 @@ from datasets import Dataset
 from telly.config import read_toml
 from telly.errors import ConfigError, ModelError
 from telly.freezing.methods import Lora
+from telly.runs.folder import RunFolder
 from telly.tasks import TASKS, get_task
 from telly.tuning.config import TuneConfig
 from telly.tuning.estimate import workload
 from telly.tuning.inputs import check_metric
-from telly.tuning.resolve import check_output, recommendation, resolve, run_name, to_toml
+from telly.tuning.resolve import recommendation, resolve, run_name, to_toml
 from tiny_models import CONFIGS, tiny_model, tiny_tokenizer
 
 
@@ -185,21 +186,21 @@ def test_a_toml_file_that_is_missing_or_broken(tmp_path: Path):
 
 
 def test_no_run_is_lost_or_mixed(tmp_path: Path):
-    check_output(tmp_path, resume=False, overwrite=False, finished=False, config_text="a = 1\n")
+    RunFolder(tmp_path).check_available(resume=False, overwrite=False, finished=False, settings="a = 1\n")
     with pytest.raises(ConfigError, match="no interrupted run to resume here"):
-        check_output(tmp_path, resume=True, overwrite=False, finished=False, config_text="a = 1\n")
+        RunFolder(tmp_path).check_available(resume=True, overwrite=False, finished=False, settings="a = 1\n")
     (tmp_path / "config.toml").write_text("a = 1\n")
-    check_output(tmp_path, resume=True, overwrite=False, finished=False, config_text="a = 1\n")
+    RunFolder(tmp_path).check_available(resume=True, overwrite=False, finished=False, settings="a = 1\n")
     with pytest.raises(ConfigError, match=r"there is a run already; choose another --output, or give --overwrite$"):
-        check_output(tmp_path, resume=False, overwrite=False, finished=True, config_text="a = 1\n")
+        RunFolder(tmp_path).check_available(resume=False, overwrite=False, finished=True, settings="a = 1\n")
     with pytest.raises(ConfigError, match=r"or give --overwrite$"):  # --resume would be refused
-        check_output(tmp_path, resume=False, overwrite=False, finished=False, config_text="a = 2\n")
+        RunFolder(tmp_path).check_available(resume=False, overwrite=False, finished=False, settings="a = 2\n")
     with pytest.raises(ConfigError, match=r"or give --resume or --overwrite$"):
-        check_output(tmp_path, resume=False, overwrite=False, finished=False, config_text="a = 1\n")
+        RunFolder(tmp_path).check_available(resume=False, overwrite=False, finished=False, settings="a = 1\n")
     with pytest.raises(ConfigError, match="this run is finished"):
-        check_output(tmp_path, resume=True, overwrite=False, finished=True, config_text="a = 1\n")
+        RunFolder(tmp_path).check_available(resume=True, overwrite=False, finished=True, settings="a = 1\n")
     with pytest.raises(ConfigError, match="has other settings"):
-        check_output(tmp_path, resume=True, overwrite=False, finished=False, config_text="a = 2\n")
+        RunFolder(tmp_path).check_available(resume=True, overwrite=False, finished=False, settings="a = 2\n")
 
 
 def test_every_task_has_what_its_table_promises():
