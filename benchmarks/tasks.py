@@ -42,8 +42,9 @@ from telly.disk import write_json  # noqa: E402
 from telly.freezing.build import CacheRequest, build_cache  # noqa: E402
 from telly.freezing.source import RowSource  # noqa: E402
 from telly.freezing.split import SplitModel  # noqa: E402
+from telly.models.folder import EMBEDDED  # noqa: E402
 from telly.models.generation import Architecture  # noqa: E402
-from telly.models.load import EMBEDDED, load_config, load_model  # noqa: E402
+from telly.models.load import load_config, load_model  # noqa: E402
 from telly.runs.provenance import provenance  # noqa: E402
 from telly.tasks import TASKS  # noqa: E402
 from telly.tasks.base import Encoded, Options  # noqa: E402
@@ -233,7 +234,7 @@ def _evaluation(folder: str, rounds: int) -> dict[str, Any]:
         step = runner.step(lambda source, n=numbers[number]: TASKS["generate"].collate(source, data, n))
         runner.model.eval()
         started = time.perf_counter()
-        runner.model.write(RowSource(prompts.table, PAD), prompts, autocast, BEAMS)
+        runner.model.generate(RowSource(prompts.table, PAD), prompts, autocast, BEAMS)
         written = time.perf_counter() - started
         runner.model.train()
         if number:

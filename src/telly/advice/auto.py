@@ -10,8 +10,8 @@ from tqdm import tqdm
 from telly.advice.advise import ADVICE_FILE, advise
 from telly.runs.folder import RunFolder
 from telly.runs.record import RunRecord
+from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tuning import run
-from telly.tuning.config import TuneConfig
 
 
 def tune(config: TuneConfig, *, resume: bool = False, overwrite: bool = False) -> RunRecord:
@@ -25,8 +25,7 @@ def tune(config: TuneConfig, *, resume: bool = False, overwrite: bool = False) -
     return run.tune(config, resume=resume, overwrite=overwrite, advisor=_advisor)
 
 
-def _advisor(config: TuneConfig, reuse: bool) -> tuple[str, dict[str, Any]]:
-    assert config.output is not None  # resolved
+def _advisor(config: ResolvedConfig, reuse: bool) -> tuple[str, dict[str, Any]]:
     folder = RunFolder(config.output).advice
     advice = advise(config, output=folder, reuse=reuse, say=lambda text: tqdm.write(text, file=sys.stderr))
     for sentence in (*advice["reason"], *advice["risk"]):

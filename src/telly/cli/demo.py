@@ -13,7 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from telly.runs.record import RunRecord
-    from telly.tuning.config import TuneConfig
+    from telly.settings.config import TuneConfig
 
 VARIANTS = (("base", False), ("9", False), ("9", True), ("11", True))
 TRAIN_EXAMPLES = 600
@@ -51,7 +51,7 @@ def demo(
 
 def demo_config(freeze: str, cache: bool, output: Path, epochs: int, limit: int, eval_limit: int) -> TuneConfig:
     """The settings of one of the demo's runs."""
-    from telly.tuning.config import TuneConfig
+    from telly.settings.config import TuneConfig
 
     name = "base" if freeze == "base" else f"k{freeze}-{'cached' if cache else 'frozen'}"
     return TuneConfig.parse(
@@ -71,9 +71,9 @@ def demo_config(freeze: str, cache: bool, output: Path, epochs: int, limit: int,
 
 def run_alone(config: TuneConfig) -> RunRecord:
     """A run in a process of its own, so that its peak memory is its own; an error ends this process with its code."""
+    from telly.config import to_toml
     from telly.runs.folder import RunFolder
     from telly.runs.record import RunRecord
-    from telly.tuning.resolve import to_toml
 
     with tempfile.TemporaryDirectory() as folder:
         file = RunFolder(Path(folder)).settings

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from telly.disk import folder_lock, whole_folder
 from telly.errors import ConfigError
-from telly.export.source import Source
-from telly.runs.inference_config import InferenceConfig
+from telly.inference.tuned_model import TunedModel
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,6 @@ def new_folder(output: Path) -> Iterator[Path]:
         yield partial
 
 
-def write_usage(source: Source, folder: Path) -> None:
+def write_inference_config(model: TunedModel, folder: Path) -> None:
     """Say in the folder how its vectors are made, as a run's model does."""
-    usage = source.usage or InferenceConfig(source.task.name, source.limits)
-    replace(usage, max_tokens=source.limits).write(folder, pooling="mean")
+    model.config.write(folder, pooling="mean")

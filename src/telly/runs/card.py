@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from telly.data.schema import SCHEMAS
-from telly.markdown import markdown_table
+from telly.markdown import DASH, markdown_table
 from telly.metrics.table import METRICS
-from telly.models.folder import CONFIG
-from telly.models.load import EMBEDDED
+from telly.models.folder import CONFIG, EMBEDDED
 from telly.runs.folder import CARD_FILE
 from telly.runs.record import RunRecord
 from telly.tasks import get_task
 from telly.tasks.clone import COSINE
 
-DASH = "-"
 _SETTINGS = (
     ("learning_rate", "learning rate"),
     ("batch_size", "examples a step"),

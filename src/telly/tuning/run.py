@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 
+from telly.config import to_toml
 from telly.data.cautions import warnings_about
 from telly.disk import came_of_full_disk, folder_lock, is_full_disk, write_text
 from telly.errors import ConfigError
@@ -28,6 +29,7 @@ from telly.processes import first_decides, wait_for_all
 from telly.runs.card import write_card
 from telly.runs.folder import RunFolder
 from telly.runs.record import RunRecord
+from telly.settings.config import AUTO, ResolvedConfig, TuneConfig
 from telly.tasks import get_task
 from telly.tasks.base import Encoded, Evaluation, Task
 from telly.training.clocks import Clocks, PeakMemory
@@ -42,13 +44,11 @@ from telly.training.trainer import (
 from telly.tuning.arguments import sampler_of, training_arguments
 from telly.tuning.baselines import reuse_baselines
 from telly.tuning.caches import Sources, open_sources
-from telly.tuning.config import AUTO, TuneConfig
 from telly.tuning.inputs import check_lengths, check_metric, check_negatives, describe, load_datasets
-from telly.tuning.resolve import resolve, to_toml
 from telly.tuning.saving import save_model
 from telly.tuning.session import ClockedTrainer, Epochs, Run
 
-Advisor = Callable[[TuneConfig, bool], tuple[str, dict[str, Any]]]
+Advisor = Callable[[ResolvedConfig, bool], tuple[str, dict[str, Any]]]
 """Chooses the variant for resolved settings, and tells how; may take over what it found before if the flag says so."""
 
 
@@ -73,8 +73,7 @@ def tune(
         ConfigError: settings that do not fit, or an output folder with another run or of a process that still runs.
         DataError, ModelError, PlanError, CacheError, TrainingError: as their names say.
     """
-    config = resolve(config)
-    assert config.output is not None
+    config = config.resolve()
     # One process speaks for all that train together.
     with folder_lock(config.output) if _is_main() else contextlib.nullcontext():
         return _run(config, resume, overwrite, advisor, reuse_baselines_from)
@@ -85,7 +84,7 @@ def _is_main() -> bool:
 
 
 def _run(
-    config: TuneConfig, resume: bool, overwrite: bool, advisor: Advisor | None, reuse_baselines_from: Path | None
+    config: ResolvedConfig, resume: bool, overwrite: bool, advisor: Advisor | None, reuse_baselines_from: Path | None
 ) -> RunRecord:
     """The run, in a folder that no other process writes into."""
     resume = resume and not _only_advised(config)
@@ -111,9 +110,8 @@ def _run(
     return run.record
 
 
-def _start(config: TuneConfig, resume: bool, overwrite: bool, advisor: Advisor | None) -> Run:
+def _start(config: ResolvedConfig, resume: bool, overwrite: bool, advisor: Advisor | None) -> Run:
     clocks, memory = Clocks(), PeakMemory()
-    assert config.output is not None
     output = config.output
     main = _is_main()
     earlier = _earlier_record(output)
@@ -138,7 +136,7 @@ def _start(config: TuneConfig, resume: bool, overwrite: bool, advisor: Advisor |
     return Run(config, get_task(config.task), output, record, clocks, memory, main)
 
 
-def _advised(config: TuneConfig, advisor: Advisor | None, *, anew: bool) -> tuple[TuneConfig, dict[str, Any]]:
+def _advised(config: ResolvedConfig, advisor: Advisor | None, *, anew: bool) -> tuple[ResolvedConfig, dict[str, Any]]:
     """The settings with the variant that the advisor chose, and how it did."""
     if advisor is None:
         raise ConfigError("freeze: auto needs an advisor here; use telly.tune, or give the K that `telly advise` finds")
@@ -147,10 +145,10 @@ def _advised(config: TuneConfig, advisor: Advisor | None, *, anew: bool) -> tupl
             "--freeze auto runs its pilots in one process; run `telly advise` first, then this command with its K"
         )
     freeze, advice = advisor(config, not anew)
-    return resolve(config.model_copy(update={"freeze": freeze})), advice
+    return config.model_copy(update={"freeze": freeze}), advice
 
 
-def _only_advised(config: TuneConfig) -> bool:
+def _only_advised(config: ResolvedConfig) -> bool:
     """Whether the folder holds nothing but advice: the run was interrupted before it began."""
     assert config.output is not None
     folder = RunFolder(config.output)
@@ -249,7 +247,7 @@ class _Inputs(NamedTuple):
     digests: list[str]
 
 
-def _inputs(config: TuneConfig, task: Task, device: torch.device, clocks: Clocks) -> _Inputs:
+def _inputs(config: ResolvedConfig, task: Task, device: torch.device, clocks: Clocks) -> _Inputs:
     with clocks("load"):
         if not task.is_generative:
             check_pooling(config.model)
@@ -271,7 +269,7 @@ def build_caches(config: TuneConfig) -> None:
     Raises:
         DataError, ModelError, PlanError, CacheError: as their names say.
     """
-    config = resolve(config)
+    config = config.resolve()
     set_seed(config.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     inputs = _inputs(config, get_task(config.task), device, Clocks())
@@ -314,7 +312,7 @@ def _train_and_test(
         def compute() -> Evaluation:
             choosing = "valid" if "valid" in data else "train"
             with run.clocks("evaluate"):
-                task.calibrate(module.eval(), sources.by_split[choosing], data[choosing], autocast)
+                task.fit_threshold(module.eval(), sources.by_split[choosing], data[choosing], autocast)
             return evaluate(test_split, final=final)
 
         return first_decides(compute)
@@ -345,7 +343,7 @@ def _train_and_test(
     tested = calibrated(final=True)
     run.record.test, run.record.tested_on = tested.metrics, test_split
     run.keep_predictions(tested.predictions)
-    run.keep_scores(tested.scores)
+    run.keep_scores(tested.per_example)
 
 
 def _trainer(

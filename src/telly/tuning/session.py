@@ -18,17 +18,17 @@ from telly.metrics.interval import Floats
 from telly.metrics.kept import write_scores
 from telly.runs.folder import RunFolder
 from telly.runs.record import RunRecord
+from telly.settings.config import ResolvedConfig
 from telly.tasks.base import Task
 from telly.training.clocks import Clocks, PeakMemory
 from telly.training.trainer import TellyTrainer, explained_disk
-from telly.tuning.config import TuneConfig
 
 
 @dataclass
 class Run:
     """What the parts of one run share."""
 
-    config: TuneConfig
+    config: ResolvedConfig
     task: Task
     output: Path
     record: RunRecord
