@@ -8,10 +8,10 @@ from pydantic import PositiveInt
 from telly.config import read_toml, to_toml
 from telly.declare import EVALUATION, LOCATION, SPEED, WEIGHTS, Setting, settings_of
 from telly.errors import ConfigError
+from telly.runs.folder import RunFolder
 from telly.settings.config import TuneConfig
 from telly.settings.lists import ADVICE_SETTINGS, BASELINE_SETTINGS, RESULT_SETTINGS, ROW_SETTINGS, SETTINGS
 from telly.settings.renamed import current_names, same_settings
-from telly.settings.resolve import check_output
 
 
 def test_every_setting_declares_help_and_what_it_affects():
@@ -75,7 +75,7 @@ def test_settings_of_a_former_version_are_read(tmp_path):
     former = text.replace('method = "bitfit"', 'top = "bitfit"').replace("freeze = 3", 'freeze = "3"')
     assert former != text and same_settings(former, text)
     (tmp_path / "config.toml").write_text(former)
-    check_output(tmp_path, resume=True, overwrite=False, finished=False, config_text=text)
+    RunFolder(tmp_path).check_available(resume=True, overwrite=False, finished=False, settings=text)
     assert TuneConfig.parse(current_names(read_toml(tmp_path / "config.toml"))).resolve() == config
     assert not same_settings(former, text.replace("bitfit", "ia3"))
     assert not same_settings("not = = toml", text)

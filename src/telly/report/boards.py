@@ -12,10 +12,9 @@ from typing import Any
 from telly.freezing.variants import Method
 from telly.metrics.table import METRICS
 from telly.plots import short_name
-from telly.report.runs import LeftOut, StoredRun
+from telly.runs.find import LeftOut, StoredRun
+from telly.runs.record import RunRecord
 from telly.settings.lists import DATA_SETTINGS, ROW_SETTINGS, SETTINGS
-from telly.settings.renamed import current_names
-from telly.tuning.record import RunRecord
 
 _OF_LORA, _NOTHING = "lora_", ("None", "[]")
 FINGERPRINT = "data"
@@ -199,9 +198,8 @@ def _stored_as(record: RunRecord) -> str | None:
 
 
 def _settings(record: RunRecord) -> dict[str, str]:
-    config = current_names(record.config)
     # Settings that this version does not know may matter, so they are shown.
-    told = {name: str(value) for name, value in config.items() if name in ROW_SETTINGS or name not in SETTINGS}
+    told = {name: str(value) for name, value in record.config.items() if name in ROW_SETTINGS or name not in SETTINGS}
     if not record.cache.get("used"):
         told.pop("cache_dtype", None)
     # Records of older runs have no settings of LoRA, and those of other runs say nothing there.

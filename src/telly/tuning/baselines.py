@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from telly.errors import DataError
+from telly.runs.folder import RECORD_FILE
+from telly.runs.record import RunRecord
 from telly.settings.lists import BASELINE_SETTINGS
-from telly.tuning.record import RECORD_FILE, RunRecord
 
 
 def reuse_baselines(runs: Path, record: RunRecord) -> dict[str, dict[str, float]]:
