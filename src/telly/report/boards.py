@@ -200,8 +200,8 @@ def _stored_as(record: RunRecord) -> str | None:
 def _settings(record: RunRecord) -> dict[str, str]:
     # Settings that this version does not know may matter, so they are shown.
     told = {name: str(value) for name, value in record.config.items() if name in ROW_SETTINGS or name not in SETTINGS}
-    if not record.cache.get("used"):
-        told.pop("cache_dtype", None)
+    if "cache_dtype" not in told or not record.cache.get("used"):  # the setting means nothing to a run without a cache
+        told["cache_dtype"] = str(SETTINGS["cache_dtype"].default)
     # Records of older runs have no settings of LoRA, and those of other runs say nothing there.
     told = {name: value for name, value in told.items() if not (name.startswith(_OF_LORA) and value in _NOTHING)}
     prints = [str(record.data.get(name or "", {}).get("fingerprint")) for name in ("train", record.tested_on)]
