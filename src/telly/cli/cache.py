@@ -6,13 +6,18 @@ from pathlib import Path
 
 import typer
 
-app = typer.Typer(help="List, verify and remove activation stores.", no_args_is_help=True, rich_markup_mode=None)
-FOLDER = typer.Option(None, "--cache-dir", help="Folder of the stores. [default: in your cache folder]")
+from telly.cli.groups import CommandList
+
+app = typer.Typer(
+    cls=CommandList,
+    help="List, verify and remove activation caches.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+)
+FOLDER = typer.Option(None, "--cache-dir", help=metavar="DIR", help="Folder of activation caches. [default: in the user's cache folder]")
 
 
 @app.command("ls")
 def ls(cache_dir: Path | None = FOLDER) -> None:
-    """List the stores: name, layer, sequences, size, whether complete, and when last written."""
+    """List the activation caches: name, layer, sequences, size, completeness, last change."""
     from telly.cli.console import print_caches
     from telly.freezing.inventory import find_caches
 
@@ -27,7 +32,7 @@ def verify(
     names: list[str] = typer.Argument(None, help="Stores to verify; all without names."),
     cache_dir: Path | None = FOLDER,
 ) -> None:
-    """Compare every shard with its checksum; exits with 2 if one is damaged. The next run mends it."""
+    """Compare every shard with its checksum; exit with 2 if one is damaged. The next run repairs it."""
     from telly.freezing.inventory import find_caches, verify_cache
 
     damaged = False
@@ -46,7 +51,7 @@ def rm(
     everything: bool = typer.Option(False, "--all", help="Remove all stores."),
     cache_dir: Path | None = FOLDER,
 ) -> None:
-    """Remove stores. A store that a run is building is left alone."""
+    """Remove activation caches. One that a run is building is left alone."""
     from telly.errors import CacheError
     from telly.freezing.inventory import find_caches, remove_cache
 

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from telly.data.validate import ValidationReport
     from telly.mining.repository.mine import Mined
 
-app = typer.Typer(help="Make data sets from repositories, and check data sets.", no_args_is_help=True)
+app = typer.Typer(
+    help="Make data sets from repositories, and check data sets.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
 
 
 @app.callback()
