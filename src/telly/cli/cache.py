@@ -6,16 +6,21 @@ from pathlib import Path
 
 import typer
 
-from telly.cli.groups import CommandList
+from telly.cli.groups import CommandList, SectionedCommand
 
 app = typer.Typer(
     cls=CommandList,
-    help="List, verify and remove activation caches.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+    help="List, verify and remove activation caches.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
 )
-FOLDER = typer.Option(None, "--cache-dir", help=metavar="DIR", help="Folder of activation caches. [default: in the user's cache folder]")
+FOLDER = typer.Option(
+    None, "--cache-dir", metavar="DIR", help="Folder of activation caches. [default: in the user's cache folder]"
+)
 
 
-@app.command("ls")
+@app.command("ls", cls=SectionedCommand)
 def ls(cache_dir: Path | None = FOLDER) -> None:
     """List the activation caches: name, layer, sequences, size, completeness, last change."""
     from telly.cli.console import print_caches
@@ -26,7 +31,8 @@ def ls(cache_dir: Path | None = FOLDER) -> None:
 
 
 @app.command(
-    epilog="Example:\n\n  telly cache verify\n\nreads every byte of every store and exits with 2 if one is damaged."
+    cls=SectionedCommand,
+    epilog="Example:\n\n  telly cache verify\n\nreads every byte of every store and exits with 2 if one is damaged.",
 )
 def verify(
     names: list[str] = typer.Argument(None, help="Stores to verify; all without names."),
@@ -45,7 +51,7 @@ def verify(
         raise typer.Exit(2)
 
 
-@app.command()
+@app.command(cls=SectionedCommand)
 def rm(
     names: list[str] = typer.Argument(None, help="Stores to remove."),
     everything: bool = typer.Option(False, "--all", help="Remove all stores."),

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-OTHER = "Options"
+from telly.cli.placeholders import PLACEHOLDERS
+
+ARGUMENTS, OTHER = "Arguments", "Options"
 
 
 class CommandEntry(NamedTuple):
@@ -43,11 +45,16 @@ class CommandEntry(NamedTuple):
 
 
 def loaded(app: typer.Typer, name: str) -> Any:
-    """The command of a Typer app, with examples that can be pasted from its help."""
+    """The command of a Typer app; in its help examples can be pasted, and placeholders say what a value is."""
     command = typer.main.get_command(app)
     command.name = name
-    for one in (command, *getattr(command, "commands", {}).values()):
+    within = getattr(command, "commands", {})
+    for one in (command, *(() if isinstance(within, LazyCommands) else within.values())):
         one.epilog = pasteable(one.epilog) if one.epilog else None
+        for parameter in one.params:
+            if parameter.metavar is None and not getattr(parameter, "is_flag", False):
+                is_argument = parameter.param_type_name == "argument"
+                parameter.metavar = parameter.name.upper() if is_argument else PLACEHOLDERS.get(parameter.name)
     return command
 
 
@@ -130,9 +137,12 @@ class SectionedCommand(TyperCommand):
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if record is not None:
-                default = "Arguments" if parameter.param_type_name == "argument" else OTHER
-                heading = getattr(parameter, "rich_help_panel", None) or default
-                sections.setdefault(heading, []).append(record)
-        for heading in sorted(sections, key=lambda heading: (heading == OTHER, heading != "Arguments")):
+                name, text = record
+                if parameter.param_type_name == "argument":
+                    heading, name = ARGUMENTS, name.partition(" <")[0]  # Typer adds the name of the Python type
+                else:
+                    heading = getattr(parameter, "rich_help_panel", None) or OTHER
+                sections.setdefault(heading, []).append((name, text))
+        for heading in sorted(sections, key=lambda heading: (heading == OTHER, heading != ARGUMENTS)):
             with formatter.section(heading):
                 formatter.write_dl(sections[heading])
