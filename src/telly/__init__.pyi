@@ -29,6 +29,7 @@ from telly.inference.tuned_model import TunedModel as TunedModel
 from telly.inference.tuned_model import load as load
 from telly.models.load import load_model as load_model
 from telly.models.load import load_tokenizer as load_tokenizer
-from telly.tuning.config import TuneConfig as TuneConfig
+from telly.settings.config import ResolvedConfig as ResolvedConfig
+from telly.settings.config import TuneConfig as TuneConfig
 
 __version__: str

@@ -25,6 +25,7 @@ from telly.inference.encoder import PlainEncoder
 from telly.models.declared import cautions_about, check_pooling
 from telly.models.load import load_model, load_tokenizer
 from telly.models.modes import encode_texts
+from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tasks import get_task
 from telly.tasks.base import Encoded, Options, Task
 from telly.tasks.classify import ClassifyModel, ClassifyTask
@@ -32,10 +33,8 @@ from telly.tasks.clone import COSINE, CloneModel
 from telly.tasks.contrast import ContrastModel
 from telly.tasks.embeddings import embed_rows
 from telly.tasks.text_generation import TextGenerationModel, TextGenerationTask, Texts
-from telly.tuning.config import TuneConfig
 from telly.tuning.inputs import check_lengths, fitting_lengths
 from telly.tuning.record import RECORD_FILE, RunRecord
-from telly.tuning.resolve import resolve
 from telly.tuning.saving import InferenceConfig, load_head, read_inference_config
 
 logger = logging.getLogger(__name__)
@@ -409,16 +408,16 @@ def _task_name(model: str, saved: InferenceConfig | None, allowed: tuple[str, ..
     return task
 
 
-def _settings(model: str, saved: InferenceConfig | None, task: str) -> TuneConfig:
+def _settings(model: str, saved: InferenceConfig | None, task: str) -> ResolvedConfig:
     """The run's own settings; for a model that was not tuned, its recommendation or the task's preset."""
     if saved is None:
-        return resolve(TuneConfig(task=task, model=model))
+        return TuneConfig(task=task, model=model).resolve()
     values = {"head": saved.head, "beams": saved.beams, "precision": saved.precision}
     values = {name: value for name, value in values.items() if value is not None}
-    return resolve(TuneConfig.parse({"task": task, "model": model, "max_tokens": saved.max_tokens, **values}))
+    return TuneConfig.parse({"task": task, "model": model, "max_tokens": saved.max_tokens, **values}).resolve()
 
 
-def _fitted(settings: TuneConfig, task: Task, encoder: nn.Module) -> TuneConfig:
+def _fitted(settings: ResolvedConfig, task: Task, encoder: nn.Module) -> ResolvedConfig:
     """Settings with length limits of at most the model's positions; those of a preset are only a matter of cost."""
     limits = fitting_lengths(settings, task, encoder)
     if limits == settings.max_tokens:
