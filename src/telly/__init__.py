@@ -26,7 +26,7 @@ _RENAMED = {
     "train_top": "telly.apply_method",
 }
 _names = LazyNames(__name__, __file__, _RENAMED)
-__all__ = sorted([*_names.homes, "__version__"])
+__all__ = sorted([*_names.homes, "__version__"])  # noqa: PLE0605 - the names of the stub
 
 
 def __getattr__(name: str) -> Any:

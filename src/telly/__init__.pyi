@@ -15,7 +15,6 @@ from telly.errors import TellyError as TellyError
 from telly.freezing.activation_cache import ActivationCache as ActivationCache
 from telly.freezing.build import CacheRequest as CacheRequest
 from telly.freezing.build import build_cache as build_cache
-from telly.freezing.methods import Lora as Lora
 from telly.freezing.methods import apply_method as apply_method
 from telly.freezing.plan import FreezePlan as FreezePlan
 from telly.freezing.plan import freeze as freeze
@@ -24,6 +23,7 @@ from telly.freezing.plan import unfreeze as unfreeze
 from telly.freezing.source import RowSource as RowSource
 from telly.freezing.split import SplitModel as SplitModel
 from telly.freezing.states import StateDtype as StateDtype
+from telly.freezing.variants import Lora as Lora
 from telly.freezing.variants import Method as Method
 from telly.inference.tuned_model import TunedModel as TunedModel
 from telly.inference.tuned_model import load as load

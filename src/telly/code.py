@@ -12,7 +12,7 @@ from telly.lazy import LazyNames
 
 _RENAMED = {"index": "telly.code.build_index", "clones": "telly.code.find_clones"}
 _names = LazyNames(__name__, __file__, _RENAMED)
-__all__ = sorted(_names.homes)  # noqa: PLE0605 - a list of the names
+__all__ = sorted(_names.homes)  # noqa: PLE0605 - the names of the stub
 
 
 def __getattr__(name: str) -> Any:

@@ -147,7 +147,7 @@ def test_the_library_makes_the_index_it_needs(tree: Path, model_folder: Path) ->
     assert not search("zebra", tree, by="bm25"), "an index is not updated by itself"
     [hit] = open_search(tree, by="bm25", update=True).search("zebra", by="bm25")
     assert hit.place.path == "more.py"
-    assert telly.search("zebra", tree, top=3) and telly.build_index is build_index
+    assert telly.code.search("zebra", tree, top=3) and telly.code.build_index is build_index
 
 
 def test_a_model_that_is_gone_is_explained(tree: Path, model_folder: Path, tmp_path: Path) -> None:

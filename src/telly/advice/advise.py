@@ -122,7 +122,12 @@ def advise(
     reuse: bool = False,
     say: Say = lambda _: None,
 ) -> dict[str, Any]:
-    """Choose K for a run, and write how to `advice.json`.
+    """Choose K for a run from short pilot runs, and write the reasons to `advice.json`.
+
+    Example:
+        >>> import telly
+        >>> advice = telly.advise(telly.TuneConfig(task="search"), tolerance=0.01)
+        >>> advice["variant"], advice["reason"]
 
     Args:
         config: the run's settings; its `freeze` is not looked at.

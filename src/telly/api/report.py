@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from telly.errors import ConfigError
-from telly.report.build import MARGIN, RESAMPLES, Report, ReportConfig, build
+from telly.metrics.significance import RESAMPLES
+from telly.report.build import MARGIN, Report, ReportConfig, build
 
 
 def report(

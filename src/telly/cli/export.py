@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -52,19 +51,9 @@ def export(
     int8: Annotated[bool, typer.Option("--int8", help="onnx: 8-bit weights as well, and what they cost.")] = False,
 ) -> None:
     """Write a model that gives vectors for sentence-transformers or ONNX, checked against telly."""
-    from telly.errors import ConfigError
+    from telly.api.export import export as write
 
-    if int8 and to is not ExportFormat.ONNX:
-        raise ConfigError("--int8: only with --to onnx")
-    from telly.export.onnx import export_onnx
-    from telly.export.sentence_transformers import export_sentence_transformers
-    from telly.export.source import load_for_export
-
-    loaded = load_for_export(model)
-    if to is ExportFormat.ONNX:
-        made = export_onnx(loaded, output, int8=int8, say=partial(typer.echo, err=True))
-    else:
-        made = export_sentence_transformers(loaded, output)
+    made = write(model, output, to.value, int8=int8)
     typer.echo(f"checked: vectors as telly's, {made.agreement}")
     if made.loss is not None:
         typer.echo(f"int8: {made.loss}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from telly.inference.tuned_model import TunedModel
 from telly.markdown import markdown_table
 from telly.models.load import quiet_transformers
 from telly.tuning.card import value
+
+logger = logging.getLogger(__name__)
 
 TOLERANCE = 1e-3
 MODEL_FILE, INT8_FILE = "model.onnx", "model-int8.onnx"
@@ -44,14 +46,13 @@ tuning and what is found at {document_tokens}: give these as `max_length`. The t
 that has them. Batch and length are free."""
 
 
-def export_onnx(model: TunedModel, output: Path, *, int8: bool, say: Callable[[str], None]) -> Exported:
+def export_onnx(model: TunedModel, output: Path, *, int8: bool) -> Exported:
     """Write `model.onnx` with its tokenizer, and `model-int8.onnx` if asked for.
 
     Args:
         model: the model.
         output: a new or empty folder.
         int8: write the model with 8-bit weights as well, and measure what that costs on the run's test data.
-        say: called with a sentence a person should know.
 
     Raises:
         ConfigError: onnx or onnxruntime is not installed, or the folder is not empty.
@@ -69,7 +70,7 @@ def export_onnx(model: TunedModel, output: Path, *, int8: bool, say: Callable[[s
         further = [_checked(folder, difference)]
         loss = None
         if data is not None:
-            say("measuring what 8-bit weights cost")
+            logger.info("measuring what 8-bit weights cost")
             _quantize(folder / MODEL_FILE, folder / INT8_FILE)
             loss, section = _loss(model, folder, data)
             further.append(section)
