@@ -43,19 +43,19 @@ def compare(
         >>> [layer.cka for layer in result.comparisons[0].layers]
 
     Args:
-        model: folder, hub id or the embedded model; a run's folder stands for its tuned model.
+        model: a run, model folder, hub id or the embedded model.
         others: models to compare it with.
         data: data with a column of code. [default: the sample]
-        task: task whose layout the data have. [default: any with code]
+        task: task whose layout the data have.
         split: part of a folder or hub data set.
         limit: maximum number of distinct texts, drawn at random.
         max_tokens: length limit of a text.
-        paper: compute RSA as the paper's scripts do, padding and diagonal included.
+        paper: compute RSA with padding and diagonal, as the paper's scripts do.
         seed: seed of the drawing of texts and of the bootstrap.
-        output: folder for tables. [default: none are written]
-        figures: draw figures into `output` as well.
+        output: folder for tables. [default: none]
+        figures: draw figures as well.
         with_paper: draw the paper's values, too.
-        cache_dir: folder of the activation caches. [default: in the user's cache folder]
+        cache_dir: folder of the activation caches.
 
     Raises:
         ConfigError: there is nothing to compare with.

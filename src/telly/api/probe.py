@@ -43,18 +43,18 @@ def probe(
         >>> [layer.metrics[result.metric].mean for layer in result.models[0].layers]
 
     Args:
-        models: folders, hub ids or the embedded model; a run's folder stands for its tuned model.
+        models: runs, model folders, hub ids or the embedded model.
         probes: names of probes. [default: all]
         data: data with a column of code. [default: the sample]
         language: language of the code, `python` or the name of a tree-sitter grammar.
         limit: maximum number of texts per probe.
         max_tokens: length limit of a text.
-        seeds: number of times that each probe is fitted, each with another split.
-        hard: draw negatives of the syntactic probe from syntax trees of similar size.
-        output: folder for tables. [default: none are written]
-        figures: draw figures into `output` as well.
+        seeds: number of fits per probe, each with another split.
+        hard: draw the syntactic probe's negatives from trees of similar size.
+        output: folder for tables. [default: none]
+        figures: draw figures as well.
         with_paper: draw the paper's values, too.
-        cache_dir: folder of the activation caches. [default: in the user's cache folder]
+        cache_dir: folder of the activation caches.
 
     Raises:
         ConfigError: there is no such probe.

@@ -28,11 +28,11 @@ def report(
         PosixPath('report/report.html')
 
     Args:
-        runs: folders or URLs with runs, probes or comparisons; searched with all folders below them.
+        runs: folders or URLs with runs, probes or comparisons at any depth.
         output: folder of the report.
         with_paper: put the paper's numbers beside yours.
-        margin: relative loss of base's score up to which a variant is called similar, between 0 and 1.
-        resamples: minimum number of bootstrap resamples behind intervals and p-values.
+        margin: relative loss of base's score up to which a variant is called similar.
+        resamples: minimum number of bootstrap resamples.
         title: heading of the page.
         command: command that makes the report again, shown on the page.
 

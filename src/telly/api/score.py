@@ -48,7 +48,7 @@ def score(
         predictions: file of the predictions, such as a run's `predictions.jsonl`.
         compare: predictions of another system for the same examples.
         by_line: match line by line, whatever ids there are.
-        resamples: number of bootstrap resamples behind intervals and p-values.
+        resamples: number of bootstrap resamples.
         seed: seed of the bootstrap.
 
     Raises:

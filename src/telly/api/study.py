@@ -127,12 +127,12 @@ def study(
     Args:
         name: TOML file, or a built-in study (`quick`, `paper`).
         output: folder for the results; with `ray` also a URL. [default: studies/NAME]
-        jobs: cells at a time on this machine, which share its cores.
+        jobs: cells at a time on this machine.
         processes: processes that train one cell together. [default: 1]
         ray: address of a Ray cluster: `HOST:PORT`, `auto` or `local`.
         cpus: processors per cell, with `ray`. [default: 1]
         gpus: GPUs per cell, with `ray`. [default: 0]
-        retries: times that a cell whose machine fails is started again, with `ray`. [default: 3]
+        retries: restarts of a cell whose machine fails, with `ray`. [default: 3]
 
     Raises:
         ConfigError: the study cannot be read, or options contradict each other.
