@@ -69,7 +69,7 @@ def words() -> object:
 def test_a_wrong_graph_is_an_error_and_leaves_nothing(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     real = export.run_session
     monkeypatch.setattr(export, "run_session", lambda *args: real(*args) + 2e-3)
-    with pytest.raises(ExportError, match=r"as ONNX its vectors differ from torch's by 2e-03|by 2.0e-03"):
+    with pytest.raises(ExportError, match=r"as ONNX its embeddings differ from torch's by 2e-03|by 2.0e-03"):
         export.export_onnx(load_for_export(str(run)), tmp_path / "out" / "onnx", int8=False)
     assert not (tmp_path / "out").exists()
 

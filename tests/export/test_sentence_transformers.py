@@ -106,7 +106,7 @@ def test_other_vectors_are_an_error_and_leave_nothing(run: Path, tmp_path: Path,
         return made
 
     monkeypatch.setattr(export, "_modules", without_a_layer)
-    with pytest.raises(ExportError, match=r"vectors differ from telly's by .*; expected at most 1e-05"):
+    with pytest.raises(ExportError, match=r"embeddings differ from telly's by .*; expected at most 1e-05"):
         export.export_sentence_transformers(source, tmp_path / "out" / "st")
     assert not (tmp_path / "out").exists()
 

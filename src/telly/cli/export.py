@@ -12,7 +12,7 @@ EPILOG = """Examples:
 
   telly export runs/search-telly-mini-k9-s0 --to sentence-transformers --output search-model
 
-a folder that SentenceTransformer("search-model") loads, with the vectors of telly's own evaluation.
+a folder that SentenceTransformer("search-model") loads, with the embeddings of telly's own evaluation.
 
   telly export runs/search-telly-mini-k9-s0 --to onnx --int8 --output search-onnx
 
@@ -22,7 +22,7 @@ search-onnx/model.onnx for onnxruntime, and model-int8.onnx, a quarter of its si
 
 a model without a run: the embedded one, a folder or a hub id.
 
-Runs of search, clone-retrieval and clone with --head cosine have vectors. Every run's folder `model` is in the form of
+Runs of search, clone-retrieval and clone with --head cosine embed. Every run's folder `model` is in the form of
 transformers already.
 """
 PUSH_EPILOG = """Examples:
@@ -50,11 +50,11 @@ def export(
     output: Annotated[Path, typer.Option(help="Folder to write; new or empty.")],
     int8: Annotated[bool, typer.Option("--int8", help="onnx: 8-bit weights as well, and what they cost.")] = False,
 ) -> None:
-    """Write a model that gives vectors for sentence-transformers or ONNX, checked against telly."""
+    """Export an embedding model to sentence-transformers or ONNX, checked against telly."""
     from telly.api.export import export as write
 
     made = write(model, output, to.value, int8=int8)
-    typer.echo(f"checked: vectors as telly's, {made.agreement}")
+    typer.echo(f"checked: embeddings as telly's, {made.agreement}")
     if made.loss is not None:
         typer.echo(f"int8: {made.loss}")
     typer.echo(f"{to.value}: {made.folder}")

@@ -1,4 +1,4 @@
-"""The card of an exported model: its run's card with the use of this form, or a short one where there is no run."""
+"""The card of an exported model: its run's card with the usage of this form, or a short one without a run."""
 
 from __future__ import annotations
 

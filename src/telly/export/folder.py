@@ -1,4 +1,4 @@
-"""The folder that an export makes: whole or not at all, with a card and what telly knows of its use."""
+"""The folder of an export: written completely or not at all, with a card and telly.json."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from telly.models.folder import USAGE_FILE
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export made.
+    """Result of an export.
 
     Attributes:
-        folder: where it is.
-        difference: largest difference of a vector's component from telly's own, on the texts it was checked with.
-        loss: what 8-bit weights cost, in a sentence; None where there are none.
+        folder: folder of the exported model.
+        difference: largest difference of an embedding's component from telly's own, on the texts of the check.
+        loss: loss of quality by 8-bit weights, as a sentence; None without them.
     """
 
     folder: Path
@@ -30,12 +30,12 @@ class Exported:
 
     @property
     def agreement(self) -> str:
-        """How far its vectors are those of telly, in words."""
+        """Agreement of its embeddings with telly's, in words."""
         return agreement(self.difference)
 
 
 def agreement(difference: float) -> str:
-    """A largest difference between components of vectors in words."""
+    """A largest difference between components of embeddings, in words."""
     return "equal bit for bit" if difference == 0 else f"equal to {difference:.0e}"
 
 
@@ -54,6 +54,6 @@ def new_folder(output: Path) -> Iterator[Path]:
 
 
 def write_inference_config(model: TunedModel, folder: Path) -> None:
-    """Say in the folder how its vectors are made, as a run's model does."""
+    """Write `telly.json`, which says how the embeddings are made, as in a run's model."""
     values = asdict(model.config) | {"pooling": "mean"}
     (folder / USAGE_FILE).write_text(json.dumps({"usage": values}, indent=1) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A model as ONNX: token ids to vectors of length one, for any batch and any length, checked against torch."""
+"""Export to ONNX: token ids to unit-length embeddings, for any batch and length, checked against torch."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ TOLERANCE = 1e-3
 MODEL_FILE, INT8_FILE = "model.onnx", "model-int8.onnx"
 OPSET = 17
 INPUTS, OUTPUT = ("input_ids", "attention_mask"), "vectors"
+"""Names of the graph's inputs and output, by which programs of users call it."""
 USE = """## Use
 
 ```python
@@ -38,12 +39,13 @@ from transformers import AutoTokenizer
 tokenizer = AutoTokenizer.from_pretrained(FOLDER)
 session = onnxruntime.InferenceSession(f"{{FOLDER}}/{file}")
 batch = tokenizer(texts, padding=True, truncation=True, max_length={query_tokens}, return_tensors="np")
-vectors = session.run(None, {{name: batch[name] for name in ("input_ids", "attention_mask")}})[0]  # [texts, {hidden}]
+inputs = {{name: batch[name] for name in ("input_ids", "attention_mask")}}
+embeddings = session.run(None, inputs)[0]  # [texts, {hidden}]
 ```
 
-The vectors have length one, so their product is their cosine. What is looked for was cut at {query_tokens} tokens in
-tuning and what is found at {document_tokens}: give these as `max_length`. The tokenizer adds the mode tokens of a model
-that has them. Batch and length are free."""
+Embeddings have length one, so dot products are cosines. Queries were cut at {query_tokens} tokens in tuning, documents
+at {document_tokens}: give these as `max_length`. The tokenizer adds the mode tokens of a model that has them. Batch and
+length are free."""
 
 
 def export_onnx(model: TunedModel, output: Path, *, int8: bool) -> Exported:
@@ -56,8 +58,8 @@ def export_onnx(model: TunedModel, output: Path, *, int8: bool) -> Exported:
 
     Raises:
         ConfigError: onnx or onnxruntime is not installed, or the folder is not empty.
-        DataError: what `int8` is measured on cannot be read.
-        ExportError: the model cannot be traced, or gives other vectors than torch; nothing is left behind.
+        DataError: the data that `int8` is measured on cannot be read.
+        ExportError: the model cannot be traced, or gives other embeddings than torch; nothing is left behind.
     """
     _need_libraries()
     data = ScoredData(model) if int8 else None  # before the long part, since the files may be gone
@@ -100,10 +102,7 @@ def _batch(model: TunedModel, texts: tuple[str, ...], max_tokens: int) -> dict[s
 
 
 def _trace(model: TunedModel, file: Path) -> None:
-    """Write the graph.
-
-    torch's older exporter, because it takes a fraction of the newer one's time and what it gives is checked here.
-    """
+    """Write the graph, with torch's older exporter, which is much faster than the newer one; `_check` follows."""
     batch = _batch(
         model, CHECK_TEXTS, model.role_tokens("query")
     )  # of several lengths, so the mask is part of the graph
@@ -129,7 +128,7 @@ def _trace(model: TunedModel, file: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Warnings of the exporters are for those who write exporters; what they warn of is checked."""
+    """Silence the exporters, whose warnings are about things that `_check` checks."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "root")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
@@ -158,7 +157,7 @@ def _check(model: TunedModel, file: Path) -> float:
     """Compare with torch on batches of other sizes and lengths than the traced one.
 
     Raises:
-        ExportError: the vectors differ.
+        ExportError: the embeddings differ.
     """
     session, module = open_session(file), EmbeddingModel(model).eval()
     largest = 0.0
@@ -168,7 +167,7 @@ def _check(model: TunedModel, file: Path) -> float:
         largest = max(largest, float(np.abs(found - module(**batch).numpy()).max()))
     if not largest <= TOLERANCE:
         raise ExportError(
-            f"{model.name}: as ONNX its vectors differ from torch's by {largest:.1e}; expected at most "
+            f"{model.name}: as ONNX its embeddings differ from torch's by {largest:.1e}; expected at most "
             f"{TOLERANCE:.0e}; nothing was exported"
         )
     return largest
@@ -187,12 +186,12 @@ def _checked(folder: Path, difference: float) -> str:
     size = (folder / MODEL_FILE).stat().st_size / 1e6
     return (
         f"## Checked\n\n`{MODEL_FILE}` ({size:.1f} MB) was run by onnxruntime on batches of several sizes and lengths; "
-        f"its vectors are torch's, {agreement(difference)}."
+        f"its embeddings are torch's, {agreement(difference)}."
     )
 
 
 def _loss(model: TunedModel, folder: Path, data: ScoredData) -> tuple[str, str]:
-    """What 8-bit weights cost, in a sentence and as the card's section."""
+    """Loss of quality by 8-bit weights, as a sentence and as a section of the card."""
     full = data.scores(model.module.split)  # type: ignore[arg-type]
     small = data.scores(SessionStates(open_session(folder / INT8_FILE), model.hidden_size))
     metric = model.task.preset.metric

@@ -1,4 +1,4 @@
-"""The task's scores of a model in another form, on the data that its run was tested on."""
+"""Metrics of an exported model, on the test data of its run."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from telly.tuning.inputs import load_datasets
 
 
 class SessionStates(nn.Module):
-    """An ONNX session in the place of a `SplitModel`: every token's state is the sequence's vector, and so is the mean.
+    """An ONNX session in the place of an encoder: each token's state is the sequence's embedding, and so is their mean.
 
     Args:
-        session: of onnxruntime, from `input_ids` and `attention_mask` to vectors.
-        hidden_size: of the vectors.
+        session: session of onnxruntime, from `input_ids` and `attention_mask` to embeddings.
+        hidden_size: size of the embeddings.
     """
 
     def __init__(self, session: Any, hidden_size: int) -> None:
@@ -33,26 +33,26 @@ class SessionStates(nn.Module):
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> SimpleNamespace:
         """`last_hidden_state`, [batch, tokens, hidden]."""
-        vectors = torch.from_numpy(run_session(self._session, input_ids, attention_mask))
-        return SimpleNamespace(last_hidden_state=vectors[:, None].expand(-1, input_ids.shape[1], -1))
+        embeddings = torch.from_numpy(run_session(self._session, input_ids, attention_mask))
+        return SimpleNamespace(last_hidden_state=embeddings[:, None].expand(-1, input_ids.shape[1], -1))
 
 
 def run_session(session: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
-    """Vectors of a batch, [batch, hidden], as numpy has them."""
+    """Embeddings of a batch, [batch, hidden], as a numpy array."""
     return session.run(None, {"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()})[0]
 
 
 class ScoredData:
-    """What a model is scored on: its run's test data, or the sample's for a model without a run.
+    """The data that a model is scored on: its run's test data, or the sample's for a model without a run.
 
     Attributes:
-        split: `test`, or `valid` where the run had no test data.
+        split: `test`, or `valid` if the run had no test data.
 
     Args:
         model: the model.
 
     Raises:
-        DataError: the data cannot be read, or is no longer that of the run.
+        DataError: the data cannot be read, or have changed since the run.
     """
 
     def __init__(self, model: TunedModel) -> None:

@@ -1,4 +1,4 @@
-"""A model as a folder of sentence-transformers, which gives the same tokens and vectors there as in telly."""
+"""Export to sentence-transformers, with the same tokens and embeddings as in telly."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ USE = """## Use
 from sentence_transformers import SentenceTransformer
 
 model = SentenceTransformer(FOLDER)
-found = model.encode_document({documents})
-asked = model.encode_query({queries})
-scores = model.similarity(asked, found)
+documents = model.encode_document({documents})
+queries = model.encode_query({queries})
+scores = model.similarity(queries, documents)
 ```
 
-Mean of the last layer's states over real tokens, at length one; similarity is the cosine. The tokenizer adds the mode
-tokens of a model that has them. `encode_query` cuts at {query_tokens} tokens and `encode_document` at
-{document_tokens}, as in tuning; `encode`, which does not know what a text is, at {longest}. Needs sentence-transformers
-{version} or newer."""
+Embeddings are the mean of the last layer's states over real tokens, at length one; similarity is the cosine.
+The tokenizer adds the mode tokens of a model that has them.
+`encode_query` cuts at {query_tokens} tokens and `encode_document` at
+{document_tokens}, as in tuning; `encode`, which does not know a text's role, cuts at {longest}. Needs
+sentence-transformers {version} or newer."""
 VERSION = "6.2"
-"""The oldest that the extra `export` allows; its Transformer knows a limit for queries and one for documents."""
+"""Oldest version that the extra `export` allows; its Transformer has one limit for queries and one for documents."""
 EXAMPLES = {
     "search": ('["def add(a, b):\\n    return a + b"]', '["add two numbers"]'),
     "clone-retrieval": ('["int add(int a, int b) { return a + b; }"]', '["int sum(int x, int y) { return x + y; }"]'),
@@ -49,7 +50,7 @@ def export_sentence_transformers(model: TunedModel, output: Path) -> Exported:
 
     Raises:
         ConfigError: sentence-transformers is not installed, or the folder is not empty.
-        ExportError: the folder would give other tokens or vectors than telly; nothing is left behind.
+        ExportError: the folder would give other tokens or embeddings than telly; nothing is left behind.
     """
     library = _library()
     with new_folder(output) as folder:
@@ -69,8 +70,8 @@ def export_sentence_transformers(model: TunedModel, output: Path) -> Exported:
             version=VERSION,
         )
         checked = (
-            f"On {len(CHECK_TEXTS)} texts (short, empty, long, not ASCII) tokens and vectors are those of telly's "
-            f"evaluation, the vectors {agreement(difference)}."
+            f"On {len(CHECK_TEXTS)} texts (short, empty, long, not ASCII) tokens and embeddings are those of telly's "
+            f"evaluation, the embeddings {agreement(difference)}."
         )
         write_export_card(model, folder, use, f"## Checked\n\n{checked}", library="sentence-transformers")
     return Exported(output, difference)
@@ -100,10 +101,10 @@ def _modules(library: Any, model: TunedModel, folder: str) -> Any:
 
 
 def _check(exported: Any, model: TunedModel) -> float:
-    """Compare what was written with telly on texts of all kinds, both as queries and as documents.
+    """Compare the exported model with telly on texts of all kinds, both as queries and as documents.
 
     Raises:
-        ExportError: tokens or vectors differ.
+        ExportError: tokens or embeddings differ.
     """
     largest = 0.0
     roles: tuple[tuple[Role, int, Any], ...] = (
@@ -122,7 +123,7 @@ def _check(exported: Any, model: TunedModel) -> float:
         largest = max(largest, float(np.abs(found - model.embed(CHECK_TEXTS, role)).max()))
     if not largest <= TOLERANCE:
         raise ExportError(
-            f"{model.name}: in sentence-transformers vectors differ from telly's by {largest:.1e}; expected at most "
+            f"{model.name}: in sentence-transformers embeddings differ from telly's by {largest:.1e}; expected at most "
             f"{TOLERANCE:.0e}; nothing was exported"
         )
     return largest

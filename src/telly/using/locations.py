@@ -1,4 +1,4 @@
-"""Functions and lines that a user names: FILE, FILE:FUNCTION, FILE:LINE, or a folder."""
+"""Functions and lines by the names that users type: FILE, FILE:FUNCTION, FILE:LINE, or a folder."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from telly.mining.repository.languages import LANGUAGES, NAMES, language_of
 from telly.mining.repository.secrets import mask
 from telly.mining.repository.walk import SourceFile
 from telly.using.index import CodeLocation
-from telly.using.reading import ReadFile, read_file, read_tree, wanted
+from telly.using.reading import ReadFile, collect_options, read_file, read_tree
 
 _SEPARATOR = re.compile(r"::|->|(?<=\w)#(?=\w)")
 _SIGIL = re.compile(r"(?<![^.])(?:[$#]|@@?)(?=\w)")
 
 
 def split_name(text: str, what: str) -> tuple[Path, str]:
-    """The file and what stands after the colon that ends its name; names with colons are still found.
+    """The file, and the text after the colon that ends its name; file names may have colons themselves.
 
     Raises:
         DataError: there is no such file.
@@ -39,14 +39,14 @@ def functions_named(text: str) -> list[CodeLocation]:
         DataError: there is no such file or function.
     """
     file, name = split_name(text, "FILE or FILE:FUNCTION")
-    places = functions_of_file(file)
+    locations = functions_of_file(file)
     if not name:
-        return places
-    found = [place for place in places if _is_named(place.function, name)]
-    found = found or [place for place in places if _is_called(place.function, name)]
+        return locations
+    found = [location for location in locations if _is_named(location.function, name)]
+    found = found or [location for location in locations if _is_called(location.function, name)]
     if not found:
-        known = ", ".join(place.function.name for place in places[:10])
-        more = ", ..." if len(places) > 10 else ""
+        known = ", ".join(location.function.name for location in locations[:10])
+        more = ", ..." if len(locations) > 10 else ""
         raise DataError(f"{file}: has no function {name!r}; known: {known}{more}")
     return found
 
@@ -58,7 +58,7 @@ def _is_named(function: Function, name: str) -> bool:
 
 
 def _is_called(function: Function, name: str) -> bool:
-    """Whether a name is meant that is written otherwise: `Shelf::at`, `operator <<`, `handle` for `$handle`."""
+    """True if a name is another spelling of the function's: `Shelf::at`, `operator <<`, `handle` for `$handle`."""
     known, asked = (_SIGIL.sub("", _SEPARATOR.sub(".", "".join(text.split()))) for text in (function.name, name))
     return bool(asked) and (known == asked or known.endswith(f".{asked}"))
 
@@ -72,14 +72,14 @@ def functions_of_file(file: Path) -> list[CodeLocation]:
     language = language_of(file.name)
     if language is None:
         raise DataError(f"{file}: is of no known language; expected sources in {', '.join(NAMES)}")
-    found = read_file(file.parent, SourceFile(file.name, language), wanted(tests=True))
+    found = read_file(file.parent, SourceFile(file.name, language), collect_options(tests=True))
     if not found.functions:
         raise DataError(f"{file}: no functions found{f' ({found.reason})' if found.reason else ''}")
     return [CodeLocation(str(file), found.language, function) for function in found.functions]
 
 
 def functions_of_text(text: str, language: str) -> list[CodeLocation]:
-    """All functions of a text that is in no file. Secrets are masked before.
+    """All functions of a text that is not in a file. Secrets are masked first.
 
     Raises:
         DataError: it has none, or does not parse.
@@ -105,7 +105,7 @@ def functions_below(path: Path) -> list[CodeLocation]:
     """
     if not path.is_dir():
         return functions_named(str(path))
-    read = [item for item in read_tree(path.resolve(), wanted(), {}) if isinstance(item, ReadFile)]
+    read = [item for item in read_tree(path.resolve(), collect_options(), {}) if isinstance(item, ReadFile)]
     found = [CodeLocation(str(path / item.path), item.language, f) for item in read for f in item.functions or ()]
     if not found:
         raise DataError(f"{path}: no functions found; expected sources in {', '.join(NAMES)}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from telly.errors import DataError
-from telly.using.places import functions_named, split_name
+from telly.using.locations import functions_named, split_name
 
 SHELF = """\
 struct Shelf {
@@ -56,7 +56,7 @@ FILES = {
 def test_functions_are_found_by_their_names(tmp_path: Path, file: str, asked: str, names: list[str]) -> None:
     path = tmp_path / file
     path.write_text(FILES[file])
-    assert [place.function.name for place in functions_named(f"{path}:{asked}")] == names
+    assert [location.function.name for location in functions_named(f"{path}:{asked}")] == names
 
 
 def test_a_name_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) -> None:
