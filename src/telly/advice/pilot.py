@@ -19,11 +19,13 @@ from telly.data.batching import LengthBucketBatchSampler
 from telly.errors import DataError
 from telly.freezing.fingerprint import prefix_digests
 from telly.freezing.split import SplitModel
+from telly.freezing.variants import parse_freeze
 from telly.metrics.interval import Statistic
 from telly.metrics.kept import restored
 from telly.models.declared import check_pooling
 from telly.models.load import load_model, load_tokenizer
 from telly.models.prefix_lm import PrefixLM
+from telly.models.stack import find_stack
 from telly.settings.config import ResolvedConfig
 from telly.tasks import get_task
 from telly.tasks.base import Encoded
@@ -112,10 +114,10 @@ class Pilots:
         set_seed(config.seed)
         model = load_model(config.model, seed=config.seed, is_generative=self.task.is_generative)
         if not self._data:
-            check_lengths(config, self.task, model)
+            check_lengths(config, self.task, find_stack(model))
             self._data = self.task.encode(self._datasets, self._tokenizer, config.max_tokens, model.config)
             check_metric(config, self.task, self._data["train"])
-            self._digests = prefix_digests(model)
+            self._digests = prefix_digests(find_stack(model))
         device: nn.Module = model.to("cuda" if torch.cuda.is_available() else "cpu")
         return device
 
@@ -123,7 +125,7 @@ class Pilots:
         """Pooled states of some sequences, by layer, [texts, hidden] each."""
         inner = model.encoder if isinstance(model, PrefixLM) else model
         (states,) = LayerExtractor(self.root, counting_bar).states(
-            title, inner.eval(), self._tokenizer, [ExtractionRequest(self._sequences())]
+            title, find_stack(inner.eval()), self._tokenizer, [ExtractionRequest(self._sequences())]
         )
         return states.unbind(dim=1)
 
@@ -144,7 +146,7 @@ class Pilots:
         return [train.table[int(row)].tolist() for row in distinct]
 
     def _tuned(self, model: nn.Module, variant: str, started: float) -> Pilot:
-        config, data = self.config.model_copy(update={"freeze": variant}), self._data
+        config, data = self.config.model_copy(update={"freeze": parse_freeze(variant)}), self._data
         split = SplitModel(model, config.k)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
@@ -170,7 +172,7 @@ class Pilots:
             self._arguments(config),
             batch_sampler=sampler,
             collate=lambda numbers: self.task.collate(source, train, numbers, (config.seed, sampler.epoch)),
-            callbacks=[ProgressBar(f"pilot, {config.variant_name}")],
+            callbacks=[ProgressBar(f"pilot, {config.variant}")],
         )
         started = time.perf_counter()
         trainer.train()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,11 +9,9 @@ from pathlib import Path
 from telly.analysis.compare import CompareConfig, CompareResult, write_result
 from telly.analysis.compare import compare as compare_layers
 from telly.analysis.layers import LayerExtractor
+from telly.runs.provenance import provenance
 from telly.settings.resolve import default_cache_dir
 from telly.training.progress import counting_bar
-from telly.tuning.record import provenance
-
-logger = logging.getLogger(__name__)
 
 
 def compare(
@@ -66,7 +63,7 @@ def compare(
     names = tuple(map(str, [others] if isinstance(others, (str, Path)) else others))
     source = None if data is None else str(data)
     config = CompareConfig(str(model), names, source, task, split, limit, max_tokens, paper, seed=seed)
-    extractor = LayerExtractor(cache_dir or default_cache_dir(), counting_bar, logger.info)
+    extractor = LayerExtractor(cache_dir or default_cache_dir(), counting_bar)
     result = compare_layers(config, extractor)
     if output is not None:
         write_result(result, Path(output), {"settings": asdict(config), "provenance": provenance()})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,11 +10,9 @@ from telly.analysis.layers import LayerExtractor
 from telly.analysis.probes.table import PROBES
 from telly.analysis.probing import ProbeConfig, ProbeResult, run_probes, write_results
 from telly.errors import ConfigError
+from telly.runs.provenance import provenance
 from telly.settings.resolve import default_cache_dir
 from telly.training.progress import counting_bar
-from telly.tuning.record import provenance
-
-logger = logging.getLogger(__name__)
 
 
 def probe(
@@ -69,7 +66,7 @@ def probe(
         raise ConfigError(f"unknown probe {unknown[0]!r}; known: all, {', '.join(PROBES)}")
     source = None if data is None else str(data)
     config = ProbeConfig(tuple(dict.fromkeys(map(str, given))), names, source, language, limit, max_tokens, seeds, hard)
-    extractor = LayerExtractor(cache_dir or default_cache_dir(), counting_bar, logger.info)
+    extractor = LayerExtractor(cache_dir or default_cache_dir(), counting_bar)
     results = run_probes([PROBES[name] for name in names], config, extractor)
     if output is not None:
         write_results(results, Path(output), {"settings": asdict(config), "provenance": provenance()})

@@ -11,13 +11,13 @@ from pathlib import Path
 import torch
 
 from telly.errors import ConfigError
+from telly.runs.record import RunRecord
 from telly.study.analyses import run_analyses
 from telly.study.config import Cell, Needs, StudyConfig, cells_of, groups_of, load_study
 from telly.study.launch import check_processes, in_own_process, in_processes
 from telly.study.results import Outcome, State
 from telly.study.run import Pool, run_cells, side_by_side
 from telly.study.table import StudyTable, table_of
-from telly.tuning.record import RunRecord
 from telly.urls import is_url
 
 logger = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from telly.export.source import CHECK_TEXTS, EmbeddingModel, plain_tokenizer
 from telly.inference.tuned_model import TunedModel
 from telly.markdown import markdown_table
 from telly.models.load import quiet_transformers
-from telly.tuning.card import value
+from telly.runs.card import value
 
 logger = logging.getLogger(__name__)
 

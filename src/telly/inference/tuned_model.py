@@ -24,6 +24,10 @@ from telly.inference.encoder import PlainEncoder
 from telly.models.declared import cautions_about, check_pooling
 from telly.models.load import load_model, load_tokenizer
 from telly.models.modes import encode_texts
+from telly.models.stack import LayerStack, find_stack
+from telly.runs.folder import RunFolder
+from telly.runs.inference_config import InferenceConfig, load_head
+from telly.runs.record import RunRecord
 from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tasks import get_task
 from telly.tasks.base import Encoded, Options, Task
@@ -33,8 +37,6 @@ from telly.tasks.contrast import ContrastModel
 from telly.tasks.embeddings import embed_rows
 from telly.tasks.text_generation import TextGenerationModel, TextGenerationTask, Texts
 from telly.tuning.inputs import check_lengths, fitting_lengths
-from telly.tuning.record import RECORD_FILE, RunRecord
-from telly.tuning.saving import InferenceConfig, load_head, read_inference_config
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +60,7 @@ DEFAULT_TASK = "search"
 
 
 @dataclass(frozen=True)
-class Classification:
+class ClassPrediction:
     """The class of a text.
 
     Attributes:
@@ -123,7 +125,7 @@ class TunedModel:
         """
         name = str(model)
         allowed = (tasks,) if isinstance(tasks, str) else tuple(tasks)
-        saved = read_inference_config(name)
+        saved = InferenceConfig.read(name)
         settings = _settings(name, saved, _task_name(name, saved, allowed))
         task = get_task(settings.task)
         if needs is not None:
@@ -134,9 +136,10 @@ class TunedModel:
                 logger.warning("caution: %s", caution)
         tokenizer = load_tokenizer(name)
         encoder = load_model(name, is_generative=task.is_generative)
+        stack = find_stack(encoder)
         if saved is None:
-            settings = _fitted(settings, task, encoder)
-        check_lengths(settings, task, encoder)
+            settings = _fitted(settings, task, stack)
+        check_lengths(settings, task, stack)
         config = replace(
             saved or InferenceConfig(task.name, {}),
             max_tokens=settings.max_tokens,
@@ -223,7 +226,7 @@ class TunedModel:
         source = RowSource(data.table, self.tokenizer.pad_token_id)
         return task.generate(model, source, data, self.autocast, model.beams)
 
-    def classify(self, texts: Sequence[str]) -> list[Classification]:
+    def classify(self, texts: Sequence[str]) -> list[ClassPrediction]:
         """The class of each text, with the probabilities of all classes.
 
         Raises:
@@ -238,7 +241,7 @@ class TunedModel:
         source = RowSource(table, self.tokenizer.pad_token_id)
         names = self.config.classes
         return [
-            Classification(names[int(row.argmax())], float(row.max()), dict(zip(names, row.tolist(), strict=True)))
+            ClassPrediction(names[int(row.argmax())], float(row.max()), dict(zip(names, row.tolist(), strict=True)))
             for row in task.probabilities(model, source, rows, self.autocast)
         ]
 
@@ -295,7 +298,7 @@ class TunedModel:
         """Key of its embeddings of functions; an index with another key cannot be searched with this model."""
         tokenizer = self.tokenizer.backend_tokenizer.to_str() if self.tokenizer.is_fast else repr(self.tokenizer)
         return EmbeddingKey(
-            prefix_digests(self.encoder)[-1],
+            prefix_digests(find_stack(self.encoder))[-1],
             hashlib.blake2b(tokenizer.encode(), digest_size=12).hexdigest(),
             self.role_tokens("document"),
             self.config.precision,
@@ -339,7 +342,7 @@ def read_record(model: str) -> RunRecord | None:
     Raises:
         DataError: the record cannot be read.
     """
-    file = Path(model).expanduser() / RECORD_FILE
+    file = RunFolder(Path(model).expanduser()).record
     return RunRecord.read(file) if file.is_file() else None
 
 
@@ -391,9 +394,9 @@ def _settings(model: str, saved: InferenceConfig | None, task: str) -> ResolvedC
     return TuneConfig.parse({"task": task, "model": model, "max_tokens": saved.max_tokens, **values}).resolve()
 
 
-def _fitted(settings: ResolvedConfig, task: Task, encoder: nn.Module) -> ResolvedConfig:
+def _fitted(settings: ResolvedConfig, task: Task, stack: LayerStack) -> ResolvedConfig:
     """Settings with length limits of at most the model's positions; those of a preset are only a matter of cost."""
-    limits = fitting_lengths(settings, task, encoder)
+    limits = fitting_lengths(settings, task, stack)
     if limits == settings.max_tokens:
         return settings
     cut = ", ".join(
