@@ -13,9 +13,9 @@ import torch
 from transformers import AutoTokenizer
 
 from telly.errors import DataError, ExportError
-from telly.export import onnx as export
-from telly.export.scores import ScoredData
-from telly.export.source import EmbeddingModel, load_for_export
+from telly.exports import onnx as export
+from telly.exports.scores import ScoredData
+from telly.exports.source import EmbeddingModel, load_for_export
 from telly.inference.tuned_model import TunedModel
 from telly.runs.inference_config import InferenceConfig
 from tiny_models import padded_batch, tiny_model, tiny_tokenizer

@@ -14,9 +14,9 @@ from telly.data.readers import read
 from telly.data.sample import sample_files
 from telly.data.schema import SCHEMAS
 from telly.errors import ConfigError, ExportError
-from telly.export import sentence_transformers as export
-from telly.export import source as sources
-from telly.export.source import load_for_export
+from telly.exports import sentence_transformers as export
+from telly.exports import source as sources
+from telly.exports.source import load_for_export
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.models.load import load_model, load_tokenizer

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from telly.errors import ConfigError
-from telly.export.folder import Exported
+from telly.exports.folder import Exported
 
 ExportFormat = Literal["sentence-transformers", "onnx"]
 
@@ -40,9 +40,9 @@ def export(
         raise ConfigError(f"to: expected sentence-transformers or onnx, found {to!r}")
     if int8 and to != "onnx":
         raise ConfigError("--int8: only with --to onnx")
-    from telly.export.onnx import export_onnx
-    from telly.export.sentence_transformers import export_sentence_transformers
-    from telly.export.source import load_for_export
+    from telly.exports.onnx import export_onnx
+    from telly.exports.sentence_transformers import export_sentence_transformers
+    from telly.exports.source import load_for_export
 
     loaded = load_for_export(str(model))
     if to == "onnx":

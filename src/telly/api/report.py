@@ -7,7 +7,7 @@ from pathlib import Path
 
 from telly.errors import ConfigError
 from telly.metrics.significance import RESAMPLES
-from telly.report.build import MARGIN, Report, ReportConfig, build
+from telly.reports.build import MARGIN, Report, ReportConfig, build
 
 
 def report(

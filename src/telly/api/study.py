@@ -12,12 +12,12 @@ import torch
 
 from telly.errors import ConfigError
 from telly.runs.record import RunRecord
-from telly.study.analyses import run_analyses
-from telly.study.config import Cell, Needs, StudyConfig, cells_of, groups_of, load_study
-from telly.study.launch import check_processes, in_own_process, in_processes
-from telly.study.results import Outcome, State
-from telly.study.run import Pool, run_cells, side_by_side
-from telly.study.table import StudyTable, table_of
+from telly.studies.analyses import run_analyses
+from telly.studies.config import Cell, Needs, StudyConfig, cells_of, groups_of, load_study
+from telly.studies.launch import check_processes, in_own_process, in_processes
+from telly.studies.results import Outcome, State
+from telly.studies.run import Pool, run_cells, side_by_side
+from telly.studies.table import StudyTable, table_of
 from telly.urls import is_url
 
 logger = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class StudyPlan:
     def _pool(self) -> Pool | None:
         """What runs the cells; None for one after the other."""
         if self.ray is not None:
-            from telly.study.on_ray import RayPool
+            from telly.studies.on_ray import RayPool
 
             return RayPool(self.ray, self.settings, self.output, logger.info)
         if self.jobs > 1:

@@ -66,6 +66,6 @@ def push(
     private: Annotated[bool, typer.Option("--private", help="Only for those whom you let in.")] = False,
 ) -> None:
     """Upload a tuned or exported model with its card to the Hugging Face hub."""
-    from telly.export.push import push as upload
+    from telly.exports.push import push as upload
 
     typer.echo(f"uploaded: {upload(folder, repository, private=private)}")

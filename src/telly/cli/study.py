@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from telly.study.config import Cell
+    from telly.studies.config import Cell
 
 EPILOG = """Examples:
 
@@ -65,7 +65,7 @@ def study(
     """Run a grid of models, tasks, variants and seeds; cells share what the frozen layers gave."""
     from functools import partial
 
-    from telly.study.forks import begin_to_import
+    from telly.studies.forks import begin_to_import
 
     if not dry_run and ray is None and processes in (None, 1) and (Path(name).is_file() or not Path(name).suffix):
         begin_to_import()
@@ -96,7 +96,7 @@ def study(
 
 
 def _print_estimates(cells: Sequence[Cell], jobs: int, *, together: bool) -> None:
-    from telly.study.estimate import estimates
+    from telly.studies.estimate import estimates
 
     found = estimates(cells)
     typer.echo(f"{len(cells)} cells", err=True)

@@ -6,7 +6,7 @@ import json
 from importlib import resources
 from typing import Any
 
-from telly.report import page as report_page
+from telly.reports import page as report_page
 
 FILES = {
     "base.css": "text/css",

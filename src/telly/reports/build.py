@@ -10,15 +10,15 @@ from telly.analysis.published import Published, telly_k
 from telly.metrics.significance import MODELS_NOTE, RESAMPLES, Verdict
 from telly.metrics.table import METRICS
 from telly.plots import inline_svg, page_style
-from telly.report import sheets
-from telly.report.boards import ComparisonGroup, boards_of
-from telly.report.earlier import replace_files
-from telly.report.fetch import local_folders
-from telly.report.figures import draw_board
-from telly.report.page import Drawing, Section, render
-from telly.report.scan import ScanResult, StoredResult, find_results
-from telly.report.scores import GroupScores, score_boards
-from telly.report.sheet import Table, to_csv, to_latex, to_markdown
+from telly.reports import sheets
+from telly.reports.boards import ComparisonGroup, boards_of
+from telly.reports.earlier import replace_files
+from telly.reports.fetch import local_folders
+from telly.reports.figures import draw_board
+from telly.reports.page import Drawing, Section, render
+from telly.reports.scan import ScanResult, StoredResult, find_results
+from telly.reports.scores import GroupScores, score_boards
+from telly.reports.sheet import Table, to_csv, to_latex, to_markdown
 
 PAGE_FILE, MARKDOWN_FILE = "report.html", "report.md"
 MARGIN = 0.01
@@ -156,7 +156,7 @@ def _analysis_sections(found: ScanResult, config: ReportConfig, figures: Path) -
     """Probes and similarity; what draws them needs torch, so it is imported where there are such results."""
     if not found.probes and not found.comparisons:
         return []
-    from telly.report import analyses
+    from telly.reports import analyses
 
     kinds = (
         ("probe", "Probes", found.probes, analyses.probe_sheet, analyses.draw_probe_figures),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from telly.report.sheet import Table, change_text, interval_text, is_good, number_text
+from telly.reports.sheet import Table, change_text, interval_text, is_good, number_text
 
 WIDE = 560
 """Points, at 72 an inch."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from telly.freezing.cost import ADAM_COPIES, BYTES_FP32, PROCESS_BYTES, VariantCost
 from telly.freezing.variants import Method
-from telly.study.config import Cell
+from telly.studies.config import Cell
 from telly.tuning.estimate import SAMPLE, training_seconds, variant_costs
 
 

@@ -161,7 +161,7 @@ def load_study(name: str) -> StudyConfig:
 
 def built_in() -> dict[str, Path]:
     """Files of the studies that the package ships, by name."""
-    folder = Path(str(resources.files("telly.study") / "studies"))
+    folder = Path(str(resources.files("telly.studies") / "studies"))
     return {file.stem: file for file in sorted(folder.glob("*.toml"))}
 
 

@@ -15,8 +15,8 @@ from telly.analysis.probes.table import PROBES
 from telly.analysis.probing import ProbeConfig, run_probes, write_results
 from telly.freezing.variants import BASE, Variant
 from telly.runs.provenance import provenance
-from telly.study.config import Cell, StudyConfig
-from telly.study.results import Outcome, State
+from telly.studies.config import Cell, StudyConfig
+from telly.studies.results import Outcome, State
 from telly.training.progress import counting_bar
 
 FOLDER = "analyses"

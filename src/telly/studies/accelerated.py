@@ -1,6 +1,6 @@
 """`accelerate launch` that ends with the process that started it, also where that one is killed.
 
-python -m telly.study.accelerated PID OPTION...
+python -m telly.studies.accelerated PID OPTION...
 """
 
 from __future__ import annotations

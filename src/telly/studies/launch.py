@@ -16,9 +16,9 @@ from typing import Any
 from telly.disk import came_of_full_disk
 from telly.errors import ConfigError, TellyError
 from telly.settings.config import TuneConfig
-from telly.study.config import Cell
-from telly.study.forks import fork_context
-from telly.study.results import State, outcome_of
+from telly.studies.config import Cell
+from telly.studies.forks import fork_context
+from telly.studies.results import State, outcome_of
 
 FULL_DISK = 75
 """Exit code of a cell that found no room; the others would find none either."""
@@ -116,7 +116,7 @@ def in_processes(count: int, cell: Cell, resume: bool) -> int:
         run = ("-m", "telly", "tune", cell.config.task, "--config", str(settings))
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "telly.study.accelerated", str(os.getpid())),
+                *(sys.executable, "-m", "telly.studies.accelerated", str(os.getpid())),
                 *(*how, *plain, *run, "--resume" if resume else "--overwrite"),
             ],
             stdout=subprocess.DEVNULL,

@@ -10,9 +10,9 @@ from telly.analysis.published import Published
 from telly.freezing.variants import Method
 from telly.metrics.table import METRICS
 from telly.plots import PALETTE, new_figure, open_axes, save_figure, tip
-from telly.report.boards import ComparisonGroup, ResultRow
-from telly.report.scores import GroupScores
-from telly.report.sheets import paper_source, row_hint
+from telly.reports.boards import ComparisonGroup, ResultRow
+from telly.reports.scores import GroupScores
+from telly.reports.sheets import paper_source, row_hint
 from telly.runs.record import RunRecord
 from telly.training.clocks import CLOCKS
 

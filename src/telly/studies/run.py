@@ -19,10 +19,10 @@ from telly.disk import folder_lock
 from telly.errors import CacheError, TrainingError
 from telly.freezing.inventory import remove_cache
 from telly.runs.provenance import provenance
-from telly.study.config import Cell, StudyConfig, groups_of
-from telly.study.launch import FAILED, FULL_DISK, INTERRUPTED, Launch, handing_on, in_own_process, started
-from telly.study.results import CELLS, Outcome, Results, State
-from telly.study.table import TABLE_FILE, StudyTable, table_of, to_markdown
+from telly.studies.config import Cell, StudyConfig, groups_of
+from telly.studies.launch import FAILED, FULL_DISK, INTERRUPTED, Launch, handing_on, in_own_process, started
+from telly.studies.results import CELLS, Outcome, Results, State
+from telly.studies.table import TABLE_FILE, StudyTable, table_of, to_markdown
 
 SUMMARY_FILE, LOGS = "study.json", "logs"
 Outcomes = dict[Path, Outcome]
@@ -47,7 +47,7 @@ class Ended:
     """A cell that has run.
 
     Attributes:
-        code: its exit code, see `telly.study.launch`.
+        code: its exit code, see `telly.studies.launch`.
         error: why it is not 0, as far as its record does not say.
     """
 

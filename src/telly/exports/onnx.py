@@ -14,10 +14,10 @@ import torch
 
 from telly.data.sequences import SequenceTable
 from telly.errors import ConfigError, ExportError
-from telly.export.card import write_export_card
-from telly.export.folder import Exported, agreement, new_folder, write_inference_config
-from telly.export.scores import ScoredData, SessionStates, run_session
-from telly.export.source import CHECK_TEXTS, EmbeddingModel, plain_tokenizer
+from telly.exports.card import write_export_card
+from telly.exports.folder import Exported, agreement, new_folder, write_inference_config
+from telly.exports.scores import ScoredData, SessionStates, run_session
+from telly.exports.source import CHECK_TEXTS, EmbeddingModel, plain_tokenizer
 from telly.inference.tuned_model import TunedModel
 from telly.markdown import markdown_table
 from telly.models.load import quiet_transformers

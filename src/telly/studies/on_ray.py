@@ -24,10 +24,10 @@ from typing import Any
 from filelock import FileLock
 
 from telly.errors import ConfigError, TellyError
-from telly.study.config import Cell, Needs, StudyConfig
-from telly.study.launch import FAILED, INTERRUPTED, in_processes, run_here
-from telly.study.results import Results, State, outcome_of
-from telly.study.run import Ended, Say, StartCell, about_left
+from telly.studies.config import Cell, Needs, StudyConfig
+from telly.studies.launch import FAILED, INTERRUPTED, in_processes, run_here
+from telly.studies.results import Results, State, outcome_of
+from telly.studies.run import Ended, Say, StartCell, about_left
 from telly.urls import is_url
 
 LOCAL, AUTO = "local", "auto"
@@ -63,7 +63,7 @@ class RayJob:
 
 
 class RayPool:
-    """A pool of cells (`telly.study.run.Pool`) on a Ray cluster.
+    """A pool of cells (`telly.studies.run.Pool`) on a Ray cluster.
 
     Args:
         address: of the cluster (`HOST:PORT`), `auto` for the one this machine belongs to, or `local` to start one here.

@@ -11,7 +11,7 @@ from telly.metrics.interval import Interval, Statistic
 from telly.metrics.kept import read_scores
 from telly.metrics.significance import Difference, bootstrap_runs, differences, enough_resamples
 from telly.metrics.table import METRICS
-from telly.report.boards import ComparisonGroup, ResultRow
+from telly.reports.boards import ComparisonGroup, ResultRow
 
 RowNumber = int
 

@@ -10,10 +10,10 @@ from telly.analysis.published import IRREPRODUCIBLE_MARK, IRREPRODUCIBLE_NOTE, P
 from telly.freezing.variants import Method
 from telly.metrics.significance import MODELS_NOTE
 from telly.metrics.table import METRICS
-from telly.report.boards import ComparisonGroup, ResultRow
-from telly.report.scan import ScanResult
-from telly.report.scores import GroupScores
-from telly.report.sheet import Table, TableCell, TableColumn
+from telly.reports.boards import ComparisonGroup, ResultRow
+from telly.reports.scan import ScanResult
+from telly.reports.scores import GroupScores
+from telly.reports.sheet import Table, TableCell, TableColumn
 from telly.runs.find import LeftOut, StoredRun
 from telly.runs.record import RunRecord
 from telly.training.clocks import CLOCKS

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from telly.errors import ConfigError, ExportError
-from telly.export.card import write_export_card
-from telly.export.folder import Exported, agreement, new_folder, write_inference_config
-from telly.export.source import CHECK_TEXTS, plain_tokenizer
+from telly.exports.card import write_export_card
+from telly.exports.folder import Exported, agreement, new_folder, write_inference_config
+from telly.exports.source import CHECK_TEXTS, plain_tokenizer
 from telly.inference.tuned_model import Role, TunedModel
 from telly.models.load import quiet_transformers
 

@@ -16,8 +16,8 @@ from telly.metrics.kept import read_scores
 from telly.metrics.significance import bootstrap_runs
 from telly.metrics.table import METRICS
 from telly.runs.record import RunRecord
-from telly.study.config import Cell
-from telly.study.results import Outcome, State
+from telly.studies.config import Cell
+from telly.studies.results import Outcome, State
 
 TABLE_FILE = "table.md"
 NOTE = (

@@ -17,7 +17,7 @@ from telly.disk import write_text
 from telly.errors import ConfigError
 from telly.runs.folder import RECORD_FILE
 from telly.runs.record import RunRecord
-from telly.study.config import Cell
+from telly.studies.config import Cell
 from telly.urls import file_system, is_url
 
 CELLS = "cells"
