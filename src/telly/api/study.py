@@ -93,7 +93,7 @@ class StudyPlan:
         return StudyResult(self.output, self.cells, tuple(outcomes), tuple(tables), tuple(analyses))
 
     def _pool(self) -> Pool | None:
-        """What runs the cells; None for one after the other."""
+        """A pool that runs the cells; None runs one after the other."""
         if self.ray is not None:
             from telly.studies.on_ray import RayPool
 
