@@ -46,7 +46,6 @@ from telly.cli.demo import EPOCHS, EVAL_EXAMPLES, TRAIN_EXAMPLES, VARIANTS, demo
 from telly.data.sample import sample_files  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.freezing.variants import Method  # noqa: E402
-from telly.metrics.table import METRICS  # noqa: E402
 from telly.models.load import EMBEDDED, embedded_folder, load_config, load_tokenizer, model_from_config  # noqa: E402
 from telly.plots import new_figure, open_axes, save_figure  # noqa: E402
 from telly.tasks import get_task  # noqa: E402

@@ -186,7 +186,8 @@ def spread(seconds: npt.NDArray[np.float64]) -> dict[str, float]:
 
 def render(result: dict[str, Any]) -> str:
     lines = [
-        "| ms per query, median (95th percentile) | encode | embeddings | words (BM25) | fuse | total | target: 50 ms |",
+        "| ms per query, median (95th percentile) | encode | embeddings | words (BM25) | fuse | total "
+        "| target: 50 ms |",
         "|---|" + "---:|" * 5 + "---|",
     ]
     clock, title = ("seconds", "wall") if result["beside"] == ALONE else ("processor_seconds", "processor")
@@ -196,8 +197,8 @@ def render(result: dict[str, Any]) -> str:
         met = verdict(seconds["all"]["p95"] <= TARGET if "encode" in seconds else None)
         lines.append(f"| {size['hidden']} dimensions, {size['kind']}: {title} | {' | '.join(cells)} | {met} |")
     notes = [
-        f"The graph of {size['hidden']} dimensions is built in {size['build_seconds']:.0f} s of processor time and finds "
-        f"{100 * size['recall']:.1f} % of the ten nearest neighbours."
+        f"The graph of {size['hidden']} dimensions is built in {size['build_seconds']:.0f} s of processor time and "
+        f"finds {100 * size['recall']:.1f} % of the ten nearest neighbours."
         for size in result["sizes"]
         if size["recall"] is not None
     ]

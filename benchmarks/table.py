@@ -76,9 +76,9 @@ def summary(result: Result) -> str:
     made, load = result["provenance"], result["load"]
     commit = (made.get("commit") or DASH)[:12] + (" with uncommitted changes" if made.get("dirty") else "")
     return "\n".join(lines) + (
-        f"\n\nCode search with a model of UniXcoder-base's shape and random weights, {TARGET_PRECISION}, {load['pairs']} "
-        f"pairs of {load['tokens']} tokens per step, {made.get('cpus') or DASH} CPU cores; median of {result['rounds']} "
-        f"steps. Measured at commit {commit}: `{result['file']}`. [All benchmarks](docs/benchmarks.md)"
+        f"\n\nCode search with a model of UniXcoder-base's shape and random weights, {TARGET_PRECISION}, "
+        f"{load['pairs']} pairs of {load['tokens']} tokens per step, {made.get('cpus') or DASH} CPU cores; median of "
+        f"{result['rounds']} steps. Measured at commit {commit}: `{result['file']}`. [All tables](docs/benchmarks.md)"
     )
 
 
