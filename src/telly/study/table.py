@@ -10,7 +10,7 @@ from pathlib import Path
 
 from telly.errors import DataError
 from telly.freezing.variants import BASE
-from telly.markdown import markdown_table
+from telly.markdown import DASH, markdown_table
 from telly.metrics.interval import RESAMPLES
 from telly.metrics.kept import read_scores
 from telly.metrics.significance import bootstrap_runs
@@ -20,7 +20,6 @@ from telly.study.results import Outcome, State
 from telly.tuning.record import RunRecord
 
 TABLE_FILE = "table.md"
-DASH = "-"
 NOTE = (
     "Means over the seeds that are done. ±: half of the 95 % interval, of test examples and, with several seeds, of "
     "training. Change: against base with the same seeds. Seconds: of the whole run."
