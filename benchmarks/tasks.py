@@ -42,8 +42,9 @@ from telly.disk import write_json  # noqa: E402
 from telly.freezing.build import CacheRequest, build_cache  # noqa: E402
 from telly.freezing.source import RowSource  # noqa: E402
 from telly.freezing.split import SplitModel  # noqa: E402
+from telly.models.folder import EMBEDDED  # noqa: E402
 from telly.models.generation import Architecture  # noqa: E402
-from telly.models.load import EMBEDDED, load_config, load_model  # noqa: E402
+from telly.models.load import load_config, load_model  # noqa: E402
 from telly.tasks import TASKS  # noqa: E402
 from telly.tasks.base import Encoded, Options  # noqa: E402
 from telly.tasks.clone import ClonePairs  # noqa: E402

@@ -13,9 +13,9 @@ from torch import nn
 
 from freezing.equal_training import check_same_training, trained
 from telly.errors import ConfigError, PlanError
-from telly.freezing.methods import Lora, apply_method, check_method
+from telly.freezing.methods import apply_method, check_method
 from telly.freezing.split import SplitModel
-from telly.freezing.variants import Method
+from telly.freezing.variants import Lora, Method
 from telly.models.load import model_from_config
 from telly.models.prefix_lm import checkpoint_part
 from telly.tasks import TASKS

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,29 +18,11 @@ from torch import nn
 from telly.errors import ConfigError, PlanError
 from telly.freezing.plan import frozen_modules, plan_as_is, unused_after
 from telly.freezing.split import SplitModel
-from telly.freezing.variants import Method
+from telly.freezing.variants import ADAPTERS, Lora, Method
 from telly.models.prefix_lm import checkpoint_part
 from telly.models.stack import find_stack
 
-ADAPTERS = (Method.LORA, Method.IA3)
 BIAS = "bias"
-
-
-@dataclass(frozen=True)
-class Lora:
-    """Settings of LoRA.
-
-    Attributes:
-        rank: of the product that is added to a weight.
-        alpha: the product is scaled by alpha / rank.
-        dropout: on what goes into the product, while training.
-        targets: ends of the names of the modules that get one; none means peft's choice for the model's type.
-    """
-
-    rank: int = 8
-    alpha: float = 8.0
-    dropout: float = 0.0
-    targets: tuple[str, ...] = ()
 
 
 class Adapter:

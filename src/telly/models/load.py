@@ -18,13 +18,10 @@ from torch import nn
 
 from telly.errors import ModelError
 from telly.hub import hub_answers
-from telly.models.folder import explained, first_line, folder_with_config
+from telly.models.folder import EMBEDDED, explained, first_line, folder_with_config
 from telly.models.generation import Architecture, architecture_of
 from telly.models.prefix_lm import PrefixLM
 from telly.models.stack import find_stack
-
-EMBEDDED = "telly-mini"
-"""Name of the model that the package ships."""
 
 _log = logging.getLogger(__name__)
 

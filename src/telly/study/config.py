@@ -21,12 +21,12 @@ from telly.data.formats import content_files, data_files
 from telly.errors import ConfigError, DataError, TellyError
 from telly.freezing.methods import check_method
 from telly.freezing.variants import BASE, Method
-from telly.models.load import EMBEDDED, load_config, model_from_config
+from telly.models.folder import EMBEDDED
+from telly.models.load import load_config, model_from_config
 from telly.models.load import resolve as resolve_model
 from telly.models.stack import find_stack
+from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tasks import TASKS, get_task
-from telly.tuning.config import TuneConfig
-from telly.tuning.resolve import resolve
 
 FROZEN = "frozen-"
 """Before K: the same layers are frozen, but run in every epoch."""
@@ -171,12 +171,11 @@ class Cell:
     """
 
     variant: str
-    config: TuneConfig
+    config: ResolvedConfig
 
     @property
     def folder(self) -> Path:
         """The run's folder."""
-        assert self.config.output is not None
         return self.config.output
 
     @property
@@ -278,13 +277,13 @@ def _cell(study: StudyConfig, model: str, task: str, variant: str, seed: int, ou
     }
     if not parts.stored:
         values["cache_always"] = False
-    config = resolve(TuneConfig.parse(values, where))
+    config = TuneConfig.parse(values, where).resolve()
     check_method(_shape(model, get_task(task).is_generative), config.k, config.method, config.lora)
     name = f"{task}-{Path(model).name}-{variant}-s{seed}-{_digest(config)}"
     return Cell(variant, config.model_copy(update={"output": output / "cells" / name}))
 
 
-def _digest(config: TuneConfig) -> str:
+def _digest(config: ResolvedConfig) -> str:
     settings = {k: v for k, v in config.model_dump(mode="json").items() if k not in PLACES}
     files = {name: _data_digest(getattr(config, name), name) for name in ("data", "valid", "test")}
     key = json.dumps([settings, files, _model_digest(config.model)], sort_keys=True)

@@ -17,9 +17,9 @@ from telly.freezing.cost import CacheDecision, Rates, decide
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.processes import first_decides, first_here_goes_first
+from telly.settings.config import ResolvedConfig
 from telly.tasks.base import Encoded
 from telly.training.progress import counting_bar
-from telly.tuning.config import TuneConfig
 
 CALIBRATION_TOKENS = 4096
 CALIBRATION_SHARE = 0.1
@@ -54,7 +54,7 @@ class Sources:
 
 
 def open_sources(
-    config: TuneConfig,
+    config: ResolvedConfig,
     split_model: SplitModel,
     data: dict[str, Encoded],
     pad_id: int,
@@ -98,9 +98,8 @@ def _build(name: str, request: CacheRequest, say: Callable[[str], None]) -> Buil
 
 
 def _requests(
-    config: TuneConfig, split_model: SplitModel, data: dict[str, Encoded], pad_id: int, digests: tuple[str, ...]
+    config: ResolvedConfig, split_model: SplitModel, data: dict[str, Encoded], pad_id: int, digests: tuple[str, ...]
 ) -> dict[str, CacheRequest]:
-    assert config.cache_dir is not None  # resolved
     budget = None if config.cache_budget_gb is None else int(config.cache_budget_gb * 1e9)
     total = sum(int(encoded.table.lengths.sum()) for encoded in data.values())
     return {
@@ -118,11 +117,11 @@ def _requests(
     }
 
 
-def _decide(config: TuneConfig, train: Encoded, request: CacheRequest) -> CacheDecision:
+def _decide(config: ResolvedConfig, train: Encoded, request: CacheRequest) -> CacheDecision:
     if config.cache_always:
         return CacheDecision(True, "asked for")
     exists = existing_cache(request)
-    uses = (config.epochs or 1) * train.uses_per_epoch
+    uses = config.epochs * train.uses_per_epoch
     if uses <= 1 and not exists:
         return decide(uses, Rates(0.0, 0.0, 0.0), exists)
     return decide(uses, calibrate(request), exists)

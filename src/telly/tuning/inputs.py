@@ -14,14 +14,14 @@ from telly.data.sample import sample_files
 from telly.errors import ConfigError, DataError
 from telly.models.generation import architecture_of
 from telly.models.load import position_limit
+from telly.settings.config import ResolvedConfig
 from telly.tasks.base import Encoded, Task
-from telly.tuning.config import TuneConfig
 
 SUBSET_SEED = 0
 """Which examples a limit keeps; not the run's seed, so that runs with several seeds see the same data."""
 
 
-def load_datasets(config: TuneConfig, task: Task) -> dict[str, Any]:
+def load_datasets(config: ResolvedConfig, task: Task) -> dict[str, Any]:
     """The run's data sets by split: the user's files, or the sample.
 
     Raises:
@@ -45,7 +45,7 @@ def load_datasets(config: TuneConfig, task: Task) -> dict[str, Any]:
     return found
 
 
-def fitting_lengths(config: TuneConfig, task: Task, model: nn.Module) -> dict[str, int]:
+def fitting_lengths(config: ResolvedConfig, task: Task, model: nn.Module) -> dict[str, int]:
     """The limits of the settings, cut to the positions that the model has."""
     limit = position_limit(model)
     if limit is None:
@@ -56,7 +56,7 @@ def fitting_lengths(config: TuneConfig, task: Task, model: nn.Module) -> dict[st
     return {column: min(tokens, limit) for column, tokens in config.max_tokens.items()}
 
 
-def check_lengths(config: TuneConfig, task: Task, model: nn.Module) -> None:
+def check_lengths(config: ResolvedConfig, task: Task, model: nn.Module) -> None:
     """Refuse sequences that are longer than the model has positions.
 
     Raises:
@@ -80,17 +80,17 @@ def check_lengths(config: TuneConfig, task: Task, model: nn.Module) -> None:
         )
 
 
-def task_limits(config: TuneConfig, limit: int) -> str:
+def task_limits(config: ResolvedConfig, limit: int) -> str:
     """Limits in the proportion of those that were set, which together fit."""
     return ", ".join(f"{column}={tokens}" for column, tokens in _in_proportion(config, limit).items())
 
 
-def _in_proportion(config: TuneConfig, limit: int) -> dict[str, int]:
+def _in_proportion(config: ResolvedConfig, limit: int) -> dict[str, int]:
     total = sum(config.max_tokens.values())
     return {column: max(2, tokens * limit // total) for column, tokens in config.max_tokens.items()}
 
 
-def check_metric(config: TuneConfig, task: Task, train: Encoded) -> None:
+def check_metric(config: ResolvedConfig, task: Task, train: Encoded) -> None:
     """Refuse a metric that the data cannot give.
 
     Raises:
