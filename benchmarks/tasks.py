@@ -114,7 +114,7 @@ class _Runner:
         split = SplitModel(load_model(folder, is_generative=TASKS[task].is_generative), k)
         self.source = RowSource(data.table, PAD)
         if store is not None:
-            self.source.store = build_cache(CacheRequest(split, data.table, PAD, store)).store
+            self.source.cache = build_cache(CacheRequest(split, data.table, PAD, store)).cache
         self.data, self.task = data, task
         torch.manual_seed(0)
         self.model = TASKS[task].build(split, data, Options(head="pair")).train()

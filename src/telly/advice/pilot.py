@@ -24,6 +24,7 @@ from telly.metrics.kept import restored
 from telly.models.declared import check_pooling
 from telly.models.load import load_model, load_tokenizer
 from telly.models.prefix_lm import PrefixLM
+from telly.models.stack import find_stack
 from telly.settings.config import ResolvedConfig
 from telly.tasks import get_task
 from telly.tasks.base import Encoded
@@ -112,10 +113,10 @@ class Pilots:
         set_seed(config.seed)
         model = load_model(config.model, seed=config.seed, is_generative=self.task.is_generative)
         if not self._data:
-            check_lengths(config, self.task, model)
+            check_lengths(config, self.task, find_stack(model))
             self._data = self.task.encode(self._datasets, self._tokenizer, config.max_tokens, model.config)
             check_metric(config, self.task, self._data["train"])
-            self._digests = prefix_digests(model)
+            self._digests = prefix_digests(find_stack(model))
         device: nn.Module = model.to("cuda" if torch.cuda.is_available() else "cpu")
         return device
 
@@ -123,7 +124,7 @@ class Pilots:
         """Pooled states of some sequences, by layer, [texts, hidden] each."""
         inner = model.encoder if isinstance(model, PrefixLM) else model
         (states,) = LayerExtractor(self.root, counting_bar).states(
-            title, inner.eval(), self._tokenizer, [ExtractionRequest(self._sequences())]
+            title, find_stack(inner.eval()), self._tokenizer, [ExtractionRequest(self._sequences())]
         )
         return states.unbind(dim=1)
 

@@ -45,7 +45,6 @@ def compare(
 ) -> None:
     """Compare models layer by layer: representational similarity, CKA, Procrustes distance."""
     from dataclasses import asdict
-    from functools import partial
 
     from telly.analysis.compare import CompareConfig, write_result
     from telly.analysis.compare import compare as run
@@ -56,7 +55,7 @@ def compare(
     from telly.tuning.record import provenance
 
     config = CompareConfig(model, tuple(with_), data, task, split, limit, max_tokens, paper, seed=seed)
-    result = run(config, LayerExtractor(cache_dir or default_cache_dir(), counting_bar, partial(typer.echo, err=True)))
+    result = run(config, LayerExtractor(cache_dir or default_cache_dir(), counting_bar))
     about = {"settings": asdict(config), "provenance": provenance()}
     write_result(result, output, about)
     if figures:

@@ -50,7 +50,6 @@ def probe(
 ) -> None:
     """Probe what every layer of a model tells about code: tokens, syntax, meaning, structure."""
     from dataclasses import asdict
-    from functools import partial
 
     from telly.analysis.figures import draw_probes
     from telly.analysis.layers import LayerExtractor
@@ -66,7 +65,7 @@ def probe(
     if unknown:
         raise ConfigError(f"unknown probe {unknown[0]!r}; known: all, {', '.join(PROBES)}")
     config = ProbeConfig(tuple(dict.fromkeys(model)), names, data, language, limit, max_tokens, seeds, hard)
-    run = LayerExtractor(cache_dir or default_cache_dir(), counting_bar, partial(typer.echo, err=True))
+    run = LayerExtractor(cache_dir or default_cache_dir(), counting_bar)
     results = run_probes([PROBES[name] for name in names], config, run)
     for result in results:
         _print(result)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
-from torch import nn
 
 from telly.config import Config, read_toml
 from telly.data.formats import content_files, data_files
@@ -22,9 +21,9 @@ from telly.errors import ConfigError, DataError, TellyError
 from telly.freezing.methods import check_method
 from telly.freezing.variants import BASE, Method
 from telly.models.folder import EMBEDDED
-from telly.models.load import load_config, model_from_config
 from telly.models.load import resolve as resolve_model
-from telly.models.stack import find_stack
+from telly.models.load import shape_of
+from telly.models.stack import LayerStack
 from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tasks import TASKS, get_task
 
@@ -260,7 +259,7 @@ def _cell(study: StudyConfig, model: str, task: str, variant: str, seed: int, ou
     own = [name for name in VARIANT_KEYS if name in given]
     if own:
         raise ConfigError(f"settings: {', '.join(own)} is what the grid varies; leave it out of the file")
-    layers = len(find_stack(_shape(model, False)))
+    layers = len(_shape(model, False))
     if parts.freeze != BASE and int(parts.freeze) >= layers:
         raise ConfigError(f"variants: {variant}: {model} has {layers} layers, so K is at most {layers - 1}")
     values = {
@@ -291,9 +290,9 @@ def _digest(config: ResolvedConfig) -> str:
 
 
 @cache
-def _shape(model: str, is_generative: bool) -> nn.Module:
-    """The model without values."""
-    return model_from_config(load_config(model), is_generative=is_generative)
+def _shape(model: str, is_generative: bool) -> LayerStack:
+    """The layers of the model without values."""
+    return shape_of(model, is_generative=is_generative)
 
 
 @cache

@@ -40,10 +40,10 @@ class Sources:
         """For the run record."""
         stores = {
             split: {
-                "folder": str(build.store.folder),
-                "bytes": build.store.nbytes,
-                "rows": len(build.store.layout.lengths),
-                "stored_rows": build.store.stored_rows,
+                "folder": str(build.cache.folder),
+                "bytes": build.cache.nbytes,
+                "rows": len(build.cache.layout.lengths),
+                "stored_rows": build.cache.cached_rows,
                 "source": build.source,
                 "built_shards": build.built_shards,
                 "seconds": build.seconds,
@@ -83,18 +83,18 @@ def open_sources(
     if not decision.use:
         return Sources(plain, False, decision.reason, False, {})
     with first_here_goes_first():
-        builds = {name: _build(name, request, say) for name, request in requests.items()}
-    if not builds["train"].store.stored_rows:
+        builds = {name: _build(name, request) for name, request in requests.items()}
+    if not builds["train"].cache.cached_rows:
         reason = "nothing fits into the budget or on the disk"
         say(f"store: not used: {reason}")
         return Sources(plain, False, reason, False, builds)
-    sources = plain | {name: RowSource(data[name].table, pad_id, build.store) for name, build in builds.items()}
-    return Sources(sources, True, decision.reason, all(b.store.complete for b in builds.values()), builds)
+    sources = plain | {name: RowSource(data[name].table, pad_id, build.cache) for name, build in builds.items()}
+    return Sources(sources, True, decision.reason, all(b.cache.complete for b in builds.values()), builds)
 
 
-def _build(name: str, request: CacheRequest, say: Callable[[str], None]) -> BuildResult:
+def _build(name: str, request: CacheRequest) -> BuildResult:
     with counting_bar(f"frozen layers, {name}") as progress:
-        return build_cache(request, progress, say)
+        return build_cache(request, progress)
 
 
 def _requests(
@@ -139,7 +139,7 @@ def calibrate(request: CacheRequest) -> Rates:
         result = build_cache(trial)
         built = time.perf_counter() - started
         started = time.perf_counter()
-        result.store.batch(rows)
+        result.cache.batch(rows)
         read = time.perf_counter() - started
     write = min(built, 2 * read)  # writing is buffered and about as fast as reading; the bulk of `built` is computing
     return Rates((built - write) * share, read * share, write * share)

@@ -10,7 +10,7 @@ from telly.data.sample import sample_files
 from telly.errors import ConfigError
 from telly.freezing.cost import VariantCost, Workload, measure_flops, plan_costs
 from telly.freezing.variants import Method, parse_variant
-from telly.models.load import load_config, load_tokenizer, model_from_config
+from telly.models.load import load_config, load_tokenizer, shape_of
 from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tasks import get_task
 from telly.tasks.base import Encoded, Options
@@ -37,14 +37,13 @@ def variant_costs(config: TuneConfig, data: str | None) -> list[VariantCost]:
 
 def costs_of(config: TuneConfig, work: Workload | None) -> list[VariantCost]:
     """What base and every K train and, with a workload, take on this machine."""
-    model_config = load_config(config.model)
     task = get_task(config.task)
-    shape = model_from_config(model_config, is_generative=task.is_generative)
-    hidden = int(model_config.hidden_size)
+    stack = shape_of(config.model, is_generative=task.is_generative)
+    hidden = int(stack.model.config.hidden_size)  # type: ignore[union-attr,arg-type]
     head = task.head(hidden, 2, Options(head=config.head or task.preset.head))
     head_parameters = sum(p.numel() for p in head.parameters()) if head else 0
     rate = measure_flops(hidden) if work else None
-    return plan_costs(shape, work, rate, head_parameters=head_parameters)
+    return plan_costs(stack, work, rate, head_parameters=head_parameters)
 
 
 def workload(config: TuneConfig, data: str) -> Workload:

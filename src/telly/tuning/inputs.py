@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from torch import nn
 
 from telly.data.readers import read
 from telly.data.sample import sample_files
 from telly.errors import ConfigError, DataError
 from telly.models.generation import architecture_of
-from telly.models.load import position_limit
+from telly.models.stack import LayerStack
 from telly.settings.config import ResolvedConfig
 from telly.tasks.base import Encoded, Task
 
@@ -45,24 +44,24 @@ def load_datasets(config: ResolvedConfig, task: Task) -> dict[str, Any]:
     return found
 
 
-def fitting_lengths(config: ResolvedConfig, task: Task, model: nn.Module) -> dict[str, int]:
+def fitting_lengths(config: ResolvedConfig, task: Task, stack: LayerStack) -> dict[str, int]:
     """The limits of the settings, cut to the positions that the model has."""
-    limit = position_limit(model)
+    limit = stack.position_limit
     if limit is None:
         return config.max_tokens
     total = sum(config.max_tokens.values())
-    if task.is_generative and architecture_of(model.config).is_single_sequence and total > limit:
+    if task.is_generative and architecture_of(stack.model.config).is_single_sequence and total > limit:
         return _in_proportion(config, limit)
     return {column: min(tokens, limit) for column, tokens in config.max_tokens.items()}
 
 
-def check_lengths(config: ResolvedConfig, task: Task, model: nn.Module) -> None:
+def check_lengths(config: ResolvedConfig, task: Task, stack: LayerStack) -> None:
     """Refuse sequences that are longer than the model has positions.
 
     Raises:
         ConfigError: names the column and the limit.
     """
-    limit = position_limit(model)
+    limit = stack.position_limit
     if limit is None:
         return
     for column, tokens in config.max_tokens.items():
@@ -72,7 +71,7 @@ def check_lengths(config: ResolvedConfig, task: Task, model: nn.Module) -> None:
                 f"give --max-tokens {column}={limit} or less"
             )
     total = sum(config.max_tokens.values())
-    if task.is_generative and architecture_of(model.config).is_single_sequence and total > limit:
+    if task.is_generative and architecture_of(stack.model.config).is_single_sequence and total > limit:
         given = ", ".join(f"{column} {tokens}" for column, tokens in config.max_tokens.items())
         raise ConfigError(
             f"max_tokens: {given}: prompt and answer are one sequence of up to {total} tokens, and {config.model} has "

@@ -26,6 +26,7 @@ from telly.freezing.variants import Method
 from telly.metrics.kept import SCORES_FILE
 from telly.models.declared import cautions_about, check_pooling
 from telly.models.load import load_model, load_tokenizer
+from telly.models.stack import find_stack
 from telly.processes import first_decides, wait_for_all
 from telly.settings.config import AUTO, ResolvedConfig, TuneConfig
 from telly.settings.resolve import RESULT_FOLDERS, check_output
@@ -272,13 +273,27 @@ def _inputs(config: ResolvedConfig, task: Task, device: torch.device, clocks: Cl
         datasets = load_datasets(config, task)
         tokenizer = load_tokenizer(config.model)
         model = load_model(config.model, seed=config.seed, is_generative=task.is_generative).to(device)
-        split = SplitModel(model, config.k, whole=config.method is Method.HEAD_ONLY)
-        check_lengths(config, task, model)
+        split = split_model(model, config)
+        check_lengths(config, task, split.stack)
     with clocks("prefix"):
-        digests = prefix_digests(model)
+        digests = prefix_digests(split.stack)
     with clocks("encode"):
         data = task.encode(datasets, tokenizer, config.max_tokens, model.config)
     return _Inputs(datasets, tokenizer, split, data, digests)
+
+
+def split_model(model: nn.Module, config: ResolvedConfig) -> SplitModel:
+    """Freeze the model as the settings say.
+
+    Raises:
+        PlanError: K is out of range.
+    """
+    stack = find_stack(model)
+    if config.method is Method.HEAD_ONLY:
+        return SplitModel(model, len(stack), stack=stack)
+    if config.k is not None:
+        stack.check_layer(config.k)
+    return SplitModel(model, config.k, stack=stack)
 
 
 def build_caches(config: TuneConfig) -> None:
