@@ -75,7 +75,6 @@ PAGES = (
     ),
     Page("docs/export.md"),
     Page("docs/report.md"),
-    Page("docs/tasks/clone.md"),
     Page("docs/tasks/clone-retrieval.md"),
     Page("docs/tasks/classify.md"),
 )
