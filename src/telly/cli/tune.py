@@ -174,8 +174,8 @@ def run(
     from telly.advice.auto import tune
     from telly.config import read_toml, to_toml
     from telly.freezing.variants import ADAPTERS
+    from telly.processes import interruptible
     from telly.settings.config import TuneConfig
-    from telly.tuning.run import interruptible
     from telly.tuning.session import PREDICTIONS_FILE
 
     values = read_toml(config_file) if config_file else {}

@@ -1,4 +1,4 @@
-"""The engine: one model tuned on one task. Runs, pilots, cache building and studies prepare, train and evaluate here."""
+"""The engine that tunes one model on one task: runs, pilots and cache building prepare, train and evaluate here."""
 
 from __future__ import annotations
 
@@ -54,6 +54,7 @@ class Job:
         config: the settings.
         task: the task.
         inputs: data and tokenizer.
+        parameters: parameters of the model as it was loaded.
         split: the frozen model; its layers above K have what the method trains.
         adapter: the adapters, if the method has any.
         module: the task's model around `split`, with its head and loss.
@@ -63,6 +64,7 @@ class Job:
     config: ResolvedConfig
     task: Task
     inputs: Inputs
+    parameters: int
     split: SplitModel
     adapter: Adapter | None
     module: nn.Module
@@ -133,11 +135,12 @@ def prepare(
         inputs = Inputs(datasets, tokenizer, data, digests)
     check_metric(config, task, inputs.data["train"])
     with clocks("load"):
+        parameters = split.plan.total
         adapter = apply_method(split, config.method, config.lora, config.seed)
         module = _build(config, task, split, inputs.data["train"]).to(device)
     shared = {id(p) for p in split.parameters()}
     plan = split.plan.with_head(sum(p.numel() for p in module.parameters() if id(p) not in shared))
-    return Job(config, task, inputs, split, adapter, module, plan)
+    return Job(config, task, inputs, parameters, split, adapter, module, plan)
 
 
 def _split(model: nn.Module, config: ResolvedConfig) -> SplitModel:
