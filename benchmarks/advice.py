@@ -120,7 +120,7 @@ def score_study(folder: Path, cells: Sequence[dict[str, Any]]) -> list[dict[str,
 def _scored(folder: Path, model: str, task: str, grid: Grid) -> dict[str, Any]:
     base = grid[BASE][0].record
     place = folder / "advice" / f"{task}-{Path(model).name}"
-    advice = advise(TuneConfig.parse(base.config), output=place, reuse=True, say=lambda text: print(text, flush=True))
+    advice = advise(TuneConfig.parse(base.config), output=place, reuse=True)
     quality = {variant: _quality(runs) for variant, runs in grid.items()}
     best = max(quality, key=quality.__getitem__)
     whole, variant = _seconds(grid, BASE), advice["variant"]

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from telly.errors import ConfigError, PlanError
-from telly.freezing.plan import frozen_modules, plan_as_is
+from telly.freezing.plan import frozen_modules, plan_as_is, plan_of
 from telly.freezing.split import SplitModel
 from telly.freezing.variants import ADAPTERS, Lora, Method
 from telly.models.prefix_lm import checkpoint_part
@@ -88,6 +88,35 @@ def apply_method(split: SplitModel, method: Method, lora: Lora | None = None, se
     return adapter
 
 
+def count_trained(stack: LayerStack, k: int | None, method: Method, lora: Lora | None = None) -> int:
+    """Number of parameters that a method trains above K; works on a model without values (`meta` device).
+
+    Raises:
+        ConfigError, PlanError: as `apply_method`.
+    """
+    if method is Method.FULL:
+        return plan_of(stack, k).trainable
+    if method is Method.HEAD_ONLY:
+        return 0
+    if method is Method.BITFIT:
+        return sum(p.numel() for p in _biases(stack, k))
+    layers = _adapted_layers(stack, k, method, lora)
+    if method is Method.LORA:
+        rank = (lora or Lora()).rank
+        return sum(rank * (inputs + outputs) for inputs, outputs in map(_features, layers.values()))
+    # IA3 scales what goes into a feed-forward layer, and what comes out of the other layers.
+    feedforward = _feedforward(stack.model)
+    return sum(_features(layer)[0 if _named(name, feedforward) else 1] for name, layer in layers.items())
+
+
+def _features(layer: nn.Module) -> tuple[int, int]:
+    """Width of a linear layer's input and output; transformers' `Conv1D` has its weight transposed."""
+    if isinstance(layer, nn.Linear):
+        return layer.in_features, layer.out_features
+    inputs, outputs = layer.weight.shape  # type: ignore[misc]
+    return int(inputs), int(outputs)
+
+
 def _biases(stack: LayerStack, k: int | None) -> list[nn.Parameter]:
     """All biases above K.
 
@@ -113,7 +142,7 @@ def _biases(stack: LayerStack, k: int | None) -> list[nn.Parameter]:
 def _adapter_config(stack: LayerStack, k: int | None, method: Method, lora: Lora | None) -> Any:
     """Settings for peft that name the modules above K which get an adapter.
 
-    They are named one by one, since peft's own choice of layers fits one list of layers a model and not every method.
+    They are named one by one, since peft's own choice of layers fits one list of layers per model and not every method.
 
     Raises:
         ConfigError: peft is not installed, or it or the model has no place for them.
@@ -121,6 +150,33 @@ def _adapter_config(stack: LayerStack, k: int | None, method: Method, lora: Lora
     from transformers.pytorch_utils import Conv1D
 
     peft = _peft(method)
+    lora = lora or Lora()
+    layers = _adapted_layers(stack, k, method, lora)
+    transposed = any(isinstance(module, Conv1D) for module in layers.values())
+    if method is Method.LORA:
+        return peft.LoraConfig(
+            r=lora.rank,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules=_pattern(layers),
+            fan_in_fan_out=transposed,
+        )
+    feedforward = _feedforward(stack.model)
+    return peft.IA3Config(
+        target_modules=_pattern(layers),
+        feedforward_modules=_pattern(name for name in layers if _named(name, feedforward)),
+        fan_in_fan_out=transposed,
+    )
+
+
+def _adapted_layers(stack: LayerStack, k: int | None, method: Method, lora: Lora | None) -> dict[str, nn.Module]:
+    """The linear layers above K that get an adapter, by name.
+
+    Raises:
+        ConfigError: peft is not installed, or it or the model has no place for them.
+    """
+    from transformers.pytorch_utils import Conv1D
+
     model = checkpoint_part(stack.model)
     lora = lora or Lora()
     targets = (lora.targets if method is Method.LORA else ()) or _known_targets(model, method)
@@ -136,21 +192,13 @@ def _adapter_config(stack: LayerStack, k: int | None, method: Method, lora: Lora
             f"--method {method}: no linear layer{where} has a name that ends in {shown}; expected names as "
             f"{type(model).__name__}.named_modules() gives them (--lora-target)"
         )
-    transposed = any(isinstance(module, Conv1D) for module in layers.values())
-    if method is Method.LORA:
-        return peft.LoraConfig(
-            r=lora.rank,
-            lora_alpha=lora.alpha,
-            lora_dropout=lora.dropout,
-            target_modules=_pattern(layers),
-            fan_in_fan_out=transposed,
-        )
-    forward = peft.utils.TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING[_model_type(model)]
-    return peft.IA3Config(
-        target_modules=_pattern(layers),
-        feedforward_modules=_pattern(name for name in layers if _named(name, forward)),
-        fan_in_fan_out=transposed,
-    )
+    return layers
+
+
+def _feedforward(model: Any) -> Any:
+    """Peft's choice of feed-forward layers for the model's type."""
+    known = _peft(Method.IA3).utils.TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING
+    return known[_model_type(checkpoint_part(model))]
 
 
 def _known_targets(model: Any, method: Method) -> Any:

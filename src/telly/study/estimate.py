@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from telly.freezing.cost import ADAM_COPIES, BYTES_FP32, PROCESS_BYTES, VariantCost
+from telly.freezing.cost import VariantCost
 from telly.freezing.variants import BASE, Method
 from telly.study.config import Cell
-from telly.tuning.estimate import SAMPLE, training_seconds, variant_costs
+from telly.tuning.estimate import SAMPLE, peak_memory, training_seconds, variant_costs
 
 
 @dataclass(frozen=True)
@@ -52,23 +52,10 @@ def _estimate(cell: Cell, costs: Mapping[str, VariantCost], stored: int) -> Cell
     config = cell.config
     layers, whole = len(costs) - 1, config.method is Method.HEAD_ONLY
     seconds = training_seconds(costs[config.freeze], config, stored, layers)
-    peak = _peak_bytes(cell, costs)
+    peak = peak_memory(costs[config.freeze], costs[BASE], config)
     if not config.cache or (config.k is None and not whole):
         return CellEstimate(seconds, peak, 0)
     k = layers if whole else config.k or 0
     cache_bytes = costs[str(min(k, layers - 1))].cache_bytes
     assert cache_bytes is not None
     return CellEstimate(seconds, peak, cache_bytes)
-
-
-def _peak_bytes(cell: Cell, costs: Mapping[str, VariantCost]) -> int:
-    """Peak memory: where weights above K are frozen, they have no gradient and no moments."""
-    config, cost = cell.config, costs[cell.config.freeze]
-    weights = PROCESS_BYTES + costs[BASE].trainable * BYTES_FP32
-    peak = cost.peak_bytes if config.k is None or not config.cache else cost.peak_bytes_cached
-    assert peak is not None
-    if config.method is Method.FULL:
-        return peak
-    if config.method is Method.HEAD_ONLY:
-        return weights
-    return max(weights, peak - cost.trainable * BYTES_FP32 * ADAM_COPIES)

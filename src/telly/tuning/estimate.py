@@ -8,9 +8,20 @@ from telly.data.batching import LengthBucketBatchSampler
 from telly.data.readers import read
 from telly.data.sample import sample_files
 from telly.errors import ConfigError
-from telly.freezing.cost import VariantCost, Workload, measure_flops, plan_costs
-from telly.freezing.variants import Method, parse_variant
+from telly.freezing.cost import (
+    ADAM_COPIES,
+    BYTES_FP32,
+    PROCESS_BYTES,
+    VariantCost,
+    Workload,
+    measure_flops,
+    plan_costs,
+)
+from telly.freezing.methods import count_trained
+from telly.freezing.plan import variants_of
+from telly.freezing.variants import BASE, Method, parse_variant
 from telly.models.load import load_config, load_tokenizer, shape_of
+from telly.models.stack import LayerStack
 from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tasks import get_task
 from telly.tasks.base import Encoded, Options
@@ -37,13 +48,37 @@ def variant_costs(config: TuneConfig, data: str | None) -> list[VariantCost]:
 
 def costs_of(config: TuneConfig, work: Workload | None) -> list[VariantCost]:
     """What base and every K train and, with a workload, take on this machine."""
+    stack = _shape(config)
+    rate = measure_flops(_hidden_size(stack)) if work else None
+    return plan_costs(stack, work, rate, head_parameters=_head_parameters(config, stack))
+
+
+def trained_parameters(config: TuneConfig) -> dict[str, int]:
+    """Number of parameters that the settings' method trains, head included, for base and every K.
+
+    Raises:
+        ConfigError, PlanError: the method does not fit the model.
+    """
+    stack = _shape(config)
+    head = _head_parameters(config, stack)
+    return {
+        BASE if k is None else str(k): head + count_trained(stack, k, config.method, config.lora)
+        for k in variants_of(len(stack))
+    }
+
+
+def _shape(config: TuneConfig) -> LayerStack:
+    return shape_of(config.model, is_generative=get_task(config.task).is_generative)
+
+
+def _hidden_size(stack: LayerStack) -> int:
+    return int(stack.model.config.hidden_size)  # type: ignore[union-attr,arg-type]
+
+
+def _head_parameters(config: TuneConfig, stack: LayerStack) -> int:
     task = get_task(config.task)
-    stack = shape_of(config.model, is_generative=task.is_generative)
-    hidden = int(stack.model.config.hidden_size)  # type: ignore[union-attr,arg-type]
-    head = task.head(hidden, 2, Options(head=config.head or task.preset.head))
-    head_parameters = sum(p.numel() for p in head.parameters()) if head else 0
-    rate = measure_flops(hidden) if work else None
-    return plan_costs(stack, work, rate, head_parameters=head_parameters)
+    head = task.head(_hidden_size(stack), 2, Options(head=config.head or task.preset.head))
+    return sum(p.numel() for p in head.parameters()) if head else 0
 
 
 def workload(config: TuneConfig, data: str) -> Workload:
@@ -112,3 +147,21 @@ def training_seconds(cost: VariantCost, config: ResolvedConfig, stored: int = 0,
     if k is None or not config.cache:
         return epochs * (bottom + top)
     return bottom * (k - min(stored, k)) / max(1, k) + epochs * top
+
+
+def peak_memory(cost: VariantCost, base: VariantCost, config: ResolvedConfig) -> int:
+    """Peak memory of a run in bytes. Frozen weights have no gradient and no moments, also those above K.
+
+    Args:
+        cost: the variant's, with a workload.
+        base: the cost of training all weights.
+        config: the run's settings.
+    """
+    peak = cost.peak_bytes_cached if config.cache and cost.peak_bytes_cached is not None else cost.peak_bytes
+    assert peak is not None
+    if config.method is Method.FULL:
+        return peak
+    weights = PROCESS_BYTES + base.trainable * BYTES_FP32
+    if config.method is Method.HEAD_ONLY:
+        return weights
+    return max(weights, peak - cost.trainable * BYTES_FP32 * ADAM_COPIES)
