@@ -50,10 +50,11 @@ from telly.metrics.table import METRICS  # noqa: E402
 from telly.models.folder import EMBEDDED  # noqa: E402
 from telly.models.load import embedded_folder, load_config, load_tokenizer, model_from_config  # noqa: E402
 from telly.plots import new_figure, open_axes, save_figure  # noqa: E402
+from telly.runs.provenance import provenance  # noqa: E402
+from telly.runs.record import RunRecord  # noqa: E402
 from telly.settings.config import TuneConfig  # noqa: E402
 from telly.tasks import get_task  # noqa: E402
 from telly.tuning.inputs import describe, load_datasets  # noqa: E402
-from telly.tuning.record import RunRecord, provenance  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "quality"
 RUNS = CACHE / "quality"

@@ -45,11 +45,11 @@ from telly.freezing.split import SplitModel  # noqa: E402
 from telly.models.folder import EMBEDDED  # noqa: E402
 from telly.models.generation import Architecture  # noqa: E402
 from telly.models.load import load_config, load_model  # noqa: E402
+from telly.runs.provenance import provenance  # noqa: E402
 from telly.tasks import TASKS  # noqa: E402
 from telly.tasks.base import Encoded, Options  # noqa: E402
 from telly.tasks.clone import ClonePairs  # noqa: E402
 from telly.tasks.text_generation import TextGenerationModel, Texts  # noqa: E402
-from telly.tuning.record import provenance  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "tasks.json"
 DOCS = ROOT / "docs" / "benchmarks.md"

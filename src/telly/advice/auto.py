@@ -6,9 +6,10 @@ import logging
 from typing import Any
 
 from telly.advice.advise import ADVICE_FILE, advise
+from telly.runs.folder import RunFolder
+from telly.runs.record import RunRecord
 from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tuning import run
-from telly.tuning.record import RunRecord
 
 logger = logging.getLogger(__name__)
 
@@ -25,9 +26,9 @@ def tune(config: TuneConfig, *, resume: bool = False, overwrite: bool = False) -
 
 
 def _advisor(config: ResolvedConfig, reuse: bool) -> tuple[str, dict[str, Any]]:
-    folder = config.output / run.ADVICE_FOLDER
+    folder = RunFolder(config.output).advice
     advice = advise(config, output=folder, reuse=reuse)
     for sentence in (*advice["reason"], *advice["risk"]):
         logger.info("advice: %s", sentence)
     told = ("variant", "reason", "risk", "tolerance", "seconds")
-    return advice["variant"], {name: advice[name] for name in told} | {"file": f"{run.ADVICE_FOLDER}/{ADVICE_FILE}"}
+    return advice["variant"], {name: advice[name] for name in told} | {"file": f"{folder.name}/{ADVICE_FILE}"}

@@ -14,8 +14,6 @@ from telly.training.arguments import trainer_arguments
 from telly.tuning.session import Run
 
 LOG_STEPS = 10
-CHECKPOINTS = "checkpoints"
-"""Folder of checkpoints within a run's own."""
 
 
 def training_arguments(run: Run) -> TrainingArguments:
@@ -29,7 +27,7 @@ def training_arguments(run: Run) -> TrainingArguments:
     if config.batch_size % processes:
         raise ConfigError(f"--batch-size {config.batch_size} must be a multiple of {processes} processes")
     return trainer_arguments(
-        run.output / CHECKPOINTS,
+        run.folder.checkpoints,
         batch_size=config.batch_size // processes,
         learning_rate=config.learning_rate,
         bf16=config.precision == "bf16",

@@ -3,55 +3,40 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import EarlyStoppingCallback, TrainerCallback, TrainerState, TrainingArguments
 
-from telly.config import to_toml
 from telly.data.cautions import warnings_about
-from telly.disk import came_of_full_disk, folder_lock, is_full_disk
-from telly.errors import ConfigError
-from telly.metrics.kept import SCORES_FILE
+from telly.disk import came_of_full_disk, folder_lock
 from telly.models.declared import cautions_about
 from telly.processes import first_decides, wait_for_all
-from telly.settings.config import AUTO, ResolvedConfig, TuneConfig
-from telly.settings.resolve import RESULT_FOLDERS, check_output
-from telly.tasks import get_task
+from telly.runs.card import write_card
+from telly.runs.record import RunRecord
+from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tasks.base import Evaluation
-from telly.training.clocks import Clocks, PeakMemory
 from telly.training.progress import ProgressBar
 from telly.training.trainer import (
     SaveWithinEpochs,
     explained_disk,
     last_complete_checkpoint,
-    remove_incomplete_checkpoints,
 )
-from telly.tuning.arguments import CHECKPOINTS, training_arguments
+from telly.tuning.arguments import training_arguments
 from telly.tuning.baselines import reuse_baselines
 from telly.tuning.caches import BatchSources, choose_cache, open_sources
-from telly.tuning.card import write_card
 from telly.tuning.inputs import check_negatives, describe
 from telly.tuning.job import Job, evaluate, prepare, sampler_of, train
-from telly.tuning.record import RECORD_FILE, RunRecord
 from telly.tuning.saving import save_model
-from telly.tuning.session import PREDICTIONS_FILE, ClockedTrainer, Epochs, Run
+from telly.tuning.session import ClockedTrainer, Epochs, Run
+from telly.tuning.start import Advisor, acquire, has_only_advice, is_main, start
 
 logger = logging.getLogger(__name__)
-
-ADVICE_FOLDER = "advice"
-"""Where a run that chooses K itself has what it chose by."""
-
-
-Advisor = Callable[[ResolvedConfig, bool], tuple[str, dict[str, Any]]]
-"""Chooses the variant for resolved settings, and tells how; may take over what it found before if the flag says so."""
 
 
 def tune(
@@ -62,14 +47,15 @@ def tune(
     advisor: Advisor | None = None,
     reuse_baselines_from: Path | None = None,
 ) -> RunRecord:
-    """Tune a model on a task and return the run's record, which also lies in the output folder.
+    """Tune a model on a task and return the run's record, which is also in the output folder.
 
     Args:
         config: the settings; what is None is taken from the model's recommendation or the task's preset.
-        resume: go on with an interrupted run in the same folder.
+        resume: continue an interrupted run in the same folder.
         overwrite: replace an earlier run in the same folder.
         advisor: chooses the variant of `freeze = auto`; `telly.tune` has one.
-        reuse_baselines_from: folder of other runs; baselines that one of them found on the same terms are taken over.
+        reuse_baselines_from: folder of other runs; baselines that one of them computed under the same settings are
+            taken over.
 
     Raises:
         ConfigError: settings that do not fit, or an output folder with another run or of a process that still runs.
@@ -77,20 +63,16 @@ def tune(
     """
     config = config.resolve()
     # One process speaks for all that train together.
-    with folder_lock(config.output) if _is_main() else contextlib.nullcontext():
+    with folder_lock(config.output) if is_main() else contextlib.nullcontext():
         return _run(config, resume, overwrite, advisor, reuse_baselines_from)
-
-
-def _is_main() -> bool:
-    return os.environ.get("RANK", "0") == "0"
 
 
 def _run(
     config: ResolvedConfig, resume: bool, overwrite: bool, advisor: Advisor | None, reuse_baselines_from: Path | None
 ) -> RunRecord:
     """The run, in a folder that no other process writes into."""
-    resume = resume and not _only_advised(config)
-    run = _start(config, resume, overwrite, advisor)
+    resume = resume and not has_only_advice(config)
+    run = start(config, resume, overwrite, advisor)
     try:
         _tune(run, resume, overwrite, reuse_baselines_from)
         run.record.status = "finished"
@@ -106,107 +88,10 @@ def _run(
     finally:
         run.save()
     if run.main:
-        shutil.rmtree(run.output / CHECKPOINTS, ignore_errors=True)
+        shutil.rmtree(run.folder.checkpoints, ignore_errors=True)
         with explained_disk(run.output):
-            write_card(run.record, run.output / "model")
+            write_card(run.record, run.folder.model)
     return run.record
-
-
-def _start(config: ResolvedConfig, resume: bool, overwrite: bool, advisor: Advisor | None) -> Run:
-    clocks, memory = Clocks(), PeakMemory()
-    output = config.output
-    main = _is_main()
-    earlier = _earlier_record(output)
-    finished = (earlier or {}).get("status") == "finished"
-    advice = None
-    if config.freeze == AUTO:
-        check_output(output, resume, overwrite, finished, None)  # before the pilots take their time
-        with clocks("advice"):
-            config, advice = _advised(config, advisor, anew=overwrite and not resume)
-    if main:
-        check_output(output, resume, overwrite, finished, to_toml(config))
-        if resume:
-            remove_incomplete_checkpoints(output / CHECKPOINTS)
-    record = RunRecord(config=config.model_dump(mode="json"), advice=advice)
-    if resume and earlier:
-        session = {"clocks": earlier.get("clocks"), "wall_seconds": earlier.get("wall_seconds")}
-        record.sessions = [*earlier.get("sessions", []), session]
-        record.epochs = earlier.get("epochs", [])
-        if earlier.get("baselines_version", 1) == record.baselines_version:
-            record.baselines = earlier.get("baselines", {})
-        record.data = earlier.get("data", {})
-    return Run(config, get_task(config.task), output, record, clocks, memory, main)
-
-
-def _advised(config: ResolvedConfig, advisor: Advisor | None, *, anew: bool) -> tuple[ResolvedConfig, dict[str, Any]]:
-    """The settings with the variant that the advisor chose, and how it did."""
-    if advisor is None:
-        raise ConfigError("freeze: auto needs an advisor here; use telly.tune, or give the K that `telly advise` finds")
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ConfigError(
-            "--freeze auto runs its pilots in one process; run `telly advise` first, then this command with its K"
-        )
-    freeze, advice = advisor(config, not anew)
-    return config.model_copy(update={"freeze": freeze}), advice
-
-
-def _only_advised(config: ResolvedConfig) -> bool:
-    """Whether the folder holds nothing but advice: the run was interrupted before it began."""
-    begun = (config.output / "config.toml").exists()
-    return config.freeze == AUTO and not begun and (config.output / ADVICE_FOLDER).is_dir()
-
-
-def _acquire(run: Run, data: dict[str, dict[str, Any]], resume: bool, overwrite: bool) -> None:
-    """Take over the output folder, once the settings, the model and the data have shown to be good.
-
-    Raises:
-        ConfigError: the run to resume was on other data.
-    """
-    changed = [name for name, kept in run.record.data.items() if kept["fingerprint"] != data[name]["fingerprint"]]
-    if resume and changed:
-        raise ConfigError(
-            f"{run.output}: the interrupted run had other {' and '.join(changed)} data; the files were changed since. "
-            "Restore them, or run anew with --overwrite"
-        )
-    run.record.data = data
-    if run.main:
-        if overwrite and not resume:
-            _remove_run(run.output)
-        with explained_disk(run.output):
-            try:
-                run.output.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                if is_full_disk(error):
-                    raise
-                raise ConfigError(
-                    f"{run.output}: cannot be made: {error.strerror or error}; choose another --output"
-                ) from None
-            (run.output / "config.toml").write_text(to_toml(run.config), encoding="utf-8")
-    run.acquired = True
-    run.save()
-
-
-def _earlier_record(output: Path) -> dict[str, Any] | None:
-    try:
-        found: dict[str, Any] = json.loads((output / RECORD_FILE).read_text(encoding="utf-8"))
-        return found
-    except (OSError, ValueError):
-        return None
-
-
-def _remove_run(output: Path) -> None:
-    """Remove an earlier run's files; a folder that is not a run is left alone."""
-    if (output / "config.toml").exists():
-        for name in (CHECKPOINTS, *RESULT_FOLDERS):
-            shutil.rmtree(output / name, ignore_errors=True)
-        for name in (
-            RECORD_FILE,
-            "metrics.jsonl",
-            PREDICTIONS_FILE,
-            SCORES_FILE,
-            "config.toml",
-        ):  # what makes it a run goes last
-            (output / name).unlink(missing_ok=True)
 
 
 def _tune(run: Run, resume: bool, overwrite: bool, reuse_baselines_from: Path | None) -> None:
@@ -226,7 +111,7 @@ def _tune(run: Run, resume: bool, overwrite: bool, reuse_baselines_from: Path | 
     record.plan = job.plan.to_dict()
     logger.info("%s", job.plan)
     described = {name: describe(job.inputs.datasets[name], encoded) for name, encoded in job.data.items()}
-    _acquire(run, described, resume, overwrite)
+    acquire(run, described, resume, overwrite)
     if reuse_baselines_from is not None and not record.baselines:
         record.baselines = first_decides(lambda: reuse_baselines(reuse_baselines_from, record))
     sources = _open_sources(run, job)
@@ -266,7 +151,7 @@ def _open_sources(run: Run, job: Job) -> BatchSources:
     # Where text is generated, decoding needs the frozen layers for the new tokens.
     if sources.used and sources.complete and all(encoded.stored for encoded in job.data.values()):
         with run.clocks("save"), explained_disk(run.output):
-            file = run.output / CHECKPOINTS / f"prefix-{os.getpid()}.safetensors"
+            file = run.folder.checkpoints / f"prefix-{os.getpid()}.safetensors"
             run.record.cache["released_bytes"] = job.split.release_prefix(file)
     return sources
 
@@ -294,7 +179,7 @@ def _train_and_test(run: Run, job: Job, sources: BatchSources, arguments: Traini
         with run.clocks("evaluate"):
             return evaluate(job, sources.by_split, "valid", final=False).metrics
 
-    checkpoint = last_complete_checkpoint(run.output / CHECKPOINTS) if resume else None
+    checkpoint = last_complete_checkpoint(run.folder.checkpoints) if resume else None
     # An untuned model seldom ends an answer, so a beam would take long.
     untuned = "untuned (greedy)" if job.task.is_generative else "untuned"
     if untuned not in record.baselines:
