@@ -13,6 +13,7 @@ import torch
 from telly.analysis.layers import ExtractionRequest, LayerExtractor
 from telly.analysis.similarity import rsa
 from telly.errors import DataError
+from telly.freezing.variants import parse_freeze
 from telly.metrics.interval import Statistic
 from telly.metrics.kept import restored
 from telly.models.prefix_lm import checkpoint_part
@@ -96,7 +97,7 @@ class Pilots:
         return self._tuned(self._job(variant), started)
 
     def _job(self, variant: str) -> Job:
-        config = self.config.model_copy(update={"freeze": variant})
+        config = self.config.model_copy(update={"freeze": parse_freeze(variant)})
         job = prepare(config, datasets=self._datasets, inputs=self._inputs)
         self._inputs = job.inputs
         return job
@@ -113,7 +114,7 @@ class Pilots:
         seconds = self._train(job, sources)
         score, statistic = _score(job, sources)
         seconds_in_all = time.perf_counter() - started
-        return Pilot(job.config.freeze, score, statistic, seconds, seconds_in_all, job.plan.trainable)
+        return Pilot(str(job.config.freeze), score, statistic, seconds, seconds_in_all, job.plan.trainable)
 
     def _train(self, job: Job, sources: BatchSources) -> float:
         """Train for one epoch; returns its seconds."""
@@ -132,7 +133,7 @@ class Pilots:
             logging_strategy="no",
         )
         started = time.perf_counter()
-        train(job, sources.by_split["train"], arguments, callbacks=[ProgressBar(f"pilot, {config.variant_name}")])
+        train(job, sources.by_split["train"], arguments, callbacks=[ProgressBar(f"pilot, {config.variant}")])
         return time.perf_counter() - started
 
 

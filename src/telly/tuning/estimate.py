@@ -19,7 +19,7 @@ from telly.freezing.cost import (
 )
 from telly.freezing.methods import count_trained
 from telly.freezing.plan import variants_of
-from telly.freezing.variants import BASE, Method, parse_variant
+from telly.freezing.variants import BASE, Method
 from telly.models.load import load_config, load_tokenizer, shape_of
 from telly.models.stack import LayerStack
 from telly.settings.config import ResolvedConfig, TuneConfig
@@ -140,7 +140,7 @@ def training_seconds(cost: VariantCost, config: ResolvedConfig, stored: int = 0,
     """
     assert cost.epoch_seconds is not None
     epochs, whole = config.epochs, config.method is Method.HEAD_ONLY
-    k = layers if whole else parse_variant(cost.variant)
+    k = layers if whole else cost.k
     top = cost.epoch_seconds if cost.epoch_seconds_cached is None else cost.epoch_seconds_cached
     bottom = top / 3 if whole else cost.epoch_seconds - top  # the forward alone
     top *= PASSES[config.method]

@@ -218,7 +218,7 @@ def _train(
     epochs = Epochs(run)
     callbacks: list[TrainerCallback] = [
         EarlyStoppingCallback(early_stopping_patience=run.config.patience),
-        ProgressBar(run.config.variant_name),
+        ProgressBar(str(run.config.variant)),
         epochs,
     ]
     if run.config.save_steps:

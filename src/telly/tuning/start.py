@@ -9,9 +9,10 @@ from typing import Any
 from telly.config import to_toml
 from telly.disk import is_full_disk, write_text
 from telly.errors import ConfigError, DataError
+from telly.freezing.variants import AUTO, parse_freeze
 from telly.runs.folder import RunFolder
 from telly.runs.record import RunRecord
-from telly.settings.config import AUTO, ResolvedConfig
+from telly.settings.config import ResolvedConfig
 from telly.tasks import get_task
 from telly.training.clocks import Clocks, PeakMemory
 from telly.training.trainer import explained_disk, remove_incomplete_checkpoints
@@ -69,7 +70,7 @@ def _advised(config: ResolvedConfig, advisor: Advisor | None, *, reuse: bool) ->
             "--freeze auto runs its pilots in one process; run `telly advise` first, then this command with its K"
         )
     freeze, advice = advisor(config, reuse)
-    return config.model_copy(update={"freeze": freeze}), advice
+    return config.model_copy(update={"freeze": parse_freeze(freeze)}), advice
 
 
 def has_only_advice(config: ResolvedConfig) -> bool:
