@@ -1,4 +1,4 @@
-"""Advice on K before a run: a short pilot of base, the similarity rule, a few pilots from the store, the cost model."""
+"""Advice on K before a run: a pilot of base, the similarity rule, pilots from the activation cache, the cost model."""
 
 from __future__ import annotations
 
@@ -181,14 +181,14 @@ def _kept(file: Path, key: dict[str, Any]) -> dict[str, Any] | None:
 def _costs(config: ResolvedConfig, train: Any, drawn: Drawn) -> tuple[list[VariantCost], float]:
     """What every variant takes, and which share of an epoch's tokens the pilot reads.
 
-    Tokens are counted on `COSTED` examples at most. What the store takes is too much then where sequences repeat.
+    Tokens are counted on `COSTED` examples at most. The size of the cache is then overestimated where sequences repeat.
     """
     task = get_task(config.task)
     tokenizer, model_config = load_tokenizer(config.model), load_config(config.model)
     some = train if len(train) <= COSTED else train.shuffle(seed=config.seed).select(range(COSTED))
     work = workload_of(config, task.encode({"train": some}, tokenizer, config.max_tokens, model_config)["train"])
     times = len(train) / len(some)
-    whole = replace(work, tokens=round(work.tokens * times), stored_tokens=round(work.stored_tokens * times))
+    whole = replace(work, tokens=round(work.tokens * times), distinct_tokens=round(work.distinct_tokens * times))
     return costs_of(config, whole), len(drawn.train) / len(train)
 
 

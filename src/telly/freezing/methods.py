@@ -1,7 +1,7 @@
-"""How the layers above the frozen ones are trained: with all weights, with adapters, or by their biases alone.
+"""Training methods of the layers above the frozen ones: all weights, adapters, or biases alone.
 
-Adapters are peft's, put into the model in place, so that stored states feed them as they feed full layers. They are
-saved as peft saves them, and merged into the weights for everything that follows.
+Adapters are those of peft, inserted into the model in place, so that cached states feed them as they feed full layers.
+They are saved in peft's format and merged into the weights of the saved model.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ class Adapter:
     """Adapters within a model.
 
     Args:
-        wrapped: peft's view of the model, whose layers it has replaced in place.
+        wrapped: the `PeftModel`, whose layers have been replaced in the model itself.
     """
 
     def __init__(self, wrapped: Any) -> None:
         self._wrapped = wrapped
 
     def save(self, folder: Path) -> None:
-        """Write them as `PeftModel.from_pretrained(model, folder)` reads them."""
+        """Write the adapters in the format that `PeftModel.from_pretrained(model, folder)` reads."""
         self._wrapped.save_pretrained(folder, save_embedding_layers=False)  # the default would ask the hub
 
     def merge(self) -> None:
-        """Put them into the weights in place, and take them out of the model."""
+        """Merge the adapters into the weights in place, and remove them from the model."""
         self._wrapped.merge_and_unload()
 
 
 def check_method(stack: LayerStack, k: int | None, method: Method, lora: Lora | None = None) -> None:
-    """Refuse what `apply_method` would refuse; works on a model without values (`meta` device).
+    """Check that `apply_method` would succeed; works on a model without values (`meta` device).
 
     Raises:
         ConfigError, PlanError: as `apply_method`.
@@ -57,19 +57,19 @@ def check_method(stack: LayerStack, k: int | None, method: Method, lora: Lora | 
 
 
 def apply_method(split: SplitModel, method: Method, lora: Lora | None = None, seed: int = 0) -> Adapter | None:
-    """Train of a split model's layers above K only what `method` names; changes model and plan in place.
+    """Restrict training above K to what the method trains; changes model and plan in place.
 
     Args:
         split: a split model; for `HEAD_ONLY` one with K = number of layers.
         method: what is trained.
         lora: settings of LoRA.
-        seed: of the adapters' first weights.
+        seed: seed of the adapters' initial weights.
 
     Returns:
         the adapters, where there are any.
 
     Raises:
-        ConfigError: peft is not installed, or there is no place for adapters in such a model.
+        ConfigError: peft is not installed, or the model has no layer that could get an adapter.
         PlanError: the layers above K have no biases.
     """
     adapter = None
@@ -223,7 +223,7 @@ def _known_targets(model: Any, method: Method) -> Any:
 
 
 def _above(stack: LayerStack, model: Any, k: int | None) -> Iterator[tuple[str, nn.Module]]:
-    """Modules of `model`, which is the stack's or a part of it, that are neither frozen by K nor an unused pooler."""
+    """Modules of `model` (the stack's model or a part of it) that are neither frozen by K nor an unused pooler."""
     below = [*frozen_modules(stack, k), *(module for _, module in stack.unused_after)]
     frozen = {id(part) for module in below for part in module.modules()}
     return ((name, module) for name, module in model.named_modules() if id(module) not in frozen)
@@ -234,14 +234,14 @@ def _model_type(model: Any) -> str:
 
 
 def _named(name: str, targets: Any) -> bool:
-    """Whether a module's name is meant, as peft decides it."""
+    """Whether peft would choose a module of this name for these targets."""
     if isinstance(targets, str):
         return re.fullmatch(targets, name) is not None
     return any(name == target or name.endswith(f".{target}") for target in targets)
 
 
 def _pattern(names: Iterable[str]) -> str:
-    """A pattern of exactly these names; lists of names are shortened by peft, and may then name others."""
+    """A pattern of exactly these names; peft shortens lists of names, which may then match others."""
     return "|".join(map(re.escape, names))
 
 

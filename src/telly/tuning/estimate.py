@@ -1,4 +1,4 @@
-"""What an epoch of a run would read and what its variants cost; encodes the data, loads no weights."""
+"""Estimates before a run: what an epoch reads, and the costs of every variant. Encodes data, loads no weights."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ that leaves the forward and the gradient of the states, two of three. Adapters a
 
 
 def variant_costs(config: TuneConfig, data: str | None) -> list[VariantCost]:
-    """What base and every K of the settings' model and task train and, with data, take on this machine.
+    """Trained parameters of base and every K and, with data, time and memory on this machine.
 
     Args:
         config: the settings; what is open is resolved as a run would.
@@ -47,7 +47,7 @@ def variant_costs(config: TuneConfig, data: str | None) -> list[VariantCost]:
 
 
 def costs_of(config: TuneConfig, work: Workload | None) -> list[VariantCost]:
-    """What base and every K train and, with a workload, take on this machine."""
+    """Trained parameters of base and every K and, with a workload, time and memory on this machine."""
     stack = _shape(config)
     rate = measure_flops(_hidden_size(stack)) if work else None
     return plan_costs(stack, work, rate, head_parameters=_head_parameters(config, stack))
@@ -82,7 +82,7 @@ def _head_parameters(config: TuneConfig, stack: LayerStack) -> int:
 
 
 def workload(config: TuneConfig, data: str) -> Workload:
-    """Tokens that an epoch of `telly tune` with these settings reads.
+    """Count the tokens that an epoch of `telly tune` with these settings reads.
 
     Args:
         config: the settings; what is open is resolved as a run would.
@@ -101,7 +101,7 @@ def workload(config: TuneConfig, data: str) -> Workload:
 
 
 def workload_of(config: ResolvedConfig, encoded: Encoded) -> Workload:
-    """Tokens that an epoch reads of encoded training data.
+    """Count the tokens that an epoch reads of encoded training data.
 
     Args:
         config: resolved settings.
@@ -123,20 +123,20 @@ def workload_of(config: ResolvedConfig, encoded: Encoded) -> Workload:
     tokens = sum(int(column.sum()) for column in lengths.values())
     return Workload(
         tokens=sum(padded),
-        stored_tokens=int(encoded.table.lengths.sum()),
+        distinct_tokens=int(encoded.table.lengths.sum()),
         batch_tokens=max(padded),
         mean_length=tokens / (len(lengths) * len(encoded)),
     )
 
 
-def training_seconds(cost: VariantCost, config: ResolvedConfig, stored: int = 0, layers: int = 0) -> float:
-    """All epochs of training, and the frozen layers' single run; evaluation and start-up are not in it.
+def training_seconds(cost: VariantCost, config: ResolvedConfig, cached_k: int = 0, layers: int = 0) -> float:
+    """Predict the time of all epochs, and of the single run of the frozen layers; without evaluation and start-up.
 
     Args:
-        cost: the variant's, with a workload.
-        config: resolved settings; the store counts if they do not rule it out.
-        stored: the highest K whose states are on disk already.
-        layers: the model's, all of which run once where the head is trained alone.
+        cost: the variant's cost, with a workload.
+        config: the run's settings; the activation cache counts unless they switch it off.
+        cached_k: the highest K whose states are on disk already.
+        layers: number of layers of the model, all of which run once where the head is trained alone.
     """
     assert cost.epoch_seconds is not None
     epochs, whole = config.epochs, config.method is Method.HEAD_ONLY
@@ -146,7 +146,7 @@ def training_seconds(cost: VariantCost, config: ResolvedConfig, stored: int = 0,
     top *= PASSES[config.method]
     if k is None or not config.cache:
         return epochs * (bottom + top)
-    return bottom * (k - min(stored, k)) / max(1, k) + epochs * top
+    return bottom * (k - min(cached_k, k)) / max(1, k) + epochs * top
 
 
 def peak_memory(cost: VariantCost, base: VariantCost, config: ResolvedConfig) -> int:
