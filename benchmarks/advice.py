@@ -157,7 +157,7 @@ def advised_run(folder: Path, base: RunRecord, variant: str) -> StoredRun:
     """A run of the advised variant that the grid does not have, with base's settings; one that is there is kept."""
     place = folder / "advised" / f"{base.config['task']}-{Path(base.config['model']).name}-{variant}"
     if not (place / RECORD_FILE).is_file() or RunRecord.read(place / RECORD_FILE).status != "finished":
-        changed = {"freeze": variant, "cache_always": variant != BASE, "cache_dir": str(place / "stores")}
+        changed = {"freeze": variant, "cache_always": variant != BASE, "cache_dir": str(place / "activations")}
         config = TuneConfig.parse(base.config | changed | {"output": str(place)})
         tune(config, overwrite=True, reuse_baselines_from=folder / CELLS)
     return StoredRun(place, RunRecord.read(place / RECORD_FILE))

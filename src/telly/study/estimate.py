@@ -18,7 +18,7 @@ class CellEstimate:
     Attributes:
         seconds: of training over all epochs, and of running frozen layers once.
         peak_bytes: peak memory.
-        cache_bytes: of its store; 0 without one.
+        cache_bytes: size of its activation caches; 0 without any.
     """
 
     seconds: float
@@ -33,25 +33,25 @@ def estimates(cells: Sequence[Cell]) -> list[CellEstimate]:
         DataError, ModelError, ConfigError: as `telly.tuning.estimate.variant_costs`.
     """
     costs: dict[tuple[str, str], dict[int | None, VariantCost]] = {}
-    stored: dict[tuple[str, str], int] = {}
+    cached_k: dict[tuple[str, str], int] = {}
     found = []
     for cell in cells:
         config = cell.config
         if cell.group not in costs:
             known = variant_costs(config, config.data or SAMPLE)
             costs[cell.group] = {cost.k: cost for cost in known}
-            stored[cell.group] = 0
-        found.append(_estimate(cell, costs[cell.group], stored[cell.group]))
+            cached_k[cell.group] = 0
+        found.append(_estimate(cell, costs[cell.group], cached_k[cell.group]))
         if config.k is not None and config.cache:
-            stored[cell.group] = config.k
+            cached_k[cell.group] = config.k
     return found
 
 
-def _estimate(cell: Cell, costs: Mapping[int | None, VariantCost], stored: int) -> CellEstimate:
-    """`stored` is the highest K whose states an earlier cell leaves."""
+def _estimate(cell: Cell, costs: Mapping[int | None, VariantCost], cached_k: int) -> CellEstimate:
+    """Estimate a cell; `cached_k` is the highest K whose states an earlier cell leaves."""
     config = cell.config
     layers, whole = len(costs) - 1, config.method is Method.HEAD_ONLY
-    seconds = training_seconds(costs[config.k], config, stored, layers)
+    seconds = training_seconds(costs[config.k], config, cached_k, layers)
     peak = peak_memory(costs[config.k], costs[None], config)
     if not config.cache or (config.k is None and not whole):
         return CellEstimate(seconds, peak, 0)
