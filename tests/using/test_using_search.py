@@ -138,10 +138,12 @@ def test_the_newest_finished_run_of_the_task_is_taken(tmp_path: Path) -> None:
     assert choose("search", "telly-mini", runs).line == "model: telly-mini, not tuned"
 
 
-def test_the_library_makes_the_index_it_needs(tree: Path, model_folder: Path) -> None:
-    said: list[str] = []
-    searcher = open_search(tree, model=str(model_folder), say=said.append)
-    assert said[0] == f"no index of {tree} yet: making it in {default_folder(tree, 'search')}"
+def test_the_library_makes_the_index_it_needs(
+    tree: Path, model_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "telly"):
+        searcher = open_search(tree, model=str(model_folder))
+    assert caplog.messages[0] == f"no index of {tree} yet: making it in {default_folder(tree, 'search')}"
     assert searcher.search("join paths", top=1, by="bm25")[0].location.function.name == "join_paths"
     (tree / "more.py").write_text("def zebra_crossing(road):\n    lines = road + 1\n    return lines\n")
     assert not search("zebra", tree, by="bm25"), "an index is not updated by itself"

@@ -29,6 +29,7 @@ from telly.pretraining.corpus import Corpus, prepare
 from telly.pretraining.objectives import PretrainObjective, predicted
 from telly.pretraining.showcase import examples, neighbour_similarity
 from telly.pretraining.throughput import Throughput, matrix_product_rate
+from telly.training.arguments import trainer_arguments
 from telly.training.progress import ProgressBar
 from telly.training.trainer import TellyTrainer, last_complete_checkpoint, remove_incomplete_checkpoints
 
@@ -189,32 +190,25 @@ def _new_model(config: PretrainConfig, layers: int, tokenizer: Any, dropout: flo
 
 
 def _arguments(stage: Stage, folder: Path, config: PretrainConfig) -> TrainingArguments:
-    gpu = torch.cuda.is_available()
-    return TrainingArguments(
-        output_dir=str(folder),
-        max_steps=stage.steps,
-        per_device_train_batch_size=stage.batch_size,
+    return trainer_arguments(
+        folder,
+        batch_size=stage.batch_size,
         learning_rate=stage.learning_rate,
+        bf16=True,
+        seed=config.seed,
+        max_steps=stage.steps,
         weight_decay=0.01,
         adam_beta2=0.98,
         warmup_steps=min(100, max(1, stage.steps // 10)),
         lr_scheduler_type="cosine_with_min_lr",
         lr_scheduler_kwargs={"min_lr_rate": 0.1},
-        bf16=True,
         optim="adamw_torch_fused",
-        use_cpu=not gpu,
         eval_strategy="steps",
         eval_steps=config.evaluate_every,
         torch_compile=config.compile,
         save_steps=SAVE_STEPS,
         save_total_limit=2,
         logging_steps=LOG_STEPS,
-        logging_nan_inf_filter=False,
-        report_to=[],
-        disable_tqdm=True,
-        seed=config.seed,
-        remove_unused_columns=False,
-        dataloader_pin_memory=gpu,
     )
 
 
