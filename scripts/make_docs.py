@@ -133,9 +133,7 @@ def _joined(text: str) -> str:
 def _signature(name: str, function: Any) -> str:
     """A call with its defaults; the types are in the stubs and in the code."""
     signature = inspect.signature(function)
-    parameters = [
-        one.replace(annotation=one.empty) for one in signature.parameters.values() if one.name != "self"
-    ]
+    parameters = [one.replace(annotation=one.empty) for one in signature.parameters.values() if one.name != "self"]
     returned = str(signature.return_annotation).strip("'")
     text = f"{name}{signature.replace(parameters=parameters, return_annotation=signature.empty)} -> {returned}"
     return textwrap.fill(text, 100, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)

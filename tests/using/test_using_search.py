@@ -138,9 +138,7 @@ def test_the_newest_finished_run_of_the_task_is_taken(tmp_path: Path) -> None:
     assert choose("search", "telly-mini", runs).line == "model: telly-mini, not tuned"
 
 
-def test_the_library_makes_the_index_it_needs(
-    tree: Path, model_folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_library_makes_the_index_it_needs(tree: Path, model_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", "telly"):
         searcher = open_search(tree, model=str(model_folder))
     assert caplog.messages[0] == f"no index of {tree} yet: making it in {default_folder(tree, 'search')}"
