@@ -16,7 +16,7 @@ from torch import nn
 from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 
 from telly.config import to_toml
-from telly.data.cautions import warnings_about
+from telly.data.warnings import warnings_about
 from telly.disk import came_of_full_disk, folder_lock, is_full_disk, write_text
 from telly.errors import ConfigError
 from telly.freezing.fingerprint import prefix_digests
