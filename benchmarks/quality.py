@@ -123,7 +123,7 @@ def minilm(data: Path | None) -> dict[str, TuneConfig]:
             freeze=freeze,
             cache=cache,
             cache_always=cache,
-            cache_dir=RUNS / "stores",
+            cache_dir=RUNS / "activations",
             epochs=2,
             batch_size=32,
             learning_rate=1e-4,
@@ -181,7 +181,7 @@ def layers(_: Path | None) -> dict[str, TuneConfig]:
             eval_limit=LAYERS_QUERIES,
             precision="bf16",
             cache_always=freeze != "base",
-            cache_dir=RUNS / "stores",
+            cache_dir=RUNS / "activations",
             seed=seed,
             output=RUNS / f"layers-{freeze}-{seed}",
         )
@@ -192,7 +192,7 @@ def layers(_: Path | None) -> dict[str, TuneConfig]:
 
 def demo(_: Path | None) -> dict[str, TuneConfig]:
     return {
-        config.variant_name: config
+        str(config.variant): config
         for config in (
             demo_config(freeze, cache, RUNS / "demo", EPOCHS, TRAIN_EXAMPLES, EVAL_EXAMPLES)
             for freeze, cache in VARIANTS
@@ -213,7 +213,7 @@ def peers(_: Path | None) -> dict[str, TuneConfig]:
             epochs=EPOCHS,
             limit=TRAIN_EXAMPLES,
             eval_limit=EVAL_EXAMPLES,
-            cache_dir=RUNS / "stores",
+            cache_dir=RUNS / "activations",
             output=RUNS / f"peers-{freeze}",
         )
 
@@ -256,7 +256,7 @@ def real_tasks(data: Path | None) -> dict[str, TuneConfig]:
                     head="pair" if head else None,
                     learning_rate=PAIR_HEAD_RATE if head else None,
                     cache_always=freeze != "base",
-                    cache_dir=RUNS / "stores",
+                    cache_dir=RUNS / "activations",
                     precision="bf16",
                     seed=seed,
                     output=RUNS / f"{task}{'-pair' * bool(head)}-{freeze}-{seed}",
@@ -293,7 +293,7 @@ def sharing(_: Path | None) -> dict[str, TuneConfig]:
             epochs=1,
             precision="bf16",
             cache_always=True,
-            cache_dir=RUNS / "stores",
+            cache_dir=RUNS / "activations",
             seed=seed,
             output=RUNS / f"sharing-{head}-{shared}-{seed}",
         )
@@ -317,7 +317,7 @@ def clones(data: Path | None) -> dict[str, TuneConfig]:
             eval_limit=1000,
             epochs=2,
             precision="bf16",
-            cache_dir=RUNS / "stores",
+            cache_dir=RUNS / "activations",
             output=RUNS / f"clones-{name}",
             **more,
         )
@@ -334,7 +334,7 @@ def clones(data: Path | None) -> dict[str, TuneConfig]:
 
 
 def measure(name: str, configs: dict[str, TuneConfig], jobs: int = 1) -> dict[str, Any]:
-    shutil.rmtree(RUNS / "stores", ignore_errors=True)
+    shutil.rmtree(RUNS / "activations", ignore_errors=True)
     shutil.rmtree(RUNS / "demo", ignore_errors=True)
     if jobs > 1:
         os.environ["OMP_NUM_THREADS"] = "1"

@@ -9,24 +9,13 @@ from typing import Any
 from telly.data.schema import SCHEMAS
 from telly.markdown import DASH, markdown_table
 from telly.metrics.table import METRICS
+from telly.models.families import auto_class
 from telly.models.folder import CONFIG, EMBEDDED
 from telly.runs.folder import CARD_FILE
 from telly.runs.record import RunRecord
+from telly.settings.lists import CARD_SETTINGS
 from telly.tasks import get_task
 from telly.tasks.clone import COSINE
-
-_SETTINGS = (
-    ("learning_rate", "learning rate"),
-    ("batch_size", "examples a step"),
-    ("epochs", "most epochs"),
-    ("patience", "patience, in epochs"),
-    ("warmup", "share of steps in which the learning rate rises"),
-    ("temperature", "temperature"),
-    ("head", "head"),
-    ("beams", "beam on test data"),
-    ("precision", "precision"),
-    ("seed", "seed"),
-)
 
 
 def write_card(record: RunRecord, folder: Path) -> None:
@@ -179,7 +168,7 @@ def _data(record: RunRecord) -> str:
 
 def _settings(record: RunRecord) -> str:
     limits = ", ".join(f"{column} {tokens}" for column, tokens in record.config["max_tokens"].items())
-    rows = [(label, f"{record.config[name]}") for name, label in _SETTINGS if record.config.get(name) is not None]
+    rows = [(label, f"{record.config[name]}") for name, label in CARD_SETTINGS if record.config.get(name) is not None]
     return "## Settings\n\n" + markdown_table(("setting", "value"), [("most tokens", limits), *rows])
 
 
@@ -206,17 +195,6 @@ def _use(record: RunRecord, architecture: str) -> str:
         )
     lines.append("`telly.json` beside the weights says how telly uses them; a head of its own is `head.safetensors`.")
     return "\n".join(lines)
-
-
-def auto_class(architecture: str) -> str:
-    """The Auto class of transformers that loads a saved architecture with all its weights and no others."""
-    if architecture.endswith("EncoderModel"):
-        return "AutoModelForTextEncoding"
-    if architecture.endswith("ForConditionalGeneration"):
-        return "AutoModelForSeq2SeqLM"
-    if architecture.endswith(("LMHeadModel", "ForCausalLM")):
-        return "AutoModelForCausalLM"
-    return "AutoModel"
 
 
 def _limits(record: RunRecord) -> str:

@@ -8,13 +8,14 @@ from typing import Any
 import platformdirs
 
 from telly.errors import ConfigError, ModelError
-from telly.freezing.variants import BASE, Lora, Method, variant_label
+from telly.freezing.variants import AUTO, Lora, Method
 from telly.models.folder import TELLY_FILE, read_telly_file
 from telly.models.load import resolve as resolve_model
-from telly.settings.config import AUTO, ResolvedConfig, TuneConfig
+from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tasks import get_task
 from telly.tasks.clone import SHARING_HEADS
 
+CACHE_FOLDER, FORMER_CACHE_FOLDER = "activations", "stores"
 METHOD_RATE = 10
 """Times the rate of full tuning, where less is trained: Hu et al. (2022) and Ben Zaken et al. (2022) take ten times and
 more of what is usual for full tuning, Liu et al. (2022) still more (docs/peers.md)."""
@@ -57,17 +58,24 @@ def resolve(config: TuneConfig) -> ResolvedConfig:
 
 
 def default_cache_dir() -> Path:
-    """Where stores lie unless told otherwise."""
-    return Path(platformdirs.user_cache_dir("telly")) / "stores"
+    """The folder of activation caches, unless the settings name another."""
+    return caches_in(Path(platformdirs.user_cache_dir("telly")))
+
+
+def caches_in(folder: Path) -> Path:
+    """The folder of activation caches within a folder; one that an earlier version named `stores` stays in use."""
+    caches, former = folder / CACHE_FOLDER, folder / FORMER_CACHE_FOLDER
+    return former if former.is_dir() and not caches.exists() else caches
 
 
 def run_name(config: TuneConfig) -> str:
     """A folder name that tells task, model, variant and seed."""
     model = Path(config.model.rstrip("/")).name or "model"
-    chosen = config.freeze in {BASE, AUTO}
-    variant = ("" if chosen else "k") + variant_label(config.freeze, config.method)
-    frozen = not chosen or config.method is Method.HEAD_ONLY
-    variant += "-frozen" if frozen and not config.cache else ""
+    if config.freeze == AUTO:
+        variant = AUTO if config.method is Method.FULL else f"{AUTO}-{config.method}"
+    else:
+        slug = config.variant.slug
+        variant = f"k{slug}" if slug[0].isdigit() else slug
     return f"{config.task}-{model}-{variant}-s{config.seed}"
 
 
