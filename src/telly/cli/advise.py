@@ -50,7 +50,6 @@ def advise(
     as_json: Annotated[bool, typer.Option("--json", help="Print the advice as JSON.")] = False,
 ) -> None:
     """Propose K from a short pilot of base, a few pilots from the activation cache, and the cost model."""
-    from functools import partial
 
     from telly.advice.advise import advise as ask
     from telly.advice.budget import parse_budget, parse_tolerance
@@ -64,7 +63,7 @@ def advise(
     if source is not None:
         values.setdefault("valid", source)  # a file: held out; a folder or hub data set: its own validation split
     settings = TuneConfig.parse(values, str(config or "options"), given.options)
-    advice = ask(settings, tolerance=allowed, budget=limits, output=output, say=partial(typer.echo, err=True))
+    advice = ask(settings, tolerance=allowed, budget=limits, output=output)
     advice["command"] = command_of(values, config, advice["variant"])
     if as_json:
         typer.echo(json.dumps(advice, indent=1))

@@ -1,4 +1,4 @@
-"""`telly cache`: the activation stores on this machine."""
+"""`telly cache`: the activation caches on this machine."""
 
 from __future__ import annotations
 
@@ -32,29 +32,29 @@ def ls(cache_dir: Path | None = FOLDER) -> None:
 
 @app.command(
     cls=SectionedCommand,
-    epilog="Example:\n\n  telly cache verify\n\nreads every byte of every store and exits with 2 if one is damaged.",
+    epilog="Example:\n\n  telly cache verify\n\nreads every byte of every cache and exits with 2 if one is damaged.",
 )
 def verify(
-    names: list[str] = typer.Argument(None, help="Stores to verify; all without names."),
+    names: list[str] = typer.Argument(None, help="Activation caches to verify; all without names."),
     cache_dir: Path | None = FOLDER,
 ) -> None:
     """Compare every shard with its checksum; exit with 2 if one is damaged. The next run repairs it."""
     from telly.freezing.inventory import find_caches, verify_cache
 
     damaged = False
-    for store in find_caches(_root(cache_dir), names or []):
-        bad = verify_cache(store.folder)
+    for entry in find_caches(_root(cache_dir), names or []):
+        bad = verify_cache(entry.folder)
         damaged |= bool(bad)
-        text = f"damaged: shards {', '.join(map(str, bad))}; the next run computes them anew" if bad else "sound"
-        typer.echo(f"{store.folder.name}: {text}")
+        text = f"damaged: shards {', '.join(map(str, bad))}; the next run computes them again" if bad else "sound"
+        typer.echo(f"{entry.folder.name}: {text}")
     if damaged:
         raise typer.Exit(2)
 
 
 @app.command(cls=SectionedCommand)
 def rm(
-    names: list[str] = typer.Argument(None, help="Stores to remove."),
-    everything: bool = typer.Option(False, "--all", help="Remove all stores."),
+    names: list[str] = typer.Argument(None, help="Activation caches to remove."),
+    everything: bool = typer.Option(False, "--all", help="Remove all activation caches."),
     cache_dir: Path | None = FOLDER,
 ) -> None:
     """Remove activation caches. One that a run is building is left alone."""
@@ -62,10 +62,10 @@ def rm(
     from telly.freezing.inventory import find_caches, remove_cache
 
     if not names and not everything:
-        raise CacheError("nothing to remove: name stores (see `telly cache ls`) or give --all")
-    for store in find_caches(_root(cache_dir), [] if everything else names):
-        freed = remove_cache(store.folder)
-        typer.echo(f"{store.folder.name}: removed, {freed / 1e6:.1f} MB freed")
+        raise CacheError("nothing to remove: name activation caches (see `telly cache ls`) or give --all")
+    for entry in find_caches(_root(cache_dir), [] if everything else names):
+        freed = remove_cache(entry.folder)
+        typer.echo(f"{entry.folder.name}: removed, {freed / 1e6:.1f} MB freed")
 
 
 def _root(cache_dir: Path | None) -> Path:
