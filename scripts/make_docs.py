@@ -104,9 +104,8 @@ def _setting(declared: Declared) -> str:
     cells = (
         f"`{declared.name}`",
         option,
-        setting.help
-        + (f" One of {', '.join(f'`{choice}`' for choice in declared.choices)}." if declared.choices else ""),
-        setting.default or ("" if nothing else f"`{declared.default}`"),
+        setting.help + (f" One of {choices}." if choices else ""),
+        declared.shown_default,
         affects,
     )
     return f"| {' | '.join(cells)} |"

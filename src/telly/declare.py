@@ -122,7 +122,7 @@ class Declared(NamedTuple):
 
     @property
     def shown_default(self) -> str:
-        """The default as help and docs show it: in the declaration's words, else the value; blank for flags and the like."""
+        """The default as help and docs show it: in the declaration's words, else the value; blank where there is none."""
         value = self.default
         if self.setting.default is not None:
             return self.setting.default
