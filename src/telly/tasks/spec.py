@@ -1,0 +1,138 @@
+"""What a task is: everything known about it that needs no torch. `TaskSpec` serves help, validation and scoring."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from telly.data.sample import Sample
+from telly.data.schema import Schema
+from telly.metrics.answers import AnswerLayout
+from telly.mining.target import MiningTarget
+from telly.tasks.options import TaskOptions
+
+if TYPE_CHECKING:
+    from telly.metrics.interval import Statistic
+    from telly.tasks.training.base import AnyTask
+
+OptionsT = TypeVar("OptionsT", bound=TaskOptions)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings of a task that apply where the user gives none; those of the paper (table of section 4) where it has them.
+
+    Attributes:
+        max_tokens: maximum length by column, special tokens included.
+        batch_size: examples per step.
+        learning_rate: peak learning rate of Adam.
+        epochs: maximum number of epochs; training stops early.
+        metric: validation metric that selects the best epoch.
+    """
+
+    max_tokens: dict[str, int]
+    batch_size: int
+    learning_rate: float
+    epochs: int
+    metric: str
+
+
+@dataclass(frozen=True)
+class EmbeddingRoles:
+    """The two sides of a similarity search with a task's embeddings.
+
+    Attributes:
+        query: column of the texts that are searched with.
+        document: column of the texts that are found; may be the same.
+        example_query: a short query for model cards.
+        example_document: a short document for model cards.
+    """
+
+    query: str
+    document: str
+    example_query: str
+    example_document: str
+
+
+@dataclass(frozen=True)
+class DataExample:
+    """How help shows a task's data.
+
+    Attributes:
+        options: data options of `telly tune` with example values.
+        layout: what those files or folders hold.
+    """
+
+    options: str
+    layout: str
+
+
+JSON_LINES = DataExample(
+    "--data train.jsonl --valid valid.jsonl --test test.jsonl",
+    "docs/data.md has the names of columns; --map gives others",
+)
+
+
+class TaskSpec(ABC, Generic[OptionsT]):
+    """Everything known about a task, without torch. Subclasses set the attributes and are stateless.
+
+    Attributes:
+        schema: name, summary and columns.
+        sample: the data set that is used where the user gives none.
+        preset: settings where the user gives none.
+        metrics: names of the task's metrics, as in `telly.metrics.table.METRICS`.
+        answers: layout of the files that `telly score` reads.
+        options: the type of its own settings.
+        is_generative: whether its model generates text; it is then loaded with its output layer.
+        mining: how `telly data from-repo` makes data for it; None where it cannot.
+        data_example: how help shows its data.
+        paper_name: what the paper's tables call it.
+    """
+
+    schema: Schema
+    sample: Sample
+    preset: Preset
+    metrics: tuple[str, ...]
+    answers: AnswerLayout
+    options: type[OptionsT]
+    is_generative: bool = False
+    mining: MiningTarget | None = None
+    data_example: DataExample = JSON_LINES
+    paper_name: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The task's name, as on the command line."""
+        return self.schema.task
+
+    @property
+    def summary(self) -> str:
+        """One line about the task."""
+        return self.schema.summary
+
+    @abstractmethod
+    def score(self, predictions: Sequence[str], references: Sequence[str]) -> dict[str, Statistic]:
+        """Metrics of predictions, in a form that can be resampled; texts are in the form that `answers` declares."""
+
+    @abstractmethod
+    def training(self) -> AnyTask:
+        """The training part; imports torch."""
+
+    def has_head(self, options: OptionsT) -> bool:
+        """Whether the model gets new parameters beside those it is loaded with."""
+        return False
+
+    def embedding_roles(self, options: OptionsT) -> EmbeddingRoles | None:
+        """Query and document columns if the model's embeddings are trained to be compared by cosine, else None."""
+        return None
+
+    def options_of(self, settings: Mapping[str, Any]) -> OptionsT:
+        """The task's own options among some settings; those that are absent or None get their defaults.
+
+        Raises:
+            ConfigError: a value is not valid.
+        """
+        given = {name: settings.get(name) for name in self.options.model_fields}
+        return self.options.parse({name: value for name, value in given.items() if value is not None})
