@@ -41,7 +41,8 @@ from telly.inference.tuned_model import TunedModel  # noqa: E402
 from telly.metrics.bm25 import Bm25  # noqa: E402
 from telly.metrics.interval import paired_bootstrap  # noqa: E402
 from telly.metrics.retrieval import ranks_in_scores, retrieval_statistics  # noqa: E402
-from telly.models.load import EMBEDDED, embedded_folder  # noqa: E402
+from telly.models.folder import EMBEDDED  # noqa: E402
+from telly.models.load import embedded_folder  # noqa: E402
 from telly.tuning.record import RECORD_FILE, RunRecord, provenance  # noqa: E402
 from telly.using.search import CANDIDATES, best_numbers, fuse  # noqa: E402
 

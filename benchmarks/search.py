@@ -42,7 +42,8 @@ from telly.data.sample import sample_files  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.inference.tuned_model import TunedModel  # noqa: E402
 from telly.metrics.bm25 import Bm25  # noqa: E402
-from telly.models.load import EMBEDDED, load_config  # noqa: E402
+from telly.models.folder import EMBEDDED  # noqa: E402
+from telly.models.load import load_config  # noqa: E402
 from telly.tasks import get_task  # noqa: E402
 from telly.tuning.record import provenance  # noqa: E402
 from telly.using.dense import Dense, Vectors  # noqa: E402

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Self
 
+import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from telly.errors import ConfigError
@@ -62,3 +63,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
+
+
+def to_toml(config: Config) -> str:
+    """Settings as TOML that reads back to the same settings; what is None is left out."""
+    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))

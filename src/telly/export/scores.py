@@ -11,11 +11,10 @@ from torch import nn
 from telly.errors import DataError
 from telly.freezing.source import RowSource
 from telly.inference.tuned_model import TunedModel
+from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tasks.base import Encoded, Options
 from telly.tasks.clone import COSINE
-from telly.tuning.config import TuneConfig
 from telly.tuning.inputs import load_datasets
-from telly.tuning.resolve import resolve
 
 
 class SessionStates(nn.Module):
@@ -60,9 +59,9 @@ class ScoredData:
         self._model = model
         record = model.record
         config = (
-            TuneConfig.parse(record.config)
+            ResolvedConfig.parse(record.config)
             if record is not None
-            else resolve(TuneConfig(task=model.task.name, model=model.name))
+            else TuneConfig(task=model.task.name, model=model.name).resolve()
         )
         datasets = load_datasets(config, model.task)
         self.split = "test" if "test" in datasets else "valid"

@@ -25,6 +25,8 @@ from telly.inference.encoder import PlainEncoder
 from telly.models.declared import cautions_about, check_pooling
 from telly.models.load import load_model, load_tokenizer
 from telly.models.modes import encode_texts
+from telly.models.stack import LayerStack, find_stack
+from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tasks import get_task
 from telly.tasks.base import Encoded, Options, Task
 from telly.tasks.classify import ClassifyModel, ClassifyTask
@@ -32,10 +34,8 @@ from telly.tasks.clone import COSINE, CloneModel
 from telly.tasks.contrast import ContrastModel
 from telly.tasks.embeddings import embed_rows
 from telly.tasks.text_generation import TextGenerationModel, TextGenerationTask, Texts
-from telly.tuning.config import TuneConfig
 from telly.tuning.inputs import check_lengths, fitting_lengths
 from telly.tuning.record import RECORD_FILE, RunRecord
-from telly.tuning.resolve import resolve
 from telly.tuning.saving import InferenceConfig, load_head, read_inference_config
 
 logger = logging.getLogger(__name__)
@@ -161,9 +161,10 @@ class TunedModel:
                 logger.warning("caution: %s", caution)
         tokenizer = load_tokenizer(name)
         encoder = load_model(name, is_generative=task.is_generative)
+        stack = find_stack(encoder)
         if saved is None:
-            settings = _fitted(settings, task, encoder)
-        check_lengths(settings, task, encoder)
+            settings = _fitted(settings, task, stack)
+        check_lengths(settings, task, stack)
         config = replace(
             saved or InferenceConfig(task.name, {}),
             max_tokens=settings.max_tokens,
@@ -322,7 +323,7 @@ class TunedModel:
         """What its embeddings of functions depend on; an index of another key cannot be searched with this model."""
         tokenizer = self.tokenizer.backend_tokenizer.to_str() if self.tokenizer.is_fast else repr(self.tokenizer)
         return EmbeddingKey(
-            prefix_digests(self.encoder)[-1],
+            prefix_digests(find_stack(self.encoder))[-1],
             hashlib.blake2b(tokenizer.encode(), digest_size=12).hexdigest(),
             self.role_tokens("document"),
             self.config.precision,
@@ -409,18 +410,18 @@ def _task_name(model: str, saved: InferenceConfig | None, allowed: tuple[str, ..
     return task
 
 
-def _settings(model: str, saved: InferenceConfig | None, task: str) -> TuneConfig:
+def _settings(model: str, saved: InferenceConfig | None, task: str) -> ResolvedConfig:
     """The run's own settings; for a model that was not tuned, its recommendation or the task's preset."""
     if saved is None:
-        return resolve(TuneConfig(task=task, model=model))
+        return TuneConfig(task=task, model=model).resolve()
     values = {"head": saved.head, "beams": saved.beams, "precision": saved.precision}
     values = {name: value for name, value in values.items() if value is not None}
-    return resolve(TuneConfig.parse({"task": task, "model": model, "max_tokens": saved.max_tokens, **values}))
+    return TuneConfig.parse({"task": task, "model": model, "max_tokens": saved.max_tokens, **values}).resolve()
 
 
-def _fitted(settings: TuneConfig, task: Task, encoder: nn.Module) -> TuneConfig:
+def _fitted(settings: ResolvedConfig, task: Task, stack: LayerStack) -> ResolvedConfig:
     """Settings with length limits of at most the model's positions; those of a preset are only a matter of cost."""
-    limits = fitting_lengths(settings, task, encoder)
+    limits = fitting_lengths(settings, task, stack)
     if limits == settings.max_tokens:
         return settings
     cut = ", ".join(

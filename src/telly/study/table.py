@@ -71,7 +71,7 @@ def table_of(cells: Sequence[Cell], outcomes: Mapping[Path, Outcome]) -> StudyTa
     if not done:
         return None
 
-    metric = cells[0].config.metric or ""
+    metric = cells[0].config.metric
     rows = tuple(
         (variant, str(len(runs)), _score(metric, runs), _change(metric, runs, done.get(BASE, {})),
          _mean(runs, lambda r: r.plan.get("trainable")), _mean(runs, lambda r: r.total_seconds))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from telly.models.load import EMBEDDED
+from telly.models.folder import EMBEDDED
 from telly.report.runs import StoredRun, look
 from telly.tuning.saving import read_inference_config
 

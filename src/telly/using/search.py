@@ -204,7 +204,7 @@ def open_search(
 
 def _model_of(index: CodeIndex, model: str | None, say: Say) -> TunedModel:
     from telly.inference.tuned_model import TunedModel
-    from telly.models.load import EMBEDDED
+    from telly.models.folder import EMBEDDED
     from telly.using.choice import newest_run
 
     newest = newest_run(TASK)
