@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from nltk.stem.porter import PorterStemmer
 from nltk.translate.meteor_score import single_meteor_score
 
-from telly.data.sample import sample_files
 from telly.metrics.bleu import summary_tokens
 from telly.metrics.meteor import meteor, sentence_meteor
 from telly.metrics.porter import stem
+from telly.tasks import get_spec
 
 _ENDINGS = (
     "ational tional enci anci izer bli alli entli eli ousli ization ation ator alism iveness fulness ousness aliti "
@@ -76,7 +76,7 @@ def test_equals_nltk_on_random_texts(prediction: str, reference: str):
 
 def test_equals_nltk_on_real_comments():
     """Each comment against itself with words left out, and against another one."""
-    lines = sample_files()["test"].read_text(encoding="utf-8").splitlines()
+    lines = get_spec("search").sample.files()["test"].read_text(encoding="utf-8").splitlines()
     comments = [" ".join(summary_tokens(json.loads(line)["query"])) for line in lines]
     generator = random.Random(0)
     thinned = [" ".join(word for word in text.split() if generator.random() > 0.3) for text in comments]

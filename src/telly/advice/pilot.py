@@ -27,7 +27,7 @@ from telly.models.prefix_lm import PrefixLM
 from telly.models.stack import find_stack
 from telly.settings.config import ResolvedConfig
 from telly.tasks import get_task
-from telly.tasks.base import Encoded
+from telly.tasks.training.base import Encoded
 from telly.training.progress import ProgressBar, counting_bar
 from telly.training.trainer import TellyTrainer
 from telly.tuning.caches import Sources, open_sources
@@ -149,7 +149,7 @@ class Pilots:
         split = SplitModel(model, config.k)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            module = self.task.build(split, data["train"], config.options)
+            module = self.task.build(split, len(data["train"].classes), config.options)
         module.to(next(model.parameters()).device)
         sources = open_sources(config, split, data, self._tokenizer.pad_token_id, self._digests, _say_nothing)
         seconds = self._train(config, module, sources)

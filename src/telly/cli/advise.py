@@ -75,7 +75,8 @@ def advise(
     from telly.advice.budget import parse_budget, parse_tolerance
     from telly.cli.tune import number, pairs
     from telly.config import read_toml
-    from telly.data.schema import parse_mapping, schema_for
+    from telly.data.schema import parse_mapping
+    from telly.tasks import get_spec
 
     limits, allowed = parse_budget(budget or []), parse_tolerance(tolerance)
     values = read_toml(config) if config else {}
@@ -84,7 +85,7 @@ def advise(
         "model": model,
         "data": data,
         "valid": valid,
-        "columns": parse_mapping(columns or [], schema_for(values["task"])) or None,
+        "columns": parse_mapping(columns or [], get_spec(values["task"]).schema) or None,
         "epochs": epochs,
         "batch_size": batch_size,
         "learning_rate": lr,

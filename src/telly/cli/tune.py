@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from telly.data.schema import SCHEMAS
+from telly.tasks import TASKS
 
 app = typer.Typer(help="Tune a model on a task.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -38,13 +38,6 @@ trains with two processes; --batch-size is the number of examples over all of th
 
 trains LoRA adapters in the layers from 9 on; RUN/adapter is a few hundred KB that peft loads. Needs telly[peft].
 """
-FILES = "--data train.jsonl --valid valid.jsonl --test test.jsonl"
-LAYOUTS = {
-    "clone": (
-        "--data DIR --valid DIR --test DIR",
-        "DIR as BigCloneBench has it: data.jsonl, train.txt, valid.txt, test.txt",
-    ),
-}
 
 
 def _command(task: str) -> Callable[..., None]:
@@ -122,7 +115,7 @@ def _command(task: str) -> Callable[..., None]:
             "data": data,
             "valid": valid,
             "test": test,
-            "columns": parse_mapping(columns, SCHEMAS[task]) or None,
+            "columns": parse_mapping(columns, TASKS[task].schema) or None,
             "freeze": freeze,
             "method": method,
             "lora_rank": lora_rank,
@@ -154,16 +147,16 @@ def _command(task: str) -> Callable[..., None]:
         }
         run(task, given, config, resume=resume, overwrite=overwrite, as_json=as_json)
 
-    tune_task.__doc__ = f"Tune for {SCHEMAS[task].summary}."
+    tune_task.__doc__ = f"Tune for {TASKS[task].summary}."
     return tune_task
 
 
 def _epilog(task: str) -> str:
-    data, layout = LAYOUTS.get(task, (FILES, "docs/data.md has the names of columns; --map gives others"))
-    return EXAMPLES.format(task=task, data=data, layout=layout)
+    example = TASKS[task].data_example
+    return EXAMPLES.format(task=task, data=example.options, layout=example.layout)
 
 
-for _task in SCHEMAS:
+for _task in TASKS:
     app.command(_task, epilog=_epilog(_task))(_command(_task))
 
 

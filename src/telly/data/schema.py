@@ -73,7 +73,7 @@ class Schema:
         """The columns' names within telly."""
         return tuple(column.name for column in self.columns)
 
-    def one(self, kind: ColumnKind) -> Column:
+    def one(self, kind: Kind) -> Column:
         """The only column of a kind.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Metrics of rankings from the ranks of right answers, the best rank being 1: MRR, recall, MAP, MAP@R. Needs no torch."""
+"""Ranking metrics (MRR, recall, MAP, MAP@R) from the ranks of right answers, the best rank being 1; needs no torch."""
 
 from __future__ import annotations
 

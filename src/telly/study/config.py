@@ -25,7 +25,7 @@ from telly.models.load import resolve as resolve_model
 from telly.models.load import shape_of
 from telly.models.stack import LayerStack
 from telly.settings.config import ResolvedConfig, TuneConfig
-from telly.tasks import TASKS, get_task
+from telly.tasks import TASKS, get_spec
 
 FROZEN = "frozen-"
 """Before K: the same layers are frozen, but run in every epoch."""
@@ -277,7 +277,7 @@ def _cell(study: StudyConfig, model: str, task: str, variant: str, seed: int, ou
     if not parts.stored:
         values["cache_always"] = False
     config = TuneConfig.parse(values, where).resolve()
-    check_method(_shape(model, get_task(task).is_generative), config.k, config.method, config.lora)
+    check_method(_shape(model, get_spec(task).is_generative), config.k, config.method, config.lora)
     name = f"{task}-{Path(model).name}-{variant}-s{seed}-{_digest(config)}"
     return Cell(variant, config.model_copy(update={"output": output / "cells" / name}))
 

@@ -9,6 +9,7 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from telly.errors import ConfigError
+from telly.mining.target import MiningTarget
 from telly.tasks.classify import Classify
 from telly.tasks.clone import Clone
 from telly.tasks.clone_retrieval import CloneRetrieval
@@ -56,6 +57,35 @@ def get_task(name: str) -> AnyTask:
         ConfigError: there is no such task.
     """
     return get_spec(name).training()
+
+
+def tasks_with_head() -> list[str]:
+    """Tasks whose model has new parameters, with the head where it has a choice."""
+    return [text for spec in TASKS.values() for text, options in spec.variants().items() if spec.has_head(options)]
+
+
+def embedding_tasks() -> list[str]:
+    """Tasks whose embeddings are compared by cosine, with the head where it has a choice."""
+    return [
+        text for spec in TASKS.values() for text, options in spec.variants().items() if spec.embedding_roles(options)
+    ]
+
+
+def option_names() -> list[str]:
+    """Names of the options that some task has."""
+    return list(dict.fromkeys(name for spec in TASKS.values() for name in spec.options.model_fields))
+
+
+def mining_target(name: str) -> MiningTarget:
+    """What a repository gives for a task.
+
+    Raises:
+        ConfigError: it gives nothing, or there is no such task.
+    """
+    target = TASKS[name].mining if name in TASKS else None
+    if target is None:
+        raise ConfigError(f"unknown task {name!r}; known: {', '.join(mined_tasks())}")
+    return target
 
 
 def mined_tasks() -> list[str]:

@@ -33,6 +33,7 @@ class Classify(TaskSpec[TaskOptions]):
     metrics = ("accuracy", "macro_f1", "precision", "recall", "f1", "roc_auc")
     answers = AnswerLayout("label", ("label", "gold", "target", "answer", "text"))
     options = TaskOptions
+    is_classifier = True
 
     def score(self, predictions: Sequence[str], references: Sequence[str]) -> dict[str, Statistic]:
         """Accuracy and macro F1; of labels 0 and 1 also precision, recall and F1."""

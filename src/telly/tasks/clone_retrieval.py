@@ -37,6 +37,7 @@ class CloneRetrieval(TaskSpec[ContrastiveOptions]):
         "ranking", ("answers", "answer", *REFERENCE_KEYS), ("index", "id", "idx", "url"), ranks_examples=True
     )
     options = ContrastiveOptions
+    min_batch_size = 2
 
     def score(self, predictions: Sequence[str], references: Sequence[str]) -> dict[str, Statistic]:
         """MAP@R and R-precision of rankings."""

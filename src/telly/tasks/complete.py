@@ -45,7 +45,9 @@ class Complete(TaskSpec[CompleteOptions]):
         key="context",
     )
     sample = Sample("complete")
-    preset = Preset({"context": 936, "line": 64}, batch_size=32, learning_rate=2e-5, epochs=10, metric="edit_similarity")
+    preset = Preset(
+        {"context": 936, "line": 64}, batch_size=32, learning_rate=2e-5, epochs=10, metric="edit_similarity"
+    )
     metrics = ("exact_match", "edit_similarity")
     answers = AnswerLayout("text", (*REFERENCE_KEYS, "gt", "code", "text", "answer"))
     options = CompleteOptions

@@ -1,4 +1,4 @@
-"""Settings that belong to some tasks only, by kind of task. A task with settings of its own subclasses `TaskOptions`."""
+"""Settings that some tasks have, by kind of task. A task with settings of its own subclasses `TaskOptions`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,35 @@ from typing import Annotated, Any, Literal
 from pydantic import PositiveFloat, PositiveInt, model_validator
 
 from telly.config import Config
-from telly.declare import EVALUATION, WEIGHTS, Setting
+from telly.declare import EVALUATION, SPEED, WEIGHTS, Setting
 
 PAIR, COSINE = "pair", "cosine"
+Temperature = Annotated[
+    PositiveFloat, Setting("Temperature of the softmax over candidates.", WEIGHTS, EVALUATION, label="temperature")
+]
+Head = Annotated[
+    Literal["pair", "cosine"],
+    Setting(
+        "How pairs are decided: by a classifier of both texts (the paper's) or by their cosine.",
+        WEIGHTS,
+        EVALUATION,
+        default="pair; telly-mini: cosine",
+        label="head",
+    ),
+]
+SharedBatches = Annotated[
+    bool,
+    Setting(
+        "Make batches of pairs that share functions.",
+        WEIGHTS,
+        SPEED,
+        off="--random-batches",
+        default="on with the cosine head",
+    ),
+]
 Beams = Annotated[
-    PositiveInt, Setting("Beam width on test data; validation is greedy.", EVALUATION, label="beam on test data")
+    PositiveInt,
+    Setting("Beam size on test data; validation is greedy.", EVALUATION, metavar="N", label="beam size on test data"),
 ]
 
 
@@ -22,31 +46,14 @@ class TaskOptions(Config):
 class ContrastiveOptions(TaskOptions):
     """Settings of tasks that are trained with in-batch negatives."""
 
-    temperature: Annotated[
-        PositiveFloat,
-        Setting("Temperature of the softmax over candidates.", WEIGHTS, EVALUATION, label="temperature"),
-    ] = 0.05
+    temperature: Temperature = 0.05
 
 
 class PairOptions(TaskOptions):
     """Settings of tasks that decide about pairs of texts."""
 
-    head: Annotated[
-        Literal["pair", "cosine"],
-        Setting(
-            "How a pair is decided: by a classifier over both texts (the paper's), or by their cosine.",
-            WEIGHTS,
-            EVALUATION,
-            default="pair; telly-mini: cosine",
-            label="head",
-        ),
-    ] = "pair"
-    shared_batches: Annotated[
-        bool | None,
-        Setting(
-            "Make batches of pairs that share texts.", WEIGHTS, off="--random-batches", default="shared with cosine"
-        ),
-    ] = None
+    head: Head = "pair"
+    shared_batches: SharedBatches = False
 
     @model_validator(mode="before")
     @classmethod

@@ -26,7 +26,10 @@ class Search(TaskSpec[ContrastiveOptions]):
 
     schema = Schema(
         "search",
-        (Column("query", aliases=("query", *DOCSTRING_NAMES, "nl", "comment", "summary"), prose=True), CODE_TOKENS_FIRST),
+        (
+            Column("query", aliases=("query", *DOCSTRING_NAMES, "nl", "comment", "summary"), prose=True),
+            CODE_TOKENS_FIRST,
+        ),
         summary="code search: find the function that a sentence describes",
         key="code",
         candidates="code",
@@ -36,6 +39,7 @@ class Search(TaskSpec[ContrastiveOptions]):
     metrics = ("mrr", "recall@1", "recall@5", "recall@10")
     answers = AnswerLayout("ranking", ("answers", "answer", *REFERENCE_KEYS, "label", "idx"), ("id", "url", "index"))
     options = ContrastiveOptions
+    min_batch_size = 2
     mining = described("query")
     paper_name = "code-search"
 

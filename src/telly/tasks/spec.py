@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from telly.data.sample import Sample
 from telly.data.schema import Schema
+from telly.declare import settings_of
 from telly.metrics.answers import AnswerLayout
 from telly.mining.target import MiningTarget
 from telly.tasks.options import TaskOptions
@@ -22,7 +23,7 @@ OptionsT = TypeVar("OptionsT", bound=TaskOptions)
 
 @dataclass(frozen=True)
 class Preset:
-    """Settings of a task that apply where the user gives none; those of the paper (table of section 4) where it has them.
+    """Default settings of a task; those of the paper (table of section 4) where it has them.
 
     Attributes:
         max_tokens: maximum length by column, special tokens included.
@@ -86,6 +87,8 @@ class TaskSpec(ABC, Generic[OptionsT]):
         answers: layout of the files that `telly score` reads.
         options: the type of its own settings.
         is_generative: whether its model generates text; it is then loaded with its output layer.
+        is_classifier: whether its model assigns texts to the classes of its training data.
+        min_batch_size: minimum number of examples per step that teach something; 2 for in-batch negatives.
         mining: how `telly data from-repo` makes data for it; None where it cannot.
         data_example: how help shows its data.
         paper_name: what the paper's tables call it.
@@ -98,6 +101,8 @@ class TaskSpec(ABC, Generic[OptionsT]):
     answers: AnswerLayout
     options: type[OptionsT]
     is_generative: bool = False
+    is_classifier: bool = False
+    min_batch_size: int = 1
     mining: MiningTarget | None = None
     data_example: DataExample = JSON_LINES
     paper_name: str | None = None
@@ -136,3 +141,10 @@ class TaskSpec(ABC, Generic[OptionsT]):
         """
         given = {name: settings.get(name) for name in self.options.model_fields}
         return self.options.parse({name: value for name, value in given.items() if value is not None})
+
+    def variants(self) -> dict[str, OptionsT]:
+        """Options with each head of the task, by a text such as `clone with --head pair`; one if it has no choice."""
+        head = settings_of(self.options).get("head")
+        if head is None:
+            return {self.name: self.options()}
+        return {f"{self.name} with --head {choice}": self.options_of({"head": choice}) for choice in head.choices}

@@ -11,7 +11,7 @@ from telly.data.batching import LengthBucketBatchSampler
 from telly.errors import ConfigError
 from telly.metrics.table import METRICS
 from telly.processes import WAIT_SECONDS
-from telly.tasks.base import Encoded
+from telly.tasks.training.base import Encoded
 from telly.tuning.session import Run
 
 LOG_STEPS = 10

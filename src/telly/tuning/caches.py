@@ -18,7 +18,7 @@ from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.processes import first_decides, first_here_goes_first
 from telly.settings.config import ResolvedConfig
-from telly.tasks.base import Encoded
+from telly.tasks.training.base import Encoded
 from telly.training.progress import counting_bar
 
 CALIBRATION_TOKENS = 4096

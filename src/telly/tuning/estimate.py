@@ -6,14 +6,13 @@ from pathlib import Path
 
 from telly.data.batching import LengthBucketBatchSampler
 from telly.data.readers import read
-from telly.data.sample import sample_files
 from telly.errors import ConfigError
 from telly.freezing.cost import VariantCost, Workload, measure_flops, plan_costs
 from telly.freezing.variants import Method, parse_variant
 from telly.models.load import load_config, load_tokenizer, shape_of
 from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tasks import get_task
-from telly.tasks.base import Encoded, Options
+from telly.tasks.training.base import Encoded
 
 SAMPLE = "sample"
 PASSES = {Method.FULL: 1.0, Method.LORA: 2 / 3, Method.IA3: 2 / 3, Method.BITFIT: 2 / 3, Method.HEAD_ONLY: 0.0}
@@ -40,7 +39,7 @@ def costs_of(config: TuneConfig, work: Workload | None) -> list[VariantCost]:
     task = get_task(config.task)
     stack = shape_of(config.model, is_generative=task.is_generative)
     hidden = int(stack.model.config.hidden_size)  # type: ignore[union-attr,arg-type]
-    head = task.head(hidden, 2, Options(head=config.head or task.preset.head))
+    head = task.head(hidden, 2, config.options)
     head_parameters = sum(p.numel() for p in head.parameters()) if head else 0
     rate = measure_flops(hidden) if work else None
     return plan_costs(stack, work, rate, head_parameters=head_parameters)
@@ -59,7 +58,7 @@ def workload(config: TuneConfig, data: str) -> Workload:
     """
     config = config.resolve()
     task = get_task(config.task)
-    source = str(sample_files(config.task)["train"]) if data == SAMPLE and not Path(data).exists() else data
+    source = str(task.spec.sample.files()["train"]) if data == SAMPLE and not Path(data).exists() else data
     datasets = {"train": read(source, task.schema, config.columns, "train", config.limit)}
     tokenizer, model_config = load_tokenizer(config.model), load_config(config.model)
     return workload_of(config, task.encode(datasets, tokenizer, config.max_tokens, model_config)["train"])

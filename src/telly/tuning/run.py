@@ -31,7 +31,7 @@ from telly.processes import first_decides, wait_for_all
 from telly.settings.config import AUTO, ResolvedConfig, TuneConfig
 from telly.settings.resolve import RESULT_FOLDERS, check_output
 from telly.tasks import get_task
-from telly.tasks.base import Encoded, Evaluation, Task
+from telly.tasks.training.base import AnyTask, Encoded, Evaluation, TaskModel
 from telly.training.clocks import Clocks, PeakMemory
 from telly.training.progress import ProgressBar
 from telly.training.trainer import (
@@ -253,7 +253,7 @@ def _tune(run: Run, resume: bool, overwrite: bool, reuse_baselines_from: Path | 
         wait_for_all()  # the first process removes the checkpoints, and the others may still read the best one
         if run.main:
             with explained_disk(run.output):
-                save_model(run, module, tokenizer, data["train"].classes, adapter)
+                save_model(run, split, module, tokenizer, data["train"].classes, adapter)
 
 
 class _Inputs(NamedTuple):
@@ -266,7 +266,7 @@ class _Inputs(NamedTuple):
     digests: list[str]
 
 
-def _inputs(config: ResolvedConfig, task: Task, device: torch.device, clocks: Clocks) -> _Inputs:
+def _inputs(config: ResolvedConfig, task: AnyTask, device: torch.device, clocks: Clocks) -> _Inputs:
     with clocks("load"):
         if not task.is_generative:
             check_pooling(config.model)
@@ -309,11 +309,11 @@ def build_caches(config: TuneConfig) -> None:
     open_sources(config, inputs.split, inputs.data, inputs.tokenizer.pad_token_id, inputs.digests, lambda _text: None)
 
 
-def _module(run: Run, split: SplitModel, train: Encoded) -> nn.Module:
+def _module(run: Run, split: SplitModel, train: Encoded) -> TaskModel:
     """The model that is trained, and the record's plan of it."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.config.seed)
-        module = run.task.build(split, train, run.config.options)
+        module: TaskModel = run.task.build(split, len(train.classes), run.config.options)
     own = {id(p) for p in split.parameters()}
     plan = split.plan.with_head(sum(p.numel() for p in module.parameters() if id(p) not in own))
     run.record.plan = plan.to_dict()
@@ -324,7 +324,7 @@ def _module(run: Run, split: SplitModel, train: Encoded) -> nn.Module:
 def _train_and_test(
     run: Run,
     arguments: TrainingArguments,
-    module: nn.Module,
+    module: TaskModel,
     data: dict[str, Encoded],
     sources: Sources,
     datasets: dict[str, Any],
@@ -382,7 +382,7 @@ def _train_and_test(
 def _trainer(
     run: Run,
     arguments: TrainingArguments,
-    module: nn.Module,
+    module: TaskModel,
     data: dict[str, Encoded],
     sources: Sources,
     evaluate: Callable[[], dict[str, float]],

@@ -16,10 +16,12 @@ from torch import nn
 
 from telly.errors import ModelError
 from telly.freezing.methods import Adapter
+from telly.freezing.split import SplitModel
 from telly.freezing.variants import variant_label
 from telly.models.folder import USAGE_FILE
 from telly.models.load import quiet_transformers, resolve
 from telly.models.prefix_lm import checkpoint_part
+from telly.tasks.training.base import TaskModel
 from telly.tuning.session import Run
 
 HEAD_FILE = "head.safetensors"
@@ -49,14 +51,19 @@ class InferenceConfig:
 
 
 def save_model(
-    run: Run, module: nn.Module, tokenizer: Any, classes: tuple[str, ...], adapter: Adapter | None = None
+    run: Run,
+    split: SplitModel,
+    module: TaskModel,
+    tokenizer: Any,
+    classes: tuple[str, ...],
+    adapter: Adapter | None = None,
 ) -> None:
     """Write folders that plain libraries load, each swapped in as a whole; a new head lies in a file of its own.
 
     `model` is for transformers, with adapters merged into it; `adapter` is for peft and has them alone.
     """
-    model = checkpoint_part(module.split.model)  # type: ignore[union-attr,arg-type]
-    head = getattr(module, "head", None)
+    model = checkpoint_part(split.model)
+    head = module.head
     usage = _usage(run, module, type(model).__name__, classes)
 
     def write_own(folder: Path) -> None:
@@ -78,9 +85,8 @@ def save_model(
         write_own(folder)
 
 
-def _usage(run: Run, module: nn.Module, model_class: str, classes: tuple[str, ...]) -> dict[str, Any]:
+def _usage(run: Run, module: TaskModel, model_class: str, classes: tuple[str, ...]) -> dict[str, Any]:
     """What whoever uses the folder has to know beside the weights."""
-    buffers = dict(module.named_buffers(recurse=False))
     return {
         "task": run.task.name,
         "class": model_class,
@@ -89,7 +95,7 @@ def _usage(run: Run, module: nn.Module, model_class: str, classes: tuple[str, ..
         "variant": variant_label(run.config.freeze, run.config.method),
         "classes": list(classes),
         "head": run.config.head,
-        "threshold": buffers["threshold"].item() if "threshold" in buffers else None,
+        "threshold": None if module.threshold is None else module.threshold.item(),
         "beams": run.config.beams,
         "precision": run.config.precision,
     }

@@ -17,7 +17,7 @@ from telly.disk import write_json
 from telly.metrics.interval import Floats
 from telly.metrics.kept import SCORES_FILE, write_scores
 from telly.settings.config import ResolvedConfig
-from telly.tasks.base import Task
+from telly.tasks.training.base import AnyTask
 from telly.training.clocks import Clocks, PeakMemory
 from telly.training.trainer import TellyTrainer, explained_disk
 from telly.tuning.record import RunRecord
@@ -31,7 +31,7 @@ class Run:
     """What the parts of one run share."""
 
     config: ResolvedConfig
-    task: Task
+    task: AnyTask
     output: Path
     record: RunRecord
     clocks: Clocks

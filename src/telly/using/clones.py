@@ -15,6 +15,7 @@ from telly.errors import CodeIndexError, ConfigError
 from telly.inference.tuned_model import TunedModel
 from telly.mining.duplicates import signature
 from telly.mining.repository.collect import CollectOptions
+from telly.tasks import TASKS
 from telly.using.choice import choose
 from telly.using.dense import Dense, Vectors
 from telly.using.index import CodeLocation, default_folder, open_index
@@ -22,8 +23,6 @@ from telly.using.search import Say
 from telly.using.update import update_index
 
 TASK = "clone"
-TASKS = (TASK, "clone-retrieval", "search")
-"""Tasks whose models have vectors to compare; the first is the default's."""
 MIN_SIMILARITY = 0.95
 """Cosine from which functions are clones where no run has chosen a threshold (docs/using.md)."""
 MIN_LINES = 5
@@ -109,6 +108,12 @@ class Clones:
         return [group for group in self.groups if any(pair.kind in kinds for pair in group.pairs)]
 
 
+def tasks() -> tuple[str, ...]:
+    """Tasks whose models can embed functions; a model that was not tuned is used for the first."""
+    able = [name for name, spec in TASKS.items() if any(map(spec.embedding_roles, spec.variants().values()))]
+    return (TASK, *(name for name in able if name != TASK))
+
+
 def find_clones(
     path: Path | str = ".",
     *,
@@ -143,7 +148,7 @@ def find_clones(
         raise ConfigError(f"--min-similarity: expected a cosine above 0 and at most 1, found {min_similarity:g}")
     choice = choose(TASK, model)
     say(choice.line)
-    tuned = TunedModel.load(choice.model, TASKS)
+    tuned = TunedModel.load(choice.model, tasks())
     return clones_by(
         tuned, path, min_similarity=min_similarity, min_lines=min_lines, index=index, what=what, workers=workers
     )

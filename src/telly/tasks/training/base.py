@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -117,7 +117,7 @@ class Encoder(Protocol):
         """Device of its inputs and outputs."""
 
     def mean_pooled(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Means of the last hidden states over real tokens, from a batch of tokens or cached states, [batch, hidden]."""
+        """Means of the last hidden states over real tokens, from tokens or cached states, [batch, hidden]."""
 
 
 class TaskModel(nn.Module):
@@ -144,6 +144,11 @@ class TaskModel(nn.Module):
         """Device of the trained parameters; released ones are on none."""
         trained = next((p for p in self.parameters() if p.requires_grad), None)
         return self.encoder.device if trained is None else trained.device
+
+    def fix_threshold(self, value: float) -> None:
+        """Set the threshold, if there is one."""
+        if self.threshold is not None:
+            self.threshold.fill_(value)
 
     def embed(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """L2-normalised embeddings of a batch of tokens or cached states, [batch, hidden]."""
@@ -202,9 +207,7 @@ class Task(ABC, Generic[EncoderT, ModelT, DataT, OptionsT]):
         """Build the model that is trained; its forward takes what `collate` returns."""
 
     @abstractmethod
-    def collate(
-        self, source: RowSource, data: DataT, indices: Rows, rng_key: tuple[int, ...] = ()
-    ) -> dict[str, Any]:
+    def collate(self, source: RowSource, data: DataT, indices: Rows, rng_key: tuple[int, ...] = ()) -> dict[str, Any]:
         """A training batch of some examples.
 
         Random choices depend on `rng_key` (the run's seed and the epoch) and the example alone, so that several
@@ -240,6 +243,28 @@ class Task(ABC, Generic[EncoderT, ModelT, DataT, OptionsT]):
 
     def fit_threshold(self, model: ModelT, source: RowSource, data: DataT, autocast: torch.autocast) -> None:
         """Choose the model's threshold on validation data, if it has one that is not trained."""
+
+    def generate_texts(
+        self, model: ModelT, texts: Sequence[str], tokenizer: Any, max_tokens: dict[str, int], autocast: torch.autocast
+    ) -> list[str]:
+        """Generate a target text for each raw source text; only for tasks that are generative.
+
+        Args:
+            model: the model, in eval mode.
+            texts: raw source texts.
+            tokenizer: the model's tokenizer.
+            max_tokens: maximum length by column.
+            autocast: context of the precision.
+        """
+        raise NotImplementedError(f"{self.name} does not generate texts")
+
+    def classify_texts(
+        self, model: ModelT, texts: Sequence[str], tokenizer: Any, max_tokens: dict[str, int], autocast: torch.autocast
+    ) -> npt.NDArray[np.float32]:
+        """Class probabilities of texts, [texts, classes]; only for tasks that are classifiers. Arguments as
+        `generate_texts`.
+        """
+        raise NotImplementedError(f"{self.name} does not classify texts")
 
 
 AnyTask = Task[Any, Any, Any, Any]

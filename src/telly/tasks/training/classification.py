@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from telly.data.sequences import Rows
+from telly.data.sequences import Rows, SequenceTable
 from telly.errors import TrainingError
 from telly.freezing.source import RowSource
 from telly.metrics.classification import multiclass_metrics, multiclass_statistics
+from telly.models.modes import encode_texts
 from telly.tasks.options import TaskOptions
 from telly.tasks.spec import TaskSpec
 from telly.tasks.training.base import Encoded, Encoder, Evaluation, Task, TaskModel
@@ -77,9 +78,7 @@ class ClassificationTask(Task[Encoder, Classifier, Encoded, TaskOptions]):
         """The encoder with a new head."""
         return Classifier(encoder, self.head(encoder.hidden_size, num_classes, options))
 
-    def collate(
-        self, source: RowSource, data: Encoded, indices: Rows, rng_key: tuple[int, ...] = ()
-    ) -> dict[str, Any]:
+    def collate(self, source: RowSource, data: Encoded, indices: Rows, rng_key: tuple[int, ...] = ()) -> dict[str, Any]:
         """Texts and their class indices."""
         picked = np.asarray(indices)
         return {
@@ -120,6 +119,18 @@ class ClassificationTask(Task[Encoder, Classifier, Encoded, TaskOptions]):
             logits = embed_rows(model.logits, source, rows, model.device).cpu()
         probabilities: npt.NDArray[np.float32] = logits.softmax(dim=-1).numpy()
         return probabilities
+
+    def classify_texts(
+        self,
+        model: Classifier,
+        texts: Sequence[str],
+        tokenizer: Any,
+        max_tokens: dict[str, int],
+        autocast: torch.autocast,
+    ) -> npt.NDArray[np.float32]:
+        """Class probabilities of texts; equal ones are encoded once."""
+        table, rows = SequenceTable.of(encode_texts(tokenizer, list(texts), max_tokens[self.text]))
+        return self.probabilities(model, RowSource(table, tokenizer.pad_token_id), rows, autocast)
 
     def baselines(self, datasets: Mapping[str, Any], split: str, train: Encoded) -> dict[str, dict[str, float]]:
         """The most frequent class of the training data."""

@@ -68,7 +68,9 @@ class CompletionTask(TextGenerationTask):
         """A copy of the context's last line (or statement), and the line of the nearest training context."""
         gold = [self.clean_target(text) for text in datasets[split][self.target]]
         copies = [last_line(self.clean_source(text)) for text in datasets[split][self.source]]
-        return {"copy of the last line": values_of(self.spec.score(copies, gold))} | super().baselines(datasets, split, train)
+        return {"copy of the last line": values_of(self.spec.score(copies, gold))} | super().baselines(
+            datasets, split, train
+        )
 
 
 def _last_tokens(tokenizer: Any, texts: list[str], most: int, *, framed: bool = False) -> list[list[int]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -269,6 +269,19 @@ class TextGenerationTask(Task[SplitModel, TextGenerationModel, Texts, Generation
         generated = model.generate(source, data, autocast, beams)
         return [self.finish(data.tokenizer.decode(ids, **exact)) for ids in generated]
 
+    def generate_texts(
+        self,
+        model: TextGenerationModel,
+        texts: Sequence[str],
+        tokenizer: Any,
+        max_tokens: dict[str, int],
+        autocast: torch.autocast,
+    ) -> list[str]:
+        """Answers to raw source texts, with the model's beam."""
+        config = model.encoder.model.config
+        data = _Codec(self, tokenizer, max_tokens, architecture_of(config)).encode_sources(list(texts), config)
+        return self.generate(model, RowSource(data.table, tokenizer.pad_token_id), data, autocast, model.beams)
+
     def baselines(self, datasets: Mapping[str, Any], split: str, train: Texts) -> dict[str, dict[str, float]]:
         """The answer of the training example whose source is nearest by BM25."""
         sources = [self.clean_source(text) for text in datasets["train"][self.source]]
@@ -294,6 +307,7 @@ class _Codec:
 
     def encode(self, dataset: Any, config: Any, *, train: bool) -> Texts:
         joined = train and self.kind.is_single_sequence
+        separate = train and not self.kind.is_single_sequence
         sources, targets = SequenceTableBuilder(), SequenceTableBuilder()
         rows: list[int] = []
         answer_rows: list[int] = []
@@ -301,25 +315,35 @@ class _Codec:
         references: list[str] = []
         for texts in batches_of(dataset):
             prompts = self.task.prompts(texts[self.task.source], self.tokenizer, self.max_source, self.kind)
-            wanted = [self.task.clean_target(text) for text in texts[self.task.target]]
             learned = self.task.target_texts(texts[self.task.source], texts[self.task.target])
-            answers = self._answers(learned) if train else [[] for _ in wanted]
+            answers = self._answers(learned) if train else [[] for _ in prompts]
             for prompt, answer in zip(prompts, answers, strict=True):
                 rows.append(sources.add([*prompt.ids, *answer] if joined else prompt.ids, prompt.prefix_length))
                 prompt_lengths.append(len(prompt.ids))
-                if train and not self.kind.is_single_sequence:
+                if separate:
                     answer_rows.append(targets.add(answer))
-            references += wanted
-        separate = train and not self.kind.is_single_sequence
+            references += [self.task.clean_target(text) for text in texts[self.task.target]]
+        encoded = self._texts(sources, rows, prompt_lengths, config)
+        encoded = replace(encoded, references=references, stored=train or encoded.stored)
+        if not separate:
+            return encoded
+        return replace(encoded, answers=targets.build(), answer_rows=np.asarray(answer_rows, dtype=np.int64))
+
+    def encode_sources(self, texts: list[str], config: Any) -> Texts:
+        """Source texts alone, to be answered."""
+        sources = SequenceTableBuilder()
+        prompts = self.task.prompts(texts, self.tokenizer, self.max_source, self.kind)
+        rows = [sources.add(prompt.ids, prompt.prefix_length) for prompt in prompts]
+        return self._texts(sources, rows, [len(prompt.ids) for prompt in prompts], config)
+
+    def _texts(self, sources: SequenceTableBuilder, rows: list[int], prompt_lengths: list[int], config: Any) -> Texts:
+        """Prompts without references. Only an encoder's states of them can be cached."""
         return Texts(
             sources.build(),
             {"source": np.asarray(rows, dtype=np.int64)},
-            stored=train or not self.kind.is_single_sequence,
+            stored=not self.kind.is_single_sequence,
             kind=self.kind,
             prompt_lengths=np.asarray(prompt_lengths, dtype=np.int64),
-            answers=targets.build() if separate else None,
-            answer_rows=np.asarray(answer_rows, dtype=np.int64) if separate else None,
-            references=references,
             tokenizer=self.tokenizer,
             start_id=0 if self.kind.is_single_sequence else decoder_start(config),
             end_ids=(self.end, *self.task.extra_end_ids(self.tokenizer)),

@@ -56,8 +56,8 @@ def class_indices(
 class ClassHead(nn.Module):
     """Classifier of embeddings: inputs -> hidden -> classes, tanh between, dropout before each layer.
 
-    For two functions' embeddings and two classes (inputs = 2 hidden) this is the paper's clone head; at a hidden size of
-    768 it has 1,181,954 parameters.
+    For two functions' embeddings and two classes (inputs = 2 hidden) this is the paper's clone head; at a hidden size
+    of 768 it has 1,181,954 parameters.
     """
 
     def __init__(self, inputs: int, hidden: int, classes: int) -> None:

@@ -201,7 +201,7 @@ class PairTask(Task[Encoder, PairModel, TextPairs, PairOptions]):
     def evaluate(
         self, model: PairModel, source: RowSource, data: TextPairs, autocast: torch.autocast, *, final: bool
     ) -> Evaluation:
-        """Precision, recall, F1, accuracy and the confusion counts. Unless `final`, the split fits its own threshold."""
+        """Precision, recall, F1, accuracy and confusion counts. Unless `final`, the split fits its own threshold."""
         labels = labels_of(data)
         similarities = self._similarities(model, source, data, autocast)
         if not final:

@@ -66,9 +66,7 @@ class RetrievalTask(Task[Encoder, RetrievalModel, Encoded, ContrastiveOptions]):
         """Pairs with the same query or document are not negatives."""
         return {column: data.rows[column] for column in (self.query, self.document)}
 
-    def collate(
-        self, source: RowSource, data: Encoded, indices: Rows, rng_key: tuple[int, ...] = ()
-    ) -> dict[str, Any]:
+    def collate(self, source: RowSource, data: Encoded, indices: Rows, rng_key: tuple[int, ...] = ()) -> dict[str, Any]:
         """Queries and documents of some examples, and their row indices, by which duplicates are known."""
         picked = np.asarray(indices)
         query, document = data.rows[self.query][picked], data.rows[self.document][picked]
