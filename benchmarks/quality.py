@@ -49,10 +49,11 @@ from telly.metrics.table import METRICS  # noqa: E402
 from telly.models.folder import EMBEDDED  # noqa: E402
 from telly.models.load import embedded_folder, load_config, load_tokenizer, model_from_config  # noqa: E402
 from telly.plots import new_figure, open_axes, save_figure  # noqa: E402
+from telly.runs.provenance import provenance  # noqa: E402
+from telly.runs.record import RunRecord  # noqa: E402
 from telly.settings.config import TuneConfig  # noqa: E402
 from telly.tasks import get_spec, get_task  # noqa: E402
 from telly.tuning.inputs import describe, load_datasets  # noqa: E402
-from telly.tuning.record import RunRecord, provenance  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "quality"
 RUNS = CACHE / "quality"
@@ -194,7 +195,7 @@ def layers(_: Path | None) -> dict[str, TuneConfig]:
 
 def demo(_: Path | None) -> dict[str, TuneConfig]:
     return {
-        config.variant_name: config
+        str(config.variant): config
         for config in (
             demo_config(freeze, cache, RUNS / "demo", EPOCHS, TRAIN_EXAMPLES, EVAL_EXAMPLES)
             for freeze, cache in VARIANTS

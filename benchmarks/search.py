@@ -43,8 +43,8 @@ from telly.inference.tuned_model import TunedModel  # noqa: E402
 from telly.metrics.bm25 import Bm25  # noqa: E402
 from telly.models.folder import EMBEDDED  # noqa: E402
 from telly.models.load import load_config  # noqa: E402
+from telly.runs.provenance import provenance  # noqa: E402
 from telly.tasks import get_spec, get_task  # noqa: E402
-from telly.tuning.record import provenance  # noqa: E402
 from telly.using.dense import Dense, Vectors  # noqa: E402
 from telly.using.search import CANDIDATES, best_numbers, fuse  # noqa: E402
 

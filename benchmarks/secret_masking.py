@@ -33,7 +33,7 @@ from repository_secrets import CLEAN, FORMS, FURTHER, MISSED, PREFIXES  # noqa: 
 from benchmarks.table import publish, told  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.mining.repository.secrets import places  # noqa: E402
-from telly.tuning.record import provenance  # noqa: E402
+from telly.runs.provenance import provenance  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "secret-masking.json"
 PAGE = ROOT / "docs" / "repository.md"

@@ -45,11 +45,11 @@ from telly.freezing.split import SplitModel  # noqa: E402
 from telly.models.folder import EMBEDDED  # noqa: E402
 from telly.models.generation import Architecture  # noqa: E402
 from telly.models.load import load_config, load_model  # noqa: E402
+from telly.runs.provenance import provenance  # noqa: E402
 from telly.tasks import get_spec, get_task  # noqa: E402
 from telly.tasks.training.base import Encoded  # noqa: E402
 from telly.tasks.training.generation import TextGenerationModel, Texts  # noqa: E402
 from telly.tasks.training.pairs import TextPairs  # noqa: E402
-from telly.tuning.record import provenance  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "tasks.json"
 DOCS = ROOT / "docs" / "benchmarks.md"

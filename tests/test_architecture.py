@@ -18,7 +18,7 @@ TOP = "__init__"
 MOVING: dict[tuple[str, str], str] = {}
 """Imports, from one room of another, that a move under way still needs, by who moves it."""
 
-SHARED = {"Source": "I", "Declared": "S", "Group": "S"}
+SHARED = {"Source": "I", "Classification": "I", "Declared": "S", "Group": "S"}
 """Names of classes that still have to change, by who changes them."""
 
 FRAGMENTS = ("Of ", "That ", "Where", "Whatever", "Whichever", "By ", "What ", "Whether")
@@ -41,7 +41,6 @@ UNMENDED = {
     "serving": "I",
     "settings": "S",
     "study": "R",
-    "tasks": "T",
     "training": "E",
     "tuning": "E",
     "using": "I",

@@ -11,8 +11,9 @@ from datasets import Dataset
 from telly.config import read_toml, to_toml
 from telly.errors import ConfigError, ModelError
 from telly.freezing.variants import Lora
+from telly.runs.folder import RunFolder
 from telly.settings.config import ResolvedConfig, TuneConfig
-from telly.settings.resolve import check_output, recommendation, run_name
+from telly.settings.resolve import recommendation, run_name
 from telly.tasks import TASKS, get_task
 from telly.tuning.estimate import workload
 from telly.tuning.inputs import check_metric
@@ -31,7 +32,7 @@ def test_all_problems_are_reported_at_once():
     text = str(error.value)
     assert "epochs: Input should be greater than 0 (found 0)" in text
     assert "precision: Input should be 'fp32' or 'bf16' (found 'fp8')" in text
-    assert "freeze: --freeze must be 'base', 'auto' or a number of layers, found 'nine' (found 'nine')" in text
+    assert "freeze: expected K (a number of layers), base or auto (found 'nine')" in text
 
 
 @pytest.mark.parametrize(
@@ -163,14 +164,14 @@ def test_run_names_tell_runs_apart():
     assert len(names) == 10
     assert run_name(TuneConfig(freeze="9")) == "search-telly-mini-k9-s0"
     assert run_name(TuneConfig(freeze="9", method="lora")) == "search-telly-mini-k9-lora-s0"
-    assert run_name(TuneConfig(freeze="9", method="lora", cache=False)) == "search-telly-mini-k9-lora-frozen-s0"
+    assert run_name(TuneConfig(freeze="9", method="lora", cache=False)) == "search-telly-mini-frozen-9-lora-s0"
     assert run_name(TuneConfig(method="ia3")) == "search-telly-mini-ia3-s0"
     assert run_name(TuneConfig(task="classify", method="head-only")) == "classify-telly-mini-head-only-s0"
 
 
 def test_variants_have_names():
     def name(**given: object) -> str:
-        return TuneConfig.parse({"task": "classify", **given}).variant_name
+        return str(TuneConfig.parse({"task": "classify", **given}).variant)
 
     assert [name(), name(freeze="9"), name(freeze="9", cache=False)] == ["base", "K=9 cached", "K=9 frozen"]
     assert [name(method="lora"), name(freeze="9", method="lora")] == ["lora", "K=9 cached, lora"]
@@ -186,21 +187,21 @@ def test_a_toml_file_that_is_missing_or_broken(tmp_path: Path):
 
 
 def test_no_run_is_lost_or_mixed(tmp_path: Path):
-    check_output(tmp_path, resume=False, overwrite=False, finished=False, config_text="a = 1\n")
+    RunFolder(tmp_path).check_available(resume=False, overwrite=False, finished=False, settings="a = 1\n")
     with pytest.raises(ConfigError, match="no interrupted run to resume here"):
-        check_output(tmp_path, resume=True, overwrite=False, finished=False, config_text="a = 1\n")
+        RunFolder(tmp_path).check_available(resume=True, overwrite=False, finished=False, settings="a = 1\n")
     (tmp_path / "config.toml").write_text("a = 1\n")
-    check_output(tmp_path, resume=True, overwrite=False, finished=False, config_text="a = 1\n")
+    RunFolder(tmp_path).check_available(resume=True, overwrite=False, finished=False, settings="a = 1\n")
     with pytest.raises(ConfigError, match=r"there is a run already; choose another --output, or give --overwrite$"):
-        check_output(tmp_path, resume=False, overwrite=False, finished=True, config_text="a = 1\n")
+        RunFolder(tmp_path).check_available(resume=False, overwrite=False, finished=True, settings="a = 1\n")
     with pytest.raises(ConfigError, match=r"or give --overwrite$"):  # --resume would be refused
-        check_output(tmp_path, resume=False, overwrite=False, finished=False, config_text="a = 2\n")
+        RunFolder(tmp_path).check_available(resume=False, overwrite=False, finished=False, settings="a = 2\n")
     with pytest.raises(ConfigError, match=r"or give --resume or --overwrite$"):
-        check_output(tmp_path, resume=False, overwrite=False, finished=False, config_text="a = 1\n")
+        RunFolder(tmp_path).check_available(resume=False, overwrite=False, finished=False, settings="a = 1\n")
     with pytest.raises(ConfigError, match="this run is finished"):
-        check_output(tmp_path, resume=True, overwrite=False, finished=True, config_text="a = 1\n")
+        RunFolder(tmp_path).check_available(resume=True, overwrite=False, finished=True, settings="a = 1\n")
     with pytest.raises(ConfigError, match="has other settings"):
-        check_output(tmp_path, resume=True, overwrite=False, finished=False, config_text="a = 2\n")
+        RunFolder(tmp_path).check_available(resume=True, overwrite=False, finished=False, settings="a = 2\n")
 
 
 def test_every_task_has_what_its_table_promises():

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from telly.inference.tuned_model import TunedModel
+from telly.runs.card import card, front_matter, shown_name
+from telly.runs.folder import CARD_FILE
 from telly.tasks import get_spec
-from telly.tuning.card import CARD_FILE, card, front_matter, shown_name
 
 
 def write_export_card(model: TunedModel, folder: Path, use: str, *further: str, library: str) -> None:

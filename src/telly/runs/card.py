@@ -8,23 +8,11 @@ from typing import Any
 
 from telly.markdown import DASH, markdown_table
 from telly.metrics.table import METRICS
-from telly.models.folder import EMBEDDED
+from telly.models.folder import CONFIG, EMBEDDED
+from telly.runs.folder import CARD_FILE
+from telly.runs.record import RunRecord
+from telly.settings.lists import CARD_SETTINGS
 from telly.tasks import get_spec
-from telly.tuning.record import RunRecord
-
-CARD_FILE = "README.md"
-_SETTINGS = (
-    ("learning_rate", "learning rate"),
-    ("batch_size", "examples a step"),
-    ("epochs", "most epochs"),
-    ("patience", "patience, in epochs"),
-    ("warmup", "share of steps in which the learning rate rises"),
-    ("temperature", "temperature"),
-    ("head", "head"),
-    ("beams", "beam on test data"),
-    ("precision", "precision"),
-    ("seed", "seed"),
-)
 
 
 def write_card(record: RunRecord, folder: Path) -> None:
@@ -34,7 +22,7 @@ def write_card(record: RunRecord, folder: Path) -> None:
         record: of the finished run.
         folder: the run's model, with its `config.json`.
     """
-    architectures = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or [""]
+    architectures = json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("architectures") or [""]
     (folder / CARD_FILE).write_text(card(record, _use(record, architectures[0])), encoding="utf-8")
 
 
@@ -177,7 +165,7 @@ def _data(record: RunRecord) -> str:
 
 def _settings(record: RunRecord) -> str:
     limits = ", ".join(f"{column} {tokens}" for column, tokens in record.config["max_tokens"].items())
-    rows = [(label, f"{record.config[name]}") for name, label in _SETTINGS if record.config.get(name) is not None]
+    rows = [(label, f"{record.config[name]}") for name, label in CARD_SETTINGS if record.config.get(name) is not None]
     return "## Settings\n\n" + markdown_table(("setting", "value"), [("most tokens", limits), *rows])
 
 
