@@ -181,7 +181,7 @@ def _present(name: str, found: Collection[str]) -> str | None:
 
 
 def missing_message(schema: Schema, column: Column, found: Collection[str], mapping: Mapping[str, str]) -> str:
-    """What to say when `find_source` gives None: what was expected, what is there, and advice that helps if followed.
+    """Error text for a column that `find_source` does not find: what was expected, what is there, and what to do.
 
     Only a column that no other column of the task reads is proposed, since two of them cannot read the same.
     """

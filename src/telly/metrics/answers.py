@@ -134,7 +134,7 @@ class _Source:
 
     @property
     def unique(self) -> bool:
-        """Whether no id comes twice."""
+        """True if no id comes twice."""
         return self.ids is not None and len(set(self.ids)) == len(self.ids)
 
     def entries(self) -> list[PredictionEntry]:

@@ -288,7 +288,7 @@ class TuneConfig(Config):
         if self.metric is not None and self.metric not in task.metrics:
             raise ValueError(f"metric: {self.task} has {', '.join(task.metrics)}; found {self.metric!r}")
         for name in option_names():
-            if getattr(self, name) is not None and name not in task.options.model_fields:
+            if getattr(self, name) is not None and name not in task.option_names:
                 raise ValueError(f"{name}: task {self.task} has no such setting; leave it out")
         if self.batch_size is not None and self.batch_size < task.min_batch_size:
             raise ValueError(

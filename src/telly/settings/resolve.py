@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def resolve(config: TuneConfig) -> ResolvedConfig:
     if config.output is None:
         chosen["output"] = Path("runs") / run_name(config)
     values = config.model_dump() | chosen
-    return ResolvedConfig.parse(values | task.options_of(values).model_dump())
+    return ResolvedConfig.parse(values | asdict(task.options_of(values)))
 
 
 def default_cache_dir() -> Path:

@@ -73,14 +73,14 @@ def embedding_tasks() -> list[str]:
 
 def option_names() -> list[str]:
     """Names of the options that some task has."""
-    return list(dict.fromkeys(name for spec in TASKS.values() for name in spec.options.model_fields))
+    return list(dict.fromkeys(name for spec in TASKS.values() for name in spec.option_names))
 
 
 def mining_target(name: str) -> MiningTarget:
-    """What a repository gives for a task.
+    """Look up what is mined for a task.
 
     Raises:
-        ConfigError: it gives nothing, or there is no such task.
+        ConfigError: nothing is, or there is no such task.
     """
     target = TASKS[name].mining if name in TASKS else None
     if target is None:

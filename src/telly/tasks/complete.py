@@ -7,6 +7,7 @@ the line's. A context that is too long loses its beginning.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from telly.data.sample import Sample
@@ -26,6 +27,7 @@ _HIDDEN = (
 )
 
 
+@dataclass(frozen=True)
 class CompleteOptions(GenerationOptions):
     """The paper's beam."""
 

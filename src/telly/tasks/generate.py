@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from telly.data.sample import DESCRIBED_FUNCTIONS
@@ -20,6 +21,7 @@ _DESCRIPTIONS = ("nl", *DOCSTRING_NAMES, "text", "prompt", "intent", "query", "c
 _COMPLETIONS = ("canonical_solution", "snippet", "completion")
 
 
+@dataclass(frozen=True)
 class GenerateOptions(GenerationOptions):
     """The paper's beam."""
 

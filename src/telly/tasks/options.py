@@ -1,17 +1,20 @@
-"""Settings that some tasks have, by kind of task. A task with settings of its own subclasses `TaskOptions`."""
+"""Settings that some tasks have, by kind of task. A task with settings of its own subclasses `TaskOptions`.
+
+Limits stand in the annotations, where `telly.settings.config.TuneConfig` checks them; this module needs no pydantic.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from pydantic import PositiveFloat, PositiveInt, model_validator
+from annotated_types import Gt
 
-from telly.config import Config
 from telly.declare import EVALUATION, SPEED, WEIGHTS, Setting
 
 PAIR, COSINE = "pair", "cosine"
 Temperature = Annotated[
-    PositiveFloat, Setting("Temperature of the softmax over candidates.", WEIGHTS, EVALUATION, label="temperature")
+    float, Gt(0), Setting("Temperature of the softmax over candidates.", WEIGHTS, EVALUATION, label="temperature")
 ]
 Head = Annotated[
     Literal["pair", "cosine"],
@@ -34,38 +37,39 @@ SharedBatches = Annotated[
     ),
 ]
 Beams = Annotated[
-    PositiveInt,
+    int,
+    Gt(0),
     Setting("Beam size on test data; validation is greedy.", EVALUATION, metavar="N", label="beam size on test data"),
 ]
 
 
-class TaskOptions(Config):
-    """Settings of one task's model, none of them here. Defaults are the task's preset; none is None once parsed."""
+@dataclass(frozen=True)
+class TaskOptions:
+    """Settings of one task's model, none of them here. Defaults are the task's preset."""
 
 
+@dataclass(frozen=True)
 class ContrastiveOptions(TaskOptions):
     """Settings of tasks that are trained with in-batch negatives."""
 
     temperature: Temperature = 0.05
 
 
+@dataclass(frozen=True)
 class PairOptions(TaskOptions):
     """Settings of tasks that decide about pairs of texts."""
 
     head: Head = "pair"
-    shared_batches: SharedBatches = False
+    shared_batches: SharedBatches | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _share_with_cosine(cls, given: Any) -> Any:
-        """Share unless told otherwise where it was measured to cost nothing: the cosine learns as much from batches of
-        pairs that share texts as from random ones, the classifier less (docs/tasks/clone.md).
-        """
-        if isinstance(given, dict) and given.get("shared_batches") is None:
-            return given | {"shared_batches": given.get("head", PAIR) == COSINE}
-        return given
+    def __post_init__(self) -> None:
+        # The cosine learns as much from batches of pairs that share texts as from random ones, the classifier less, as
+        # measured in docs/tasks/clone.md.
+        if self.shared_batches is None:
+            object.__setattr__(self, "shared_batches", self.head == COSINE)
 
 
+@dataclass(frozen=True)
 class GenerationOptions(TaskOptions):
     """Settings of tasks whose model generates text."""
 

@@ -1,10 +1,10 @@
-"""What a task is: everything known about it that needs no torch. `TaskSpec` serves help, validation and scoring."""
+"""Declarations of tasks: everything known about one that needs no torch, for help, validation and scoring."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from telly.data.sample import Sample
@@ -117,6 +117,11 @@ class TaskSpec(ABC, Generic[OptionsT]):
         """One line about the task."""
         return self.schema.summary
 
+    @property
+    def option_names(self) -> tuple[str, ...]:
+        """Names of the task's own settings."""
+        return tuple(field.name for field in fields(self.options))
+
     @abstractmethod
     def score(self, predictions: Sequence[str], references: Sequence[str]) -> dict[str, Statistic]:
         """Metrics of predictions, in a form that can be resampled; texts are in the form that `answers` declares."""
@@ -126,7 +131,7 @@ class TaskSpec(ABC, Generic[OptionsT]):
         """The training part; imports torch."""
 
     def has_head(self, options: OptionsT) -> bool:
-        """Whether the model gets new parameters beside those it is loaded with."""
+        """Tell whether the model gets new parameters beside those it is loaded with."""
         return False
 
     def embedding_roles(self, options: OptionsT) -> EmbeddingRoles | None:
@@ -134,13 +139,9 @@ class TaskSpec(ABC, Generic[OptionsT]):
         return None
 
     def options_of(self, settings: Mapping[str, Any]) -> OptionsT:
-        """The task's own options among some settings; those that are absent or None get their defaults.
-
-        Raises:
-            ConfigError: a value is not valid.
-        """
-        given = {name: settings.get(name) for name in self.options.model_fields}
-        return self.options.parse({name: value for name, value in given.items() if value is not None})
+        """The task's own options among checked settings; those that are absent or None get their defaults."""
+        given = {name: settings.get(name) for name in self.option_names}
+        return self.options(**{name: value for name, value in given.items() if value is not None})
 
     def variants(self) -> dict[str, OptionsT]:
         """Options with each head of the task, by a text such as `clone with --head pair`; one if it has no choice."""

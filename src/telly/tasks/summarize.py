@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from telly.data.sample import DESCRIBED_FUNCTIONS
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from telly.tasks.training.base import AnyTask
 
 
+@dataclass(frozen=True)
 class SummarizeOptions(GenerationOptions):
     """The paper's beam."""
 

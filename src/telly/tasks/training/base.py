@@ -106,7 +106,7 @@ class Evaluation:
 
 
 class Encoder(Protocol):
-    """What understanding tasks embed texts with: a `SplitModel`, a plain model, or a session of onnxruntime."""
+    """Encoder of understanding tasks: a `SplitModel`, a plain model, or a session of onnxruntime."""
 
     @property
     def hidden_size(self) -> int:
@@ -193,7 +193,7 @@ class Task(ABC, Generic[EncoderT, ModelT, DataT, OptionsT]):
 
     @property
     def is_generative(self) -> bool:
-        """Whether the model generates text."""
+        """True if the model generates text."""
         return self.spec.is_generative
 
     @abstractmethod

@@ -369,7 +369,7 @@ def start_token(tokenizer: Any) -> int:
 
 
 def text_start(tokenizer: Any) -> list[int]:
-    """What the tokenizer's own template puts before a text: the start token, for Llama and its like, or nothing."""
+    """Tokens that the tokenizer's template puts before a text: the start token, as for Llama, or none."""
     template = tokenizer("")["input_ids"]
     return template[:1] if template and template[0] == tokenizer.bos_token_id else []
 
@@ -389,7 +389,7 @@ def end_token(tokenizer: Any) -> int:
 def _single_sequence_labels(
     sequences: list[npt.NDArray[np.int32]], first: npt.NDArray[np.int64]
 ) -> dict[str, torch.Tensor]:
-    """Where the tokens from number `first` on are predicted, and which they are."""
+    """Positions at which the tokens from index `first` on are predicted, and these tokens as labels."""
     selected = np.zeros((len(sequences), max(map(len, sequences))), dtype=bool)
     for i, ids in enumerate(sequences):
         selected[i, first[i] - 1 : len(ids) - 1] = True

@@ -27,7 +27,7 @@ MARGIN = 0.3
 MANY_PAIRS = 8
 """Average number of pairs per text from which pairs that share a text are kept together in batches."""
 THRESHOLD = 0.5
-"""Of the pair classifier's probability; where the cosine starts from until it is fitted."""
+"""Threshold of the pair classifier's probability, and of the cosine until one is fitted."""
 CHUNK_PAIRS = 4096
 """Pairs whose similarity is computed at a time."""
 
@@ -117,7 +117,7 @@ class PairClassifier(PairModel):
     def loss(
         self, embeddings: torch.Tensor, left: torch.Tensor, right: torch.Tensor, labels: torch.Tensor
     ) -> torch.Tensor:
-        """Cross-entropy."""
+        """Mean cross-entropy."""
         return F.cross_entropy(self.logits(embeddings, left, right).float(), labels)
 
 
@@ -129,7 +129,7 @@ class CosineModel(PairModel):
         return self.embed(batch)
 
     def similarity(self, embeddings: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-        """Cosine."""
+        """Cosine of both embeddings."""
         return (embeddings[left] * embeddings[right]).sum(dim=-1)
 
     def loss(
