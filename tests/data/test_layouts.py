@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from telly.data.cautions import warnings_about
 from telly.data.readers import read
+from telly.data.warnings import warnings_about
 from telly.errors import DataError
 from telly.tasks import TASKS
 

@@ -1,0 +1,104 @@
+"""Metrics of an exported model, on the test data of its run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from telly.errors import DataError
+from telly.freezing.source import RowSource
+from telly.inference.tuned_model import TunedModel
+from telly.settings.config import ResolvedConfig, TuneConfig
+from telly.tasks.training.base import Encoded, Encoder, TaskModel
+from telly.tuning.inputs import load_datasets
+
+
+class SessionEncoder:
+    """An ONNX session as a task's encoder.
+
+    Args:
+        session: session of onnxruntime, from `input_ids` and `attention_mask` to embeddings.
+        hidden_size: size of the embeddings.
+    """
+
+    def __init__(self, session: Any, hidden_size: int) -> None:
+        self.hidden_size = hidden_size
+        self.device = torch.device("cpu")
+        self._session = session
+
+    def mean_pooled(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """The session's embeddings of a batch, [batch, hidden]; pooling is part of the exported graph."""
+        return torch.from_numpy(run_session(self._session, batch["input_ids"], batch["attention_mask"]))
+
+
+def run_session(session: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+    """Embeddings of a batch, [batch, hidden], as a numpy array."""
+    return session.run(None, {"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()})[0]
+
+
+class ScoredData:
+    """The data that a model is scored on: its run's test data, or the sample's for a model without a run.
+
+    Attributes:
+        split: `test`, or `valid` if the run had no test data.
+
+    Args:
+        model: the model.
+
+    Raises:
+        DataError: the data cannot be read, or have changed since the run.
+    """
+
+    def __init__(self, model: TunedModel) -> None:
+        self._model = model
+        record = model.record
+        config = (
+            ResolvedConfig.parse(record.config)
+            if record is not None
+            else TuneConfig(task=model.task.name, model=model.name).resolve()
+        )
+        datasets = load_datasets(config, model.task)
+        self.split = "test" if "test" in datasets else "valid"
+        wanted = {self.split: datasets[self.split]}
+        if self._threshold is None:
+            wanted["valid"] = datasets["valid"]  # to fit one, if the task has any
+        self._data: dict[str, Encoded] = model.task.encode(
+            wanted, model.tokenizer, model.config.max_tokens, model.encoder.config
+        )
+        if record is not None and record.data[self.split]["fingerprint"] != self._test.fingerprint():
+            raise DataError(
+                f"{model.name}: its {self.split} data was changed since the run, so the loss cannot be measured; "
+                "restore the files, or export without --int8"
+            )
+
+    def __len__(self) -> int:
+        return len(self._test)
+
+    @property
+    def _test(self) -> Encoded:
+        return self._data[self.split]
+
+    @property
+    def _threshold(self) -> float | None:
+        return self._model.config.threshold
+
+    def scores(self, encoder: Encoder) -> dict[str, float]:
+        """The task's metrics.
+
+        Args:
+            encoder: the model's own encoder, or `SessionEncoder` in its place.
+        """
+        model = self._model
+        options = model.task.spec.options_of({"head": model.config.head})
+        module: TaskModel = model.task.build(encoder, len(self._test.classes), options).eval()
+        autocast = torch.autocast("cpu", torch.bfloat16, enabled=False)
+        rows = {name: RowSource(data.table, model.tokenizer.pad_token_id) for name, data in self._data.items()}
+        if self._threshold is not None:
+            module.fix_threshold(self._threshold)
+        elif "valid" in self._data:
+            model.task.fit_threshold(module, rows["valid"], self._data["valid"], autocast)
+        metrics: dict[str, float] = model.task.evaluate(
+            module, rows[self.split], self._test, autocast, final=True
+        ).metrics
+        return metrics
