@@ -37,7 +37,6 @@ UNMENDED = {
     "runs": "R",
     "settings": "S",
     "studies": "R",
-    "tasks": "T",
     "training": "E",
     "tuning": "E",
 }
