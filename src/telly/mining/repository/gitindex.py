@@ -12,7 +12,7 @@ from telly.mining.repository.regular import read_regular
 MAX_BYTES = 1 << 30
 _SUBMODULE = 0o160000
 _MODE_AT, _OBJECT_AT = 24, 40
-"""Where in an entry its mode and its object's name are; 16 bits of flags and the path follow the object's name."""
+"""Offsets of mode and object name in an entry; 16 bits of flags and the path follow the object name."""
 _EXTENDED = 0x4000
 
 

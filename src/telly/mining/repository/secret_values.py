@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 MASK = "MASKED_SECRET"
-"""What stands in a secret's place. A secret of several lines leaves its line breaks behind, so lines keep numbers."""
+"""Replacement of a secret. A secret of several lines leaves its line breaks behind, so lines keep numbers."""
 RUN = 8
 """So many neighbours of an alphabet in a row are a table of characters and no secret."""
 LONG_RUN = 16
