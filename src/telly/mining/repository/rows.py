@@ -24,7 +24,7 @@ CUTS = 2
 
 @dataclass(frozen=True)
 class MiningJob:
-    """What a task's files are made from.
+    """Sources of a task's files.
 
     Args:
         spool: the functions.
