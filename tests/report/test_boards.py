@@ -74,7 +74,7 @@ def test_peers_stand_beside_base_and_k(tmp_path: Path):
     assert [row.line for row in board.rows] == names
     assert [row.is_base for row in board.rows] == [True] + [False] * 7
     assert all(board.base_of(row) is board.rows[0] for row in board.rows[1:])
-    trained = [row.mean(lambda r: r.plan["trainable"]) for row in board.rows]
+    trained = [row.mean(lambda r: r.trainable) for row in board.rows]
     assert trained[2] == 147_456 and trained[5] == 147_456 / 4
     notes = [note for note in board.notes if note.startswith("Settings of ")]
     assert notes[0] == (

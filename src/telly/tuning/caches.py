@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from telly.freezing.cost import CacheDecision, Rates, decide
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.processes import first_decides, first_here_goes_first
+from telly.runs.parts import CacheBuild, CacheReport
 from telly.settings.config import ResolvedConfig
 from telly.tasks.base import Encoded
 from telly.training.progress import counting_bar
@@ -36,21 +36,21 @@ class Sources:
     complete: bool
     builds: dict[str, BuildResult]
 
-    def to_dict(self) -> dict[str, Any]:
-        """For the run record."""
-        stores = {
-            split: {
-                "folder": str(build.cache.folder),
-                "bytes": build.cache.nbytes,
-                "rows": len(build.cache.layout.lengths),
-                "stored_rows": build.cache.cached_rows,
-                "source": build.source,
-                "built_shards": build.built_shards,
-                "seconds": build.seconds,
-            }
+    def report(self) -> CacheReport:
+        """What became of the caches, for the run record."""
+        caches = {
+            split: CacheBuild(
+                folder=str(build.cache.folder),
+                bytes=build.cache.nbytes,
+                rows=len(build.cache.layout.lengths),
+                cached_rows=build.cache.cached_rows,
+                source=build.source,
+                built_shards=build.built_shards,
+                seconds=build.seconds,
+            )
             for split, build in self.builds.items()
         }
-        return {"used": self.used, "reason": self.reason, "complete": self.complete, "stores": stores}
+        return CacheReport(self.used, self.reason, self.complete, caches)
 
 
 def open_sources(

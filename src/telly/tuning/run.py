@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 from telly.config import to_toml
 from telly.data.cautions import warnings_about
 from telly.disk import came_of_full_disk, folder_lock, is_full_disk, write_text
-from telly.errors import ConfigError
+from telly.errors import ConfigError, DataError
 from telly.freezing.fingerprint import prefix_digests
 from telly.freezing.methods import apply_method
 from telly.freezing.split import SplitModel
@@ -29,6 +29,7 @@ from telly.models.stack import find_stack
 from telly.processes import first_decides, wait_for_all
 from telly.runs.card import write_card
 from telly.runs.folder import RunFolder
+from telly.runs.parts import AdviceInfo, DeviceInfo, ModelInfo, PlanInfo, RecordedConfig, Session, SplitInfo
 from telly.runs.record import RunRecord
 from telly.settings.config import AUTO, ResolvedConfig, TuneConfig
 from telly.tasks import get_task
@@ -49,7 +50,7 @@ from telly.tuning.inputs import check_lengths, check_metric, check_negatives, de
 from telly.tuning.saving import save_model
 from telly.tuning.session import ClockedTrainer, Epochs, Run
 
-Advisor = Callable[[ResolvedConfig, bool], tuple[str, dict[str, Any]]]
+Advisor = Callable[[ResolvedConfig, bool], AdviceInfo]
 """Chooses the variant for resolved settings, and tells how; may take over what it found before if the flag says so."""
 
 
@@ -116,7 +117,7 @@ def _start(config: ResolvedConfig, resume: bool, overwrite: bool, advisor: Advis
     output = config.output
     main = _is_main()
     earlier = _earlier_record(output)
-    finished = (earlier or {}).get("status") == "finished"
+    finished = earlier is not None and earlier.status == "finished"
     advice = None
     if config.freeze == AUTO:
         RunFolder(output).check_available(resume, overwrite, finished, None)  # before the pilots take their time
@@ -126,18 +127,17 @@ def _start(config: ResolvedConfig, resume: bool, overwrite: bool, advisor: Advis
         RunFolder(output).check_available(resume, overwrite, finished, to_toml(config))
         if resume:
             remove_incomplete_checkpoints(RunFolder(output).checkpoints)
-    record = RunRecord(config=config.model_dump(mode="json"), advice=advice)
+    record = RunRecord(RecordedConfig.of(config), advice=advice)
     if resume and earlier:
-        session = {"clocks": earlier.get("clocks"), "wall_seconds": earlier.get("wall_seconds")}
-        record.sessions = [*earlier.get("sessions", []), session]
-        record.epochs = earlier.get("epochs", [])
-        if earlier.get("baselines_version", 1) == record.baselines_version:
-            record.baselines = earlier.get("baselines", {})
-        record.data = earlier.get("data", {})
+        record.sessions = [*earlier.sessions, Session(earlier.clocks, earlier.wall_seconds)]
+        record.epochs = earlier.epochs
+        if earlier.baselines_version == record.baselines_version:
+            record.baselines = earlier.baselines
+        record.data = earlier.data
     return Run(config, get_task(config.task), output, record, clocks, memory, main)
 
 
-def _advised(config: ResolvedConfig, advisor: Advisor | None, *, anew: bool) -> tuple[ResolvedConfig, dict[str, Any]]:
+def _advised(config: ResolvedConfig, advisor: Advisor | None, *, anew: bool) -> tuple[ResolvedConfig, AdviceInfo]:
     """The settings with the variant that the advisor chose, and how it did."""
     if advisor is None:
         raise ConfigError("freeze: auto needs an advisor here; use telly.tune, or give the K that `telly advise` finds")
@@ -145,8 +145,8 @@ def _advised(config: ResolvedConfig, advisor: Advisor | None, *, anew: bool) -> 
         raise ConfigError(
             "--freeze auto runs its pilots in one process; run `telly advise` first, then this command with its K"
         )
-    freeze, advice = advisor(config, not anew)
-    return config.model_copy(update={"freeze": freeze}), advice
+    advice = advisor(config, not anew)
+    return config.model_copy(update={"freeze": advice.variant}), advice
 
 
 def _only_advised(config: ResolvedConfig) -> bool:
@@ -156,13 +156,13 @@ def _only_advised(config: ResolvedConfig) -> bool:
     return config.freeze == AUTO and not folder.settings.exists() and folder.advice.is_dir()
 
 
-def _claim(run: Run, data: dict[str, dict[str, Any]], resume: bool, overwrite: bool) -> None:
+def _claim(run: Run, data: dict[str, SplitInfo], resume: bool, overwrite: bool) -> None:
     """Take over the output folder, once the settings, the model and the data have shown to be good.
 
     Raises:
         ConfigError: the run to resume was on other data.
     """
-    changed = [name for name, kept in run.record.data.items() if kept["fingerprint"] != data[name]["fingerprint"]]
+    changed = [name for name, kept in run.record.data.items() if kept.fingerprint != data[name].fingerprint]
     if resume and changed:
         raise ConfigError(
             f"{run.output}: the interrupted run had other {' and '.join(changed)} data; the files were changed since. "
@@ -187,11 +187,11 @@ def _claim(run: Run, data: dict[str, dict[str, Any]], resume: bool, overwrite: b
     run.keep()
 
 
-def _earlier_record(output: Path) -> dict[str, Any] | None:
+def _earlier_record(output: Path) -> RunRecord | None:
+    """The record of the run in this folder; None if there is none that can be read."""
     try:
-        found: dict[str, Any] = json.loads(RunFolder(output).record.read_text(encoding="utf-8"))
-        return found
-    except (OSError, ValueError):
+        return RunRecord.read(RunFolder(output).record)
+    except DataError:
         return None
 
 
@@ -199,20 +199,18 @@ def _tune(run: Run, resume: bool, overwrite: bool, reuse_baselines_from: Path | 
     config = run.config
     set_seed(config.seed)
     arguments = training_arguments(run)  # sets up the process group, if there is one
-    run.record.device = {"type": arguments.device.type, "threads": torch.get_num_threads(),
-                         "processes": arguments.world_size}  # fmt: skip
+    run.record.device = DeviceInfo(arguments.device.type, torch.get_num_threads(), arguments.world_size)
     datasets, tokenizer, split, data, digests = _inputs(config, run.task, arguments.device, run.clocks)
-    run.record.model = {"name": config.model, "fingerprint": digests[-1], "layers_fingerprint": digests[-2],
-                        "parameters": split.plan.total}  # fmt: skip
+    run.record.model = ModelInfo(config.model, digests[-1], split.plan.total, digests[-2])
     with run.clocks("load"):
         adapter = apply_method(split, config.method, config.lora, config.seed)
     with run.clocks("encode"):
-        run.record.cautions = warnings_about(datasets, run.task.schema)
-        run.record.cautions += [] if run.task.is_generative else cautions_about(config.model)
+        run.record.data_warnings = warnings_about(datasets, run.task.schema)
+        run.record.data_warnings += [] if run.task.is_generative else cautions_about(config.model)
         sampler = sampler_of(run, arguments, data["train"])
-        run.record.cautions += check_negatives(run.task.contrasted(data["train"]), sampler.global_batches())
-        for caution in run.record.cautions:
-            run.say(f"caution: {caution}")
+        run.record.data_warnings += check_negatives(run.task.contrasted(data["train"]), sampler.global_batches())
+        for warning in run.record.data_warnings:
+            run.say(f"caution: {warning}")
         check_metric(config, run.task, data["train"])
     module = _module(run, split, data["train"]).to(arguments.device)
     _claim(run, {name: describe(datasets[name], encoded) for name, encoded in data.items()}, resume, overwrite)
@@ -220,13 +218,13 @@ def _tune(run: Run, resume: bool, overwrite: bool, reuse_baselines_from: Path | 
         run.record.baselines = first_decides(lambda: reuse_baselines(reuse_baselines_from, run.record))
     with run.clocks("prefix"):
         sources = open_sources(config, split, data, tokenizer.pad_token_id, digests, run.say)
-        run.record.cache = sources.to_dict()
+        run.record.cache = sources.report()
     with run.clocks("save"):
         # Where text is written, decoding needs the frozen layers for the tokens that are new.
         if sources.used and sources.complete and all(encoded.stored for encoded in data.values()):
             with explained_disk(run.output):
                 released = split.release_prefix(run.folder.checkpoints / f"prefix-{os.getpid()}.safetensors")
-            run.record.cache["released_bytes"] = released
+            run.record.cache = replace(run.record.cache, released_bytes=released)
     try:
         _train_and_test(run, arguments, module, data, sources, datasets, resume)
     finally:
@@ -298,7 +296,7 @@ def _module(run: Run, split: SplitModel, train: Encoded) -> nn.Module:
         module = run.task.build(split, train, run.config.options)
     own = {id(p) for p in split.parameters()}
     plan = split.plan.with_head(sum(p.numel() for p in module.parameters() if id(p) not in own))
-    run.record.plan = plan.to_dict()
+    run.record.plan = PlanInfo.of(plan)
     run.say(str(plan))
     return module
 
@@ -344,7 +342,7 @@ def _train_and_test(
     if checkpoint is not None:
         run.record.resumed_from_step = int(checkpoint.name.rpartition("-")[2])
         run.say(f"resuming after step {run.record.resumed_from_step}")
-    run.record.epochs = [e for e in run.record.epochs if e["step"] <= (run.record.resumed_from_step or 0)]
+    run.record.epochs = [e for e in run.record.epochs if e.step <= (run.record.resumed_from_step or 0)]
     run.keep()
     run.keep_epochs()
     run.memory.reset()
@@ -352,9 +350,9 @@ def _train_and_test(
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     run.record.peak_memory_train_bytes = run.memory.bytes()
     best = trainer.state.best_global_step
-    run.record.best_epoch = next((e["epoch"] for e in run.record.epochs if e["step"] == best), None)
+    run.record.best_epoch = next((e.epoch for e in run.record.epochs if e.step == best), None)
     run.record.metric = config.metric
-    run.record.store_wait_seconds = sources.by_split["train"].seconds if sources.used else None
+    run.record.cache_wait_seconds = sources.by_split["train"].seconds if sources.used else None
     tested = calibrated(final=True)
     run.record.test, run.record.tested_on = tested.metrics, test_split
     run.keep_predictions(tested.predictions)

@@ -16,7 +16,7 @@ def newest_usable_run(task: str, runs: Path = RUNS) -> Path | None:
 
     Of runs of clone detection, only those count whose embeddings are compared by cosine.
     """
-    return newest_run(task, runs, lambda record: task != "clone" or record.config.get("head") == COSINE)
+    return newest_run(task, runs, lambda record: task != "clone" or record.config.head == COSINE)
 
 
 @dataclass(frozen=True)
