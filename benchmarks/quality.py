@@ -192,7 +192,7 @@ def layers(_: Path | None) -> dict[str, TuneConfig]:
 
 def demo(_: Path | None) -> dict[str, TuneConfig]:
     return {
-        config.variant_name: config
+        str(config.variant): config
         for config in (
             demo_config(freeze, cache, RUNS / "demo", EPOCHS, TRAIN_EXAMPLES, EVAL_EXAMPLES)
             for freeze, cache in VARIANTS

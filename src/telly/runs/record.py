@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from telly.disk import write_json
 from telly.errors import DataError
-from telly.freezing.variants import Method, variant_name
+from telly.freezing.variants import Method, Variant
 from telly.runs.folder import RunFolder
 from telly.runs.parts import (
     AdviceInfo,
@@ -30,6 +30,7 @@ from telly.runs.parts import (
     SplitInfo,
 )
 from telly.runs.provenance import Provenance, current_provenance
+from telly.settings.renamed import current_names
 
 RECORD_FORMAT = 2
 """2: `method`, `data_warnings`, `cache_wait_seconds` and `caches` in place of format 1's `top`, `cautions`,
@@ -140,7 +141,7 @@ class RunRecord:
     @property
     def variant(self) -> str:
         """`base`, `K=9 cached`, `K=9 frozen`, `lora` or `K=9 cached, lora`."""
-        return variant_name(self.k, self.method, self.uses_cache)
+        return str(Variant(self.k, self.method, self.uses_cache))
 
     @property
     def tested_split(self) -> SplitInfo | None:
@@ -227,7 +228,7 @@ class RunRecord:
 def _from_format_1(found: dict[str, Any]) -> dict[str, Any]:
     """A record of format 1 in the keys of format 2."""
     values: dict[str, Any] = _renamed(found, {"cautions": "data_warnings", "store_wait_seconds": "cache_wait_seconds"})
-    values["config"] = _renamed(found["config"], {"top": "method"})
+    values["config"] = current_names(found["config"])
     for name in ("device", "model", "plan", "cache"):
         values[name] = values.get(name) or None  # was an empty object until it was known
     values["cache"] = report = _renamed(values["cache"], {"stores": "caches"})
