@@ -23,10 +23,7 @@ from telly.runs.parts import (
     Session,
     SplitInfo,
 )
-from telly.runs.record import RECORD_FORMAT, RecordFormatError, RunRecord
-from telly.study.results import State, outcome_of
-from tiny_runs import Tiny
-from tiny_studies import study_of
+from telly.runs.record import RECORD_FORMAT, RunRecord
 
 OLD = Path(__file__).with_name("record-format-1.json")
 """Record of `telly tune search --freeze 9 --top lora`, written before format 2; paths replaced, a warning added."""
@@ -139,19 +136,3 @@ def test_a_missing_or_binary_file_is_refused(tmp_path: Path):
     (tmp_path / "record.json").write_bytes(b"\xff\xfe{")
     with pytest.raises(DataError, match="cannot be read as a run's record"):
         RunRecord.read(tmp_path / "record.json")
-
-
-def test_a_study_reads_records_in_the_same_way(tiny: Tiny, tmp_path: Path):
-    """A cell with another JSON file is open, one of a newer version is not run over."""
-    from telly.study.config import cells_of
-
-    (cell,) = cells_of(study_of(tiny, variants=["base"]), tmp_path)
-    cell.folder.mkdir(parents=True)
-    file = cell.folder / "record.json"
-    for text, state in (("[1]", State.OPEN), ("{", State.OPEN), (OLD.read_text(), State.DONE),
-                        (changed(of_tomorrow=1), State.DONE), (changed(status="failed"), State.FAILED)):  # fmt: skip
-        file.write_text(text)
-        assert outcome_of(cell).state is state
-    file.write_text(changed(format=3))
-    with pytest.raises(RecordFormatError, match="format 3"):
-        outcome_of(cell)

@@ -16,7 +16,7 @@ from telly.errors import ConfigError, TrainingError
 from telly.metrics.kept import read_scores
 from telly.metrics.significance import bootstrap_runs
 from telly.runs.parts import PlanInfo, RecordedConfig
-from telly.runs.record import RunRecord
+from telly.runs.record import RecordFormatError, RunRecord
 from telly.study.config import Cell, StudyConfig, built_in, cells_of, load_study
 from telly.study.estimate import estimates
 from telly.study.launch import FULL_DISK, INTERRUPTED, check_processes, in_own_process, in_processes
@@ -271,6 +271,21 @@ def test_changes_are_against_the_same_seeds(tiny: Tiny, tmp_path: Path):
     assert table is not None and table.title == "search, model: 3 of 4 cells"
     assert table.rows == (("base", "2", "0.3750", "", "-", "1"), ("2", "1", "0.5000", "+100.0 %", "-", "1"))
     assert table_of(cells, dict.fromkeys(outcomes, Outcome(State.OPEN, None, None))) is None
+
+
+def test_a_cell_with_another_json_file_is_open_and_one_of_a_newer_version_is_not_run_over(tiny: Tiny, tmp_path: Path):
+    (cell,) = cells_of(study_of(tiny, variants=["base"]), tmp_path)
+    cell.folder.mkdir(parents=True)
+    finished = RunRecord(RecordedConfig.of(cell.config), status="finished", test={"mrr": 0.5}).to_dict()
+    for text, state in (("[1]", State.OPEN), ("{", State.OPEN), ("{}", State.OPEN),
+                        (json.dumps(finished | {"of_tomorrow": 1}), State.DONE),
+                        (json.dumps(finished | {"format": 1}), State.DONE),
+                        (json.dumps(finished | {"status": "failed"}), State.FAILED)):  # fmt: skip
+        (cell.folder / "record.json").write_text(text)
+        assert outcome_of(cell).state is state
+    (cell.folder / "record.json").write_text(json.dumps(finished | {"format": 3}))
+    with pytest.raises(RecordFormatError, match="record of format 3, this version reads 1 and 2"):
+        outcome_of(cell)
 
 
 def test_an_interrupted_cell_goes_on(tiny: Tiny, tmp_path: Path):

@@ -51,7 +51,7 @@ def test_what_was_trained_on_what(run: Path):
     for split, examples in (("train", 120), ("valid", 40), ("test", 40)):
         tokens = record.data[split].tokens
         assert re.search(rf"\| {split} \| {split}\.jsonl \| {examples} \| \d+ \| {tokens:,} \|", text), split
-    for setting in ("| learning rate | 0.001 |", "| examples a step | 8 |", "| most tokens | query 24, code 48 |"):
+    for setting in ("| learning rate | 0.001 |", "| examples per step | 8 |", "| most tokens | query 24, code 48 |"):
         assert setting in text
     assert "query at 24 tokens and code at 48 tokens; what comes after is not seen" in text
     assert f"transformers {record.provenance.versions['transformers']}" in text
