@@ -29,16 +29,15 @@ from telly.advice.rule import TOLERANCE, leave_one_task_out, published_cases  # 
 from telly.analysis.published import IRREPRODUCIBLE_MARK, telly_k  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.errors import ConfigError, TellyError  # noqa: E402
-from telly.freezing.variants import BASE  # noqa: E402
+from telly.freezing.variants import BASE, Variant  # noqa: E402
 from telly.metrics.kept import read_scores  # noqa: E402
 from telly.runs.find import StoredRun  # noqa: E402
 from telly.runs.folder import RECORD_FILE, SCORES_FILE  # noqa: E402
 from telly.runs.provenance import provenance  # noqa: E402
 from telly.runs.record import RunRecord  # noqa: E402
 from telly.settings.config import TuneConfig  # noqa: E402
-from telly.study.config import FROZEN  # noqa: E402
-from telly.study.results import CELLS  # noqa: E402
-from telly.study.run import SUMMARY_FILE  # noqa: E402
+from telly.studies.results import CELLS  # noqa: E402
+from telly.studies.run import SUMMARY_FILE  # noqa: E402
 from telly.tuning.run import tune  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "advice.json"
@@ -112,7 +111,8 @@ def score_study(folder: Path, cells: Sequence[dict[str, Any]]) -> list[dict[str,
     """
     groups: dict[tuple[str, str], Grid] = {}
     for cell in cells:
-        if cell["state"] == "done" and not cell["variant"].startswith(FROZEN):
+        variant = Variant.parse(cell["variant"])
+        if cell["state"] == "done" and (variant.cached or not variant.freezes):
             group = groups.setdefault((cell["model"], cell["task"]), {})
             place = folder / cell["folder"]
             group.setdefault(cell["variant"], []).append(StoredRun(place, RunRecord.read(place / RECORD_FILE)))
@@ -122,7 +122,7 @@ def score_study(folder: Path, cells: Sequence[dict[str, Any]]) -> list[dict[str,
 def _scored(folder: Path, model: str, task: str, grid: Grid) -> dict[str, Any]:
     base = grid[BASE][0].record
     place = folder / "advice" / f"{task}-{Path(model).name}"
-    advice = advise(TuneConfig.parse(base.config), output=place, reuse=True, say=lambda text: print(text, flush=True))
+    advice = advise(TuneConfig.parse(base.config), output=place, reuse=True)
     quality = {variant: _quality(runs) for variant, runs in grid.items()}
     best = max(quality, key=quality.__getitem__)
     whole, variant = _seconds(grid, BASE), advice["variant"]
@@ -157,7 +157,7 @@ def advised_run(folder: Path, base: RunRecord, variant: str) -> StoredRun:
     """A run of the advised variant that the grid does not have, with base's settings; one that is there is kept."""
     place = folder / "advised" / f"{base.config['task']}-{Path(base.config['model']).name}-{variant}"
     if not (place / RECORD_FILE).is_file() or RunRecord.read(place / RECORD_FILE).status != "finished":
-        changed = {"freeze": variant, "cache_always": variant != BASE, "cache_dir": str(place / "stores")}
+        changed = {"freeze": variant, "cache_always": variant != BASE, "cache_dir": str(place / "activations")}
         config = TuneConfig.parse(base.config | changed | {"output": str(place)})
         tune(config, overwrite=True, reuse_baselines_from=folder / CELLS)
     return StoredRun(place, RunRecord.read(place / RECORD_FILE))

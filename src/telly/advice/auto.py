@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
-from tqdm import tqdm
+import logging
 
 from telly.advice.advise import ADVICE_FILE, advise
 from telly.runs.folder import RunFolder
@@ -13,11 +11,27 @@ from telly.runs.record import RunRecord
 from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tuning import run
 
+logger = logging.getLogger(__name__)
+
 
 def tune(config: TuneConfig, *, resume: bool = False, overwrite: bool = False) -> RunRecord:
-    """Tune a model on a task; `telly.tuning.run.tune`, which with `freeze = auto` takes the K of `advise`.
+    """Tune a model on a task, and evaluate it on the test data.
 
-    The advice lies in the run's folder. A run that was interrupted takes it over when it is resumed.
+    With `freeze="auto"` the run takes the K that `advise` chooses; the advice is written into the run's folder, and a
+    resumed run reads it from there.
+
+    Example:
+        >>> import telly
+        >>> record = telly.tune(telly.TuneConfig(task="search", freeze="9"))
+        >>> record.test["mrr"]
+
+    Args:
+        config: settings of the run.
+        resume: continue an interrupted run in the same folder.
+        overwrite: replace an earlier run in the same folder.
+
+    Returns:
+        the run's record: settings, metrics, times, memory.
 
     Raises:
         TellyError: as `telly.tuning.run.tune` and `advise`.
@@ -27,8 +41,8 @@ def tune(config: TuneConfig, *, resume: bool = False, overwrite: bool = False) -
 
 def _advisor(config: ResolvedConfig, reuse: bool) -> AdviceInfo:
     folder = RunFolder(config.output).advice
-    advice = advise(config, output=folder, reuse=reuse, say=lambda text: tqdm.write(text, file=sys.stderr))
+    advice = advise(config, output=folder, reuse=reuse)
     for sentence in (*advice["reason"], *advice["risk"]):
-        tqdm.write(f"advice: {sentence}", file=sys.stderr)
+        logger.info("advice: %s", sentence)
     summary = {name: advice[name] for name in ("variant", "reason", "risk", "tolerance", "seconds")}
     return AdviceInfo(**summary, file=f"{folder.name}/{ADVICE_FILE}")
