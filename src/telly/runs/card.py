@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from telly.data.schema import SCHEMAS
 from telly.markdown import DASH, markdown_table
 from telly.metrics.table import METRICS
 from telly.models.families import auto_class
@@ -13,8 +12,7 @@ from telly.models.folder import CONFIG, EMBEDDED
 from telly.runs.folder import CARD_FILE
 from telly.runs.record import RunRecord
 from telly.settings.lists import CARD_SETTINGS
-from telly.tasks import get_task
-from telly.tasks.clone import COSINE
+from telly.tasks import get_spec
 
 
 def write_card(record: RunRecord, folder: Path) -> None:
@@ -80,7 +78,7 @@ def _head(record: RunRecord) -> str:
     parameters = f" ({record.model.parameters:,} parameters)" if record.model else ""
     return (
         f"# {name}, tuned for {task} ({_variant(record)})\n\n"
-        f"{name}{parameters}, tuned with telly for {SCHEMAS[task].summary}."
+        f"{name}{parameters}, tuned with telly for {get_spec(task).summary}."
     )
 
 
@@ -185,8 +183,9 @@ def _use(record: RunRecord, architecture: str) -> str:
         "tokenizer = AutoTokenizer.from_pretrained(FOLDER)",
         "```\n",
     ]
-    if not get_task(task).is_generative:
-        exports = task in ("search", "clone-retrieval") or record.config.head == COSINE
+    spec = get_spec(task)
+    if not spec.is_generative:
+        exports = spec.embedding_roles(spec.options_of(record.config.values)) is not None
         lines.append(
             "One vector a text is the mean of the last layer's states over real tokens"
             + (", and two are compared by their cosine" if exports else "")
@@ -206,7 +205,7 @@ def _limits(record: RunRecord) -> str:
         "styles of code or ways to ask were not tested.",
         "What the model it started from learned from its own data is still in it.",
     ]
-    if get_task(record.config.task).is_generative:
+    if get_spec(record.config.task).is_generative:
         points.append("It writes what is likely, not what is right: run nothing that it writes unread.")
     return "## Limits\n\n" + "\n".join(f"- {point}" for point in points)
 
