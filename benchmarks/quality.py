@@ -31,7 +31,7 @@ import statistics
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -344,7 +344,7 @@ def measure(name: str, configs: dict[str, TuneConfig], jobs: int = 1) -> dict[st
     def one(run: str) -> dict[str, Any]:
         print(f"--- {run} ---", file=sys.stderr)
         record: RunRecord = run_alone(configs[run])
-        return _without_paths(asdict(record) | {"epoch_seconds": record.epoch_seconds})
+        return _without_paths(record.to_dict() | {"epoch_seconds": record.epoch_seconds})
 
     with ThreadPoolExecutor(jobs) as pool:
         records = dict(zip(configs, pool.map(one, configs), strict=True))
@@ -512,8 +512,8 @@ def _without_paths(record: dict[str, Any]) -> dict[str, Any]:
     """The record without folders of this machine."""
     config = {k: v for k, v in record["config"].items() if k not in {"data", "valid", "test", "output", "cache_dir"}}
     config["model"] = Path(config["model"]).name
-    stores = {k: {n: v for n, v in s.items() if n != "folder"} for k, s in record["cache"].get("stores", {}).items()}
-    cache = record["cache"] | {"stores": stores}
+    caches = {k: {n: v for n, v in s.items() if n != "folder"} for k, s in record["cache"].get("caches", {}).items()}
+    cache = record["cache"] | {"caches": caches}
     model = record["model"] | {"name": Path(record["model"]["name"]).name}
     return record | {"config": config, "cache": cache, "model": model, "command": None}
 
