@@ -1,4 +1,4 @@
-"""`freeze = auto`: a run that asks for advice first and then goes on with it."""
+"""`freeze = auto`: a run that takes its K from the advice made when it begins."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 def tune(config: TuneConfig, *, resume: bool = False, overwrite: bool = False) -> RunRecord:
     """Tune a model on a task; `telly.tuning.run.tune`, which with `freeze = auto` takes the K of `advise`.
 
-    The advice lies in the run's folder. A run that was interrupted takes it over when it is resumed.
+    The advice is in the run's folder. An interrupted run uses it again when it is resumed.
 
     Raises:
         TellyError: as `telly.tuning.run.tune` and `advise`.

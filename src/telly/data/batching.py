@@ -1,4 +1,4 @@
-"""Batches of examples of similar length, so that little is padded."""
+"""Batches of examples of similar length, which need little padding."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch.utils.data import Sampler
 from telly.data.sharing import dense_batches
 
 POOL_BATCHES = 32
+"""Batches per pool of examples that are sorted by length: more means less padding, fewer means more randomness."""
 
 
 class LengthBucketBatchSampler(Sampler[list[int]]):
@@ -24,8 +25,8 @@ class LengthBucketBatchSampler(Sampler[list[int]]):
         lengths: length of every example, [examples].
         batch_size: examples in a global batch, over all processes.
         seed: seed of the order.
-        drop_last: leave out the last, smaller batch (in-batch negatives want equal batches).
-        rank: this process's number.
+        drop_last: leave out the last, smaller batch (in-batch negatives need batches of equal size).
+        rank: index of this process.
         world_size: number of processes; must divide `batch_size`.
         pairs: the two members of every example, [examples, 2]; then batches share members instead of lengths.
 
@@ -55,7 +56,7 @@ class LengthBucketBatchSampler(Sampler[list[int]]):
             raise ValueError(f"{len(self.lengths)} examples do not fill one batch of {batch_size}")
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose which epoch's order the next iteration gives."""
+        """Set the epoch whose order the next iteration gives."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -63,7 +64,7 @@ class LengthBucketBatchSampler(Sampler[list[int]]):
         return whole + bool(rest and not self.drop_last)
 
     def global_batches(self) -> list[npt.NDArray[np.int64]]:
-        """This epoch's batches over all processes."""
+        """Compute this epoch's batches over all processes, as indices of examples."""
         rng = np.random.default_rng([self.seed, self.epoch])
         order = rng.permutation(len(self.lengths))
         if self.drop_last:
