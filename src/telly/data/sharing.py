@@ -88,8 +88,8 @@ class _RemainingPairs:
     """Pairs that are not in a batch yet.
 
     Attributes:
-        partners: by member, its partners and the indices of the pairs it has with each. Both members of a pair share one
-            list of indices.
+        partners: by member, its partners and the indices of the pairs it has with each. Both members of a pair
+            share one list of indices.
         count: number of remaining pairs.
     """
 
