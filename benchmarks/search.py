@@ -40,14 +40,15 @@ from benchmarks.table import made_by, publish, verdict  # noqa: E402
 from telly.data.readers import read  # noqa: E402
 from telly.data.sample import sample_files  # noqa: E402
 from telly.disk import write_json  # noqa: E402
+from telly.inference.embeddings import Embeddings  # noqa: E402
 from telly.inference.tuned_model import TunedModel  # noqa: E402
 from telly.metrics.bm25 import Bm25  # noqa: E402
 from telly.models.folder import EMBEDDED  # noqa: E402
 from telly.models.load import load_config  # noqa: E402
 from telly.runs.provenance import provenance  # noqa: E402
 from telly.tasks import get_task  # noqa: E402
-from telly.using.dense import Dense, Vectors  # noqa: E402
-from telly.using.search import CANDIDATES, best_numbers, fuse  # noqa: E402
+from telly.using.dense import Dense  # noqa: E402
+from telly.using.search import CANDIDATES, fuse, top_indices  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "search.json"
 FUNCTIONS, QUERIES, WARM_UP = 100_000, 200, 20
@@ -118,12 +119,12 @@ def texts(functions: int) -> tuple[list[str], list[str]]:
     return rng.sample(list(dataset["query"]), QUERIES + WARM_UP), drawn
 
 
-def unit(rng: np.random.Generator, count: int, hidden: int) -> Vectors:
+def unit(rng: np.random.Generator, count: int, hidden: int) -> Embeddings:
     """Unit vectors around `CENTRES` centres."""
     centres = np.random.default_rng(1).standard_normal((CENTRES, hidden), dtype=np.float32)
     found = rng.standard_normal((count, hidden), dtype=np.float32)
     found = centres[rng.integers(CENTRES, size=count)] + 0.5 * found
-    unit_vectors: Vectors = found / np.linalg.norm(found, axis=1, keepdims=True)
+    unit_vectors: Embeddings = found / np.linalg.norm(found, axis=1, keepdims=True)
     return unit_vectors
 
 
@@ -143,7 +144,7 @@ def one_size(tuned: TunedModel, queries: Sequence[str], index: Bm25, functions: 
         cosines = dict(zip(numbers.tolist(), scores.tolist(), strict=True))
         nearest = clock()
         found = index.scores(query)
-        best = {int(n): float(found[n]) for n in best_numbers(found, CANDIDATES) if found[n] > 0}
+        best = {int(n): float(found[n]) for n in top_indices(found, CANDIDATES) if found[n] > 0}
         worded = clock()
         fused = fuse([list(cosines), list(best)])
         sorted(fused, key=lambda number, fused=fused: (-fused[number], number))[:10]  # type: ignore[misc]
@@ -153,15 +154,15 @@ def one_size(tuned: TunedModel, queries: Sequence[str], index: Bm25, functions: 
     taken["all"] = np.sum(list(taken.values()), axis=0)
     return {
         "hidden": hidden,
-        "kind": "all compared" if dense.places is None else "graph",
+        "kind": "all compared" if dense.functions is None else "graph",
         "build_seconds": built,
-        "recall": None if dense.places is None else recall(dense, vectors, unit(rng, 100, hidden)),
+        "recall": None if dense.functions is None else recall(dense, vectors, unit(rng, 100, hidden)),
         "seconds": {name: spread(values[:, 0]) for name, values in taken.items()},
         "processor_seconds": {name: spread(values[:, 1]) for name, values in taken.items()},
     }
 
 
-def recall(graph: Dense, vectors: Vectors, queries: Vectors) -> float:
+def recall(graph: Dense, vectors: Embeddings, queries: Embeddings) -> float:
     """Share of the ten nearest that the graph finds."""
     found = [set(graph.nearest(query, CANDIDATES)[0][:10]) for query in queries]
     right = np.argsort(-(queries @ vectors.T), axis=1)[:, :10]
@@ -186,33 +187,30 @@ def spread(seconds: npt.NDArray[np.float64]) -> dict[str, float]:
 
 def render(result: dict[str, Any]) -> str:
     lines = [
-        "| ms a query, median (95th percentile) | encode | vectors | words (BM25) | fuse | together | at most 50 ms |",
+        "| ms per query, median (95th percentile) | encode | embeddings | words (BM25) | fuse | total "
+        "| target: 50 ms |",
         "|---|" + "---:|" * 5 + "---|",
     ]
-    clocks = {"seconds": "wall", "processor_seconds": "processor"}
-    if result["beside"] != ALONE:
-        del clocks["seconds"]
+    clock, title = ("seconds", "wall") if result["beside"] == ALONE else ("processor_seconds", "processor")
     for size in result["sizes"]:
-        for clock, title in clocks.items():
-            seconds = size[clock]
-            cells = [_ms(seconds.get(name)) for name in ("encode", "vectors", "words", "fuse", "all")]
-            met = verdict(seconds["all"]["p95"] <= TARGET if "encode" in seconds else None)
-            lines.append(f"| {size['hidden']} numbers, {size['kind']}: {title} | " + " | ".join(cells) + f" | {met} |")
+        seconds = size[clock]
+        cells = [_ms(seconds.get(name)) for name in ("encode", "vectors", "words", "fuse", "all")]
+        met = verdict(seconds["all"]["p95"] <= TARGET if "encode" in seconds else None)
+        lines.append(f"| {size['hidden']} dimensions, {size['kind']}: {title} | {' | '.join(cells)} | {met} |")
     notes = [
-        f"The graph of {size['hidden']} numbers is built in {size['build_seconds']:.0f} s of one processor and finds "
-        f"{100 * size['recall']:.1f} % of the ten nearest."
+        f"The graph of {size['hidden']} dimensions is built in {size['build_seconds']:.0f} s of processor time and "
+        f"finds {100 * size['recall']:.1f} % of the ten nearest neighbours."
         for size in result["sizes"]
         if size["recall"] is not None
     ]
     if any("encode" not in size["seconds"] for size in result["sizes"]):
         notes.append(
-            "Where encoding has a dash it was not measured: `together` is without it, and the target is not judged."
+            "A dash means that encoding was not measured: the total excludes it, and the target is not judged."
         )
     origin = (
         f"`{result['command']}`: {result['functions']:,} functions, {result['queries']} queries, {result['threads']} "
-        "thread; the target is judged by the 95th percentile; the words are indexed in "
-        f"{result['bm25_build_seconds']:.0f} s. Beside it ran: {result['beside']} (load at the end, with this: "
-        f"{result['load'][0]:.1f}). {made_by(result)}"
+        "thread; the target is judged by the 95th percentile; indexing the words takes "
+        f"{result['bm25_build_seconds']:.0f} s. Running beside it: {result['beside']}. {made_by(result)}"
     )
     return "\n".join([*lines, "", *notes, "", origin])
 

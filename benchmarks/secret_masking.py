@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "data" / "repository")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "mining" / "repository")]
 
 from repository_secrets import CLEAN, FORMS, FURTHER, MISSED, PREFIXES  # noqa: E402
 
