@@ -151,8 +151,7 @@ def test_auto_asks_and_goes_on_with_the_answer(tiny: Tiny, tmp_path: Path):
     assert set(record["clocks"]) == set(CLOCKS)
     assert record["clocks"]["advice"] >= record["advice"]["seconds"] > 0
     toml = (tmp_path / "auto" / "config.toml").read_text()
-    assert f'freeze = {json.dumps(parse_freeze(advice["variant"]))}\n' in toml
-    assert f'freeze = "{advice["variant"]}"' in (tmp_path / "auto" / "config.toml").read_text()
+    assert f"freeze = {json.dumps(parse_freeze(advice['variant']))}\n" in toml
     given = ("--freeze", advice["variant"])
     plain = auto(tiny, tmp_path / "plain", tmp_path / "cache", *given)
     run_telly(*plain)
