@@ -26,14 +26,6 @@ MIN_SPREAD = 0.02
 """Minimum standard deviation of expected losses: other models differ more than the tasks of the one published model."""
 MIN_CASES = 3
 """Minimum number of published cases for an expectation."""
-PAPER_TASKS = {
-    "code-search": "search",
-    "clone-detection": "clone",
-    "code-summarization": "summarize",
-    "code-generation": "generate",
-    "code-completion": "complete",
-}
-"""From the paper's task names to telly's."""
 
 
 def rule_k(similarity: Sequence[float], share: float = SHARE) -> int:
@@ -96,7 +88,8 @@ class Case:
 @cache
 def published_cases() -> tuple[Case, ...]:
     """UniXcoder's tasks, for which the paper has both. A task's similarities are used for all of its data sets."""
-    similarity = {PAPER_TASKS[name]: tuple(values) for name, values in published.similarity().items()}
+    names = {spec.paper_name: name for name, spec in TASKS.items()}
+    similarity = {names[paper_name]: tuple(values) for paper_name, values in published.similarity().items()}
     found: dict[tuple[str, str], list[published.Published]] = {}
     for row in published.telly_k():
         if "unixcoder" in row.model and row.task in similarity:
