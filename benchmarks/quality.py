@@ -43,7 +43,6 @@ import torch  # noqa: E402
 from benchmarks.shapes import CACHE  # noqa: E402
 from benchmarks.table import made_by, update_readme  # noqa: E402
 from telly.cli.demo import EPOCHS, EVAL_EXAMPLES, TRAIN_EXAMPLES, VARIANTS, demo_config, run_alone  # noqa: E402
-from telly.data.sample import sample_files  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.freezing.variants import Method  # noqa: E402
 from telly.models.folder import EMBEDDED  # noqa: E402
@@ -52,7 +51,7 @@ from telly.plots import new_figure, open_axes, save_figure  # noqa: E402
 from telly.runs.provenance import provenance  # noqa: E402
 from telly.runs.record import RunRecord  # noqa: E402
 from telly.settings.config import TuneConfig  # noqa: E402
-from telly.tasks import get_task  # noqa: E402
+from telly.tasks import get_spec, get_task  # noqa: E402
 from telly.tuning.inputs import describe, load_datasets  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "quality"
@@ -145,7 +144,11 @@ def pretraining(_: Path | None) -> dict[str, TuneConfig]:
     model_from_config(load_config(EMBEDDED), device="cpu").save_pretrained(untrained)  # type: ignore[operator]
     load_tokenizer(EMBEDDED).save_pretrained(untrained)
     shutil.copy(embedded_folder() / "telly.json", untrained)
-    lines = [line for file in sample_files().values() for line in file.read_text(encoding="utf-8").splitlines()]
+    lines = [
+        line
+        for file in get_spec("search").sample.files().values()
+        for line in file.read_text(encoding="utf-8").splitlines()
+    ]
     random.Random(0).shuffle(lines)
     folder.mkdir(parents=True, exist_ok=True)
     seen = set(json.loads(SEEN.read_text(encoding="utf-8"))["seen"])
@@ -268,7 +271,7 @@ def sharing(_: Path | None) -> dict[str, TuneConfig]:
     folder = RUNS / "sharing-data"
     folder.mkdir(parents=True, exist_ok=True)
     rng = random.Random(0)
-    for (split, file), negatives in zip(sample_files("clone-retrieval").items(), (4, 1, 1), strict=True):
+    for (split, file), negatives in zip(get_spec("clone-retrieval").sample.files().items(), (4, 1, 1), strict=True):
         rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
         pairs = [(a, b, 1) for a, b in itertools.combinations(rows, 2) if a["label"] == b["label"]]
         wanted = len(pairs) * (1 + negatives)

@@ -20,7 +20,7 @@ from telly.models.prefix_lm import PrefixLM
 from telly.runs.record import RunRecord
 from telly.settings.config import TuneConfig
 from telly.tasks import TASKS, get_task
-from telly.tasks.base import Encoded
+from telly.tasks.training.base import Encoded
 from telly.training.clocks import Clocks, PeakMemory
 from telly.tuning.saving import save_model
 from telly.tuning.session import Run
@@ -70,7 +70,7 @@ def save(task_name: str, family: str, folder: Path, model_folder: Path) -> Any:
     folder.mkdir()
     run = Run(config, task, folder, RunRecord(config.model_dump(mode="json")), Clocks(), PeakMemory(), True)
     save_model(run, module, load_tokenizer(str(model_folder)), classes)
-    saved = module.split.model
+    saved = module.encoder.model
     return saved.encoder if isinstance(saved, PrefixLM) else saved
 
 

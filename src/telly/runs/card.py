@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from telly.data.schema import SCHEMAS
 from telly.markdown import DASH, markdown_table
 from telly.metrics.table import METRICS
 from telly.models.families import auto_class
@@ -14,8 +13,7 @@ from telly.models.folder import CONFIG, EMBEDDED
 from telly.runs.folder import CARD_FILE
 from telly.runs.record import RunRecord
 from telly.settings.lists import CARD_SETTINGS
-from telly.tasks import get_task
-from telly.tasks.clone import COSINE
+from telly.tasks import get_spec
 
 
 def write_card(record: RunRecord, folder: Path) -> None:
@@ -80,7 +78,7 @@ def _head(record: RunRecord) -> str:
     task, name = record.config["task"], shown_name(record.model["name"])
     return (
         f"# {name}, tuned for {task} ({_variant(record)})\n\n"
-        f"{name} ({record.model['parameters']:,} parameters), tuned with telly for {SCHEMAS[task].summary}."
+        f"{name} ({record.model['parameters']:,} parameters), tuned with telly for {get_spec(task).summary}."
     )
 
 
@@ -184,8 +182,9 @@ def _use(record: RunRecord, architecture: str) -> str:
         "tokenizer = AutoTokenizer.from_pretrained(FOLDER)",
         "```\n",
     ]
-    if not get_task(task).is_generative:
-        exports = task in ("search", "clone-retrieval") or record.config.get("head") == COSINE
+    spec = get_spec(task)
+    if not spec.is_generative:
+        exports = spec.embedding_roles(spec.options_of(record.config)) is not None
         lines.append(
             "One vector a text is the mean of the last layer's states over real tokens"
             + (", and two are compared by their cosine" if exports else "")
@@ -205,7 +204,7 @@ def _limits(record: RunRecord) -> str:
         "styles of code or ways to ask were not tested.",
         "What the model it started from learned from its own data is still in it.",
     ]
-    if get_task(record.config["task"]).is_generative:
+    if get_spec(record.config["task"]).is_generative:
         points.append("It writes what is likely, not what is right: run nothing that it writes unread.")
     return "## Limits\n\n" + "\n".join(f"- {point}" for point in points)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from telly.declare import EVALUATION, LOCATION, WEIGHTS, Affects, settings_of
 from telly.settings.config import TuneConfig
+from telly.tasks import get_spec, option_names
 
 SETTINGS = settings_of(TuneConfig)
 """The settings of a run by name, in the order of help and docs."""
@@ -32,3 +33,8 @@ ROW_SETTINGS = tuple(name for name in RESULT_SETTINGS if name not in (*AXES, *DA
 """Settings that tell rows of a report apart, beside what is compared; the data has a fingerprint."""
 CARD_SETTINGS = tuple((name, d.setting.label) for name, d in SETTINGS.items() if d.setting.label is not None)
 """Settings that a model card lists, with their labels."""
+
+
+def lacking(task: str) -> frozenset[str]:
+    """The settings that other tasks have and this one has not."""
+    return frozenset(option_names()) - frozenset(get_spec(task).option_names)

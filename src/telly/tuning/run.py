@@ -20,7 +20,7 @@ from telly.processes import first_decides, wait_for_all
 from telly.runs.card import write_card
 from telly.runs.record import RunRecord
 from telly.settings.config import ResolvedConfig, TuneConfig
-from telly.tasks.base import Evaluation
+from telly.tasks.training.base import Evaluation
 from telly.training.progress import ProgressBar
 from telly.training.trainer import (
     SaveWithinEpochs,
@@ -123,7 +123,7 @@ def _tune(run: Run, resume: bool, overwrite: bool, reuse_baselines_from: Path | 
         wait_for_all()  # the first process removes the checkpoints, and the others may still read the best one
         if run.main:
             with explained_disk(run.output):
-                save_model(run, job.module, job.inputs.tokenizer, job.train.classes, job.adapter)
+                save_model(run, job.split, job.module, job.inputs.tokenizer, job.train.classes, job.adapter)
 
 
 def _data_warnings(job: Job, arguments: TrainingArguments) -> list[str]:

@@ -17,7 +17,7 @@ from telly.metrics.kept import write_scores
 from telly.runs.folder import RunFolder
 from telly.runs.record import RunRecord
 from telly.settings.config import ResolvedConfig
-from telly.tasks.base import Task
+from telly.tasks.training.base import AnyTask
 from telly.training.clocks import Clocks, PeakMemory
 from telly.training.trainer import TellyTrainer, explained_disk
 
@@ -27,7 +27,7 @@ class Run:
     """What the parts of one run share."""
 
     config: ResolvedConfig
-    task: Task
+    task: AnyTask
     output: Path
     record: RunRecord
     clocks: Clocks
