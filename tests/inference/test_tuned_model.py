@@ -13,8 +13,8 @@ from sentence_transformers import SentenceTransformer
 
 import telly
 from telly.data.readers import read
-from telly.data.schema import SCHEMAS
 from telly.errors import ConfigError
+from telly.tasks import get_spec
 from telly.using.index import open_index
 from tiny_runs import Tiny, pair, run_telly, task_data, tiny_model_folder
 
@@ -49,7 +49,7 @@ def predictions(run: Path) -> list[dict[str, Any]]:
 
 def data_of(run: Path, task: str, column: str) -> list[str]:
     record = json.loads((run / "record.json").read_text(encoding="utf-8"))
-    return list(read(record["config"]["test"], SCHEMAS[task], {}, "test")[column])
+    return list(read(record["config"]["test"], get_spec(task).schema, {}, "test")[column])
 
 
 def test_embeddings_are_those_of_the_index_and_of_the_export(runs: dict[str, Path], tmp_path: Path):
