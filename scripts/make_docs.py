@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import telly
-from telly.data.schema import SCHEMAS, Column
+from telly.data.schema import Column
 from telly.tasks import TASKS
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -40,8 +40,8 @@ def _with_table(page: Path, block: str, table: str) -> str:
 def columns() -> str:
     """One row a column of a task, with the names it is read from in the order of preference."""
     lines = ["| task: column | names that are read, the first one preferred |", "|---|---|"]
-    for task, schema in SCHEMAS.items():
-        for column in schema.columns:
+    for task, spec in TASKS.items():
+        for column in spec.schema.columns:
             names = ", ".join(f"`{name}`" for name in column.source_names)
             lines.append(f"| `{task}`: `{column.name}`{_values(column)} | {names} |")
     return "\n".join(lines) + "\n"
@@ -56,7 +56,7 @@ def presets() -> str:
     lines = ["| task | tokens, at most | batch | rate | epochs | beam | head | best by, and other metrics |",
              "|---|---|---:|---:|---:|---:|---|---|"]  # fmt: skip
     for name, task in TASKS.items():
-        preset = task.preset
+        preset, options = task.preset, task.options()
         limits = ", ".join(f"{column} {tokens}" for column, tokens in preset.max_tokens.items())
         others = ", ".join(f"`{metric}`" for metric in task.metrics if metric != preset.metric)
         cells = [
@@ -65,8 +65,8 @@ def presets() -> str:
             str(preset.batch_size),
             f"{preset.learning_rate:g}",
             str(preset.epochs),
-            str(preset.beams or "-"),
-            preset.head or "-",
+            str(getattr(options, "beams", "-")),
+            getattr(options, "head", "-"),
             f"**`{preset.metric}`**" + (f", {others}" if others else ""),
         ]
         lines.append(f"| {' | '.join(cells)} |")

@@ -12,8 +12,8 @@ import typer
 from typer.testing import CliRunner
 
 from telly.cli import COMMANDS, app
-from telly.data.schema import SCHEMAS
 from telly.settings.lists import SETTINGS
+from telly.tasks import TASKS
 
 WIDTH = 80
 ROOT: Any = typer.main.get_command(app)
@@ -132,4 +132,4 @@ def test_a_former_option_is_refused_with_its_new_name(command: list[str]):
 
 
 def test_every_task_has_a_command():
-    assert [path[1] for path in ALL if path[0] == "tune"] == list(SCHEMAS)
+    assert [path[1] for path in ALL if path[0] == "tune"] == list(TASKS)
