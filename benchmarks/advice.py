@@ -36,8 +36,8 @@ from telly.runs.folder import RECORD_FILE, SCORES_FILE  # noqa: E402
 from telly.runs.provenance import provenance  # noqa: E402
 from telly.runs.record import RunRecord  # noqa: E402
 from telly.settings.config import TuneConfig  # noqa: E402
-from telly.study.results import CELLS  # noqa: E402
-from telly.study.run import SUMMARY_FILE  # noqa: E402
+from telly.studies.results import CELLS  # noqa: E402
+from telly.studies.run import SUMMARY_FILE  # noqa: E402
 from telly.tuning.run import tune  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "advice.json"

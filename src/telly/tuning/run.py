@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from transformers import EarlyStoppingCallback, TrainerCallback, TrainerState, TrainingArguments
 
-from telly.data.cautions import warnings_about
+from telly.data.warnings import warnings_about
 from telly.disk import came_of_full_disk, folder_lock
 from telly.models.declared import cautions_about
 from telly.processes import first_decides, wait_for_all
