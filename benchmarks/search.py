@@ -199,12 +199,10 @@ def render(result: dict[str, Any]) -> str:
         if size["recall"] is not None
     ]
     if any("encode" not in size["seconds"] for size in result["sizes"]):
-        notes.append(
-            "A dash means that encoding was not measured: the total excludes it, and the target is not judged."
-        )
+        notes.append("Where encoding was not measured, the total excludes it and no target is judged.")
     origin = (
         f"`{result['command']}`: {result['functions']:,} functions, {result['queries']} queries, {result['threads']} "
-        "thread; the target is judged by the 95th percentile; indexing the words takes "
+        "thread, 95th percentile for the target; indexing the words takes "
         f"{result['bm25_build_seconds']:.0f} s. Running beside it: {result['beside']}. {made_by(result)}"
     )
     return "\n".join([*lines, "", *notes, "", origin])
