@@ -92,9 +92,8 @@ def _minhash(values: Signature) -> Any:
 
 @cache
 def _prototype() -> Any:
-    return _datasketch().MinHash(
-        num_perm=PERMUTATIONS, hashfunc=zlib.crc32
-    )  # created once: drawing the permutations is slow
+    # Created once and copied: drawing the permutations is slow.
+    return _datasketch().MinHash(num_perm=PERMUTATIONS, hashfunc=zlib.crc32)
 
 
 def _datasketch() -> Any:
