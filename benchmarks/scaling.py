@@ -32,7 +32,7 @@ MAX_EPOCHS = 100
 
 @dataclass(frozen=True)
 class Machine:
-    """What computes: operations a second that training reaches, not the data sheet's peak."""
+    """What computes: operations a second that training reaches, not the data table's peak."""
 
     name: str
     flops: float
@@ -97,7 +97,7 @@ def _assumed() -> str:
         f"By `telly/freezing/cost.py` for UniXcoder-base's shape (12 layers of width {UNIXCODER['hidden_size']}), "
         f"{FUNCTIONS:,} distinct functions of {TOKENS} tokens, each read once an epoch. **An estimate, not a "
         "measurement**, meant to be right within a factor of two; operations a second are what training reaches, which "
-        "is about half of what a data sheet says."
+        "is about half of what a data table says."
     )
 
 

@@ -122,6 +122,14 @@ class Declared(NamedTuple):
         return self.setting.option or "--" + self.name.replace("_", "-")
 
     @property
+    def shown_default(self) -> str:
+        """The default as help and docs show it: in the declaration's words, else the value; blank if there is none."""
+        value = self.default
+        if self.setting.default is not None:
+            return self.setting.default
+        return "" if value is None or value is ... or isinstance(value, bool | dict | tuple) else str(value)
+
+    @property
     def choices(self) -> tuple[str, ...]:
         """The values it can take, where they are few and known."""
         if isinstance(self.type, type) and issubclass(self.type, StrEnum):

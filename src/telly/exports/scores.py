@@ -54,7 +54,7 @@ class ScoredData:
         self._model = model
         record = model.record
         config = (
-            ResolvedConfig.parse(record.config)
+            ResolvedConfig.parse(dict(record.config.values))
             if record is not None
             else TuneConfig(task=model.task.name, model=model.name).resolve()
         )
@@ -66,7 +66,7 @@ class ScoredData:
         self._data: dict[str, Encoded] = model.task.encode(
             wanted, model.tokenizer, model.config.max_tokens, model.encoder.config
         )
-        if record is not None and record.data[self.split]["fingerprint"] != self._test.fingerprint():
+        if record is not None and record.data[self.split].fingerprint != self._test.fingerprint():
             raise DataError(
                 f"{model.name}: its {self.split} data was changed since the run, so the loss cannot be measured; "
                 "restore the files, or export without --int8"

@@ -12,6 +12,7 @@ from telly.data.readers import read
 from telly.errors import ConfigError, DataError
 from telly.models.generation import architecture_of
 from telly.models.stack import LayerStack
+from telly.runs.parts import SplitInfo
 from telly.settings.config import ResolvedConfig
 from telly.tasks.training.base import AnyTask, Encoded
 
@@ -139,11 +140,6 @@ def check_negatives(
     ]
 
 
-def describe(dataset: Any, encoded: Encoded) -> dict[str, Any]:
-    """A split for the record; the fingerprint tells whether a run is resumed on the same data."""
-    return {
-        "examples": len(dataset),
-        "distinct_sequences": len(encoded.table),
-        "tokens": int(encoded.table.lengths.sum()),
-        "fingerprint": encoded.fingerprint(),
-    }
+def describe(dataset: Any, encoded: Encoded) -> SplitInfo:
+    """Size and identity of a split, for the record."""
+    return SplitInfo(len(dataset), len(encoded.table), int(encoded.table.lengths.sum()), encoded.fingerprint())

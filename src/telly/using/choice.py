@@ -21,7 +21,7 @@ def newest_usable_run(task: str, runs: Path = RUNS) -> Path | None:
     can_embed = any(map(spec.embedding_roles, spec.variants().values()))
 
     def fits(record: RunRecord) -> bool:
-        return not can_embed or spec.embedding_roles(spec.options_of(record.config)) is not None
+        return not can_embed or spec.embedding_roles(spec.options_of(record.config.values)) is not None
 
     return newest_run(task, runs, fits)
 
