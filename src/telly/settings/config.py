@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -286,7 +287,9 @@ class TuneConfig(TaskSettings):
     @classmethod
     def _task_exists(cls, value: str) -> str:
         if value not in TASKS:
-            raise ValueError(f"must be one of {', '.join(TASKS)}")
+            near = difflib.get_close_matches(value, TASKS, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"must be one of {', '.join(TASKS)}{hint}")
         return value
 
     @field_validator("freeze", mode="before")
