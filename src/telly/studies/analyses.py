@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from telly.studies.config import Cell, StudyConfig
 from telly.studies.results import Outcome, State
 from telly.training.progress import counting_bar
 
+logger = logging.getLogger(__name__)
+
 FOLDER = "analyses"
 
 
@@ -28,7 +31,6 @@ def run_analyses(
     cells: Sequence[Cell],
     outcomes: Sequence[Outcome],
     output: Path,
-    say: Callable[[str], None],
 ) -> list[Path]:
     """Probe every model and its tuned versions, and compare them with it, as the study asks; what is there is kept.
 
@@ -53,13 +55,13 @@ def run_analyses(
         for name in study.analyses:
             asked = _ANALYSES[name]
             if asked.needs_tuned and not tuned:
-                say(f"{name}: no tuned version of {model}: a study needs the variant {BASE} for that")
+                logger.warning("%s: no tuned version of %s: a study needs the variant %s for that", name, model, BASE)
                 continue
             folder = output / FOLDER / f"{name}-{Path(model).name}"
             config = asked.config(model, tuned, study.analysis_texts)
             settings = asdict(config)
             if not _is_done(folder / asked.file, settings):
-                say(f"--- {asked.doing} {Path(model).name} and {len(tuned)} tuned versions ---")
+                logger.info("--- %s %s and %d tuned versions ---", asked.doing, Path(model).name, len(tuned))
                 asked.write(config, run, folder, {"settings": settings, "provenance": provenance()})
             done.append(folder)
     return done

@@ -8,6 +8,7 @@ on which machine was faster.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -28,8 +29,10 @@ from telly.settings.resolve import CACHE_FOLDER
 from telly.studies.config import Cell, Needs, StudyConfig
 from telly.studies.launch import FAILED, INTERRUPTED, in_processes, run_here
 from telly.studies.results import Results, State, outcome_of
-from telly.studies.run import Ended, Say, StartCell, about_left
+from telly.studies.run import Ended, StartCell, about_left
 from telly.urls import is_url
+
+logger = logging.getLogger(__name__)
 
 LOCAL, AUTO = "local", "auto"
 CONNECT_SECONDS = 5.0
@@ -70,16 +73,14 @@ class RayPool:
         address: of the cluster (`HOST:PORT`), `auto` for the one this machine belongs to, or `local` to start one here.
         study: what a cell takes, and its settings.
         output: the study's folder, which all machines see, or a URL.
-        say: told in a sentence what a person should know.
     """
 
-    def __init__(self, address: str, study: StudyConfig, output: str, say: Say) -> None:
+    def __init__(self, address: str, study: StudyConfig, output: str) -> None:
         self._address = address
         self._needs = study.cell
         self._results = Results(output if is_url(output) else str(Path(output).absolute()))
         given = study.settings.keys() | {name for values in study.task.values() for name in values}
         self._own_caches = self._results.is_url and "cache_dir" not in given
-        self._say = say
 
     def __call__(self, starts: Sequence[StartCell], deadline: float | None) -> Generator[Ended, None, None]:
         """Run cells wherever there is room; closing this interrupts those that run, in order.
@@ -94,10 +95,10 @@ class RayPool:
             job = RayJob(
                 self._results, token, str(Path.cwd()), self._needs, deadline, self._own_caches, tuple(sys.argv)
             )
-            _check_machines(ray, job, self._say)
+            _check_machines(ray, job)
             cells, caches = _submit(ray, job, starts)
             try:
-                yield from _ends(ray, cells, self._say)
+                yield from _ends(ray, cells)
             finally:
                 _cancel(ray, [*caches, *cells])
 
@@ -120,9 +121,9 @@ def _submit(ray: Any, job: RayJob, starts: Sequence[StartCell]) -> tuple[dict[An
     return cells, [ref for chain in chains.values() for ref in chain.values()]
 
 
-def _ends(ray: Any, cells: dict[Any, Cell], say: Say) -> Iterator[Ended]:
+def _ends(ray: Any, cells: dict[Any, Cell]) -> Iterator[Ended]:
     waiting, started = dict(cells), time.monotonic()
-    say(f"{len(cells)} cells handed to Ray")
+    logger.info("%d cells handed to Ray", len(cells))
     while waiting:
         (ref,), _ = ray.wait(list(waiting), num_returns=1)
         cell = waiting.pop(ref)
@@ -137,7 +138,7 @@ def _ends(ray: Any, cells: dict[Any, Cell], say: Say) -> Iterator[Ended]:
         yield Ended(cell, code, error)
         if waiting:
             done = len(cells) - len(waiting)
-            say(f"{done} of {len(cells)} cells have ended{about_left(started, done, len(cells))}")
+            logger.info("%d of %d cells have ended%s", done, len(cells), about_left(started, done, len(cells)))
 
 
 def _reason(ray: Any, error: Exception) -> str:
@@ -201,7 +202,7 @@ def _check_address(address: str) -> None:
         ) from None
 
 
-def _check_machines(ray: Any, job: RayJob, say: Say) -> None:
+def _check_machines(ray: Any, job: RayJob) -> None:
     """Ask every machine that can run a cell whether it sees the results' place and has this version of telly.
 
     Raises:
@@ -216,9 +217,9 @@ def _check_machines(ray: Any, job: RayJob, say: Say) -> None:
         if node["Resources"].get("CPU", 0) >= job.needs.cpus and node["Resources"].get("GPU", 0) >= job.needs.gpus
     ]
     if not fit:
-        say(
-            f"none of the {len(nodes)} machines has {job.needs.cpus:g} CPUs and {job.needs.gpus:g} GPUs, which a cell "
-            "takes; waiting for one"
+        logger.warning(
+            "none of the %d machines has %g CPUs and %g GPUs, which a cell takes; waiting for one",
+            *(len(nodes), job.needs.cpus, job.needs.gpus),
         )
     ask = ray.remote(num_cpus=0)(look_around)
     asked = {
