@@ -1,4 +1,4 @@
-"""What a study asks of its models beside scores: what their layers know, and what tuning changed in them (RQ1, RQ2)."""
+"""Analyses of a study's models beside scores: probes of their layers, and similarity before and after tuning."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def run_analyses(
     outcomes: Sequence[Outcome],
     output: Path,
 ) -> list[Path]:
-    """Probe every model and its tuned versions, and compare them with it, as the study asks; what is there is kept.
+    """Probe every model and its tuned versions, and compare them, as the study asks; existing results are kept.
 
-    Tuned versions are those of base with the first seed, one a task; tasks whose cell is not done are left out.
+    Tuned versions are those of base with the first seed, one per task; tasks whose cell is not done are left out.
 
     Returns:
         the folders of the results.
@@ -69,7 +69,7 @@ def run_analyses(
 
 @dataclass(frozen=True)
 class _Analysis:
-    """What may be asked of a model and its tuned versions.
+    """An analysis of a model and its tuned versions.
 
     Attributes:
         doing: what a person is told.
@@ -105,7 +105,7 @@ _ANALYSES = {
 
 
 def _is_done(file: Path, settings: dict[str, Any]) -> bool:
-    """Whether a result of these settings is there; a cell's folder stands for its settings and data."""
+    """Whether a result with these settings exists; a cell's folder identifies its settings and data."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))["settings"]
     except (OSError, ValueError, KeyError):

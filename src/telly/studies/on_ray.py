@@ -45,7 +45,7 @@ NOT_STARTED = -1
 
 @dataclass(frozen=True)
 class RayJob:
-    """What every task of a study is told.
+    """Facts that every Ray task of a study needs.
 
     Attributes:
         results: where results go.
@@ -142,14 +142,14 @@ def _ends(ray: Any, cells: dict[Any, Cell]) -> Iterator[Ended]:
 
 
 def _reason(ray: Any, error: Exception) -> str:
-    """One line: the task's own error, or what Ray says of a task that did not end."""
+    """The task's own error, or Ray's message about a task that did not end, as one line."""
     if isinstance(error, ray.exceptions.RayTaskError):
         return f"{type(error.cause).__name__}: {error.cause}"
     return f"Ray: {str(error).strip().splitlines()[0]}"
 
 
 def _cancel(ray: Any, refs: list[Any]) -> None:
-    """End what still runs: in order first, by force where that takes too long."""
+    """End tasks that still run: orderly at first, by force if that takes too long."""
     _, running = ray.wait(refs, num_returns=len(refs), timeout=0)
     for ref in running:
         ray.cancel(ref)
@@ -161,7 +161,7 @@ def _cancel(ray: Any, refs: list[Any]) -> None:
 
 @contextmanager
 def _connected(address: str) -> Iterator[Any]:
-    """Ray, connected to a cluster while the body runs.
+    """Connect Ray to a cluster while the body runs.
 
     Raises:
         ConfigError: it is not installed, or the cluster cannot be reached.
@@ -187,7 +187,7 @@ def _connected(address: str) -> Iterator[Any]:
 
 
 def _check_address(address: str) -> None:
-    """Whether anything answers, found in seconds: Ray itself would try for minutes."""
+    """Check within seconds that the address answers; Ray itself would try for minutes."""
     if address in {LOCAL, AUTO} or is_url(address):
         return
     host, _, port = address.rpartition(":")
@@ -251,12 +251,12 @@ def _not_shared(where: str) -> str:
 
 
 def look_around(job: RayJob) -> tuple[bool, str]:
-    """What a machine sees: the results' place or not, and its version of telly."""
+    """Whether a machine sees the place of the results, and its version of telly."""
     return job.results.sees(job.token), version("telly")
 
 
 def make_caches(job: RayJob, cell: Cell, _before: object = None) -> None:
-    """Task: build the activation caches that a cell reads. What goes wrong, the cell will meet and record."""
+    """Ray task that builds the activation caches of a cell; the cell will meet and record any error."""
     from telly.tuning.run import build_caches
 
     if _prepare(job) is None:
@@ -267,7 +267,7 @@ def make_caches(job: RayJob, cell: Cell, _before: object = None) -> None:
 
 
 def run_cell(job: RayJob, cell: Cell, _caches: object = None) -> tuple[int, str | None]:
-    """Task: run a cell and leave its results where they belong.
+    """Ray task that runs a cell and stores its results.
 
     One that was tried before, on a machine that is lost, goes on where a shared folder has it.
 
@@ -312,7 +312,7 @@ def _run(job: RayJob, cell: Cell, resume: bool) -> tuple[int, str | None]:
 
 
 def _prepare(job: RayJob) -> tuple[int, str] | None:
-    """Make this process like one on the driver's machine; gives code and reason where nothing may start."""
+    """Set up this process like one on the driver's machine; returns code and reason if nothing may start."""
     import torch
 
     if job.deadline is not None and time.time() >= job.deadline:

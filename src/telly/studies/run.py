@@ -1,4 +1,4 @@
-"""Running a study's cells: what is done is kept, what was interrupted goes on, what failed is named and tried again."""
+"""Running the cells of a study: finished ones are kept, interrupted ones continue, failed ones are tried again."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class StartCell:
     """A cell to run.
 
     Attributes:
-        resume: it was interrupted, and goes on.
+        resume: whether it continues an interrupted run.
     """
 
     cell: Cell
@@ -134,7 +134,7 @@ def _run_cells(
 
 
 def _one_by_one(starts: Sequence[StartCell], deadline: float | None, *, launch: Launch) -> Generator[Ended, None, None]:
-    """The pool of one machine: cells in their order, each made cheap by the activation caches of those before."""
+    """The pool that runs one cell after the other; each uses the activation caches of those before."""
     began = time.monotonic()
     for number, start in enumerate(starts):
         if deadline is not None and time.time() >= deadline:
@@ -147,13 +147,13 @@ def _one_by_one(starts: Sequence[StartCell], deadline: float | None, *, launch: 
 def side_by_side(
     starts: Sequence[StartCell], deadline: float | None, *, jobs: int, threads: int
 ) -> Generator[Ended, None, None]:
-    """The pool of one machine whose cores several cells share. Each tells its progress to a file of its own.
+    """The pool that runs several cells at a time on one machine; each logs its progress to its own file.
 
     Args:
         starts: the cells, in their order.
         deadline: start none after this time.
-        jobs: so many at a time.
-        threads: of each.
+        jobs: number of cells at a time.
+        threads: threads per cell.
     """
     began, done = time.monotonic(), 0
     waiting, running = deque(starts), dict[BaseProcess, Cell]()
@@ -193,7 +193,7 @@ def about_left(began: float, done: int, cells: int) -> str:
 
 
 def _judged(ended: Ended, found: Outcome) -> Outcome:
-    """What is found, with why a cell failed where its record does not say, such as before it began."""
+    """The outcome, with a reason for the failure if the record has none because the run had not begun."""
     if found.state is State.DONE or found.error is not None or ended.code == INTERRUPTED:
         return found
     state = State.FAILED if found.state is State.OPEN else found.state
@@ -223,7 +223,7 @@ def _told(cell: Cell, outcome: Outcome) -> tuple[int, str]:
 def _show_if_whole(
     cell: Cell, cells: Sequence[Cell], outcomes: Outcomes, left: set[Path], show: Callable[[StudyTable], None]
 ) -> None:
-    """Show the table of a cell's model and task when it was the last of them; the study's end shows the last of all."""
+    """Show the table of a cell's model and task if the cell was the last of them and other groups still run."""
     group = [other for other in cells if other.group == cell.group]
     if left and not any(other.folder in left for other in group) and (table := table_of(group, outcomes)):
         show(table)
