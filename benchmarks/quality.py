@@ -21,7 +21,6 @@ nothing is trained: methods without a model are measured again on the same data,
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import itertools
 import json
 import os
@@ -41,14 +40,13 @@ sys.path.insert(0, str(ROOT))  # so that `python benchmarks/quality.py` finds it
 import torch  # noqa: E402
 
 from benchmarks.shapes import CACHE  # noqa: E402
-from benchmarks.table import made_by, update_readme  # noqa: E402
+from benchmarks.table import made_by, made_now, update_readme  # noqa: E402
 from telly.cli.demo import EPOCHS, EVAL_EXAMPLES, TRAIN_EXAMPLES, VARIANTS, demo_config, run_alone  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.freezing.variants import Method  # noqa: E402
 from telly.models.folder import EMBEDDED  # noqa: E402
 from telly.models.load import embedded_folder, load_config, load_tokenizer, model_from_config  # noqa: E402
 from telly.plots import new_figure, open_axes, save_figure  # noqa: E402
-from telly.runs.provenance import provenance  # noqa: E402
 from telly.runs.record import RunRecord  # noqa: E402
 from telly.settings.config import TuneConfig  # noqa: E402
 from telly.tasks import get_spec, get_task  # noqa: E402
@@ -350,11 +348,11 @@ def measure(name: str, configs: dict[str, TuneConfig], jobs: int = 1) -> dict[st
         records = dict(zip(configs, pool.map(one, configs), strict=True))
     return {
         "name": name,
-        "command": f"python benchmarks/quality.py {name}"
-        + (" --data FOLDER" if STUDIES[name].needs_data else "")
-        + (f" --jobs {jobs}" if jobs > 1 else ""),
-        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "provenance": provenance(),
+        **made_now(
+            f"python benchmarks/quality.py {name}"
+            + (" --data FOLDER" if STUDIES[name].needs_data else "")
+            + (f" --jobs {jobs}" if jobs > 1 else "")
+        ),
         "runs": records,
     }
 
@@ -379,8 +377,7 @@ def measure_baselines(result: dict[str, Any], configs: dict[str, TuneConfig]) ->
             known[terms] = task.baselines(datasets, "test", found["train"])
         record["baselines"] |= known[terms]
     again = {
-        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "provenance": provenance(),
+        **made_now(),
         "methods": sorted({method for scores in known.values() for method in scores}),
     }
     return result | {"baselines_again": again}
