@@ -35,7 +35,7 @@ import torch  # noqa: E402
 from benchmarks.child import in_child, say  # noqa: E402
 from benchmarks.shapes import SHAPES, Shape, model_folder  # noqa: E402
 from benchmarks.steps import spread  # noqa: E402
-from benchmarks.table import frozen_peer, update_readme  # noqa: E402
+from benchmarks.table import update_readme  # noqa: E402
 from telly.data.sequences import SequenceTable  # noqa: E402
 from telly.data.sharing import dense_batches  # noqa: E402
 from telly.disk import write_json  # noqa: E402
@@ -58,6 +58,8 @@ FUNCTIONS, PAIRS_EACH, PAIRS = 9000, 100, 16
 CODE, SOURCE, TARGET, EXAMPLES = 128, 128, 48, 8
 ANSWERS, ANSWER, BEAMS, EPOCH = 1000, 24, 5, 2000
 PAD, START, END = 1, 0, 2
+KINDS = ("full", "frozen", "cached")
+"""Columns of the tables, by the end of a variant's name."""
 
 
 def main() -> None:
@@ -252,57 +254,62 @@ def publish(result: dict[str, Any]) -> None:
 
 
 def render(result: dict[str, Any]) -> str:
-    """The Markdown of a result: the steps of the default configuration, and the time that answers take."""
+    """The steps of the default configuration, and the time that decoding takes."""
     made = result["provenance"]
-    lines = ["| model, task, fp32 | s/step | full / it | frozen / it |", "|---|---:|---:|---:|"]
-    notes = []
+    lines, notes = _head("model, task"), []
     for shape in result["shapes"].values():
         clone = {name.partition(",")[0]: step for name, step in shape["clone"]["steps"].items()
                  if name.endswith("batches")}  # fmt: skip
         for label, steps in (("clone detection", clone), ("code generation", shape["generate"]["steps"])):
-            lines += _rows(f"{shape['title']}: {label}", steps)
+            lines.append(_row(f"{shape['title']}: {label}", steps))
         evaluation = shape["evaluation"]
         epoch, answers = (evaluation[name]["median_seconds"] for name in ("epoch", "answers"))
-        notes.append(
-            f"{shape['title']}: {ANSWERS:,} answers of {ANSWER} tokens with a beam of {BEAMS} take {answers:,.0f} s, "
-            f"an epoch of full fine-tuning over {EPOCH:,} such examples {epoch:,.0f} s: {answers / epoch:.2f} of it."
-        )
+        notes.append(f"{shape['title']}: {answers:,.0f} s against {epoch:,.0f} s ({answers / epoch:.2f} of it)")
+    decoding = (
+        f"Generating {ANSWERS:,} answers of {ANSWER} tokens with {BEAMS} beams, against one epoch of full fine-tuning "
+        f"over {EPOCH:,} such examples: {'; '.join(notes)}."
+    )
     origin = (
         f"`{result['command']}`, {result['date'][:10]}, commit {str(made['commit'])[:12]}"
         f"{' with uncommitted changes' if made['dirty'] else ''}; {made['processor']}, {made['cpus']} cores, "
-        f"{result['threads']} threads; median of {result['rounds']} steps (least-most), variants taken in turns. "
-        f"Clone detection: {FUNCTIONS:,} functions of {CODE} tokens in {PAIRS_EACH} pairs each, {PAIRS} random pairs a "
-        f"step, the pair classifier; full encodes both functions of every pair, as CodeXGLUE's script does. Steps per "
-        f"epoch are the same for all. Code generation: {EXAMPLES} sources of {SOURCE} tokens with answers of {TARGET}. "
-        f"A dash is not measured yet. Raw numbers: `benchmarks/results/tasks.json`."
+        f"{result['threads']} threads; fp32, median of {result['rounds']} alternating steps (min-max). Clone "
+        f"detection: {FUNCTIONS:,} functions of {CODE} tokens in {PAIRS_EACH} pairs each, {PAIRS} random pairs per "
+        f"step, pair classifier; full encodes both functions of every pair, as CodeXGLUE's script does. Code "
+        f"generation: {EXAMPLES} sources of {SOURCE} tokens per step, answers of {TARGET} tokens. A dash means not "
+        f"measured. All numbers: `benchmarks/results/tasks.json`."
     )
-    return "\n".join([*lines, "", *notes, "", origin])
+    return "\n".join([*lines, "", decoding, "", origin])
 
 
 def render_shared(result: dict[str, Any]) -> str:
     """The steps of batches of pairs that share functions, which are not the default of the pair classifier."""
-    lines = ["| batches that share functions, fp32 | s/step | full / it | frozen / it |", "|---|---:|---:|---:|"]
+    lines = _head("batches that share functions")
     for shape in result["shapes"].values():
         steps = {name: step for name, step in shape["clone"]["steps"].items() if not name.endswith("batches")}
-        lines += _rows(f"{shape['title']}: clone detection", steps)
+        lines.append(_row(f"{shape['title']}: clone detection", steps))
     distinct = next(iter(result["shapes"].values()))["clone"]["distinct_functions"]
     text = (
-        f"The same pairs in batches of {distinct:.1f} distinct functions (`--shared-batches`), full fine-tuning as "
-        "well. They are the default of the cosine head alone: the pair classifier, which is timed here, learned "
-        "nothing from them in our test ([F1 0](tasks/clone.md#what-makes-it-fast)), so these are no gains over usual "
-        "training."
+        f"The same pairs in batches of {distinct:.1f} distinct functions on average (`--shared-batches`), also for "
+        "full. Only the cosine head uses them by default: the pair classifier, timed here, learned nothing from them "
+        "in our test ([F1 0](tasks/clone.md#what-makes-it-fast)), so these are not gains over usual training."
     )
     return "\n".join([*lines, "", text])
 
 
-def _rows(label: str, steps: dict[str, Any]) -> list[str]:
-    lines = []
-    for name, step in steps.items():
-        middle, frozen = step["median_seconds"], steps.get(frozen_peer(name))
-        seconds = f"{middle:.3g} ({step['min_seconds']:.3g}-{step['max_seconds']:.3g})"
-        against = "-" if frozen is None else f"{frozen['median_seconds'] / middle:.1f}x"
-        lines.append(f"| {label}, {name} | {seconds} | {steps['full']['median_seconds'] / middle:.1f}x | {against} |")
-    return lines
+def _head(label: str) -> list[str]:
+    columns = ["full, s/step", *(f"K={K} {kind}, s/step" for kind in KINDS[1:]), "cached vs full", "cached vs frozen"]
+    return [f"| {label} | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
+
+
+def _row(label: str, steps: dict[str, Any]) -> str:
+    """Seconds per step of the variants full, frozen and cached, and how much faster cached is than the others."""
+    found = [next((step for name, step in steps.items() if name.endswith(kind)), None) for kind in KINDS]
+    seconds = ["-" if step is None else
+               f"{step['median_seconds']:.3g} ({step['min_seconds']:.3g}-{step['max_seconds']:.3g})"
+               for step in found]  # fmt: skip
+    *others, cached = (None if step is None else step["median_seconds"] for step in found)
+    ratios = ["-" if other is None else f"{other / cached:.1f}x" for other in others]
+    return f"| {label} | {' | '.join([*seconds, *ratios])} |"
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ class Said:
     Attributes:
         variant: its name.
         verdict: of the corrected tests of a page.
-        low: lower end of the 95 % interval of the difference, as a share of base.
+        low: lower end of the 95% interval of the difference, as a share of base.
         high: the upper end.
     """
 
@@ -67,7 +67,7 @@ def sentences(task: str, metric: str, found: Sequence[Said]) -> str:
         worst, best = min(undecided, key=lambda said: said.low), max(undecided, key=lambda said: said.high)
         which = "The" if len(undecided) == len(found) else "Where it is not decided, the"
         text += (
-            f" {which} 95 % intervals of the change reach from {worst.low:+.1%} "
+            f" {which} 95% intervals of the change reach from {worst.low:+.1%} "
             f"(K = {worst.variant}) to {best.high:+.1%} (K = {best.variant})."
         )
     return text
@@ -90,10 +90,9 @@ def render_layers(result: dict[str, Any]) -> str:
              over_seeds(scores).items()]  # fmt: skip
     spread = (max(scores[BASE]) - min(scores[BASE])) / base
     return (
-        f"{sentences('Code search', METRIC, found)} Base's {len(scores[BASE])} seeds lie {spread:.1%} apart.\n\n"
-        f"Paired t-tests over {len(scores[BASE])} seeds, corrected by Holm for the {len(found)} K of this page. The "
-        f"result keeps no scores of single queries, so the tests cover training and not the choice of the queries. "
-        f"`python benchmarks/verdicts.py`, of the runs in the table: {made_by(result)}"
+        f"{sentences('Code search', METRIC, found)} Base's {len(scores[BASE])} seeds differ by up to {spread:.1%}.\n\n"
+        f"Paired t-tests over {len(scores[BASE])} seeds, corrected by Holm for {len(found)} K; they cover the variance "
+        f"of training, not the choice of queries. `python benchmarks/verdicts.py`: {made_by(result)}"
     )
 
 
