@@ -157,7 +157,7 @@ def advised_run(folder: Path, base: RunRecord, variant: str) -> StoredRun:
     if not (place / RECORD_FILE).is_file() or RunRecord.read(place / RECORD_FILE).status != "finished":
         changed = {"freeze": variant, "cache_always": variant != BASE, "cache_dir": str(place / "stores")}
         config = TuneConfig.parse(base.config | changed | {"output": str(place)})
-        tune(config, overwrite=True, siblings=folder / CELLS)
+        tune(config, overwrite=True, reuse_baselines_from=folder / CELLS)
     return StoredRun(place, RunRecord.read(place / RECORD_FILE))
 
 

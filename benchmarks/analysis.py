@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 
 from benchmarks.table import made_by, publish  # noqa: E402
-from telly.analysis.layers import Pass, ready  # noqa: E402
+from telly.analysis.layers import LayerExtractor, ready  # noqa: E402
 from telly.analysis.probes.table import PROBES  # noqa: E402
 from telly.analysis.probing import ProbeConfig, ProbeItems, run_probes  # noqa: E402
 from telly.data.sequences import SequenceTable  # noqa: E402
@@ -86,7 +86,7 @@ def all_probes(config: ProbeConfig) -> tuple[float, float]:
 
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        run_probes(list(PROBES.values()), config, Pass(Path(folder), clock))
+        run_probes(list(PROBES.values()), config, LayerExtractor(Path(folder), clock))
         return time.perf_counter() - started, sum(passes)
 
 

@@ -24,7 +24,7 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 
 from benchmarks.shapes import Load
-from telly.freezing.build import StoreRequest, build_store
+from telly.freezing.build import CacheRequest, build_cache
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.freezing.states import StateDtype
@@ -121,7 +121,7 @@ class Contestant:
                 return get_peft_model(model, adapters)
         split = SplitModel(model, self.variant.k)
         if self.variant.kind == "cached":
-            request = StoreRequest(
+            request = CacheRequest(
                 split,
                 self._data.table,
                 self._source.pad_id,
@@ -129,7 +129,7 @@ class Contestant:
                 setting.state_dtype,
                 setting.precision == "bf16",
             )
-            self._source.store = build_store(request).store
+            self._source.store = build_cache(request).store
             split.release_prefix(setting.work / f"prefix-{setting.precision}-{self.variant.k}.safetensors")
         return split
 

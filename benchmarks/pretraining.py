@@ -31,7 +31,7 @@ from telly.disk import write_json  # noqa: E402
 from telly.models.load import EMBEDDED, load_tokenizer  # noqa: E402
 from telly.pretraining import objectives  # noqa: E402
 from telly.pretraining.batches import BatchMaker  # noqa: E402
-from telly.pretraining.config import ALL_KINDS, PretrainConfig, Shares  # noqa: E402
+from telly.pretraining.config import ALL_KINDS, MixtureRatios, PretrainConfig  # noqa: E402
 from telly.pretraining.corpus import Corpus  # noqa: E402
 from telly.pretraining.objectives import PretrainObjective  # noqa: E402
 from telly.pretraining.run import model_config  # noqa: E402
@@ -62,7 +62,7 @@ class Variant:
 
     name: str
     layers: int
-    shares: Shares = ALL_KINDS
+    shares: MixtureRatios = ALL_KINDS
     pairs: int = PAIRS
     attention: str = "eager"
     whole_logits: bool = False
@@ -78,7 +78,7 @@ VARIANTS = (
     Variant("12 layers, compiled", 12, compiled=True),
     Variant("6 layers", 6),
     Variant("3 layers", 3),
-    Variant("no layers, contrast alone", 0, Shares(), 512),
+    Variant("no layers, contrast alone", 0, MixtureRatios(), 512),
 )
 
 

@@ -45,7 +45,7 @@ from benchmarks.table import made_by, update_readme  # noqa: E402
 from telly.cli.demo import EPOCHS, EVAL_EXAMPLES, TRAIN_EXAMPLES, VARIANTS, demo_config, run_alone  # noqa: E402
 from telly.data.sample import sample_files  # noqa: E402
 from telly.disk import write_json  # noqa: E402
-from telly.freezing.variants import Top  # noqa: E402
+from telly.freezing.variants import Method  # noqa: E402
 from telly.metrics.table import METRICS  # noqa: E402
 from telly.models.load import EMBEDDED, embedded_folder, load_config, load_tokenizer, model_from_config  # noqa: E402
 from telly.plots import new_figure, open_axes, save_figure  # noqa: E402
@@ -206,7 +206,7 @@ def peers(_: Path | None) -> dict[str, TuneConfig]:
         cached = freeze != "base"
         return TuneConfig(
             freeze=freeze,
-            top=Top.LORA,
+            method=Method.LORA,
             cache=cached,
             cache_always=cached,
             epochs=EPOCHS,

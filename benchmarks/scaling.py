@@ -26,7 +26,7 @@ TOKENS = 150
 """Of the average function."""
 BATCH = 64
 DEPTHS = ("6", "9", "11")
-MOST_EPOCHS = 100
+MAX_EPOCHS = 100
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,10 @@ def costs(machine: Machine, dtype: StateDtype = StateDtype.BF16) -> dict[str, Va
 def break_even(machine: Machine, disk: Disk, k: str) -> int | None:
     """The fewest epochs in which making the store and reading it takes less time than running the frozen layers."""
     cost = costs(machine)[k]
-    assert cost.store_bytes and cost.epoch_seconds and cost.epoch_seconds_cached
-    moved = cost.store_bytes / disk.rate
+    assert cost.cache_bytes and cost.epoch_seconds and cost.epoch_seconds_cached
+    moved = cost.cache_bytes / disk.rate
     rates = Rates(cost.epoch_seconds - cost.epoch_seconds_cached, moved, moved)
-    return next((n for n in range(1, MOST_EPOCHS + 1) if decide(n, rates, False).use), None)
+    return next((n for n in range(1, MAX_EPOCHS + 1) if decide(n, rates, False).use), None)
 
 
 def _assumed() -> str:
@@ -103,7 +103,7 @@ def _assumed() -> str:
 def _sizes() -> str:
     lines = ["| stored as | bytes a token | store, any K |", "|---|---:|---:|"]
     for dtype in StateDtype:
-        size = costs(MACHINES[0], dtype)["9"].store_bytes or 0
+        size = costs(MACHINES[0], dtype)["9"].cache_bytes or 0
         lines.append(f"| {dtype} | {dtype.bytes_per_token(UNIXCODER['hidden_size']):,} | {size / 1e12:.1f} TB |")
     return "\n".join(lines)
 
@@ -126,7 +126,7 @@ def _reading() -> str:
     lines = [f"| {' | '.join(head)} |", "|---" + "|---:" * len(DEPTHS) + "|"]
     for machine in MACHINES:
         found = costs(machine)
-        rates = ((found[k].store_bytes or 0) / (found[k].epoch_seconds_cached or 1) / 1e9 for k in DEPTHS)
+        rates = ((found[k].cache_bytes or 0) / (found[k].epoch_seconds_cached or 1) / 1e9 for k in DEPTHS)
         lines.append(f"| {machine.name} | {' | '.join(f'{rate:,.2g}' for rate in rates)} |")
     return "\n".join(lines)
 

@@ -39,15 +39,15 @@ from benchmarks.table import update_readme  # noqa: E402
 from telly.data.sequences import SequenceTable  # noqa: E402
 from telly.data.sharing import dense_batches  # noqa: E402
 from telly.disk import write_json  # noqa: E402
-from telly.freezing.build import StoreRequest, build_store  # noqa: E402
+from telly.freezing.build import CacheRequest, build_cache  # noqa: E402
 from telly.freezing.source import RowSource  # noqa: E402
 from telly.freezing.split import SplitModel  # noqa: E402
-from telly.models.generation import Kind  # noqa: E402
+from telly.models.generation import Architecture  # noqa: E402
 from telly.models.load import EMBEDDED, load_config, load_model  # noqa: E402
 from telly.tasks import TASKS  # noqa: E402
 from telly.tasks.base import Encoded, Options  # noqa: E402
 from telly.tasks.clone import ClonePairs  # noqa: E402
-from telly.tasks.writing import Texts, WritingModel  # noqa: E402
+from telly.tasks.text_generation import TextGenerationModel, Texts  # noqa: E402
 from telly.tuning.record import provenance  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "tasks.json"
@@ -112,10 +112,10 @@ class _Runner:
     """A variant that takes training steps on given batches."""
 
     def __init__(self, task: str, folder: str, k: int | None, data: Encoded, store: Path | None) -> None:
-        split = SplitModel(load_model(folder, writes=TASKS[task].writes), k)
+        split = SplitModel(load_model(folder, is_generative=TASKS[task].is_generative), k)
         self.source = RowSource(data.table, PAD)
         if store is not None:
-            self.source.store = build_store(StoreRequest(split, data.table, PAD, store)).store
+            self.source.store = build_cache(CacheRequest(split, data.table, PAD, store)).store
         self.data, self.task = data, task
         torch.manual_seed(0)
         self.model = TASKS[task].build(split, data, Options(head="pair")).train()
@@ -202,10 +202,10 @@ def _texts(folder: str, examples: int, target: int, *, train: bool) -> Texts:
     return Texts(
         table,
         {"source": rows},
-        kind=Kind.ONE_STACK,
+        kind=Architecture.ONE_STACK,
         prompt_lengths=np.full(examples, SOURCE + 1),
         end_ids=(END,),
-        most_answer_tokens=target,
+        max_answer_tokens=target,
     )
 
 
@@ -227,7 +227,7 @@ def _evaluation(folder: str, rounds: int) -> dict[str, Any]:
     runner = _Runner("generate", folder, None, data, None)
     numbers = np.arange(EXAMPLES * (1 + rounds)).reshape(-1, EXAMPLES)
     prompts = _texts(folder, 48, ANSWER, train=False)
-    assert isinstance(runner.model, WritingModel)
+    assert isinstance(runner.model, TextGenerationModel)
     steps: list[float] = []
     answers: list[float] = []
     autocast = torch.autocast("cpu", enabled=False)

@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from telly.data.duplicates import signature
-from telly.data.mining import content_key, mine
 from telly.data.sample import sample_files
+from telly.mining.duplicates import signature
+from telly.mining.python_sources import content_key, mine
 from telly.models.load import embedded_folder
 from telly.pretraining.corpus import _library
 

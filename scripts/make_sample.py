@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import telly.data
-from telly.data.copies import content_key
-from telly.data.mining import MinedFunction, functions_in, source_files
+from telly.mining.copies import content_key
+from telly.mining.python_sources import MinedFunction, functions_in, source_files
 
 TEST_PAIRS = 1000
 VALID_PAIRS = 500

@@ -27,10 +27,10 @@ from typing import Any
 
 import telly.data
 from make_sample import library_functions, module_of
-from telly.data.repository.rows import cut
 from telly.data.sample import sample_files
-from telly.data.scopes import identifiers
-from telly.data.variants import parse_function, variants_of
+from telly.mining.repository.rows import cut
+from telly.mining.scopes import identifiers
+from telly.mining.variants import parse_function, variants_of
 
 Row = dict[str, Any]
 MAX_BYTES = 1_100_000
@@ -293,8 +293,8 @@ CLONE_README = """\
 # Sample for clone detection
 
 @origins functions of CPython {version}'s standard library, each with two variants that behave like it
-(`telly.data.variants`: other names of variables, conditions turned round, loops, returns and comprehensions written in
-another way, statements in another order, values with a name of their own or without), in BigCloneBench's layout:
+(`telly.mining.variants`: other names of variables, conditions turned round, loops, returns and comprehensions written
+in another way, statements in another order, values with a name of their own or without), in BigCloneBench's layout:
 `data.jsonl` has the @functions functions (`idx`, `func`, and where they are from), the other files have a pair a line,
 `idx1 idx2 label`. Functions are from `..`, with its split by modules: no module and no text is in two splits.
 
@@ -315,9 +315,10 @@ well here has learnt to see through these rules and may know nothing about funct
 RETRIEVAL_README = """\
 # Sample for clone retrieval
 
-Functions of CPython {version}'s standard library with four variants each that behave like them (`telly.data.variants`),
-in POJ-104's layout: `label` (the same for a function and its variants), `index` (0 is the original), `code`, and where
-it is from. Functions are from `..`, with its split by modules: no module, label or text is in two files.
+Functions of CPython {version}'s standard library with four variants each that behave like them (see
+`telly.mining.variants`), in POJ-104's layout: `label` (the same for a function and its variants), `index` (0 is the
+original), `code`, and where it is from. Functions are from `..`, with its split by modules: no module, label or text is
+in two files.
 
 | file | rows | modules |
 |---|---|---|

@@ -51,12 +51,12 @@ WRITERS = tuple(family for family in FAMILIES if family not in {"distilbert", "m
 """Families that can write; the two others' attention keeps no key/value cache."""
 
 
-def tiny_model(family: str, seed: int = 0, *, writes: bool = False) -> nn.Module:
+def tiny_model(family: str, seed: int = 0, *, is_generative: bool = False) -> nn.Module:
     """A model whose weights are far from trivial: norms and biases are drawn as well, dropout is on in train mode."""
     from telly.models.load import model_from_config
 
     torch.manual_seed(seed)
-    model = model_from_config(CONFIGS[family](), device="cpu", writes=writes)
+    model = model_from_config(CONFIGS[family](), device="cpu", is_generative=is_generative)
     generator = torch.Generator().manual_seed(seed + 1)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

@@ -178,7 +178,7 @@ class Telly:
     def __init__(self, *args: str, setup: str = "") -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="telly-run-"))
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["telly.tuning.run", "telly.report.table"])
+        context.set_forkserver_preload(["telly.tuning.run", "telly.cli.console"])
         self._process = context.Process(target=_telly, args=(args, setup, str(self._folder)), daemon=True)
         with environment(SMALL):
             self._process.start()

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from telly.advice.auto import tune
     from telly.data.sequences import SequenceTable
-    from telly.freezing.build import StoreRequest, build_store
+    from telly.freezing.activation_cache import ActivationCache
+    from telly.freezing.build import CacheRequest, build_cache
+    from telly.freezing.methods import Lora, apply_method
     from telly.freezing.plan import FreezePlan, freeze, make_plan, unfreeze
     from telly.freezing.source import RowSource
     from telly.freezing.split import SplitModel
     from telly.freezing.states import StateDtype
-    from telly.freezing.store import ActivationStore
-    from telly.freezing.top import Lora, train_top
-    from telly.freezing.variants import Top
+    from telly.freezing.variants import Method
     from telly.models.load import load_model, load_tokenizer
     from telly.tuning.config import TuneConfig
     from telly.using.classify import classify
@@ -27,18 +27,19 @@ if TYPE_CHECKING:
     from telly.using.writing import complete, generate, summarize
 
 __all__ = [
-    "ActivationStore",
+    "ActivationCache",
+    "CacheRequest",
     "FreezePlan",
     "Lora",
+    "Method",
     "RowSource",
     "SequenceTable",
     "SplitModel",
     "StateDtype",
-    "StoreRequest",
-    "Top",
     "TuneConfig",
+    "apply_method",
+    "build_cache",
     "build_index",
-    "build_store",
     "classify",
     "complete",
     "find_clones",
@@ -50,24 +51,23 @@ __all__ = [
     "open_search",
     "search",
     "summarize",
-    "train_top",
     "tune",
     "unfreeze",
 ]
 
 _HOMES = {
-    "ActivationStore": "telly.freezing.store",
+    "ActivationCache": "telly.freezing.activation_cache",
     "FreezePlan": "telly.freezing.plan",
-    "Lora": "telly.freezing.top",
+    "Lora": "telly.freezing.methods",
     "RowSource": "telly.freezing.source",
     "SequenceTable": "telly.data.sequences",
     "SplitModel": "telly.freezing.split",
     "StateDtype": "telly.freezing.states",
-    "StoreRequest": "telly.freezing.build",
-    "Top": "telly.freezing.variants",
+    "CacheRequest": "telly.freezing.build",
+    "Method": "telly.freezing.variants",
     "TuneConfig": "telly.tuning.config",
     "build_index": "telly.using.search",
-    "build_store": "telly.freezing.build",
+    "build_cache": "telly.freezing.build",
     "classify": "telly.using.classify",
     "complete": "telly.using.writing",
     "find_clones": "telly.using.clones",
@@ -79,7 +79,7 @@ _HOMES = {
     "open_search": "telly.using.search",
     "search": "telly.using.search",
     "summarize": "telly.using.writing",
-    "train_top": "telly.freezing.top",
+    "apply_method": "telly.freezing.methods",
     "tune": "telly.advice.auto",
     "unfreeze": "telly.freezing.plan",
 }

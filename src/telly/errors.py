@@ -19,7 +19,7 @@ class PlanError(TellyError):
     """A freeze plan is impossible: K out of range, nothing left to train, a tied head."""
 
 
-class StoreError(TellyError):
+class CacheError(TellyError):
     """The activation store cannot be built, read or trusted."""
 
 

@@ -6,21 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telly.advice.budget import Budget, parse_budget, parse_tolerance, tell_bytes, tell_seconds
+from telly.advice.budget import RunBudget, parse_budget, parse_tolerance, tell_bytes, tell_seconds
 from telly.errors import ConfigError
 
 
 @pytest.mark.parametrize(("texts", "budget"), [
-    ([], Budget()),
-    (["30m"], Budget(1800)),
-    (["2h"], Budget(7200)),
-    (["1.5 h"], Budget(5400)),
-    (["45s"], Budget(45)),
-    (["4GB"], Budget(None, 4e9)),
-    (["500mb"], Budget(None, 5e8)),
-    (["30 min", "0.5GB"], Budget(1800, 5e8)),
+    ([], RunBudget()),
+    (["30m"], RunBudget(1800)),
+    (["2h"], RunBudget(7200)),
+    (["1.5 h"], RunBudget(5400)),
+    (["45s"], RunBudget(45)),
+    (["4GB"], RunBudget(None, 4e9)),
+    (["500mb"], RunBudget(None, 5e8)),
+    (["30 min", "0.5GB"], RunBudget(1800, 5e8)),
 ])  # fmt: skip
-def test_budgets(texts: list[str], budget: Budget):
+def test_budgets(texts: list[str], budget: RunBudget):
     assert parse_budget(texts) == budget
 
 

@@ -8,8 +8,8 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from telly.advice.budget import Budget
-from telly.advice.inquiry import Inquiry
+from telly.advice.budget import RunBudget
+from telly.advice.k_search import KSearch
 from telly.advice.pilot import Pilot
 from telly.advice.words import reason
 from telly.metrics.interval import mean_statistic
@@ -46,10 +46,10 @@ class Given:
         return Pilot(variant, float(values.mean()), mean_statistic(values), 5.0, 6.0)
 
 
-def asked(pilots: Given) -> Inquiry:
+def asked(pilots: Given) -> KSearch:
     config = TuneConfig.parse({"task": "search", "model": "m", "metric": "mrr"})
     costs, given = cast("Any", COSTS), cast("Any", pilots)
-    return Inquiry(config, 0.01, Budget(), costs, given, lambda _text: None).run(0.05)
+    return KSearch(config, 0.01, RunBudget(), costs, given, lambda _text: None).run(0.05)
 
 
 def test_a_deep_k_that_is_proven_ends_the_search():
@@ -84,5 +84,5 @@ def test_what_does_not_fit_is_not_tried():
     pilots = Given({10: -0.05}, unchanged=1)
     config = TuneConfig.parse({"task": "search", "model": "m", "metric": "mrr"})
     costs = [SimpleNamespace(**vars(cost) | {"peak_bytes_cached": 99 if cost.variant == "10" else 9}) for cost in COSTS]
-    Inquiry(config, 0.01, Budget(bytes=50), cast("Any", costs), cast("Any", pilots), lambda _text: None).run(0.05)
+    KSearch(config, 0.01, RunBudget(bytes=50), cast("Any", costs), cast("Any", pilots), lambda _text: None).run(0.05)
     assert "10" not in pilots.ran

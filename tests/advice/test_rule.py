@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from telly.advice.rule import (
-    LEAST_SPREAD,
+    MIN_SPREAD,
     SHARE,
     Case,
     expected_loss,
@@ -106,6 +106,6 @@ def test_a_task_is_not_fitted_on_itself():
 def test_more_frozen_than_the_rule_says_is_expected_to_lose_more():
     losses = [expected_loss(7 + distance, 7, 12).loss for distance in (0, 2, 3, 4)]
     assert losses == sorted(losses) and losses[0] < 0 < losses[-1]
-    assert all(expected_loss(k, 7, 12).sd >= LEAST_SPREAD for k in range(12))
+    assert all(expected_loss(k, 7, 12).sd >= MIN_SPREAD for k in range(12))
     assert expected_loss(11, 7, 24) == expected_loss(9, 7, 12), "distances are scaled to twelve layers"
     assert expected_loss(40, 0, 48) == expected_loss(10, 0, 12) == expected_loss(11, 0, 12), "and end where rows end"

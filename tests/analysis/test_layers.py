@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from telly.analysis import layers as layers_module
-from telly.analysis.layers import Form, LayersRequest, Pass, Wanted, layer_states
+from telly.analysis.layers import ExtractionRequest, LayerExtractor, LayersRequest, Pooling, layer_states
 from telly.data.sequences import SequenceTable
-from telly.errors import StoreError
+from telly.errors import CacheError
 from telly.freezing.states import StateDtype
 from telly.models.stack import capture, capture_all, final_norm, find_stack
 from tiny_models import FAMILIES, padded_batch, tiny_model, tiny_tokenizer
@@ -25,7 +25,7 @@ def table() -> SequenceTable:
     return SequenceTable.of(rng.integers(3, 40, length).tolist() for length in LENGTHS)[0]
 
 
-def request(root: Path, form: Form = Form.MEAN, **more) -> LayersRequest:
+def request(root: Path, form: Pooling = Pooling.MEAN, **more) -> LayersRequest:
     return LayersRequest(tiny_model("roberta"), table(), 1, root, form, **more)
 
 
@@ -55,29 +55,29 @@ def test_which_families_have_a_final_norm():
     assert found["gpt2"] == "ln_f" and found["qwen2"] == "norm"
 
 
-@pytest.mark.parametrize("form", list(Form))
+@pytest.mark.parametrize("form", list(Pooling))
 @torch.no_grad()
-def test_stored_states_are_the_models_own(form: Form, tmp_path: Path):
+def test_stored_states_are_the_models_own(form: Pooling, tmp_path: Path):
     picked = [[i for i in range(length) if i % 2 == 0] for length in LENGTHS]
-    picks = SequenceTable.of(picked)[0] if form is Form.PICKED else None
+    token_positions = SequenceTable.of(picked)[0] if form is Pooling.PICKED else None
     assert len(set(map(tuple, picked))) == len(table()) == len(LENGTHS), "one row each"
-    made = request(tmp_path, form, padded_to=12, picks=picks)
+    made = request(tmp_path, form, padded_to=12, token_positions=token_positions)
     states = layer_states(made)
     assert states.names == ["emb", "1", "2", "3", "4"][: len(states.names)]
     for row in range(len(LENGTHS)):
         ids = torch.tensor(made.table[row])[None].long()
         mask = torch.ones_like(ids)
-        if form is Form.PADDED_MEAN:
+        if form is Pooling.PADDED_MEAN:
             ids, mask = (torch.nn.functional.pad(t, (0, 12 - t.shape[1]), value=v) for t, v in ((ids, 1), (mask, 0)))
         hidden = made.model(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
         for number, layer in enumerate(hidden):
             wanted = {
-                Form.TOKENS: layer[0],
-                Form.MEAN: layer[0].mean(0, keepdim=True),
-                Form.FIRST: layer[0, :1],
-                Form.LAST: layer[0, -1:],
-                Form.PADDED_MEAN: layer[0].mean(0, keepdim=True),
-                Form.PICKED: torch.cat([layer[0].mean(0, keepdim=True), layer[0, ::2]]),
+                Pooling.TOKENS: layer[0],
+                Pooling.MEAN: layer[0].mean(0, keepdim=True),
+                Pooling.FIRST: layer[0, :1],
+                Pooling.LAST: layer[0, -1:],
+                Pooling.PADDED_MEAN: layer[0].mean(0, keepdim=True),
+                Pooling.PICKED: torch.cat([layer[0].mean(0, keepdim=True), layer[0, ::2]]),
             }[form]
             found, found_mask = states.batch([row])
             assert torch.allclose(found[0, found_mask[0].bool(), number], wanted, atol=1e-5)
@@ -90,7 +90,7 @@ def test_the_model_runs_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     again = layer_states(request(tmp_path))
     assert torch.equal(first.items(ROWS)[:, 2], again.items(ROWS)[:, 2])
     with pytest.raises(pytest.fail.Exception):
-        layer_states(request(tmp_path, Form.TOKENS))
+        layer_states(request(tmp_path, Pooling.TOKENS))
 
 
 @torch.no_grad()
@@ -106,11 +106,11 @@ def test_several_askers_share_one_pass(tmp_path: Path, monkeypatch: pytest.Monke
     )
     model = tiny_model("roberta").eval()
     wanted = [
-        Wanted([first, second], [[4, 1], [0]]),
-        Wanted([second, third, first]),
-        Wanted([first, first, third], [[5], [1, 4], []]),
+        ExtractionRequest([first, second], [[4, 1], [0]]),
+        ExtractionRequest([second, third, first]),
+        ExtractionRequest([first, first, third], [[5], [1, 4], []]),
     ]
-    tokens, means, others = Pass(tmp_path).states("", model, tiny_tokenizer(), wanted)
+    tokens, means, others = LayerExtractor(tmp_path).states("", model, tiny_tokenizer(), wanted)
     assert sum(ran) == 3, "every distinct text once"
 
     def own(ids: list[int]) -> torch.Tensor:
@@ -129,7 +129,7 @@ def test_another_model_is_another_store(tmp_path: Path):
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path):
-    with pytest.raises(StoreError, match="do not fit"):
+    with pytest.raises(CacheError, match="do not fit"):
         layer_states(request(tmp_path, budget=10))
 
 

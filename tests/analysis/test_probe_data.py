@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import telly.data
 from telly.analysis.probes import grammar, lexical
 from telly.analysis.probes.lexical import CLASSES, Span, align, lexical_examples, token_spans
-from telly.analysis.probes.skipped import Skipped, UnusableTextError, require
+from telly.analysis.probes.skipped import SkippedTexts, UnusableTextError, require
 from telly.analysis.probes.structural import CLASSES as COMPLEXITIES
 from telly.analysis.probes.structural import complexity, complexity_class, structural_examples
 from telly.analysis.probes.syntactic import NEAREST, SyntacticPairs, ast_text, syntactic_pairs
@@ -175,15 +175,15 @@ def test_skipped_texts_are_reported(tokenizer: Any) -> None:
     examples = lexical_examples(texts, tokenizer, 8)
     assert examples.numbers.tolist() == [1, 5] and len(examples.encodings) == len(examples.labels) == 2
     assert examples.skipped == [
-        Skipped(0, "has no code token"),
-        Skipped(2, "cannot be tokenised as python"),
-        Skipped(3, "has no code token"),
-        Skipped(4, "has no code token among its first 8"),
-        Skipped(6, "has half a surrogate pair"),
+        SkippedTexts(0, "has no code token"),
+        SkippedTexts(2, "cannot be tokenised as python"),
+        SkippedTexts(3, "has no code token"),
+        SkippedTexts(4, "has no code token among its first 8"),
+        SkippedTexts(6, "has half a surrogate pair"),
     ]
     java = lexical_examples(["int f() { return 1; }", "int f( {", "// c"], tokenizer, 64, "java")
     assert java.numbers.tolist() == [0]
-    assert java.skipped == [Skipped(1, "does not parse as java"), Skipped(2, "has no code token")]
+    assert java.skipped == [SkippedTexts(1, "does not parse as java"), SkippedTexts(2, "has no code token")]
     nothing = lexical_examples([""], tokenizer, 8)
     assert (nothing.encodings, nothing.numbers.tolist(), len(nothing.skipped)) == ([], [], 1)
 
@@ -366,7 +366,7 @@ def test_pairs_are_seeded_and_say_what_was_skipped() -> None:
     check(pairs)
     assert pairs.numbers.tolist() == list(range(1, 21))
     assert [ast_text(texts[number]) for number in pairs.numbers] == pairs.asts
-    assert pairs.skipped == [Skipped(0, "does not parse as python"), Skipped(21, "has no syntax tree")]
+    assert pairs.skipped == [SkippedTexts(0, "does not parse as python"), SkippedTexts(21, "has no syntax tree")]
     assert pairs.ast.tolist() == syntactic_pairs(texts, 1).ast.tolist() != syntactic_pairs(texts, 2).ast.tolist()
 
 
@@ -452,15 +452,15 @@ def test_classes_of_complexity() -> None:
     assert examples.labels.tolist() == [0, 5] and examples.numbers.tolist() == [1, 4]
     assert examples.labels.dtype == np.int64
     assert examples.skipped == [
-        Skipped(0, "does not parse as python"),
-        Skipped(2, "has no function"),
-        Skipped(3, "has more than one function"),
-        Skipped(5, "has no function"),
+        SkippedTexts(0, "does not parse as python"),
+        SkippedTexts(2, "has no function"),
+        SkippedTexts(3, "has more than one function"),
+        SkippedTexts(5, "has no function"),
     ]
     two = "class A {\n int f() { return 1; }\n int g() { return 2; }\n}"
     assert structural_examples([two, ""], "java").skipped == [
-        Skipped(0, "has more than one function"),
-        Skipped(1, "has no function"),
+        SkippedTexts(0, "has more than one function"),
+        SkippedTexts(1, "has no function"),
     ]
 
 
@@ -473,7 +473,11 @@ def test_a_language_that_lizard_does_not_know() -> None:
 
 
 def test_too_few_texts_are_refused() -> None:
-    skipped = [Skipped(0, "is odd"), Skipped(1, "does not parse as python"), Skipped(2, "does not parse as python")]
+    skipped = [
+        SkippedTexts(0, "is odd"),
+        SkippedTexts(1, "does not parse as python"),
+        SkippedTexts(2, "does not parse as python"),
+    ]
     require(range(50), skipped, "lexical")
     with pytest.raises(DataError) as caught:
         require(range(49), skipped, "lexical")

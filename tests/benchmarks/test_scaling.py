@@ -21,8 +21,8 @@ def test_the_page_is_up_to_date():
 def test_numbers_that_a_reader_can_check():
     large = scaling.Machine("large", 200e12)
     cost = scaling.costs(large)["9"]
-    assert cost.store_bytes == 10_000_000 * 150 * 768 * 2
-    assert scaling.costs(large, StateDtype.INT8)["9"].store_bytes == 10_000_000 * 150 * (768 + 4)
+    assert cost.cache_bytes == 10_000_000 * 150 * 768 * 2
+    assert scaling.costs(large, StateDtype.INT8)["9"].cache_bytes == 10_000_000 * 150 * (768 + 4)
     # 9 layers of 7,087,872 parameters, two operations each, and 4 x 150 x 768 for attention, once for 1.5e9 tokens
     once = 9 * (2 * 7_087_872 + 4 * 150 * 768) * 1.5e9 / 200e12
     assert cost.epoch_seconds is not None and cost.epoch_seconds_cached is not None

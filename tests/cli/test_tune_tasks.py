@@ -38,7 +38,7 @@ LIMITS = {
 }
 SILENT = {"search", "clone-retrieval"}
 """Tasks without predictions to show."""
-WRITING = tuple(task for task in TASKS if TASKS[task].writes)
+WRITING = tuple(task for task in TASKS if TASKS[task].is_generative)
 RUNS = [(task, "roberta") for task in TASKS] + [(task, family) for task in WRITING for family in ("gpt2", "t5")]
 LOADERS = {
     "roberta": transformers.AutoModel,
@@ -65,7 +65,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Given:
 
 
 def beams(task: str) -> tuple[str, ...]:
-    return ("--beams", "2") if TASKS[task].writes else ()
+    return ("--beams", "2") if TASKS[task].is_generative else ()
 
 
 def predictions(output: Path) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from telly.cli import app
 from telly.data.cautions import warnings_about
 from telly.data.formats import raw_rows
 from telly.data.readers import read
-from telly.data.schema import SCHEMAS, Row, RowReader
+from telly.data.schema import SCHEMAS, DataRow, RowReader
 from telly.data.validate import validate
 from telly.errors import DataError
 
@@ -88,7 +88,7 @@ def test_every_dialect_gives_the_same_rows(
     rows = [{"code": text, "label": str(i), "note": "n"} for i, text in enumerate(texts)]
     content = line(header, quoted) + "".join(line([row[name] for name in header], True) for row in rows)
     file = write(tmp_path_factory.mktemp("dialect") / "a.csv", ("\ufeff" if mark else "") + content)
-    assert [row.values if isinstance(row, Row) else row for row in raw_rows(file)] == rows
+    assert [row.values if isinstance(row, DataRow) else row for row in raw_rows(file)] == rows
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from telly.data.copies import content_key
 from telly.data.sample import sample_files
 from telly.data.schema import SCHEMAS
 from telly.data.validate import check
+from telly.mining.copies import content_key
 
 MEGABYTE = 1_000_000
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "make_sample.py"

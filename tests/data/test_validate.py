@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from telly.cli.data import app
-from telly.data.schema import SCHEMAS, Column, Problem, Schema
+from telly.data.schema import SCHEMAS, Column, RowProblem, Schema
 from telly.data.validate import KINDS, check, validate
 from telly.errors import ConfigError, DataError
 
@@ -23,7 +23,7 @@ def pair(i: int) -> dict[str, str]:
     return {"query": f"do thing {i}", "code": f"def f{i}(): return {i}"}
 
 
-def found(problems: list[Problem]) -> list[tuple[int | None, str]]:
+def found(problems: list[RowProblem]) -> list[tuple[int | None, str]]:
     return [(problem.line, problem.kind) for problem in problems]
 
 

@@ -15,7 +15,7 @@ from transformers import AutoTokenizer
 from telly.errors import DataError, ExportError
 from telly.export import onnx as export
 from telly.export.scores import ScoredData
-from telly.export.source import Source, VectorModel, open_source
+from telly.export.source import EmbeddingModel, Source, open_source
 from telly.freezing.split import SplitModel
 from telly.tasks import get_task
 from tiny_models import padded_batch, tiny_model, tiny_tokenizer
@@ -52,7 +52,7 @@ def test_every_family_gives_torchs_vectors(family: str, tmp_path: Path):
     batch = padded_batch(lengths=(23, 9, 2, 1, 14))
     session = export.open_session(tmp_path / "model.onnx")
     found = export.run_session(session, batch["input_ids"], batch["attention_mask"])
-    expected = VectorModel(source.model).eval()(**batch).numpy()
+    expected = EmbeddingModel(source.model).eval()(**batch).numpy()
     assert np.abs(found - expected).max() < 1e-4
     assert np.abs(expected[0] - expected[1]).max() > 1e-2, "vectors must differ, or equality says nothing"
     alone = export.run_session(session, batch["input_ids"][1:2, :9], batch["attention_mask"][1:2, :9])

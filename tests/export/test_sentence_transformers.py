@@ -22,7 +22,7 @@ from telly.models.load import load_model, load_tokenizer
 from telly.models.modes import encode_texts
 from telly.tasks import TASKS
 from telly.tasks.base import Options
-from telly.tasks.vectors import vectors_of_rows
+from telly.tasks.embeddings import embed_rows
 from tiny_runs import record_of, run_telly, task_data, tiny_model_folder
 
 LIMITS = {"query": 24, "code": 48}
@@ -48,7 +48,7 @@ def test_real_texts_get_the_vectors_of_tellys_evaluation(exported: Path, run: Pa
     source = RowSource(encoded.table, tokenizer.pad_token_id)
     model = SentenceTransformer(str(exported), device="cpu", local_files_only=True)
     for column, encode in (("query", model.encode_query), ("code", model.encode_document)):
-        ours = vectors_of_rows(module.embed, source, encoded.rows[column], torch.device("cpu"))  # type: ignore[arg-type]
+        ours = embed_rows(module.embed, source, encoded.rows[column], torch.device("cpu"))  # type: ignore[arg-type]
         theirs = torch.from_numpy(encode(list(data[column])))
         assert (theirs - ours).abs().max() < 1e-5
         assert torch.allclose(theirs.norm(dim=-1), torch.ones(EXAMPLES))

@@ -7,10 +7,10 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from telly.freezing.fingerprint import StoreKey
+from telly.freezing.fingerprint import CacheKey
 from tiny_runs import Telly, Tiny, files_below, largest_difference, only, record_of, run_telly, tiny_model_folder
 
-SMALL_SHARDS = "import telly.freezing.store as store\nstore.SHARD_BYTES = 1 << 14\n"
+SMALL_SHARDS = "import telly.freezing.activation_cache as store\nstore.SHARD_BYTES = 1 << 14\n"
 SLOW_SHARDS = SMALL_SHARDS + (
     "import time, telly.freezing.build as build\n"
     "write = build.write_shard\n"
@@ -105,7 +105,7 @@ def test_another_models_store(tiny: Tiny, tmp_path: Path):
     )
     assert run_telly(*tiny.command(output, "cached"), code=2).error == refused
     assert record_of(output)["status"] == "failed"
-    assert record_of(output)["error"] == f"StoreError: {refused}"
+    assert record_of(output)["error"] == f"CacheError: {refused}"
     assert not (output / "model").exists()
     assert files_below(ours) == before
 
@@ -114,7 +114,7 @@ def test_another_models_store(tiny: Tiny, tmp_path: Path):
     assert deeper.code == 0
     assert record_of(tmp_path / "deeper")["cache"]["stores"]["train"]["source"] == "tokens"
     assert record_of(tmp_path / "deeper")["cache"]["stores"]["valid"]["source"] == "layer 2"
-    assert StoreKey(**keys[0]).fingerprint == ours.name
+    assert CacheKey(**keys[0]).fingerprint == ours.name
 
 
 def test_two_runs_on_one_store(tiny: Tiny, undisturbed: Callable[..., Path], tmp_path: Path):

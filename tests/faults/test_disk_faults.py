@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from telly.disk import came_of_full_disk
-from telly.freezing.store import shard_is_sound
+from telly.freezing.activation_cache import shard_is_sound
 from tiny_runs import Tiny, files_below, largest_difference, only, record_of, run_telly
 
 TOLERANCE = 2e-3
@@ -81,7 +81,7 @@ def test_a_run_on_a_bad_row_ends_with_the_error(tiny: Tiny, tmp_path: Path):
 def test_disk_full_while_storing(tiny: Tiny, undisturbed: Callable[..., Path], tmp_path: Path):
     """From the fourth shard on none fits under the limit on file size."""
     output, cache = tmp_path / "run", tmp_path / "cache"
-    setup = "import telly.freezing.store as store\nstore.SHARD_BYTES = 1 << 14\n"
+    setup = "import telly.freezing.activation_cache as store\nstore.SHARD_BYTES = 1 << 14\n"
     late = (
         "import resource, telly.freezing.build as build\n"
         "write, written = build.write_shard, []\n"
@@ -99,7 +99,7 @@ def test_disk_full_while_storing(tiny: Tiny, undisturbed: Callable[..., Path], t
         "What was written is kept and sound; make room and run again, choose another --cache-dir, "
         "set --cache-budget, or run with --no-cache"
     )
-    assert record["error"] == f"StoreError: {ended.error}" and record["full_disk"]
+    assert record["error"] == f"CacheError: {ended.error}" and record["full_disk"]
     check_nothing_half_valid(output, cache)
     kept = len(list(folder.glob("shard-*.json")))
     assert kept == 3, "the limit must hit after the first shards"
@@ -113,7 +113,9 @@ def test_disk_full_while_storing(tiny: Tiny, undisturbed: Callable[..., Path], t
 def test_disk_full_while_saving(variant: str, limit: int, tiny: Tiny, tmp_path: Path):
     """A limit on file size that no checkpoint of base fits into, nor K=2's frozen weights, which are set aside."""
     output, cache = tmp_path / "run", tmp_path / "cache"
-    setup = "import telly.freezing.store as store\nstore.SHARD_BYTES = 1 << 14\n" if variant == "cached" else ""
+    setup = (
+        "import telly.freezing.activation_cache as store\nstore.SHARD_BYTES = 1 << 14\n" if variant == "cached" else ""
+    )
     ended = run_telly(*tiny.command(output, variant), setup=setup + file_limit(limit), code=2)
     assert re.fullmatch(
         re.escape(str(output))
@@ -156,7 +158,7 @@ def test_what_does_not_fit_is_recomputed(
         options += ("--cache-budget", "0.0006")  # half of what all splits need
     else:
         cache = request.getfixturevalue("mount")("size=720k")
-    setup = f"import telly.freezing.store as store\nstore.SHARD_BYTES = {shard_bytes}\n"
+    setup = f"import telly.freezing.activation_cache as store\nstore.SHARD_BYTES = {shard_bytes}\n"
     ended = run_telly(*tiny.command(output, "cached", *options, cache=cache), setup=setup)
     record = record_of(output)
     train = record["cache"]["stores"]["train"]

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from telly.data.sequences import SequenceTable
-from telly.freezing.build import StoreRequest, build_store
+from telly.freezing.build import CacheRequest, build_cache
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.freezing.states import StateDtype
@@ -23,7 +23,7 @@ whose padding changes the last bits."""
 
 
 def store_source(split: SplitModel, table: SequenceTable, root: Path, dtype: StateDtype = StateDtype.FP32) -> RowSource:
-    return RowSource(table, 1, build_store(StoreRequest(split, table, 1, root, dtype)).store)
+    return RowSource(table, 1, build_cache(CacheRequest(split, table, 1, root, dtype)).store)
 
 
 def a_step(

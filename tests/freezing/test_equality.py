@@ -12,7 +12,7 @@ from torch import nn
 
 from freezing.equal_training import PAIRS, a_step, check_same_training, store_source
 from telly.data.sequences import SequenceTableBuilder
-from telly.freezing.build import StoreRequest, build_store
+from telly.freezing.build import CacheRequest, build_cache
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.freezing.states import StateDtype
@@ -20,7 +20,7 @@ from telly.tasks import TASKS
 from telly.tasks.base import Encoded, Options
 from tiny_models import FAMILIES, VOCAB, WRITERS, tiny_encoded, tiny_model
 
-CASES = [(task, family) for task in TASKS for family in (WRITERS if TASKS[task].writes else FAMILIES)]
+CASES = [(task, family) for task in TASKS for family in (WRITERS if TASKS[task].is_generative else FAMILIES)]
 OPTIONS = Options(temperature=0.05, head="pair")
 
 
@@ -46,7 +46,7 @@ def test_cached_equals_frozen_in_loss_gradient_and_weights(task: str, family_nam
 
 
 def tuned(task: str, family: str, k: int) -> nn.Module:
-    split = SplitModel(tiny_model(family, writes=TASKS[task].writes), k)
+    split = SplitModel(tiny_model(family, is_generative=TASKS[task].is_generative), k)
     torch.manual_seed(0)
     return TASKS[task].build(split, tiny_encoded(task, split.model.config), OPTIONS)
 
@@ -108,7 +108,7 @@ def test_going_up_by_one_layer_equals_building_from_tokens(family: str, tmp_path
     model = tiny_model(family)
     store_source(SplitModel(model, 1), data.table, tmp_path)
     split = SplitModel(model, 2)
-    result = build_store(StoreRequest(split, data.table, 1, tmp_path, StateDtype.FP32))
+    result = build_cache(CacheRequest(split, data.table, 1, tmp_path, StateDtype.FP32))
     assert result.source == "layer 1"
     derived = result.store.batch([1, 4, 7])["states"]
     direct = store_source(split, data.table, tmp_path / "other").batch([1, 4, 7])["states"]

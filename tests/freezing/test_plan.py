@@ -11,7 +11,7 @@ import transformers
 from torch import nn
 
 from telly.analysis.published import telly_k
-from telly.errors import PlanError, StoreError
+from telly.errors import CacheError, PlanError
 from telly.freezing.plan import freeze, make_plan, unfreeze, variants_of
 from telly.freezing.split import SplitModel
 from telly.freezing.variants import parse_variant
@@ -166,13 +166,13 @@ def test_released_embeddings_of_a_tied_head_stay(tmp_path):
 def test_tokens_after_release_are_refused(tmp_path):
     split = SplitModel(tiny_model("roberta"), 2)
     split.release_prefix(tmp_path / "prefix.safetensors")
-    with pytest.raises(StoreError, match="released from memory"):
+    with pytest.raises(CacheError, match="released from memory"):
         split(input_ids=torch.ones(1, 3, dtype=torch.long))
 
 
 def test_states_without_a_frozen_layer_are_refused():
     split = SplitModel(tiny_model("roberta"), None)
-    with pytest.raises(StoreError, match="no layer is frozen"):
+    with pytest.raises(CacheError, match="no layer is frozen"):
         split(states=torch.zeros(1, 3, 32))
 
 

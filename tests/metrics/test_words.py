@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telly.data.duplicates import signature
 from telly.metrics.bm25 import Bm25, bm25_ranks, stop_words, terms
 from telly.metrics.words import _ASCII_WORD, _places, folded, spans, tokens, words
+from telly.mining.duplicates import signature
 
 TEXTS = st.text(
     st.characters(categories=["L", "M", "N", "P", "Zs", "Cf"]) | st.sampled_from("aZé_9 图のア글สीह\u0301\u200d\u00ad"),

@@ -15,17 +15,17 @@ import transformers
 from telly.errors import ConfigError, ModelError
 from telly.freezing.split import SplitModel
 from telly.models.generation import (
+    Architecture,
     Decoding,
-    Kind,
+    architecture_of,
     decode_encoded,
     decode_joint,
     decoder_start,
-    kind_of,
     selected_logits,
 )
 from telly.models.kv_cache import CACHE_ARGUMENTS, cache_argument
 from telly.models.load import load_model, model_from_config
-from telly.models.onestack import OneStack, prefix_mask
+from telly.models.prefix_lm import PrefixLM, prefix_mask
 from telly.tasks import get_task
 from telly.tuning.config import TuneConfig
 from telly.tuning.inputs import check_lengths
@@ -37,7 +37,11 @@ DECODERS = tuple(family for family in WRITERS if family not in {*STACKS, "t5"})
 PROMPTS = [[5, 6, 7, 8, 9], [10], [11, 12, 13]]
 NEVER = 10**6
 """No token's id."""
-KINDS = dict.fromkeys(STACKS, Kind.ONE_STACK) | dict.fromkeys(DECODERS, Kind.DECODER) | {"t5": Kind.ENCODER_DECODER}
+KINDS = (
+    dict.fromkeys(STACKS, Architecture.ONE_STACK)
+    | dict.fromkeys(DECODERS, Architecture.DECODER)
+    | {"t5": Architecture.ENCODER_DECODER}
+)
 
 joint_writers = pytest.mark.parametrize("writer", [*STACKS, *DECODERS])
 all_writers = pytest.mark.parametrize("writer", WRITERS)
@@ -46,14 +50,14 @@ stacks = pytest.mark.parametrize("stack", STACKS)
 
 def writing(family: str) -> Any:
     """In double precision, so that nearly equal scores are told apart in any order of batches."""
-    return tiny_model(family, writes=True).double()
+    return tiny_model(family, is_generative=True).double()
 
 
 def ids_of(count: int, seed: int = 0) -> torch.Tensor:
     return torch.randint(5, VOCAB, (1, count), generator=torch.Generator().manual_seed(seed))
 
 
-def by_hand(model: OneStack, ids: torch.Tensor, visible: int) -> torch.Tensor:
+def by_hand(model: PrefixLM, ids: torch.Tensor, visible: int) -> torch.Tensor:
     """Logits of one un-padded sequence, [tokens, vocabulary]; shares no code with the model but its weights."""
     weights = model.encoder.state_dict()
     tokens, first = len(ids), 2 if model.config.model_type == "roberta" else 0
@@ -169,13 +173,13 @@ def next_logits(model: Any, prompt: list[int], answer: list[int], visible: int |
         inputs = {"input_ids": [prompt], "decoder_input_ids": [[decoder_start(model.config), *answer]]}
     else:
         inputs = {"input_ids": [[*prompt, *answer]]} | ({} if visible is None else {"visible": [visible]})
-    extra = {} if isinstance(model, OneStack) else {"use_cache": False}
+    extra = {} if isinstance(model, PrefixLM) else {"use_cache": False}
     return model(**{name: torch.tensor(value) for name, value in inputs.items()}, **extra).logits[0, -1]
 
 
 def visible_of(model: Any, prompt: list[int]) -> int | None:
     """All but the last token, as the tasks have it."""
-    return len(prompt) - 1 if isinstance(model, OneStack) else None
+    return len(prompt) - 1 if isinstance(model, PrefixLM) else None
 
 
 def written(model: Any, prompts: list[list[int]], decoding: Decoding) -> list[list[int]]:
@@ -225,7 +229,7 @@ def test_beams_equal_the_librarys_with_its_ordinary_cache(writer: str):
         found = found[0].tolist()
         answer = found[1:] if writer == "t5" else found[len(prompt) :]
         expected = list(itertools.takewhile(lambda token: token not in decoding.end_ids, answer))
-        if isinstance(model, OneStack):
+        if isinstance(model, PrefixLM):
             one, four = (decode_joint(model, [ids[0]], d, torch.tensor([0]))[0] for d in (greedy, decoding))
         else:
             one, four = (written(model, [prompt], d)[0] for d in (greedy, decoding))
@@ -294,13 +298,17 @@ def test_selected_logits_are_the_full_logits_there(writer: str):
 
 
 def test_kind_of_every_family():
-    assert {family: kind_of(CONFIGS[family]()) for family in WRITERS} == KINDS
-    assert [kind.joint for kind in (Kind.ONE_STACK, Kind.DECODER, Kind.ENCODER_DECODER)] == [True, True, False]
+    assert {family: architecture_of(CONFIGS[family]()) for family in WRITERS} == KINDS
+    assert [kind.joint for kind in (Architecture.ONE_STACK, Architecture.DECODER, Architecture.ENCODER_DECODER)] == [
+        True,
+        True,
+        False,
+    ]
 
 
 def test_a_model_that_cannot_write_is_refused():
     with pytest.raises(ModelError) as error:
-        kind_of(transformers.ViTConfig())
+        architecture_of(transformers.ViTConfig())
     assert str(error.value) == (
         "a model of type 'vit' cannot write text; expected an encoder of RoBERTa's shape, "
         "an encoder-decoder (T5) or a decoder (GPT-2, StarCoder2, Qwen2)"
@@ -314,11 +322,11 @@ def test_an_encoder_without_a_cache_is_refused(encoder: str, name: str, tmp_path
         "an encoder-decoder (T5) or a decoder (GPT-2, StarCoder2, Qwen2)"
     )
     with pytest.raises(ModelError) as error:
-        model_from_config(CONFIGS[encoder](), writes=True)
+        model_from_config(CONFIGS[encoder](), is_generative=True)
     assert str(error.value) == expected
     tiny_model(encoder).save_pretrained(tmp_path)
     with pytest.raises(ModelError) as error:
-        load_model(str(tmp_path), writes=True)
+        load_model(str(tmp_path), is_generative=True)
     assert str(error.value) == expected
 
 
@@ -343,7 +351,7 @@ def test_the_name_of_the_cache_argument_is_found_by_trying(given: str, monkeypat
     assert works in CACHE_ARGUMENTS
     (other,) = {*CACHE_ARGUMENTS} - {given}
     monkeypatch.setattr(sys.modules[__name__], "DROPPED", {other})
-    model = OneStack(renaming(tiny_model("roberta"), **{given: works}))
+    model = PrefixLM(renaming(tiny_model("roberta"), **{given: works}))
     assert cache_argument(model.encoder) == given
 
 
@@ -352,10 +360,10 @@ def test_a_model_without_numbers_is_tried_as_well(encoder: str, keeps: bool):
     """A study plans its cells on the meta device, and names models that cannot write before anything runs."""
     config = CONFIGS[encoder]()
     if keeps:
-        assert isinstance(model_from_config(config, device="meta", writes=True), OneStack)
+        assert isinstance(model_from_config(config, device="meta", is_generative=True), PrefixLM)
     else:
         with pytest.raises(ModelError, match="it keeps no key/value cache"):
-            model_from_config(config, device="meta", writes=True)
+            model_from_config(config, device="meta", is_generative=True)
 
 
 @pytest.mark.parametrize(
@@ -371,7 +379,7 @@ def test_an_encoder_that_ignores_what_decoding_needs_is_refused(
 ):
     monkeypatch.setattr(sys.modules[__name__], "DROPPED", {dropped})
     with pytest.raises(ModelError) as error:
-        OneStack(renaming(tiny_model("roberta")))
+        PrefixLM(renaming(tiny_model("roberta")))
     assert str(error.value).startswith(f"RobertaModel cannot write text: {reason}")
 
 
@@ -380,7 +388,7 @@ def test_the_trial_of_an_encoder_leaves_its_mode_as_it_was():
     encoder.pooler = None
     encoder.embeddings.eval()
     before = {name: module.training for name, module in encoder.named_modules()}
-    OneStack(encoder)
+    PrefixLM(encoder)
     assert {name: module.training for name, module in encoder.named_modules()} == before
     assert {*before.values()} == {True, False}
 
@@ -400,13 +408,13 @@ def test_t5_encodes_from_states_as_from_tokens(k: int):
 
 
 @pytest.mark.parametrize(
-    ("writer", "name"), [("roberta", "OneStack"), ("gpt2", "GPT2LMHeadModel"), ("t5", "T5ForConditionalGeneration")]
+    ("writer", "name"), [("roberta", "PrefixLM"), ("gpt2", "GPT2LMHeadModel"), ("t5", "T5ForConditionalGeneration")]
 )
 @torch.no_grad()
 def test_a_saved_model_is_loaded_as_a_writer(writer: str, name: str, tmp_path: Path):
-    kept = tiny_model(writer, writes=True)
+    kept = tiny_model(writer, is_generative=True)
     (kept.encoder if writer == "roberta" else kept).save_pretrained(tmp_path)
-    found = load_model(str(tmp_path), writes=True)
+    found = load_model(str(tmp_path), is_generative=True)
     assert type(found).__name__ == name and not found.training
     batch = padded_batch(pad_id=0)
     if writer == "t5":
@@ -420,7 +428,7 @@ def test_a_decoder_without_its_output_layer_is_refused(tmp_path: Path):
     """A folder of the bare model, such as a run of code search leaves: its head would be random numbers."""
     tiny_model("llama").save_pretrained(tmp_path)
     with pytest.raises(ModelError) as error:
-        load_model(str(tmp_path), writes=True)
+        load_model(str(tmp_path), is_generative=True)
     assert str(error.value) == (
         f"{tmp_path}: 1 weights of the layers are not in the checkpoint or have another shape, such as lm_head.weight; "
         "expected the weights of a LlamaForCausalLM as config.json describes it, so get both files from the same place"
@@ -430,7 +438,7 @@ def test_a_decoder_without_its_output_layer_is_refused(tmp_path: Path):
 
 def test_prompt_and_answer_must_fit_into_the_positions_together(tmp_path: Path):
     """64 positions, RoBERTa's first two unused: 40 + 22 fit, 40 + 23 do not; two functions never stand together."""
-    model = tiny_model("roberta", writes=True)
+    model = tiny_model("roberta", is_generative=True)
     model.encoder.save_pretrained(tmp_path)
 
     def check(task: str, **tokens: int) -> None:

@@ -8,14 +8,14 @@ import pytest
 
 from telly.errors import ModelError
 from telly.models.load import embedded_folder, load_tokenizer
-from telly.models.modes import Mode, encode_texts, put_mode_in_template
+from telly.models.modes import InputMode, encode_texts, put_mode_in_template
 from tiny_models import tiny_tokenizer
 
 TEXTS = ["", " x ", "\tdef f(x):\n\t\treturn x\n", "Größe 変数 naïve", "<encoder-only> in text", "word " * 600]
 
 
-@pytest.mark.parametrize("mode", list(Mode))
-def test_the_template_gives_the_tasks_ids_at_every_limit(mode: Mode):
+@pytest.mark.parametrize("mode", list(InputMode))
+def test_the_template_gives_the_tasks_ids_at_every_limit(mode: InputMode):
     plain, changed = load_tokenizer(str(embedded_folder())), load_tokenizer(str(embedded_folder()))
     assert changed(TEXTS)["input_ids"] != encode_texts(plain, TEXTS, 512, mode), "the switch must have an effect"
     put_mode_in_template(changed, mode)
@@ -40,7 +40,7 @@ def test_a_tokenizer_without_modes_stays_as_it_is():
 
 
 def test_a_tokenizer_without_a_template_is_refused():
-    vocabulary = {mode.value: number for number, mode in enumerate(Mode)}
+    vocabulary = {mode.value: number for number, mode in enumerate(InputMode)}
     slow = SimpleNamespace(get_vocab=lambda: vocabulary, cls_token_id=0, sep_token_id=2, is_fast=False)
     with pytest.raises(ModelError, match=r"no template for the mode tokens; expected a tokenizer with tokenizer\.json"):
         put_mode_in_template(slow)

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from transformers import RobertaForMaskedLM
 
 from telly.data.sequences import SequenceTable
-from telly.models.generation import Kind as WritingKind
-from telly.models.modes import Mode, encode_texts, mode_head
+from telly.models.generation import Architecture as WritingKind
+from telly.models.modes import InputMode, encode_texts, mode_head
 from telly.pretraining.batches import NOT_PREDICTED, BatchMaker, mask_tokens
-from telly.pretraining.config import PretrainConfig, Shares
+from telly.pretraining.config import MixtureRatios, PretrainConfig
 from telly.pretraining.corpus import Corpus
 from telly.pretraining.cross_entropy import PART, linear_cross_entropy
 from telly.pretraining.objectives import PretrainObjective
@@ -42,7 +42,7 @@ def corpus(tokenizer) -> Corpus:
 
 
 def batch_of(corpus: Corpus, tokenizer, **shares: float) -> dict[str, torch.Tensor]:
-    return BatchMaker(corpus, tokenizer, CONFIG, Shares(**{"masked": 0.0} | shares), 0.15)(corpus.pairs)
+    return BatchMaker(corpus, tokenizer, CONFIG, MixtureRatios(**{"masked": 0.0} | shares), 0.15)(corpus.pairs)
 
 
 def objective(layers: int = 2, **weights) -> PretrainObjective:
@@ -86,7 +86,7 @@ def test_prefix_sequences_are_laid_out_as_the_writing_tasks_do(kind, task, sourc
 def test_causal_sequences_predict_every_token_from_the_past(corpus, tokenizer):
     batch = batch_of(corpus, tokenizer, causal=1.0)
     ids = batch["input_ids"][0, : int(batch["attention_mask"][0].sum())].tolist()
-    head = mode_head(tokenizer, Mode.DECODER_ONLY)
+    head = mode_head(tokenizer, InputMode.DECODER_ONLY)
     assert ids[: len(head)] == head
     assert batch["visible"].tolist() == [0] * 12
     assert batch["labels"][0, len(head) - 1 : len(ids) - 1].tolist() == ids[len(head) :]
@@ -118,7 +118,7 @@ def test_masked_sequences_come_first_with_their_docstrings(corpus, tokenizer):
 def test_what_is_drawn_depends_on_seed_and_pairs_alone(corpus, tokenizer):
     one, other = (batch_of(corpus, tokenizer, masked=0.5, causal=0.5) for _ in range(2))
     assert all(torch.equal(one[name], other[name]) for name in one)
-    maker = BatchMaker(corpus, tokenizer, CONFIG.model_copy(update={"seed": 1}), Shares(), 0.15)
+    maker = BatchMaker(corpus, tokenizer, CONFIG.model_copy(update={"seed": 1}), MixtureRatios(), 0.15)
     assert not torch.equal(maker(corpus.pairs)["labels"], batch_of(corpus, tokenizer, masked=1.0)["labels"])
 
 

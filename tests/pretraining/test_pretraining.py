@@ -13,12 +13,12 @@ from safetensors.torch import load_file
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
 from telly.errors import ConfigError, DataError
-from telly.pretraining.config import PretrainConfig, Shares, Stage
+from telly.pretraining.config import MixtureRatios, PretrainConfig, Stage
 from telly.pretraining.corpus import collect, prepare
 from telly.pretraining.run import grow, pretrain
 from telly.training import trainer as trainer_module
 
-ALL_KINDS = Shares(masked=0.5, causal=0.2, code=0.15, docstring=0.15)
+ALL_KINDS = MixtureRatios(masked=0.5, causal=0.2, code=0.15, docstring=0.15)
 RECIPE = PretrainConfig(
     vocab_size=400,
     hidden_size=16,

@@ -23,7 +23,7 @@ BASE_PARAMETERS = 7_778_688
 PER_LAYER = 444_864
 
 
-PEERS = {"lora": 147_456, "bitfit": 26_112}
+PEFT_METHODS = {"lora": 147_456, "bitfit": 26_112}
 """Trained parameters of the peers where no layer is frozen as a whole."""
 
 
@@ -34,15 +34,15 @@ def variant_of(name: str) -> tuple[int | None, bool, str]:
     first, _, rest = name.partition("-")
     if not first.isdecimal():
         return None, False, "full" if name == "base" else name
-    return int(first), rest != "frozen", rest if rest in PEERS else "full"
+    return int(first), rest != "frozen", rest if rest in PEFT_METHODS else "full"
 
 
 def record(task: str, name: str, seed: int, seconds: float, test: Mapping[str, float], metric: str) -> dict[str, Any]:
     """A finished run's record."""
-    k, cached, top = variant_of(name)
+    k, cached, method = variant_of(name)
     trained = BASE_PARAMETERS if k is None else (12 - k) * PER_LAYER
-    if top in PEERS:
-        trained = PEERS[top] * (12 - (k or 0)) // 12
+    if method in PEFT_METHODS:
+        trained = PEFT_METHODS[method] * (12 - (k or 0)) // 12
     clocks = dict.fromkeys(CLOCKS, 0.4) | {"train": 3 * seconds, "evaluate": 12.0, "prefix": 14.0 if cached else 0.5}
     value = test[metric]
     epochs = [
@@ -53,8 +53,8 @@ def record(task: str, name: str, seed: int, seconds: float, test: Mapping[str, f
               "limit": None, "eval_limit": None, "freeze": "base" if k in (None, 12) else str(k), "cache": cached,
               "cache_dtype": "bf16", "learning_rate": 2e-4, "epochs": 3, "batch_size": 32, "seed": seed,
               "metric": metric, "output": f"runs/{task}-{name}-{seed}"}  # fmt: skip
-    if top != "full":  # as older records have it, the others do not say that all weights are trained
-        config |= {"top": top, "learning_rate": 2e-3, "lora_rank": 8 if top == "lora" else None}
+    if method != "full":  # as older records have it, the others do not say that all weights are trained
+        config |= {"method": method, "learning_rate": 2e-3, "lora_rank": 8 if method == "lora" else None}
     data = {part: {"examples": count, "distinct_sequences": count, "tokens": 99 * count, "fingerprint": f"{part}{task}"}
             for part, count in (("train", 4000), ("valid", 200), ("test", QUERIES))}  # fmt: skip
     versions = {"telly": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0", "python": "3.11.7"}

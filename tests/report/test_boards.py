@@ -19,7 +19,7 @@ from handwritten_runs import (
 from telly.analysis.published import telly_k
 from telly.errors import ConfigError, DataError
 from telly.metrics.significance import Verdict
-from telly.report.boards import Board, boards_of
+from telly.report.boards import ComparisonGroup, boards_of
 from telly.report.figures import draw_board, pareto
 from telly.report.runs import find
 from telly.report.scores import score_boards
@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_all(tmp_path_factory.mktemp("runs"))
 
 
-def boards(folder: Path) -> dict[str, Board]:
+def boards(folder: Path) -> dict[str, ComparisonGroup]:
     found, repeated = boards_of(find([folder]).runs)
     assert not repeated
     return {board.task: board for board in found}
@@ -67,7 +67,7 @@ def test_peers_stand_beside_base_and_k(tmp_path: Path):
     """None of them is the base that others are compared with; what they were told otherwise is in a note."""
     for variant in ("bitfit", "base", "9-lora", "lora", "9", "9-frozen", "head-only"):
         run(tmp_path, variant, variant)
-    run(tmp_path, "new", "11", config={"top": "full", "lora_rank": None, "lora_targets": []})
+    run(tmp_path, "new", "11", config={"method": "full", "lora_rank": None, "lora_targets": []})
     board = boards(tmp_path)["search"]
     names = ["base", "bitfit", "lora", "K=9 cached", "K=9 frozen", "K=9 cached, lora", "K=11 cached",
              "head-only cached"]  # fmt: skip

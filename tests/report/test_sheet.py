@@ -8,17 +8,17 @@ import io
 import pytest
 
 from telly.metrics.interval import Interval
-from telly.report.sheet import Cell, Column, Sheet, change_text, is_good, to_csv, to_latex, to_markdown
+from telly.report.sheet import Table, TableCell, TableColumn, change_text, is_good, to_csv, to_latex, to_markdown
 
-SCORE = Column("mrr", 4, True)
-SHEET = Sheet(
+SCORE = TableColumn("mrr", 4, True)
+SHEET = Table(
     "results-1",
     "Results: 100 % of a_b",
-    (Column("run"), Column("trained", 0, False), SCORE),
+    (TableColumn("run"), TableColumn("trained", 0, False), SCORE),
     (
-        (Cell("base|x"), Cell(1000), Cell(0.5)),
-        (Cell("K=9"), Cell(250, change=-0.75), Cell(0.45, Interval(0.4, 0.5), -0.1)),
-        (Cell("bm25"), Cell(None), Cell(float("nan"))),
+        (TableCell("base|x"), TableCell(1000), TableCell(0.5)),
+        (TableCell("K=9"), TableCell(250, change=-0.75), TableCell(0.45, Interval(0.4, 0.5), -0.1)),
+        (TableCell("bm25"), TableCell(None), TableCell(float("nan"))),
     ),
     notes=("A note & more.",),
 )
@@ -57,12 +57,12 @@ def test_latex():
     (None, "", None),
 ])  # fmt: skip
 def test_arrows(change: float | None, text: str, good: bool | None):
-    assert change_text(Cell(1.0, change=change)) == text
-    assert is_good(SCORE, Cell(1.0, change=change)) is good
+    assert change_text(TableCell(1.0, change=change)) == text
+    assert is_good(SCORE, TableCell(1.0, change=change)) is good
     if good is not None:
-        assert is_good(Column("s/epoch", 1, False), Cell(1.0, change=change)) is not good
+        assert is_good(TableColumn("s/epoch", 1, False), TableCell(1.0, change=change)) is not good
 
 
 def test_rows_of_another_width_are_refused():
     with pytest.raises(ValueError, match=r"rows of \[1, 2\] cells"):
-        Sheet("x", "x", (Column("a"), Column("b")), ((Cell("one"),),))
+        Table("x", "x", (TableColumn("a"), TableColumn("b")), ((TableCell("one"),),))

@@ -16,13 +16,13 @@ from typer.testing import CliRunner
 
 from serving.conftest import HOSTILE_FILE, TOKEN
 from telly.cli import app as commands
-from telly.data.repository.languages import NAMES
 from telly.errors import ConfigError
+from telly.mining.repository.languages import NAMES
 from telly.serving import messages
 from telly.serving.app import create_app
 from telly.serving.highlight import _lexer, marked
 from telly.serving.library import Library, models_by_task
-from telly.serving.settings import Settings, check_token, find_address, read_token
+from telly.serving.settings import ServerSettings, check_token, find_address, read_token
 from telly.using.places import functions_of_text
 from telly.using.search import build_index
 from using.conftest import DATES
@@ -41,7 +41,7 @@ CLOSED = [
 
 
 def client(library: Library, **settings: Any) -> TestClient:
-    app = create_app(library, Settings(**settings))
+    app = create_app(library, ServerSettings(**settings))
     return TestClient(app, base_url=HERE, raise_server_exceptions=False)
 
 
@@ -346,7 +346,7 @@ def test_the_reference_has_every_call_and_field(library: Library) -> None:
     used = {
         name
         for model in vars(messages).values()
-        if isinstance(model, type) and issubclass(model, BaseModel) and model not in {BaseModel, messages.Problem}
+        if isinstance(model, type) and issubclass(model, BaseModel) and model not in {BaseModel, messages.ErrorMessage}
         for name in model.model_fields
     }
     assert len(used) > 30 and all(f">{name}</code>" in page for name in used)
@@ -359,7 +359,7 @@ def test_tokens_come_from_a_file_or_the_environment(tmp_path: Path) -> None:
     assert read_token(file, {"TELLY_TOKEN": "another-one-of-some-length"}) == TOKEN
     assert read_token(None, {"TELLY_TOKEN": TOKEN}) == TOKEN
     assert read_token(None, {}) is None
-    assert TOKEN not in repr(Settings(token=TOKEN))
+    assert TOKEN not in repr(ServerSettings(token=TOKEN))
     for text in ("short", "", "with a space in the middle", "ümläüts-are-no-header-signs"):
         file.write_text(text)
         with pytest.raises(ConfigError, match="expected a token of at least 16 ASCII letters") as error:

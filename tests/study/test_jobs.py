@@ -17,8 +17,8 @@ from telly.errors import ConfigError
 from telly.study.config import Cell, cells_of
 from telly.study.launch import INTERRUPTED, in_own_process
 from telly.study.results import State
-from telly.study.run import LOGS, Start, run_cells, side_by_side
-from telly.tuning.baselines import known_baselines
+from telly.study.run import LOGS, StartCell, run_cells, side_by_side
+from telly.tuning.baselines import reuse_baselines
 from telly.tuning.record import RunRecord
 from tiny_runs import Tiny, largest_difference
 from tiny_studies import SETTINGS, study_of
@@ -43,7 +43,7 @@ def test_two_at_a_time_give_what_one_by_one_gives(tiny: Tiny, tmp_path: Path):
 def test_ending_the_pool_ends_its_cells_in_order(tiny: Tiny, tmp_path: Path):
     study = study_of(tiny, settings=SETTINGS | {"epochs": 500})
     cells = cells_of(study, tmp_path)
-    pool = side_by_side([Start(cell, False) for cell in cells], None, jobs=2, threads=1, say=lambda _: None)
+    pool = side_by_side([StartCell(cell, False) for cell in cells], None, jobs=2, threads=1, say=lambda _: None)
 
     def interrupt_one() -> None:
         end = time.monotonic() + 250
@@ -94,25 +94,25 @@ def record(folder: Path, **more: Any) -> RunRecord:
 def test_baselines_are_taken_over_on_the_same_terms_only(tmp_path: Path, more: dict[str, Any], shared: bool):
     found = record(tmp_path / "first").baselines
     wanted = record(tmp_path / "second", status="running", baselines={}, **more)
-    assert known_baselines(tmp_path, wanted) == (found if shared else {})
+    assert reuse_baselines(tmp_path, wanted) == (found if shared else {})
 
 
 def test_baselines_of_a_version_that_computed_them_otherwise_are_not_taken_over(tmp_path: Path):
     found = record(tmp_path / "first").baselines
     wanted = record(tmp_path / "second", status="running", baselines={})
-    assert known_baselines(tmp_path, wanted) == found
+    assert reuse_baselines(tmp_path, wanted) == found
     file = tmp_path / "first" / "record.json"
     kept = json.loads(file.read_text())
     del kept["baselines_version"]  # as before the key was written
     file.write_text(json.dumps(kept))
-    assert known_baselines(tmp_path, wanted) == {}
+    assert reuse_baselines(tmp_path, wanted) == {}
 
 
 def test_an_unfinished_run_gives_no_baselines(tmp_path: Path):
     wanted = record(tmp_path / "first", status="failed")
     (tmp_path / "second").mkdir()
     (tmp_path / "second" / "record.json").write_text("{")
-    assert known_baselines(tmp_path, wanted) == {}
+    assert reuse_baselines(tmp_path, wanted) == {}
 
 
 def test_a_study_finds_baselines_once(tiny: Tiny, tmp_path: Path):

@@ -25,7 +25,7 @@ from tiny_runs import SMALL, Tiny, complete, environment, largest_difference, re
 from tiny_studies import SETTINGS, telly_study, write_study
 
 pytest.importorskip("ray")
-STORE_MEMORY = 80 * 2**20
+CACHE_MEMORY = 80 * 2**20
 WAIT_SECONDS = 240
 STEPS = 30
 """Of a cell: two epochs of 120 pairs, eight a step."""
@@ -53,11 +53,11 @@ def machines(count: int) -> Iterator[Any]:
 
     # Ray's processes give way to all others by default, and would wait for the tests beside these
     with environment(SMALL | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}):
-        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE_MEMORY}
+        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": CACHE_MEMORY}
         found = Cluster(initialize_head=True, head_node_args=head)
         try:
             for _ in range(count):
-                found.add_node(num_cpus=1, object_store_memory=STORE_MEMORY)
+                found.add_node(num_cpus=1, object_store_memory=CACHE_MEMORY)
             yield found
         finally:
             found.shutdown()
@@ -101,7 +101,7 @@ class Driver:
         return self.process.returncode, error
 
 
-OWN_STORE = 0.02
+OWN_CACHE = 0.02
 """A store made from tokens is rounded once, one derived from another's states twice, and training carries that on."""
 
 
@@ -147,7 +147,7 @@ def test_a_machine_is_lost_in_the_middle(cluster: Any, study_file: Path, alone: 
     assert [path.name for path in (output / "cells").iterdir() if path.suffix == ".lock"] == []
     left = [json.loads(file.read_text())["key"]["layer"] for file in (output / "stores").glob("*/store.json")]
     assert left == [3] * 3, "a lower K's stores are dropped"
-    cluster.add_node(num_cpus=1, object_store_memory=STORE_MEMORY)
+    cluster.add_node(num_cpus=1, object_store_memory=CACHE_MEMORY)
 
 
 def test_nothing_that_is_done_is_lost_with_who_asked_for_it(cluster: Any, tiny: Tiny, alone: Path, tmp_path: Path):
@@ -212,13 +212,13 @@ def test_results_go_to_a_url(cluster: Any, study_file: Path, alone: Path, tmp_pa
     url = f"file://{tmp_path}/bucket/out"
     ended = telly(study_file, url, "--ray", cluster.address)
     assert ended.returncode == 0, ended.stderr
-    same_results(study_file, tmp_path / "bucket" / "out", alone, OWN_STORE)
+    same_results(study_file, tmp_path / "bucket" / "out", alone, OWN_CACHE)
     assert not (tmp_path / "bucket" / "out" / "stores").exists()
     broken = cells_of(load_study(str(study_file)), tmp_path / "bucket" / "out")[1]
     (broken.folder / "record.json").unlink()  # as if the machine was lost while it brought the files
     again = telly(study_file, url, "--ray", cluster.address)
     assert again.returncode == 0 and "2 of 3 cells are done already" in again.stderr, again.stderr
-    same_results(study_file, tmp_path / "bucket" / "out", alone, OWN_STORE)
+    same_results(study_file, tmp_path / "bucket" / "out", alone, OWN_CACHE)
 
 
 def run_pool(study_file: Path, output: Path, address: str, **more: Any) -> list[Outcome]:

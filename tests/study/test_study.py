@@ -55,14 +55,14 @@ def test_a_folder_is_a_function_of_what_decides_the_result(tiny: Tiny, tmp_path:
 
 def test_peers_come_after_base_and_after_their_k(tiny: Tiny, tmp_path: Path):
     variants = ["bitfit", "2-lora", "frozen-2", 3, 2, "lora", "base", "frozen-2-lora", "ia3"]
-    study = study_of(tiny, variants=variants, top={"lora": {"lora_rank": 4, "learning_rate": 5e-3}})
+    study = study_of(tiny, variants=variants, method={"lora": {"lora_rank": 4, "learning_rate": 5e-3}})
     cells = cells_of(study, tmp_path)
     order = ["base", "lora", "ia3", "bitfit", "2", "frozen-2", "2-lora", "frozen-2-lora", "3"]
     assert [cell.variant for cell in cells] == order
     by_name = {cell.variant: cell.config for cell in cells}
     assert by_name["2-lora"].k == 2 and by_name["2-lora"].cache_always and not by_name["lora"].cache_always
     assert not by_name["frozen-2-lora"].cache and not by_name["frozen-2-lora"].cache_always
-    assert {c.lora_rank for c in by_name.values() if c.top == "lora"} == {4} and by_name["ia3"].lora_rank is None
+    assert {c.lora_rank for c in by_name.values() if c.method == "lora"} == {4} and by_name["ia3"].lora_rank is None
     assert by_name["lora"].learning_rate == 5e-3 and by_name["ia3"].learning_rate == 1e-3
     assert len({cell.folder for cell in cells}) == len(cells)
     assert all(f"-{cell.variant}-s0-" in cell.folder.name for cell in cells)
@@ -82,14 +82,14 @@ def test_peers_are_estimated(tmp_path: Path):
     cells = cells_of(study, tmp_path)
     found = dict(zip((cell.variant for cell in cells), estimates(cells), strict=True))
     assert found["lora"].seconds == pytest.approx(found["base"].seconds * 2 / 3)
-    assert found["bitfit"] == found["lora"] and found["lora"].store_bytes == 0
+    assert found["bitfit"] == found["lora"] and found["lora"].cache_bytes == 0
     one_forward = found["base"].seconds / 4 / 3
     # Of twelve layers nine run once, which K = 9 did before; three are trained for four epochs.
     assert found["9"].seconds == pytest.approx(one_forward * (9 + 3 * 4 * 3) / 12)
     assert found["9-lora"].seconds == pytest.approx(one_forward * 2 * 4 * 3 / 12)
     assert found["frozen-9-lora"].seconds == pytest.approx(one_forward * 4 * (9 + 2 * 3) / 12)
     assert found["head-only"].seconds == pytest.approx(one_forward * 3 / 12)
-    assert found["head-only"].store_bytes == found["9-lora"].store_bytes == found["9"].store_bytes > 0
+    assert found["head-only"].cache_bytes == found["9-lora"].cache_bytes == found["9"].cache_bytes > 0
     assert found["lora"].peak_bytes < found["base"].peak_bytes
     assert found["head-only"].peak_bytes <= found["9-lora"].peak_bytes <= found["9"].peak_bytes
 
@@ -100,7 +100,7 @@ def test_peers_are_estimated(tmp_path: Path):
     ({"variants": ["base", "base"]}, "base stands there twice"),
     ({"variants": []}, "variants"),
     ({"budget": {"hours": -1}}, "budget.hours"),
-    ({"variants": ["base", "9-lora"], "top": {"ia3": {}}}, "top.ia3: no variant is trained so; found full, lora"),
+    ({"variants": ["base", "9-lora"], "method": {"ia3": {}}}, "method.ia3: no variant is trained so; found full, lora"),
 ])  # fmt: skip
 def test_bad_settings(values: dict[str, Any], message: str):
     with pytest.raises(ConfigError, match=message):
@@ -141,7 +141,7 @@ def test_peers_that_cannot_be_are_told_with_the_rest(tiny: Tiny, tmp_path: Path)
     study = study_of(tiny, variants=["base", "lora", "2-bitfit", "head-only", "2-head-only"], models=[str(unknown)])
     with pytest.raises(ConfigError) as error:
         cells_of(study, tmp_path)
-    for part in ("--top lora: peft does not know where it goes in a model of type 'camembert'",
+    for part in ("--method lora: peft does not know where it goes in a model of type 'camembert'",
                  "head-only trains a new head alone, and search has none with parameters",
                  "head-only freezes all layers, found freeze = 2"):  # fmt: skip
         assert part in str(error.value)
@@ -284,7 +284,7 @@ def test_a_full_disk_is_told_by_the_record_of_processes(tiny: Tiny, tmp_path: Pa
         full = True
 
         def __init__(self, *_args: Any, **_more: Any) -> None:
-            record = RunRecord(config={}, status="failed", error="StoreError: it broke", full_disk=self.full)
+            record = RunRecord(config={}, status="failed", error="CacheError: it broke", full_disk=self.full)
             cell.folder.mkdir(parents=True, exist_ok=True)
             record.save(cell.folder)
 

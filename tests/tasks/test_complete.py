@@ -11,10 +11,10 @@ from transformers import PreTrainedTokenizerFast
 
 from telly.errors import ConfigError
 from telly.freezing.source import RowSource
-from telly.models.generation import Kind
+from telly.models.generation import Architecture
 from telly.pretraining.tokenizer import train_tokenizer
 from telly.tasks.complete import CompleteTask, last_line
-from telly.tasks.writing import Texts
+from telly.tasks.text_generation import Texts
 from tiny_models import CONFIGS, tiny_tokenizer
 
 TASK = CompleteTask()
@@ -113,13 +113,15 @@ def test_an_encoder_decoder_learns_the_line_only():
 @pytest.mark.parametrize(
     ("kind", "options", "cut", "whole"),
     [
-        (Kind.ONE_STACK, {"modes": True}, [0, 6, 2, 27, 28, 29], [0, 6, 2, 10]),
-        (Kind.ONE_STACK, {}, [0, 25, 26, 27, 28, 29], [0, 10]),
-        (Kind.DECODER, {}, [0, 25, 26, 27, 28, 29], [0, 10]),
-        (Kind.ENCODER_DECODER, {}, [0, 26, 27, 28, 29, 2], [0, 10, 2]),
+        (Architecture.ONE_STACK, {"modes": True}, [0, 6, 2, 27, 28, 29], [0, 6, 2, 10]),
+        (Architecture.ONE_STACK, {}, [0, 25, 26, 27, 28, 29], [0, 10]),
+        (Architecture.DECODER, {}, [0, 25, 26, 27, 28, 29], [0, 10]),
+        (Architecture.ENCODER_DECODER, {}, [0, 26, 27, 28, 29, 2], [0, 10, 2]),
     ],
 )
-def test_long_contexts_lose_their_beginning(kind: Kind, options: dict[str, bool], cut: list[int], whole: list[int]):
+def test_long_contexts_lose_their_beginning(
+    kind: Architecture, options: dict[str, bool], cut: list[int], whole: list[int]
+):
     """6 tokens, special ones included: what stands right before the line is what counts."""
     tokenizer = tiny_tokenizer(**options)
     texts = [" ".join(f"w{i}" for i in range(10, 30)), "w10"]
@@ -129,7 +131,7 @@ def test_long_contexts_lose_their_beginning(kind: Kind, options: dict[str, bool]
 
 def test_a_limit_without_room_for_code_is_refused():
     with pytest.raises(ConfigError) as error:
-        TASK.prompts(["w10"], tiny_tokenizer(modes=True), 3, Kind.ONE_STACK)
+        TASK.prompts(["w10"], tiny_tokenizer(modes=True), 3, Architecture.ONE_STACK)
     assert str(error.value) == "max_tokens: context leaves 0 tokens beside the special ones; expected at least 1"
     assert encoded("roberta", tokenizer=tiny_tokenizer(modes=True), context=4).table[0].tolist() == [0, 6, 2, 12, 20, 2]
 

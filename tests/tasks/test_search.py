@@ -13,12 +13,12 @@ from telly.data.sequences import SequenceTableBuilder
 from telly.errors import ConfigError
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
-from telly.models.modes import Mode, encode_texts
+from telly.models.modes import InputMode, encode_texts
 from telly.models.pooling import mean_pool
 from telly.pretraining.tokenizer import train_tokenizer
 from telly.tasks.base import Encoded
+from telly.tasks.embeddings import embed_rows
 from telly.tasks.search import SearchModel, SearchTask
-from telly.tasks.vectors import vectors_of_rows
 from tiny_models import Given, tiny_model
 
 
@@ -92,7 +92,7 @@ def test_vectors_come_back_in_the_order_asked_for():
     rows = [builder.add(range(5, 6 + 3 * i)) for i in range(9)]
     source = RowSource(builder.build(), 1)
     with torch.no_grad():
-        together = vectors_of_rows(model.embed, source, rows[::-1], torch.device("cpu"))
+        together = embed_rows(model.embed, source, rows[::-1], torch.device("cpu"))
         alone = torch.cat([model.embed(source.batch([row])) for row in rows[::-1]])
     assert torch.allclose(together, alone, atol=1e-5)
 
@@ -113,7 +113,7 @@ def test_modes_frame_the_text_as_unixcoder_does():
     mode = tokenizer.convert_tokens_to_ids("<encoder-only>")
     assert encode_texts(tokenizer, ["return a"], 64) == [[0, mode, 2, *plain, 2]]
     decoder = tokenizer.convert_tokens_to_ids("<decoder-only>")
-    assert encode_texts(tokenizer, ["return a"], 64, Mode.DECODER_ONLY)[0][1] == decoder
+    assert encode_texts(tokenizer, ["return a"], 64, InputMode.DECODER_ONLY)[0][1] == decoder
     cut = encode_texts(tokenizer, ["return a" * 50], 10)[0]
     assert len(cut) == 10
     assert cut[-1] == 2

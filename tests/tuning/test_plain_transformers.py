@@ -15,7 +15,7 @@ import torch
 from telly.data.sequences import SequenceTable
 from telly.freezing.split import SplitModel
 from telly.models.load import load_model, load_tokenizer
-from telly.models.onestack import OneStack
+from telly.models.prefix_lm import PrefixLM
 from telly.tasks import TASKS, get_task
 from telly.tasks.base import Encoded
 from telly.training.clocks import Clocks, PeakMemory
@@ -61,7 +61,7 @@ def save(task_name: str, family: str, folder: Path, model_folder: Path) -> Any:
     """Save as a run does a model whose weights are no checkpoint's; returns the model that was saved."""
     task = get_task(task_name)
     config = resolve(TuneConfig(task=task_name, model=str(model_folder), output=folder))
-    model = load_model(str(model_folder), writes=task.writes)
+    model = load_model(str(model_folder), is_generative=task.is_generative)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
@@ -72,7 +72,7 @@ def save(task_name: str, family: str, folder: Path, model_folder: Path) -> Any:
     run = Run(config, task, folder, RunRecord(config.model_dump(mode="json")), Clocks(), PeakMemory(), True)
     save_model(run, module, load_tokenizer(str(model_folder)), classes)
     saved = module.split.model
-    return saved.encoder if isinstance(saved, OneStack) else saved
+    return saved.encoder if isinstance(saved, PrefixLM) else saved
 
 
 @pytest.fixture(scope="module")

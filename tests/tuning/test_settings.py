@@ -10,7 +10,7 @@ from datasets import Dataset
 
 from telly.config import read_toml
 from telly.errors import ConfigError, ModelError
-from telly.freezing.top import Lora
+from telly.freezing.methods import Lora
 from telly.tasks import TASKS, get_task
 from telly.tuning.config import TuneConfig
 from telly.tuning.estimate import workload
@@ -50,11 +50,14 @@ def test_all_problems_are_reported_at_once():
         ({"task": "clone", "temperature": 0.1}, "temperature: task clone has no such setting; leave it out"),
         ({"task": "summarize", "head": "pair"}, "head: task summarize has no such setting; leave it out"),
         ({"task": "clone", "head": "cos"}, "head: must be one of pair, cosine; found 'cos'"),
-        ({"top": "bitfit", "lora_alpha": 4}, "lora_alpha: is for top = lora, found top = bitfit; leave it out"),
         (
-            {"task": "clone", "head": "cosine", "top": "head-only"},
-            "top: head-only trains a new head alone, and clone with the cosine head has none with parameters; expected "
-            "one of clone with --head pair, classify",
+            {"method": "bitfit", "lora_alpha": 4},
+            "lora_alpha: is for method = lora, found method = bitfit; leave it out",
+        ),
+        (
+            {"task": "clone", "head": "cosine", "method": "head-only"},
+            "method: head-only trains a new head alone, and clone with the cosine head has none with parameters; "
+            "expected one of clone with --head pair, classify",
         ),
     ],
 )
@@ -80,36 +83,36 @@ def test_explicit_settings_go_before_the_models_advice_and_that_before_the_prese
     assert found.max_tokens == {"query": 128, "code": 99}
 
 
-@pytest.mark.parametrize("top", ["lora", "ia3", "bitfit"])
-def test_where_less_is_trained_the_rate_is_ten_times_higher_unless_it_is_given(top: str, tmp_path: Path):
+@pytest.mark.parametrize("method", ["lora", "ia3", "bitfit"])
+def test_where_less_is_trained_the_rate_is_ten_times_higher_unless_it_is_given(method: str, tmp_path: Path):
     CONFIGS["roberta"]().save_pretrained(tmp_path)
     (tmp_path / "telly.json").write_text(json.dumps({"recommended": {"search": {"learning_rate": 1e-4}}}))
-    found = resolve(TuneConfig(model=str(tmp_path), top=top))
+    found = resolve(TuneConfig(model=str(tmp_path), method=method))
     assert found.learning_rate == pytest.approx(1e-3)
     assert resolve(found) == found
-    assert resolve(TuneConfig(model=str(tmp_path), top=top, learning_rate=3e-4)).learning_rate == 3e-4
+    assert resolve(TuneConfig(model=str(tmp_path), method=method, learning_rate=3e-4)).learning_rate == 3e-4
     assert resolve(TuneConfig(model=str(tmp_path))).learning_rate == 1e-4
 
 
 def test_lora_has_the_scale_of_one_and_no_dropout():
-    found = resolve(TuneConfig(top="lora", lora_rank=16)).lora
+    found = resolve(TuneConfig(method="lora", lora_rank=16)).lora
     assert found == Lora(rank=16, alpha=16.0, dropout=0.0)
-    assert resolve(TuneConfig(top="lora")).lora == Lora()
-    assert resolve(TuneConfig(top="ia3")).lora is None
+    assert resolve(TuneConfig(method="lora")).lora == Lora()
+    assert resolve(TuneConfig(method="ia3")).lora is None
 
 
 def test_the_head_that_the_model_advises_is_refused_too():
     """telly-mini advises the cosine, which has no parameters; the task's preset has some."""
     with pytest.raises(ConfigError, match="clone with the cosine head has none with parameters"):
-        resolve(TuneConfig(task="clone", top="head-only"))
-    assert resolve(TuneConfig(task="clone", top="head-only", head="pair")).head == "pair"
+        resolve(TuneConfig(task="clone", method="head-only"))
+    assert resolve(TuneConfig(task="clone", method="head-only", head="pair")).head == "pair"
 
 
 def test_without_peft_adapters_are_refused_before_anything_runs(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("telly.tuning.config.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"top: lora needs peft: pip install 'telly\[peft\]'"):
-        TuneConfig.parse({"top": "lora"})
-    TuneConfig.parse({"top": "bitfit"})
+    with pytest.raises(ConfigError, match=r"method: lora needs peft: pip install 'telly\[peft\]'"):
+        TuneConfig.parse({"method": "lora"})
+    TuneConfig.parse({"method": "bitfit"})
 
 
 def test_advice_with_an_unknown_setting_is_refused(tmp_path: Path):
@@ -158,10 +161,10 @@ def test_run_names_tell_runs_apart():
     }
     assert len(names) == 10
     assert run_name(TuneConfig(freeze="9")) == "search-telly-mini-k9-s0"
-    assert run_name(TuneConfig(freeze="9", top="lora")) == "search-telly-mini-k9-lora-s0"
-    assert run_name(TuneConfig(freeze="9", top="lora", cache=False)) == "search-telly-mini-k9-lora-frozen-s0"
-    assert run_name(TuneConfig(top="ia3")) == "search-telly-mini-ia3-s0"
-    assert run_name(TuneConfig(task="classify", top="head-only")) == "classify-telly-mini-head-only-s0"
+    assert run_name(TuneConfig(freeze="9", method="lora")) == "search-telly-mini-k9-lora-s0"
+    assert run_name(TuneConfig(freeze="9", method="lora", cache=False)) == "search-telly-mini-k9-lora-frozen-s0"
+    assert run_name(TuneConfig(method="ia3")) == "search-telly-mini-ia3-s0"
+    assert run_name(TuneConfig(task="classify", method="head-only")) == "classify-telly-mini-head-only-s0"
 
 
 def test_variants_have_names():
@@ -169,8 +172,8 @@ def test_variants_have_names():
         return TuneConfig.parse({"task": "classify", **given}).variant_name
 
     assert [name(), name(freeze="9"), name(freeze="9", cache=False)] == ["base", "K=9 cached", "K=9 frozen"]
-    assert [name(top="lora"), name(freeze="9", top="lora")] == ["lora", "K=9 cached, lora"]
-    assert [name(top="head-only"), name(top="head-only", cache=False)] == ["head-only cached", "head-only frozen"]
+    assert [name(method="lora"), name(freeze="9", method="lora")] == ["lora", "K=9 cached, lora"]
+    assert [name(method="head-only"), name(method="head-only", cache=False)] == ["head-only cached", "head-only frozen"]
 
 
 def test_a_toml_file_that_is_missing_or_broken(tmp_path: Path):

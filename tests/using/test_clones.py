@@ -13,26 +13,26 @@ from urllib.parse import unquote_to_bytes
 import numpy as np
 import pytest
 
-from telly.data.copies import content_key
-from telly.data.duplicates import signature
-from telly.data.repository.extract import Function
-from telly.data.repository.languages import NAMES
 from telly.errors import ConfigError
+from telly.mining.copies import content_key
+from telly.mining.duplicates import signature
+from telly.mining.repository.extract import Function
+from telly.mining.repository.languages import NAMES
 from telly.using.clones import TASKS, Clones, Kind, clones_by, components, find_clones, groups_of
-from telly.using.index import Place
+from telly.using.index import CodeLocation
 from telly.using.page import render_clones
 from telly.using.sarif import sarif
-from telly.using.tuned import Usage, load_tuned
+from telly.using.tuned import InferenceConfig, load_tuned
 from written_functions import STYLES, Layout, Statement, written
 
 BODY = [f"    value_{n} = table[{n}] + other.count({n})" for n in range(12)]
 
 
-def place(path: str, name: str, body: list[str], line: int = 1) -> Place:
+def place(path: str, name: str, body: list[str], line: int = 1) -> CodeLocation:
     code = "\n".join([f"def {name}(table, other):", *body, "    return table"])
     last, head = line + len(body) + 1, f"def {name}(table, other)"
     function = Function(name, line, code, "", last=last, signature=head, key=content_key(code))
-    return Place(path, "python", function)
+    return CodeLocation(path, "python", function)
 
 
 def turned(*degrees: float) -> np.ndarray:
@@ -114,7 +114,7 @@ def test_the_threshold_is_the_one_that_a_clone_run_chose(
     (tmp_path / "a.py").write_text(PLACES[0].function.code)
     tuned = load_tuned(str(model_folder), TASKS)
     usage = SimpleNamespace(task=task, threshold=threshold)
-    found = clones_by(replace(tuned, usage=cast(Usage, usage)), tmp_path, index=tmp_path / "index")
+    found = clones_by(replace(tuned, usage=cast(InferenceConfig, usage)), tmp_path, index=tmp_path / "index")
     assert found.min_similarity == expected
 
 
@@ -127,7 +127,7 @@ def test_many_copies_are_one_group() -> None:
 
 
 def test_groups_with_pairs_of_a_kind_or_more_alike(tmp_path: Path) -> None:
-    def count(places: list[Place], vectors: np.ndarray, kind: Kind) -> int:
+    def count(places: list[CodeLocation], vectors: np.ndarray, kind: Kind) -> int:
         return len(Clones(tmp_path, "m", 0.98, 5, 4, groups_of(places, vectors, 0.98)).groups_with(kind))
 
     kinds: tuple[Kind, ...] = ("copy", "near-duplicate", "similar")
@@ -143,7 +143,7 @@ def test_components() -> None:
 
 @pytest.fixture
 def clones(tmp_path: Path) -> Clones:
-    odd = Place("a dir/\udce4 <b>&.py", "python", PLACES[1].function)
+    odd = CodeLocation("a dir/\udce4 <b>&.py", "python", PLACES[1].function)
     root = tmp_path / "my tree"
     root.mkdir()
     return Clones(root, "some model", 0.98, 5, 5, groups_of([PLACES[0], odd, *PLACES[2:]], VECTORS, 0.98))

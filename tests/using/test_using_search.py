@@ -84,7 +84,7 @@ def test_the_graph_finds_what_comparing_all_finds(tmp_path: Path, monkeypatch: p
     rng = np.random.default_rng(0)
     vectors, queries = unit(rng, 2000), unit(rng, 50)
     flat = Dense.build(vectors)
-    monkeypatch.setattr(telly.using.dense, "MOST_COMPARED", 0)
+    monkeypatch.setattr(telly.using.dense, "MAX_COMPARED", 0)
     built = Dense.build(vectors)
     assert flat.places is None and built.places is not None, "the switch has an effect"
     built.save(tmp_path / "dense")
@@ -99,7 +99,7 @@ def test_the_graph_finds_what_comparing_all_finds(tmp_path: Path, monkeypatch: p
     now = np.concatenate([unit(rng, 50), vectors[kept]])
     updated = Dense.build(now, graph, moved)
     assert updated.index.ntotal == 2050, "only what is new was added"
-    monkeypatch.setattr(telly.using.dense, "MOST_COMPARED", 1 << 30)
+    monkeypatch.setattr(telly.using.dense, "MAX_COMPARED", 1 << 30)
     exact = Dense.build(now)
     for query in queries:
         numbers, scores = updated.nearest(query, 10)
@@ -107,7 +107,7 @@ def test_the_graph_finds_what_comparing_all_finds(tmp_path: Path, monkeypatch: p
         np.testing.assert_allclose(scores, now[numbers] @ query, atol=1e-5)
     shares = [len(set(exact.nearest(q, 10)[0]) & set(updated.nearest(q, 10)[0])) / 10 for q in queries]
     assert np.mean(shares) > 0.95
-    monkeypatch.setattr(telly.using.dense, "MOST_COMPARED", 0)
+    monkeypatch.setattr(telly.using.dense, "MAX_COMPARED", 0)
     few = np.arange(1000, 1250)
     again = Dense.build(now[few], updated, np.where(np.isin(np.arange(len(now)), few), np.arange(len(now)) - 1000, -1))
     assert again.index.ntotal == 250, "mostly dead, so it was built anew"

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from telly.advice.budget import Budget
+from telly.advice.budget import RunBudget
 from telly.advice.decision import Measured
 from telly.advice.draw import Drawn, draw, held_out
-from telly.advice.inquiry import Inquiry, Say
+from telly.advice.k_search import KSearch, Say
 from telly.advice.pilot import Pilots
 from telly.advice.rule import TOLERANCE, Expectation
 from telly.advice.words import reason, risk
@@ -91,7 +91,7 @@ class Advice:
     risk: tuple[str, ...]
     metric: str
     tolerance: float
-    budget: Budget
+    budget: RunBudget
     reference: str
     rule: int
     similarity: tuple[float, ...]
@@ -118,7 +118,7 @@ def advise(
     config: TuneConfig,
     *,
     tolerance: float = TOLERANCE,
-    budget: Budget | None = None,
+    budget: RunBudget | None = None,
     output: Path | None = None,
     reuse: bool = False,
     say: Say = lambda _: None,
@@ -139,11 +139,11 @@ def advise(
     Raises:
         DataError: there is too little data for a pilot.
         PlanError: nothing fits the budget; the text says what would.
-        ConfigError, ModelError, StoreError, TrainingError: as for a run.
+        ConfigError, ModelError, CacheError, TrainingError: as for a run.
     """
     started = time.perf_counter()
     config = resolve(config.model_copy(update={"freeze": BASE}))
-    budget = budget or Budget()
+    budget = budget or RunBudget()
     task = get_task(config.task)
     datasets = load_datasets(config, task)
     key = _key(config, tolerance, budget, datasets)
@@ -157,7 +157,7 @@ def advise(
     check_writable(config.cache_dir)
     with tempfile.TemporaryDirectory(dir=config.cache_dir, prefix=".advice-") as folder:
         pilots = Pilots(config, drawn.train, drawn.valid, Path(folder))
-        found = Inquiry(config, tolerance, budget, costs, pilots, say).run(share)
+        found = KSearch(config, tolerance, budget, costs, pilots, say).run(share)
     seconds = time.perf_counter() - started
     advice = _advice(found, drawn, key, seconds).to_dict()
     if output is not None:
@@ -166,7 +166,7 @@ def advise(
     return advice
 
 
-def _key(config: TuneConfig, tolerance: float, budget: Budget, datasets: dict[str, Any]) -> dict[str, Any]:
+def _key(config: TuneConfig, tolerance: float, budget: RunBudget, datasets: dict[str, Any]) -> dict[str, Any]:
     settings = {name: value for name, value in config.model_dump(mode="json").items() if name not in NO_MATTER}
     data = {name: dataset._fingerprint for name, dataset in datasets.items() if name != "test"}
     return {"settings": settings, "tolerance": tolerance, "budget": asdict(budget), "data": data}
@@ -194,7 +194,7 @@ def _costs(config: TuneConfig, train: Any, drawn: Drawn) -> tuple[list[VariantCo
     return costs_of(config, whole), len(drawn.train) / len(train)
 
 
-def _advice(found: Inquiry, drawn: Drawn, key: dict[str, Any], seconds: float) -> Advice:
+def _advice(found: KSearch, drawn: Drawn, key: dict[str, Any], seconds: float) -> Advice:
     variant = found.chosen()
     whole = found.seconds(BASE)
     return Advice(
@@ -218,7 +218,7 @@ def _advice(found: Inquiry, drawn: Drawn, key: dict[str, Any], seconds: float) -
     )
 
 
-def _option(found: Inquiry, cost: VariantCost) -> Option:
+def _option(found: KSearch, cost: VariantCost) -> Option:
     name = cost.variant
     pilot = found.found.get(name)
     compared = pilot is not None and name not in {BASE, found.reference}

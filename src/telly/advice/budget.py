@@ -10,13 +10,13 @@ from telly.errors import ConfigError
 
 SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 BYTES = {"mb": 10**6, "gb": 10**9}
-MOST_TOLERANCE = 0.5
+MAX_TOLERANCE = 0.5
 _AMOUNT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", re.IGNORECASE)
 _PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
 
 
 @dataclass(frozen=True)
-class Budget:
+class RunBudget:
     """Most that a run may take; None is no limit.
 
     Attributes:
@@ -28,7 +28,7 @@ class Budget:
     bytes: float | None = None
 
 
-def parse_budget(texts: Sequence[str]) -> Budget:
+def parse_budget(texts: Sequence[str]) -> RunBudget:
     """A time, a size of memory, or one of each.
 
     Raises:
@@ -47,7 +47,7 @@ def parse_budget(texts: Sequence[str]) -> Budget:
         if kind in found:
             raise ConfigError(f"--budget: {'a time' if kind == 'seconds' else 'memory'} is given twice")
         found[kind] = float(match[1]) * (SECONDS | BYTES)[unit]
-    return Budget(**found)
+    return RunBudget(**found)
 
 
 def parse_tolerance(text: str) -> float:
@@ -60,8 +60,8 @@ def parse_tolerance(text: str) -> float:
     if match is None:
         raise ConfigError(f"--tolerance: expected a percentage such as 1% or 0.5%, found {text!r}")
     value = float(match[1]) / 100
-    if value > MOST_TOLERANCE:
-        raise ConfigError(f"--tolerance: expected 0% to {MOST_TOLERANCE:.0%}, found {text!r}")
+    if value > MAX_TOLERANCE:
+        raise ConfigError(f"--tolerance: expected 0% to {MAX_TOLERANCE:.0%}, found {text!r}")
     return value
 
 

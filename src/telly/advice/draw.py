@@ -15,9 +15,9 @@ from telly.tasks.clone_retrieval import CloneRetrievalTask
 
 SHARE = 0.05
 """Of the training examples."""
-LEAST_TRAIN, USUAL_TRAIN, MOST_TRAIN = 64, 96, 2000
+MIN_TRAIN, USUAL_TRAIN, MAX_TRAIN = 64, 96, 2000
 """Refused with fewer; taken of small data; taken of large data."""
-LEAST_VALID, USUAL_VALID, MOST_VALID = 20, 100, 500
+MIN_VALID, USUAL_VALID, MAX_VALID = 20, 100, 500
 LABELS = 12
 """Programs of at least about so many labels are drawn, where others of the same label are what is searched for."""
 
@@ -55,19 +55,19 @@ def draw(train: Any, valid: Any, schema: Schema, seed: int, *, hold_out: bool = 
     Raises:
         DataError: there are too few.
     """
-    least = LEAST_TRAIN + (LEAST_VALID if hold_out else 0)
+    least = MIN_TRAIN + (MIN_VALID if hold_out else 0)
     if len(train) < least:
         raise DataError(
             f"{len(train)} training examples: a pilot needs at least {least}. With so few a whole run is quick: give "
             "K yourself, or let `telly study` try several"
         )
-    if not hold_out and len(valid) < LEAST_VALID:
-        raise DataError(f"{len(valid)} validation examples: a pilot needs at least {LEAST_VALID} to be scored on")
+    if not hold_out and len(valid) < MIN_VALID:
+        raise DataError(f"{len(valid)} validation examples: a pilot needs at least {MIN_VALID} to be scored on")
     rng = np.random.default_rng([seed, len(train)])
-    count = min(len(train), max(USUAL_TRAIN, min(MOST_TRAIN, round(SHARE * len(train)))))
-    scored = max(USUAL_VALID, min(MOST_VALID, count))
+    count = min(len(train), max(USUAL_TRAIN, min(MAX_TRAIN, round(SHARE * len(train)))))
+    scored = max(USUAL_VALID, min(MAX_VALID, count))
     if hold_out:
-        scored = min(scored, max(LEAST_VALID, len(train) // 5))
+        scored = min(scored, max(MIN_VALID, len(train) // 5))
         count = min(count, len(train) - scored)
         order = _order(train, schema, count + scored, rng)
         tuned, kept = train.select(order[:count]), train.select(order[count : count + scored])

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from transformers import TrainingArguments, set_seed
 
-from telly.analysis.layers import Pass, Wanted
+from telly.analysis.layers import ExtractionRequest, LayerExtractor
 from telly.analysis.similarity import rsa
 from telly.data.batching import LengthBucketBatchSampler
 from telly.errors import DataError
@@ -23,21 +23,21 @@ from telly.metrics.interval import Statistic
 from telly.metrics.kept import restored
 from telly.models.declared import check_pooling
 from telly.models.load import load_model, load_tokenizer
-from telly.models.onestack import OneStack
+from telly.models.prefix_lm import PrefixLM
 from telly.tasks import get_task
 from telly.tasks.base import Encoded
 from telly.training.progress import ProgressBar, counting_bar
 from telly.training.trainer import TellyTrainer
+from telly.tuning.caches import Sources, open_sources
 from telly.tuning.config import TuneConfig
 from telly.tuning.inputs import check_lengths, check_metric
-from telly.tuning.stores import Sources, open_sources
 
 STEPS = 12
 """Of a pilot, at least; batches are made smaller for that."""
-LEAST_BATCH = 4
+MIN_BATCH = 4
 TEXTS = 300
 """Sequences that layers are compared on."""
-LEAST_TEXTS = 50
+MIN_TEXTS = 50
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,11 @@ class Pilots:
     """
 
     def __init__(self, config: TuneConfig, train: Any, valid: Any, root: Path) -> None:
-        batch = max(LEAST_BATCH, min(config.batch_size or LEAST_BATCH, len(train) // STEPS))
+        batch = max(MIN_BATCH, min(config.batch_size or MIN_BATCH, len(train) // STEPS))
         self.config = config.model_copy(update={"batch_size": batch, "cache_dir": root, "cache_always": config.cache})
         self.task = get_task(config.task)
         self.root = root
-        if not self.task.writes:
+        if not self.task.is_generative:
             check_pooling(config.model)
         self._tokenizer = load_tokenizer(config.model)
         self._datasets = {"train": train, "valid": valid}
@@ -110,7 +110,7 @@ class Pilots:
     def _model(self) -> nn.Module:
         config = self.config
         set_seed(config.seed)
-        model = load_model(config.model, seed=config.seed, writes=self.task.writes)
+        model = load_model(config.model, seed=config.seed, is_generative=self.task.is_generative)
         if not self._data:
             check_lengths(config, self.task, model)
             self._data = self.task.encode(self._datasets, self._tokenizer, config.max_tokens, model.config)
@@ -121,9 +121,9 @@ class Pilots:
 
     def _states(self, title: str, model: nn.Module) -> tuple[torch.Tensor, ...]:
         """Pooled states of some sequences, by layer, [texts, hidden] each."""
-        inner = model.encoder if isinstance(model, OneStack) else model
-        (states,) = Pass(self.root, counting_bar).states(
-            title, inner.eval(), self._tokenizer, [Wanted(self._sequences())]
+        inner = model.encoder if isinstance(model, PrefixLM) else model
+        (states,) = LayerExtractor(self.root, counting_bar).states(
+            title, inner.eval(), self._tokenizer, [ExtractionRequest(self._sequences())]
         )
         return states.unbind(dim=1)
 
@@ -136,9 +136,9 @@ class Pilots:
         train = self.train
         rows = max(train.rows.values(), key=lambda rows: float(train.table.lengths[rows].mean()))
         distinct = np.unique(rows)[:TEXTS]
-        if len(distinct) < LEAST_TEXTS:
+        if len(distinct) < MIN_TEXTS:
             raise DataError(
-                f"{len(distinct)} distinct texts among {len(train)} examples: at least {LEAST_TEXTS} are needed to "
+                f"{len(distinct)} distinct texts among {len(train)} examples: at least {MIN_TEXTS} are needed to "
                 "tell what tuning changes. Give K yourself, or more data"
             )
         return [train.table[int(row)].tolist() for row in distinct]
@@ -160,7 +160,7 @@ class Pilots:
         train, source = self.train, sources.by_split["train"]
         sampler = LengthBucketBatchSampler(
             train.lengths,
-            config.batch_size or LEAST_BATCH,
+            config.batch_size or MIN_BATCH,
             seed=config.seed,
             drop_last=True,
             pairs=train.pairs if config.shared_batches else None,
@@ -202,7 +202,7 @@ class Pilots:
         self.task.calibrate(module, sources.by_split["train"], self.train, autocast)
         # Text is written greedily, as after every epoch of a run.
         found = self.task.evaluate(
-            module, sources.by_split["valid"], self._data["valid"], autocast, final=not self.task.writes
+            module, sources.by_split["valid"], self._data["valid"], autocast, final=not self.task.is_generative
         )
         rows = found.scores.get(name)
         return found.metrics[name], None if rows is None else restored(name, rows)

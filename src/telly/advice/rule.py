@@ -22,9 +22,9 @@ SHARES = tuple(number / 200 for number in range(1, 61))
 """What `fit` chooses from: 0.5 % to 30 %."""
 TOLERANCE = 0.01
 """Relative loss of quality that counts as none, unless told otherwise."""
-LEAST_SPREAD = 0.02
+MIN_SPREAD = 0.02
 """Of expected losses: other models and data differ more than the tasks of the one model that they are published of."""
-LEAST_CASES = 3
+MIN_CASES = 3
 """Published cases that an expectation rests on."""
 PAPER_TASKS = {
     "code-search": "search",
@@ -169,7 +169,7 @@ def expected_loss(k: int, chosen: int, layers: int) -> Expectation:
     known = _losses_by_distance()
     distance = round((k - chosen) * 12 / layers)
     losses = known[min(max(distance, min(known)), max(known))]
-    return Expectation(statistics.fmean(losses), max(LEAST_SPREAD, statistics.stdev(losses)))
+    return Expectation(statistics.fmean(losses), max(MIN_SPREAD, statistics.stdev(losses)))
 
 
 @cache
@@ -180,4 +180,4 @@ def _losses_by_distance() -> dict[int, list[float]]:
         chosen = rule_k(case.similarity)
         for k in range(len(case.similarity) - 1):
             found.setdefault(k - chosen, []).append(case.loss_to_base(k))
-    return {distance: losses for distance, losses in sorted(found.items()) if len(losses) >= LEAST_CASES}
+    return {distance: losses for distance, losses in sorted(found.items()) if len(losses) >= MIN_CASES}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from telly.advice.decision import PROOF, chance_beyond
 from telly.advice.draw import Drawn
-from telly.advice.inquiry import Inquiry, name_of
+from telly.advice.k_search import KSearch, name_of
 from telly.advice.rule import SHARE
 from telly.freezing.variants import BASE
 
 
-def reason(found: Inquiry, variant: str, examples: int) -> list[str]:
+def reason(found: KSearch, variant: str, examples: int) -> list[str]:
     """How a variant was chosen, in sentences; the pilots saw so many examples."""
     change = f"{SHARE:.1%} of what it changed the last layer"
     moved = (
@@ -50,7 +50,7 @@ def reason(found: Inquiry, variant: str, examples: int) -> list[str]:
     return told
 
 
-def risk(found: Inquiry, variant: str, drawn: Drawn) -> list[str]:
+def risk(found: KSearch, variant: str, drawn: Drawn) -> list[str]:
     """What may be wrong with it, in sentences."""
     told = []
     if variant != found.reference:

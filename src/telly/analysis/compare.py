@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from telly.analysis import COMPARE_FILE
-from telly.analysis.layers import Form, Pass, Wanted, layer_names, ready
+from telly.analysis.layers import ExtractionRequest, LayerExtractor, Pooling, layer_names, ready
 from telly.analysis.similarity import RESAMPLES, Rsa, cka_matrix, procrustes, rsa
 from telly.analysis.texts import code_texts
 from telly.disk import write_json
@@ -61,7 +61,7 @@ class LayerSimilarity:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ModelComparison:
     """A model against another.
 
     Attributes:
@@ -85,17 +85,17 @@ class CompareResult:
     names: tuple[str, ...]
     texts: int
     form: str
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[ModelComparison, ...]
 
 
-def compare(config: CompareConfig, run: Pass) -> CompareResult:
+def compare(config: CompareConfig, run: LayerExtractor) -> CompareResult:
     """Run every model once over the texts, or open its stored states, and compare layer by layer.
 
     Raises:
         ConfigError: there is nothing to compare with.
         DataError: there are too few distinct texts.
         ModelError: a model cannot be loaded or has no stack of layers.
-        StoreError: the pooled states do not fit on the disk.
+        CacheError: the pooled states do not fit on the disk.
     """
     if not config.others:
         raise ConfigError("nothing to compare with; name another model with --with")
@@ -103,7 +103,7 @@ def compare(config: CompareConfig, run: Pass) -> CompareResult:
     first = _pooled(config, config.model, texts, run)
     others = (_pooled(config, name, texts, run) for name in config.others)
     comparisons = tuple(_compared(config, first, other) for other in others)
-    form = Form.PADDED_MEAN if config.paper else Form.MEAN
+    form = Pooling.PADDED_MEAN if config.paper else Pooling.MEAN
     return CompareResult(config.model, tuple(first.names), len(texts), form.value, comparisons)
 
 
@@ -121,19 +121,19 @@ class _Pooled:
         return layer_names(len(self.layers) - 1)
 
 
-def _pooled(config: CompareConfig, name: str, texts: list[str], run: Pass) -> _Pooled:
+def _pooled(config: CompareConfig, name: str, texts: list[str], run: LayerExtractor) -> _Pooled:
     check_pooling(name)
     model, longest = ready(load_model(name), config.max_tokens)
     tokenizer = load_tokenizer(name)
     encodings = encode_texts(tokenizer, texts, longest)
     padded_to = longest if config.paper else 0
-    (states,) = run.states(f"layers of {name}", model, tokenizer, [Wanted(encodings)], padded_to=padded_to)
+    (states,) = run.states(f"layers of {name}", model, tokenizer, [ExtractionRequest(encodings)], padded_to=padded_to)
     norm = final_norm(find_stack(model))
     remark = None if norm is None else f"{name}: the last layer's states are those before the final norm ({norm})"
     return _Pooled(name, states.unbind(dim=1), encodings, remark)
 
 
-def _compared(config: CompareConfig, first: _Pooled, other: _Pooled) -> Comparison:
+def _compared(config: CompareConfig, first: _Pooled, other: _Pooled) -> ModelComparison:
     remarks = [remark for remark in (first.remark, other.remark) if remark]
     if first.encodings != other.encodings:
         remarks.append("the models split texts into other tokens; only pooled states are compared")
@@ -146,7 +146,7 @@ def _compared(config: CompareConfig, first: _Pooled, other: _Pooled) -> Comparis
     else:
         depths = f"{len(first.layers) - 1} and {len(other.layers) - 1} layers"
         remarks.append(f"{depths}: only the map of all layers with all is given")
-    return Comparison(other.name, tuple(same), matrix, tuple(remarks))
+    return ModelComparison(other.name, tuple(same), matrix, tuple(remarks))
 
 
 def write_result(result: CompareResult, folder: Path, about: dict[str, Any]) -> None:

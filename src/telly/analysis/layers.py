@@ -19,11 +19,11 @@ import torch
 from torch import nn
 
 from telly.data.sequences import Rows, SequenceTable
-from telly.errors import StoreError
-from telly.freezing.build import Parent, Progress, Report, build_store
-from telly.freezing.fingerprint import StoreKey, attention_kernel, prefix_digests
+from telly.errors import CacheError
+from telly.freezing.activation_cache import ActivationCache, CacheLayout
+from telly.freezing.build import Parent, Progress, Report, build_cache
+from telly.freezing.fingerprint import CacheKey, attention_kernel, prefix_digests
 from telly.freezing.states import StateDtype
-from telly.freezing.store import ActivationStore, Layout
 from telly.models.load import position_limit
 from telly.models.stack import LayerStack, capture_all, find_stack
 
@@ -31,7 +31,7 @@ READ_ROWS = 1024
 """Sequences whose states are read at once."""
 
 
-class Form(StrEnum):
+class Pooling(StrEnum):
     """What is kept of a sequence's states.
 
     Attributes:
@@ -70,18 +70,18 @@ class LayersRequest:
         dtype: precision of the stored states.
         budget: most bytes to take on disk; None means 90 % of what is free.
         padded_to: length for `PADDED_MEAN`.
-        picks: for `PICKED`, positions to keep of every sequence beside its mean, in a table of as many rows.
+        token_positions: for `PICKED`, positions to keep of every sequence beside its mean, in a table of as many rows.
     """
 
     model: nn.Module
     table: SequenceTable
     pad_id: int
     root: Path
-    form: Form = Form.MEAN
+    form: Pooling = Pooling.MEAN
     dtype: StateDtype = StateDtype.FP32
     budget: int | None = None
     padded_to: int = 0
-    picks: SequenceTable | None = None
+    token_positions: SequenceTable | None = None
 
     @property
     def stack(self) -> LayerStack:
@@ -100,27 +100,27 @@ class LayersRequest:
         return (len(self.stack) + 1) * self.hidden
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> CacheLayout:
         """Where every row lies; a pooled sequence is one token."""
         lengths = np.ones(len(self.table), dtype=np.int64)
-        if self.form is Form.TOKENS:
+        if self.form is Pooling.TOKENS:
             lengths = self.table.lengths
-        elif self.picks is not None:
-            lengths = 1 + self.picks.lengths
-        return Layout.of(lengths, self.dtype.bytes_per_token(self.width))
+        elif self.token_positions is not None:
+            lengths = 1 + self.token_positions.lengths
+        return CacheLayout.of(lengths, self.dtype.bytes_per_token(self.width))
 
     @property
     def estimated_bytes(self) -> int:
         """Exact size of the complete store."""
         return int(self.layout.lengths.sum()) * self.dtype.bytes_per_token(self.width)
 
-    def choose_source(self) -> tuple[StoreKey, Parent | None]:
+    def choose_source(self) -> tuple[CacheKey, Parent | None]:
         """Always computed from tokens."""
         layers = len(self.stack)
-        form = f"{self.form} of {self.padded_to}" if self.form is Form.PADDED_MEAN else str(self.form)
-        if self.picks is not None:
-            form += f" {self.picks.fingerprint()}"
-        key = StoreKey(
+        form = f"{self.form} of {self.padded_to}" if self.form is Pooling.PADDED_MEAN else str(self.form)
+        if self.token_positions is not None:
+            form += f" {self.token_positions.fingerprint()}"
+        key = CacheKey(
             prefix=prefix_digests(self.model)[layers],
             layer=layers,
             sequences=self.table.fingerprint(),
@@ -137,7 +137,7 @@ class LayersRequest:
         """One pass for a batch of rows; each [tokens, bytes of a token]."""
         device = next(self.model.parameters()).device
         batch = self.table.pad(rows, self.pad_id)
-        if self.form is Form.PADDED_MEAN:
+        if self.form is Pooling.PADDED_MEAN:
             batch = _pad_to(batch, self.padded_to, self.pad_id)
         batch = {name: value.to(device) for name, value in batch.items()}
         states = torch.cat([s.float() for s in capture_all(self.stack, **batch)], dim=-1)  # [rows, tokens, width]
@@ -147,19 +147,19 @@ class LayersRequest:
     def _kept(self, row: int, states: torch.Tensor, length: int) -> torch.Tensor:
         """[tokens or one, width] of a sequence's padded states [tokens, width]."""
         match self.form:
-            case Form.TOKENS:
+            case Pooling.TOKENS:
                 return states[:length]
-            case Form.MEAN:
+            case Pooling.MEAN:
                 return states[:length].mean(dim=0, keepdim=True)
-            case Form.FIRST:
+            case Pooling.FIRST:
                 return states[:1]
-            case Form.LAST:
+            case Pooling.LAST:
                 return states[length - 1 : length]
-            case Form.PADDED_MEAN:
+            case Pooling.PADDED_MEAN:
                 return states.mean(dim=0, keepdim=True)
-            case Form.PICKED:
-                assert self.picks is not None
-                picked = states[torch.from_numpy(self.picks[row].astype(np.int64))]
+            case Pooling.PICKED:
+                assert self.token_positions is not None
+                picked = states[torch.from_numpy(self.token_positions[row].astype(np.int64))]
                 return torch.cat([states[:length].mean(dim=0, keepdim=True), picked])
 
 
@@ -178,7 +178,7 @@ class LayerStates:
         hidden: width of one layer's states.
     """
 
-    store: ActivationStore
+    store: ActivationCache
     hidden: int
 
     @property
@@ -213,27 +213,27 @@ def layer_states(request: LayersRequest, progress: Progress | None = None, repor
     """Run the model over the sequences, once, or open what an earlier call has stored.
 
     Raises:
-        StoreError: the disk or the budget has no room for all states.
+        CacheError: the disk or the budget has no room for all states.
     """
-    store = build_store(request, progress, report).store
+    store = build_cache(request, progress, report).store
     if not store.complete:
-        raise StoreError(
+        raise CacheError(
             f"{store.folder}: the states of all layers do not fit; use fewer or shorter sequences, or a larger budget"
         )
     return LayerStates(store, request.hidden)
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ExtractionRequest:
     """Texts whose states are wanted: their means over real tokens, or some tokens' of each.
 
     Attributes:
         encodings: token ids of every text.
-        picks: positions of the tokens to give, for every text; None gives the means.
+        token_positions: positions of the tokens to give, for every text; None gives the means.
     """
 
     encodings: Sequence[Sequence[int]]
-    picks: Sequence[Sequence[int]] | None = None
+    token_positions: Sequence[Sequence[int]] | None = None
 
 
 class Bar(Protocol):
@@ -249,7 +249,7 @@ def no_bar(_title: str, _unit: str = "token") -> AbstractContextManager[None]:
 
 
 @dataclass(frozen=True)
-class Pass:
+class LayerExtractor:
     """Where the states of a pass are stored, and whom to tell about it.
 
     Attributes:
@@ -263,7 +263,7 @@ class Pass:
     report: Report | None = None
 
     def states(
-        self, title: str, model: nn.Module, tokenizer: Any, wanted: Sequence[Wanted], *, padded_to: int = 0
+        self, title: str, model: nn.Module, tokenizer: Any, wanted: Sequence[ExtractionRequest], *, padded_to: int = 0
     ) -> Iterator[torch.Tensor]:
         """All layers' states for everything that is wanted, from one pass over the distinct texts of it all.
 
@@ -277,37 +277,37 @@ class Pass:
         Yields:
             [texts or picked tokens, layers + 1, hidden].
         """
-        if padded_to and any(entry.picks is not None for entry in wanted):
+        if padded_to and any(entry.token_positions is not None for entry in wanted):
             raise ValueError("means over padding and picked tokens cannot come from one pass")
         table, rows = SequenceTable.of(ids for entry in wanted for ids in entry.encodings)
         of_entry = np.split(rows, np.cumsum([len(entry.encodings) for entry in wanted])[:-1])
-        picks = _all_picks(wanted, of_entry, len(table))
-        form = Form.PADDED_MEAN if padded_to else Form.MEAN if picks is None else Form.PICKED
-        kept = None if picks is None else SequenceTable.ragged(picks)
+        token_positions = _all_picks(wanted, of_entry, len(table))
+        form = Pooling.PADDED_MEAN if padded_to else Pooling.MEAN if token_positions is None else Pooling.PICKED
+        kept = None if token_positions is None else SequenceTable.ragged(token_positions)
         pad_id = tokenizer.pad_token_id or 0
-        request = LayersRequest(model, table, pad_id, self.root, form, padded_to=padded_to, picks=kept)
+        request = LayersRequest(model, table, pad_id, self.root, form, padded_to=padded_to, token_positions=kept)
         with self.bar(title) as progress:
             states = layer_states(request, progress, self.report)
         for entry, numbers in zip(wanted, of_entry, strict=True):
-            if entry.picks is None or picks is None:
+            if entry.token_positions is None or token_positions is None:
                 yield states.items(numbers)
             else:  # the mean comes first
                 yield states.items(numbers, [
-                    [1 + picks[row].index(position) for position in chosen]
-                    for row, chosen in zip(numbers.tolist(), entry.picks, strict=True)
+                    [1 + token_positions[row].index(position) for position in chosen]
+                    for row, chosen in zip(numbers.tolist(), entry.token_positions, strict=True)
                 ])  # fmt: skip
 
 
 def _all_picks(
-    wanted: Sequence[Wanted], of_entry: Sequence[npt.NDArray[np.int64]], count: int
+    wanted: Sequence[ExtractionRequest], of_entry: Sequence[npt.NDArray[np.int64]], count: int
 ) -> list[list[int]] | None:
     """Of every one of `count` rows all the positions that are asked for, in order; None where none ever is."""
-    if all(entry.picks is None for entry in wanted):
+    if all(entry.token_positions is None for entry in wanted):
         return None
     found: list[set[int]] = [set() for _ in range(count)]
     for entry, numbers in zip(wanted, of_entry, strict=True):
-        if entry.picks is not None:
-            for row, chosen in zip(numbers.tolist(), entry.picks, strict=True):
+        if entry.token_positions is not None:
+            for row, chosen in zip(numbers.tolist(), entry.token_positions, strict=True):
                 found[row].update(chosen)
     return [sorted(positions) for positions in found]
 

@@ -22,8 +22,8 @@ from torch import nn
 
 from telly.analysis import PROBING_FILE
 from telly.analysis.fitting import Fitter, Metrics, Split
-from telly.analysis.layers import Pass, Wanted, layer_names, ready
-from telly.analysis.probes.skipped import Skipped
+from telly.analysis.layers import ExtractionRequest, LayerExtractor, layer_names, ready
+from telly.analysis.probes.skipped import SkippedTexts
 from telly.disk import write_json
 from telly.metrics.estimate import student_quantile
 from telly.models.declared import check_pooling
@@ -38,15 +38,15 @@ class ProbeItems:
 
     Attributes:
         encodings: token ids of every text.
-        picks: for probes of tokens, positions in every text; None for probes of whole texts.
+        token_positions: for probes of tokens, positions in every text; None for probes of whole texts.
         fitter: what is asked of the items: of the picked tokens in order, or of the texts.
         skipped: texts that could not be used, and why.
     """
 
     encodings: list[list[int]]
-    picks: list[list[int]] | None
+    token_positions: list[list[int]] | None
     fitter: Fitter
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[SkippedTexts, ...]
 
 
 @dataclass(frozen=True)
@@ -161,18 +161,18 @@ class ProbeResult:
     metric: str
     texts: int
     items: int
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[SkippedTexts, ...]
     models: tuple[ModelScore, ...]
     baselines: tuple[LayerScore, ...]
 
 
-def run_probes(probes: Sequence[Probe], config: ProbeConfig, run: Pass) -> list[ProbeResult]:
+def run_probes(probes: Sequence[Probe], config: ProbeConfig, run: LayerExtractor) -> list[ProbeResult]:
     """Fit probes on every model of the settings, on random weights, and on the baselines.
 
     Raises:
         DataError: a probe has fewer than 50 usable texts.
         ModelError: a model cannot be loaded or has no stack of layers.
-        StoreError: the states do not fit on the disk.
+        CacheError: the states do not fit on the disk.
     """
     asked: list[ProbeItems] = []
     hidden = 0
@@ -183,7 +183,7 @@ def run_probes(probes: Sequence[Probe], config: ProbeConfig, run: Pass) -> list[
         tokenizer = load_tokenizer(source)
         same = bool(asked) and source == config.models[0]
         items = asked if same else [probe.items(config, tokenizer, longest) for probe in probes]
-        wanted = [Wanted(entry.encodings, entry.picks) for entry in items]
+        wanted = [ExtractionRequest(entry.encodings, entry.token_positions) for entry in items]
         with run.bar(f"probes of {name}", "probe") as progress:
             for i, states in enumerate(run.states(f"layers of {name}", model, tokenizer, wanted)):
                 measured[i].append((name, _Fits.of(items[i].fitter, states, config.seeds)))
@@ -269,10 +269,12 @@ def bag_of_tokens(items: ProbeItems, hidden: int) -> torch.Tensor:
     vocabulary = 1 + max(max(ids) for ids in items.encodings)
     generator = torch.Generator().manual_seed(0)
     vectors = torch.randn(vocabulary, hidden, generator=generator)
-    if items.picks is None:
+    if items.token_positions is None:
         return torch.stack([vectors[ids].mean(dim=0) for ids in items.encodings])[:, None]
     picked = [
-        ids[position] for ids, positions in zip(items.encodings, items.picks, strict=True) for position in positions
+        ids[position]
+        for ids, positions in zip(items.encodings, items.token_positions, strict=True)
+        for position in positions
     ]
     return vectors[picked][:, None]
 

@@ -6,14 +6,14 @@ import random
 
 import numpy as np
 
-from telly.data.mutations import mutant_of
 from telly.data.readers import column_names, read
 from telly.data.sample import sample_files
 from telly.data.schema import CODE, Schema, find_source, schema_for
-from telly.data.variants import variants_of
 from telly.errors import DataError
+from telly.mining.mutations import mutant_of
+from telly.mining.variants import variants_of
 
-LEAST_TEXTS = 50
+MIN_TEXTS = 50
 """Fewer texts say nothing."""
 VARIANTS = 2
 """Of every function and of its mutant, beside themselves."""
@@ -33,7 +33,7 @@ def code_texts(
 
     Raises:
         ConfigError: there is no such task.
-        DataError: there are fewer than `LEAST_TEXTS`, or the data cannot be read.
+        DataError: there are fewer than `MIN_TEXTS`, or the data cannot be read.
     """
     schema = CODE if task is None else schema_for(task)
     source = data or str(sample_files(task or "search")["test"])
@@ -50,7 +50,7 @@ def labelled_texts(data: str | None, limit: int, *, seed: int = 0) -> tuple[list
     behaviour, has a family of its own, so that the words of a text do not tell which family it belongs to.
 
     Raises:
-        DataError: there are fewer than `LEAST_TEXTS`, or the data cannot be read.
+        DataError: there are fewer than `MIN_TEXTS`, or the data cannot be read.
     """
     schema = schema_for("clone-retrieval")
     if data is not None and _has_all(data, schema):
@@ -93,5 +93,5 @@ def _drawn(items: list[str], limit: int, seed: int) -> list[str]:
 
 
 def _check_enough(count: int, what: str) -> None:
-    if count < LEAST_TEXTS:
-        raise DataError(f"{what}: found {count}; expected at least {LEAST_TEXTS}")
+    if count < MIN_TEXTS:
+        raise DataError(f"{what}: found {count}; expected at least {MIN_TEXTS}")

@@ -101,7 +101,7 @@ def advise(
         values.setdefault("valid", source)  # a file: held out; a folder or hub data set: its own validation split
 
     from telly.advice.advise import advise as ask
-    from telly.report.table import print_advice
+    from telly.cli.console import print_advice
     from telly.tuning.config import TuneConfig
 
     settings = TuneConfig.parse(values, str(config or "options"))

@@ -13,11 +13,11 @@ FOLDER = typer.Option(None, "--cache-dir", help="Folder of the stores. [default:
 @app.command("ls")
 def ls(cache_dir: Path | None = FOLDER) -> None:
     """List the stores: name, layer, sequences, size, whether complete, and when last written."""
-    from telly.freezing.inventory import find_stores
-    from telly.report.table import print_stores
+    from telly.cli.console import print_caches
+    from telly.freezing.inventory import find_caches
 
     root = _root(cache_dir)
-    print_stores(root, find_stores(root))
+    print_caches(root, find_caches(root))
 
 
 @app.command(
@@ -28,11 +28,11 @@ def verify(
     cache_dir: Path | None = FOLDER,
 ) -> None:
     """Compare every shard with its checksum; exits with 2 if one is damaged. The next run mends it."""
-    from telly.freezing.inventory import find_stores, verify_store
+    from telly.freezing.inventory import find_caches, verify_cache
 
     damaged = False
-    for store in find_stores(_root(cache_dir), names or []):
-        bad = verify_store(store.folder)
+    for store in find_caches(_root(cache_dir), names or []):
+        bad = verify_cache(store.folder)
         damaged |= bool(bad)
         text = f"damaged: shards {', '.join(map(str, bad))}; the next run computes them anew" if bad else "sound"
         typer.echo(f"{store.folder.name}: {text}")
@@ -47,13 +47,13 @@ def rm(
     cache_dir: Path | None = FOLDER,
 ) -> None:
     """Remove stores. A store that a run is building is left alone."""
-    from telly.errors import StoreError
-    from telly.freezing.inventory import find_stores, remove_store
+    from telly.errors import CacheError
+    from telly.freezing.inventory import find_caches, remove_cache
 
     if not names and not everything:
-        raise StoreError("nothing to remove: name stores (see `telly cache ls`) or give --all")
-    for store in find_stores(_root(cache_dir), [] if everything else names):
-        freed = remove_store(store.folder)
+        raise CacheError("nothing to remove: name stores (see `telly cache ls`) or give --all")
+    for store in find_caches(_root(cache_dir), [] if everything else names):
+        freed = remove_cache(store.folder)
         typer.echo(f"{store.folder.name}: removed, {freed / 1e6:.1f} MB freed")
 
 

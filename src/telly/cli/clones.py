@@ -34,7 +34,7 @@ by the model alone.
 """
 
 
-class Kind(StrEnum):
+class CloneKind(StrEnum):
     """How alike two texts are, the most alike first."""
 
     COPY = "copy"
@@ -51,7 +51,8 @@ def clones(
     sarif: Annotated[Path | None, typer.Option(help="Write SARIF 2.1.0 into this file.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page into this file.")] = None,
     fail_on: Annotated[
-        Kind | None, typer.Option(help="Exit with 1 if there are clones of this kind or more alike; similar: if any.")
+        CloneKind | None,
+        typer.Option(help="Exit with 1 if there are clones of this kind or more alike; similar: if any."),
     ] = None,
     model: Model = None,
     index_folder: IndexFolder = None,

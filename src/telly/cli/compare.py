@@ -50,13 +50,13 @@ def compare(
     from telly.analysis.compare import CompareConfig, write_result
     from telly.analysis.compare import compare as run
     from telly.analysis.figures import draw_comparison
-    from telly.analysis.layers import Pass
+    from telly.analysis.layers import LayerExtractor
     from telly.training.progress import counting_bar
     from telly.tuning.record import provenance
     from telly.tuning.resolve import default_cache_dir
 
     config = CompareConfig(model, tuple(with_), data, task, split, limit, max_tokens, paper, seed=seed)
-    result = run(config, Pass(cache_dir or default_cache_dir(), counting_bar, partial(typer.echo, err=True)))
+    result = run(config, LayerExtractor(cache_dir or default_cache_dir(), counting_bar, partial(typer.echo, err=True)))
     about = {"settings": asdict(config), "provenance": provenance()}
     write_result(result, output, about)
     if figures:

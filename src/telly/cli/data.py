@@ -13,8 +13,8 @@ import typer
 from telly.data.schema import SCHEMAS
 
 if TYPE_CHECKING:
-    from telly.data.repository.mine import Mined
-    from telly.data.validate import Report
+    from telly.data.validate import ValidationReport
+    from telly.mining.repository.mine import Mined
 
 app = typer.Typer(help="Make data sets from repositories, and check data sets.", no_args_is_help=True)
 
@@ -103,13 +103,13 @@ def from_repo(
     Copies, near-copies, generated, vendored, minified and ignored files are left out, keys and tokens masked.
     mining.json beside the data says what was left out and why.
     """
-    from telly.data.repository.mine import Settings, mine
-    from telly.data.repository.splits import Shares
+    from telly.mining.repository.mine import MiningSettings, mine
+    from telly.mining.repository.splits import SplitRatios
 
-    settings = Settings(
+    settings = MiningSettings(
         task,
         split,  # type: ignore[arg-type]  # checked there
-        Shares(valid_share, test_share),
+        SplitRatios(valid_share, test_share),
         tuple(language or ()),
         tests,
         limit,
@@ -120,7 +120,7 @@ def from_repo(
 
 def _mining_summary(mined: Mined, task: str) -> str:
     """What was mined as a table, what to know about it, and what to do next."""
-    from telly.data.repository.mine import summary_lines
+    from telly.mining.repository.mine import summary_lines
 
     lines = summary_lines(mined)
     folder = shlex.quote(str(mined.folder))
@@ -129,7 +129,7 @@ def _mining_summary(mined: Mined, task: str) -> str:
     return "\n".join(lines)
 
 
-def _summary(report: Report) -> str:
+def _summary(report: ValidationReport) -> str:
     """One line: how much was looked at and what was found."""
     rows, files, found = sum(report.rows.values()), len(report.rows), len(report.problems)
     looked = f"{rows:,} row{'s' * (rows != 1)} in {files} file{'s' * (files != 1)}"

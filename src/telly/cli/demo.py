@@ -28,7 +28,7 @@ def demo(
     eval_limit: int = typer.Option(EVAL_EXAMPLES, help="Validation and test examples."),
 ) -> None:
     """Tune the embedded model for code search: fully, frozen at K=9, and from the store at K=9 and K=11."""
-    from telly.report.table import print_records
+    from telly.cli.console import print_records
 
     typer.echo(
         f"Code search on CPython's standard library: {limit} functions to train on, {eval_limit} to find.\n"

@@ -38,7 +38,7 @@ uploads what `telly export` made.
 """
 
 
-class Form(StrEnum):
+class ExportFormat(StrEnum):
     """What a model can be exported as."""
 
     SENTENCE_TRANSFORMERS = "sentence-transformers"
@@ -47,14 +47,14 @@ class Form(StrEnum):
 
 def export(
     model: Annotated[str, typer.Argument(help="A run's folder, a model folder, a hub id, or telly-mini.")],
-    to: Annotated[Form, typer.Option(help="The form to write.")],
+    to: Annotated[ExportFormat, typer.Option(help="The form to write.")],
     output: Annotated[Path, typer.Option(help="Folder to write; new or empty.")],
     int8: Annotated[bool, typer.Option("--int8", help="onnx: 8-bit weights as well, and what they cost.")] = False,
 ) -> None:
     """Write a model that gives vectors for sentence-transformers or ONNX, checked against telly."""
     from telly.errors import ConfigError
 
-    if int8 and to is not Form.ONNX:
+    if int8 and to is not ExportFormat.ONNX:
         raise ConfigError("--int8: only with --to onnx")
     from telly.export.onnx import export_onnx
     from telly.export.sentence_transformers import export_sentence_transformers
@@ -64,7 +64,7 @@ def export(
     source = open_source(model)
     for caution in cautions_about(model):
         typer.echo(f"caution: {caution}", err=True)
-    if to is Form.ONNX:
+    if to is ExportFormat.ONNX:
         made = export_onnx(source, output, int8=int8, say=partial(typer.echo, err=True))
     else:
         made = export_sentence_transformers(source, output)

@@ -40,6 +40,6 @@ def plan(
         variants = [cost.to_dict() for cost in costs]
         typer.echo(json.dumps({"model": name, "layers": len(costs) - 1, "variants": variants}, indent=1))
         return
-    from telly.report.table import print_costs
+    from telly.cli.console import print_costs
 
     print_costs(name, costs)

@@ -53,7 +53,7 @@ def probe(
     from functools import partial
 
     from telly.analysis.figures import draw_probes
-    from telly.analysis.layers import Pass
+    from telly.analysis.layers import LayerExtractor
     from telly.analysis.probes.table import PROBES
     from telly.analysis.probing import ProbeConfig, run_probes, write_results
     from telly.errors import ConfigError
@@ -66,7 +66,7 @@ def probe(
     if unknown:
         raise ConfigError(f"unknown probe {unknown[0]!r}; known: all, {', '.join(PROBES)}")
     config = ProbeConfig(tuple(dict.fromkeys(model)), names, data, language, limit, max_tokens, seeds, hard)
-    run = Pass(cache_dir or default_cache_dir(), counting_bar, partial(typer.echo, err=True))
+    run = LayerExtractor(cache_dir or default_cache_dir(), counting_bar, partial(typer.echo, err=True))
     results = run_probes([PROBES[name] for name in names], config, run)
     for result in results:
         _print(result)

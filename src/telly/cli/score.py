@@ -12,7 +12,7 @@ from telly.metrics.answers import LAYOUTS
 from telly.metrics.table import METRICS
 
 if TYPE_CHECKING:
-    from telly.metrics.interval import Comparison, Interval
+    from telly.metrics.interval import Interval, PairedComparison
     from telly.metrics.scoring import Scores
 
 EPILOG = """A file holds plain lines (an example a line, the same order in both files), lines `id<TAB>text` (if every
@@ -68,7 +68,7 @@ def score(
     if as_json:
         typer.echo(json.dumps(_as_dict(task, scores, other, comparisons, resamples, seed), indent=1))
         return
-    from telly.report.table import print_scores
+    from telly.cli.console import print_scores
 
     header = ["metric", "value", "95 % interval"]
     rows = [[_label(m), _value(m, v), _interval(m, scores.intervals[m])] for m, v in scores.values.items()]
@@ -89,7 +89,7 @@ def _as_dict(
     task: str,
     scores: Scores,
     other: Scores | None,
-    comparisons: dict[str, Comparison],
+    comparisons: dict[str, PairedComparison],
     resamples: int,
     seed: int,
 ) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def _names(pred: Path, other: Path) -> tuple[str, str]:
     return f"{pred.resolve().parent.name}/{pred.name}", f"{other.resolve().parent.name}/{other.name}"
 
 
-def _verdict(name: str, found: Comparison, names: tuple[str, str]) -> str:
+def _verdict(name: str, found: PairedComparison, names: tuple[str, str]) -> str:
     if not found.differs:
         return f"{name}: no difference at 95 % (p = {found.p:.3f})"
     better = names[0 if (found.difference > 0) == METRICS[name].greater_is_better else 1]

@@ -12,7 +12,7 @@ import typer
 from telly.cli.using import IndexFolder, Json, Model, say, where
 
 if TYPE_CHECKING:
-    from telly.using.search import Hit
+    from telly.using.search import SearchHit
 
 EPILOG = """Examples:
 
@@ -66,7 +66,7 @@ def search(
         typer.echo(_text(hit, path, lines))
 
 
-def _text(hit: Hit, root: Path, lines: int) -> str:
+def _text(hit: SearchHit, root: Path, lines: int) -> str:
     from telly.using.answers import snippet
 
     function = hit.place.function

@@ -47,7 +47,7 @@ def serve(
 ) -> None:  # fmt: skip
     """Serve search, clones, summaries, lines, code and classes over HTTP, with a page for search."""
     from telly.serving.run import serve as run
-    from telly.serving.settings import Settings, others_can_read, read_token
+    from telly.serving.settings import ServerSettings, others_can_read, read_token
 
     token = read_token(token_file)
     if token_file is not None and others_can_read(token_file):
@@ -56,6 +56,6 @@ def serve(
     def ready(url: str) -> None:
         typer.echo(f"search: {url}  API: {url}/docs  {'with' if token else 'no'} token; Ctrl-C stops")
 
-    settings = Settings(host, port, token, max_request_kb * 1024, timeout)
+    settings = ServerSettings(host, port, token, max_request_kb * 1024, timeout)
     run(path, settings, models=model or (), index=index_folder, update=update, say=say, ready=ready)
     say("stopped")

@@ -36,7 +36,7 @@ runs your own grid. In my.toml:
   [task.search]
   data = "search/train.jsonl"
   valid = "search/valid.jsonl"
-  [top.lora]
+  [method.lora]
   lora_rank = 16
 
 The same command again keeps what is done, goes on with what was interrupted and tries again what failed.
@@ -71,7 +71,7 @@ def study(
     if not dry_run and ray is None and processes in (None, 1) and (Path(name).is_file() or not Path(name).suffix):
         begin_to_import()
 
-    from telly.report.table import print_records, print_study
+    from telly.cli.console import print_records, print_study
     from telly.study.analyses import run_analyses
     from telly.study.config import Needs, cells_of, groups_of, load_study
     from telly.study.launch import check_processes, in_own_process, in_processes
@@ -167,7 +167,7 @@ def _print_estimates(cells: list[Cell], jobs: int, *, together: bool) -> None:
     typer.echo(f"{len(cells)} cells", err=True)
     groups = dict.fromkeys(cell.group for cell in cells)
     sizes = [
-        {c.store_layer: e.store_bytes for c, e in zip(cells, found, strict=True) if c.group == group}
+        {c.cache_layer: e.cache_bytes for c, e in zip(cells, found, strict=True) if c.group == group}
         for group in groups
     ]
     # a lower K's is dropped once the next one is made from it, unless cells of all K run at a time
@@ -175,7 +175,7 @@ def _print_estimates(cells: list[Cell], jobs: int, *, together: bool) -> None:
     for cell, e in zip(cells, found, strict=True):
         typer.echo(
             f"  {cell.name}: {e.seconds:,.0f} s of training, {e.peak_bytes / 1e9:.1f} GB of memory, "
-            f"{e.store_bytes / 1e6:,.0f} MB of store",
+            f"{e.cache_bytes / 1e6:,.0f} MB of store",
             err=True,
         )
     typer.echo(

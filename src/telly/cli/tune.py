@@ -34,7 +34,7 @@ tunes your model on your data ({layout}). An interrupted run goes on with the sa
 
 trains with two processes; --batch-size is the number of examples over all of them.
 
-  telly tune {task} --freeze 9 --top lora
+  telly tune {task} --freeze 9 --method lora
 
 trains LoRA adapters in the layers from 9 on; RUN/adapter is a few hundred KB that peft loads. Needs telly[peft].
 """
@@ -63,7 +63,7 @@ def _command(task: str) -> Callable[..., None]:
         freeze: str | None = typer.Option(
             None, help="base, auto (see telly advise), or K: freeze embeddings and layers 0 .. K-1. [default: base]"
         ),
-        top: str | None = typer.Option(
+        method: str | None = typer.Option(
             None, help="What is trained of the other layers: full, lora, ia3, bitfit, or head-only. [default: full]"
         ),
         lora_rank: int | None = typer.Option(None, help="Rank of LoRA. [default: 8]"),
@@ -86,7 +86,7 @@ def _command(task: str) -> Callable[..., None]:
         epochs: int | None = typer.Option(None, help="At most so many epochs."),
         batch_size: int | None = typer.Option(None, help="Examples a step, over all processes."),
         lr: float | None = typer.Option(
-            None, help="Learning rate of Adam. [default: the task's or model's, ten times that with --top]"
+            None, help="Learning rate of Adam. [default: the task's or model's, ten times that with --method]"
         ),
         temperature: float | None = typer.Option(None, help="Of the softmax over candidates; search, clone-retrieval."),
         head: str | None = typer.Option(
@@ -124,7 +124,7 @@ def _command(task: str) -> Callable[..., None]:
             "test": test,
             "columns": parse_mapping(columns, SCHEMAS[task]) or None,
             "freeze": freeze,
-            "top": top,
+            "method": method,
             "lora_rank": lora_rank,
             "lora_alpha": lora_alpha,
             "lora_dropout": lora_dropout,
@@ -173,7 +173,7 @@ def run(
     """Merge file and options, tune, print the result."""
     from telly.advice.auto import tune
     from telly.config import read_toml
-    from telly.freezing.top import ADAPTERS
+    from telly.freezing.methods import ADAPTERS
     from telly.tuning.config import TuneConfig
     from telly.tuning.resolve import resolve, to_toml
     from telly.tuning.run import interruptible
@@ -194,12 +194,12 @@ def run(
 
         typer.echo(json.dumps(asdict(record), indent=1))
         return
-    from telly.report.table import print_records
+    from telly.cli.console import print_records
 
     print_records([record])
     assert config.output is not None  # resolved
     typer.echo(f"\nrecord: {config.output}/record.json\nmodel:  {config.output}/model")
-    if config.top in ADAPTERS:
+    if config.method in ADAPTERS:
         typer.echo(f"adapter: {config.output}/adapter")
     predictions = config.output / PREDICTIONS_FILE
     if predictions.is_file():

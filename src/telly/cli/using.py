@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from telly.data.repository.collect import Wanted
-    from telly.using.index import Place
+    from telly.mining.repository.collect import CollectOptions
+    from telly.using.index import CodeLocation
 
 Model = Annotated[
     str | None,
@@ -33,16 +33,16 @@ def say(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-def asked_for(languages: list[str] | None, tests: bool) -> Wanted | None:
+def asked_for(languages: list[str] | None, tests: bool) -> CollectOptions | None:
     """What the options say is to be read; None where none is given, and an index keeps to what it was made of."""
     from telly.using.reading import wanted
 
     return wanted(tuple(languages or ()), tests=tests) if languages or tests else None
 
 
-def where(place: Place, root: Path) -> str:
+def where(place: CodeLocation, root: Path) -> str:
     """A function's file and line, as editors read them, from the folder that the user stands in."""
-    from telly.data.repository.collect import shown
+    from telly.mining.repository.collect import shown
 
     return f"{shown(str(root / place.path))}:{place.function.line}"
 

@@ -2,7 +2,7 @@
 
 A list of pairs is BigCloneBench's layout: lines `idx1 idx2 label`, and the functions in `data.jsonl` beside it.
 
-Nothing here raises on bad content: what cannot be read comes as a `Problem` in its place, so that one pass can report
+Nothing here raises on bad content: what cannot be read comes as a `RowProblem`, so that one pass can report
 everything. Files are streamed; only a JSON array and the functions of a list of pairs are held in memory.
 """
 
@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import IO, cast
 
-from telly.data.schema import Column, Problem, Row, RowReader, Schema, shorten
+from telly.data.schema import Column, DataRow, RowProblem, RowReader, Schema, shorten
 from telly.data.separated import separated_rows
 from telly.errors import DataError
 from telly.jsontext import object_of_pairs, repeated_keys
@@ -83,7 +83,7 @@ def data_files(path: Path, split: str | None = None) -> list[Path]:
     return picked
 
 
-def raw_rows(path: Path) -> Iterator[Row | Problem]:
+def raw_rows(path: Path) -> Iterator[DataRow | RowProblem]:
     """Stream the rows of one file.
 
     Raises:
@@ -99,10 +99,10 @@ def raw_rows(path: Path) -> Iterator[Row | Problem]:
         with _open(path) as stream:
             packed = _packed_as(stream)
             if packed is not None:
-                yield Problem(str(path), None, "bad-format", f"the file is {packed}")
+                yield RowProblem(str(path), None, "bad-format", f"the file is {packed}")
             elif _is_wide(stream):
                 message = "the file is UTF-16 or UTF-32, not UTF-8; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)"
-                yield Problem(str(path), 1, "bad-encoding", message)
+                yield RowProblem(str(path), 1, "bad-encoding", message)
             elif suffix == PAIRS:
                 yield from _pair_rows(stream, path)
             elif suffix in {".csv", ".tsv"}:
@@ -115,7 +115,7 @@ def raw_rows(path: Path) -> Iterator[Row | Problem]:
                 yield from _json_rows(stream, str(path))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         message = f"the gzip file is damaged ({error}); pack or download it again, or name it without .gz if it is none"
-        yield Problem(str(path), None, "bad-archive", message)
+        yield RowProblem(str(path), None, "bad-archive", message)
     except OSError as error:
         raise DataError(f"{error.filename or path}: cannot be read: {error.strerror or error}") from None
 
@@ -203,21 +203,21 @@ def _one_object(stream: IO[bytes]) -> dict[str, object] | None:
     return values if nested and not rest.strip() else None
 
 
-def _whole_object(values: dict[str, object], file: str) -> Row | Problem:
+def _whole_object(values: dict[str, object], file: str) -> DataRow | RowProblem:
     """The only row of a file, or where its rows are kept otherwise: below a key, or by column as pandas does."""
     expected = "expected an array of objects or one object a line"
     rows = [key for key, value in values.items() if isinstance(value, list) and any(isinstance(v, dict) for v in value)]
     if rows:
         message = f"the rows are a list under {shorten(rows[0])!r}; {expected}: save that list alone"
-        return Problem(file, 1, "not-rows", message)
+        return RowProblem(file, 1, "not-rows", message)
     sizes = {len(value) if isinstance(value, list | dict) else None for value in values.values()}
     if len(values) > 1 and len(sizes) == 1 and None not in sizes:
         message = f"the values are kept by column; {expected} (in pandas: to_json(orient='records', lines=True))"
-        return Problem(file, 1, "not-rows", message)
+        return RowProblem(file, 1, "not-rows", message)
     return _object(values, 1, file)
 
 
-def _json_rows(stream: IO[bytes], file: str) -> Iterator[Row | Problem]:
+def _json_rows(stream: IO[bytes], file: str) -> Iterator[DataRow | RowProblem]:
     """JSON lines. Blank lines hold no row and are passed over."""
     for number, raw in enumerate(stream, start=1):
         try:
@@ -227,16 +227,16 @@ def _json_rows(stream: IO[bytes], file: str) -> Iterator[Row | Problem]:
             values = json.loads(line, object_pairs_hook=object_of_pairs)
         except UnicodeDecodeError as error:
             message = f"byte {error.start + 1} of the line is not UTF-8; save the file as UTF-8"
-            yield Problem(file, number, "bad-encoding", message)
+            yield RowProblem(file, number, "bad-encoding", message)
         except json.JSONDecodeError as error:
-            yield Problem(file, number, "bad-json", f"{error.msg} at column {error.colno}; expected one JSON object")
+            yield RowProblem(file, number, "bad-json", f"{error.msg} at column {error.colno}; expected one JSON object")
         except (ValueError, RecursionError) as error:
-            yield Problem(file, number, "bad-json", f"{_reason(error)}; expected one JSON object")
+            yield RowProblem(file, number, "bad-json", f"{_reason(error)}; expected one JSON object")
         else:
             yield _object(values, number, file)
 
 
-def _array_rows(stream: IO[bytes], file: str) -> Iterator[Row | Problem]:
+def _array_rows(stream: IO[bytes], file: str) -> Iterator[DataRow | RowProblem]:
     """A JSON array of objects, read one element at a time; after an error the rest cannot be found."""
     decoder, line, done = json.JSONDecoder(object_pairs_hook=object_of_pairs), 1, 0
     try:
@@ -256,12 +256,12 @@ def _array_rows(stream: IO[bytes], file: str) -> Iterator[Row | Problem]:
         if at < len(text):
             raise json.JSONDecodeError("Extra data", text, at)
     except UnicodeDecodeError as error:
-        yield Problem(file, None, "bad-encoding", f"byte {error.start + 1} is not UTF-8; save the file as UTF-8")
+        yield RowProblem(file, None, "bad-encoding", f"byte {error.start + 1} is not UTF-8; save the file as UTF-8")
     except json.JSONDecodeError as error:
         message = f"{error.msg} at column {error.colno}; expected an array of JSON objects; what follows is not read"
-        yield Problem(file, error.lineno, "bad-json", message)
+        yield RowProblem(file, error.lineno, "bad-json", message)
     except (ValueError, RecursionError) as error:
-        yield Problem(
+        yield RowProblem(
             file, line, "bad-json", f"{_reason(error)}; expected an array of JSON objects; what follows is not read"
         )
 
@@ -290,17 +290,17 @@ def _skip(text: str, at: int) -> int:
     return at
 
 
-def _object(values: object, line: int, file: str) -> Row | Problem:
+def _object(values: object, line: int, file: str) -> DataRow | RowProblem:
     if isinstance(values, dict):
         if repeated := repeated_keys(values) or repeated_names(values):
-            return Problem(file, line, "bad-json", f"the object has {named_twice(repeated)}")
-        return Row(line, values)
+            return RowProblem(file, line, "bad-json", f"the object has {named_twice(repeated)}")
+        return DataRow(line, values)
     names = {list: "a list", str: "a string", type(None): "null", bool: "true or false"}
     found = names.get(type(values), "a number")
-    return Problem(file, line, "not-an-object", f"found {found}; expected an object with one entry a column")
+    return RowProblem(file, line, "not-an-object", f"found {found}; expected an object with one entry a column")
 
 
-def _parquet_rows(path: Path) -> Iterator[Row | Problem]:
+def _parquet_rows(path: Path) -> Iterator[DataRow | RowProblem]:
     import pyarrow  # type: ignore[import-untyped]
     import pyarrow.parquet  # type: ignore[import-untyped]
 
@@ -309,18 +309,18 @@ def _parquet_rows(path: Path) -> Iterator[Row | Problem]:
         with pyarrow.parquet.ParquetFile(path) as table:
             names = table.schema_arrow.names
             if repeated := repeated_names(names):
-                yield Problem(str(path), None, "bad-parquet", f"the table has {named_twice(repeated)}")
+                yield RowProblem(str(path), None, "bad-parquet", f"the table has {named_twice(repeated)}")
                 return
             for batch in table.iter_batches(batch_size=PARQUET_BATCH):
                 for values in batch.to_pylist():
                     number += 1
-                    yield Row(number, values)
+                    yield DataRow(number, values)
     except (pyarrow.ArrowException, UnicodeDecodeError) as error:
         reason = str(error).split("\n", maxsplit=1)[0]
-        yield Problem(str(path), number + 1, "bad-parquet", f"not a sound Parquet file: {reason}")
+        yield RowProblem(str(path), number + 1, "bad-parquet", f"not a sound Parquet file: {reason}")
 
 
-def _pair_rows(stream: IO[bytes], path: Path) -> Iterator[Row | Problem]:
+def _pair_rows(stream: IO[bytes], path: Path) -> Iterator[DataRow | RowProblem]:
     """Lines `idx1 idx2 label`, with each idx replaced by its function. All pairs share the texts of the functions."""
     functions: dict[str, str] = {}
     yield from _read_functions(path.parent / FUNCTIONS, functions)
@@ -329,36 +329,36 @@ def _pair_rows(stream: IO[bytes], path: Path) -> Iterator[Row | Problem]:
             fields = raw.decode("utf-8-sig" if number == 1 else "utf-8").split()
         except UnicodeDecodeError as error:
             message = f"byte {error.start + 1} of the line is not UTF-8; save the file as UTF-8"
-            yield Problem(str(path), number, "bad-encoding", message)
+            yield RowProblem(str(path), number, "bad-encoding", message)
             continue
         if not fields:
             continue
         if len(fields) != 3:
             found = f"found {len(fields)} column{'s' * (len(fields) != 1)}"
             message = f"{found}; expected 3: idx1 idx2 label, separated by a tab or blanks"
-            yield Problem(str(path), number, "bad-pair", message)
+            yield RowProblem(str(path), number, "bad-pair", message)
             continue
         unknown = [idx for idx in fields[:2] if idx not in functions]
         if unknown:
             message = f"found no function with idx {shorten(unknown[0])!r} in {FUNCTIONS}; expected one of its "
             message += f"{len(functions):,} functions; add it there or delete the pair"
-            yield Problem(str(path), number, "bad-pair", message)
+            yield RowProblem(str(path), number, "bad-pair", message)
             continue
-        yield Row(number, {"left": functions[fields[0]], "right": functions[fields[1]], "label": fields[2]})
+        yield DataRow(number, {"left": functions[fields[0]], "right": functions[fields[1]], "label": fields[2]})
 
 
-def _read_functions(file: Path, functions: dict[str, str]) -> Iterator[Problem]:
+def _read_functions(file: Path, functions: dict[str, str]) -> Iterator[RowProblem]:
     """Put the functions of `data.jsonl` under their idx into `functions`; yields what is wrong with the file."""
     lines: dict[str, int] = {}
     reader = RowReader(_FUNCTION, {}, str(file))
     with file.open("rb") as stream:
         for row in _json_rows(stream, str(file)):
-            if isinstance(row, Problem):
+            if isinstance(row, RowProblem):
                 yield row
                 continue
             if not {"idx", "func"} <= row.values.keys():
                 message = f"expected the columns idx and func; found {', '.join(row.values) or 'none'}; rename them"
-                yield Problem(str(file), row.line, "missing-column", message)
+                yield RowProblem(str(file), row.line, "missing-column", message)
                 continue
             cells = reader.read(row.line, row.values)
             if isinstance(cells, list):
@@ -367,4 +367,4 @@ def _read_functions(file: Path, functions: dict[str, str]) -> Iterator[Problem]:
                 lines.setdefault(cells["idx"], row.line)
             else:
                 message = f"idx {shorten(cells['idx'])!r} is another function in line {lines[cells['idx']]}; "
-                yield Problem(str(file), row.line, "bad-pair", f"{message}give each function an idx of its own")
+                yield RowProblem(str(file), row.line, "bad-pair", f"{message}give each function an idx of its own")

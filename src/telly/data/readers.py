@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from telly.data.formats import content_files, data_files, format_of, named_twice, raw_rows, repeated_names
-from telly.data.schema import SCHEMAS, Problem, Row, RowReader, Schema, check_mapping
+from telly.data.schema import SCHEMAS, DataRow, RowProblem, RowReader, Schema, check_mapping
 from telly.errors import DataError
 from telly.hub import hub_answers
 
@@ -78,7 +78,7 @@ def column_names(source: str, split: str | None = None) -> list[str]:
         return list(_load_hub(source, hub, split or "train", 1).column_names)
     file = data_files(Path(source), split)[0]
     first = next(iter(raw_rows(file)), None)
-    if isinstance(first, Problem):
+    if isinstance(first, RowProblem):
         raise DataError(str(first))
     return [] if first is None else list(first.values)
 
@@ -103,10 +103,10 @@ def _advice(file: Path, schema: Schema, mapping: dict[str, str]) -> str:
     return f"`{command}` lists all problems"
 
 
-def _checked(rows: Iterable[Row | Problem], reader: RowReader, advice: str) -> Iterator[dict[str, str]]:
+def _checked(rows: Iterable[DataRow | RowProblem], reader: RowReader, advice: str) -> Iterator[dict[str, str]]:
     """Rows as strings; the first problem ends it."""
     for row in rows:
-        cells = [row] if isinstance(row, Problem) else reader.read(row.line, row.values)
+        cells = [row] if isinstance(row, RowProblem) else reader.read(row.line, row.values)
         if isinstance(cells, list):
             raise DataError(f"{cells[0]}; {advice}")
         yield cells
@@ -169,7 +169,7 @@ def _read_hub(
     if repeated := repeated_names(raw.column_names):
         raise DataError(f"{source} ({split}): the data set has {named_twice(repeated)}")
     reader = RowReader(schema, mapping, f"{source} ({split})")
-    rows = (Row(number, values) for number, values in enumerate(raw, start=1))
+    rows = (DataRow(number, values) for number, values in enumerate(raw, start=1))
     key = hashlib.blake2b(repr((CACHE_VERSION, raw._fingerprint, _what(schema), sorted(mapping.items()))).encode())
     advice = "mend it in a copy of the data and read that"
     return _to_arrow(_checked(rows, reader, advice), source, schema, key.hexdigest()[:32])

@@ -72,7 +72,7 @@ class Schema:
 
 
 @dataclass(frozen=True)
-class Problem:
+class RowProblem:
     """Something wrong with a file; `line` counts from 1 (rows of a Parquet file or hub data set), None is the whole."""
 
     file: str
@@ -87,7 +87,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Row:
+class DataRow:
     """One row before any check; `line` is where it starts, from 1."""
 
     line: int
@@ -294,15 +294,15 @@ class RowReader:
         self.schema, self.mapping, self.file = schema, mapping, file
         self.sources: dict[str, str] = {}
 
-    def read(self, line: int, values: Mapping[str, object]) -> dict[str, str] | list[Problem]:
+    def read(self, line: int, values: Mapping[str, object]) -> dict[str, str] | list[RowProblem]:
         """The columns of one row as strings, or all that is wrong with it."""
         cells: dict[str, str] = {}
-        problems: list[Problem] = []
+        problems: list[RowProblem] = []
         for column in self.schema.columns:
             source = self.sources.get(column.name) or find_source(column, values, self.mapping)
             if source is None:
                 message = missing_message(self.schema, column, values, self.mapping)
-                problems.append(Problem(self.file, line, "missing-column", message))
+                problems.append(RowProblem(self.file, line, "missing-column", message))
                 continue
             self.sources[column.name] = source
             if source not in values:
@@ -310,12 +310,12 @@ class RowReader:
                 message = (
                     f"column {source!r} is not here, but in the rows before; found {columns}; give all rows the same"
                 )
-                problems.append(Problem(self.file, line, "missing-column", message))
+                problems.append(RowProblem(self.file, line, "missing-column", message))
                 continue
             try:
                 cells[column.name] = _READ[column.kind](values[source], column, source)
             except _BadValueError as bad:
-                problems.append(Problem(self.file, line, bad.kind, f"{source!r} {bad}"))
+                problems.append(RowProblem(self.file, line, bad.kind, f"{source!r} {bad}"))
         return problems or cells
 
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import IO
 
-from telly.data.schema import Problem, Row, shorten
+from telly.data.schema import DataRow, RowProblem, shorten
 
 MAX_FIELD = 2**27
 SEPARATORS = (",", ";", "\t", "|")
@@ -21,7 +21,7 @@ _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?')
 """A first line that tells Excel the separator; it is no header."""
 
 
-def separated_rows(stream: IO[bytes], file: str, separator: str) -> Iterator[Row | Problem]:
+def separated_rows(stream: IO[bytes], file: str, separator: str) -> Iterator[DataRow | RowProblem]:
     """Rows of a CSV file with a header line; a quoted field may run over several lines.
 
     Args:
@@ -43,7 +43,7 @@ def separated_rows(stream: IO[bytes], file: str, separator: str) -> Iterator[Row
             return
         except csv.Error as error:
             message = f'{error}; quote fields with ", double a quote within, and leave no blank beside the quotes'
-            yield Problem(file, start, "bad-csv", message)
+            yield RowProblem(file, start, "bad-csv", message)
             start = reader.line_num + 1
             continue
         line, start = start, reader.line_num + 1
@@ -59,27 +59,27 @@ def separated_rows(stream: IO[bytes], file: str, separator: str) -> Iterator[Row
             message = f"found {len(fields)} fields; expected {len(header)} as in the header ({', '.join(header)})"
             if len(header) == 1:
                 message += "; the first line has to name all columns, so remove lines above it"
-            yield Problem(file, line, "bad-csv", message)
+            yield RowProblem(file, line, "bad-csv", message)
         else:
-            yield Row(line, dict(zip(header, fields, strict=True)))
+            yield DataRow(line, dict(zip(header, fields, strict=True)))
 
 
-def _header_problem(header: list[str], file: str, line: int) -> Problem | None:
+def _header_problem(header: list[str], file: str, line: int) -> RowProblem | None:
     if any("\ud800" <= sign <= "\udfff" for name in header for sign in name):
-        return Problem(file, line, "bad-encoding", "the header has names that are not UTF-8; save as UTF-8")
+        return RowProblem(file, line, "bad-encoding", "the header has names that are not UTF-8; save as UTF-8")
     if odd := [name for name in header if not name.isprintable()]:
         message = f"the header names {odd[0]!a}, with characters that cannot be seen; rename the column"
-        return Problem(file, line, "bad-csv", message)
+        return RowProblem(file, line, "bad-csv", message)
     if len(header) == 1 and not re.fullmatch(r"[\w -]+", header[0]):
         message = (
             f"the first line, {shorten(header[0])!r}, is one field; expected the names of all columns there, separated "
             "by commas, semicolons, tabs or vertical bars: remove lines above it, or save the file so"
         )
-        return Problem(file, line, "bad-csv", message)
+        return RowProblem(file, line, "bad-csv", message)
     twice = sorted({name or "''" for name in header if header.count(name) > 1})
     if twice:
         message = f"the header names {', '.join(twice)} more than once; rename the columns"
-        return Problem(file, line, "bad-csv", message)
+        return RowProblem(file, line, "bad-csv", message)
     return None
 
 

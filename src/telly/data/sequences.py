@@ -21,7 +21,7 @@ class SequenceTable:
     """Token ids of `n` sequences, un-padded: `ids` [total tokens] and `offsets` [n + 1].
 
     `visible` [n], where it is not None, tells of every sequence how many tokens at its start see each other; those
-    after see them and their own past (`telly.models.onestack`).
+    after see them and their own past (`telly.models.prefix_lm`).
     """
 
     def __init__(

@@ -30,7 +30,7 @@ def dense_batches(
         numbers of pairs, batch by batch.
     """
     left = _Left(pairs, examples)
-    most_links = LINKS_A_PAIR * batch_size
+    max_links = LINKS_A_PAIR * batch_size
     starts = rng.permutation(int(pairs.max()) + 1).tolist()
     batches: list[npt.NDArray[np.int64]] = []
     while left.count:
@@ -46,7 +46,7 @@ def dense_batches(
             members[member] = None
             for other in [other for other in members if other in left.partners[member]]:
                 batch += left.take(member, other, batch_size - len(batch))
-            for partner in islice(left.partners[member], most_links):
+            for partner in islice(left.partners[member], max_links):
                 if partner not in members:
                     candidates.link(partner)
         batches.append(np.array(batch, dtype=np.int64))

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from telly.data.cautions import forms_message
 from telly.data.formats import SPLIT_NAMES, data_files, raw_rows
-from telly.data.schema import Problem, RowReader, Schema, shorten
+from telly.data.schema import RowProblem, RowReader, Schema, shorten
 from telly.metrics.labels import form_key, same_but_for_form
 
-__all__ = ["KINDS", "Problem", "Report", "check", "validate"]
+__all__ = ["KINDS", "RowProblem", "ValidationReport", "check", "validate"]
 
 TRAIN = "train"
 KINDS = {
@@ -41,10 +41,10 @@ Place = tuple[str, int]  # file, line
 
 
 @dataclass
-class Report:
+class ValidationReport:
     """What a check found: all problems, and the number of rows by file (bad ones included)."""
 
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[RowProblem] = field(default_factory=list)
     rows: dict[str, int] = field(default_factory=dict)
 
     def counts(self) -> dict[str, int]:
@@ -52,12 +52,12 @@ class Report:
         return {kind: n for kind in KINDS if (n := sum(problem.kind == kind for problem in self.problems))}
 
 
-def validate(files: Mapping[str, Path], schema: Schema, mapping: Mapping[str, str] | None = None) -> list[Problem]:
+def validate(files: Mapping[str, Path], schema: Schema, mapping: Mapping[str, str] | None = None) -> list[RowProblem]:
     """All problems of a data set; see `check`."""
     return check(files, schema, mapping).problems
 
 
-def check(files: Mapping[str, Path], schema: Schema, mapping: Mapping[str, str] | None = None) -> Report:
+def check(files: Mapping[str, Path], schema: Schema, mapping: Mapping[str, str] | None = None) -> ValidationReport:
     """Check a data set: its problems by file in the order given (training data first) and by line.
 
     Rows are compared without regard to white space. A row of another split overlaps with `train` where the whole row
@@ -73,7 +73,7 @@ def check(files: Mapping[str, Path], schema: Schema, mapping: Mapping[str, str] 
         DataError: a file cannot be opened or its format is unknown.
         ConfigError: the mapping does not fit the schema.
     """
-    report = Report()
+    report = ValidationReport()
     train = _TrainIndex()
     for split in sorted(files, key=lambda name: name != TRAIN):
         path = files[split]
@@ -107,12 +107,12 @@ class _FileCheck:
         self.seen: dict[bytes, int] = {}
         self.labels: dict[str, dict[str, int]] = {c.name: {} for c in schema.columns if c.kind == "label"}
 
-    def problems(self) -> Iterator[Problem]:
+    def problems(self) -> Iterator[RowProblem]:
         """All problems, not quite in line order. Runs once."""
-        missing: dict[str, list[Problem]] = defaultdict(list)
+        missing: dict[str, list[RowProblem]] = defaultdict(list)
         any_problem = False
         for row in raw_rows(Path(self.file)):
-            if isinstance(row, Problem):
+            if isinstance(row, RowProblem):
                 any_problem = True
                 yield row
                 continue
@@ -132,18 +132,18 @@ class _FileCheck:
             else:
                 yield from found
         if not self.rows and not any_problem:
-            yield Problem(self.file, None, "no-rows", "has no rows; expected at least one")
+            yield RowProblem(self.file, None, "no-rows", "has no rows; expected at least one")
         yield from self._label_forms()
         yield from self._one_class()
 
-    def order(self, problem: Problem) -> tuple[bool, bool, int]:
+    def order(self, problem: RowProblem) -> tuple[bool, bool, int]:
         """A key for sorting: by line, with the problems of the file of functions before those of the pairs."""
         return problem.file == self.file, problem.line is None, problem.line or 0
 
-    def _compare(self, line: int, cells: dict[str, str]) -> Iterator[Problem]:
+    def _compare(self, line: int, cells: dict[str, str]) -> Iterator[RowProblem]:
         whole = self._identity(cells)
         if whole in self.seen:
-            yield Problem(self.file, line, "duplicate", f"repeats line {self.seen[whole]}; delete one of them")
+            yield RowProblem(self.file, line, "duplicate", f"repeats line {self.seen[whole]}; delete one of them")
         else:
             self.seen[whole] = line
         for name, values in self.labels.items():
@@ -164,15 +164,15 @@ class _FileCheck:
             return _digest(*cells.values())
         return b"".join(sorted(_digest(cells[name]) for name in self.schema.unordered))
 
-    def _overlap(self, line: int, what: str, place: Place) -> Problem:
+    def _overlap(self, line: int, what: str, place: Place) -> RowProblem:
         where = f"{place[0]}:{place[1]}"
-        return Problem(self.file, line, "overlap", f"{what} also stands in {where}; keep it in one of the two")
+        return RowProblem(self.file, line, "overlap", f"{what} also stands in {where}; keep it in one of the two")
 
-    def _label_forms(self) -> Iterator[Problem]:
+    def _label_forms(self) -> Iterator[RowProblem]:
         """Labels that the file writes in several forms, or in another form than the training data."""
         for name, values in self.labels.items():
             for forms in same_but_for_form(values):
-                yield Problem(self.file, None, "mixed-labels", f"{name!r} has {forms_message(forms)}")
+                yield RowProblem(self.file, None, "mixed-labels", f"{name!r} has {forms_message(forms)}")
             if self.schema.task == "clone-retrieval":
                 continue  # the labels of its splits are different problems
             known = self.train.labels.setdefault(name, {})
@@ -183,14 +183,14 @@ class _FileCheck:
                 meant = known.get(form_key(label), label)
                 if meant != label:
                     message = f"{name!r} has {shorten(label)!r} where the training data has {shorten(meant)!r}"
-                    yield Problem(self.file, None, "mixed-labels", f"{message}; write them in the same way")
+                    yield RowProblem(self.file, None, "mixed-labels", f"{message}; write them in the same way")
 
-    def _one_class(self) -> Iterator[Problem]:
+    def _one_class(self) -> Iterator[RowProblem]:
         for name, values in self.labels.items():
             if len(values) == 1:
                 label, count = next(iter(values.items()))
                 message = f"{name!r} is {label!r} in all {count:,} rows; expected at least two classes"
-                yield Problem(self.file, None, "one-class", message)
+                yield RowProblem(self.file, None, "one-class", message)
 
 
 def _digest(*texts: str) -> bytes:

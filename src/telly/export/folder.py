@@ -12,7 +12,7 @@ from telly.disk import folder_lock, whole_folder
 from telly.errors import ConfigError
 from telly.export.source import Source
 from telly.models.folder import USAGE_FILE
-from telly.tuning.saving import Usage
+from telly.tuning.saving import InferenceConfig
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,6 @@ def new_folder(output: Path) -> Iterator[Path]:
 
 def write_usage(source: Source, folder: Path) -> None:
     """Say in the folder how its vectors are made, as a run's model does."""
-    usage = source.usage or Usage(source.task.name, source.limits)
+    usage = source.usage or InferenceConfig(source.task.name, source.limits)
     values = asdict(usage) | {"pooling": "mean", "max_tokens": source.limits}
     (folder / USAGE_FILE).write_text(json.dumps({"usage": values}, indent=1) + "\n", encoding="utf-8")

@@ -17,7 +17,7 @@ from telly.errors import ConfigError, ExportError
 from telly.export.card import write_export_card
 from telly.export.folder import Exported, agreement, new_folder, write_usage
 from telly.export.scores import ScoredData, SessionStates, run_session
-from telly.export.source import CHECK_TEXTS, Source, VectorModel
+from telly.export.source import CHECK_TEXTS, EmbeddingModel, Source
 from telly.freezing.split import SplitModel
 from telly.markdown import markdown_table
 from telly.models.load import quiet_transformers
@@ -108,7 +108,7 @@ def _trace(source: Source, file: Path) -> None:
     with _quiet():
         try:
             torch.onnx.export(
-                VectorModel(source.model).eval(),
+                EmbeddingModel(source.model).eval(),
                 tuple(batch[name] for name in INPUTS),
                 str(file),
                 input_names=list(INPUTS),
@@ -157,7 +157,7 @@ def _check(source: Source, file: Path) -> float:
     Raises:
         ExportError: the vectors differ.
     """
-    session, model = open_session(file), VectorModel(source.model).eval()
+    session, model = open_session(file), EmbeddingModel(source.model).eval()
     largest = 0.0
     for texts in (CHECK_TEXTS, *((text,) for text in CHECK_TEXTS)):
         batch = _batch(source, texts, source.document_tokens)

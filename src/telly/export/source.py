@@ -22,11 +22,11 @@ from telly.models.modes import encode_texts, put_mode_in_template
 from telly.tasks import get_task
 from telly.tasks.base import Task
 from telly.tasks.clone import COSINE
-from telly.tasks.vectors import pooled, vectors_of_rows
+from telly.tasks.embeddings import embed_rows, pooled
 from telly.tuning.config import TuneConfig
 from telly.tuning.record import RECORD_FILE, RunRecord
 from telly.tuning.resolve import resolve
-from telly.tuning.saving import Usage, read_usage
+from telly.tuning.saving import InferenceConfig, read_inference_config
 
 ROLES = {"search": ("query", "code"), "clone-retrieval": ("code", "code"), "clone": ("left", "right")}
 """Tasks whose vectors are compared by cosine, and the columns of what is looked for and of what is found."""
@@ -43,7 +43,7 @@ CHECK_TEXTS = (
 """Texts on which an export is compared with telly: short, empty, not ASCII, with blanks at both ends, and cut ones."""
 
 
-class VectorModel(nn.Module):
+class EmbeddingModel(nn.Module):
     """Token ids to vectors of length one, as the tasks with a cosine evaluate them."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -72,7 +72,7 @@ class Source:
     name: str
     task: Task
     limits: dict[str, int]
-    usage: Usage | None
+    usage: InferenceConfig | None
     record: RunRecord | None
     model: Any
     tokenizer: Any
@@ -102,9 +102,9 @@ class Source:
     def vectors(self, texts: Sequence[str], max_tokens: int) -> torch.Tensor:
         """Vectors of texts as the tasks evaluate them, [texts, hidden]."""
         table = SequenceTable.ragged(self.token_ids(texts, max_tokens))
-        model = VectorModel(self.model).eval()
+        model = EmbeddingModel(self.model).eval()
         rows = RowSource(table, self.tokenizer.pad_token_id)
-        return vectors_of_rows(lambda batch: model(**batch), rows, np.arange(len(table)), torch.device("cpu"))
+        return embed_rows(lambda batch: model(**batch), rows, np.arange(len(table)), torch.device("cpu"))
 
 
 def open_source(name: str) -> Source:
@@ -123,7 +123,7 @@ def open_source(name: str) -> Source:
     record = RunRecord.read(file) if file.is_file() else None
     if record is not None and record.status != "finished":
         raise ConfigError(f"{name}: the run is {record.status}; expected a finished one. Go on with --resume")
-    usage = read_usage(name)
+    usage = read_inference_config(name)
     task = usage.task if usage is not None else "search"
     if task not in ROLES or (task == "clone" and usage is not None and usage.head != COSINE):
         found = f"{task} with --head {usage.head}" if usage is not None and usage.head else task

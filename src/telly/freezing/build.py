@@ -18,20 +18,20 @@ from filelock import FileLock, Timeout
 
 from telly.data.sequences import SequenceTable
 from telly.disk import is_full_disk
-from telly.errors import StoreError
-from telly.freezing.fingerprint import StoreKey, attention_kernel, prefix_digests
-from telly.freezing.split import SplitModel
-from telly.freezing.states import StateDtype
-from telly.freezing.store import (
+from telly.errors import CacheError
+from telly.freezing.activation_cache import (
     META_FILE,
-    ActivationStore,
-    Layout,
+    ActivationCache,
+    CacheLayout,
     check_key,
     read_meta,
     shard_is_sound,
     write_meta,
     write_shard,
 )
+from telly.freezing.fingerprint import CacheKey, attention_kernel, prefix_digests
+from telly.freezing.split import SplitModel
+from telly.freezing.states import StateDtype
 from telly.models.stack import find_stack
 
 BATCH_TOKENS = 4096
@@ -40,7 +40,7 @@ FREE_DISK_SHARE = 0.9
 Progress = Callable[[int, int], None]
 """Called with tokens done and tokens in all."""
 Report = Callable[[str], None]
-Parent = tuple[int, ActivationStore]
+Parent = tuple[int, ActivationCache]
 """A lower layer, and the complete store of its states."""
 
 
@@ -55,14 +55,14 @@ class BuildResult:
         seconds: wall time, checks included.
     """
 
-    store: ActivationStore
+    store: ActivationCache
     built_shards: int
     source: str
     seconds: float
 
 
 class Request(Protocol):
-    """What a store is built from: the states of one layer (`StoreRequest`), or of all (`telly.analysis.layers`).
+    """What a store is built from: the states of one layer (`CacheRequest`), or of all (`telly.analysis.layers`).
 
     Attributes:
         table: the distinct sequences.
@@ -88,14 +88,14 @@ class Request(Protocol):
         """Values of a stored token."""
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> CacheLayout:
         """Where every row lies."""
 
     @property
     def estimated_bytes(self) -> int:
         """Exact size of the complete store."""
 
-    def choose_source(self) -> tuple[StoreKey, Parent | None]:
+    def choose_source(self) -> tuple[CacheKey, Parent | None]:
         """The key to use, and the store to derive the states from; None computes them from tokens."""
 
     def compute_rows(self, rows: npt.NDArray[np.int64], parent: Parent | None) -> list[npt.NDArray[np.uint8]]:
@@ -103,7 +103,7 @@ class Request(Protocol):
 
 
 @dataclass(frozen=True)
-class StoreRequest:
+class CacheRequest:
     """The states that block K gets, of some sequences: what to store and where.
 
     Attributes:
@@ -126,11 +126,11 @@ class StoreRequest:
     budget: int | None = None
     digests: tuple[str, ...] = ()
 
-    def key(self, layer: int | None = None, source: str = "tokens") -> StoreKey:
+    def key(self, layer: int | None = None, source: str = "tokens") -> CacheKey:
         """The key of this request's store at a layer, by default at K."""
         layer = self.layer if layer is None else layer
         digests = self.digests or tuple(prefix_digests(self.split.model))
-        return StoreKey(
+        return CacheKey(
             prefix=digests[layer],
             layer=layer,
             sequences=self.table.fingerprint(),
@@ -141,7 +141,7 @@ class StoreRequest:
             source=source,
         )
 
-    def choose_source(self) -> tuple[StoreKey, Parent | None]:
+    def choose_source(self) -> tuple[CacheKey, Parent | None]:
         """Of a finished store if there is one, else from the highest finished layer below, else from tokens."""
         request = self if self.digests else replace(self, digests=tuple(prefix_digests(self.split.model)))
         return _choose_source(request)
@@ -159,13 +159,13 @@ class StoreRequest:
     def layer(self) -> int:
         """K, which must be set."""
         if self.split.k is None:
-            raise StoreError("no layer is frozen (base), so there is nothing to store")
+            raise CacheError("no layer is frozen (base), so there is nothing to store")
         return self.split.k
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> CacheLayout:
         """Where every row lies."""
-        return Layout.of(self.table.lengths, self.dtype.bytes_per_token(self.width))
+        return CacheLayout.of(self.table.lengths, self.dtype.bytes_per_token(self.width))
 
     @property
     def estimated_bytes(self) -> int:
@@ -173,7 +173,7 @@ class StoreRequest:
         return int(self.table.lengths.sum()) * self.dtype.bytes_per_token(self.width)
 
 
-def build_store(request: Request, progress: Progress | None = None, report: Report | None = None) -> BuildResult:
+def build_cache(request: Request, progress: Progress | None = None, report: Report | None = None) -> BuildResult:
     """Open the request's store; compute what is missing or damaged.
 
     Shards that are sound are kept, so an interrupted build goes on where it stopped. If the store of a lower layer is
@@ -185,7 +185,7 @@ def build_store(request: Request, progress: Progress | None = None, report: Repo
         report: told in a sentence what a person should know (waiting, rebuilding, what does not fit).
 
     Raises:
-        StoreError: the disk is full, the folder cannot be written and has no complete store, or it holds another one.
+        CacheError: the disk is full, the folder cannot be written and has no complete store, or it holds another one.
     """
     started = time.perf_counter()
     report = report or (lambda _text: None)
@@ -204,18 +204,18 @@ def build_store(request: Request, progress: Progress | None = None, report: Repo
             _compute(request, layout, fitting, folder, parent, progress)
             built = len(fitting)
             shards = (min(set(missing) - set(fitting), default=shards)) if missing else shards
-    store = ActivationStore(folder, layout, request.dtype, request.width, shards)
+    store = ActivationCache(folder, layout, request.dtype, request.width, shards)
     source = "store" if store.complete and not built else "tokens" if parent is None else f"layer {parent[0]}"
     return BuildResult(store, built, source, time.perf_counter() - started)
 
 
-def existing_store(request: StoreRequest) -> bool:
+def existing_cache(request: CacheRequest) -> bool:
     """Whether a complete store for the request is on disk already, by its file list (checksums are not read)."""
     key, _ = request.choose_source()
     return _looks_complete(request.root / key.fingerprint, request.layout)
 
 
-def _choose_source(request: StoreRequest) -> tuple[StoreKey, Parent | None]:
+def _choose_source(request: CacheRequest) -> tuple[CacheKey, Parent | None]:
     direct = request.key()
     layout = request.layout
     if _looks_complete(request.root / direct.fingerprint, layout):
@@ -226,12 +226,12 @@ def _choose_source(request: StoreRequest) -> tuple[StoreKey, Parent | None]:
             continue
         if key.layer == request.layer:
             return key, None
-        store = ActivationStore(folder, layout, request.dtype, request.width, shards)
+        store = ActivationCache(folder, layout, request.dtype, request.width, shards)
         return request.key(source=key.fingerprint), (key.layer, store)
     return direct, None
 
 
-def _kept_keys(request: StoreRequest) -> list[StoreKey]:
+def _kept_keys(request: CacheRequest) -> list[CacheKey]:
     """Keys of the stores on disk with these sequences' states at K or below: nearest layer first, from tokens first.
 
     A store that was derived counts wherever the one it came from may be gone: its key says how it was made.
@@ -247,11 +247,11 @@ def _kept_keys(request: StoreRequest) -> list[StoreKey]:
     return sorted(keys, key=lambda key: (-key.layer, key.source != "tokens", key.fingerprint))
 
 
-def _looks_complete(folder: Path, layout: Layout) -> bool:
+def _looks_complete(folder: Path, layout: CacheLayout) -> bool:
     return read_meta(folder) is not None and len(list(folder.glob("shard-*.json"))) == len(layout.shard_tokens)
 
 
-def _open_folder(folder: Path, key: StoreKey, request: Request, report: Report) -> None:
+def _open_folder(folder: Path, key: CacheKey, request: Request, report: Report) -> None:
     """Make the store's folder, or check that it is this store's; remove what a killed process left half written."""
     folder.mkdir(parents=True, exist_ok=True)
     for partial in folder.glob("*.partial"):
@@ -276,7 +276,7 @@ def _sound(folder: Path, shard: int, report: Report) -> bool:
     return False
 
 
-def _fitting(missing: list[int], layout: Layout, request: Request, report: Report) -> list[int]:
+def _fitting(missing: list[int], layout: CacheLayout, request: Request, report: Report) -> list[int]:
     """The missing shards that fit, from the first on."""
     width = request.dtype.bytes_per_token(request.width)
     sizes = layout.shard_tokens * width
@@ -301,7 +301,7 @@ def _fitting(missing: list[int], layout: Layout, request: Request, report: Repor
 
 def _compute(
     request: Request,
-    layout: Layout,
+    layout: CacheLayout,
     shards: list[int],
     folder: Path,
     parent: Parent | None,
@@ -321,7 +321,7 @@ def _compute(
 
 
 def compute_rows(
-    request: StoreRequest, rows: npt.NDArray[np.int64], parent: Parent | None = None
+    request: CacheRequest, rows: npt.NDArray[np.int64], parent: Parent | None = None
 ) -> list[npt.NDArray[np.uint8]]:
     """The stored form of some rows' states, computed from tokens or from a lower layer's states."""
     split = request.split
@@ -384,22 +384,22 @@ def check_writable(root: Path) -> None:
     """Refuse a folder of stores in which no store can be built.
 
     Raises:
-        StoreError: it cannot be made or written.
+        CacheError: it cannot be made or written.
     """
     if not _writable(root):
-        raise StoreError(
+        raise CacheError(
             f"{root}: the cache folder cannot be written, and has no store for this run; "
             "choose another --cache-dir, or run with --no-cache"
         )
 
 
-def _check_read_only(folder: Path, key: StoreKey, shards: int) -> None:
+def _check_read_only(folder: Path, key: CacheKey, shards: int) -> None:
     if read_meta(folder) is None:
         check_writable(folder.parent)
     check_key(folder, key)
     damaged = [shard for shard in range(shards) if not shard_is_sound(folder, shard)]
     if damaged:
-        raise StoreError(
+        raise CacheError(
             f"{folder}: {len(damaged)} of {shards} shards are missing or damaged, and the folder cannot be written; "
             "choose another --cache-dir, or run with --no-cache"
         )
@@ -412,7 +412,7 @@ def _explained_disk(folder: Path, request: Request) -> Iterator[None]:
     except OSError as error:
         if not is_full_disk(error):
             raise
-        raise StoreError(
+        raise CacheError(
             f"{folder}: no room on the disk while storing states ({request.estimated_bytes / 1e9:.2f} GB in all; "
             f"{error.strerror}). What was written is kept and sound; make room and run again, "
             "choose another --cache-dir, set --cache-budget, or run with --no-cache"

@@ -53,7 +53,7 @@ class VariantCost:
     percent: float
     peak_bytes: int | None
     peak_bytes_cached: int | None
-    store_bytes: int | None
+    cache_bytes: int | None
     epoch_seconds: float | None
     epoch_seconds_cached: float | None
 
@@ -156,9 +156,9 @@ def decide(uses: float, rates: Rates, exists: bool) -> CacheDecision:
             False,
             f"reading the states ({rates.read:.2f} s) is no faster than computing them ({rates.compute:.2f} s)",
         )
-    with_store = uses * rates.read + (0 if exists else rates.compute + rates.write)
+    with_cache = uses * rates.read + (0 if exists else rates.compute + rates.write)
     without = uses * rates.compute
-    if with_store >= without:
-        return CacheDecision(False, f"storing costs {with_store:.1f} s and computing each time {without:.1f} s")
+    if with_cache >= without:
+        return CacheDecision(False, f"storing costs {with_cache:.1f} s and computing each time {without:.1f} s")
     there = "the store is there already" if exists else "frozen layers once"
-    return CacheDecision(True, f"{there}: {with_store:.1f} s instead of {without:.1f} s")
+    return CacheDecision(True, f"{there}: {with_cache:.1f} s instead of {without:.1f} s")

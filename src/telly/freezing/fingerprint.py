@@ -25,7 +25,7 @@ _WITHOUT_EFFECT = {
 
 
 @dataclass(frozen=True)
-class StoreKey:
+class CacheKey:
     """What the stored numbers depend on.
 
     Attributes:

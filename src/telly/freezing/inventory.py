@@ -9,13 +9,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from telly.errors import StoreError
+from telly.errors import CacheError
+from telly.freezing.activation_cache import META_FILE, read_meta, shard_is_sound
 from telly.freezing.states import StateDtype
-from telly.freezing.store import META_FILE, read_meta, shard_is_sound
 
 
 @dataclass(frozen=True)
-class StoreEntry:
+class CacheEntry:
     """One store on disk; what its damaged `store.json` does not tell is None."""
 
     folder: Path
@@ -28,11 +28,11 @@ class StoreEntry:
     modified: float
 
 
-def find_stores(root: Path, names: list[str] | None = None) -> list[StoreEntry]:
+def find_caches(root: Path, names: list[str] | None = None) -> list[CacheEntry]:
     """The stores in a folder, newest first; all, or those whose names begin with one of `names`.
 
     Raises:
-        StoreError: a name fits no store.
+        CacheError: a name fits no store.
     """
     folders = {file.parent for pattern in (META_FILE, "shard-*.bin") for file in root.glob(f"*/{pattern}")}
     entries = sorted((_entry(folder) for folder in folders), key=lambda entry: -entry.modified)
@@ -40,21 +40,21 @@ def find_stores(root: Path, names: list[str] | None = None) -> list[StoreEntry]:
         return entries
     for name in names:
         if not any(entry.folder.name.startswith(name) for entry in entries):
-            raise StoreError(f"{root}: no store {name!r}; `telly cache ls` lists them")
+            raise CacheError(f"{root}: no store {name!r}; `telly cache ls` lists them")
     return [entry for entry in entries if entry.folder.name.startswith(tuple(names))]
 
 
-def verify_store(folder: Path) -> list[int]:
+def verify_cache(folder: Path) -> list[int]:
     """Numbers of the shards that do not have their checksum."""
     shards = {int(file.stem.split("-")[1]) for file in folder.glob("shard-*") if file.suffix in {".bin", ".json"}}
     return [shard for shard in sorted(shards) if not shard_is_sound(folder, shard)]
 
 
-def remove_store(folder: Path) -> int:
+def remove_cache(folder: Path) -> int:
     """Remove a store and return the bytes freed.
 
     Raises:
-        StoreError: a run holds the store's lock.
+        CacheError: a run holds the store's lock.
     """
     lock = FileLock(str(folder) + ".lock")
     try:
@@ -63,18 +63,18 @@ def remove_store(folder: Path) -> int:
             (folder / META_FILE).unlink(missing_ok=True)  # first: half removed is no store
             shutil.rmtree(folder)
     except Timeout:
-        raise StoreError(f"{folder.name}: a run is building this store; wait for it or end it first") from None
+        raise CacheError(f"{folder.name}: a run is building this store; wait for it or end it first") from None
     Path(lock.lock_file).unlink(missing_ok=True)
     return size
 
 
-def _entry(folder: Path) -> StoreEntry:
+def _entry(folder: Path) -> CacheEntry:
     meta: dict[str, Any] = read_meta(folder) or {}
     key: dict[str, Any] = meta.get("key", {})
     files = list(folder.iterdir())
     states = sum(file.stat().st_size for file in files if file.suffix == ".bin")
     wanted = meta["tokens"] * StateDtype(key["dtype"]).bytes_per_token(meta["hidden"]) if meta else None
-    return StoreEntry(
+    return CacheEntry(
         folder,
         key.get("layer"),
         meta.get("rows"),

@@ -2,7 +2,7 @@
 
 Telly-K (arXiv 2304.05216): `base` trains every parameter; K freezes the embeddings and blocks 0 .. K-1. The pooler of a
 bare encoder, which mean pooling leaves unused, does not count among the trained parameters of Telly-K. What of the
-layers above K is trained is told by `telly.freezing.top`.
+layers above K is trained is told by `telly.freezing.methods`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Literal
 from torch import nn
 
 from telly.errors import PlanError
-from telly.freezing.variants import BASE, Top, variant_label
+from telly.freezing.variants import BASE, Method, variant_label
 from telly.models.stack import LayerStack, find_stack
 
 Status = Literal["frozen", "trained", "mixed"]
@@ -96,11 +96,11 @@ def make_plan(model: nn.Module, k: int | None) -> FreezePlan:
     return plan
 
 
-def plan_as_is(model: nn.Module, k: int | None, top: Top) -> FreezePlan:
+def plan_as_is(model: nn.Module, k: int | None, method: Method) -> FreezePlan:
     """The plan that a model's parameters have now, by whether they want a gradient; adapters are counted with it."""
     frozen = {id(p) for p in model.parameters() if not p.requires_grad}
-    whole = k is None or top is Top.HEAD_ONLY
-    return _plan(find_stack(model), k, variant_label(BASE if whole else str(k), top), frozen)
+    whole = k is None or method is Method.HEAD_ONLY
+    return _plan(find_stack(model), k, variant_label(BASE if whole else str(k), method), frozen)
 
 
 def _plan(stack: LayerStack, k: int | None, variant: str, frozen: set[int]) -> FreezePlan:
@@ -159,7 +159,7 @@ def freeze_whole(model: nn.Module) -> FreezePlan:
     unfreeze(model)
     model.requires_grad_(False)
     _lock_eval(model)
-    return plan_as_is(model, len(find_stack(model)), Top.HEAD_ONLY)
+    return plan_as_is(model, len(find_stack(model)), Method.HEAD_ONLY)
 
 
 def unfreeze(model: nn.Module) -> None:

@@ -7,7 +7,7 @@ import time
 import torch
 
 from telly.data.sequences import Rows, SequenceTable
-from telly.freezing.store import ActivationStore
+from telly.freezing.activation_cache import ActivationCache
 
 
 class RowSource:
@@ -19,7 +19,7 @@ class RowSource:
         store: states of the same rows; a batch with a row that is not stored comes as tokens as a whole.
     """
 
-    def __init__(self, table: SequenceTable, pad_id: int, store: ActivationStore | None = None) -> None:
+    def __init__(self, table: SequenceTable, pad_id: int, store: ActivationCache | None = None) -> None:
         self.table = table
         self.pad_id = pad_id
         self.store = store

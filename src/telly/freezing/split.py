@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from telly.errors import ModelError, StoreError
+from telly.errors import CacheError, ModelError
 from telly.freezing.plan import FreezePlan, TiedHead, freeze, freeze_whole, frozen_modules
 from telly.models.stack import capture, find_stack, layer_step, no_cache, replay, run_from
 
@@ -136,12 +136,12 @@ class SplitModel(nn.Module):
 
     def _need_k(self) -> int:
         if self.k is None:
-            raise StoreError("no layer is frozen (base), so there are no states to store or to start from")
+            raise CacheError("no layer is frozen (base), so there are no states to store or to start from")
         return self.k
 
     def _need_prefix(self) -> None:
         if self._released is not None:
-            raise StoreError("the frozen layers were released from memory; call restore_prefix() before using them")
+            raise CacheError("the frozen layers were released from memory; call restore_prefix() before using them")
 
     def _check(self) -> None:
         """Prove on a small padded batch that the split is right for this very model."""

@@ -9,7 +9,7 @@ from telly.errors import PlanError
 BASE = "base"
 
 
-class Top(StrEnum):
+class Method(StrEnum):
     """What is trained of the layers that are not frozen.
 
     Attributes:
@@ -41,18 +41,18 @@ def parse_variant(text: str) -> int | None:
         raise PlanError(f"--freeze must be {BASE!r}, 'auto' or a number of layers, found {text!r}") from None
 
 
-def variant_label(freeze: str, top: Top) -> str:
+def variant_label(freeze: str, method: Method) -> str:
     """`base`, `9`, `lora`, `9-lora` or `head-only`."""
-    if top is Top.FULL:
+    if method is Method.FULL:
         return freeze
-    return top.value if freeze == BASE else f"{freeze}-{top.value}"
+    return method.value if freeze == BASE else f"{freeze}-{method.value}"
 
 
-def variant_name(k: int | None, top: Top, cached: bool) -> str:
+def variant_name(k: int | None, method: Method, cached: bool) -> str:
     """What a person calls it: `base`, `K=9 cached`, `K=9 frozen`, `lora`, `K=9 cached, lora`, `head-only cached`."""
     how = "cached" if cached else "frozen"
-    if top is Top.HEAD_ONLY:
-        return f"{top} {how}"
+    if method is Method.HEAD_ONLY:
+        return f"{method} {how}"
     if k is None:
-        return variant_label(BASE, top)
-    return f"K={k} {how}" + ("" if top is Top.FULL else f", {top}")
+        return variant_label(BASE, method)
+    return f"K={k} {how}" + ("" if method is Method.FULL else f", {method}")

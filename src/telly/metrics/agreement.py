@@ -11,15 +11,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from telly.errors import DataError
-from telly.metrics.answers import Entry, Layout
+from telly.metrics.answers import AnswerLayout, PredictionEntry
 from telly.metrics.labels import BINARY, binary_form, form_key, number_form
 
-Pairs = list[tuple[Entry, Entry]]
+Pairs = list[tuple[PredictionEntry, PredictionEntry]]
 NAMED = 4  # how many labels a message names
 SEPARATORS = ",;|"
 
 
-def in_the_same_terms(layout: Layout, gold: Path, predictions: Path, pairs: Pairs) -> tuple[Pairs, tuple[str, ...]]:
+def in_the_same_terms(
+    layout: AnswerLayout, gold: Path, predictions: Path, pairs: Pairs
+) -> tuple[Pairs, tuple[str, ...]]:
     """Pairs of right answers and predictions whose labels and ids have one form, and what a user should know of them.
 
     Args:
@@ -69,7 +71,7 @@ def _labels(gold: Path, predictions: Path, pairs: Pairs) -> tuple[Pairs, tuple[s
     return pairs, tuple(cautions)
 
 
-def _rankings(layout: Layout, gold: Path, predictions: Path, pairs: Pairs) -> tuple[Pairs, tuple[str, ...]]:
+def _rankings(layout: AnswerLayout, gold: Path, predictions: Path, pairs: Pairs) -> tuple[Pairs, tuple[str, ...]]:
     ranked = {word for _, given in pairs for word in given.value.split()}
     for right, _ in pairs:
         _check_separated(gold, right, ranked)
@@ -99,7 +101,7 @@ def _named_otherwise(gold: Path, pairs: Pairs, ranked: set[str]) -> tuple[str, .
     )
 
 
-def _own(layout: Layout, predictions: Path, pairs: Pairs) -> tuple[str, ...]:
+def _own(layout: AnswerLayout, predictions: Path, pairs: Pairs) -> tuple[str, ...]:
     """A caution where rankings hold the example itself, which is none of its answers and takes a place."""
     if not layout.ranks_examples:
         return ()
@@ -118,7 +120,7 @@ def _meet(pairs: Pairs) -> bool:
     return any(word in ranked for right, _ in pairs for word in right.value.split())
 
 
-def _check_separated(gold: Path, right: Entry, ranked: set[str]) -> None:
+def _check_separated(gold: Path, right: PredictionEntry, ranked: set[str]) -> None:
     """Refuse several right ids in one word, which would never be found."""
     for word in right.value.split():
         parts = next((word.split(sign) for sign in SEPARATORS if sign in word), [])

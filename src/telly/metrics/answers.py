@@ -28,7 +28,7 @@ OTHER_SUFFIXES = (".csv", ".parquet", ".gz", ".xlsx", ".pkl", ".npy")
 
 
 @dataclass(frozen=True)
-class Layout:
+class AnswerLayout:
     """What a task's files hold.
 
     Attributes:
@@ -57,22 +57,22 @@ class Layout:
 
 
 _REFERENCE = ("reference", "gold")
-LAYOUTS: dict[str, Layout] = {
-    "search": Layout("ranking", ("answers", "answer", *_REFERENCE, "label", "idx"), ("id", "url", "index")),
-    "clone": Layout("label", ("label", "gold", "answer"), pairs=True, labels=("0", "1")),
-    "clone-retrieval": Layout(
+LAYOUTS: dict[str, AnswerLayout] = {
+    "search": AnswerLayout("ranking", ("answers", "answer", *_REFERENCE, "label", "idx"), ("id", "url", "index")),
+    "clone": AnswerLayout("label", ("label", "gold", "answer"), pairs=True, labels=("0", "1")),
+    "clone-retrieval": AnswerLayout(
         "ranking", ("answers", "answer", *_REFERENCE), ("index", "id", "idx", "url"), ranks_examples=True
     ),
-    "summarize": Layout(
+    "summarize": AnswerLayout(
         "text", (*_REFERENCE, "docstring_tokens", "docstring", "summary", "text", "answer"), prose=True
     ),
-    "generate": Layout("text", (*_REFERENCE, "code", "gt", "text", "answer")),
-    "complete": Layout("text", (*_REFERENCE, "gt", "code", "text", "answer")),
-    "classify": Layout("label", ("label", "gold", "target", "answer", "text")),
+    "generate": AnswerLayout("text", (*_REFERENCE, "code", "gt", "text", "answer")),
+    "complete": AnswerLayout("text", (*_REFERENCE, "gt", "code", "text", "answer")),
+    "classify": AnswerLayout("label", ("label", "gold", "target", "answer", "text")),
 }
 
 
-def layout_for(task: str) -> Layout:
+def layout_for(task: str) -> AnswerLayout:
     """What a task's files hold.
 
     Raises:
@@ -86,7 +86,7 @@ def layout_for(task: str) -> Layout:
 
 
 @dataclass(frozen=True)
-class Entry:
+class PredictionEntry:
     """One example of a file: its line, from 1, its id if the file has ids, and what is said of it."""
 
     line: int
@@ -95,8 +95,8 @@ class Entry:
 
 
 def read_pairs(
-    gold: Path, predictions: Sequence[Path], layout: Layout, by_line: bool = False
-) -> list[list[tuple[Entry, Entry]]]:
+    gold: Path, predictions: Sequence[Path], layout: AnswerLayout, by_line: bool = False
+) -> list[list[tuple[PredictionEntry, PredictionEntry]]]:
     """Read a gold file and files of predictions for it, and match them.
 
     Lines are taken for `id<TAB>text` if all of a file have a tab and no id comes twice, or if their ids are those of
@@ -128,7 +128,7 @@ def read_pairs(
 class _Source:
     """A file before it is decided whether its lines begin with ids."""
 
-    def __init__(self, file: Path, layout: Layout, gold: bool) -> None:
+    def __init__(self, file: Path, layout: AnswerLayout, gold: bool) -> None:
         self.file, self.layout, self.gold = file, layout, gold
         if file.suffix.lower() in OTHER_SUFFIXES:
             raise DataError(
@@ -163,7 +163,7 @@ class _Source:
         """Whether no id comes twice."""
         return self.ids is not None and len(set(self.ids)) == len(self.ids)
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[PredictionEntry]:
         """Every example, checked."""
         if self.objects is not None:
             key = self._answer_key()
@@ -175,7 +175,9 @@ class _Source:
         ids = self.ids if self.with_ids and self.ids is not None else itertools.repeat(None, len(found))
         if self.layout.form != "text":
             self._check_no_header([value for _, value in found])
-        return [Entry(line, i, self._checked(line, value)) for i, (line, value) in zip(ids, found, strict=True)]
+        return [
+            PredictionEntry(line, i, self._checked(line, value)) for i, (line, value) in zip(ids, found, strict=True)
+        ]
 
     def _check_no_header(self, values: list[str]) -> None:
         """Refuse a first line that names a column, as a header does, and would be scored as an example."""
@@ -268,10 +270,10 @@ class _Source:
             )
 
 
-Read = tuple[_Source, list[Entry]]
+Read = tuple[_Source, list[PredictionEntry]]
 
 
-def _match(right: Read, given: Read, by_line: bool) -> list[tuple[Entry, Entry]]:
+def _match(right: Read, given: Read, by_line: bool) -> list[tuple[PredictionEntry, PredictionEntry]]:
     (gold, answers), (source, found) = right, given
     if not by_line and gold.with_ids != source.with_ids:
         raise DataError(_one_sided(gold, source))
@@ -298,7 +300,7 @@ def _match(right: Read, given: Read, by_line: bool) -> list[tuple[Entry, Entry]]
     return [(entry, by_id[entry.id]) for entry in answers]
 
 
-def _check_unique(file: Path, entries: Sequence[Entry]) -> None:
+def _check_unique(file: Path, entries: Sequence[PredictionEntry]) -> None:
     first: dict[str | None, int] = {}
     twice = []
     for entry in entries:

@@ -18,7 +18,7 @@ import numpy as np
 
 from telly.metrics.interval import CONFIDENCE, Floats, Interval, interval_of, two_sided_p
 
-LEAST_P = 1e-9
+MIN_P = 1e-9
 """No p is given below this; the normal approximation says nothing there."""
 
 
@@ -65,7 +65,7 @@ class Estimate:
         if self.training is None:
             return two_sided_p(self.drawn - null)
         distance = abs(self.value - null)
-        return _root(lambda p: self._half_width(p) - distance, LEAST_P, 1.0)
+        return _root(lambda p: self._half_width(p) - distance, MIN_P, 1.0)
 
     def p_above(self, null: float) -> float:
         """Twice the one-sided p of the hypothesis that the true value is at most `null`.

@@ -58,7 +58,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairedComparison:
     """Two systems on the same examples.
 
     Attributes:
@@ -104,7 +104,7 @@ def paired_bootstrap(
     resamples: int = RESAMPLES,
     seed: int = 0,
     confidence: float = CONFIDENCE,
-) -> dict[str, Comparison]:
+) -> dict[str, PairedComparison]:
     """Compare two systems on the same examples, metric by metric, on the same resamples.
 
     Args:
@@ -125,7 +125,7 @@ def paired_bootstrap(
     for name, statistic in first.items():
         differences = drawn[0, name] - drawn[1, name]
         interval = interval_of(differences, confidence)
-        comparisons[name] = Comparison(statistic.value - second[name].value, interval, two_sided_p(differences))
+        comparisons[name] = PairedComparison(statistic.value - second[name].value, interval, two_sided_p(differences))
     return comparisons
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from telly.metrics.agreement import in_the_same_terms
-from telly.metrics.answers import Entry, layout_for, read_pairs
+from telly.metrics.answers import PredictionEntry, layout_for, read_pairs
 from telly.metrics.classification import binary_statistics, multiclass_statistics
 from telly.metrics.interval import (
-    Comparison,
     Interval,
+    PairedComparison,
     Statistic,
     bootstrap_intervals,
     mean_statistic,
@@ -56,7 +56,7 @@ def score(
     resamples: int = 1000,
     seed: int = 0,
     by_line: bool = False,
-) -> tuple[Scores, Scores | None, dict[str, Comparison]]:
+) -> tuple[Scores, Scores | None, dict[str, PairedComparison]]:
     """Score a file of predictions, and compare it with another one.
 
     Args:
@@ -96,7 +96,7 @@ def score(
     return scored[0], scored[1], paired_bootstrap(statistics[0], statistics[1], resamples, seed)
 
 
-def _statistics(task: str, pairs: Sequence[tuple[Entry, Entry]]) -> Statistics:
+def _statistics(task: str, pairs: Sequence[tuple[PredictionEntry, PredictionEntry]]) -> Statistics:
     return TASKS[task]([given.value for _, given in pairs], [right.value for right, _ in pairs])
 
 

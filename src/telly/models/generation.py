@@ -14,14 +14,14 @@ from torch import nn
 from telly.errors import ModelError
 from telly.models.beams import beam_cache
 from telly.models.kv_cache import cached
-from telly.models.onestack import checkpoint_part
+from telly.models.prefix_lm import checkpoint_part
 
 
-class Kind(StrEnum):
+class Architecture(StrEnum):
     """How a model writes.
 
     Attributes:
-        ONE_STACK: an encoder of RoBERTa's shape, used as decoder too (`telly.models.onestack`).
+        ONE_STACK: an encoder of RoBERTa's shape, used as decoder too (`telly.models.prefix_lm`).
         DECODER: decoder only, such as GPT-2, StarCoder2, Qwen2: prompt and answer are one sequence.
         ENCODER_DECODER: such as T5 and CodeT5.
     """
@@ -33,10 +33,10 @@ class Kind(StrEnum):
     @property
     def joint(self) -> bool:
         """Whether source and target are one sequence."""
-        return self is not Kind.ENCODER_DECODER
+        return self is not Architecture.ENCODER_DECODER
 
 
-def kind_of(config: Any) -> Kind:
+def architecture_of(config: Any) -> Architecture:
     """The kind that a model's configuration tells.
 
     Raises:
@@ -48,11 +48,11 @@ def kind_of(config: Any) -> Kind:
     )
 
     if getattr(config, "is_encoder_decoder", False):
-        return Kind.ENCODER_DECODER
+        return Architecture.ENCODER_DECODER
     if config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
-        return Kind.ONE_STACK
+        return Architecture.ONE_STACK
     if config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        return Kind.DECODER
+        return Architecture.DECODER
     raise ModelError(
         f"a model of type {config.model_type!r} cannot write text; expected an encoder of RoBERTa's shape, "
         "an encoder-decoder (T5) or a decoder (GPT-2, StarCoder2, Qwen2)"
@@ -122,10 +122,10 @@ def decode_joint(
     Every prompt is encoded once, whatever the number of beams.
 
     Args:
-        model: a decoder, or a `OneStack`.
+        model: a decoder, or a `PrefixLM`.
         prompts: token ids of each, [tokens]; at least one token each.
         decoding: how.
-        visible: for a `OneStack`, how many tokens at the start of each prompt see each other, [prompts].
+        visible: for a `PrefixLM`, how many tokens at the start of each prompt see each other, [prompts].
 
     Returns:
         token ids of each answer, without its end token.

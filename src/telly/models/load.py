@@ -19,8 +19,8 @@ from torch import nn
 from telly.errors import ModelError
 from telly.hub import hub_answers
 from telly.models.folder import explained, first_line, folder_with_config
-from telly.models.generation import Kind, kind_of
-from telly.models.onestack import OneStack
+from telly.models.generation import Architecture, architecture_of
+from telly.models.prefix_lm import PrefixLM
 from telly.models.stack import find_stack
 
 EMBEDDED = "telly-mini"
@@ -76,7 +76,7 @@ def load_config(name: str) -> Any:
         return AutoConfig.from_pretrained(**_source(name))
 
 
-def load_model(name: str, *, seed: int = 0, writes: bool = False) -> nn.Module:
+def load_model(name: str, *, seed: int = 0, is_generative: bool = False) -> nn.Module:
     """A model in float32 and eval mode.
 
     Parameters that the checkpoint lacks (an unused pooler, say) are drawn from `seed`, so that runs repeat.
@@ -84,8 +84,8 @@ def load_model(name: str, *, seed: int = 0, writes: bool = False) -> nn.Module:
     Args:
         name: folder, hub id or the embedded model.
         seed: of what the checkpoint lacks.
-        writes: False gives the encoder (of an encoder-decoder checkpoint the encoder only). True gives a model with an
-            output layer and `generate`: the checkpoint's own, or its encoder as a `OneStack`.
+        is_generative: False gives the encoder (of an encoder-decoder checkpoint the encoder only). True gives a model
+            with an output layer and `generate`: the checkpoint's own, or its encoder as a `PrefixLM`.
 
     Raises:
         ModelError: there is no such folder, the hub cannot be reached, the files are damaged, or the model cannot
@@ -94,7 +94,7 @@ def load_model(name: str, *, seed: int = 0, writes: bool = False) -> nn.Module:
     config = load_config(name)
     with _explained(name), quiet_transformers(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model, report = _auto_class(config, writes).from_pretrained(
+        model, report = _auto_class(config, is_generative).from_pretrained(
             **_source(name),
             config=config,
             dtype=torch.float32,
@@ -102,16 +102,16 @@ def load_model(name: str, *, seed: int = 0, writes: bool = False) -> nn.Module:
             ignore_mismatched_sizes=True,  # refused below, with their names
         )
     drawn = {*report["missing_keys"], *(found[0] for found in report["mismatched_keys"])}
-    _check_complete(name, model, drawn, whole=writes and kind_of(config) is not Kind.ONE_STACK)
+    _check_complete(name, model, drawn, whole=is_generative and architecture_of(config) is not Architecture.ONE_STACK)
     _check_no_further_layers(name, model, report["unexpected_keys"])
     _check_finite(name, model)
     _check_padding(name, model)
-    return _finished(model, config, writes)
+    return _finished(model, config, is_generative)
 
 
-def _finished(model: Any, config: Any, writes: bool) -> nn.Module:
-    if writes and kind_of(config) is Kind.ONE_STACK:
-        model = OneStack(model)
+def _finished(model: Any, config: Any, is_generative: bool) -> nn.Module:
+    if is_generative and architecture_of(config) is Architecture.ONE_STACK:
+        model = PrefixLM(model)
     finished: nn.Module = model.eval()
     return finished
 
@@ -165,12 +165,12 @@ def _check_padding(name: str, model: nn.Module) -> None:
             )
 
 
-def model_from_config(config: Any, device: str = "meta", *, writes: bool = False) -> nn.Module:
+def model_from_config(config: Any, device: str = "meta", *, is_generative: bool = False) -> nn.Module:
     """A model with the config's shape; on the default `meta` device it takes no memory and has no values."""
     try:
         with torch.device(device), quiet_transformers():
-            model = _auto_class(config, writes).from_config(config, dtype=torch.float32)
-            return _finished(model, config, writes)
+            model = _auto_class(config, is_generative).from_config(config, dtype=torch.float32)
+            return _finished(model, config, is_generative)
     except _LOAD_ERRORS as error:
         raise ModelError(f"a model with this {type(config).__name__} cannot be built: {error}") from error
 
@@ -234,12 +234,12 @@ def _source(name: str) -> dict[str, Any]:
     return {"pretrained_model_name_or_path": place, "local_files_only": local, "trust_remote_code": False}
 
 
-def _auto_class(config: Any, writes: bool) -> Any:
+def _auto_class(config: Any, is_generative: bool) -> Any:
     from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoModelForTextEncoding
 
-    if writes:
-        classes = {Kind.ENCODER_DECODER: AutoModelForSeq2SeqLM, Kind.DECODER: AutoModelForCausalLM}
-        return classes.get(kind_of(config), AutoModel)
+    if is_generative:
+        classes = {Architecture.ENCODER_DECODER: AutoModelForSeq2SeqLM, Architecture.DECODER: AutoModelForCausalLM}
+        return classes.get(architecture_of(config), AutoModel)
     encoder = any(name.endswith("EncoderModel") for name in getattr(config, "architectures", None) or ())
     return AutoModelForTextEncoding if encoder or getattr(config, "is_encoder_decoder", False) else AutoModel
 

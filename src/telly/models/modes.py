@@ -8,7 +8,7 @@ from typing import Any
 from telly.errors import ConfigError, ModelError
 
 
-class Mode(StrEnum):
+class InputMode(StrEnum):
     """How a one-stack model is used; the value is the token as the published vocabulary writes it."""
 
     ENCODER_ONLY = "<encoder-only>"
@@ -20,17 +20,17 @@ def supports_modes(tokenizer: Any) -> bool:
     """Whether the vocabulary has all three mode tokens, and the tokens that stand around them."""
     vocabulary = tokenizer.get_vocab()
     framed = tokenizer.cls_token_id is not None and tokenizer.sep_token_id is not None
-    return framed and all(mode.value in vocabulary for mode in Mode)
+    return framed and all(mode.value in vocabulary for mode in InputMode)
 
 
-def mode_head(tokenizer: Any, mode: Mode) -> list[int]:
+def mode_head(tokenizer: Any, mode: InputMode) -> list[int]:
     """What a text begins with in a mode, `<s> MODE </s>`; nothing where the vocabulary has no modes."""
     if not supports_modes(tokenizer):
         return []
     return [tokenizer.cls_token_id, tokenizer.convert_tokens_to_ids(mode.value), tokenizer.sep_token_id]
 
 
-def put_mode_in_template(tokenizer: Any, mode: Mode = Mode.ENCODER_ONLY) -> None:
+def put_mode_in_template(tokenizer: Any, mode: InputMode = InputMode.ENCODER_ONLY) -> None:
     """Make a tokenizer give `<s> MODE </s> tokens </s>` by itself, so that others need not know of modes.
 
     It then gives the ids of `encode_texts`, cut texts included. One without modes is left as it is.
@@ -55,7 +55,9 @@ def put_mode_in_template(tokenizer: Any, mode: Mode = Mode.ENCODER_ONLY) -> None
     )
 
 
-def encode_texts(tokenizer: Any, texts: list[str], max_tokens: int, mode: Mode = Mode.ENCODER_ONLY) -> list[list[int]]:
+def encode_texts(
+    tokenizer: Any, texts: list[str], max_tokens: int, mode: InputMode = InputMode.ENCODER_ONLY
+) -> list[list[int]]:
     """Token ids of texts, cut on the right so that special tokens included no text is longer than `max_tokens`.
 
     Models with mode tokens get `<s> MODE </s> tokens </s>` as UniXcoder was trained with; for others the

@@ -1,6 +1,6 @@
 """Batches of pre-training: a docstring/code pair becomes one of four kinds of sequence (UniXcoder, section 3.2).
 
-A batch mixes kinds; how far each token sees is a matter of the attention mask alone (`telly.models.onestack`), so one
+A batch mixes kinds; how far each token sees is a matter of the attention mask alone (`telly.models.prefix_lm`), so one
 forward serves all.
 """
 
@@ -15,8 +15,8 @@ import numpy.typing as npt
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from telly.models.modes import Mode, mode_head
-from telly.pretraining.config import PretrainConfig, Shares
+from telly.models.modes import InputMode, mode_head
+from telly.pretraining.config import MixtureRatios, PretrainConfig
 from telly.pretraining.corpus import Corpus
 from telly.pretraining.tokenizer import SPECIAL_TOKENS
 
@@ -27,8 +27,8 @@ REPLACED, KEPT = 0.8, 0.1
 """Of the tokens to predict, BERT shows 80 % as `<mask>` and 10 % as they are; the rest as a random token."""
 
 
-class Kind(StrEnum):
-    """What a sequence is trained on; the names are those of `Shares`."""
+class SequenceKind(StrEnum):
+    """What a sequence is trained on; the names are those of `MixtureRatios`."""
 
     MASKED = "masked"
     CAUSAL = "causal"
@@ -48,12 +48,12 @@ class BatchMaker:
     """
 
     def __init__(
-        self, corpus: Corpus, tokenizer: Any, config: PretrainConfig, shares: Shares, masked_share: float
+        self, corpus: Corpus, tokenizer: Any, config: PretrainConfig, shares: MixtureRatios, masked_share: float
     ) -> None:
         self._masked_share = masked_share
         self._corpus, self._tokenizer, self._config = corpus, tokenizer, config
-        self._heads = {mode: mode_head(tokenizer, mode) for mode in Mode}
-        self._kinds = list(Kind)
+        self._heads = {mode: mode_head(tokenizer, mode) for mode in InputMode}
+        self._kinds = list(SequenceKind)
         self._shares = [float(getattr(shares, kind.value)) for kind in self._kinds]
 
     def __call__(self, pairs: npt.NDArray[np.int64]) -> dict[str, torch.Tensor]:
@@ -75,7 +75,10 @@ class BatchMaker:
         ]
         docs = [
             mask_tokens(
-                self._framed(Mode.ENCODER_ONLY, self._corpus.docstrings[row]), rng, self._masked_share, self._tokenizer
+                self._framed(InputMode.ENCODER_ONLY, self._corpus.docstrings[row]),
+                rng,
+                self._masked_share,
+                self._tokenizer,
             )
             for row in pairs[kinds == 0, 1]
         ]
@@ -90,8 +93,8 @@ class BatchMaker:
 
     def plain(self, pairs: npt.NDArray[np.int64]) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         """Code and docstrings of pairs as they are encoded for search, each `input_ids` and `attention_mask`."""
-        code = [self._framed(Mode.ENCODER_ONLY, self._corpus.code[row]) for row in pairs[:, 0]]
-        docs = [self._framed(Mode.ENCODER_ONLY, self._corpus.docstrings[row]) for row in pairs[:, 1]]
+        code = [self._framed(InputMode.ENCODER_ONLY, self._corpus.code[row]) for row in pairs[:, 0]]
+        docs = [self._framed(InputMode.ENCODER_ONLY, self._corpus.docstrings[row]) for row in pairs[:, 1]]
         return self._padded(code), self._padded(docs)
 
     def _padded(self, sequences: list[Ids]) -> dict[str, torch.Tensor]:
@@ -100,25 +103,25 @@ class BatchMaker:
             "attention_mask": _stacked([np.ones_like(ids) for ids in sequences], 0),
         }
 
-    def _framed(self, mode: Mode, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    def _framed(self, mode: InputMode, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
         return np.concatenate([self._heads[mode], ids, [self._tokenizer.sep_token_id]]).astype(np.int64)
 
     def _sequence(
-        self, kind: Kind, code_row: int, docstring_row: int, rng: np.random.Generator
+        self, kind: SequenceKind, code_row: int, docstring_row: int, rng: np.random.Generator
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:
         """Ids, labels, and how many tokens see each other."""
         code = self._corpus.code[code_row]
-        if kind is Kind.MASKED:
-            ids = self._framed(Mode.ENCODER_ONLY, code)
+        if kind is SequenceKind.MASKED:
+            ids = self._framed(InputMode.ENCODER_ONLY, code)
             changed, labels = mask_tokens(ids, rng, self._masked_share, self._tokenizer)
             return changed, labels, len(ids)
-        if kind is Kind.CAUSAL:
-            ids = self._framed(Mode.DECODER_ONLY, code)
-            first, visible = len(self._heads[Mode.DECODER_ONLY]), 0
+        if kind is SequenceKind.CAUSAL:
+            ids = self._framed(InputMode.DECODER_ONLY, code)
+            first, visible = len(self._heads[InputMode.DECODER_ONLY]), 0
         else:
             docstring = self._corpus.docstrings[docstring_row]
-            source, target = (docstring, code) if kind is Kind.CODE else (code, docstring)
-            prompt = self._framed(Mode.ENCODER_DECODER, source)
+            source, target = (docstring, code) if kind is SequenceKind.CODE else (code, docstring)
+            prompt = self._framed(InputMode.ENCODER_DECODER, source)
             ids = np.concatenate([prompt, [self._tokenizer.cls_token_id], target, [self._tokenizer.sep_token_id]])
             first, visible = len(prompt) + 1, len(prompt)
         labels = np.full(len(ids), NOT_PREDICTED, dtype=np.int64)

@@ -7,7 +7,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 from telly.config import Config
 
 
-class Shares(Config):
+class MixtureRatios(Config):
     """How the pairs of a batch are divided among the kinds of sequence; the shares sum to one.
 
     Attributes:
@@ -23,7 +23,7 @@ class Shares(Config):
     docstring: float = Field(0.0, ge=0, le=1)
 
     @model_validator(mode="after")
-    def _sum_to_one(self) -> Shares:
+    def _sum_to_one(self) -> MixtureRatios:
         total = self.masked + self.causal + self.code + self.docstring
         if abs(total - 1) > 1e-6:
             raise ValueError(f"the shares must sum to 1, found {total:g}")
@@ -40,7 +40,7 @@ class Stage(Config):
     token_weight: float = Field(1.0, ge=0, description="weight of the losses of masked and of next tokens")
     contrast_weight: float = Field(1.0, ge=0)
     anchor_weight: float = Field(0.0, ge=0, description="of the distance to the last stage without layers")
-    shares: Shares = Shares()
+    shares: MixtureRatios = MixtureRatios()
     masked_share: float = Field(0.15, gt=0, lt=1, description="share of the tokens to predict, where tokens are masked")
 
     @model_validator(mode="after")
@@ -53,7 +53,7 @@ class Stage(Config):
         return self
 
 
-ALL_KINDS = Shares(masked=0.5, causal=0.2, code=0.15, docstring=0.15)
+ALL_KINDS = MixtureRatios(masked=0.5, causal=0.2, code=0.15, docstring=0.15)
 
 
 class PretrainConfig(Config):
@@ -84,7 +84,7 @@ class PretrainConfig(Config):
             learning_rate=1e-3,
             contrast_weight=0.5,
             anchor_weight=3.0,
-            shares=Shares(masked=0.6, causal=0.2, code=0.1, docstring=0.1),
+            shares=MixtureRatios(masked=0.6, causal=0.2, code=0.1, docstring=0.1),
         ),
         Stage(layers=6, steps=2000, batch_size=48, learning_rate=8e-4, anchor_weight=3.0, shares=ALL_KINDS),
         Stage(layers=12, steps=1000, batch_size=64, learning_rate=6e-4, anchor_weight=1.0, shares=ALL_KINDS),

@@ -21,12 +21,12 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from telly.data.copies import content_key
-from telly.data.duplicates import NearDuplicates, Signature, signature
-from telly.data.mining import MinedFunction, functions_in, mine
-from telly.data.parallel import in_order
 from telly.data.sequences import SequenceTable
 from telly.errors import DataError
+from telly.mining.copies import content_key
+from telly.mining.duplicates import NearDuplicates, Signature, signature
+from telly.mining.parallel import in_order
+from telly.mining.python_sources import MinedFunction, functions_in, mine
 from telly.pretraining.config import PretrainConfig
 
 METADATA_FOLDER = re.compile(r"(.+?)-(\d[^-]*)\.dist-info")

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from telly.models.onestack import OneStack
 from telly.models.pooling import mean_pool
+from telly.models.prefix_lm import PrefixLM
 from telly.pretraining.batches import NOT_PREDICTED
 from telly.pretraining.cross_entropy import linear_cross_entropy
 
@@ -46,7 +46,7 @@ class PretrainObjective(nn.Module):
     ) -> None:
         super().__init__()
         self.model = model
-        self._stack = (OneStack(model.base_model),)  # in a tuple: its parameters are the model's
+        self._stack = (PrefixLM(model.base_model),)  # in a tuple: its parameters are the model's
         self.token_weight, self.contrast_weight = token_weight, contrast_weight
         self.log_scale = nn.Parameter(torch.tensor(math.log(START_SCALE)))
         self.anchor_weight = anchor_weight
@@ -82,7 +82,7 @@ class PretrainObjective(nn.Module):
         return {"loss": loss, **parts}
 
     def states(self, ids: torch.Tensor, mask: torch.Tensor, visible: torch.Tensor | None = None) -> torch.Tensor:
-        """Last hidden states, [batch, tokens, hidden]; `visible` as in `OneStack`."""
+        """Last hidden states, [batch, tokens, hidden]; `visible` as in `PrefixLM`."""
         states: torch.Tensor = self._stack[0].states(ids, mask, visible).last_hidden_state
         return states
 

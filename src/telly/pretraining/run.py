@@ -24,7 +24,7 @@ from telly.metrics.retrieval import ranks_of_targets, retrieval_metrics
 from telly.models.load import quiet_transformers
 from telly.pretraining.batches import BatchMaker
 from telly.pretraining.card import MEASURES, write_card
-from telly.pretraining.config import PretrainConfig, Shares, Stage
+from telly.pretraining.config import MixtureRatios, PretrainConfig, Stage
 from telly.pretraining.corpus import Corpus, prepare
 from telly.pretraining.objectives import PretrainObjective, predicted
 from telly.pretraining.showcase import examples, neighbour_similarity
@@ -41,7 +41,7 @@ RATE_KEYS = ("tokens_per_second", "flops")
 
 
 @dataclass(frozen=True)
-class Start:
+class StartingPoint:
     """What a stage starts from: the weights of the stage before, and those of the last stage without layers."""
 
     weights: dict[str, torch.Tensor] | None
@@ -75,7 +75,7 @@ def _pretrain(roots: list[Path], output: Path, config: PretrainConfig) -> Path:
     weights: dict[str, torch.Tensor] | None = None
     anchor: dict[str, torch.Tensor] | None = None
     for number, stage in enumerate(config.stages, start=1):
-        start = Start(weights, anchor)
+        start = StartingPoint(weights, anchor)
         weights = _train_stage(stage, output / f"stage-{number}", start, corpus, tokenizer, config)
         if stage.layers == 0:
             anchor = weights
@@ -126,7 +126,7 @@ def model_config(config: PretrainConfig, layers: int, vocab_size: int, dropout: 
 def _train_stage(
     stage: Stage,
     folder: Path,
-    start: Start,
+    start: StartingPoint,
     corpus: Corpus,
     tokenizer: Any,
     config: PretrainConfig,
@@ -242,8 +242,8 @@ def evaluate(objective: PretrainObjective, corpus: Corpus, tokenizer: Any, confi
     training = objective.training
     objective.eval()
     device = next(objective.parameters()).device
-    masked = BatchMaker(corpus, tokenizer, config, Shares(masked=1.0), EVAL_MASKED_SHARE)
-    causal = BatchMaker(corpus, tokenizer, config, Shares(masked=0.0, causal=1.0), EVAL_MASKED_SHARE)
+    masked = BatchMaker(corpus, tokenizer, config, MixtureRatios(masked=1.0), EVAL_MASKED_SHARE)
+    causal = BatchMaker(corpus, tokenizer, config, MixtureRatios(masked=0.0, causal=1.0), EVAL_MASKED_SHARE)
     vectors: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])
     right, losses = [], []
 

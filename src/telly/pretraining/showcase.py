@@ -11,8 +11,8 @@ import torch
 
 from telly.analysis.similarity import linear_cka
 from telly.models.generation import Decoding, decode_joint
-from telly.models.modes import Mode, mode_head
-from telly.models.onestack import OneStack
+from telly.models.modes import InputMode, mode_head
+from telly.models.prefix_lm import PrefixLM
 from telly.pretraining.corpus import Corpus
 
 SIMILARITY_PAIRS = 200
@@ -29,7 +29,7 @@ def neighbour_similarity(encoder: Any, tokenizer: Any, corpus: Corpus) -> list[f
     """
     states: list[list[torch.Tensor]] = []
     for row in corpus.held_out_pairs[:SIMILARITY_PAIRS, 0]:
-        ids = _framed(tokenizer, Mode.ENCODER_ONLY, corpus.code[row])
+        ids = _framed(tokenizer, InputMode.ENCODER_ONLY, corpus.code[row])
         states.append([s[0].float() for s in encoder(input_ids=ids[None], output_hidden_states=True).hidden_states])
     layers = [torch.cat(of_layer) for of_layer in zip(*states, strict=True)]  # each [tokens, hidden]
     return [linear_cka(a, b) for a, b in pairwise(layers)]
@@ -41,7 +41,7 @@ def examples(encoder: Any, tokenizer: Any, corpus: Corpus) -> list[dict[str, str
 
     Each has `given`, `written` and `right`; what is given is cut as in training.
     """
-    stack = OneStack(encoder).eval()
+    stack = PrefixLM(encoder).eval()
     found = []
     for number in range(min(EXAMPLE_PAIRS, corpus.held_out)):
         code_row, docstring_row = corpus.held_out_pairs[number]
@@ -51,7 +51,7 @@ def examples(encoder: Any, tokenizer: Any, corpus: Corpus) -> list[dict[str, str
         known_ids = np.asarray(tokenizer(known, add_special_tokens=False)["input_ids"], dtype=np.int32)
         summary = _answer(stack, tokenizer, _asked(tokenizer, code), NEW_TOKENS["summary"])
         written = _answer(stack, tokenizer, _asked(tokenizer, docstring), NEW_TOKENS["code"])
-        prompt = torch.tensor([*mode_head(tokenizer, Mode.DECODER_ONLY), *known_ids])
+        prompt = torch.tensor([*mode_head(tokenizer, InputMode.DECODER_ONLY), *known_ids])
         line = _answer(stack, tokenizer, (prompt, 0), NEW_TOKENS["completion"]).lstrip("\n").partition("\n")[0]
         found += [
             {
@@ -71,16 +71,16 @@ def examples(encoder: Any, tokenizer: Any, corpus: Corpus) -> list[dict[str, str
     return found
 
 
-def _framed(tokenizer: Any, mode: Mode, ids: npt.NDArray[np.int32]) -> torch.Tensor:
+def _framed(tokenizer: Any, mode: InputMode, ids: npt.NDArray[np.int32]) -> torch.Tensor:
     return torch.tensor([*mode_head(tokenizer, mode), *ids, tokenizer.sep_token_id])
 
 
 def _asked(tokenizer: Any, source: npt.NDArray[np.int32]) -> tuple[torch.Tensor, int]:
-    prompt = _framed(tokenizer, Mode.ENCODER_DECODER, source)
+    prompt = _framed(tokenizer, InputMode.ENCODER_DECODER, source)
     return torch.cat([prompt, torch.tensor([tokenizer.cls_token_id])]), len(prompt)
 
 
-def _answer(stack: OneStack, tokenizer: Any, asked: tuple[torch.Tensor, int], most: int) -> str:
+def _answer(stack: PrefixLM, tokenizer: Any, asked: tuple[torch.Tensor, int], most: int) -> str:
     prompt, visible = asked
     decoding = Decoding(beams=1, max_new_tokens=most, end_ids=(tokenizer.sep_token_id,), pad_id=tokenizer.pad_token_id)
     answer = decode_joint(stack, [prompt], decoding, torch.tensor([visible]))[0]

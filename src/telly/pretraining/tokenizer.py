@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from telly.models.modes import Mode
+from telly.models.modes import InputMode
 
-SPECIAL_TOKENS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *(mode.value for mode in Mode)]
+SPECIAL_TOKENS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *(mode.value for mode in InputMode)]
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
@@ -37,5 +37,5 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
         unk_token="<unk>",
         pad_token="<pad>",
         mask_token="<mask>",
-        additional_special_tokens=[mode.value for mode in Mode],
+        additional_special_tokens=[mode.value for mode in InputMode],
     )

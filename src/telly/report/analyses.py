@@ -16,7 +16,7 @@ from telly.errors import DataError
 from telly.metrics.interval import Interval
 from telly.plots import short_name
 from telly.report.runs import StoredResult
-from telly.report.sheet import Cell, Column, Sheet
+from telly.report.sheet import Table, TableCell, TableColumn
 
 _OPTIONS = {"models": "model", "probes": "probe", "others": "with"}
 """Settings whose option has another name."""
@@ -24,45 +24,88 @@ _NO_OPTIONS = {"resamples"}
 Result = TypeVar("Result")
 
 
-def probe_sheet(stored: StoredResult, name: str) -> Sheet:
+def probe_sheet(stored: StoredResult, name: str) -> Table:
     """The best layer of every model in every probe, beside the mix of all layers and the baselines."""
-    columns = (Column("probe"), Column("model"), Column("metric"), Column("best layer"), Column("score", 3),
-               Column("control", 3), Column("all layers mixed", 3), Column("mostly layer"),
-               Column("above baselines"))  # fmt: skip
+    columns = (
+        TableColumn("probe"),
+        TableColumn("model"),
+        TableColumn("metric"),
+        TableColumn("best layer"),
+        TableColumn("score", 3),
+        TableColumn("control", 3),
+        TableColumn("all layers mixed", 3),
+        TableColumn("mostly layer"),
+        TableColumn("above baselines"),
+    )
     rows = []
     for result in _probes(stored):
         for model in result.models:
             best = max(model.layers, key=lambda layer: layer.metrics[result.metric].mean)
             heaviest = max(zip(model.weights, model.layers, strict=False), key=lambda pair: pair[0])
-            rows.append((Cell(result.probe), Cell(short_name(model.model)), Cell(result.metric), Cell(best.layer),
-                         _spread(best.metrics[result.metric]), _control(best),
-                         _spread(model.weighted[result.metric]), Cell(f"{heaviest[1].layer} ({heaviest[0]:.0%})"),
-                         Cell("yes" if model.above_baselines else "no")))  # fmt: skip
+            rows.append(
+                (
+                    TableCell(result.probe),
+                    TableCell(short_name(model.model)),
+                    TableCell(result.metric),
+                    TableCell(best.layer),
+                    _spread(best.metrics[result.metric]),
+                    _control(best),
+                    _spread(model.weighted[result.metric]),
+                    TableCell(f"{heaviest[1].layer} ({heaviest[0]:.0%})"),
+                    TableCell("yes" if model.above_baselines else "no"),
+                )
+            )
         for baseline in result.baselines:
-            rows.append((Cell(result.probe), Cell(baseline.layer), Cell(result.metric), Cell(None),
-                         _spread(baseline.metrics[result.metric]), _control(baseline),
-                         Cell(None), Cell(None), Cell(None)))  # fmt: skip
-    notes = ("Brackets: 95 % intervals over seeds. control: the same probe on shuffled labels. above baselines: the "
-             "best layer's interval lies above every baseline and above random weights.",)  # fmt: skip
-    return Sheet(name, f"What layers tell: {stored.folder}", columns, tuple(rows), (), notes)
+            rows.append(
+                (
+                    TableCell(result.probe),
+                    TableCell(baseline.layer),
+                    TableCell(result.metric),
+                    TableCell(None),
+                    _spread(baseline.metrics[result.metric]),
+                    _control(baseline),
+                    TableCell(None),
+                    TableCell(None),
+                    TableCell(None),
+                )
+            )
+    notes = (
+        "Brackets: 95 % intervals over seeds. control: the same probe on shuffled labels. above baselines: the "
+        "best layer's interval lies above every baseline and above random weights.",
+    )
+    return Table(name, f"What layers tell: {stored.folder}", columns, tuple(rows), (), notes)
 
 
-def similarity_sheet(stored: StoredResult, name: str) -> Sheet:
+def similarity_sheet(stored: StoredResult, name: str) -> Table:
     """Similarity of the layers of the same number."""
     result = _comparison(stored)
-    columns = (Column("against"), Column("layer"), Column("RSA (Pearson)", 3), Column("RSA (Spearman)", 3),
-               Column("CKA", 3), Column("Procrustes", 3))  # fmt: skip
+    columns = (
+        TableColumn("against"),
+        TableColumn("layer"),
+        TableColumn("RSA (Pearson)", 3),
+        TableColumn("RSA (Spearman)", 3),
+        TableColumn("CKA", 3),
+        TableColumn("Procrustes", 3),
+    )
     rows = []
     for comparison in result.comparisons:
         for entry in comparison.layers:
             found = entry.rsa
             interval = None if found.low is None or found.high is None else Interval(found.low, found.high)
-            rows.append((Cell(short_name(comparison.other)), Cell(entry.layer), Cell(found.pearson, interval),
-                         Cell(found.spearman), Cell(entry.cka), Cell(entry.procrustes)))  # fmt: skip
+            rows.append(
+                (
+                    TableCell(short_name(comparison.other)),
+                    TableCell(entry.layer),
+                    TableCell(found.pearson, interval),
+                    TableCell(found.spearman),
+                    TableCell(entry.cka),
+                    TableCell(entry.procrustes),
+                )
+            )
     notes = tuple(dict.fromkeys(f"{short_name(c.other)}: {remark}" for c in result.comparisons for remark in c.remarks))
     told = f"{result.texts:,} texts, {result.form} of the states. Procrustes is a distance: 0 is equal."
     title = f"Similarity of layers: {short_name(result.model)} against others"
-    return Sheet(name, title, columns, tuple(rows), (), (told, *notes))
+    return Table(name, title, columns, tuple(rows), (), (told, *notes))
 
 
 def draw_probe_figures(stored: StoredResult, folder: Path, with_paper: bool) -> list[Path]:
@@ -90,13 +133,13 @@ def command(stored: StoredResult, verb: str) -> str:
     return shlex.join([*words, "--output", f"{stored.folder}-again"])
 
 
-def _spread(spread: Spread) -> Cell:
+def _spread(spread: Spread) -> TableCell:
     known = spread.low < spread.high
-    return Cell(spread.mean, Interval(spread.low, spread.high) if known else None)
+    return TableCell(spread.mean, Interval(spread.low, spread.high) if known else None)
 
 
-def _control(score: LayerScore) -> Cell:
-    return Cell(None if score.control is None else score.control.mean)
+def _control(score: LayerScore) -> TableCell:
+    return TableCell(None if score.control is None else score.control.mean)
 
 
 def _probes(stored: StoredResult) -> list[ProbeResult]:

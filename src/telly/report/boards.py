@@ -9,22 +9,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from telly.freezing.variants import Top
+from telly.freezing.variants import Method
 from telly.metrics.table import METRICS
 from telly.plots import short_name
 from telly.report.runs import LeftOut, StoredRun
 from telly.tuning.record import RunRecord
 
 _DATA = ("data", "valid", "test", "columns", "limit", "eval_limit")
-_NO_SETTING = {"task", "model", "freeze", "top", "cache", "cache_dir", "cache_budget_gb", "cache_dtype", "cache_always",
-               "save_steps", "seed", "report_to", "output", *_DATA}  # fmt: skip
+_NO_SETTING = {"task", "model", "freeze", "method", "cache", "cache_dir", "cache_budget_gb", "cache_dtype",
+               "cache_always", "save_steps", "seed", "report_to", "output", *_DATA}  # fmt: skip
 """Settings that make no line of their own: what is compared, and what changes nothing but time."""
 _OF_LORA, _NOTHING = "lora_", ("None", "[]")
 FINGERPRINT = "data"
 
 
 @dataclass(frozen=True)
-class Row:
+class ResultRow:
     """The runs of one setting, one a seed.
 
     Attributes:
@@ -48,9 +48,9 @@ class Row:
         return k
 
     @property
-    def top(self) -> Top:
+    def method(self) -> Method:
         """What was trained of the layers that were not frozen."""
-        return self.runs[0].record.top
+        return self.runs[0].record.method
 
     @property
     def is_base(self) -> bool:
@@ -90,7 +90,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Board:
+class ComparisonGroup:
     """All that was tuned for one task on the same data.
 
     Attributes:
@@ -103,7 +103,7 @@ class Board:
 
     task: str
     data: str
-    rows: tuple[Row, ...]
+    rows: tuple[ResultRow, ...]
     metrics: tuple[str, ...]
     notes: tuple[str, ...] = field(default=())
 
@@ -117,7 +117,7 @@ class Board:
         """The models, in the rows' order."""
         return list(dict.fromkeys(row.model for row in self.rows))
 
-    def base_of(self, row: Row) -> Row | None:
+    def base_of(self, row: ResultRow) -> ResultRow | None:
         """What a line is compared with: its model's base with the same settings, else the only base there is on the
         same data.
         """
@@ -137,7 +137,7 @@ class Board:
         return found
 
 
-def boards_of(runs: Iterable[StoredRun]) -> tuple[list[Board], list[LeftOut]]:
+def boards_of(runs: Iterable[StoredRun]) -> tuple[list[ComparisonGroup], list[LeftOut]]:
     """Group runs; also those that were done again later, with the same settings and seed."""
     by_data: defaultdict[tuple[str, ...], list[StoredRun]] = defaultdict(list)
     for run in runs:
@@ -203,7 +203,7 @@ def _settings(record: RunRecord) -> dict[str, str]:
     return told | {FINGERPRINT: " ".join(text[:8] for text in prints)}
 
 
-def _board(runs: Sequence[StoredRun], told: frozenset[str]) -> Board:
+def _board(runs: Sequence[StoredRun], told: frozenset[str]) -> ComparisonGroup:
     names = _model_names({_model_key(run.record, told) for run in runs})
     grouped: defaultdict[tuple[Any, ...], list[StoredRun]] = defaultdict(list)
     for run in runs:
@@ -211,27 +211,29 @@ def _board(runs: Sequence[StoredRun], told: frozenset[str]) -> Board:
     rows = []
     for group in grouped.values():
         record = group[0].record
-        rows.append(Row(names[_model_key(record, told)], record.variant, _settings(record),
+        rows.append(ResultRow(names[_model_key(record, told)], record.variant, _settings(record),
                         tuple(sorted(group, key=lambda run: run.seed))))  # fmt: skip
     stored = {_stored_as(run.record) for run in runs} - {None}
     rows = [_told_apart(row, rows, len(stored) > 1) for row in rows]
-    rows.sort(key=lambda row: (row.model, -1 if row.k is None else row.k, row.top is not Top.FULL, row.line))
+    rows.sort(key=lambda row: (row.model, -1 if row.k is None else row.k, row.method is not Method.FULL, row.line))
     record = rows[0].runs[0].record
     metrics = [name for name in record.test or {} if name in METRICS]
     metrics.sort(key=lambda name: name != record.metric)
-    return Board(str(record.config.get("task")), _data_name(record), tuple(rows), tuple(metrics), _notes(rows))
+    return ComparisonGroup(
+        str(record.config.get("task")), _data_name(record), tuple(rows), tuple(metrics), _notes(rows)
+    )
 
 
-def _told_apart(row: Row, rows: Sequence[Row], by_store: bool) -> Row:
+def _told_apart(row: ResultRow, rows: Sequence[ResultRow], by_cache: bool) -> ResultRow:
     """With the names of the settings in which the model's rows differ, and the store's precision where that differs.
 
     What differs between full training and its peers, such as their learning rate, is told by a note instead.
     """
-    alike = [other.settings for other in rows if other.model == row.model and other.top is row.top]
+    alike = [other.settings for other in rows if other.model == row.model and other.method is row.method]
     differing = [name for name in row.settings if len({other.get(name) for other in alike}) > 1]
     stored = _stored_as(row.runs[0].record)
-    variant = f"{row.variant} {stored}" if by_store and stored else row.variant
-    return Row(row.model, variant, row.settings, row.runs, tuple(differing))
+    variant = f"{row.variant} {stored}" if by_cache and stored else row.variant
+    return ResultRow(row.model, variant, row.settings, row.runs, tuple(differing))
 
 
 def _model_names(keys: set[tuple[str, str | None]]) -> dict[tuple[str, str | None], str]:
@@ -260,7 +262,7 @@ def _found_states(record: RunRecord) -> bool:
     return any(store.get("built_shards") == 0 or store.get("source") not in (None, "tokens") for store in stores)
 
 
-def _notes(rows: Sequence[Row]) -> tuple[str, ...]:
+def _notes(rows: Sequence[ResultRow]) -> tuple[str, ...]:
     records = [run.record for row in rows for run in row.runs]
     notes = []
     machines = {(r.provenance.get("processor"), r.provenance.get("cpus"), r.device.get("type"), r.device.get("threads"),
@@ -281,17 +283,17 @@ def _notes(rows: Sequence[Row]) -> tuple[str, ...]:
     return (*notes, *dict.fromkeys(caution for r in records for caution in r.cautions))
 
 
-def _peer_notes(rows: Sequence[Row]) -> list[str]:
+def _peer_notes(rows: Sequence[ResultRow]) -> list[str]:
     """In which settings the peers of full training differ from it, and the settings that only they have."""
     notes = []
-    full = [row.settings for row in rows if row.top is Top.FULL]
-    for top in (one for one in Top if one is not Top.FULL):
-        mine = [row.settings for row in rows if row.top is top]
+    full = [row.settings for row in rows if row.method is Method.FULL]
+    for method in (one for one in Method if one is not Method.FULL):
+        mine = [row.settings for row in rows if row.method is method]
         told = []
         for name in dict.fromkeys(name for settings in mine for name in settings if name != FINGERPRINT):
             here, there = (sorted({s[name] for s in group if name in s}) for group in (mine, full))
             if full and here != there:
                 told.append(f"{name} {', '.join(here)}" + (f" ({', '.join(there)})" if there else ""))
         if told:
-            notes.append(f"Settings of {top} (in brackets those of base and K): {'; '.join(told)}.")
+            notes.append(f"Settings of {method} (in brackets those of base and K): {'; '.join(told)}.")
     return notes

@@ -11,14 +11,14 @@ from telly.metrics.significance import MODELS_NOTE, RESAMPLES, Verdict
 from telly.metrics.table import METRICS
 from telly.plots import inline_svg, page_style
 from telly.report import sheets
-from telly.report.boards import Board, boards_of
+from telly.report.boards import ComparisonGroup, boards_of
 from telly.report.earlier import replace_files
 from telly.report.fetch import local_folders
 from telly.report.figures import draw_board
 from telly.report.page import Drawing, Section, render
-from telly.report.runs import Found, StoredResult, find
-from telly.report.scores import BoardScores, score_boards
-from telly.report.sheet import Sheet, to_csv, to_latex, to_markdown
+from telly.report.runs import ScanResult, StoredResult, find
+from telly.report.scores import GroupScores, score_boards
+from telly.report.sheet import Table, to_csv, to_latex, to_markdown
 
 PAGE_FILE, MARKDOWN_FILE = "report.html", "report.md"
 MARGIN = 0.01
@@ -100,7 +100,9 @@ def build(config: ReportConfig) -> Report:
     return Report(config.output / PAGE_FILE, tuple(files), leads, len(unused.rows) if unused else 0)
 
 
-def _board_section(board: Board, scores: BoardScores, number: int, config: ReportConfig, figures: Path) -> Section:
+def _board_section(
+    board: ComparisonGroup, scores: GroupScores, number: int, config: ReportConfig, figures: Path
+) -> Section:
     published = telly_k(board.task) if config.with_paper else []
     name = f"{sheets.stem(board.task)}-{number}"
     drawn = draw_board(board, scores, published, figures / name)
@@ -119,7 +121,7 @@ def _board_section(board: Board, scores: BoardScores, number: int, config: Repor
                    [table for table in tables if table is not None])  # fmt: skip
 
 
-def lead(board: Board, scores: BoardScores) -> str:
+def lead(board: ComparisonGroup, scores: GroupScores) -> str:
     """The fastest setting that is shown to be similar to base or better, and what it saves."""
     metric = board.metrics[0]
     good = []
@@ -150,7 +152,7 @@ def lead(board: Board, scores: BoardScores) -> str:
     )
 
 
-def _analysis_sections(found: Found, config: ReportConfig, figures: Path) -> list[Section]:
+def _analysis_sections(found: ScanResult, config: ReportConfig, figures: Path) -> list[Section]:
     """Probes and similarity; what draws them needs torch, so it is imported where there are such results."""
     if not found.probes and not found.comparisons:
         return []
@@ -178,7 +180,7 @@ def _where(result: StoredResult) -> str:
     return "/".join(result.folder.parts[-2:])
 
 
-def _paper_section(boards: Sequence[Board]) -> Section | None:
+def _paper_section(boards: Sequence[ComparisonGroup]) -> Section | None:
     """The paper's own tables of the tasks that were run."""
     rows: list[Published] = [row for task in dict.fromkeys(board.task for board in boards) for row in telly_k(task)]
     if not rows:
@@ -206,7 +208,7 @@ def _write(config: ReportConfig, page: str, sections: Sequence[Section]) -> list
     return list(written)
 
 
-def _table_files(folder: Path, sheet: Sheet) -> dict[Path, str]:
+def _table_files(folder: Path, sheet: Table) -> dict[Path, str]:
     kinds = {".md": to_markdown, ".csv": to_csv, ".tex": to_latex}
     return {folder / f"{sheet.name}{suffix}": write(sheet) for suffix, write in kinds.items()}
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from telly.analysis.published import Published
-from telly.freezing.variants import Top
+from telly.freezing.variants import Method
 from telly.metrics.table import METRICS
 from telly.plots import PALETTE, new_figure, open_axes, save_figure, tip
-from telly.report.boards import Board, Row
-from telly.report.scores import BoardScores
+from telly.report.boards import ComparisonGroup, ResultRow
+from telly.report.scores import GroupScores
 from telly.report.sheets import paper_source, row_hint
 from telly.training.clocks import CLOCKS
 from telly.tuning.record import RunRecord
@@ -22,7 +22,7 @@ LOG_FROM = 20
 
 
 def draw_board(
-    board: Board, scores: BoardScores, published: Sequence[Published], folder: Path
+    board: ComparisonGroup, scores: GroupScores, published: Sequence[Published], folder: Path
 ) -> dict[str, list[Path]]:
     """All figures of a board.
 
@@ -40,7 +40,7 @@ def draw_board(
         "Learning curves": ("learning", _learning(board)),
         "Where the time goes": ("clocks", _clocks(board)),
     }
-    if any(row.k is not None and row.top is not Top.HEAD_ONLY for row in board.rows):
+    if any(row.k is not None and row.method is not Method.HEAD_ONLY for row in board.rows):
         drawn["Metrics over K"] = ("over-k", _over_k(board, scores, published))
     return {
         title: save_figure(figure, folder / f"{name}.svg", folder / f"{name}.png")
@@ -60,7 +60,7 @@ def pareto(points: Sequence[tuple[float, float]], greater_is_better: bool = True
     return front
 
 
-def _quality(board: Board, scores: BoardScores) -> Any:
+def _quality(board: ComparisonGroup, scores: GroupScores) -> Any:
     metric = board.metrics[0]
     points = [(n, row, row.mean(lambda r: r.total_seconds), row.metric(metric)) for n, row in enumerate(board.rows)]
     known = [(n, row, x, y) for n, row, x, y in points if x is not None and y is not None]
@@ -102,20 +102,20 @@ def _quality(board: Board, scores: BoardScores) -> Any:
     return figure
 
 
-def _ends(scores: BoardScores, number: int, metric: str, value: float) -> tuple[float, float]:
+def _ends(scores: GroupScores, number: int, metric: str, value: float) -> tuple[float, float]:
     """What a point covers: its interval, or itself."""
     interval = scores.intervals.get((number, metric))
     return (interval.low, interval.high) if interval else (value, value)
 
 
-def _kind(row: Row) -> int:
+def _kind(row: ResultRow) -> int:
     """Which marker: base, cached, frozen, and one for each of the peers."""
-    if row.top is not Top.FULL:
-        return 2 + list(Top).index(row.top)
+    if row.method is not Method.FULL:
+        return 2 + list(Method).index(row.method)
     return 0 if row.is_base else 1 if "cached" in row.variant else 2
 
 
-def _baseline_lines(axes: Any, board: Board, model: str, metric: str, number: int) -> None:
+def _baseline_lines(axes: Any, board: ComparisonGroup, model: str, metric: str, number: int) -> None:
     """Methods without a trained model, as lines; those that do not depend on the model only once."""
     first = board.baselines(board.models[0]) if number else {}
     for style, (name, found) in zip(
@@ -127,20 +127,22 @@ def _baseline_lines(axes: Any, board: Board, model: str, metric: str, number: in
             axes.axhline(found[metric], linestyle=style, linewidth=1, color="0.3", label=label)
 
 
-def _over_k(board: Board, scores: BoardScores, published: Sequence[Published]) -> Any:
+def _over_k(board: ComparisonGroup, scores: GroupScores, published: Sequence[Published]) -> Any:
     columns = min(2, len(board.metrics))
     lines = -(-len(board.metrics) // columns)
     figure = new_figure(max(5.6, 4.3 * columns), 3.3 * lines)
     panels = figure.subplots(lines, columns, squeeze=False).flat
-    own = [row.k or 0 for row in board.rows if row.top is not Top.HEAD_ONLY]
+    own = [row.k or 0 for row in board.rows if row.method is not Method.HEAD_ONLY]
     deepest = max(own + [int(p.variant) for p in published if p.variant != "base"])
     for axes, metric in zip(panels, board.metrics, strict=False):
         series = 0
         for model in board.models:
-            for top, how in ((top, how) for top in Top if top is not Top.HEAD_ONLY for how in ("cached", "frozen")):
+            for method, how in (
+                (method, how) for method in Method if method is not Method.HEAD_ONLY for how in ("cached", "frozen")
+            ):
                 rows = [(n, row) for n, row in enumerate(board.rows) if row.model == model and row.k is not None
-                        and row.top is top and how in row.variant and row.metric(metric) is not None]  # fmt: skip
-                kind = how if top is Top.FULL else f"{how}, {top}"
+                        and row.method is method and how in row.variant and row.metric(metric) is not None]  # fmt: skip
+                kind = how if method is Method.FULL else f"{how}, {method}"
                 label = f"{model}, {kind}" if len(board.models) > 1 else kind
                 if rows:
                     _draw_series(axes, rows, metric, scores, series, label)
@@ -162,7 +164,7 @@ def _over_k(board: Board, scores: BoardScores, published: Sequence[Published]) -
 
 
 def _draw_series(
-    axes: Any, rows: Sequence[tuple[int, Row]], metric: str, scores: BoardScores, series: int, label: str
+    axes: Any, rows: Sequence[tuple[int, ResultRow]], metric: str, scores: GroupScores, series: int, label: str
 ) -> None:
     color, shift = PALETTE[series % len(PALETTE)], 0.08 * (series - 0.5)
     places = [(row.k or 0) + shift for _, row in rows]
@@ -177,7 +179,7 @@ def _draw_series(
         tip(point, f"{row_hint(row)}; {metric} {value:.{METRICS[metric].digits}f}")
 
 
-def _draw_base(axes: Any, board: Board, model: str, metric: str, scores: BoardScores) -> None:
+def _draw_base(axes: Any, board: ComparisonGroup, model: str, metric: str, scores: GroupScores) -> None:
     """Base as a line over all K, its interval as a band."""
     base = next((r for r in board.rows if r.model == model and r.is_base and r.metric(metric) is not None), None)
     if base is None:
@@ -189,7 +191,7 @@ def _draw_base(axes: Any, board: Board, model: str, metric: str, scores: BoardSc
         axes.axhspan(interval.low, interval.high, color="0.6", alpha=0.15, linewidth=0)
 
 
-def _draw_paper(axes: Any, board: Board, published: Sequence[Published], metric: str) -> None:
+def _draw_paper(axes: Any, board: ComparisonGroup, published: Sequence[Published], metric: str) -> None:
     """The paper's curve, moved to one's own base, since data and machine differ."""
     own = next((r.metric(metric) for r in board.rows if r.is_base), None) or 0.0
     sources: dict[str, list[Published]] = {}
@@ -205,7 +207,7 @@ def _draw_paper(axes: Any, board: Board, published: Sequence[Published], metric:
                   color=PALETTE[(4 + number) % len(PALETTE)], label=f"{source}, relative to base{doubt}")  # fmt: skip
 
 
-def _clocks(board: Board) -> Any:
+def _clocks(board: ComparisonGroup) -> Any:
     figure = new_figure(7.2, 1.1 + 0.34 * len(board.rows))
     axes = figure.subplots()
     names = [row.name if len(board.models) > 1 else row.line for row in board.rows]
@@ -224,7 +226,7 @@ def _clocks(board: Board) -> Any:
     return figure
 
 
-def _learning(board: Board) -> Any:
+def _learning(board: ComparisonGroup) -> Any:
     metric = board.metrics[0]
     figure = new_figure(7.2, 4.2)
     axes = figure.subplots()

@@ -59,7 +59,7 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
-class Found:
+class ScanResult:
     """What lies in some folders.
 
     Attributes:
@@ -75,7 +75,7 @@ class Found:
     comparisons: tuple[StoredResult, ...]
 
 
-def find(folders: Iterable[Path]) -> Found:
+def find(folders: Iterable[Path]) -> ScanResult:
     """Search folders and all below them.
 
     Raises:
@@ -97,7 +97,7 @@ def find(folders: Iterable[Path]) -> Found:
     return found
 
 
-def look(folders: Iterable[Path]) -> Found:
+def look(folders: Iterable[Path]) -> ScanResult:
     """What lies in folders and all below them, also if that is nothing."""
     runs: list[StoredRun] = []
     left_out: list[LeftOut] = []
@@ -115,7 +115,7 @@ def look(folders: Iterable[Path]) -> Found:
             runs.append(run)
         else:
             left_out.append(LeftOut(run.folder, _why(run.record)))
-    return Found(tuple(runs), tuple(left_out), tuple(results[PROBING_FILE]), tuple(results[COMPARE_FILE]))
+    return ScanResult(tuple(runs), tuple(left_out), tuple(results[PROBING_FILE]), tuple(results[COMPARE_FILE]))
 
 
 def _files(folders: Iterable[Path], names: tuple[str, ...]) -> list[Path]:

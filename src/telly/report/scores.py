@@ -11,13 +11,13 @@ from telly.metrics.interval import Interval, Statistic
 from telly.metrics.kept import read_scores
 from telly.metrics.significance import Difference, bootstrap_runs, differences, enough_resamples
 from telly.metrics.table import METRICS
-from telly.report.boards import Board, Row
+from telly.report.boards import ComparisonGroup, ResultRow
 
 RowNumber = int
 
 
 @dataclass(frozen=True)
-class BoardScores:
+class GroupScores:
     """What the bootstrap says of a board.
 
     Attributes:
@@ -29,11 +29,11 @@ class BoardScores:
 
     intervals: dict[tuple[RowNumber, str], Interval]
     differences: dict[tuple[RowNumber, str], Difference]
-    without: tuple[Row, ...]
+    without: tuple[ResultRow, ...]
     comparisons: int = 0
 
 
-def score_boards(boards: Sequence[Board], margin: float, resamples: int, seed: int = 0) -> list[BoardScores]:
+def score_boards(boards: Sequence[ComparisonGroup], margin: float, resamples: int, seed: int = 0) -> list[GroupScores]:
     """Resample the examples of all boards, and test every difference to base, corrected over all the boards of a page.
 
     Args:
@@ -66,7 +66,7 @@ def score_boards(boards: Sequence[Board], margin: float, resamples: int, seed: i
         margin,
     )  # fmt: skip
     return [
-        BoardScores(
+        GroupScores(
             {(number, metric): value.interval for (of, number, metric), value in found.items() if of == at},
             {(number, metric): value for (of, number, metric), value in compared.items() if of == at},
             tuple(row for number, row in enumerate(board.rows) if not kept[at][number]),
@@ -77,7 +77,7 @@ def score_boards(boards: Sequence[Board], margin: float, resamples: int, seed: i
 
 
 def _tests(
-    at: int, board: Board, kept: Mapping[RowNumber, Mapping[int, Mapping[str, Statistic]]]
+    at: int, board: ComparisonGroup, kept: Mapping[RowNumber, Mapping[int, Mapping[str, Statistic]]]
 ) -> Iterator[tuple[int, RowNumber, RowNumber, str]]:
     """What is compared on a board: its number, a row, the row of its base, and a metric that both kept."""
     for number, row in enumerate(board.rows):
@@ -92,7 +92,7 @@ def _tests(
                 yield at, number, against, name
 
 
-def _kept(row: Row, metrics: tuple[str, ...]) -> dict[int, dict[str, Statistic]]:
+def _kept(row: ResultRow, metrics: tuple[str, ...]) -> dict[int, dict[str, Statistic]]:
     """Statistics by seed, of the metrics that every run of the row kept; nothing where a run kept none."""
     by_seed = {}
     for run in row.runs:

@@ -7,12 +7,12 @@ import io
 import math
 from dataclasses import dataclass
 
+from telly.cli.console import DASH
 from telly.metrics.interval import Interval
-from telly.report.table import DASH
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """A column.
 
     Attributes:
@@ -29,7 +29,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """What stands in a row and column.
 
     Attributes:
@@ -53,7 +53,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class Table:
     """A table.
 
     Attributes:
@@ -67,8 +67,8 @@ class Sheet:
 
     name: str
     title: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    columns: tuple[TableColumn, ...]
+    rows: tuple[tuple[TableCell, ...], ...]
     hints: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -78,7 +78,7 @@ class Sheet:
             raise ValueError(f"{self.name}: rows of {sorted(widths)} cells, {len(self.hints)} hints")
 
 
-def number_text(column: Column, cell: Cell) -> str:
+def number_text(column: TableColumn, cell: TableCell) -> str:
     """The value as printed."""
     if cell.value is None or cell.missing:
         return DASH
@@ -87,7 +87,7 @@ def number_text(column: Column, cell: Cell) -> str:
     return f"{cell.value:{'+' if cell.signed else ''},.{column.digits}f}"
 
 
-def interval_text(column: Column, cell: Cell) -> str:
+def interval_text(column: TableColumn, cell: TableCell) -> str:
     """The interval as printed, or nothing."""
     if cell.interval is None or column.digits is None:
         return ""
@@ -95,7 +95,7 @@ def interval_text(column: Column, cell: Cell) -> str:
     return f"[{', '.join(ends)}]"
 
 
-def change_text(cell: Cell) -> str:
+def change_text(cell: TableCell) -> str:
     """The change from base in per cent with an arrow, or nothing."""
     if cell.change is None:
         return ""
@@ -104,7 +104,7 @@ def change_text(cell: Cell) -> str:
     return f"{arrow} {percent}"
 
 
-def is_good(column: Column, cell: Cell) -> bool | None:
+def is_good(column: TableColumn, cell: TableCell) -> bool | None:
     """Whether a change is for the better; None where there is none to speak of."""
     if column.greater_is_better is None or not change_text(cell) or change_text(cell).startswith("="):
         return None
@@ -112,14 +112,14 @@ def is_good(column: Column, cell: Cell) -> bool | None:
     return (cell.change > 0) == column.greater_is_better
 
 
-def cell_text(column: Column, cell: Cell) -> str:
+def cell_text(column: TableColumn, cell: TableCell) -> str:
     """Value, interval and change in one line."""
     return " ".join(
         part for part in (number_text(column, cell), interval_text(column, cell), change_text(cell)) if part
     )
 
 
-def to_markdown(sheet: Sheet) -> str:
+def to_markdown(sheet: Table) -> str:
     """A heading, the table and its notes."""
     lines = [f"### {sheet.title}", ""]
     lines.append("| " + " | ".join(_markdown(column.name) for column in sheet.columns) + " |")
@@ -137,7 +137,7 @@ def _markdown(text: str, code: bool = False) -> str:
     return f"`{text}`" if code and text != DASH else text
 
 
-def to_csv(sheet: Sheet) -> str:
+def to_csv(sheet: Table) -> str:
     """All digits; intervals and changes have columns of their own where the table has any."""
     wide = [_parts(sheet, i) for i in range(len(sheet.columns))]
     stream = io.StringIO()
@@ -153,7 +153,7 @@ def to_csv(sheet: Sheet) -> str:
     return stream.getvalue()
 
 
-def _parts(sheet: Sheet, column: int) -> list[str]:
+def _parts(sheet: Table, column: int) -> list[str]:
     cells = [row[column] for row in sheet.rows]
     bounds = [" low", " high"] if any(cell.interval for cell in cells) else []
     return ["", *bounds, *([" change"] if any(cell.change is not None for cell in cells) else [])]
@@ -164,7 +164,7 @@ _LATEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"
           "†": r"\textdagger{}", "[": "{[}", "]": "{]}", "<": r"\textless{}", ">": r"\textgreater{}"}  # fmt: skip
 
 
-def to_latex(sheet: Sheet) -> str:
+def to_latex(sheet: Table) -> str:
     """A `table` with `booktabs` rules; a line of its own for notes."""
     align = "".join("l" if column.digits is None else "r" for column in sheet.columns)
     lines = ["% needs \\usepackage{booktabs}", r"\begin{table}", r"\centering", rf"\caption{{{_latex(sheet.title)}}}",

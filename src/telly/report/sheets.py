@@ -7,24 +7,24 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 from telly.analysis.published import IRREPRODUCIBLE_MARK, IRREPRODUCIBLE_NOTE, Published
-from telly.freezing.variants import Top
+from telly.freezing.variants import Method
 from telly.metrics.significance import MODELS_NOTE
 from telly.metrics.table import METRICS
-from telly.report.boards import Board, Row
-from telly.report.runs import Found, LeftOut, StoredRun
-from telly.report.scores import BoardScores
-from telly.report.sheet import Cell, Column, Sheet
+from telly.report.boards import ComparisonGroup, ResultRow
+from telly.report.runs import LeftOut, ScanResult, StoredRun
+from telly.report.scores import GroupScores
+from telly.report.sheet import Table, TableCell, TableColumn
 from telly.training.clocks import CLOCKS
 from telly.tuning.record import RunRecord
 
 Quantity = Callable[[RunRecord], float | None]
 
-COSTS: tuple[tuple[Column, Quantity], ...] = (
-    (Column("trained", 0, False), lambda r: r.plan.get("trainable")),
-    (Column("s/epoch", 2, False), lambda r: r.epoch_seconds),
-    (Column("convergence s", 1, False), lambda r: r.convergence_seconds),
-    (Column("total s", 1, False), lambda r: r.total_seconds),
-    (Column("peak MB", 0, False), lambda r: r.peak_memory_bytes / 1e6 if r.peak_memory_bytes else None),
+COSTS: tuple[tuple[TableColumn, Quantity], ...] = (
+    (TableColumn("trained", 0, False), lambda r: r.plan.get("trainable")),
+    (TableColumn("s/epoch", 2, False), lambda r: r.epoch_seconds),
+    (TableColumn("convergence s", 1, False), lambda r: r.convergence_seconds),
+    (TableColumn("total s", 1, False), lambda r: r.total_seconds),
+    (TableColumn("peak MB", 0, False), lambda r: r.peak_memory_bytes / 1e6 if r.peak_memory_bytes else None),
 )
 """What a run costs, in the order of the paper's tables; less is better for all."""
 COST_NOTE = (
@@ -43,28 +43,38 @@ def stem(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
-def metric_column(name: str) -> Column:
+def metric_column(name: str) -> TableColumn:
     """A column for a metric, with its unit and direction."""
     metric = METRICS[name]
-    return Column(f"{name} (%)" if metric.percentage else name, metric.digits, metric.greater_is_better)
+    return TableColumn(f"{name} (%)" if metric.percentage else name, metric.digits, metric.greater_is_better)
 
 
-def results(board: Board, scores: BoardScores, name: str) -> Sheet:
+def results(board: ComparisonGroup, scores: GroupScores, name: str) -> Table:
     """One line a setting, beside methods without a trained model."""
     several = len(board.models) > 1
-    columns = (Column("model"),) * several + (
-        Column("run"), Column("seeds", 0), *(column for column, _ in COSTS), *map(metric_column, board.metrics)
-    )  # fmt: skip
-    rows: list[tuple[Cell, ...]] = []
+    columns = (TableColumn("model"),) * several + (
+        TableColumn("run"),
+        TableColumn("seeds", 0),
+        *(column for column, _ in COSTS),
+        *map(metric_column, board.metrics),
+    )
+    rows: list[tuple[TableCell, ...]] = []
     hints = []
     for model in board.models:
         for baseline, metrics in board.baselines(model).items():
-            lead = (Cell(model),) * several + (Cell(baseline), Cell(None), *(Cell(None) for _ in COSTS))
-            rows.append((*lead, *(Cell(metrics.get(metric)) for metric in board.metrics)))
+            lead = (TableCell(model),) * several + (
+                TableCell(baseline),
+                TableCell(None),
+                *(TableCell(None) for _ in COSTS),
+            )
+            rows.append((*lead, *(TableCell(metrics.get(metric)) for metric in board.metrics)))
             hints.append(f"{baseline}: not tuned, beside the runs of {model}")
     for number, row in enumerate(board.rows):
         base = board.base_of(row)
-        lead = (Cell(row.model),) * several + (Cell(row.line), Cell(len(row.runs), hint=_listed(row.seeds)))
+        lead = (TableCell(row.model),) * several + (
+            TableCell(row.line),
+            TableCell(len(row.runs), hint=_listed(row.seeds)),
+        )
         costs = (_compared(row.mean(of), base.mean(of) if base else None) for _, of in COSTS)
         rows.append((*lead, *costs, *(_score(row, base, number, metric, scores) for metric in board.metrics)))
         hints.append(row_hint(row))
@@ -74,10 +84,10 @@ def results(board: Board, scores: BoardScores, name: str) -> Sheet:
     if scores.without:
         names = "; ".join(row.name for row in scores.without)
         notes.append(f"Without interval, since the runs kept no scores of single examples: {names}.")
-    return Sheet(name, f"Results: {board.title}", columns, tuple(rows), tuple(hints), (*notes, *board.notes))
+    return Table(name, f"Results: {board.title}", columns, tuple(rows), tuple(hints), (*notes, *board.notes))
 
 
-def row_hint(row: Row) -> str:
+def row_hint(row: ResultRow) -> str:
     """What hovering over a row or a point tells."""
     folders = ", ".join(str(run.folder) for run in row.runs)
     return f"{row.name}; seeds {_listed(row.seeds)}; {folders}"
@@ -87,31 +97,47 @@ def _listed(seeds: Sequence[int]) -> str:
     return ", ".join(map(str, seeds))
 
 
-def _compared(value: float | None, base: float | None) -> Cell:
+def _compared(value: float | None, base: float | None) -> TableCell:
     change = None if value is None or not base else value / base - 1
-    return Cell(value, change=change)
+    return TableCell(value, change=change)
 
 
-def _score(row: Row, base: Row | None, number: int, metric: str, scores: BoardScores) -> Cell:
+def _score(row: ResultRow, base: ResultRow | None, number: int, metric: str, scores: GroupScores) -> TableCell:
     cell = _compared(row.metric(metric), base.metric(metric) if base else None)
     difference = scores.differences.get((number, metric))
     hint = difference.sentence(row.line, metric, METRICS[metric].digits) if difference else ""
-    return Cell(cell.value, scores.intervals.get((number, metric)), cell.change, hint=hint)
+    return TableCell(cell.value, scores.intervals.get((number, metric)), cell.change, hint=hint)
 
 
-def compared(board: Board, scores: BoardScores, name: str, margin: float) -> Sheet | None:
+def compared(board: ComparisonGroup, scores: GroupScores, name: str, margin: float) -> Table | None:
     """Every difference to base with its test; None where there is none."""
     several = len(board.models) > 1
-    tests = (Column("difference", 4), Column("p", 4), Column("p, corrected", 4), Column("p similar", 4),
-             Column("p similar, corrected", 4), Column("verdict"), Column("compared"))  # fmt: skip
-    columns = (Column("model"),) * several + (Column("run"), Column("metric"), *tests)
+    tests = (
+        TableColumn("difference", 4),
+        TableColumn("p", 4),
+        TableColumn("p, corrected", 4),
+        TableColumn("p similar", 4),
+        TableColumn("p similar, corrected", 4),
+        TableColumn("verdict"),
+        TableColumn("compared"),
+    )
+    columns = (TableColumn("model"),) * several + (TableColumn("run"), TableColumn("metric"), *tests)
     rows, hints = [], []
     for (number, metric), found in scores.differences.items():
         row = board.rows[number]
-        lead = (Cell(row.model),) * several + (Cell(row.line), Cell(metric))
-        rows.append((*lead, Cell(found.difference, found.interval, signed=True), Cell(found.p), Cell(found.corrected),
-                     Cell(found.p_similar), Cell(found.corrected_similar), Cell(found.verdict.value),
-                     Cell(found.compared)))  # fmt: skip
+        lead = (TableCell(row.model),) * several + (TableCell(row.line), TableCell(metric))
+        rows.append(
+            (
+                *lead,
+                TableCell(found.difference, found.interval, signed=True),
+                TableCell(found.p),
+                TableCell(found.corrected),
+                TableCell(found.p_similar),
+                TableCell(found.corrected_similar),
+                TableCell(found.verdict.value),
+                TableCell(found.compared),
+            )
+        )
         hints.append(found.sentence(row.name, metric, METRICS[metric].digits))
     if not rows:
         return None
@@ -123,31 +149,39 @@ def compared(board: Board, scores: BoardScores, name: str, margin: float) -> She
     ]
     if any(not found.compares_methods for found in scores.differences.values()):
         notes.append(MODELS_NOTE)
-    return Sheet(name, f"Differences to base: {board.title}", columns, tuple(rows), tuple(hints), tuple(notes))
+    return Table(name, f"Differences to base: {board.title}", columns, tuple(rows), tuple(hints), tuple(notes))
 
 
-def clocks(board: Board, name: str) -> Sheet:
+def clocks(board: ComparisonGroup, name: str) -> Table:
     """Mean seconds by clock."""
     several = len(board.models) > 1
     names = (*CLOCKS, "total", "waiting")
-    columns = (Column("model"),) * several + (Column("run"), *(Column(clock, 1, False) for clock in names))
+    columns = (TableColumn("model"),) * several + (
+        TableColumn("run"),
+        *(TableColumn(clock, 1, False) for clock in names),
+    )
     rows = []
     for row in board.rows:
-        lead = (Cell(row.model),) * several + (Cell(row.line),)
-        parts = (Cell(row.mean(lambda r, clock=clock: r.clocks.get(clock))) for clock in CLOCKS)  # type: ignore[misc]
+        lead = (TableCell(row.model),) * several + (TableCell(row.line),)
+        parts = (TableCell(row.mean(lambda r, clock=clock: r.clocks.get(clock))) for clock in CLOCKS)  # type: ignore[misc]
         rows.append(
-            (*lead, *parts, Cell(row.mean(lambda r: r.wall_seconds)), Cell(row.mean(lambda r: r.store_wait_seconds)))
+            (
+                *lead,
+                *parts,
+                TableCell(row.mean(lambda r: r.wall_seconds)),
+                TableCell(row.mean(lambda r: r.store_wait_seconds)),
+            )
         )
     notes = (
         "Clocks exclude each other and sum to the total, of a run's last session. waiting: for batches of the store, "
         "part of train.",
     )
-    return Sheet(
+    return Table(
         name, f"Seconds by clock: {board.title}", columns, tuple(rows), tuple(map(row_hint, board.rows)), notes
     )
 
 
-def beside_paper(board: Board, published: Sequence[Published], name: str) -> Sheet | None:
+def beside_paper(board: ComparisonGroup, published: Sequence[Published], name: str) -> Table | None:
     """Changes from base, one's own beside the paper's; None where the paper has no such task or there is no base."""
     own = {f"own: {model}": _own_changes(board, model) for model in board.models}
     theirs = _published_changes(published)
@@ -155,33 +189,33 @@ def beside_paper(board: Board, published: Sequence[Published], name: str) -> She
     if not lines or not theirs:
         return None
     sources = own | theirs
-    columns = (Column("quantity"), Column("run"), *(Column(source, 1) for source in sources))
+    columns = (TableColumn("quantity"), TableColumn("run"), *(TableColumn(source, 1) for source in sources))
     marked = {name for row in published for name in row.irreproducible}
     rows = []
     for quantity, variant in dict.fromkeys(lines):
         cells = [_paper_cell(changes, quantity, variant) for changes in sources.values()]
         mark = f" {IRREPRODUCIBLE_MARK}" if quantity in marked else ""
-        rows.append((Cell(quantity + mark), Cell(variant), *cells))
+        rows.append((TableCell(quantity + mark), TableCell(variant), *cells))
     notes = (
         "Change from base in per cent, so that machines, data and metrics of other size compare. The paper's numbers: "
         "one seed, frozen layers run in every epoch; from its appendix and replication package.",
         *_irreproducible(published, {quantity for quantity, _ in lines}),
     )
-    return Sheet(name, f"Beside the paper: {board.title}", columns, tuple(rows), (), notes)
+    return Table(name, f"Beside the paper: {board.title}", columns, tuple(rows), (), notes)
 
 
-def _paper_cell(changes: dict[tuple[str, str], float], quantity: str, variant: str) -> Cell:
+def _paper_cell(changes: dict[tuple[str, str], float], quantity: str, variant: str) -> TableCell:
     """Own variants are `K=9 cached`; the paper's, `K=9`, stand beside both cached and frozen."""
     change = changes.get((quantity, variant), changes.get((quantity, variant.split(maxsplit=1)[0])))
-    return Cell(None if change is None else 100 * change, signed=True)
+    return TableCell(None if change is None else 100 * change, signed=True)
 
 
-def _own_changes(board: Board, model: str) -> dict[tuple[str, str], float]:
+def _own_changes(board: ComparisonGroup, model: str) -> dict[tuple[str, str], float]:
     found: dict[tuple[str, str], float] = {}
     quantities = {column.name: of for column, of in COSTS if column.name in PAPER_COSTS}
     for row in board.rows:
         base = board.base_of(row)
-        if row.model != model or base is None or row.top is not Top.FULL:
+        if row.model != model or base is None or row.method is not Method.FULL:
             continue  # the paper has no peers
         pairs = {name: (row.mean(of), base.mean(of)) for name, of in quantities.items()}
         pairs |= {metric: (row.metric(metric), base.metric(metric)) for metric in board.metrics}
@@ -221,7 +255,7 @@ def paper_source(row: Published) -> str:
     return f"{PAPER}{row.model.rpartition('/')[2]}, {row.dataset}"
 
 
-def published_tables(published: Sequence[Published]) -> list[Sheet]:
+def published_tables(published: Sequence[Published]) -> list[Table]:
     """The paper's own tables, in the form of the results."""
     grouped: dict[str, list[Published]] = {}
     for row in published:
@@ -229,21 +263,25 @@ def published_tables(published: Sequence[Published]) -> list[Sheet]:
     sheets = []
     for title, rows in grouped.items():
         base = paper_values(next(row for row in rows if row.variant == "base"))
-        costs = (Column("trained (M)", 2, False), Column("s/epoch", 0, False), Column("convergence s", 0, False))
-        columns = (Column("run"), *costs, *(_paper_column(name, rows[0]) for name in rows[0].metrics))
+        costs = (
+            TableColumn("trained (M)", 2, False),
+            TableColumn("s/epoch", 0, False),
+            TableColumn("convergence s", 0, False),
+        )
+        columns = (TableColumn("run"), *costs, *(_paper_column(name, rows[0]) for name in rows[0].metrics))
         cells = [
             (
-                Cell("base" if row.variant == "base" else f"K={row.variant}"),
+                TableCell("base" if row.variant == "base" else f"K={row.variant}"),
                 *(_compared(v, None if row.variant == "base" else base[n]) for n, v in paper_values(row).items()),
             )
             for row in rows
         ]
         notes = (f"Source: {rows[0].source}.", *_irreproducible(rows))
-        sheets.append(Sheet(stem(f"published {title}"), f"Published: {title}", columns, tuple(cells), (), notes))
+        sheets.append(Table(stem(f"published {title}"), f"Published: {title}", columns, tuple(cells), (), notes))
     return sheets
 
 
-def _paper_column(name: str, row: Published) -> Column:
+def _paper_column(name: str, row: Published) -> TableColumn:
     """A published metric's column, marked where its values cannot be reproduced."""
     column = metric_column(name)
     mark = f" {IRREPRODUCIBLE_MARK}" if name in row.irreproducible else ""
@@ -256,11 +294,17 @@ def _irreproducible(published: Sequence[Published], metrics: Collection[str] | N
     return (f"{IRREPRODUCIBLE_MARK} {IRREPRODUCIBLE_NOTE}",) if marked else ()
 
 
-def provenance(runs: Iterable[StoredRun]) -> Sheet:
+def provenance(runs: Iterable[StoredRun]) -> Table:
     """Where every run comes from, and how to do it again."""
     texts = ("started", "commit", "versions", "machine")
-    columns = (Column("run"), Column("folder", code=True), Column("seed", 0), *map(Column, texts),
-               Column("given", code=True), Column("again", code=True))  # fmt: skip
+    columns = (
+        TableColumn("run"),
+        TableColumn("folder", code=True),
+        TableColumn("seed", 0),
+        *map(TableColumn, texts),
+        TableColumn("given", code=True),
+        TableColumn("again", code=True),
+    )
     rows = []
     for run in runs:
         record = run.record
@@ -271,17 +315,27 @@ def provenance(runs: Iterable[StoredRun]) -> Sheet:
             f"{name} {versions[name]}" for name in ("telly", "torch", "transformers", "python") if versions.get(name)
         )
         machine = f"{record.provenance.get('processor') or '?'}, {record.device.get('threads') or '?'} threads"
-        rows.append((Cell(f"{record.config.get('task')}, {record.variant}"), Cell(str(run.folder)), Cell(run.seed),
-                     Cell(record.started[:19].replace("T", " ")), Cell(commit or None), Cell(told or None),
-                     Cell(machine), Cell(run.command), Cell(run.again)))  # fmt: skip
+        rows.append(
+            (
+                TableCell(f"{record.config.get('task')}, {record.variant}"),
+                TableCell(str(run.folder)),
+                TableCell(run.seed),
+                TableCell(record.started[:19].replace("T", " ")),
+                TableCell(commit or None),
+                TableCell(told or None),
+                TableCell(machine),
+                TableCell(run.command),
+                TableCell(run.again),
+            )
+        )
     notes = ("given: the command as it was typed. again: the same with all settings resolved, into another folder.",)
-    return Sheet("provenance", "Where every run comes from, and how to do it again", columns, tuple(rows), (), notes)
+    return Table("provenance", "Where every run comes from, and how to do it again", columns, tuple(rows), (), notes)
 
 
-def left_out(found: Found, repeated: Sequence[LeftOut]) -> Sheet | None:
+def left_out(found: ScanResult, repeated: Sequence[LeftOut]) -> Table | None:
     """Runs that are in no table, and why; None where there are none."""
     listed = [*found.left_out, *repeated]
     if not listed:
         return None
-    rows = tuple((Cell(str(one.folder)), Cell(one.reason)) for one in listed)
-    return Sheet("left-out", "Runs that are in no table", (Column("folder", code=True), Column("why")), rows)
+    rows = tuple((TableCell(str(one.folder)), TableCell(one.reason)) for one in listed)
+    return Table("left-out", "Runs that are in no table", (TableColumn("folder", code=True), TableColumn("why")), rows)

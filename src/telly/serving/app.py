@@ -19,7 +19,7 @@ from telly.serving.access import Gate, Protected, refusal
 from telly.serving.library import Library, NoModelError
 from telly.serving.limits import Limits
 from telly.serving.page import FILES, read_page_file, render_reference
-from telly.serving.settings import Settings
+from telly.serving.settings import ServerSettings
 from telly.serving.worker import Worker
 from telly.using.answers import Answer
 
@@ -27,7 +27,7 @@ STATUS: tuple[tuple[type[TellyError], int], ...] = ((NoModelError, 409), (CodeIn
 """Of the library's errors; the first that fits."""
 
 
-def create_app(library: Library, settings: Settings) -> FastAPI:
+def create_app(library: Library, settings: ServerSettings) -> FastAPI:
     """The server's application.
 
     Args:

@@ -13,9 +13,9 @@ from typing import Any
 from telly.metrics.bm25 import stop_words
 from telly.metrics.words import spans, words
 from telly.using.answers import snippet
-from telly.using.index import Place
+from telly.using.index import CodeLocation
 
-MOST_CHARACTERS = 8_000
+MAX_CHARACTERS = 8_000
 """Of a function that are told apart; what follows is plain."""
 COMMON = stop_words() | set(words("can do does from how i my so we what when where which you"))
 """Words that are not marked, unless the query has no others: those that BM25 ignores, and those of questions."""
@@ -36,7 +36,7 @@ KINDS = (
 Piece = dict[str, Any]
 
 
-def marked(query: str, place: Place, lines: int) -> dict[str, Any]:
+def marked(query: str, place: CodeLocation, lines: int) -> dict[str, Any]:
     """A function's signature, description and first lines in pieces.
 
     Args:
@@ -78,12 +78,12 @@ def _kinds(text: str, language: str) -> Iterator[tuple[int, str]]:
     last = None
     lexer = _lexer(language)
     if lexer is not None:
-        for start, token, _ in lexer.get_tokens_unprocessed(text[:MOST_CHARACTERS]):
+        for start, token, _ in lexer.get_tokens_unprocessed(text[:MAX_CHARACTERS]):
             if _kind(token) != last:
                 last = _kind(token)
                 yield start, last
-    if last is None or len(text) > MOST_CHARACTERS:
-        yield 0 if last is None else MOST_CHARACTERS, ""
+    if last is None or len(text) > MAX_CHARACTERS:
+        yield 0 if last is None else MAX_CHARACTERS, ""
 
 
 @cache

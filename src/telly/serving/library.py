@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from telly.data.repository.collect import shown
 from telly.errors import ConfigError, DataError, TellyError
+from telly.mining.repository.collect import shown
 from telly.serving.highlight import marked
-from telly.tuning.saving import read_usage
+from telly.tuning.saving import read_inference_config
 from telly.using import clones
 from telly.using.answers import (
     Answer,
@@ -21,13 +21,13 @@ from telly.using.answers import (
     summaries_answer,
 )
 from telly.using.classify import classes_by
-from telly.using.index import Place, default_folder, open_index
+from telly.using.index import CodeLocation, default_folder, open_index
 from telly.using.places import functions_of_text
 from telly.using.search import TASK, By, Say, Searcher, near, open_search
 from telly.using.tuned import Tuned, choose, load_tuned
 from telly.using.writing import check_description, code_by, completion_by, find_gap, summaries_by
 
-MOST_FUNCTIONS = 50
+MAX_FUNCTIONS = 50
 """Of a text in one request."""
 ANY = ""
 
@@ -44,7 +44,7 @@ def models_by_task(models: Sequence[str]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for model in models:
-        usage = read_usage(model)
+        usage = read_inference_config(model)
         task = usage.task if usage else ANY
         if task in found:
             what = f"tuned for {task}" if task else "not tuned"
@@ -165,8 +165,8 @@ class Library:
             self.searcher = open_search(self.root, index=self.folder)
 
 
-def _few_functions(code: str, language: str) -> list[Place]:
+def _few_functions(code: str, language: str) -> list[CodeLocation]:
     places = functions_of_text(code, language)
-    if len(places) > MOST_FUNCTIONS:
-        raise DataError(f"the code has {len(places)} functions; expected at most {MOST_FUNCTIONS} in a request")
+    if len(places) > MAX_FUNCTIONS:
+        raise DataError(f"the code has {len(places)} functions; expected at most {MAX_FUNCTIONS} in a request")
     return places

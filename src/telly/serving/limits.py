@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from telly.serving.access import needs_token, refusal
-from telly.serving.settings import Settings
+from telly.serving.settings import ServerSettings
 
 
 class Limits:
@@ -22,7 +22,7 @@ class Limits:
         settings: the limits.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
         self.app = app
         self.settings = settings
         self._working = 0

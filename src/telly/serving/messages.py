@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from telly.data.repository.languages import NAMES
+from telly.mining.repository.languages import NAMES
 from telly.using.clones import MIN_LINES, Kind
 from telly.using.search import By
 
-MOST_LINES = 500
+MAX_LINES = 500
 
 
 def _known(language: str) -> str:
@@ -25,23 +25,23 @@ Language = Annotated[
 ]
 
 
-class Request(BaseModel):
+class BaseRequest(BaseModel):
     """A request; what it does not know is an error."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class SearchRequest(Request):
+class SearchRequest(BaseRequest):
     """What to look for."""
 
     query: str = Field(min_length=1, max_length=1000, description="What the function does, in words.")
     top: int = Field(10, ge=1, le=100, description="How many functions.")
     by: By = Field("fused", description="What the order follows: the model's vectors, words (BM25), or both.")
-    lines: int = Field(6, ge=0, le=MOST_LINES, description="Lines of code of each.")
+    lines: int = Field(6, ge=0, le=MAX_LINES, description="Lines of code of each.")
     marked: bool = Field(False, description="Also each function in pieces for a page, the query's words marked.")
 
 
-class ClonesRequest(Request):
+class ClonesRequest(BaseRequest):
     """Which clones to look for."""
 
     min_similarity: float | None = Field(
@@ -51,21 +51,21 @@ class ClonesRequest(Request):
     top: int = Field(20, ge=1, le=1000, description="How many groups, those with the most repeated lines.")
 
 
-class CodeRequest(Request):
+class CodeRequest(BaseRequest):
     """Functions to look at."""
 
     code: Code
     language: Language = "python"
 
 
-class CompleteRequest(Request):
+class CompleteRequest(BaseRequest):
     """A line to write."""
 
     code: Code
     line: int | None = Field(None, ge=2, le=100_000, description="Its number, from 2; by default after the last.")
 
 
-class GenerateRequest(Request):
+class GenerateRequest(BaseRequest):
     """A function to write."""
 
     description: str = Field(min_length=1, max_length=10_000, description="What the code should do.")
@@ -99,7 +99,7 @@ class FoundFunction(BaseModel):
     description: str
 
 
-class Piece(BaseModel):
+class ChunkMessage(BaseModel):
     """Some text of a function."""
 
     text: str
@@ -110,13 +110,13 @@ class Piece(BaseModel):
 class Marked(BaseModel):
     """A function in pieces."""
 
-    signature: list[Piece]
-    description: list[Piece]
-    lines: list[list[Piece]]
+    signature: list[ChunkMessage]
+    description: list[ChunkMessage]
+    lines: list[list[ChunkMessage]]
     more: int = Field(description="Lines of the function that are not among these.")
 
 
-class Hit(FoundFunction):
+class HitMessage(FoundFunction):
     """A function that was found."""
 
     score: float = Field(description="What the order follows.")
@@ -132,10 +132,10 @@ class SearchAnswer(BaseModel):
     query: str
     by: By
     model: str
-    hits: list[Hit]
+    hits: list[HitMessage]
 
 
-class Pair(BaseModel):
+class ClonePairMessage(BaseModel):
     """Two functions of a group by their numbers in it, from 0."""
 
     left: int
@@ -144,13 +144,13 @@ class Pair(BaseModel):
     kind: Kind
 
 
-class Group(BaseModel):
+class CloneGroupMessage(BaseModel):
     """Functions that are clones of each other."""
 
     kind: Kind
     repeated_lines: int
     functions: list[FoundFunction]
-    pairs: list[Pair]
+    pairs: list[ClonePairMessage]
 
 
 class ClonesAnswer(BaseModel):
@@ -161,7 +161,7 @@ class ClonesAnswer(BaseModel):
     min_lines: int
     functions: int = Field(description="That were compared.")
     total: int = Field(description="Groups there are.")
-    groups: list[Group]
+    groups: list[CloneGroupMessage]
 
 
 class Summarized(FoundFunction):
@@ -192,7 +192,7 @@ class GenerateAnswer(BaseModel):
     code: str
 
 
-class Classified(FoundFunction):
+class ClassifiedMessage(FoundFunction):
     """A function and its class."""
 
     label: str
@@ -202,10 +202,10 @@ class Classified(FoundFunction):
 class ClassesAnswer(BaseModel):
     """The class of every function."""
 
-    functions: list[Classified]
+    functions: list[ClassifiedMessage]
 
 
-class Problem(BaseModel):
+class ErrorMessage(BaseModel):
     """Why there is no answer."""
 
     error: str
@@ -221,6 +221,6 @@ _PROBLEMS = {
     504: "The answer took too long.",
 }
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": text} for status, text in _PROBLEMS.items()
+    status: {"model": ErrorMessage, "description": text} for status, text in _PROBLEMS.items()
 }
 """What any call of the API may answer instead."""

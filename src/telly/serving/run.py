@@ -8,17 +8,17 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from telly.errors import ConfigError
-from telly.serving.settings import Settings, bind, check_token, find_address, url
+from telly.serving.settings import ServerSettings, bind, check_token, find_address, url
 from telly.using.search import Say
 
 GOODBYE_SECONDS = 3
 """That requests have to end after an interruption."""
-MOST_CONNECTIONS = 200
+MAX_CONNECTIONS = 200
 
 
 def serve(
     path: Path | str,
-    settings: Settings,
+    settings: ServerSettings,
     *,
     models: Sequence[str] = (),
     index: Path | None = None,
@@ -61,7 +61,7 @@ def serve(
             access_log=False,  # queries are nobody's business
             proxy_headers=False,
             server_header=False,
-            limit_concurrency=MOST_CONNECTIONS,
+            limit_concurrency=MAX_CONNECTIONS,
             timeout_graceful_shutdown=GOODBYE_SECONDS,
         )
         bound.listen()

@@ -15,13 +15,13 @@ from typing import Any
 from telly.errors import ConfigError
 
 TOKEN_VARIABLE = "TELLY_TOKEN"
-LEAST_TOKEN = 16
+MIN_TOKEN = 16
 """Characters; what `secrets.token_urlsafe` makes has twice as many."""
 MAKE_TOKEN = "python -c 'import secrets; print(secrets.token_urlsafe(24))' > token && chmod 600 token"
 
 
 @dataclass(frozen=True)
-class Settings:
+class ServerSettings:
     """Where a server is, what it asks of requests and what it allows them.
 
     Attributes:
@@ -61,10 +61,10 @@ def read_token(file: Path | None, environment: Mapping[str, str] = os.environ) -
 
 def _checked(text: str, source: str) -> str:
     token = text.strip()
-    if len(token) < LEAST_TOKEN or not all("!" <= sign <= "~" for sign in token):
-        found = f"{len(token)} characters" if len(token) < LEAST_TOKEN else "other signs"
+    if len(token) < MIN_TOKEN or not all("!" <= sign <= "~" for sign in token):
+        found = f"{len(token)} characters" if len(token) < MIN_TOKEN else "other signs"
         raise ConfigError(
-            f"{source}: expected a token of at least {LEAST_TOKEN} ASCII letters, digits or signs without spaces, "
+            f"{source}: expected a token of at least {MIN_TOKEN} ASCII letters, digits or signs without spaces, "
             f"found {found}; make one: {MAKE_TOKEN}"
         )
     return token

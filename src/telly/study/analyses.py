@@ -10,7 +10,7 @@ from typing import Any
 
 from telly.analysis import COMPARE_FILE, PROBING_FILE
 from telly.analysis.compare import CompareConfig, compare, write_result
-from telly.analysis.layers import Pass
+from telly.analysis.layers import LayerExtractor
 from telly.analysis.probes.table import PROBES
 from telly.analysis.probing import ProbeConfig, run_probes, write_results
 from telly.freezing.variants import BASE
@@ -38,7 +38,7 @@ def run_analyses(
 
     Raises:
         DataError: too few usable texts.
-        StoreError: the states do not fit on the disk.
+        CacheError: the states do not fit on the disk.
     """
     done = []
     for model in study.models:
@@ -48,7 +48,7 @@ def run_analyses(
             if cell.config.model == model and cell.variant == BASE and cell.config.seed == study.seeds[0]
             and outcome.state is State.DONE
         ]  # fmt: skip
-        run = Pass(output / "stores", counting_bar, say)
+        run = LayerExtractor(output / "stores", counting_bar, say)
         for name in study.analyses:
             asked = _ANALYSES[name]
             if asked.needs_tuned and not tuned:
@@ -80,7 +80,7 @@ class _Analysis:
     file: str
     needs_tuned: bool
     config: Callable[[str, list[str], int], Any]
-    write: Callable[[Any, Pass, Path, dict[str, Any]], None]
+    write: Callable[[Any, LayerExtractor, Path, dict[str, Any]], None]
 
 
 _ANALYSES = {

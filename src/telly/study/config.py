@@ -19,8 +19,8 @@ from torch import nn
 from telly.config import Config, read_toml
 from telly.data.formats import content_files, data_files
 from telly.errors import ConfigError, DataError, TellyError
-from telly.freezing.top import check_top
-from telly.freezing.variants import BASE, Top
+from telly.freezing.methods import check_method
+from telly.freezing.variants import BASE, Method
 from telly.models.load import EMBEDDED, load_config, model_from_config
 from telly.models.load import resolve as resolve_model
 from telly.models.stack import find_stack
@@ -34,13 +34,15 @@ PLACES = ("output", "cache_dir", "cache_budget_gb", "report_to")
 """Settings that do not change what a run gives."""
 SAMPLED = 1 << 20
 """Bytes at both ends of a weight file that tell it from others, beside its size."""
-VARIANT_KEYS = ("task", "model", "freeze", "top", "cache", "seed")
+VARIANT_KEYS = ("task", "model", "freeze", "method", "cache", "seed")
 """Settings that the grid itself makes."""
-PEERS = tuple(top.value for top in Top if top is not Top.FULL)
-_FORM = re.compile(rf"(?P<base>{BASE}|{'|'.join(PEERS)})|(?P<frozen>{FROZEN})?(?P<k>\d+)(-(?P<top>{'|'.join(PEERS)}))?")
+PEFT_METHODS = tuple(method.value for method in Method if method is not Method.FULL)
+_FORM = re.compile(
+    rf"(?P<base>{BASE}|{'|'.join(PEFT_METHODS)})|(?P<frozen>{FROZEN})?(?P<k>\d+)(-(?P<method>{'|'.join(PEFT_METHODS)}))?"
+)
 
 
-class Budget(Config):
+class StudyBudget(Config):
     """What a study may take."""
 
     hours: PositiveFloat | None = Field(None, description="start no cell after so many hours")
@@ -77,11 +79,11 @@ class StudyConfig(Config):
         (), description="of every model and its tuned versions (base, first seed), after the cells"
     )
     analysis_texts: PositiveInt = Field(1000, ge=50, description="most texts of an analysis")
-    top: dict[str, dict[str, Any]] = Field(
+    method: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
         description="of `telly tune`, for the cells of a peer such as lora; goes before the others",
     )
-    budget: Budget = Budget()
+    budget: StudyBudget = StudyBudget()
     cell: Needs = Needs()
 
     @field_validator("variants", mode="before")
@@ -107,10 +109,10 @@ class StudyConfig(Config):
 
     @model_validator(mode="after")
     def _settings_are_used(self) -> Self:
-        tops = {_parts(variant).top.value for variant in self.variants if _FORM.fullmatch(variant)}
-        unused = sorted(self.top.keys() - tops)
+        tops = {_parts(variant).method.value for variant in self.variants if _FORM.fullmatch(variant)}
+        unused = sorted(self.method.keys() - tops)
         if unused:
-            raise ValueError(f"top.{unused[0]}: no variant is trained so; found {', '.join(sorted(tops))}")
+            raise ValueError(f"method.{unused[0]}: no variant is trained so; found {', '.join(sorted(tops))}")
         return self
 
 
@@ -120,25 +122,25 @@ class Parts:
 
     Attributes:
         freeze: `base` or K.
-        top: what is trained of the layers that are not frozen.
+        method: what is trained of the layers that are not frozen.
         cached: whether frozen layers are run once.
     """
 
     freeze: str
-    top: Top
+    method: Method
     cached: bool
 
     @property
     def order(self) -> tuple[int, int, bool]:
         """Base and its peers, then K upwards with its peers, each before the same without a store; head-only last."""
-        if self.top is Top.HEAD_ONLY:
+        if self.method is Method.HEAD_ONLY:
             return sys.maxsize, 0, False
-        return -1 if self.freeze == BASE else int(self.freeze), list(Top).index(self.top), not self.cached
+        return -1 if self.freeze == BASE else int(self.freeze), list(Method).index(self.method), not self.cached
 
     @property
     def stored(self) -> bool:
         """Whether there is something to store, and it is to be stored."""
-        return self.cached and (self.freeze != BASE or self.top is Top.HEAD_ONLY)
+        return self.cached and (self.freeze != BASE or self.method is Method.HEAD_ONLY)
 
 
 def _parts(variant: str) -> Parts:
@@ -150,13 +152,13 @@ def _parts(variant: str) -> Parts:
     found = _FORM.fullmatch(variant)
     if found is None:
         raise ConfigError(
-            f"variants: expected {BASE}, K or {FROZEN}K, {', '.join(PEERS)}, or K with one of these such as "
-            f"9-{Top.LORA}, found {variant!r}"
+            f"variants: expected {BASE}, K or {FROZEN}K, {', '.join(PEFT_METHODS)}, or K with one of these such as "
+            f"9-{Method.LORA}, found {variant!r}"
         )
     alone = found["base"]
     if alone:
-        return Parts(BASE, Top.FULL if alone == BASE else Top(alone), True)
-    return Parts(str(int(found["k"])), Top(found["top"] or Top.FULL), found["frozen"] is None)
+        return Parts(BASE, Method.FULL if alone == BASE else Method(alone), True)
+    return Parts(str(int(found["k"])), Method(found["method"] or Method.FULL), found["frozen"] is None)
 
 
 @dataclass(frozen=True)
@@ -183,11 +185,11 @@ class Cell:
         return f"{self.config.task}, {Path(self.config.model).name}, {self.variant}, seed {self.config.seed}"
 
     @property
-    def store_layer(self) -> int | None:
+    def cache_layer(self) -> int | None:
         """K, where the run reads the store of its states; above all others where the last layer's are stored."""
         if not self.config.cache:
             return None
-        return sys.maxsize if self.config.top is Top.HEAD_ONLY else self.config.k
+        return sys.maxsize if self.config.method is Method.HEAD_ONLY else self.config.k
 
     @property
     def group(self) -> tuple[str, str]:
@@ -255,7 +257,7 @@ def _place(variant: str) -> tuple[int, int, bool]:
 def _cell(study: StudyConfig, model: str, task: str, variant: str, seed: int, output: Path) -> Cell:
     where = f"settings of {task}"
     parts = _parts(variant)
-    given = study.settings | study.task.get(task, {}) | study.top.get(parts.top.value, {})
+    given = study.settings | study.task.get(task, {}) | study.method.get(parts.method.value, {})
     own = [name for name in VARIANT_KEYS if name in given]
     if own:
         raise ConfigError(f"settings: {', '.join(own)} is what the grid varies; leave it out of the file")
@@ -270,14 +272,14 @@ def _cell(study: StudyConfig, model: str, task: str, variant: str, seed: int, ou
         "task": task,
         "model": model,
         "freeze": parts.freeze,
-        "top": parts.top.value,
+        "method": parts.method.value,
         "cache": parts.cached,
         "seed": seed,
     }
     if not parts.stored:
         values["cache_always"] = False
     config = resolve(TuneConfig.parse(values, where))
-    check_top(_shape(model, get_task(task).writes), config.k, config.top, config.lora)
+    check_method(_shape(model, get_task(task).is_generative), config.k, config.method, config.lora)
     name = f"{task}-{Path(model).name}-{variant}-s{seed}-{_digest(config)}"
     return Cell(variant, config.model_copy(update={"output": output / "cells" / name}))
 
@@ -290,9 +292,9 @@ def _digest(config: TuneConfig) -> str:
 
 
 @cache
-def _shape(model: str, writes: bool) -> nn.Module:
+def _shape(model: str, is_generative: bool) -> nn.Module:
     """The model without values."""
-    return model_from_config(load_config(model), writes=writes)
+    return model_from_config(load_config(model), is_generative=is_generative)
 
 
 @cache

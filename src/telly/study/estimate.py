@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from telly.freezing.cost import ADAM_COPIES, BYTES_FP32, PROCESS_BYTES, VariantCost
-from telly.freezing.variants import BASE, Top
+from telly.freezing.variants import BASE, Method
 from telly.study.config import Cell
 from telly.tuning.estimate import SAMPLE, training_seconds, variant_costs
 
@@ -18,12 +18,12 @@ class CellEstimate:
     Attributes:
         seconds: of training over all epochs, and of running frozen layers once.
         peak_bytes: peak memory.
-        store_bytes: of its store; 0 without one.
+        cache_bytes: of its store; 0 without one.
     """
 
     seconds: float
     peak_bytes: int
-    store_bytes: int
+    cache_bytes: int
 
 
 def estimates(cells: Sequence[Cell]) -> list[CellEstimate]:
@@ -50,15 +50,15 @@ def estimates(cells: Sequence[Cell]) -> list[CellEstimate]:
 def _estimate(cell: Cell, costs: Mapping[str, VariantCost], stored: int) -> CellEstimate:
     """`stored` is the highest K whose states an earlier cell leaves."""
     config = cell.config
-    layers, whole = len(costs) - 1, config.top is Top.HEAD_ONLY
+    layers, whole = len(costs) - 1, config.method is Method.HEAD_ONLY
     seconds = training_seconds(costs[config.freeze], config, stored, layers)
     peak = _peak_bytes(cell, costs)
     if not config.cache or (config.k is None and not whole):
         return CellEstimate(seconds, peak, 0)
     k = layers if whole else config.k or 0
-    store_bytes = costs[str(min(k, layers - 1))].store_bytes
-    assert store_bytes is not None
-    return CellEstimate(seconds, peak, store_bytes)
+    cache_bytes = costs[str(min(k, layers - 1))].cache_bytes
+    assert cache_bytes is not None
+    return CellEstimate(seconds, peak, cache_bytes)
 
 
 def _peak_bytes(cell: Cell, costs: Mapping[str, VariantCost]) -> int:
@@ -67,8 +67,8 @@ def _peak_bytes(cell: Cell, costs: Mapping[str, VariantCost]) -> int:
     weights = PROCESS_BYTES + costs[BASE].trainable * BYTES_FP32
     peak = cost.peak_bytes if config.k is None or not config.cache else cost.peak_bytes_cached
     assert peak is not None
-    if config.top is Top.FULL:
+    if config.method is Method.FULL:
         return peak
-    if config.top is Top.HEAD_ONLY:
+    if config.method is Method.HEAD_ONLY:
         return weights
     return max(weights, peak - cost.trainable * BYTES_FP32 * ADAM_COPIES)

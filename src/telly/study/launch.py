@@ -34,7 +34,12 @@ def run_here(config: TuneConfig, resume: bool) -> tuple[int, str | None]:
 
     try:
         with interruptible():
-            tune(config, resume=resume, overwrite=not resume, siblings=config.output.parent if config.output else None)
+            tune(
+                config,
+                resume=resume,
+                overwrite=not resume,
+                reuse_baselines_from=config.output.parent if config.output else None,
+            )
     except KeyboardInterrupt:
         return INTERRUPTED, "interrupted"
     except TellyError as error:

@@ -27,7 +27,7 @@ from telly.errors import ConfigError, TellyError
 from telly.study.config import Cell, Needs, StudyConfig
 from telly.study.launch import FAILED, INTERRUPTED, in_processes, run_here
 from telly.study.results import Results, State, outcome_of
-from telly.study.run import Ended, Say, Start, about_left
+from telly.study.run import Ended, Say, StartCell, about_left
 from telly.urls import is_url
 
 LOCAL, AUTO = "local", "auto"
@@ -40,7 +40,7 @@ NOT_STARTED = -1
 
 
 @dataclass(frozen=True)
-class Job:
+class RayJob:
     """What every task of a study is told.
 
     Attributes:
@@ -49,7 +49,7 @@ class Job:
         folder: the driver's working folder, from which paths to data count.
         needs: what a cell takes.
         deadline: start nothing after that, in seconds of `time.time`; None for no such time.
-        own_stores: every cell keeps its stores to itself, since machines share no folder.
+        own_caches: every cell keeps its stores to itself, since machines share no folder.
         command: what was typed, for the records.
     """
 
@@ -58,7 +58,7 @@ class Job:
     folder: str
     needs: Needs
     deadline: float | None
-    own_stores: bool
+    own_caches: bool
     command: tuple[str, ...]
 
 
@@ -77,10 +77,10 @@ class RayPool:
         self._needs = study.cell
         self._results = Results(output if is_url(output) else str(Path(output).absolute()))
         given = study.settings.keys() | {name for values in study.task.values() for name in values}
-        self._own_stores = self._results.is_url and "cache_dir" not in given
+        self._own_caches = self._results.is_url and "cache_dir" not in given
         self._say = say
 
-    def __call__(self, starts: Sequence[Start], deadline: float | None) -> Generator[Ended, None, None]:
+    def __call__(self, starts: Sequence[StartCell], deadline: float | None) -> Generator[Ended, None, None]:
         """Run cells wherever there is room; closing this interrupts those that run, in order.
 
         Raises:
@@ -90,7 +90,9 @@ class RayPool:
         if not starts:
             return
         with _connected(self._address) as ray, self._results.token() as token:
-            job = Job(self._results, token, str(Path.cwd()), self._needs, deadline, self._own_stores, tuple(sys.argv))
+            job = RayJob(
+                self._results, token, str(Path.cwd()), self._needs, deadline, self._own_caches, tuple(sys.argv)
+            )
             _check_machines(ray, job, self._say)
             cells, stores = _submit(ray, job, starts)
             try:
@@ -99,19 +101,19 @@ class RayPool:
                 _cancel(ray, [*stores, *cells])
 
 
-def _submit(ray: Any, job: Job, starts: Sequence[Start]) -> tuple[dict[Any, Cell], list[Any]]:
+def _submit(ray: Any, job: RayJob, starts: Sequence[StartCell]) -> tuple[dict[Any, Cell], list[Any]]:
     """Hand all tasks to Ray; returns cells by the reference of their result, and those of the stores."""
     takes = {"num_cpus": job.needs.cpus, "num_gpus": job.needs.gpus, "max_retries": job.needs.retries}
     cell_task = ray.remote(max_calls=1, **takes)(run_cell)  # a process each: its peak memory is its own
-    store_task = ray.remote(max_calls=1, **takes)(make_stores)
+    cache_task = ray.remote(max_calls=1, **takes)(make_caches)
     cells: dict[Any, Cell] = {}
     chains: dict[tuple[str, str], dict[int, Any]] = {}
     for start in starts:
-        cell, layer, ready = start.cell, start.cell.store_layer, None
+        cell, layer, ready = start.cell, start.cell.cache_layer, None
         if layer is not None and not job.results.is_url:
             chain = chains.setdefault(cell.group, {})
             if layer not in chain:
-                chain[layer] = store_task.remote(job, cell, *list(chain.values())[-1:])
+                chain[layer] = cache_task.remote(job, cell, *list(chain.values())[-1:])
             ready = chain[layer]
         cells[cell_task.remote(job, cell, ready)] = cell
     return cells, [ref for chain in chains.values() for ref in chain.values()]
@@ -198,7 +200,7 @@ def _check_address(address: str) -> None:
         ) from None
 
 
-def _check_machines(ray: Any, job: Job, say: Say) -> None:
+def _check_machines(ray: Any, job: RayJob, say: Say) -> None:
     """Ask every machine that can run a cell whether it sees the results' place and has this version of telly.
 
     Raises:
@@ -246,23 +248,23 @@ def _not_shared(where: str) -> str:
     )
 
 
-def look_around(job: Job) -> tuple[bool, str]:
+def look_around(job: RayJob) -> tuple[bool, str]:
     """What a machine sees: the results' place or not, and its version of telly."""
     return job.results.sees(job.token), version("telly")
 
 
-def make_stores(job: Job, cell: Cell, _before: object = None) -> None:
+def make_caches(job: RayJob, cell: Cell, _before: object = None) -> None:
     """Task: build the stores that a cell reads. What goes wrong, the cell will meet and record."""
-    from telly.tuning.run import build_stores
+    from telly.tuning.run import build_caches
 
     if _prepare(job) is None:
         try:
-            build_stores(cell.config)
+            build_caches(cell.config)
         except TellyError as error:
             print(f"telly: stores of {cell.name}: {error}", file=sys.stderr)
 
 
-def run_cell(job: Job, cell: Cell, _stores: object = None) -> tuple[int, str | None]:
+def run_cell(job: RayJob, cell: Cell, _caches: object = None) -> tuple[int, str | None]:
     """Task: run a cell and leave its results where they belong.
 
     One that was tried before, on a machine that is lost, goes on where a shared folder has it.
@@ -287,12 +289,12 @@ def run_cell(job: Job, cell: Cell, _stores: object = None) -> tuple[int, str | N
     return ended
 
 
-def _run_and_bring(job: Job, cell: Cell) -> tuple[int, str | None]:
+def _run_and_bring(job: RayJob, cell: Cell) -> tuple[int, str | None]:
     if job.results.outcome(cell).state is State.DONE:
         return 0, None
     with TemporaryDirectory(prefix="telly-cell-") as folder:
         places: dict[str, Any] = {"output": Path(folder) / cell.folder.name}
-        if job.own_stores:
+        if job.own_caches:
             places["cache_dir"] = Path(folder) / "stores"
         here = replace(cell, config=cell.config.model_copy(update=places))
         ended = _run(job, here, False)
@@ -301,13 +303,13 @@ def _run_and_bring(job: Job, cell: Cell) -> tuple[int, str | None]:
     return ended
 
 
-def _run(job: Job, cell: Cell, resume: bool) -> tuple[int, str | None]:
+def _run(job: RayJob, cell: Cell, resume: bool) -> tuple[int, str | None]:
     if job.needs.processes == 1:
         return run_here(cell.config, resume)
     return in_processes(job.needs.processes, cell, resume), None
 
 
-def _prepare(job: Job) -> tuple[int, str] | None:
+def _prepare(job: RayJob) -> tuple[int, str] | None:
     """Make this process like one on the driver's machine; gives code and reason where nothing may start."""
     import torch
 

@@ -16,8 +16,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from telly.disk import folder_lock
-from telly.errors import StoreError, TrainingError
-from telly.freezing.inventory import remove_store
+from telly.errors import CacheError, TrainingError
+from telly.freezing.inventory import remove_cache
 from telly.study.config import Cell, StudyConfig, groups_of
 from telly.study.launch import FAILED, FULL_DISK, INTERRUPTED, Launch, handing_on, in_own_process, started
 from telly.study.results import CELLS, Outcome, Results, State
@@ -31,7 +31,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Start:
+class StartCell:
     """A cell to run.
 
     Attributes:
@@ -56,7 +56,7 @@ class Ended:
     error: str | None = None
 
 
-Pool = Callable[[Sequence[Start], float | None], Generator[Ended, None, None]]
+Pool = Callable[[Sequence[StartCell], float | None], Generator[Ended, None, None]]
 """Runs cells, starts none after a time (of `time.time`), and tells of each as it ends; closing it ends what runs."""
 
 
@@ -111,7 +111,7 @@ def _run_cells(
         say(f"{len(cells) - len(waiting)} of {len(cells)} cells are done already")
     hours = study.budget.hours
     deadline = None if hours is None else time.time() + 3600 * hours
-    starts = [Start(cell, outcomes[cell.folder].state is State.INTERRUPTED) for cell in waiting]
+    starts = [StartCell(cell, outcomes[cell.folder].state is State.INTERRUPTED) for cell in waiting]
     left = {cell.folder for cell in waiting}
     _summarize(study, cells, outcomes, results)
     try:
@@ -125,7 +125,7 @@ def _run_cells(
                 if show is not None:
                     _show_if_whole(ended.cell, cells, outcomes, left, show)
                 if not results.is_url:
-                    _drop_stores(cells, outcomes, left)
+                    _drop_caches(cells, outcomes, left)
     finally:
         outcomes |= {cell.folder: results.outcome(cell) for cell in waiting if cell.folder in left}
         _summarize(study, cells, outcomes, results)
@@ -135,7 +135,7 @@ def _run_cells(
 
 
 def _one_by_one(
-    starts: Sequence[Start], deadline: float | None, *, launch: Launch, say: Say
+    starts: Sequence[StartCell], deadline: float | None, *, launch: Launch, say: Say
 ) -> Generator[Ended, None, None]:
     """The pool of one machine: cells in their order, each made cheap by the stores of those before."""
     began = time.monotonic()
@@ -148,7 +148,7 @@ def _one_by_one(
 
 
 def side_by_side(
-    starts: Sequence[Start], deadline: float | None, *, jobs: int, threads: int, say: Say
+    starts: Sequence[StartCell], deadline: float | None, *, jobs: int, threads: int, say: Say
 ) -> Generator[Ended, None, None]:
     """The pool of one machine whose cores several cells share. Each tells its progress to a file of its own.
 
@@ -250,24 +250,24 @@ def _summarize(study: StudyConfig, cells: Sequence[Cell], outcomes: Outcomes, re
     results.write(TABLE_FILE, to_markdown(table for table in tables if table is not None))
 
 
-def _drop_stores(cells: Sequence[Cell], outcomes: Outcomes, left: set[Path]) -> None:
+def _drop_caches(cells: Sequence[Cell], outcomes: Outcomes, left: set[Path]) -> None:
     """Remove the stores that no cell will read: those of a K whose cells have all ended, once a higher K has its own.
 
     The next K is derived from the highest one there is.
     """
     for group in groups_of(cells):
-        cached = [cell for cell in group if cell.store_layer is not None]
-        made = [cell for cell in cached if outcomes[cell.folder].state is State.DONE and _stores(outcomes[cell.folder])]
-        highest = max((cell.store_layer or 0 for cell in made), default=0)
-        kept = {cell.store_layer for cell in cached if cell.folder in left} | {highest}
-        needed = {place for cell in made if cell.store_layer in kept for place in _stores(outcomes[cell.folder])}
-        for place in {place for cell in made for place in _stores(outcomes[cell.folder])} - needed:
+        cached = [cell for cell in group if cell.cache_layer is not None]
+        made = [cell for cell in cached if outcomes[cell.folder].state is State.DONE and _caches(outcomes[cell.folder])]
+        highest = max((cell.cache_layer or 0 for cell in made), default=0)
+        kept = {cell.cache_layer for cell in cached if cell.folder in left} | {highest}
+        needed = {place for cell in made if cell.cache_layer in kept for place in _caches(outcomes[cell.folder])}
+        for place in {place for cell in made for place in _caches(outcomes[cell.folder])} - needed:
             if place.is_dir():
-                with contextlib.suppress(StoreError):  # another study builds it
-                    remove_store(place)
+                with contextlib.suppress(CacheError):  # another study builds it
+                    remove_cache(place)
 
 
-def _stores(outcome: Outcome) -> list[Path]:
+def _caches(outcome: Outcome) -> list[Path]:
     if outcome.record is None:
         return []
     return [Path(store["folder"]) for store in outcome.record.cache.get("stores", {}).values()]

@@ -144,7 +144,7 @@ class Task(Protocol):
     preset: Preset
     metrics: tuple[str, ...]
     """Names of its metrics, as in `telly.metrics.table.METRICS`."""
-    writes: bool
+    is_generative: bool
     """Whether its model writes text: then it is loaded with its output layer."""
 
     def encode(
@@ -186,10 +186,10 @@ class Task(Protocol):
         """Metrics of methods without a trained model, by name, so that nobody takes a weak model for a strong one."""
 
 
-class PlainTask:
+class BaseTask:
     """What most tasks share: no new head, nothing to calibrate, an encoder."""
 
-    writes = False
+    is_generative = False
     metrics: tuple[str, ...] = ()
 
     def metrics_of(self, train: Encoded) -> tuple[str, ...]:
@@ -224,11 +224,13 @@ def device_of(model: nn.Module) -> torch.device:
     return next(p for p in model.parameters() if p.requires_grad).device
 
 
-def length_batches(lengths: npt.NDArray[np.int64], most_tokens: int = EVAL_TOKENS) -> Iterator[npt.NDArray[np.int64]]:
-    """Positions by falling length, in batches of at most `most_tokens` tokens, padding included."""
+def length_batches(
+    lengths: npt.NDArray[np.int64], max_tokens_per_batch: int = EVAL_TOKENS
+) -> Iterator[npt.NDArray[np.int64]]:
+    """Positions by falling length, in batches of at most `max_tokens_per_batch` tokens, padding included."""
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):
-        count = max(1, most_tokens // int(lengths[order[start]]))
+        count = max(1, max_tokens_per_batch // int(lengths[order[start]]))
         yield order[start : start + count]
         start += count

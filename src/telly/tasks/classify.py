@@ -20,12 +20,12 @@ from telly.errors import TrainingError
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.metrics.classification import multiclass_metrics, multiclass_statistics
-from telly.tasks.base import Encoded, Evaluation, Options, PlainTask, Preset, device_of
+from telly.tasks.base import BaseTask, Encoded, Evaluation, Options, Preset, device_of
+from telly.tasks.embeddings import embed_rows, encoded_texts, pooled
 from telly.tasks.labels import ClassHead, class_numbers, most_frequent
-from telly.tasks.vectors import encoded_texts, pooled, vectors_of_rows
 
 
-class ClassifyTask(PlainTask):
+class ClassifyTask(BaseTask):
     """Function to label. The paper has no such task; the preset is its clone detection's."""
 
     name = "classify"
@@ -90,7 +90,7 @@ class ClassifyTask(PlainTask):
     ) -> npt.NDArray[np.float32]:
         """Probabilities of the classes, [rows, classes]."""
         with autocast:
-            scores = vectors_of_rows(model.scores, source, rows, device_of(model)).cpu()
+            scores = embed_rows(model.scores, source, rows, device_of(model)).cpu()
         found: npt.NDArray[np.float32] = scores.softmax(dim=-1).numpy()
         return found
 

@@ -22,9 +22,9 @@ from telly.data.sequences import Rows
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.metrics.classification import best_threshold, binary_metrics, binary_statistics
-from telly.tasks.base import Encoded, Evaluation, Options, PlainTask, Preset, batches_of, device_of
+from telly.tasks.base import BaseTask, Encoded, Evaluation, Options, Preset, batches_of, device_of
+from telly.tasks.embeddings import embed_rows, encoded_texts, pooled
 from telly.tasks.labels import ClassHead, class_numbers, most_frequent
-from telly.tasks.vectors import encoded_texts, pooled, vectors_of_rows
 
 PAIR, COSINE = "pair", "cosine"
 HEADS = (PAIR, COSINE)
@@ -54,7 +54,7 @@ class ClonePairs(Encoded):
         return np.stack([self.rows["left"], self.rows["right"]], axis=1)
 
 
-class CloneTask(PlainTask):
+class CloneTask(BaseTask):
     """Two functions to same or not."""
 
     name = "clone"
@@ -135,7 +135,7 @@ class CloneTask(PlainTask):
         device = device_of(model)
         left, right = torch.from_numpy(where.reshape(pairs.shape)).to(device)
         with autocast:
-            vectors = vectors_of_rows(model.vectors, source, distinct, device)
+            vectors = embed_rows(model.vectors, source, distinct, device)
             found = [model.alike(vectors, left[i : i + 4096], right[i : i + 4096]) for i in range(0, len(left), 4096)]
         scores: npt.NDArray[np.float32] = torch.cat(found).float().cpu().numpy()
         return scores

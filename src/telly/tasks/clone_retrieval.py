@@ -25,14 +25,14 @@ from telly.freezing.split import SplitModel
 from telly.metrics.interval import mean_statistic
 from telly.metrics.retrieval import map_at_r
 from telly.metrics.words import words
-from telly.tasks.base import Encoded, Evaluation, Options, PlainTask, Preset, device_of
+from telly.tasks.base import BaseTask, Encoded, Evaluation, Options, Preset, device_of
 from telly.tasks.contrast import ContrastModel, in_batch_loss
-from telly.tasks.vectors import encoded_texts, vectors_of_rows
+from telly.tasks.embeddings import embed_rows, encoded_texts
 
 BUCKETS = 4096
 
 
-class CloneRetrievalTask(PlainTask):
+class CloneRetrievalTask(BaseTask):
     """Program to programs of the same label. The paper probes with this data; the preset is its code search's."""
 
     name = "clone-retrieval"
@@ -83,7 +83,7 @@ class CloneRetrievalTask(PlainTask):
         if not isinstance(model, CloneRetrievalModel) or data.labels is None:
             raise TypeError(f"expected a CloneRetrievalModel and labels, found {type(model).__name__}")
         with autocast:
-            vectors = vectors_of_rows(model.embed, source, data.rows["code"], device_of(model))
+            vectors = embed_rows(model.embed, source, data.rows["code"], device_of(model))
         found = map_at_r(vectors, torch.from_numpy(data.labels).to(vectors.device))
         per_query = found.per_query.cpu().numpy()
         return Evaluation.of({"map@r": mean_statistic(per_query[~np.isnan(per_query)])})

@@ -14,16 +14,16 @@ from telly.data.schema import SCHEMAS
 from telly.errors import ConfigError
 from telly.metrics.suites import completion, completion_statistics
 from telly.metrics.text import restore_literals
-from telly.models.generation import Kind
-from telly.models.modes import Mode, mode_head
+from telly.models.generation import Architecture
+from telly.models.modes import InputMode, mode_head
 from telly.tasks.base import Encoded, Preset
-from telly.tasks.writing import Prompt, WritingTask, start_token
+from telly.tasks.text_generation import Prompt, TextGenerationTask, start_token
 
 _STATEMENT = re.compile(r"(?<=[;{}])")
 _AT_LINE_START = re.compile(r"\n[ \t]*\Z")
 
 
-class CompleteTask(WritingTask):
+class CompleteTask(TextGenerationTask):
     """Context to line."""
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class CompleteTask(WritingTask):
             ),
             completion_statistics,
             ("exact_match", "edit_similarity"),
-            mode=Mode.DECODER_ONLY,
+            mode=InputMode.DECODER_ONLY,
             loss_on_source=True,
         )
 
@@ -64,16 +64,16 @@ class CompleteTask(WritingTask):
         """The first line that is written."""
         return text.strip().partition("\n")[0].strip()
 
-    def prompts(self, texts: list[str], tokenizer: Any, most: int, kind: Kind) -> list[Prompt]:
+    def prompts(self, texts: list[str], tokenizer: Any, most: int, kind: Architecture) -> list[Prompt]:
         """Contexts cut from the left.
 
         An encoder-decoder reads them as any source; for the others every token sees its past only.
         """
         cleaned = [self.clean_source(text) for text in texts]
-        if kind is Kind.ENCODER_DECODER:
+        if kind is Architecture.ENCODER_DECODER:
             return [Prompt(ids, None) for ids in _last_tokens(tokenizer, cleaned, most, framed=True)]
-        head = mode_head(tokenizer, Mode.DECODER_ONLY) or [start_token(tokenizer)]
-        visible = 0 if kind is Kind.ONE_STACK else None
+        head = mode_head(tokenizer, InputMode.DECODER_ONLY) or [start_token(tokenizer)]
+        visible = 0 if kind is Architecture.ONE_STACK else None
         return [Prompt([*head, *ids], visible) for ids in _last_tokens(tokenizer, cleaned, most - len(head))]
 
     def target_texts(self, sources: list[str], targets: list[str]) -> list[str]:

@@ -11,7 +11,7 @@ from torch import nn
 
 from telly.freezing.split import SplitModel
 from telly.processes import several
-from telly.tasks.vectors import pooled
+from telly.tasks.embeddings import pooled
 
 
 class ContrastModel(nn.Module):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from telly.data.schema import SCHEMAS
 from telly.metrics.suites import generation_statistics
 from telly.tasks.base import Preset
-from telly.tasks.writing import WritingTask
+from telly.tasks.text_generation import TextGenerationTask
 
 
-class GenerateTask(WritingTask):
+class GenerateTask(TextGenerationTask):
     """Description to code."""
 
     def __init__(self) -> None:

@@ -20,12 +20,12 @@ from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.metrics.bm25 import bm25_ranks
 from telly.metrics.retrieval import ranks_of_targets, retrieval_metrics, retrieval_statistics
-from telly.tasks.base import Encoded, Evaluation, Options, PlainTask, Preset, device_of
+from telly.tasks.base import BaseTask, Encoded, Evaluation, Options, Preset, device_of
 from telly.tasks.contrast import ContrastModel, in_batch_loss
-from telly.tasks.vectors import encoded_texts, vectors_of_rows
+from telly.tasks.embeddings import embed_rows, encoded_texts
 
 
-class SearchTask(PlainTask):
+class SearchTask(BaseTask):
     """Query to code, both encoded by one shared encoder."""
 
     name = "search"
@@ -70,8 +70,8 @@ class SearchTask(PlainTask):
         codes, targets = np.unique(data.rows["code"], return_inverse=True)
         device = device_of(model)
         with autocast:
-            candidates = vectors_of_rows(model.embed, source, codes, device)
-            queries = vectors_of_rows(model.embed, source, data.rows["query"], device)
+            candidates = embed_rows(model.embed, source, codes, device)
+            queries = embed_rows(model.embed, source, data.rows["query"], device)
         ranks = ranks_of_targets(queries, candidates, torch.from_numpy(targets).to(queries.device))
         return Evaluation.of(retrieval_statistics(ranks))
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from telly.data.schema import SCHEMAS
 from telly.metrics.suites import summarization_statistics
 from telly.tasks.base import Preset
-from telly.tasks.writing import WritingTask
+from telly.tasks.text_generation import TextGenerationTask
 
 
-class SummarizeTask(WritingTask):
+class SummarizeTask(TextGenerationTask):
     """Code to summary."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ DECIDING = ("task", "columns", "limit", "eval_limit", "max_tokens", "precision",
 """Settings that baselines and the untuned model's scores depend on, beside model and data."""
 
 
-def known_baselines(runs: Path, record: RunRecord) -> dict[str, dict[str, float]]:
+def reuse_baselines(runs: Path, record: RunRecord) -> dict[str, dict[str, float]]:
     """Baselines of a finished run with the same weights, data and settings of evaluation; empty without one.
 
     The untuned model's scores are the same for every K, but for the rounding of stored states.

@@ -196,7 +196,7 @@ def _use(record: RunRecord, architecture: str) -> str:
         "tokenizer = AutoTokenizer.from_pretrained(FOLDER)",
         "```\n",
     ]
-    if not get_task(task).writes:
+    if not get_task(task).is_generative:
         exports = task in ("search", "clone-retrieval") or record.config.get("head") == COSINE
         lines.append(
             "One vector a text is the mean of the last layer's states over real tokens"
@@ -228,7 +228,7 @@ def _limits(record: RunRecord) -> str:
         "styles of code or ways to ask were not tested.",
         "What the model it started from learned from its own data is still in it.",
     ]
-    if get_task(record.config["task"]).writes:
+    if get_task(record.config["task"]).is_generative:
         points.append("It writes what is likely, not what is right: run nothing that it writes unread.")
     return "## Limits\n\n" + "\n".join(f"- {point}" for point in points)
 

@@ -10,9 +10,9 @@ from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_v
 
 from telly.config import Config
 from telly.errors import PlanError
+from telly.freezing.methods import ADAPTERS, Lora
 from telly.freezing.states import StateDtype
-from telly.freezing.top import ADAPTERS, Lora
-from telly.freezing.variants import BASE, Top, parse_variant, variant_name
+from telly.freezing.variants import BASE, Method, parse_variant, variant_name
 from telly.models.load import EMBEDDED
 from telly.tasks import TASKS, get_task
 from telly.tasks.base import Options
@@ -35,7 +35,7 @@ class TuneConfig(Config):
     limit: PositiveInt | None = Field(None, description="use at most so many training examples")
     eval_limit: PositiveInt | None = Field(None, description="use at most so many validation and test examples")
     freeze: str = Field(BASE, description="`base`, `auto`, or K: freeze embeddings and layers 0 .. K-1")
-    top: Top = Field(Top.FULL, description="what is trained of the layers that are not frozen")
+    method: Method = Field(Method.FULL, description="what is trained of the layers that are not frozen")
     lora_rank: PositiveInt | None = Field(None, description="of LoRA's product")
     lora_alpha: PositiveFloat | None = Field(None, description="LoRA's product is scaled by alpha / rank")
     lora_dropout: float | None = Field(None, ge=0, lt=1, description="on what goes into LoRA's product")
@@ -119,21 +119,23 @@ class TuneConfig(Config):
     @model_validator(mode="after")
     def _fits_top(self) -> Self:
         given = [name for name in LORA_SETTINGS if getattr(self, name) not in (None, ())]
-        if given and self.top is not Top.LORA:
-            raise ValueError(f"{given[0]}: is for top = {Top.LORA}, found top = {self.top}; leave it out")
-        if self.top is Top.HEAD_ONLY:
+        if given and self.method is not Method.LORA:
+            raise ValueError(f"{given[0]}: is for method = {Method.LORA}, found method = {self.method}; leave it out")
+        if self.method is Method.HEAD_ONLY:
             if self.freeze != BASE:
-                raise ValueError(f"top: {Top.HEAD_ONLY} freezes all layers, found freeze = {self.freeze}; leave it out")
+                raise ValueError(
+                    f"method: {Method.HEAD_ONLY} freezes all layers, found freeze = {self.freeze}; leave it out"
+                )
             task = get_task(self.task)
             head = self.head or task.preset.head
             if task.head(1, 2, Options(head=head)) is None:
                 which = f" with the {head} head" if head else ""
                 raise ValueError(
-                    f"top: {Top.HEAD_ONLY} trains a new head alone, and {self.task}{which} has none with parameters; "
-                    f"expected one of {', '.join(_with_head())}"
+                    f"method: {Method.HEAD_ONLY} trains a new head alone, and {self.task}{which} has none with "
+                    f"parameters; expected one of {', '.join(_with_head())}"
                 )
-        if self.top in ADAPTERS and find_spec("peft") is None:
-            raise ValueError(f"top: {self.top} needs peft: pip install 'telly[peft]'")
+        if self.method in ADAPTERS and find_spec("peft") is None:
+            raise ValueError(f"method: {self.method} needs peft: pip install 'telly[peft]'")
         return self
 
     @property
@@ -156,7 +158,7 @@ class TuneConfig(Config):
     @property
     def variant_name(self) -> str:
         """A short name of what is compared: `base`, `K=9 frozen`, `K=9 cached, lora`."""
-        return variant_name(self.k, self.top, self.cache)
+        return variant_name(self.k, self.method, self.cache)
 
 
 def _with_head() -> list[str]:

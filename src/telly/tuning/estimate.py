@@ -9,7 +9,7 @@ from telly.data.readers import read
 from telly.data.sample import sample_files
 from telly.errors import ConfigError
 from telly.freezing.cost import VariantCost, Workload, measure_flops, plan_costs
-from telly.freezing.variants import Top, parse_variant
+from telly.freezing.variants import Method, parse_variant
 from telly.models.load import load_config, load_tokenizer, model_from_config
 from telly.tasks import get_task
 from telly.tasks.base import Encoded, Options
@@ -17,7 +17,7 @@ from telly.tuning.config import TuneConfig
 from telly.tuning.resolve import resolve
 
 SAMPLE = "sample"
-PASSES = {Top.FULL: 1.0, Top.LORA: 2 / 3, Top.IA3: 2 / 3, Top.BITFIT: 2 / 3, Top.HEAD_ONLY: 0.0}
+PASSES = {Method.FULL: 1.0, Method.LORA: 2 / 3, Method.IA3: 2 / 3, Method.BITFIT: 2 / 3, Method.HEAD_ONLY: 0.0}
 """Share of full training's operations in a layer above K. Where its weights are frozen, their gradient is left out:
 that leaves the forward and the gradient of the states, two of three. Adapters and the head are small and left out."""
 
@@ -40,7 +40,7 @@ def costs_of(config: TuneConfig, work: Workload | None) -> list[VariantCost]:
     """What base and every K train and, with a workload, take on this machine."""
     model_config = load_config(config.model)
     task = get_task(config.task)
-    shape = model_from_config(model_config, writes=task.writes)
+    shape = model_from_config(model_config, is_generative=task.is_generative)
     hidden = int(model_config.hidden_size)
     head = task.head(hidden, 2, Options(head=config.head or task.preset.head))
     head_parameters = sum(p.numel() for p in head.parameters()) if head else 0
@@ -106,11 +106,11 @@ def training_seconds(cost: VariantCost, config: TuneConfig, stored: int = 0, lay
         layers: the model's, all of which run once where the head is trained alone.
     """
     assert cost.epoch_seconds is not None
-    epochs, whole = config.epochs or 1, config.top is Top.HEAD_ONLY
+    epochs, whole = config.epochs or 1, config.method is Method.HEAD_ONLY
     k = layers if whole else parse_variant(cost.variant)
     top = cost.epoch_seconds if cost.epoch_seconds_cached is None else cost.epoch_seconds_cached
     bottom = top / 3 if whole else cost.epoch_seconds - top  # the forward alone
-    top *= PASSES[config.top]
+    top *= PASSES[config.method]
     if k is None or not config.cache:
         return epochs * (bottom + top)
     return bottom * (k - min(stored, k)) / max(1, k) + epochs * top

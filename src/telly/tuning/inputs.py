@@ -12,7 +12,7 @@ from torch import nn
 from telly.data.readers import read
 from telly.data.sample import sample_files
 from telly.errors import ConfigError, DataError
-from telly.models.generation import kind_of
+from telly.models.generation import architecture_of
 from telly.models.load import position_limit
 from telly.tasks.base import Encoded, Task
 from telly.tuning.config import TuneConfig
@@ -51,7 +51,7 @@ def fitting_lengths(config: TuneConfig, task: Task, model: nn.Module) -> dict[st
     if limit is None:
         return config.max_tokens
     total = sum(config.max_tokens.values())
-    if task.writes and kind_of(model.config).joint and total > limit:
+    if task.is_generative and architecture_of(model.config).joint and total > limit:
         return _in_proportion(config, limit)
     return {column: min(tokens, limit) for column, tokens in config.max_tokens.items()}
 
@@ -72,7 +72,7 @@ def check_lengths(config: TuneConfig, task: Task, model: nn.Module) -> None:
                 f"give --max-tokens {column}={limit} or less"
             )
     total = sum(config.max_tokens.values())
-    if task.writes and kind_of(model.config).joint and total > limit:
+    if task.is_generative and architecture_of(model.config).joint and total > limit:
         given = ", ".join(f"{column} {tokens}" for column, tokens in config.max_tokens.items())
         raise ConfigError(
             f"max_tokens: {given}: prompt and answer are one sequence of up to {total} tokens, and {config.model} has "

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from telly.disk import write_json
 from telly.errors import DataError
-from telly.freezing.variants import Top, variant_name
+from telly.freezing.variants import Method, variant_name
 
 RECORD_FILE = "record.json"
 RECORD_FORMAT = 1
@@ -119,19 +119,19 @@ class RunRecord:
     advice: dict[str, Any] | None = None
 
     @property
-    def top(self) -> Top:
+    def method(self) -> Method:
         """What was trained of the layers that were not frozen."""
-        return Top(self.config.get("top") or Top.FULL)
+        return Method(self.config.get("method") or self.config.get("top") or Method.FULL)
 
     @property
     def is_base(self) -> bool:
         """Whether everything was trained: what others are compared with."""
-        return self.plan.get("k") is None and self.top is Top.FULL
+        return self.plan.get("k") is None and self.method is Method.FULL
 
     @property
     def variant(self) -> str:
         """`base`, `K=9 cached`, `K=9 frozen`, `lora` or `K=9 cached, lora`."""
-        return variant_name(self.plan.get("k"), self.top, bool(self.cache.get("used")))
+        return variant_name(self.plan.get("k"), self.method, bool(self.cache.get("used")))
 
     @property
     def epoch_seconds(self) -> float | None:

@@ -11,8 +11,8 @@ import tomli_w
 
 from telly.config import Config
 from telly.errors import ConfigError, ModelError
-from telly.freezing.top import Lora
-from telly.freezing.variants import BASE, Top, variant_label
+from telly.freezing.methods import Lora
+from telly.freezing.variants import BASE, Method, variant_label
 from telly.models.load import resolve as resolve_model
 from telly.tasks import get_task
 from telly.tasks.clone import SHARING_HEADS
@@ -21,7 +21,7 @@ from telly.tuning.config import AUTO, TuneConfig
 RECOMMENDATION_FILE = "telly.json"
 RESULT_FOLDERS = ("model", "adapter")
 """Folders that a run leaves in its own."""
-TOP_RATE = 10
+METHOD_RATE = 10
 """Times the rate of full tuning, where less is trained: Hu et al. (2022) and Ben Zaken et al. (2022) take ten times and
 more of what is usual for full tuning, Liu et al. (2022) still more (docs/peers.md)."""
 
@@ -45,9 +45,9 @@ def resolve(config: TuneConfig) -> TuneConfig:
     } | {name: value for name, value in advice.items() if name != "max_tokens"}
     given = {name for name in config.model_fields_set if getattr(config, name) is not None}
     chosen = {name: value for name, value in defaults.items() if name not in given}
-    if config.top is not Top.FULL and "learning_rate" in chosen:
-        chosen["learning_rate"] *= TOP_RATE
-    if config.top is Top.LORA:
+    if config.method is not Method.FULL and "learning_rate" in chosen:
+        chosen["learning_rate"] *= METHOD_RATE
+    if config.method is Method.LORA:
         rank = config.lora_rank or Lora.rank
         lora = {"lora_rank": rank, "lora_alpha": float(rank), "lora_dropout": Lora.dropout}
         chosen |= {name: value for name, value in lora.items() if name not in given}
@@ -71,8 +71,8 @@ def run_name(config: TuneConfig) -> str:
     """A folder name that tells task, model, variant and seed."""
     model = Path(config.model.rstrip("/")).name or "model"
     chosen = config.freeze in {BASE, AUTO}
-    variant = ("" if chosen else "k") + variant_label(config.freeze, config.top)
-    frozen = not chosen or config.top is Top.HEAD_ONLY
+    variant = ("" if chosen else "k") + variant_label(config.freeze, config.method)
+    frozen = not chosen or config.method is Method.HEAD_ONLY
     variant += "-frozen" if frozen and not config.cache else ""
     return f"{config.task}-{model}-{variant}-s{config.seed}"
 

@@ -19,9 +19,9 @@ from telly.data.cautions import warnings_about
 from telly.disk import came_of_full_disk, folder_lock, is_full_disk
 from telly.errors import ConfigError
 from telly.freezing.fingerprint import prefix_digests
+from telly.freezing.methods import apply_method
 from telly.freezing.split import SplitModel
-from telly.freezing.top import train_top
-from telly.freezing.variants import Top
+from telly.freezing.variants import Method
 from telly.metrics.kept import SCORES_FILE
 from telly.models.declared import cautions_about, check_pooling
 from telly.models.load import load_model, load_tokenizer
@@ -38,7 +38,8 @@ from telly.training.trainer import (
     remove_incomplete_checkpoints,
 )
 from telly.tuning.arguments import CHECKPOINTS, sampler_of, training_arguments
-from telly.tuning.baselines import known_baselines
+from telly.tuning.baselines import reuse_baselines
+from telly.tuning.caches import Sources, open_sources
 from telly.tuning.card import write_card
 from telly.tuning.config import AUTO, TuneConfig
 from telly.tuning.inputs import check_lengths, check_metric, check_negatives, describe, load_datasets
@@ -46,7 +47,6 @@ from telly.tuning.record import RECORD_FILE, RunRecord
 from telly.tuning.resolve import RESULT_FOLDERS, check_output, resolve, to_toml
 from telly.tuning.saving import save_model
 from telly.tuning.session import PREDICTIONS_FILE, ClockedTrainer, Epochs, Run
-from telly.tuning.stores import Sources, open_sources
 
 ADVICE_FOLDER = "advice"
 """Where a run that chooses K itself has what it chose by."""
@@ -62,7 +62,7 @@ def tune(
     resume: bool = False,
     overwrite: bool = False,
     advisor: Advisor | None = None,
-    siblings: Path | None = None,
+    reuse_baselines_from: Path | None = None,
 ) -> RunRecord:
     """Tune a model on a task and return the run's record, which also lies in the output folder.
 
@@ -71,17 +71,17 @@ def tune(
         resume: go on with an interrupted run in the same folder.
         overwrite: replace an earlier run in the same folder.
         advisor: chooses the variant of `freeze = auto`; `telly.tune` has one.
-        siblings: folder of other runs; baselines that one of them found on the same terms are taken over.
+        reuse_baselines_from: folder of other runs; baselines that one of them found on the same terms are taken over.
 
     Raises:
         ConfigError: settings that do not fit, or an output folder with another run or of a process that still runs.
-        DataError, ModelError, PlanError, StoreError, TrainingError: as their names say.
+        DataError, ModelError, PlanError, CacheError, TrainingError: as their names say.
     """
     config = resolve(config)
     assert config.output is not None
     # One process speaks for all that train together.
     with folder_lock(config.output) if _is_main() else contextlib.nullcontext():
-        return _run(config, resume, overwrite, advisor, siblings)
+        return _run(config, resume, overwrite, advisor, reuse_baselines_from)
 
 
 def _is_main() -> bool:
@@ -89,13 +89,13 @@ def _is_main() -> bool:
 
 
 def _run(
-    config: TuneConfig, resume: bool, overwrite: bool, advisor: Advisor | None, siblings: Path | None
+    config: TuneConfig, resume: bool, overwrite: bool, advisor: Advisor | None, reuse_baselines_from: Path | None
 ) -> RunRecord:
     """The run, in a folder that no other process writes into."""
     resume = resume and not _only_advised(config)
     run = _start(config, resume, overwrite, advisor)
     try:
-        _tune(run, resume, overwrite, siblings)
+        _tune(run, resume, overwrite, reuse_baselines_from)
         run.record.status = "finished"
     except KeyboardInterrupt:
         run.record.status = "interrupted"
@@ -214,7 +214,7 @@ def _remove_run(output: Path) -> None:
             (output / name).unlink(missing_ok=True)
 
 
-def _tune(run: Run, resume: bool, overwrite: bool, siblings: Path | None) -> None:
+def _tune(run: Run, resume: bool, overwrite: bool, reuse_baselines_from: Path | None) -> None:
     config = run.config
     set_seed(config.seed)
     arguments = training_arguments(run)  # sets up the process group, if there is one
@@ -224,10 +224,10 @@ def _tune(run: Run, resume: bool, overwrite: bool, siblings: Path | None) -> Non
     run.record.model = {"name": config.model, "fingerprint": digests[-1], "layers_fingerprint": digests[-2],
                         "parameters": split.plan.total}  # fmt: skip
     with run.clocks("load"):
-        adapter = train_top(split, config.top, config.lora, config.seed)
+        adapter = apply_method(split, config.method, config.lora, config.seed)
     with run.clocks("encode"):
         run.record.cautions = warnings_about(datasets, run.task.schema)
-        run.record.cautions += [] if run.task.writes else cautions_about(config.model)
+        run.record.cautions += [] if run.task.is_generative else cautions_about(config.model)
         sampler = sampler_of(run, arguments, data["train"])
         run.record.cautions += check_negatives(run.task.contrasted(data["train"]), sampler.global_batches())
         for caution in run.record.cautions:
@@ -235,8 +235,8 @@ def _tune(run: Run, resume: bool, overwrite: bool, siblings: Path | None) -> Non
         check_metric(config, run.task, data["train"])
     module = _module(run, split, data["train"]).to(arguments.device)
     _claim(run, {name: describe(datasets[name], encoded) for name, encoded in data.items()}, resume, overwrite)
-    if siblings is not None and not run.record.baselines:
-        run.record.baselines = first_decides(lambda: known_baselines(siblings, run.record))
+    if reuse_baselines_from is not None and not run.record.baselines:
+        run.record.baselines = first_decides(lambda: reuse_baselines(reuse_baselines_from, run.record))
     with run.clocks("prefix"):
         sources = open_sources(config, split, data, tokenizer.pad_token_id, digests, run.say)
         run.record.cache = sources.to_dict()
@@ -269,12 +269,12 @@ class _Inputs(NamedTuple):
 
 def _inputs(config: TuneConfig, task: Task, device: torch.device, clocks: Clocks) -> _Inputs:
     with clocks("load"):
-        if not task.writes:
+        if not task.is_generative:
             check_pooling(config.model)
         datasets = load_datasets(config, task)
         tokenizer = load_tokenizer(config.model)
-        model = load_model(config.model, seed=config.seed, writes=task.writes).to(device)
-        split = SplitModel(model, config.k, whole=config.top is Top.HEAD_ONLY)
+        model = load_model(config.model, seed=config.seed, is_generative=task.is_generative).to(device)
+        split = SplitModel(model, config.k, whole=config.method is Method.HEAD_ONLY)
         check_lengths(config, task, model)
     with clocks("prefix"):
         digests = prefix_digests(model)
@@ -283,11 +283,11 @@ def _inputs(config: TuneConfig, task: Task, device: torch.device, clocks: Clocks
     return _Inputs(datasets, tokenizer, split, data, digests)
 
 
-def build_stores(config: TuneConfig) -> None:
+def build_caches(config: TuneConfig) -> None:
     """Build the stores that a run with these settings reads, where it would use any, and nothing else.
 
     Raises:
-        DataError, ModelError, PlanError, StoreError: as their names say.
+        DataError, ModelError, PlanError, CacheError: as their names say.
     """
     config = resolve(config)
     set_seed(config.seed)
@@ -338,11 +338,13 @@ def _train_and_test(
         return first_decides(compute)
 
     checkpoint = last_complete_checkpoint(run.output / CHECKPOINTS) if resume else None
-    untuned = "untuned (greedy)" if task.writes else "untuned"  # which seldom ends an answer, so a beam would take long
+    untuned = (
+        "untuned (greedy)" if task.is_generative else "untuned"
+    )  # which seldom ends an answer, so a beam would take long
     if untuned not in run.record.baselines:
         with run.clocks("evaluate"):
             run.record.baselines = first_decides(lambda: task.baselines(datasets, test_split, data["train"]))
-        run.record.baselines[untuned] = calibrated(final=not task.writes).metrics
+        run.record.baselines[untuned] = calibrated(final=not task.is_generative).metrics
     trainer = _trainer(run, arguments, module, data, sources, lambda: evaluate("valid", final=False).metrics)
     if checkpoint is not None:
         run.record.resumed_from_step = int(checkpoint.name.rpartition("-")[2])

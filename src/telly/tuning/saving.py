@@ -15,18 +15,18 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from telly.errors import ModelError
-from telly.freezing.top import Adapter
+from telly.freezing.methods import Adapter
 from telly.freezing.variants import variant_label
 from telly.models.folder import USAGE_FILE
 from telly.models.load import quiet_transformers, resolve
-from telly.models.onestack import checkpoint_part
+from telly.models.prefix_lm import checkpoint_part
 from telly.tuning.session import Run
 
 HEAD_FILE = "head.safetensors"
 
 
 @dataclass(frozen=True)
-class Usage:
+class InferenceConfig:
     """What a tuned model's folder says about its use.
 
     Attributes:
@@ -84,9 +84,9 @@ def _usage(run: Run, module: nn.Module, model_class: str, classes: tuple[str, ..
     return {
         "task": run.task.name,
         "class": model_class,
-        "pooling": None if run.task.writes else "mean",
+        "pooling": None if run.task.is_generative else "mean",
         "max_tokens": run.config.max_tokens,
-        "variant": variant_label(run.config.freeze, run.config.top),
+        "variant": variant_label(run.config.freeze, run.config.method),
         "classes": list(classes),
         "head": run.config.head,
         "threshold": buffers["threshold"].item() if "threshold" in buffers else None,
@@ -106,7 +106,7 @@ def _swapped_in(folder: Path) -> Iterator[Path]:
     partial.rename(folder)
 
 
-def read_usage(model: str) -> Usage | None:
+def read_inference_config(model: str) -> InferenceConfig | None:
     """How a tuned model is used; None where it was not tuned by telly.
 
     Args:
@@ -122,8 +122,8 @@ def read_usage(model: str) -> Usage | None:
         found = json.loads(file.read_text(encoding="utf-8")).get("usage")
         if found is None:
             return None
-        known = {name: found[name] for name in Usage.__dataclass_fields__ if name in found}
-        return Usage(**known | {"classes": tuple(found.get("classes", ()))})
+        known = {name: found[name] for name in InferenceConfig.__dataclass_fields__ if name in found}
+        return InferenceConfig(**known | {"classes": tuple(found.get("classes", ()))})
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ModelError(
             f"{file}: cannot be read as what a run says about its model ({error}); tune it again"

@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from telly.data.repository.collect import shown
+from telly.mining.repository.collect import shown
 
 if TYPE_CHECKING:  # some need torch, which searching for words alone does not wait for
-    from telly.using.classify import Classified
-    from telly.using.clones import Clones, Group
-    from telly.using.index import Place
-    from telly.using.search import Hit
+    from telly.using.classify import ClassifiedFunction
+    from telly.using.clones import CloneGroup, Clones
+    from telly.using.index import CodeLocation
+    from telly.using.search import SearchHit
     from telly.using.writing import Completion, Summary
 
 Answer = dict[str, Any]
 
 
-def place_answer(place: Place) -> Answer:
+def place_answer(place: CodeLocation) -> Answer:
     """A function and where it is."""
     function = place.function
     return {
@@ -31,17 +31,17 @@ def place_answer(place: Place) -> Answer:
     }
 
 
-def search_answer(query: str, by: str, model: str, hits: list[Hit], lines: int) -> Answer:
+def search_answer(query: str, by: str, model: str, hits: list[SearchHit], lines: int) -> Answer:
     """What a search found, with the first lines of every function."""
     return {"query": query, "by": by, "model": model, "hits": [_hit(hit, lines) for hit in hits]}
 
 
-def _hit(hit: Hit, lines: int) -> Answer:
+def _hit(hit: SearchHit, lines: int) -> Answer:
     scores = {"score": round(hit.score, 6), "cosine": hit.cosine, "bm25": hit.bm25}
     return {**place_answer(hit.place), **scores, "snippet": "\n".join(snippet(hit.place, lines))}
 
 
-def snippet(place: Place, lines: int) -> list[str]:
+def snippet(place: CodeLocation, lines: int) -> list[str]:
     """The first lines of a function's code."""
     return place.function.code.split("\n")[:lines]
 
@@ -61,13 +61,13 @@ def generation_answer(description: str, code: str) -> Answer:
     return {"description": description, "code": code}
 
 
-def classes_answer(found: list[Classified]) -> Answer:
+def classes_answer(found: list[ClassifiedFunction]) -> Answer:
     """Functions with their classes and the probabilities of all."""
     return {"functions": [{**place_answer(one.place), "label": one.label, "probabilities": _shares(one)}
                           for one in found]}  # fmt: skip
 
 
-def _shares(one: Classified) -> dict[str, float]:
+def _shares(one: ClassifiedFunction) -> dict[str, float]:
     return {name: round(share, 6) for name, share in one.probabilities.items()}
 
 
@@ -82,7 +82,7 @@ def clones_answer(found: Clones) -> Answer:
     }
 
 
-def _group(group: Group) -> Answer:
+def _group(group: CloneGroup) -> Answer:
     pairs = [{"left": p.left, "right": p.right, "similarity": round(p.similarity, 6), "kind": p.kind}
              for p in group.pairs]  # fmt: skip
     return {

@@ -10,7 +10,7 @@ from telly.data.sequences import SequenceTable
 from telly.freezing.source import RowSource
 from telly.models.modes import encode_texts
 from telly.tasks.classify import ClassifyModel, ClassifyTask
-from telly.using.index import Place
+from telly.using.index import CodeLocation
 from telly.using.places import functions_below
 from telly.using.search import Say
 from telly.using.tuned import Tuned, choose, load_tuned
@@ -19,7 +19,7 @@ TASK = "classify"
 
 
 @dataclass(frozen=True)
-class Classified:
+class ClassifiedFunction:
     """A function and its class.
 
     Attributes:
@@ -28,12 +28,12 @@ class Classified:
         probabilities: of all classes by name.
     """
 
-    place: Place
+    place: CodeLocation
     label: str
     probabilities: dict[str, float]
 
 
-def classify(path: Path | str, *, model: str | None = None, say: Say = lambda _line: None) -> list[Classified]:
+def classify(path: Path | str, *, model: str | None = None, say: Say = lambda _line: None) -> list[ClassifiedFunction]:
     """Tell the class of every function of a file or folder.
 
     Args:
@@ -51,7 +51,7 @@ def classify(path: Path | str, *, model: str | None = None, say: Say = lambda _l
     return classes_by(tuned, functions_below(Path(path)))
 
 
-def classes_by(tuned: Tuned, places: Sequence[Place]) -> list[Classified]:
+def classes_by(tuned: Tuned, places: Sequence[CodeLocation]) -> list[ClassifiedFunction]:
     """The classes of functions by a model that is loaded."""
     task, module = tuned.task, tuned.module
     if not isinstance(task, ClassifyTask) or not isinstance(module, ClassifyModel) or tuned.usage is None:
@@ -61,6 +61,6 @@ def classes_by(tuned: Tuned, places: Sequence[Place]) -> list[Classified]:
     shares = task.shares(module, RowSource(table, tuned.tokenizer.pad_token_id), rows, tuned.autocast)
     names = tuned.usage.classes
     return [
-        Classified(place, names[int(share.argmax())], dict(zip(names, share.tolist(), strict=True)))
+        ClassifiedFunction(place, names[int(share.argmax())], dict(zip(names, share.tolist(), strict=True)))
         for place, share in zip(places, shares, strict=True)
     ]

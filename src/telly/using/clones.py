@@ -11,11 +11,11 @@ from typing import Literal
 import numpy as np
 from tqdm import tqdm
 
-from telly.data.duplicates import signature
-from telly.data.repository.collect import Wanted
 from telly.errors import CodeIndexError, ConfigError
+from telly.mining.duplicates import signature
+from telly.mining.repository.collect import CollectOptions
 from telly.using.dense import Dense, Vectors
-from telly.using.index import Place, default_folder, open_index
+from telly.using.index import CodeLocation, default_folder, open_index
 from telly.using.search import Say
 from telly.using.tuned import Tuned, choose, load_tuned
 from telly.using.update import update_index
@@ -35,11 +35,11 @@ NEAR_DUPLICATE = 0.8
 
 Kind = Literal["copy", "near-duplicate", "similar"]
 KINDS: tuple[Kind, ...] = ("copy", "near-duplicate", "similar")
-"""How alike two functions are: copies (`telly.data.copies`), nearly equal texts, or alike only by the model."""
+"""How alike two functions are: copies (`telly.mining.copies`), nearly equal texts, or alike only by the model."""
 
 
 @dataclass(frozen=True)
-class Pair:
+class ClonePair:
     """Two functions of a group, by their numbers within it."""
 
     left: int
@@ -49,7 +49,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Group:
+class CloneGroup:
     """Functions that are clones of each other, some of them perhaps through others.
 
     Attributes:
@@ -57,8 +57,8 @@ class Group:
         pairs: which of them are how alike, the most alike first.
     """
 
-    places: tuple[Place, ...]
-    pairs: tuple[Pair, ...] = field(repr=False)
+    places: tuple[CodeLocation, ...]
+    pairs: tuple[ClonePair, ...] = field(repr=False)
 
     @property
     def kind(self) -> Kind:
@@ -100,9 +100,9 @@ class Clones:
     min_similarity: float
     min_lines: int
     functions: int
-    groups: tuple[Group, ...]
+    groups: tuple[CloneGroup, ...]
 
-    def groups_with(self, kind: Kind) -> list[Group]:
+    def groups_with(self, kind: Kind) -> list[CloneGroup]:
         """The groups with at least one pair of a kind, or of one that is more alike."""
         kinds = KINDS[: KINDS.index(kind) + 1]
         return [group for group in self.groups if any(pair.kind in kinds for pair in group.pairs)]
@@ -115,7 +115,7 @@ def find_clones(
     min_lines: int = MIN_LINES,
     model: str | None = None,
     index: Path | None = None,
-    what: Wanted | None = None,
+    what: CollectOptions | None = None,
     workers: int | None = None,
     say: Say = lambda _line: None,
 ) -> Clones:
@@ -155,7 +155,7 @@ def clones_by(
     min_similarity: float | None = None,
     min_lines: int = MIN_LINES,
     index: Path | None = None,
-    what: Wanted | None = None,
+    what: CollectOptions | None = None,
     workers: int | None = None,
 ) -> Clones:
     """As `find_clones`, by a model that is loaded.
@@ -181,7 +181,7 @@ def _threshold(tuned: Tuned) -> float:
     return MIN_SIMILARITY if kept is None else kept
 
 
-def groups_of(places: list[Place], vectors: Vectors, min_similarity: float) -> tuple[Group, ...]:
+def groups_of(places: list[CodeLocation], vectors: Vectors, min_similarity: float) -> tuple[CloneGroup, ...]:
     """Groups of functions linked by pairs whose cosine is at least `min_similarity`, or that are copies.
 
     Args:
@@ -231,13 +231,15 @@ def components(links: list[tuple[int, int]]) -> list[list[int]]:
     return sorted(sorted(part) for part in networkx.connected_components(networkx.Graph(links)))
 
 
-def _group(places: list[Place], keys: list[str], numbers: list[int], links: dict[tuple[int, int], float]) -> Group:
+def _group(
+    places: list[CodeLocation], keys: list[str], numbers: list[int], links: dict[tuple[int, int], float]
+) -> CloneGroup:
     within = {number: at for at, number in enumerate(numbers)}
     signatures = {number: signature(places[number].function.code, places[number].language) for number in numbers}
     pairs = []
     for (a, b), cosine in links.items():
         near = float(np.mean(signatures[a] == signatures[b])) >= NEAR_DUPLICATE
         kind: Kind = "copy" if keys[a] and keys[a] == keys[b] else "near-duplicate" if near else "similar"
-        pairs.append(Pair(within[a], within[b], cosine, kind))
+        pairs.append(ClonePair(within[a], within[b], cosine, kind))
     pairs.sort(key=lambda pair: (-pair.similarity, pair.left, pair.right))
-    return Group(tuple(places[number] for number in numbers), tuple(pairs))
+    return CloneGroup(tuple(places[number] for number in numbers), tuple(pairs))

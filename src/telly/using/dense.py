@@ -13,11 +13,11 @@ from telly.errors import ConfigError
 Vectors = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int64]
 
-MOST_COMPARED = 32_000_000
+MAX_COMPARED = 32_000_000
 """Numbers of all vectors together up to which a query is compared with each: about 10 ms on one core."""
 LINKS, BUILD_WIDTH, SEARCH_WIDTH = 32, 80, 128
 """Of the graph: neighbours of a vector, and candidates that are kept while it is built and searched."""
-MOST_DEAD = 0.25
+MAX_DEAD = 0.25
 """Share of the graph's vectors that may belong to functions that are gone, before it is built anew."""
 GRAPH_FILE, PLACES_FILE = "graph.npy", "places.npy"
 
@@ -45,14 +45,14 @@ class Dense:
         """
         faiss = need_faiss()
         count, hidden = vectors.shape
-        if vectors.size <= MOST_COMPARED:
+        if vectors.size <= MAX_COMPARED:
             flat = faiss.IndexFlatIP(hidden)
             flat.add(np.ascontiguousarray(vectors))
             return cls(flat, None)
         if former is not None and former.places is not None and moved is not None:
             places = np.where(former.places >= 0, moved[former.places], -1)
             alive = places[places >= 0]
-            if len(alive) >= (1 - MOST_DEAD) * len(places):
+            if len(alive) >= (1 - MAX_DEAD) * len(places):
                 new = np.setdiff1d(np.arange(count), alive)
                 if len(new):
                     former.index.add(np.ascontiguousarray(vectors[new]))

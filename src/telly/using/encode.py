@@ -17,7 +17,7 @@ from tqdm import tqdm
 from telly.data.sequences import SequenceTable
 from telly.freezing.source import RowSource
 from telly.models.modes import encode_texts
-from telly.tasks.vectors import vectors_of_rows
+from telly.tasks.embeddings import embed_rows
 from telly.using.dense import Vectors
 from telly.using.tuned import Tuned
 
@@ -36,7 +36,7 @@ def encode(tuned: Tuned, texts: Sequence[str], max_tokens: int) -> Vectors:
     table, rows = SequenceTable.of(encode_texts(tuned.tokenizer, list(texts), max_tokens))
     source = RowSource(table, tuned.tokenizer.pad_token_id)
     with tuned.autocast:
-        distinct = vectors_of_rows(tuned.embed, source, np.arange(len(table)), tuned.device)
+        distinct = embed_rows(tuned.embed, source, np.arange(len(table)), tuned.device)
     vectors: Vectors = distinct.cpu().numpy()[rows]
     return vectors
 

@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 import platformdirs
 
-from telly.data.repository.extract import Function
 from telly.errors import CodeIndexError
 from telly.metrics.bm25 import Bm25
+from telly.mining.repository.extract import Function
 from telly.using.dense import Dense, Vectors
 
 FORMAT = 2
@@ -78,7 +78,7 @@ class IndexedFile:
 
 
 @dataclass(frozen=True)
-class Place:
+class CodeLocation:
     """A function with where it is."""
 
     path: str
@@ -92,7 +92,7 @@ class Place:
         return json.dumps(values).encode() + b"\n"
 
     @classmethod
-    def read(cls, line: bytes) -> Place:
+    def read(cls, line: bytes) -> CodeLocation:
         """From such a line."""
         values = json.loads(line)
         return cls(values["path"], values["language"], Function(**values["function"]))
@@ -132,11 +132,11 @@ class CodeIndex:
         """A function as it is written."""
         return self._lines[self.starts[number] : self.starts[number + 1]]
 
-    def place(self, number: int) -> Place:
+    def place(self, number: int) -> CodeLocation:
         """A function by its number."""
-        return Place.read(self.line(number))
+        return CodeLocation.read(self.line(number))
 
-    def places(self) -> Iterator[Place]:
+    def places(self) -> Iterator[CodeLocation]:
         """All functions in their order."""
         return map(self.place, range(len(self)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import resources
 
-from telly.data.repository.collect import shown
+from telly.mining.repository.collect import shown
 from telly.report.page import read_page_file
 from telly.using.clones import Clones
 

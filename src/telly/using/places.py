@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from telly.data.repository.extract import Function, UnparsableError, extract
-from telly.data.repository.languages import LANGUAGES, NAMES, language_of
-from telly.data.repository.secrets import mask
-from telly.data.repository.walk import SourceFile
 from telly.errors import ConfigError, DataError
-from telly.using.index import Place
+from telly.mining.repository.extract import Function, UnparsableError, extract
+from telly.mining.repository.languages import LANGUAGES, NAMES, language_of
+from telly.mining.repository.secrets import mask
+from telly.mining.repository.walk import SourceFile
+from telly.using.index import CodeLocation
 from telly.using.reading import ReadFile, read_file, read_tree, wanted
 
 _SEPARATOR = re.compile(r"::|->|(?<=\w)#(?=\w)")
@@ -32,7 +32,7 @@ def split_name(text: str, what: str) -> tuple[Path, str]:
     raise DataError(f"{text}: no such file; expected {what}")
 
 
-def functions_named(text: str) -> list[Place]:
+def functions_named(text: str) -> list[CodeLocation]:
     """The functions of FILE, or the one of FILE:FUNCTION, where FUNCTION is a name or a line within it.
 
     Raises:
@@ -63,7 +63,7 @@ def _is_called(function: Function, name: str) -> bool:
     return bool(asked) and (known == asked or known.endswith(f".{asked}"))
 
 
-def functions_of_file(file: Path) -> list[Place]:
+def functions_of_file(file: Path) -> list[CodeLocation]:
     """All functions of a file, whatever folder it is in.
 
     Raises:
@@ -75,10 +75,10 @@ def functions_of_file(file: Path) -> list[Place]:
     found = read_file(file.parent, SourceFile(file.name, language), wanted(tests=True))
     if not found.functions:
         raise DataError(f"{file}: no functions found{f' ({found.reason})' if found.reason else ''}")
-    return [Place(str(file), found.language, function) for function in found.functions]
+    return [CodeLocation(str(file), found.language, function) for function in found.functions]
 
 
-def functions_of_text(text: str, language: str) -> list[Place]:
+def functions_of_text(text: str, language: str) -> list[CodeLocation]:
     """All functions of a text that is in no file. Secrets are masked before.
 
     Raises:
@@ -94,10 +94,10 @@ def functions_of_text(text: str, language: str) -> list[Place]:
         raise DataError(f"the code cannot be read: {error}; expected {language}") from None
     if not found.functions:
         raise DataError(f"no functions found in the code; expected {language} with at least one")
-    return [Place("", language, function) for function in found.functions]
+    return [CodeLocation("", language, function) for function in found.functions]
 
 
-def functions_below(path: Path) -> list[Place]:
+def functions_below(path: Path) -> list[CodeLocation]:
     """The functions of a folder's files, or of one file as `functions_named` finds them.
 
     Raises:
@@ -106,7 +106,7 @@ def functions_below(path: Path) -> list[Place]:
     if not path.is_dir():
         return functions_named(str(path))
     read = [item for item in read_tree(path.resolve(), wanted(), {}) if isinstance(item, ReadFile)]
-    found = [Place(str(path / item.path), item.language, f) for item in read for f in item.functions or ()]
+    found = [CodeLocation(str(path / item.path), item.language, f) for item in read for f in item.functions or ()]
     if not found:
         raise DataError(f"{path}: no functions found; expected sources in {', '.join(NAMES)}")
     return found

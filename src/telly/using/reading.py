@@ -10,11 +10,17 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from telly.data.parallel import cores, in_order
-from telly.data.repository.collect import FILES_A_PIECE, FILES_FOR_PROCESSES, Wanted, functions_of, source_files
-from telly.data.repository.extract import Function, UnparsableError
-from telly.data.repository.secrets import mask
-from telly.data.repository.walk import Skipped, SourceFile, UnreadableError, read_text
+from telly.mining.parallel import cores, in_order
+from telly.mining.repository.collect import (
+    FILES_A_PIECE,
+    FILES_FOR_PROCESSES,
+    CollectOptions,
+    functions_of,
+    source_files,
+)
+from telly.mining.repository.extract import Function, UnparsableError
+from telly.mining.repository.secrets import mask
+from telly.mining.repository.walk import SkippedFile, SourceFile, UnreadableError, read_text
 
 
 @dataclass(frozen=True)
@@ -36,14 +42,14 @@ class ReadFile:
     reason: str = ""
 
 
-def wanted(languages: tuple[str, ...] = (), *, tests: bool = False) -> Wanted:
+def wanted(languages: tuple[str, ...] = (), *, tests: bool = False) -> CollectOptions:
     """All functions and methods, documented or not, however short."""
-    return Wanted(documented=False, languages=languages, tests=tests, every=True)
+    return CollectOptions(documented=False, languages=languages, tests=tests, every=True)
 
 
 def read_tree(
-    root: Path, what: Wanted, known: Mapping[str, str], workers: int | None = None
-) -> Iterator[ReadFile | Skipped]:
+    root: Path, what: CollectOptions, known: Mapping[str, str], workers: int | None = None
+) -> Iterator[ReadFile | SkippedFile]:
     """What is left out of a tree, then its files in path order.
 
     Args:
@@ -68,11 +74,11 @@ def read_tree(
             bar.update(len(results))
 
 
-def _read_piece(root: Path, what: Wanted, files: list[tuple[SourceFile, str]]) -> list[ReadFile]:
+def _read_piece(root: Path, what: CollectOptions, files: list[tuple[SourceFile, str]]) -> list[ReadFile]:
     return [read_file(root, file, what, digest) for file, digest in files]
 
 
-def read_file(root: Path, file: SourceFile, what: Wanted, known: str = "") -> ReadFile:
+def read_file(root: Path, file: SourceFile, what: CollectOptions, known: str = "") -> ReadFile:
     """One file; its functions are looked for if its digest is not the known one. Secrets are masked before."""
     digest = ""
     try:

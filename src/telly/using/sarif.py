@@ -8,8 +8,8 @@ from importlib.metadata import version
 from typing import Any
 from urllib.parse import quote
 
-from telly.using.clones import KINDS, Clones, Group
-from telly.using.index import Place
+from telly.using.clones import KINDS, CloneGroup, Clones
+from telly.using.index import CodeLocation
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 ROOT = "SRCROOT"
@@ -49,7 +49,7 @@ def _level(kind: str) -> str:
     return "note" if kind == "similar" else "warning"
 
 
-def _result(group: Group) -> dict[str, Any]:
+def _result(group: CloneGroup) -> dict[str, Any]:
     first, *others = group.places
     least, most = group.similarity
     links = ", ".join(f"[{_clean(place.function.name)}]({at})" for at, place in enumerate(others, start=1))
@@ -67,7 +67,7 @@ def _result(group: Group) -> dict[str, Any]:
     }
 
 
-def _location(place: Place) -> dict[str, Any]:
+def _location(place: CodeLocation) -> dict[str, Any]:
     return {
         "physicalLocation": {
             "artifactLocation": {"uri": quote(os.fsencode(place.path)), "uriBaseId": ROOT},

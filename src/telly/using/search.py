@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from telly.data.repository.collect import Wanted
 from telly.errors import CodeIndexError, ConfigError, ModelError
+from telly.mining.repository.collect import CollectOptions
 from telly.using.dense import Numbers, Vectors
-from telly.using.index import CodeIndex, Place, default_folder, open_index
+from telly.using.index import CodeIndex, CodeLocation, default_folder, open_index
 
 if TYPE_CHECKING:  # they need torch, which searching for words alone does not wait for
     from telly.using.tuned import Tuned
@@ -30,7 +30,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Hit:
+class SearchHit:
     """A function that was found.
 
     Attributes:
@@ -40,7 +40,7 @@ class Hit:
         bm25: of the query's words; None where it is not among the best, or words were not searched.
     """
 
-    place: Place
+    place: CodeLocation
     score: float
     cosine: float | None
     bm25: float | None
@@ -63,7 +63,7 @@ class Searcher:
         self.index = index
         self.tuned = tuned
 
-    def search(self, query: str, top: int = 10, by: By = "fused") -> list[Hit]:
+    def search(self, query: str, top: int = 10, by: By = "fused") -> list[SearchHit]:
         """The best functions for a sentence or some words, best first.
 
         Raises:
@@ -78,7 +78,7 @@ class Searcher:
         words = self._best_words(query, count) if by != "dense" else {}
         scores = {"fused": fuse([list(cosines), list(words)]), "dense": cosines, "bm25": words}[by]
         best = sorted(scores, key=lambda number: (-scores[number], number))[:top]
-        return [Hit(self.index.place(n), scores[n], cosines.get(n), words.get(n)) for n in best]
+        return [SearchHit(self.index.place(n), scores[n], cosines.get(n), words.get(n)) for n in best]
 
     def _nearest(self, query: str, count: int) -> dict[int, float]:
         if self.tuned is None:
@@ -139,7 +139,7 @@ def build_index(
     *,
     model: str | None = None,
     index: Path | None = None,
-    what: Wanted | None = None,
+    what: CollectOptions | None = None,
     workers: int | None = None,
     say: Say = lambda _line: None,
 ) -> Update:
@@ -233,7 +233,7 @@ def search(
     by: By = "fused",
     model: str | None = None,
     index: Path | None = None,
-) -> list[Hit]:
+) -> list[SearchHit]:
     """The functions of a source tree that a sentence describes, best first; `open_search` is for several queries.
 
     Raises:

@@ -27,7 +27,7 @@ from telly.tasks.contrast import ContrastModel
 from telly.tuning.config import TuneConfig
 from telly.tuning.inputs import check_lengths, fitting_lengths
 from telly.tuning.resolve import resolve
-from telly.tuning.saving import Usage, load_head, read_usage
+from telly.tuning.saving import InferenceConfig, load_head, read_inference_config
 
 RUNS = Path("runs")
 """Where `telly tune` puts runs that were not told a folder."""
@@ -61,7 +61,7 @@ class Choice:
 def choose(task: str, model: str | None = None, runs: Path = RUNS) -> Choice:
     """The model that was asked for, else that of the newest run of a task, else the embedded one."""
     if model is not None:
-        return Choice(model, f"model: {model}{'' if read_usage(model) else ', not tuned'}")
+        return Choice(model, f"model: {model}{'' if read_inference_config(model) else ', not tuned'}")
     newest = newest_run(task, runs)
     if newest is not None:
         return Choice(str(newest), f"model: {newest}, the newest run of {task}")
@@ -69,7 +69,7 @@ def choose(task: str, model: str | None = None, runs: Path = RUNS) -> Choice:
 
 
 @dataclass(frozen=True)
-class VectorKey:
+class EmbeddingKey:
     """What the vectors of functions depend on.
 
     Attributes:
@@ -108,7 +108,7 @@ class Tuned:
     name: str
     config: TuneConfig
     task: Task
-    usage: Usage | None
+    usage: InferenceConfig | None
     module: nn.Module
     tokenizer: Any
 
@@ -151,10 +151,10 @@ class Tuned:
         return limits["code"] if "code" in limits else limits["left"]
 
     @cached_property
-    def key(self) -> VectorKey:
+    def key(self) -> EmbeddingKey:
         """What its vectors of functions depend on."""
         tokenizer = self.tokenizer.backend_tokenizer.to_str() if self.tokenizer.is_fast else repr(self.tokenizer)
-        return VectorKey(
+        return EmbeddingKey(
             prefix_digests(self.split.model)[-1],
             hashlib.blake2b(tokenizer.encode(), digest_size=12).hexdigest(),
             self.code_tokens,
@@ -177,7 +177,7 @@ def load_tuned(
         ConfigError: it was tuned for another task, or not at all.
         ModelError: it cannot be loaded.
     """
-    usage = read_usage(model)
+    usage = read_inference_config(model)
     if usage is not None and usage.task not in tasks:
         raise ConfigError(f"{model}: was tuned for {usage.task}; expected a run of {' or '.join(tasks)}")
     if usage is None and needs_tuning:
@@ -188,12 +188,12 @@ def load_tuned(
     config = _config(model, usage, tasks[0])
     task = get_task(config.task)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    if not task.writes:
+    if not task.is_generative:
         check_pooling(model)
         for caution in cautions_about(model):
             say(f"caution: {caution}")
     tokenizer = load_tokenizer(model)
-    loaded = load_model(model, writes=task.writes)
+    loaded = load_model(model, is_generative=task.is_generative)
     if usage is None:
         config = _fitted(config, task, loaded, say)
     check_lengths(config, task, loaded)
@@ -204,7 +204,7 @@ def load_tuned(
     return Tuned(model, config, task, usage, module.eval().to(device), tokenizer)
 
 
-def _config(model: str, usage: Usage | None, task: str) -> TuneConfig:
+def _config(model: str, usage: InferenceConfig | None, task: str) -> TuneConfig:
     """The run's own settings; for a model that was not tuned its recommendation or the task's preset."""
     if usage is None:
         return resolve(TuneConfig(task=task, model=model))
@@ -224,6 +224,6 @@ def _fitted(config: TuneConfig, task: Task, model: nn.Module, say: Callable[[str
     return config.model_copy(update={"max_tokens": limits})
 
 
-def _classes(usage: Usage | None) -> Encoded:
+def _classes(usage: InferenceConfig | None) -> Encoded:
     """No examples, but their classes, which decide the head's shape."""
     return Encoded(SequenceTable.ragged([]), {}, classes=usage.classes if usage else ())

@@ -15,12 +15,12 @@ import numpy as np
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
-from telly.data.repository.collect import Wanted
-from telly.data.repository.languages import NAMES
-from telly.data.repository.walk import Skipped
 from telly.disk import is_full_disk
 from telly.errors import CodeIndexError, ConfigError, DataError
 from telly.metrics.bm25 import Bm25
+from telly.mining.repository.collect import CollectOptions
+from telly.mining.repository.languages import NAMES
+from telly.mining.repository.walk import SkippedFile
 from telly.using.dense import Dense, Numbers, Vectors, need_faiss
 from telly.using.encode import Pieces, encode_all, text_key
 from telly.using.index import (
@@ -31,9 +31,9 @@ from telly.using.index import (
     VECTORS,
     WORDS,
     CodeIndex,
+    CodeLocation,
     IndexedFile,
     Meta,
-    Place,
     open_index,
     write_generation,
 )
@@ -73,7 +73,7 @@ class Update:
 
 
 def update_index(
-    root: Path, folder: Path, tuned: Tuned, what: Wanted | None = None, workers: int | None = None
+    root: Path, folder: Path, tuned: Tuned, what: CollectOptions | None = None, workers: int | None = None
 ) -> Update:
     """Make the index of a source tree, or bring it up to date.
 
@@ -139,7 +139,7 @@ class _Updating:
         folder: Path,
         tuned: Tuned,
         former: CodeIndex | None,
-        what: Wanted | None,
+        what: CollectOptions | None,
         workers: int | None,
     ) -> None:
         self.root, self.folder, self.tuned, self.former, self.workers = root, folder, tuned, former, workers
@@ -177,7 +177,7 @@ class _Updating:
         lines: list[bytes] = []
         origin: list[int] = []
         for item in read_tree(self.root, self.what, known, self.workers):
-            if isinstance(item, Skipped):
+            if isinstance(item, SkippedFile):
                 self.update.skipped[item.reason] += 1
                 continue
             old = before.get(item.path)
@@ -198,7 +198,7 @@ class _Updating:
             numbers = list(range(old.first, old.first + old.count))
             found = [self.former.line(number) for number in numbers]
             return IndexedFile(old.path, old.digest, old.language, first, old.count, old.reason), found, numbers
-        found = [Place(item.path, item.language, function).line() for function in item.functions]
+        found = [CodeLocation(item.path, item.language, function).line() for function in item.functions]
         file = IndexedFile(item.path, item.digest, item.language, first, len(found), item.reason)
         return file, found, [-1] * len(found)
 
@@ -216,7 +216,7 @@ class _Updating:
             if former is not None and origin[number] >= 0:
                 source[number] = origin[number]
                 continue
-            code = Place.read(line).function.code
+            code = CodeLocation.read(line).function.code
             key = text_key(code)
             if key in taken:
                 source[number] = taken[key]
@@ -296,7 +296,7 @@ class _Updating:
         partial.mkdir()
         write_generation(partial, meta, files, lines)
         np.save(partial / VECTORS, vectors, allow_pickle=False)
-        Bm25.of([_searched(Place.read(line)) for line in lines]).save(partial / WORDS)
+        Bm25.of([_searched(CodeLocation.read(line)) for line in lines]).save(partial / WORDS)
         before = self.former.dense if self.former is not None and moved is not None else None
         Dense.build(vectors, before, moved).save(partial / DENSE)
         _to_disk(file for file in partial.rglob("*") if file.is_file())
@@ -319,7 +319,7 @@ class _Updating:
         return f"{self.root}: no functions found ({why or 'no source files'}); expected sources in {languages}{tests}"
 
 
-def _searched(place: Place) -> str:
+def _searched(place: CodeLocation) -> str:
     """What is searched for words: where a function is, its name and code, and what it is said to do."""
     return f"{Path(place.path).stem} {place.function.name}\n{place.function.description}\n{place.function.code}"
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from datasets import Dataset
 
-from telly.data.repository.rows import cut
-from telly.data.repository.walk import UnreadableError, read_text
 from telly.errors import ConfigError, DataError
 from telly.freezing.source import RowSource
-from telly.tasks.writing import Texts, WritingModel, WritingTask
-from telly.using.index import Place
+from telly.mining.repository.rows import cut
+from telly.mining.repository.walk import UnreadableError, read_text
+from telly.tasks.text_generation import TextGenerationModel, TextGenerationTask, Texts
+from telly.using.index import CodeLocation
 from telly.using.places import functions_named, split_name
 from telly.using.search import Say
 from telly.using.tuned import Tuned, choose, load_tuned
@@ -27,7 +27,7 @@ def quiet(_line: str) -> None:
 def write(tuned: Tuned, sources: Sequence[str]) -> list[str]:
     """The model's answers to sources, with the beam that its run was tested with."""
     task, model = tuned.task, tuned.module
-    if not isinstance(task, WritingTask) or not isinstance(model, WritingModel):
+    if not isinstance(task, TextGenerationTask) or not isinstance(model, TextGenerationModel):
         raise TypeError(f"expected a model that writes, found one for {task.name}")
     # a blank target: only sources are encoded of a split that is not trained on
     rows = Dataset.from_dict({task.source: list(sources), task.target: [""] * len(sources)})
@@ -47,7 +47,7 @@ def _ready(task: str, model: str | None, say: Say) -> Tuned:
 class Summary:
     """A function and a sentence about it."""
 
-    place: Place
+    place: CodeLocation
     text: str
 
 
@@ -67,7 +67,7 @@ def summarize(where: str, *, model: str | None = None, say: Say = quiet) -> list
     return summaries_by(_ready("summarize", model, say), places)
 
 
-def summaries_by(tuned: Tuned, places: Sequence[Place]) -> list[Summary]:
+def summaries_by(tuned: Tuned, places: Sequence[CodeLocation]) -> list[Summary]:
     """Describe functions by a model that is loaded."""
     texts = write(tuned, [place.function.code for place in places])
     return [Summary(place, text) for place, text in zip(places, texts, strict=True)]
@@ -112,7 +112,7 @@ def complete(where: str, *, model: str | None = None, say: Say = quiet) -> Compl
 
 
 @dataclass(frozen=True)
-class Gap:
+class CompletionPoint:
     """A line to write.
 
     Attributes:
@@ -128,7 +128,7 @@ class Gap:
     actual: str
 
 
-def find_gap(text: str, number: str, where: str, expected: str) -> Gap:
+def find_gap(text: str, number: str, where: str, expected: str) -> CompletionPoint:
     """A line of a text, and what stands before it.
 
     Args:
@@ -151,10 +151,10 @@ def find_gap(text: str, number: str, where: str, expected: str) -> Gap:
     there = lines[at] if at < len(lines) else ""
     indent = _indent(there if there.strip() else before[-1])
     row = cut([*before, f"{indent}x"], len(before))
-    return Gap(at + 1, row["context"], indent, there.strip())
+    return CompletionPoint(at + 1, row["context"], indent, there.strip())
 
 
-def completion_by(tuned: Tuned, gap: Gap) -> Completion:
+def completion_by(tuned: Tuned, gap: CompletionPoint) -> Completion:
     """Write a line by a model that is loaded."""
     [text] = write(tuned, [gap.context])
     return Completion(gap.line, text, gap.indent, gap.actual)

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from telly.analysis.probes.skipped import UnusableTextError
-from telly.data.grammars import grammar
+from telly.mining.grammars import grammar
 
 # A function on its own need not be a program: a method stands in a class only, an arrow function in an expression.
 _WRAPPERS = (("", ""), ("(", "\n)"), ("class A {", "\n}"))

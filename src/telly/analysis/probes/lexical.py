@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from telly.analysis.probes.grammar import tree_sitter_nodes
-from telly.analysis.probes.skipped import Skipped, UnusableTextError, usable
+from telly.analysis.probes.skipped import SkippedTexts, UnusableTextError, usable
 from telly.errors import ConfigError
-from telly.models.modes import Mode, encode_texts, mode_head
+from telly.models.modes import InputMode, encode_texts, mode_head
 
 CLASSES = ("identifier", "keyword", "operator", "number", "string")
 NO_CLASS = -1
@@ -53,7 +53,7 @@ class LexicalExamples:
     encodings: list[list[int]]
     labels: list[npt.NDArray[np.int64]]
     numbers: npt.NDArray[np.int64]
-    skipped: list[Skipped]
+    skipped: list[SkippedTexts]
 
 
 def lexical_examples(
@@ -82,7 +82,7 @@ def lexical_examples(
     labels = [align(*example) for example in zip(kept, spans, offsets, strict=True)]  # each [tokens]
     labelled = [i for i, classes in enumerate(labels) if (classes != NO_CLASS).any()]
     unlabelled = sorted(set(range(len(kept))) - set(labelled))
-    skipped += [Skipped(int(numbers[i]), f"has no code token among its first {max_tokens}") for i in unlabelled]
+    skipped += [SkippedTexts(int(numbers[i]), f"has no code token among its first {max_tokens}") for i in unlabelled]
     return LexicalExamples(
         [encodings[i] for i in labelled],
         [labels[i] for i in labelled],
@@ -93,7 +93,7 @@ def lexical_examples(
 
 def _offsets(tokenizer: Any, texts: list[str], max_tokens: int) -> list[list[tuple[int, int]]]:
     """Characters of every token of what `encode_texts` gives; (0, 0) for special tokens."""
-    head = mode_head(tokenizer, Mode.ENCODER_ONLY)
+    head = mode_head(tokenizer, InputMode.ENCODER_ONLY)
     room = max_tokens - len(head) - 1 if head else max_tokens
     encoded = tokenizer(
         texts, add_special_tokens=not head, truncation=True, max_length=room, return_offsets_mapping=True

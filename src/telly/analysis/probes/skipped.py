@@ -12,13 +12,13 @@ import numpy.typing as npt
 
 from telly.errors import DataError
 
-LEAST_EXAMPLES = 50
+MIN_EXAMPLES = 50
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Skipped:
+class SkippedTexts:
     """A text that was left out.
 
     Attributes:
@@ -34,7 +34,7 @@ class UnusableTextError(DataError):
     """A text that a probe cannot use.
 
     Args:
-        reason: as in `Skipped`.
+        reason: as in `SkippedTexts`.
     """
 
     def __init__(self, reason: str) -> None:
@@ -42,24 +42,26 @@ class UnusableTextError(DataError):
         self.reason = reason
 
 
-def usable(texts: Iterable[str], derive: Callable[[str], T]) -> tuple[list[T], npt.NDArray[np.int64], list[Skipped]]:
+def usable(
+    texts: Iterable[str], derive: Callable[[str], T]
+) -> tuple[list[T], npt.NDArray[np.int64], list[SkippedTexts]]:
     """What `derive` gives for each text, the numbers of these texts [kept], and the texts for which it raises.
 
     Only `UnusableTextError` is caught.
     """
     kept: list[T] = []
     numbers: list[int] = []
-    skipped: list[Skipped] = []
+    skipped: list[SkippedTexts] = []
     for number, text in enumerate(texts):
         try:
             kept.append(derive(text))
             numbers.append(number)
         except UnusableTextError as error:
-            skipped.append(Skipped(number, error.reason))
+            skipped.append(SkippedTexts(number, error.reason))
     return kept, np.asarray(numbers, dtype=np.int64), skipped
 
 
-def require(examples: Sized, skipped: Sequence[Skipped], what: str) -> None:
+def require(examples: Sized, skipped: Sequence[SkippedTexts], what: str) -> None:
     """Check that enough texts are left for a probe.
 
     Args:
@@ -70,11 +72,11 @@ def require(examples: Sized, skipped: Sequence[Skipped], what: str) -> None:
     Raises:
         DataError: fewer than 50 are left.
     """
-    if len(examples) >= LEAST_EXAMPLES:
+    if len(examples) >= MIN_EXAMPLES:
         return
     given = len(examples) + len(skipped)
     message = (
-        f"the {what} probe needs at least {LEAST_EXAMPLES} usable texts, found {len(examples)}: "
+        f"the {what} probe needs at least {MIN_EXAMPLES} usable texts, found {len(examples)}: "
         f"{given} were given and {len(skipped)} skipped"
     )
     if skipped:

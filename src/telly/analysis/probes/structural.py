@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from telly.analysis.probes.grammar import python_tree
-from telly.analysis.probes.skipped import Skipped, UnusableTextError, usable
+from telly.analysis.probes.skipped import SkippedTexts, UnusableTextError, usable
 from telly.errors import ConfigError
 
 CLASSES = ("1", "2", "3", "4", "5", "more")
@@ -31,7 +31,7 @@ class StructuralExamples:
 
     labels: npt.NDArray[np.int64]
     numbers: npt.NDArray[np.int64]
-    skipped: list[Skipped]
+    skipped: list[SkippedTexts]
 
 
 def structural_examples(texts: Sequence[str], language: str = "python") -> StructuralExamples:

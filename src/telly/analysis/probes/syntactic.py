@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from telly.analysis.probes.grammar import python_tree, tree_sitter_nodes
-from telly.analysis.probes.skipped import Skipped, UnusableTextError, usable
+from telly.analysis.probes.skipped import SkippedTexts, UnusableTextError, usable
 from telly.errors import DataError
 
 NEAREST = 10  # different trees among which a hard negative is drawn
@@ -41,7 +41,7 @@ class SyntacticPairs:
     code: npt.NDArray[np.int64]
     ast: npt.NDArray[np.int64]
     labels: npt.NDArray[np.int64]
-    skipped: list[Skipped]
+    skipped: list[SkippedTexts]
 
 
 def syntactic_pairs(texts: Sequence[str], seed: int, *, hard: bool = False, language: str = "python") -> SyntacticPairs:

@@ -22,16 +22,18 @@ def lexical_items(config: ProbeConfig, tokenizer: Any, max_tokens: int) -> Probe
     examples = lexical.lexical_examples(texts, tokenizer, max_tokens, config.language)
     require(examples.encodings, examples.skipped, "lexical")
     rng = np.random.default_rng(0)
-    picks = []
+    token_positions = []
     for labels in examples.labels:
         places = np.flatnonzero(labels >= 0)
         chosen = rng.permutation(places)[: config.tokens_per_text]
-        picks.append(sorted(chosen.tolist()))
-    kept = [i for i, positions in enumerate(picks) if positions]
-    labels = np.concatenate([examples.labels[i][picks[i]] for i in kept])
-    groups = np.repeat(kept, [len(picks[i]) for i in kept])
+        token_positions.append(sorted(chosen.tolist()))
+    kept = [i for i, positions in enumerate(token_positions) if positions]
+    labels = np.concatenate([examples.labels[i][token_positions[i]] for i in kept])
+    groups = np.repeat(kept, [len(token_positions[i]) for i in kept])
     fitter = Classification(torch.from_numpy(labels), groups, tuple(lexical.CLASSES))
-    return ProbeItems([examples.encodings[i] for i in kept], [picks[i] for i in kept], fitter, tuple(examples.skipped))
+    return ProbeItems(
+        [examples.encodings[i] for i in kept], [token_positions[i] for i in kept], fitter, tuple(examples.skipped)
+    )
 
 
 def syntactic_items(config: ProbeConfig, tokenizer: Any, max_tokens: int) -> ProbeItems:

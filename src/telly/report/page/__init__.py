@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from telly.report.sheet import Sheet, change_text, interval_text, is_good, number_text
+from telly.report.sheet import Table, change_text, interval_text, is_good, number_text
 
 WIDE = 560
 """Points, at 72 an inch."""
@@ -48,7 +48,7 @@ class Section:
     lead: str = ""
     statements: Sequence[tuple[str, str]] = ()
     figures: Sequence[Drawing] = ()
-    sheets: Sequence[Sheet] = ()
+    sheets: Sequence[Table] = ()
     commands: Sequence[str] = ()
 
 

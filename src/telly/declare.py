@@ -1,0 +1,160 @@
+"""Declarations of settings: what help, tables in docs and every list of settings are derived from.
+
+A setting is a field of a `telly.config.Config` with a `Setting` in its annotation; its type has the limits:
+
+    class SearchOptions(Config):
+        temperature: Annotated[PositiveFloat, Setting("Temperature of the softmax.", WEIGHTS, EVALUATION)] = 0.05
+
+This module imports neither torch nor pydantic.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
+
+
+class Affects(StrEnum):
+    """What a setting can change.
+
+    Attributes:
+        WEIGHTS: the weights that training gives.
+        EVALUATION: the scores that given weights get, those of baselines and of the untuned model among them.
+        SPEED: time, memory and disk.
+        LOCATION: where files are read or written, and who is told about progress.
+    """
+
+    WEIGHTS = "weights"
+    EVALUATION = "evaluation"
+    SPEED = "speed"
+    LOCATION = "location"
+
+
+WEIGHTS, EVALUATION, SPEED, LOCATION = Affects
+
+
+class Group(StrEnum):
+    """Headings under which help and docs list settings, in this order."""
+
+    DATA = "Model and data"
+    FREEZING = "Freezing"
+    METHOD = "Method"
+    CACHE = "Activation cache"
+    TASK = "Task"
+    TRAINING = "Training"
+    EVALUATION = "Evaluation"
+    RUN = "Run"
+
+
+@dataclass(frozen=True, init=False)
+class Setting:
+    """Everything that is known of a setting beside its type and default.
+
+    Attributes:
+        help: a short sentence for help and docs.
+        affects: what it can change; at least one.
+        group: its heading in help and docs.
+        option: its option on the command line where that is not `--` and its name with dashes.
+        off: the option that turns a flag off, where it has one.
+        metavar: what stands for its value in help, such as `DIR`; by default it follows from the type.
+        default: what help shows as the default where the default's own text does not say.
+        label: its name in the model card; None leaves it out.
+    """
+
+    help: str
+    affects: frozenset[Affects]
+    group: Group
+    option: str | None
+    off: str | None
+    metavar: str | None
+    default: str | None
+    label: str | None
+
+    def __init__(
+        self,
+        help: str,
+        *affects: Affects,
+        group: Group = Group.TASK,
+        option: str | None = None,
+        off: str | None = None,
+        metavar: str | None = None,
+        default: str | None = None,
+        label: str | None = None,
+    ) -> None:
+        if not affects:
+            raise TypeError(f"a setting must declare what it affects: {help!r}")
+        values = {
+            "help": help,
+            "affects": frozenset(affects),
+            "group": group,
+            "option": option,
+            "off": off,
+            "metavar": metavar,
+            "default": default,
+            "label": label,
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+
+class Declared(NamedTuple):
+    """A setting with its name, type and default.
+
+    Attributes:
+        name: the key in TOML and Python.
+        setting: what is declared.
+        type: the annotation without `Annotated` and without `None`.
+        default: the default; `...` where there is none.
+    """
+
+    name: str
+    setting: Setting
+    type: Any
+    default: Any
+
+    @property
+    def option(self) -> str:
+        """The option on the command line."""
+        return self.setting.option or "--" + self.name.replace("_", "-")
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The values it can take, where they are few and known."""
+        if isinstance(self.type, type) and issubclass(self.type, StrEnum):
+            return tuple(member.value for member in self.type)
+        return tuple(map(str, get_args(self.type))) if get_origin(self.type) is Literal else ()
+
+
+def settings_of(config: type) -> dict[str, Declared]:
+    """The settings of a `Config` by name, in the order of its fields.
+
+    Raises:
+        TypeError: a field has no `Setting`.
+    """
+    fields: dict[str, Any] = getattr(config, "model_fields", {})
+    hints = typing.get_type_hints(config, include_extras=True)
+    declared = {}
+    for name, field in fields.items():
+        kind, setting = _parts(hints[name])
+        if setting is None:
+            raise TypeError(f"{config.__name__}.{name}: declare help and `affects` with a Setting in its annotation")
+        default = field.get_default(call_default_factory=True) if not field.is_required() else ...
+        declared[name] = Declared(name, setting, kind, default)
+    return declared
+
+
+def _parts(hint: Any) -> tuple[Any, Setting | None]:
+    """The type that an annotation wraps, without None, and its `Setting`."""
+    setting = None
+    if get_origin(hint) is Annotated:
+        hint, *extras = get_args(hint)
+        setting = next((extra for extra in extras if isinstance(extra, Setting)), None)
+    if get_origin(hint) in (Union, types.UnionType):
+        others = [arg for arg in get_args(hint) if arg is not type(None)]
+        if len(others) == 1:
+            inner, nested = _parts(others[0])
+            return inner, setting or nested
+    return hint, setting

@@ -1,0 +1,201 @@
+"""The activation store: hidden states of distinct sequences on disk, un-padded, read-only once written.
+
+A store is a folder with `store.json` (its key), and shards. A shard is a file of raw bytes, [tokens, bytes per token],
+and a small JSON file with its checksum, written last: a shard without it, or with another checksum, does not count.
+Rows stand in order of length, so that a batch of similar lengths reads neighbouring bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from telly.data.sequences import Rows
+from telly.disk import write_json
+from telly.errors import CacheError
+from telly.freezing.fingerprint import CacheKey
+from telly.freezing.states import StateDtype
+
+META_FILE = "store.json"
+SHARD_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class CacheLayout:
+    """Where every row lies; follows from the lengths alone.
+
+    Attributes:
+        order: row numbers by length, [rows].
+        shard: shard of every row, [rows].
+        start: first token of every row in its shard, [rows].
+        lengths: tokens of every row, [rows].
+        shard_tokens: tokens of every shard, [shards].
+    """
+
+    order: npt.NDArray[np.int64]
+    shard: npt.NDArray[np.int64]
+    start: npt.NDArray[np.int64]
+    lengths: npt.NDArray[np.int64]
+    shard_tokens: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, lengths: npt.NDArray[np.int64], bytes_per_token: int, shard_bytes: int | None = None) -> CacheLayout:
+        """Lay out rows of these lengths in shards of about `shard_bytes`, by default `SHARD_BYTES`."""
+        order = np.argsort(lengths, kind="stable").astype(np.int64)
+        begins = np.concatenate([[0], np.cumsum(lengths[order])])[:-1]
+        sorted_shard = begins // max(1, (shard_bytes or SHARD_BYTES) // bytes_per_token)
+        _, sorted_shard = np.unique(sorted_shard, return_inverse=True)  # a row longer than a shard leaves a gap
+        first = np.searchsorted(sorted_shard, sorted_shard, side="left")
+        shard, start = np.empty_like(order), np.empty_like(order)
+        shard[order] = sorted_shard
+        start[order] = begins - begins[first]
+        tokens = np.bincount(sorted_shard, weights=lengths[order]).astype(np.int64)
+        return cls(order, shard, start, lengths, tokens)
+
+    def rows_of(self, shard: int) -> npt.NDArray[np.int64]:
+        """The rows of a shard in stored order."""
+        rows: npt.NDArray[np.int64] = self.order[self.shard[self.order] == shard]
+        return rows
+
+
+class ActivationCache:
+    """A complete or partial store, opened for reading. Tensors handed out are copies: nothing can change the store.
+
+    Args:
+        folder: the store's folder.
+        layout: as it was built with.
+        dtype: precision of the stored states.
+        hidden: width of the states.
+        shards: how many shards are stored; the rows of later ones are not in the store.
+    """
+
+    def __init__(self, folder: Path, layout: CacheLayout, dtype: StateDtype, hidden: int, shards: int) -> None:
+        self.folder = folder
+        self.layout = layout
+        self.dtype = dtype
+        self.hidden = hidden
+        self.shards = shards
+        self._width = dtype.bytes_per_token(hidden)
+        # Opened now: a map survives the removal of its file, so `telly cache rm` cannot disturb a run.
+        self._maps = [self._map(shard) for shard in range(shards)]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every row is stored."""
+        return self.shards == len(self.layout.shard_tokens)
+
+    @property
+    def stored_rows(self) -> int:
+        """Rows that are in the store."""
+        return int((self.layout.shard < self.shards).sum())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of states on disk."""
+        return int(self.layout.shard_tokens[: self.shards].sum()) * self._width
+
+    def has(self, rows: Rows) -> bool:
+        """Whether all these rows are in the store."""
+        return bool((self.layout.shard[np.asarray(rows)] < self.shards).all())
+
+    def batch(self, rows: Rows) -> dict[str, torch.Tensor]:
+        """States of some rows, padded on the right with zeros.
+
+        Returns:
+            `states` [rows, longest, hidden] in float32, and `attention_mask` [rows, longest].
+        """
+        lengths = self.layout.lengths[np.asarray(rows)]
+        raw = np.zeros((len(rows), int(lengths.max()), self._width), dtype=np.uint8)
+        for i, row in enumerate(rows):
+            raw[i, : lengths[i]] = self._bytes(int(row))
+        mask = torch.arange(raw.shape[1])[None] < torch.from_numpy(lengths)[:, None]
+        return {"states": self.dtype.from_bytes(raw), "attention_mask": mask.long()}
+
+    def _map(self, shard: int) -> npt.NDArray[np.uint8]:
+        shape = (int(self.layout.shard_tokens[shard]), self._width)
+        return np.memmap(shard_file(self.folder, shard), dtype=np.uint8, mode="r", shape=shape)
+
+    def _bytes(self, row: int) -> npt.NDArray[np.uint8]:
+        shard = int(self.layout.shard[row])
+        if shard >= self.shards:
+            raise CacheError(f"row {row} is not in the store {self.folder} ({self.stored_rows} rows are)")
+        start = self.layout.start[row]
+        return self._maps[shard][start : start + self.layout.lengths[row]]
+
+
+def shard_file(folder: Path, shard: int) -> Path:
+    """The file of a shard's bytes."""
+    return folder / f"shard-{shard:05d}.bin"
+
+
+def write_shard(folder: Path, shard: int, rows: Sequence[npt.NDArray[np.uint8]]) -> None:
+    """Write a shard, then its checksum; an interruption in between leaves nothing that counts."""
+    file = shard_file(folder, shard)
+    digest = hashlib.blake2b(digest_size=16)
+    partial = file.with_suffix(f".{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as handle:
+            for row in rows:
+                data = np.ascontiguousarray(row).data
+                digest.update(data)
+                handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())
+        partial.replace(file)
+        write_json(file.with_suffix(".json"), {"bytes": file.stat().st_size, "checksum": digest.hexdigest()})
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def shard_is_sound(folder: Path, shard: int) -> bool:
+    """Whether a shard is there, whole, and has its checksum."""
+    file = shard_file(folder, shard)
+    try:
+        noted = json.loads(file.with_suffix(".json").read_text())
+        if file.stat().st_size != noted["bytes"]:
+            return False
+        with file.open("rb") as handle:
+            found = hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16))
+        return bool(found.hexdigest() == noted["checksum"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def write_meta(folder: Path, key: CacheKey, hidden: int, rows: int, tokens: int) -> None:
+    """Write what the store is, before its first shard."""
+    write_json(folder / META_FILE, {"key": asdict(key), "hidden": hidden, "rows": rows, "tokens": tokens})
+
+
+def read_meta(folder: Path) -> dict[str, Any] | None:
+    """What a store says it is, or None where there is no readable store."""
+    try:
+        meta: dict[str, Any] = json.loads((folder / META_FILE).read_text(encoding="utf-8"))
+        return meta if isinstance(meta["key"], dict) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def check_key(folder: Path, key: CacheKey) -> None:
+    """Refuse a folder that holds another store.
+
+    Raises:
+        CacheError: the key found differs, or there is something else in the folder; says in which parts.
+    """
+    meta = read_meta(folder)
+    if meta is None:
+        raise CacheError(f"{folder}: expected an activation store, found no readable {META_FILE}; remove the folder")
+    differences = key.differences(meta["key"])
+    if differences:
+        raise CacheError(
+            f"{folder}: this store was made from something else and is not used ({'; '.join(differences)}). "
+            "Remove it with `telly cache rm`, or choose another --cache-dir"
+        )

@@ -1,0 +1,225 @@
+"""How the layers above the frozen ones are trained: with all weights, with adapters, or by their biases alone.
+
+Adapters are peft's, put into the model in place, so that stored states feed them as they feed full layers. They are
+saved as peft saves them, and merged into the weights for everything that follows.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from telly.errors import ConfigError, PlanError
+from telly.freezing.plan import frozen_modules, plan_as_is, unused_after
+from telly.freezing.split import SplitModel
+from telly.freezing.variants import Method
+from telly.models.prefix_lm import checkpoint_part
+from telly.models.stack import find_stack
+
+ADAPTERS = (Method.LORA, Method.IA3)
+BIAS = "bias"
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Settings of LoRA.
+
+    Attributes:
+        rank: of the product that is added to a weight.
+        alpha: the product is scaled by alpha / rank.
+        dropout: on what goes into the product, while training.
+        targets: ends of the names of the modules that get one; none means peft's choice for the model's type.
+    """
+
+    rank: int = 8
+    alpha: float = 8.0
+    dropout: float = 0.0
+    targets: tuple[str, ...] = ()
+
+
+class Adapter:
+    """Adapters within a model.
+
+    Args:
+        wrapped: peft's view of the model, whose layers it has replaced in place.
+    """
+
+    def __init__(self, wrapped: Any) -> None:
+        self._wrapped = wrapped
+
+    def save(self, folder: Path) -> None:
+        """Write them as `PeftModel.from_pretrained(model, folder)` reads them."""
+        self._wrapped.save_pretrained(folder, save_embedding_layers=False)  # the default would ask the hub
+
+    def merge(self) -> None:
+        """Put them into the weights in place, and take them out of the model."""
+        self._wrapped.merge_and_unload()
+
+
+def check_method(model: nn.Module, k: int | None, method: Method, lora: Lora | None = None) -> None:
+    """Refuse what `apply_method` would refuse; works on a model without values (`meta` device).
+
+    Raises:
+        ConfigError, PlanError: as `apply_method`.
+    """
+    if method in ADAPTERS:
+        _adapter_config(model, k, method, lora)
+    elif method is Method.BITFIT:
+        _biases(model, k)
+
+
+def apply_method(split: SplitModel, method: Method, lora: Lora | None = None, seed: int = 0) -> Adapter | None:
+    """Train of a split model's layers above K only what `method` names; changes model and plan in place.
+
+    Args:
+        split: a split model; for `HEAD_ONLY` a `whole` one.
+        method: what is trained.
+        lora: settings of LoRA.
+        seed: of the adapters' first weights.
+
+    Returns:
+        the adapters, where there are any.
+
+    Raises:
+        ConfigError: peft is not installed, or there is no place for adapters in such a model.
+        PlanError: the layers above K have no biases.
+    """
+    adapter = None
+    if method in ADAPTERS:
+        config = _adapter_config(split.model, split.k, method, lora)
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a name that will change
+            torch.manual_seed(seed)
+            adapter = Adapter(_peft(method).get_peft_model(checkpoint_part(split.model), config))
+    elif method is Method.BITFIT:
+        kept = {id(p) for p in _biases(split.model, split.k)}
+        for parameter in split.model.parameters():
+            parameter.requires_grad_(id(parameter) in kept)
+    if method is not Method.FULL:
+        split.plan = plan_as_is(split.model, split.k, method)
+    return adapter
+
+
+def _biases(model: nn.Module, k: int | None) -> list[nn.Parameter]:
+    """All biases above K.
+
+    Raises:
+        PlanError: there are none.
+    """
+    above = {id(module) for _, module in _above(model, k)}
+    found = [
+        parameter
+        for module in model.modules()
+        if id(module) in above
+        for name, parameter in module.named_parameters(recurse=False)
+        if name == BIAS
+    ]
+    if not found:
+        where = "" if k is None else f" from layer {k} on"
+        raise PlanError(
+            f"--method {Method.BITFIT}: {type(checkpoint_part(model)).__name__} has no biases{where}; expected a model "
+            f"with biases, or --method {Method.LORA}"
+        )
+    return found
+
+
+def _adapter_config(model: nn.Module, k: int | None, method: Method, lora: Lora | None) -> Any:
+    """Settings for peft that name the modules above K which get an adapter.
+
+    They are named one by one, since peft's own choice of layers fits one list of layers a model and not every method.
+
+    Raises:
+        ConfigError: peft is not installed, or it or the model has no place for them.
+    """
+    from transformers.pytorch_utils import Conv1D
+
+    peft = _peft(method)
+    lora = lora or Lora()
+    targets = (lora.targets if method is Method.LORA else ()) or _known_targets(model, method)
+    found = {
+        name: module
+        for name, module in _above(checkpoint_part(model), k)
+        if isinstance(module, nn.Linear | Conv1D) and _named(name, targets)
+    }
+    if not found:
+        shown = targets if isinstance(targets, str) else ", ".join(targets)
+        where = "" if k is None else f" from layer {k} on"
+        raise ConfigError(
+            f"--method {method}: no linear layer{where} has a name that ends in {shown}; expected names as "
+            f"{type(checkpoint_part(model)).__name__}.named_modules() gives them (--lora-target)"
+        )
+    transposed = any(isinstance(module, Conv1D) for module in found.values())
+    if method is Method.LORA:
+        return peft.LoraConfig(
+            r=lora.rank,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules=_pattern(found),
+            fan_in_fan_out=transposed,
+        )
+    forward = peft.utils.TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING[_model_type(model)]
+    return peft.IA3Config(
+        target_modules=_pattern(found),
+        feedforward_modules=_pattern(name for name in found if _named(name, forward)),
+        fan_in_fan_out=transposed,
+    )
+
+
+def _known_targets(model: nn.Module, method: Method) -> Any:
+    """Peft's choice of modules for the model's type: ends of names, or one pattern.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    utils = _peft(method).utils
+    known = (
+        utils.TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+        if method is Method.LORA
+        else utils.TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING
+    )
+    if _model_type(model) not in known:
+        advice = "name the modules with --lora-target" if method is Method.LORA else f"choose --method {Method.LORA}"
+        raise ConfigError(
+            f"--method {method}: peft does not know where it goes in a model of type {_model_type(model)!r}; it does "
+            f"for {', '.join(sorted(known))}. For this model {advice}"
+        )
+    return known[_model_type(model)]
+
+
+def _above(model: nn.Module, k: int | None) -> Iterator[tuple[str, nn.Module]]:
+    """All modules by name but those that K freezes and the pooler that nothing looks at."""
+    stack = find_stack(model)
+    below = [*frozen_modules(stack, k), *(module for _, module in unused_after(stack))]
+    frozen = {id(part) for module in below for part in module.modules()}
+    return ((name, module) for name, module in model.named_modules() if id(module) not in frozen)
+
+
+def _model_type(model: nn.Module) -> str:
+    return str(getattr(checkpoint_part(model).config, "model_type", ""))
+
+
+def _named(name: str, targets: Any) -> bool:
+    """Whether a module's name is meant, as peft decides it."""
+    if isinstance(targets, str):
+        return re.fullmatch(targets, name) is not None
+    return any(name == target or name.endswith(f".{target}") for target in targets)
+
+
+def _pattern(names: Iterable[str]) -> str:
+    """A pattern of exactly these names; lists of names are shortened by peft, and may then name others."""
+    return "|".join(map(re.escape, names))
+
+
+def _peft(method: Method) -> Any:
+    try:
+        import peft
+    except ImportError:
+        raise ConfigError(f"--method {method} needs peft: pip install 'telly[peft]'") from None
+    return peft

@@ -1,0 +1,1 @@
+"""Mining of source code: repositories to data sets, rewritten functions, near-duplicates."""

@@ -1,0 +1,255 @@
+"""The functions of a source tree, read by several processes, without copies, and split so that nothing leaks.
+
+Texts wait in a file and not in memory; a function costs its signature there. What is found does not depend on how
+many processes read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from telly.mining.duplicates import PERMUTATIONS, NearDuplicates, signature
+from telly.mining.grammars import grammar
+from telly.mining.parallel import cores, in_order
+from telly.mining.repository.extract import Extraction, Function, UnparsableError, extract
+from telly.mining.repository.languages import Language, refined
+from telly.mining.repository.licences import SPDX
+from telly.mining.repository.secrets import Secret, mask
+from telly.mining.repository.splits import SPLITS
+from telly.mining.repository.walk import SkippedFile, SourceFile, UnreadableError, read_text, walk
+
+FILES_A_PIECE = 16
+FILES_FOR_PROCESSES = 200
+"""Starting processes takes longer than reading so few files."""
+
+
+@dataclass
+class Counts:
+    """What was read, left out and masked."""
+
+    files: Counter[str] = field(default_factory=Counter)
+    functions: Counter[str] = field(default_factory=Counter)
+    skipped: list[SkippedFile] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    secrets: list[tuple[str, int, str]] = field(default_factory=list)
+    spdx: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class SpoolEntry:
+    """A function with where it is from."""
+
+    path: str
+    language: str
+    function: Function
+
+
+@dataclass
+class _FileResult:
+    file: SourceFile
+    functions: list[tuple[Function, npt.NDArray[np.uint64]]] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    secrets: list[Secret] = field(default_factory=list)
+    spdx: list[str] = field(default_factory=list)
+    skipped: str | None = None
+
+
+class Spool:
+    """Functions in the order in which they were found: texts in a file, keys and signatures beside it.
+
+    Args:
+        folder: where the files are, and stay.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._texts: IO[bytes] = (folder / "functions.spool").open("w+b")
+        self._signatures: IO[bytes] = (folder / "signatures.spool").open("w+b")
+        self._places: list[int] = []
+        self.paths: list[str] = []
+        self.keys: list[bytes] = []
+
+    def add(self, entry: SpoolEntry, values: npt.NDArray[np.uint64]) -> None:
+        """Keep a function."""
+        self._places.append(self._texts.tell())
+        self._texts.write(json.dumps(asdict(entry)).encode() + b"\n")
+        self._signatures.write(values.astype(np.uint64).tobytes())
+        self.paths.append(entry.path)
+        self.keys.append(bytes.fromhex(entry.function.key))
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def entry(self, number: int) -> SpoolEntry:
+        """A function by its number."""
+        self._texts.seek(self._places[number])
+        values: dict[str, Any] = json.loads(self._texts.readline())
+        function = values.pop("function")
+        return SpoolEntry(**values, function=Function(**{**function, "cuts": tuple(function["cuts"])}))
+
+    def signature(self, number: int) -> npt.NDArray[np.uint64]:
+        """A function's signature by its number."""
+        size = PERMUTATIONS * 8
+        self._signatures.seek(number * size)
+        return np.frombuffer(self._signatures.read(size), dtype=np.uint64)
+
+    def close(self) -> None:
+        """Close the files."""
+        self._texts.close()
+        self._signatures.close()
+
+
+@dataclass(frozen=True)
+class CollectOptions:
+    """What to look for.
+
+    Args:
+        documented: only functions with a description.
+        cuts: lines to complete as well.
+        languages: their names; () for all.
+        tests: test files as well.
+        every: functions that are too short or too long to learn from as well.
+    """
+
+    documented: bool = True
+    cuts: bool = False
+    languages: tuple[str, ...] = ()
+    tests: bool = False
+    every: bool = False
+
+
+def collect(root: Path, wanted: CollectOptions, spool: Spool, workers: int | None = None) -> Counts:
+    """Put all functions of a source tree into the spool, copies included.
+
+    Raises:
+        DataError: the folder cannot be listed.
+        ConfigError: a grammar is missing.
+    """
+    counts = Counts()
+    files, counts.skipped = source_files(root, wanted)
+    pieces = [files[at : at + FILES_A_PIECE] for at in range(0, len(files), FILES_A_PIECE)]
+    processes = 1 if len(files) < FILES_FOR_PROCESSES else workers or cores()
+    with tqdm(total=len(files), desc="reading", unit="file", disable=None) as bar:
+        for results in in_order(partial(_read_piece, root, wanted), pieces, processes):
+            for result in results:
+                _count(result, counts, spool)
+            bar.update(len(results))
+    return counts
+
+
+def source_files(root: Path, wanted: CollectOptions) -> tuple[list[SourceFile], list[SkippedFile]]:
+    """The files to read of a folder in path order, and those that are not read.
+
+    Raises:
+        DataError: the folder cannot be listed.
+        ConfigError: a grammar is missing.
+    """
+    files: list[SourceFile] = []
+    skipped: list[SkippedFile] = []
+    for item in walk(root, tests=wanted.tests):
+        if isinstance(item, SkippedFile):
+            skipped.append(item)
+        elif not wanted.languages or item.language.name in wanted.languages:
+            files.append(item)
+    for wheel, dialect in sorted({file.language.grammar for file in files}):
+        grammar(wheel, dialect)  # a missing one shows here and not in a process
+    return files, skipped
+
+
+def functions_of(file: SourceFile, text: str, wanted: CollectOptions) -> tuple[Language, Extraction]:
+    """The functions of a file's text, and its language as the text tells it.
+
+    Raises:
+        UnparsableError: the text has no usable tree.
+    """
+    language = _language(file, text, wanted)
+    return language, extract(text, language, documented=wanted.documented, cuts=wanted.cuts, every=wanted.every)
+
+
+def _read_piece(root: Path, wanted: CollectOptions, files: list[SourceFile]) -> list[_FileResult]:
+    return [_read(root, wanted, file) for file in files]
+
+
+def _read(root: Path, wanted: CollectOptions, file: SourceFile) -> _FileResult:
+    """One file; secrets are masked before anything else looks at the text."""
+    result = _FileResult(file)
+    try:
+        text = read_text(root, file.path)
+        text, result.secrets = mask(text)
+        result.spdx = SPDX.findall(text[:5000])[:5]
+        language, found = functions_of(file, text, wanted)
+    except (UnreadableError, UnparsableError) as error:
+        result.skipped = str(error)
+        return result
+    result.file = SourceFile(file.path, language)
+    result.left_out = found.left_out
+    result.functions = [(f, signature(f.code, language.name)) for f in found.functions]
+    return result
+
+
+def _language(file: SourceFile, text: str, wanted: CollectOptions) -> Language:
+    language = refined(file.language, file.path, text.encode(errors="replace"))
+    return language if not wanted.languages or language.name in wanted.languages else file.language
+
+
+def _count(result: _FileResult, counts: Counts, spool: Spool) -> None:
+    path = result.file.path
+    counts.secrets += [(path, line, kind) for line, kind in result.secrets]
+    counts.spdx.update(result.spdx)
+    if result.skipped is not None:
+        counts.skipped.append(SkippedFile(path, result.skipped))
+        return
+    counts.files[result.file.language.name] += 1
+    counts.functions[result.file.language.name] += len(result.functions)
+    counts.left_out += result.left_out
+    for function, values in result.functions:
+        spool.add(SpoolEntry(path, result.file.language.name, function), values)
+
+
+def distinct(
+    spool: Spool, split_of: dict[str, str], left_out: Counter[str], *, documented: bool
+) -> dict[str, list[int]]:
+    """Numbers of the functions of each split without copies and near-copies, also of those in other splits.
+
+    Of two in one split the first stays, of two in different splits the one in the larger split; a description comes
+    once as well, since one that fits several functions tells none of them.
+    """
+    numbers: dict[str, list[int]] = {split: [] for split in SPLITS}
+    for number, path in enumerate(spool.paths):
+        numbers[split_of[path]].append(number)
+    keys: set[bytes] = set()
+    descriptions: set[str] = set()
+    near = NearDuplicates()
+    found: dict[str, list[int]] = {split: [] for split in SPLITS}
+    order = sorted(SPLITS, key=lambda split: -len(numbers[split]))
+    with tqdm(total=len(spool), desc="comparing", unit="function", disable=None) as bar:
+        for split in order:
+            for number in numbers[split]:
+                bar.update()
+                said = " ".join(spool.entry(number).function.description.lower().split()) if documented else ""
+                if spool.keys[number] in keys:
+                    left_out["duplicate"] += 1
+                elif said in descriptions:
+                    left_out["same description as another"] += 1
+                elif not near.add(spool.signature(number)):
+                    left_out["near-duplicate"] += 1
+                else:
+                    keys.add(spool.keys[number])
+                    descriptions |= {said} if said else set()
+                    found[split].append(number)
+    return found
+
+
+def shown(path: str) -> str:
+    """A path as text that can be printed and written: without secrets, bytes that are no text, and control signs."""
+    text = mask(os.fsencode(path).decode("utf-8", "backslashreplace"))[0]
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -1,0 +1,69 @@
+"""What a documentation comment says in plain words: its first paragraph without comment signs, tags and markup.
+
+Each style has its own rules, since one style's markup is another's text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from telly.metrics.words import unspaced_letters
+from telly.mining.repository.comments import docstrings, doxygen, prose, tags, xmldoc
+
+MIN_WORDS = 3
+
+
+@dataclass(frozen=True)
+class Style:
+    """A style of documentation comments.
+
+    Args:
+        describe: gives the first paragraph of a comment with its signs, in plain words on one line, or a blank.
+        sign: how a comment begins that is documentation by the rules of the style.
+        plain: whether other comments document a function, too, if they touch it.
+        foreign: what tells in a comment that it documents something else than what follows.
+        gap: how many blank lines may follow a comment with the sign.
+        joined: whether all comments with the sign before a function belong together.
+        stacked: whether several such blocks may stand before a function, for instance one with its type alone.
+    """
+
+    describe: Callable[[str], str]
+    sign: re.Pattern[str] = re.compile(r"/\*\*(?!/)")
+    plain: bool = False
+    foreign: re.Pattern[str] | None = None
+    gap: int = 0
+    joined: bool = False
+    stacked: bool = False
+
+
+_JS_FOREIGN = re.compile(
+    r"^\W*@(?:file|fileoverview|overview|module|namespace|packageDocumentation|typedef|callback|license|preserve"
+    r"|external|event)\b",
+    re.MULTILINE,
+)
+_DOXYGEN_FOREIGN = re.compile(
+    r"^\W*[@\\](?:file|defgroup|addtogroup|weakgroup|name|page|mainpage|def|typedef|struct|enum|union|class|namespace|var"
+    r"|dir|\{|\})(?!\w)|^\s*(?:///?|//!|/\*[*!])<|[@\\][{}]\s*(?:\*/)?\s*$",
+    re.MULTILINE,
+)
+STYLES = {
+    "docstring": Style(docstrings.describe, re.compile(r"(?!)")),
+    "javadoc": Style(tags.javadoc, re.compile(r"/\*\*(?!/)|///(?!/)"), gap=1),
+    "jsdoc": Style(tags.jsdoc, foreign=_JS_FOREIGN, gap=1, stacked=True),
+    "phpdoc": Style(tags.phpdoc, foreign=re.compile(r"^\W*@(?:file|package|license|copyright)\b", re.MULTILINE), gap=1),
+    "doxygen": Style(
+        doxygen.doxygen, re.compile(r"/\*\*(?![*/])|/\*!|///(?!/)|//!"), plain=True, foreign=_DOXYGEN_FOREIGN, gap=1
+    ),
+    "xmldoc": Style(xmldoc.xmldoc, re.compile(r"///(?!/)|/\*\*(?![*/])"), gap=1, joined=True),
+    "rustdoc": Style(prose.rustdoc, re.compile(r"///(?!/)|/\*\*(?![*/])"), joined=True),
+    "godoc": Style(prose.godoc, re.compile(r"(?!)"), plain=True),
+    "rubydoc": Style(prose.rubydoc, re.compile(r"(?!)"), plain=True),
+}
+"""The styles by the names that `Language.style` has."""
+
+
+def is_description(words: str) -> bool:
+    """Whether there are enough words to say what a function does."""
+    return len(words.split()) + unspaced_letters(words) // 2 >= MIN_WORDS

@@ -1,0 +1,265 @@
+"""`telly data from-repo`: from a repository to a folder of training, validation and test data, whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from telly.disk import whole_folder, write_json
+from telly.errors import ConfigError, DataError
+from telly.mining.parallel import cores
+from telly.mining.repository import history
+from telly.mining.repository.collect import CollectOptions, Counts, Spool, collect, distinct, shown
+from telly.mining.repository.ignored import repository_with
+from telly.mining.repository.languages import NAMES
+from telly.mining.repository.licences import licence_files
+from telly.mining.repository.rows import TARGETS, MiningJob
+from telly.mining.repository.splits import SPLITS, By, SplitRatios, by_date, by_path
+from telly.mining.repository.walk import SkippedFile
+
+FORMAT = 1
+RECORD = "mining.json"
+
+
+@dataclass(frozen=True)
+class MiningSettings:
+    """What to mine.
+
+    Args:
+        task: one of `TARGETS`.
+        split: by a hash of the file's path, or by when it was last changed.
+        shares: how much is for validation and test.
+        languages: only these; () for all.
+        tests: test files as well.
+        limit: at most so many functions, drawn at random. [default: what the task sets]
+        seed: decides what is drawn.
+
+    Raises:
+        ConfigError: there is no such task, language or split.
+    """
+
+    task: str
+    split: By = "file"
+    shares: SplitRatios = field(default_factory=SplitRatios)
+    languages: tuple[str, ...] = ()
+    tests: bool = False
+    limit: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _known("task", self.task, list(TARGETS))
+        _known("split", self.split, ["file", "date"])
+        for language in self.languages:
+            _known("language", language, list(NAMES))
+        if self.limit is not None and self.limit < 1:
+            raise ConfigError(f"the limit must be at least 1 function, found {self.limit}")
+        only = TARGETS[self.task].languages
+        if only and self.languages and not set(self.languages) & set(only):
+            raise ConfigError(
+                f"data for {self.task!r} is mined from {', '.join(only)} alone, found {', '.join(self.languages)}; "
+                "other languages have no rewriting that is known to keep behaviour"
+            )
+
+
+def _known(what: str, found: str, known: list[str]) -> None:
+    if found not in known:
+        raise ConfigError(f"unknown {what} {found!r}; known: {', '.join(known)}")
+
+
+@dataclass
+class Mined:
+    """What came of it; `mining.json` has the same.
+
+    Attributes:
+        rows: by split.
+        functions: by split.
+        counts: files and functions read, left out and masked.
+        licences: licence files and what they are.
+    """
+
+    folder: Path
+    rows: dict[str, int]
+    functions: dict[str, int]
+    counts: Counts
+    licences: list[tuple[str, str]]
+
+    @property
+    def empty(self) -> list[str]:
+        """Splits without rows."""
+        return [split for split in SPLITS if not self.rows[split]]
+
+
+def mine(source: str, output: Path, settings: MiningSettings, workers: int | None = None) -> Mined:
+    """Mine a repository into a new folder.
+
+    Args:
+        source: a folder, or the address of a git repository.
+        output: the folder to make; may be there if it is empty.
+        settings: what to mine.
+        workers: how many processes read; the result is the same for any number.
+
+    Raises:
+        DataError: the source cannot be read, holds nothing to mine, or the output is in use.
+    """
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise DataError(f"{output}: is not empty; expected a new folder for the data: choose another or remove it")
+    with _source(source, history_too=settings.split == "date") as root, whole_folder(output) as partial:
+        return _mine(source, root, output, partial, settings, workers or cores())
+
+
+def _mine(source: str, root: Path, output: Path, partial: Path, settings: MiningSettings, workers: int) -> Mined:
+    target = TARGETS[settings.task]
+    languages = settings.languages
+    if target.languages:
+        languages = tuple(name for name in target.languages if not languages or name in languages)
+    wanted = CollectOptions(target.documented, target.cuts, languages, settings.tests)
+    repository = repository_with(root)
+    dates = _dates(root, repository) if settings.split == "date" else {}
+    with tempfile.TemporaryDirectory(dir=partial, prefix="spool") as spools:
+        spool = Spool(Path(spools))
+        try:
+            counts = collect(root, wanted, spool, workers)
+            if not len(spool):
+                raise DataError(_nothing(source, counts, settings, languages))
+            split_of = _splits(spool, dates, settings)
+            numbers = distinct(spool, split_of, counts.left_out, documented=target.documented)
+            numbers = _limited(spool, numbers, settings.limit or target.most, counts.left_out, settings.seed)
+            rows = target.write(MiningJob(spool, numbers, partial, settings.seed, workers, counts.left_out))
+        finally:
+            spool.close()
+    functions = {split: len(numbers[split]) for split in SPLITS}
+    found = Mined(output, rows, functions, counts, licence_files(repository or root))
+    write_json(partial / RECORD, _record(source, repository, settings, found))
+    return found
+
+
+def _splits(spool: Spool, dates: dict[str, int], settings: MiningSettings) -> dict[str, str]:
+    functions = Counter(spool.paths)
+    if settings.split == "date":
+        return by_date(functions, dates, settings.shares)
+    return {path: by_path(path, settings.shares) for path in functions}
+
+
+def _limited(
+    spool: Spool, numbers: dict[str, list[int]], limit: int | None, left_out: Counter[str], seed: int
+) -> dict[str, list[int]]:
+    """At most `limit` functions in all; which ones depends on each alone, so most stay when the repository grows."""
+    total = sum(map(len, numbers.values()))
+    if limit is None or total <= limit:
+        return numbers
+
+    def place(number: int) -> bytes:
+        return hashlib.blake2b(spool.keys[number] + str(seed).encode(), digest_size=16).digest()
+
+    kept = set(sorted((n for part in numbers.values() for n in part), key=place)[:limit])
+    left_out["beyond the limit"] += total - limit
+    return {split: [number for number in part if number in kept] for split, part in numbers.items()}
+
+
+def _dates(root: Path, repository: Path | None) -> dict[str, int]:
+    if repository is None:
+        raise DataError(
+            f"{root}: in no git repository, or ignored by it, so files have no dates of commits; use --split file"
+        )
+    inside = root.relative_to(repository).as_posix()
+    prefix = "" if inside == "." else f"{inside}/"
+    changes = history.last_changes(repository)
+    return {path.removeprefix(prefix): date for path, date in changes.items() if path.startswith(prefix)}
+
+
+@contextmanager
+def _source(source: str, *, history_too: bool) -> Iterator[Path]:
+    """The folder to read; a copy of a remote repository is there within the context."""
+    try:
+        path = Path(source).resolve()
+        there = path.exists()
+    except (OSError, RuntimeError, ValueError):
+        there = False
+    if there:
+        if not path.is_dir():
+            raise DataError(f"{source}: is a file; expected the folder of a repository, or the address of one")
+        yield path
+    elif history.is_address(source):
+        with tempfile.TemporaryDirectory(prefix="telly-clone-") as folder:
+            copy = Path(folder).resolve() / "repository"
+            history.clone(source, copy, history=history_too)
+            yield copy
+    else:
+        raise DataError(f"{source}: no such folder; expected the folder of a repository, or an address: https://...")
+
+
+def _nothing(source: str, counts: Counts, settings: MiningSettings, languages: tuple[str, ...]) -> str:
+    what = f"{' or '.join(languages)} functions" if languages else "functions"
+    kind = f"documented {what}" if TARGETS[settings.task].documented else what
+    reasons = Counter(item.reason for item in counts.skipped) + counts.left_out
+    why = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common(5)) or "no source files"
+    only = f"; data for {settings.task!r} is mined from {', '.join(TARGETS[settings.task].languages)} alone"
+    return (
+        f"{history.without_user(source)}: no {kind} found ({why})"
+        f"{only if TARGETS[settings.task].languages else ''}; expected sources in {', '.join(languages or NAMES)}"
+    )
+
+
+def _record(source: str, repository: Path | None, settings: MiningSettings, found: Mined) -> dict[str, Any]:
+    counts = found.counts
+    return {
+        "format": FORMAT,
+        "source": shown(history.without_user(source)),
+        "commit": history.commit_of(repository) if repository is not None else None,
+        "settings": asdict(settings),
+        "rows": found.rows,
+        "functions": found.functions,
+        "languages": {
+            name: {"files": counts.files[name], "functions": counts.functions[name]} for name in sorted(counts.files)
+        },
+        "files_skipped": dict(Counter(item.reason for item in counts.skipped).most_common()),
+        "functions_left_out": dict(counts.left_out.most_common()),
+        "licences": [{"file": shown(file), "licence": name} for file, name in found.licences],
+        "spdx": dict(counts.spdx.most_common()),
+        "secrets": [{"file": shown(path), "line": line, "kind": kind} for path, line, kind in counts.secrets],
+        "skipped": [{"file": shown(item.path), "reason": item.reason} for item in _sorted(counts.skipped)],
+    }
+
+
+def _sorted(skipped: list[SkippedFile]) -> list[SkippedFile]:
+    return sorted(skipped, key=lambda item: (item.path, item.reason))
+
+
+def summary_lines(found: Mined) -> list[str]:
+    """What was mined and what to know about it, for people."""
+    counts = found.counts
+    skipped = Counter(item.reason for item in counts.skipped)
+    lines = [f"{'split':<10} {'functions':>10} {'rows':>10}"]
+    lines += [f"{split:<10} {found.functions[split]:>10,} {found.rows[split]:>10,}" for split in SPLITS]
+    lines += ["", f"{'language':<10} {'files':>10} {'functions':>10}"]
+    lines += [f"{name:<10} {n:>10,} {counts.functions[name]:>10,}" for name, n in sorted(counts.files.items())]
+    for title, reasons in (("files and folders skipped", skipped), ("functions left out", counts.left_out)):
+        if reasons:
+            lines += ["", f"{title}: " + ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())]
+    if counts.secrets:
+        kinds = Counter(kind for _, _, kind in counts.secrets)
+        shown_kinds = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
+        lines += [
+            "",
+            f"secrets masked: {shown_kinds}; {RECORD} says where. Whoever has the repository has them: revoke",
+        ]
+    lines += ["", _licence_notice(found)]
+    copies = sum(count for reason, count in counts.left_out.items() if "duplicate" in reason)
+    few = "too few files" if copies < sum(found.functions.values()) else "nearly all functions are copies of each other"
+    for split in found.empty:
+        lines.append(f"{split} has no rows: {few}; give a larger --{split}-share or mine more")
+    lines.append(f"wrote {found.folder}")
+    return lines
+
+
+def _licence_notice(found: Mined) -> str:
+    names = sorted({name for _, name in found.licences} | set(found.counts.spdx))
+    if not names:
+        return "licence: none found. Without one the code is its authors' alone: ask them before you share this data"
+    return f"licence: {', '.join(names)}. The data stays under it, and a model may repeat it: read it before you share"

@@ -1,0 +1,231 @@
+"""Finds texts that belong to a name such as `password`, whatever the language's form of assignment is.
+
+A name that announces a secret is looked for in the text itself, not in a syntax tree, so that files which do not parse,
+comments, and texts within texts are read as well. From each name the next tokens are followed: what binds a value to it
+(`=`, `:`, `=>`, a call, a type between) and the string literals of that value. Every name costs a bounded number of
+steps, so the time is linear in the length of the text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from telly.mining.repository.secret_reader import Reader
+from telly.mining.repository.secret_values import Strength, is_secret, secret_parts, strength
+
+LONGEST_NAME = 80
+_HIT = re.compile(
+    r"pass|pwd|psw|pword|pw|secr|token|key|auth|cred|jwt|bearer|pin|otp|seed|salt|cookie|session|signature|hmac|dsn|login"
+    r"|licen|mysqli|pdo|connect(?:ion)?(?=\()|csrf|sid|sas|senha|logon|authent|contrase|kennwort|wachtwoord|lösenord|пароль|密码|密碼|パスワード|비밀번호",
+    re.IGNORECASE,
+)
+_QUALIFIED = re.compile(
+    r"(?:api|access|auth|secret|private|client|master|encryption|signing|service|shared)[ .]\Z", re.IGNORECASE
+)
+_TYPE = r"(?:[\w.&*?|$\\]|\[[^\]\n\"']{0,60}\]|'\w{1,30}+(?!')|<[^<>=\n\"]{0,60}>|[ \t]){1,100}+"
+_CLOSING = r"""(?:\\{0,3}["'`])?(?:\s{0,2}[\])]){0,3}(?:\[[^\]\n]{0,60}\]){0,3}"""
+_NO_TYPE = r"(?!(?:if|else|unless|and|or|in|is|not|for|return|like|then|when)\b)"
+_BINDERS = tuple(
+    (how, re.compile(pattern, re.IGNORECASE))
+    for how, pattern in (
+        # switch (a) { case, match a: case, case a when; and match a { "" =>, a switch { "" =>
+        (
+            "branch",
+            r"(?:\.\w{1,20}\(\))?\)?\s{0,3}(?:[:{]?\s{0,60}\b(?:case|when)\s{1,3}(?=\(?\w{0,2}[\"'`])"
+            r"|(?:switch\s{1,3})?\{\s{0,60}(?=(?P<quote>[\"'])[^\"'\n]{0,100}(?P=quote)\s{0,3}(?:\||=>)))",
+        ),
+        # a T `default:
+        ("tag", r"[ \t]{1,20}[\w.*\[\]]{1,40}[ \t]{1,9}`[^`\n]{0,80}?\b\w{0,10}(?:default|value):(?=\")"),
+        # a =, a += and so on, a ==, and C#'s a { get; } =
+        (
+            "assigned",
+            rf"{_CLOSING}(?:\s{{0,3}}\{{[^{{}}\"'\n]{{0,60}}\}})?\s{{0,60}}"
+            r"(?:(?:\|\||&&|\?\?|//|[-+*/.|&^%:?!<])?={1,3}[>~]?|<-|->(?=\s{0,3}[\"'`])|<<(?=\s)|\b(?:is|default)\b(?=\s{0,3}[\"'`]))",
+        ),
+        # a: T = and, as in Go, a T =
+        (
+            "assigned",
+            rf"{_CLOSING}(?:[!?]?\s{{0,4}}:(?![:=]){_TYPE}"
+            rf"|[ \t]{{1,20}}{_NO_TYPE}[\w.*\[\]]{{1,40}}[ \t]{{1,9}}):?=(?![=>])",
+        ),
+        ("entry", rf"{_CLOSING}[!?]?\s{{0,20}}:(?!:)"),
+        (
+            "called",
+            r"(?:\)(?=\.\w))?(?:[!?]?(?:\.|->|::|\?\.)\w{1,30}[!?]?){0,3}[!?]?"
+            r"(?:\((?!\))|[ \t]?\{(?=[ \t]{0,3}\w{0,2}[\"'])|[ \t](?=\w{1,20}\([\"']))",
+        ),
+        ("argument", r"""\\{0,3}["'`]?(?:\.\w{1,20}\(\))?\s{0,3},(?:\s{0,3}sizeof[^,;\n]{1,40},(?:\s{0,3}"%s",)?)?"""),
+        (
+            "beside",
+            r"""\\{0,3}["'`]?[ \t]{1,20}(?:\\\n[ \t]{0,40})?"""
+            r"""(?:value\s{0,3}=\s{0,3})?(?=\(?(?:u8|[LuUbrfR@$])?\\{0,3}["'`])""",
+        ),
+    )
+)
+_FUNCTION = re.compile(
+    r"\([^()\"'`\n]{0,100}\)(?:[^\"'`=;(){}\n]|'\w{1,20}+(?!')){0,60}(?:\{|:|;|\n|=>)\s{0,60}(?:return\b)?\s{0,5}(?=[\"'`])"
+    r"|[\"'`]?\)\s{0,3}(?:\{|do\b)\s{0,60}(?:\|[^|\n]{0,40}\|\s{0,60})?(?=[\"'`])"
+    r"|\s{0,5}\{\s{0,60}get\s{0,5}(?:\{\s{0,60}return\b|=>)\s{0,5}(?=[\"@$])"
+    r"|[;\s]\s{0,60}(?=[\"'])"
+)
+"""The head of a function up to the text that it gives back."""
+_SETTER = re.compile(r"(?:set|with|put|add|use)(?![a-z])[\w-]*", re.IGNORECASE)
+_STORING = re.compile(
+    r"(?:define|const|set|put|add|with|env|insert|store|register|append|param|property|bind|config|header|override)\w{0,30}"
+    r"\s{0,3}\(\s{0,5}(?:[\w.$]{1,40},\s{0,5})?[bru:@$]{0,2}\\{0,3}[\"'`:][\w.:/-]{0,40}\Z",
+    re.IGNORECASE,
+)
+_COMPARING = re.compile(
+    r"(?:cmp|compare|equals?|assert|verify|check|digest|cpy|set|put|printf)\w{0,30}[!?]?\(\s{0,5}[$&*@]?(?:\w{1,40}(?:\.|->|::)){0,3}\Z",
+    re.IGNORECASE,
+)
+_COMPARED = re.compile(
+    r"\s{0,4}(?:[!=]==?|\)\s{0,3}=(?=\s)|\.\w{1,20}[!?]?\(|,)\s{0,4}[$&*@]?(?:\w{1,40}(?:\.|->|::)){0,3}\Z"
+)
+"""What stands between a text and the name that it is compared with."""
+_ATTRIBUTE = re.compile(
+    r"(?:@\w{1,40}|#?\[\w{1,40})\([^\n\"]{0,60}\"([^\"\n]{3,100})\"[^\n\"]{0,20}\)\]?\s{1,60}(?:[\w.<>?$]{1,40}\s{1,5}){0,5}\Z"
+)
+"""An attribute or annotation with a text, up to the name that it belongs to."""
+_UNQUOTED = re.compile(
+    r"""["'`]?(?:[ \t]{0,10}(=>|->|→|=|:(?![:/])|>|[ \t](?:is|was)[: \t])[ \t]{0,10}|[ \t]{1,10})"""
+    r"""([^\s"'`,;&<>(){}\[\]|\\]{4,300})"""
+)
+_FILLED_IN = re.compile(
+    r"\s{0,3}[=:]\s{0,3}(?:%[sdvq]|\{\w{0,20}\})[^\"'`\n]{0,30}[\"'`](?:\s{0,3}[,%]|\.format\()\s{0,3}\(?"
+)
+"""A place in a format, up to the first value that is put in."""
+_COMMENT = re.compile(r"(?:^|\s)(?:#|//|/\*|--|;|%)|^\s*\*")
+_MIN_TOLD = {"=": Strength.KEY, ":": Strength.KEY}
+_SETTING = re.compile(r"\s*(?:export\s+|set\s+|ENV\s+)?[A-Z][A-Z0-9_]*\Z")
+
+
+_FIRST = re.compile(r"[({\[]\s{0,5}(?:(?:name|key|id)\s{0,3}[=:]\s{0,3})?[bru:@$]{0,2}\\{0,3}[\"'`:][\w.:/-]{0,40}\Z")
+_QUOTE = re.compile(r"""\\{0,3}["'`]""")
+_SYMBOL = re.compile(r"(?<![:\w]):\Z")
+_LISTED = re.compile(
+    r"\s*(?:(?:const|let|var|local|my|auto|list)\b\s*)?[\[{(]?\s*(?:[$@*&]?[\w.]+,\s*)*[$@*&]?(?:[\w]+\.)?\Z"
+)
+_OTHERS = re.compile(r"(?:\s{0,3},\s{0,4}[\w.$*&@]{1,60}){0,6}")
+
+
+def bound_secrets(text: str) -> Iterator[tuple[int, int]]:
+    """Start and end of every secret that belongs to a telling name; they may overlap."""
+    done = 0
+    for hit in _HIT.finditer(text):
+        if hit.start() < done:
+            continue
+        start, done = _name_around(text, hit.start(), hit.end())
+        name = text[start:done]
+        sure = strength(f"api_{name}" if _QUALIFIED.search(text, max(0, start - 14), start) else name)
+        if sure is not None:
+            yield from _after(text, start, done, sure)
+            yield from _before(text, start, sure)
+
+
+def _name_around(text: str, start: int, end: int) -> tuple[int, int]:
+    while start > 0 and end - start < LONGEST_NAME and (text[start - 1].isalnum() or text[start - 1] in "_-"):
+        start -= 1
+    while end < len(text) and end - start < LONGEST_NAME and (text[end].isalnum() or text[end] in "_-"):
+        end += 1
+    while text[end - 1] == "-":
+        end -= 1
+    return start, end
+
+
+def _after(text: str, start: int, end: int, name: Strength) -> Iterator[tuple[int, int]]:
+    """Secrets in the value that follows a name."""
+    quoted = _QUOTE.match(text, end) is not None or _SYMBOL.search(text, max(0, start - 2), start) is not None
+    line = text[max(0, start - 120) : start].rpartition("\n")[2]
+    listed = _LISTED.match(line) is not None
+    others = _OTHERS.match(text, end) if listed else None
+    after = others.end() if others else end
+    several = "," in line or after > end
+    for how, pattern in _BINDERS:
+        match = pattern.match(text, after if how == "assigned" else end)
+        if match is None:
+            continue
+        if how == "beside" and text[start:end].lower() == "pass":
+            continue  # the verb
+        sure, bound = _certainty(text, start, end, name, how, quoted)
+        reader = Reader(
+            text,
+            match.end(),
+            sure,
+            bound=bound,
+            inside=how == "called",
+            several=several and listed and how == "assigned",
+        )
+        yield from reader.read(same_line=how == "beside" or (how == "entry" and not quoted))
+        if reader.found or how != "called":
+            break
+    yield from _unquoted(text, start, end, name)
+    head = _FUNCTION.match(text, end)
+    if head:
+        yield from Reader(text, head.end(), min(name, Strength.MENTIONED), bound=True).read(same_line=True)
+
+
+def _certainty(text: str, start: int, end: int, name: Strength, how: str, quoted: bool) -> tuple[Strength, bool]:
+    """How surely a value belongs to its name: of a mentioned one only texts that look random are taken."""
+    if how in {"assigned", "entry"}:
+        return name, True
+    lower = min(name, Strength.MENTIONED)
+    if how == "called":
+        setting = _SETTER.match(text, start, end) or text[max(0, start - 1) : start] in {".", ">"} or text[end] in ".{"
+        return (name if setting else lower), True
+    if how == "argument":
+        pattern = _STORING if quoted else _COMPARING
+        stored = pattern.search(text, max(0, start - 80), start) is not None
+        first = _FIRST.search(text, max(0, start - 60), start) is not None or text[start] == "-"
+        return (name if stored else lower), stored or (quoted and first) or text[start:end].isupper()
+    return lower, True
+
+
+def _before(text: str, start: int, name: Strength) -> Iterator[tuple[int, int]]:
+    """The text that a name is compared with or declared under, where the text comes first."""
+    attribute = _ATTRIBUTE.search(text, max(0, start - 200), start)
+    if attribute:
+        for first, last in secret_parts(attribute[1], min(name, Strength.MENTIONED)):
+            yield attribute.start(1) + first, attribute.start(1) + last
+    window = text[max(0, start - 100) : start]
+    match = _COMPARED.search(window)
+    if match is None or match.start() == 0 or window[match.start() - 1] not in "\"'`":
+        return
+    close = start - len(window) + match.start() - 1
+    opened = text.rfind(text[close], max(0, close - 200), close)
+    comma = match[0].lstrip().startswith(",")
+    if opened >= 0 and "\n" not in text[opened:close]:
+        compared = not comma or _COMPARING.search(text, max(0, opened - 60), opened)
+        sure = Strength.HINT if not compared else min(name, Strength.MENTIONED) if comma else name
+        for first, last in secret_parts(text[opened + 1 : close], sure):
+            yield opened + 1 + first, opened + 1 + last
+
+
+def _unquoted(text: str, start: int, end: int, name: Strength) -> Iterator[tuple[int, int]]:
+    """A value without quotes: in comments, within texts, and in lines of settings."""
+    filled = _FILLED_IN.match(text, end)
+    if filled:
+        yield from Reader(text, filled.end(), Strength.HINT, bound=False).read(same_line=True)
+    match = _UNQUOTED.match(text, end)
+    if match is None:
+        return
+    value = match[2].rstrip(".:!?*")
+    if text[match.end() : match.end() + 1] == "(":
+        return
+    head = text[max(0, start - 400) : start].rpartition("\n")[2]
+    comment = _COMMENT.search(head) is not None
+    within = any(head.count(quote) % 2 for quote in "\"'`")
+    setting = match[0].startswith("=") and _SETTING.fullmatch(head + text[start:end]) is not None
+    option = text[start] == "-"
+    if (within and match[1] == "=") or setting:
+        found = is_secret(value, name)
+    elif (comment or within or option) and (match[1] or option or name >= Strength.KEY):
+        told = (match[1] or option) and (within or option or name >= _MIN_TOLD.get(match[1], Strength.PASSWORD))
+        digits = any(map(str.isdigit, value)) and not value.isdigit()
+        least = name if digits else min(name, Strength.TOKEN)
+        found = is_secret(value, least if told else Strength.HINT)
+    else:
+        found = bool(match[1]) and value.isalnum() and len(value) >= 12 and is_secret(value, Strength.HINT)
+    if found:
+        yield match.start(2), match.start(2) + len(value)

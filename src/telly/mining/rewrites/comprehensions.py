@@ -1,0 +1,247 @@
+"""Comprehensions for loops and loops for comprehensions.
+
+Code that runs where it stands in both forms: nothing in it may run later (a lambda would see other variables), bind a
+name, or give up control. A variable of the function that it reads must have a value, since its lack is another error in
+either form.
+"""
+
+from __future__ import annotations
+
+import ast
+import random
+from collections import Counter
+from dataclasses import dataclass
+
+from telly.mining.rewrites.common import SITE_CHANCE, RewriteSite, edit_own_blocks, fresh, is_original, target_names
+from telly.mining.scopes import (
+    LOOKING_AT_NAMES,
+    SCOPES,
+    Function,
+    bound_names,
+    deleted,
+    identifiers,
+    parameters,
+    private,
+    uses,
+)
+
+Comprehension = ast.ListComp | ast.SetComp | ast.DictComp
+UNMOVABLE = (*SCOPES, ast.NamedExpr, ast.Yield, ast.YieldFrom, ast.Await)
+NAME_PARTS = (ast.Name, ast.Tuple, ast.List, ast.Starred, ast.expr_context)
+NEEDS_ITS_SCOPE = LOOKING_AT_NAMES | {"super"}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the rewrites of this module ask about a function."""
+
+    function: Function
+    own: set[str]
+    bound: set[str]
+    deleted: set[str]
+
+    @classmethod
+    def of(cls, function: Function) -> Facts:
+        """The facts about a function as it is now."""
+        return cls(function, private(function), bound_names(function), deleted(function))
+
+    def may_move(self, value: Comprehension, place: RewriteSite) -> bool:
+        """Whether a comprehension's parts do the same in a loop, and the other way round, where `place` is known."""
+        seen = set[str]()
+        for number, clause in enumerate(value.generators):
+            targets = set(target_names(clause.target))
+            plain = all(isinstance(node, NAME_PARTS) for node in ast.walk(clause.target))
+            first = [] if number == 0 else [clause.iter]
+            if clause.is_async or not plain or not self._known(first, seen, place):
+                return False
+            seen |= targets
+            if not self._known(clause.ifs, seen, place):
+                return False
+        return self._known(_elements(value), seen, place)
+
+    def _known(self, parts: list[ast.expr], targets: set[str], place: RewriteSite) -> bool:
+        """Whether parts may move and read no variables but those of the loop so far and those that have a value."""
+        nodes = [node for part in parts for node in ast.walk(part)]
+        names = {node.id for node in nodes if isinstance(node, ast.Name)}
+        known = targets | (place.bound - self.deleted)
+        return not any(isinstance(node, UNMOVABLE) for node in nodes) and names & self.bound <= known
+
+
+def comprehension_to_loop(function: Function, rng: random.Random) -> None:
+    """`x = [f(a) for a in b if c]` to `x = []` and a loop that appends, likewise for sets, dicts and `return`."""
+    if identifiers(function) & NEEDS_ITS_SCOPE:
+        return
+    facts = Facts.of(function)
+
+    def edit(block: list[ast.stmt], place: RewriteSite) -> list[ast.stmt]:
+        edited: list[ast.stmt] = []
+        for statement in block:
+            value = statement.value if isinstance(statement, ast.Assign | ast.Return) else None
+            possible = isinstance(value, Comprehension) and is_original(value) and facts.may_move(value, place)
+            if isinstance(value, ast.SetComp) and "set" in facts.bound:
+                possible = False
+            if isinstance(value, Comprehension) and possible and rng.random() < SITE_CHANCE:
+                edited += _as_loop(statement, value, facts, place, rng)
+            else:
+                edited.append(statement)
+            place = place.after(statement)
+        return edited
+
+    edit_own_blocks(function, edit)
+
+
+def _as_loop(
+    statement: ast.stmt, value: Comprehension, facts: Facts, place: RewriteSite, rng: random.Random
+) -> list[ast.stmt]:
+    """The statements that stand for one whose value is a comprehension."""
+    spare, key, *names = fresh(facts.function, rng, 2 + _targets_in(value).total())
+    kept = _kept_name(statement, value, facts, place)
+    target = spare if kept is None else kept
+    _rename_targets(value, facts.function, names)
+    body = _step(value, target, key)
+    for clause in reversed(value.generators):
+        for test in reversed(clause.ifs):
+            body = [ast.If(test, body, [])]
+        body = [ast.For(clause.target, clause.iter, body, [])]
+    empty: ast.expr = ast.List([], ast.Load())
+    if isinstance(value, ast.SetComp):
+        empty = ast.Call(ast.Name("set", ast.Load()), [], [])
+    elif isinstance(value, ast.DictComp):
+        empty = ast.Dict([], [])
+    filled: list[ast.stmt] = [ast.Assign([ast.Name(target, ast.Store())], empty), *body]
+    if kept is not None:
+        return filled
+    assert isinstance(statement, ast.Assign | ast.Return)
+    statement.value = ast.Name(target, ast.Load())
+    return [*filled, statement]
+
+
+def _kept_name(statement: ast.stmt, value: Comprehension, facts: Facts, place: RewriteSite) -> str | None:
+    """The variable that is assigned, if no one would see that it is filled step by step."""
+    match statement:
+        case ast.Assign([ast.Name(name)]) if name in facts.own and not place.guarded:
+            return None if name in _names_in(value) else name
+    return None
+
+
+def _rename_targets(value: Comprehension, function: Function, names: list[str]) -> None:
+    """Other names for the comprehension's variables that mean something else in the function, whose they become."""
+    outer = value.generators[0].iter
+    taken = identifiers(function, without=value) | {node.id for node in ast.walk(outer) if isinstance(node, ast.Name)}
+    new = {old: name for old, name in zip(_targets_in(value), names, strict=False) if old in taken}
+    kept = {id(node) for node in ast.walk(outer)}
+    for node in ast.walk(value):
+        if isinstance(node, ast.Name) and id(node) not in kept:
+            node.id = new.get(node.id, node.id)
+
+
+def _step(value: Comprehension, target: str, key: str) -> list[ast.stmt]:
+    """What puts one element into the list, set or dict of this name."""
+    filled = ast.Name(target, ast.Load())
+    if not isinstance(value, ast.DictComp):
+        method = "append" if isinstance(value, ast.ListComp) else "add"
+        return [ast.Expr(ast.Call(ast.Attribute(filled, method, ast.Load()), [value.elt], []))]
+    if _any_order(value):
+        return [ast.Assign([ast.Subscript(filled, value.key, ast.Store())], value.value)]
+    return [
+        ast.Assign([ast.Name(key, ast.Store())], value.key),
+        ast.Assign([ast.Subscript(filled, ast.Name(key, ast.Load()), ast.Store())], value.value),
+    ]
+
+
+def loop_to_comprehension(function: Function, rng: random.Random) -> None:
+    """`x = []` and a loop that only appends to it to `x = [f(a) for a in b if c]`, likewise for sets and dicts.
+
+    The loop's variables are read nowhere else, and what is appended does not read `x`.
+    """
+    if identifiers(function) & NEEDS_ITS_SCOPE:
+        return
+    facts = Facts.of(function)
+
+    def edit(block: list[ast.stmt], place: RewriteSite) -> list[ast.stmt]:
+        edited: list[ast.stmt] = []
+        for statement in block:
+            value = None
+            if edited and isinstance(statement, ast.For) and not place.guarded:
+                value = _as_comprehension(edited[-1], statement, facts, place)
+            if value is not None and rng.random() < SITE_CHANCE:
+                assignment = edited[-1]
+                assert isinstance(assignment, ast.Assign)
+                assignment.value = value
+            else:
+                edited.append(statement)
+            place = place.after(statement)
+        return edited
+
+    edit_own_blocks(function, edit)
+
+
+def _as_comprehension(assignment: ast.stmt, loop: ast.For, facts: Facts, place: RewriteSite) -> Comprehension | None:
+    match assignment:
+        case ast.Assign([ast.Name(name)], empty) if name in facts.own and _names_in(loop)[name] == 1:
+            value = _collected(name, empty, loop)
+        case _:
+            return None
+    if value is None or not facts.may_move(value, place):
+        return None
+    if isinstance(value, ast.SetComp) and "set" in facts.bound:
+        return None
+    inside, first = _names_in(loop), _names_in(loop.iter)
+    for target in _targets_in(value):
+        alone = len(uses(facts.function, target)) == inside[target] and not first[target]
+        if not alone or target not in facts.own - parameters(facts.function):
+            return None
+    return value
+
+
+def _collected(name: str, empty: ast.expr, loop: ast.For) -> Comprehension | None:
+    """What a loop adds to an empty list, set or dict of this name, if it does nothing else."""
+    clauses: list[ast.comprehension] = []
+    last: ast.stmt = loop
+    while True:
+        match last:
+            case ast.For(target, iterable, [inner], []):
+                clauses.append(ast.comprehension(target, iterable, [], 0))
+            case ast.If(test, [inner], []):
+                clauses[-1].ifs.append(test)
+            case _:
+                break
+        last = inner
+    value: Comprehension | None = None
+    match empty, last:
+        case ast.List([]), ast.Expr(ast.Call(ast.Attribute(ast.Name(same), "append"), [element], [])):
+            value = ast.ListComp(element, clauses)
+        case (
+            ast.Call(ast.Name("set"), [], []),
+            ast.Expr(ast.Call(ast.Attribute(ast.Name(same), "add"), [element], [])),
+        ):
+            value = ast.SetComp(element, clauses)
+        case ast.Dict([]), ast.Assign([ast.Subscript(ast.Name(same), key)], element):
+            value = ast.DictComp(key, element, clauses)
+        case _:
+            return None
+    odd = (isinstance(part, ast.Starred | ast.Slice) for element in _elements(value) for part in ast.walk(element))
+    if same != name or any(odd):
+        return None
+    return value if not isinstance(value, ast.DictComp) or _any_order(value) else None
+
+
+def _elements(value: Comprehension) -> list[ast.expr]:
+    return [value.key, value.value] if isinstance(value, ast.DictComp) else [value.elt]
+
+
+def _any_order(value: ast.DictComp) -> bool:
+    """Whether key and value can be evaluated in either order: a loop starts with the value."""
+    targets = _targets_in(value)
+    return any(
+        isinstance(part, ast.Constant) or (isinstance(part, ast.Name) and part.id in targets)
+        for part in _elements(value)
+    )
+
+
+def _targets_in(value: Comprehension) -> Counter[str]:
+    return Counter(name for clause in value.generators for name in target_names(clause.target))
+
+
+def _names_in(node: ast.AST) -> Counter[str]:
+    return Counter(part.id for part in ast.walk(node) if isinstance(part, ast.Name))

@@ -1,0 +1,409 @@
+"""What the tasks that write text share: encoding, teacher-forced training, decoding.
+
+One-stack and decoder-only models get prompt and answer as one sequence, so the frozen layers' states of both are
+stored; of an encoder-decoder the source's are. The loss is taken where the answer is predicted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import nn
+from tqdm import tqdm
+
+from telly.data.schema import Schema
+from telly.data.sequences import Rows, SequenceTable, SequenceTableBuilder
+from telly.errors import ConfigError, ModelError
+from telly.freezing.source import RowSource
+from telly.freezing.split import SplitModel
+from telly.metrics.bm25 import bm25_nearest
+from telly.metrics.interval import Statistic, values_of
+from telly.models.generation import (
+    Architecture,
+    Decoding,
+    architecture_of,
+    decode_encoded,
+    decode_joint,
+    decoder_start,
+    selected_logits,
+)
+from telly.models.modes import InputMode, encode_texts, supports_modes
+from telly.processes import mean_over_processes
+from telly.tasks.base import (
+    BaseTask,
+    Encoded,
+    Evaluation,
+    Options,
+    Preset,
+    batches_of,
+    device_of,
+    length_batches,
+    to_device,
+)
+
+DECODED_TOKENS = 16384
+"""Tokens of all beams' prompts and longest answers in a batch that is decoded; their keys and values are in memory."""
+MIN_TOKENS = 4
+"""Of a prompt or an answer, start and end tokens included."""
+PLACEHOLDER = "<mask0>"
+"""UniXcoder's mark of where the answer belongs; stands before source and answer where the vocabulary has it."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A source as a model gets it: token ids, and how many at its start see each other (None: as the model does)."""
+
+    ids: list[int]
+    visible: int | None
+
+
+@dataclass(frozen=True)
+class Texts(Encoded):
+    """A split of a writing task.
+
+    Rows of the training split are prompt and answer in one (`joint`), or sources; those of other splits are prompts.
+
+    Attributes:
+        kind: how the model writes.
+        prompt_lengths: tokens of every example's prompt, [examples].
+        answers: the encoded answers, end token included; None where they are not trained on.
+        answer_rows: row in `answers`, [examples].
+        references: the right text of every example.
+        tokenizer: turns answers into text.
+        start_id: what an encoder-decoder's answers start from.
+        end_ids: what ends an answer.
+        max_answer_tokens: longest answer, end token included.
+    """
+
+    kind: Architecture = Architecture.ONE_STACK
+    prompt_lengths: npt.NDArray[np.int64] | None = None
+    answers: SequenceTable | None = None
+    answer_rows: npt.NDArray[np.int64] | None = None
+    references: Sequence[str] = ()
+    tokenizer: Any = None
+    start_id: int = 0
+    end_ids: tuple[int, ...] = ()
+    max_answer_tokens: int = 1
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Tokens of every example, [examples]; an encoder-decoder's answer counts as well."""
+        found = super().lengths
+        if self.kind.joint or self.answers is None:
+            return found
+        both: npt.NDArray[np.int64] = found + self.answers.lengths[self.answer_rows]
+        return both
+
+    def fingerprint(self) -> str:
+        """A digest of sources and answers."""
+        digest = hashlib.blake2b(super().fingerprint().encode(), digest_size=16)
+        digest.update("\0".join(self.references).encode())
+        return digest.hexdigest()
+
+
+class TextGenerationTask(BaseTask):
+    """A task whose model writes text.
+
+    Args:
+        schema: what it reads.
+        source: the column that is given.
+        target: the column that is written.
+        preset: the paper's settings.
+        score: from predictions and references to metrics that can be resampled.
+        metrics: their names.
+        mode: how a one-stack model reads the source.
+        loss_on_source: whether the source's tokens are learned as well, as in language modelling.
+    """
+
+    is_generative = True
+
+    def __init__(
+        self,
+        schema: Schema,
+        source: str,
+        target: str,
+        preset: Preset,
+        score: Callable[[Sequence[str], Sequence[str]], dict[str, Statistic]],
+        metrics: tuple[str, ...],
+        *,
+        mode: InputMode = InputMode.ENCODER_DECODER,
+        loss_on_source: bool = False,
+    ) -> None:
+        self.name, self.schema, self.preset, self.metrics = schema.task, schema, preset, metrics
+        self.source, self.target = source, target
+        self._score, self._mode, self._loss_on_source = score, mode, loss_on_source
+
+    def clean_source(self, text: str) -> str:
+        """The source as the model reads it."""
+        return text
+
+    def clean_target(self, text: str) -> str:
+        """The target as the model learns it."""
+        return text
+
+    def target_texts(self, sources: list[str], targets: list[str]) -> list[str]:
+        """The texts that are learned, given the raw sources and targets."""
+        return [self.clean_target(text) for text in targets]
+
+    def finish(self, text: str) -> str:
+        """A decoded answer as it is scored."""
+        return text.strip()
+
+    def further_ends(self, tokenizer: Any) -> tuple[int, ...]:
+        """Tokens beside the end token that end an answer."""
+        return ()
+
+    def encode(
+        self, datasets: Mapping[str, Any], tokenizer: Any, max_tokens: dict[str, int], config: Any
+    ) -> dict[str, Encoded]:
+        """Tokenise; the training split with its answers, the others as prompts.
+
+        Raises:
+            ModelError: the tokenizer has no token that can end an answer.
+        """
+        kind = architecture_of(config)
+        codec = _Codec(self, tokenizer, max_tokens, kind)
+        return {name: codec.encode(dataset, config, train=name == "train") for name, dataset in datasets.items()}
+
+    def prompts(self, texts: list[str], tokenizer: Any, most: int, kind: Architecture) -> list[Prompt]:
+        """Sources as prompts of at most `most` tokens. A joint one ends with the token that the answer starts from."""
+        texts = [self.clean_source(text) for text in texts]
+        if kind is Architecture.ENCODER_DECODER:
+            return [Prompt(ids, None) for ids in encode_texts(tokenizer, texts, most, self._mode)]
+        start = start_token(tokenizer)
+        if kind is Architecture.DECODER:
+            head = text_start(tokenizer)
+            room = most - 1 - len(head)
+            plain = tokenizer(texts, add_special_tokens=False, truncation=True, max_length=room)["input_ids"]
+            return [Prompt([*head, *ids, start], None) for ids in plain]
+        placed = PLACEHOLDER in tokenizer.get_vocab() and supports_modes(tokenizer)
+        encoded = encode_texts(tokenizer, texts, most - placed - 1, self._mode)
+        if placed:
+            encoded = [[*ids[:3], start, *ids[3:]] for ids in encoded]
+        return [Prompt([*ids, start], len(ids)) for ids in encoded]
+
+    def build(self, split: SplitModel, train: Encoded, options: Options) -> TextGenerationModel:
+        """The model with its loss."""
+        return TextGenerationModel(split, options.beams or self.preset.beams or 1)
+
+    def collate(self, source: RowSource, data: Encoded, numbers: Rows, draw: tuple[int, ...] = ()) -> dict[str, Any]:
+        """Sequences of some examples, where tokens are predicted, and which."""
+        assert isinstance(data, Texts)
+        picked = np.asarray(numbers)
+        rows = data.rows["source"][picked]
+        if data.kind.joint:
+            assert data.prompt_lengths is not None
+            first = np.ones(len(picked), dtype=np.int64) if self._loss_on_source else data.prompt_lengths[picked]
+            return {"inputs": source.batch(rows)} | _joint_labels([data.table[int(row)] for row in rows], first)
+        assert data.answers is not None and data.answer_rows is not None
+        answers = [data.answers[int(row)] for row in data.answer_rows[picked]]
+        return {"inputs": source.batch(rows)} | _decoder_labels(answers, data.start_id, source.pad_id)
+
+    @torch.no_grad()
+    def evaluate(
+        self, model: nn.Module, source: RowSource, data: Encoded, autocast: torch.autocast, *, final: bool
+    ) -> Evaluation:
+        """Write all answers and score them; `final` with the beam, else greedily."""
+        if not isinstance(model, TextGenerationModel) or not isinstance(data, Texts):
+            raise TypeError(
+                f"expected a TextGenerationModel and texts, found {type(model).__name__}, {type(data).__name__}"
+            )
+        predictions = self.written(model, source, data, autocast, beams=model.beams if final else 1)
+        references = list(data.references)
+        rows = [
+            {"example": i, "prediction": p, "gold": r}
+            for i, (p, r) in enumerate(zip(predictions, references, strict=True))
+        ]
+        return Evaluation.of(self._score(predictions, references), rows)
+
+    def written(
+        self, model: TextGenerationModel, source: RowSource, data: Texts, autocast: torch.autocast, beams: int
+    ) -> list[str]:
+        """The model's answers to all examples, as they are scored."""
+        exact: dict[str, Any] = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
+        written = model.write(source, data, autocast, beams)
+        return [self.finish(data.tokenizer.decode(ids, **exact)) for ids in written]
+
+    def baselines(self, datasets: Mapping[str, Any], split: str, train: Encoded) -> dict[str, dict[str, float]]:
+        """The answer of the training example whose source is nearest by BM25."""
+        sources = [self.clean_source(text) for text in datasets["train"][self.source]]
+        queries = [self.clean_source(text) for text in datasets[split][self.source]]
+        answers = list(datasets["train"][self.target])
+        nearest = [self.finish(self.clean_target(answers[i])) for i in bm25_nearest(queries, sources)]
+        gold = [self.clean_target(text) for text in datasets[split][self.target]]
+        return {"nearest training answer": values_of(self._score(nearest, gold))}
+
+
+class _Codec:
+    """Encodes the splits of one run."""
+
+    def __init__(
+        self, task: TextGenerationTask, tokenizer: Any, max_tokens: dict[str, int], kind: Architecture
+    ) -> None:
+        self.task, self.tokenizer, self.kind = task, tokenizer, kind
+        self.max_source, self.max_target = max_tokens[task.source], max_tokens[task.target]
+        self.end = end_token(tokenizer)
+        for column, tokens in ((task.source, self.max_source), (task.target, self.max_target)):
+            if tokens < MIN_TOKENS:
+                raise ConfigError(f"max_tokens: {column} must be at least {MIN_TOKENS}, found {tokens}")
+
+    def encode(self, dataset: Any, config: Any, *, train: bool) -> Texts:
+        joined = train and self.kind.joint
+        sources, targets = SequenceTableBuilder(), SequenceTableBuilder()
+        rows: list[int] = []
+        answer_rows: list[int] = []
+        prompt_lengths: list[int] = []
+        references: list[str] = []
+        for texts in batches_of(dataset):
+            prompts = self.task.prompts(texts[self.task.source], self.tokenizer, self.max_source, self.kind)
+            wanted = [self.task.clean_target(text) for text in texts[self.task.target]]
+            learned = self.task.target_texts(texts[self.task.source], texts[self.task.target])
+            answers = self._answers(learned) if train else [[] for _ in wanted]
+            for prompt, answer in zip(prompts, answers, strict=True):
+                rows.append(sources.add([*prompt.ids, *answer] if joined else prompt.ids, prompt.visible))
+                prompt_lengths.append(len(prompt.ids))
+                if train and not self.kind.joint:
+                    answer_rows.append(targets.add(answer))
+            references += wanted
+        separate = train and not self.kind.joint
+        return Texts(
+            sources.build(),
+            {"source": np.asarray(rows, dtype=np.int64)},
+            stored=train or not self.kind.joint,
+            kind=self.kind,
+            prompt_lengths=np.asarray(prompt_lengths, dtype=np.int64),
+            answers=targets.build() if separate else None,
+            answer_rows=np.asarray(answer_rows, dtype=np.int64) if separate else None,
+            references=references,
+            tokenizer=self.tokenizer,
+            start_id=0 if self.kind.joint else decoder_start(config),
+            end_ids=(self.end, *self.task.further_ends(self.tokenizer)),
+            max_answer_tokens=self.max_target,
+        )
+
+    def _answers(self, texts: list[str]) -> list[list[int]]:
+        room = self.max_target - 1
+        plain = self.tokenizer(texts, add_special_tokens=False, truncation=True, max_length=room)["input_ids"]
+        return [[*ids, self.end] for ids in plain]
+
+
+class TextGenerationModel(nn.Module):
+    """A model that writes, and its loss.
+
+    Args:
+        split: the model with its output layer.
+        beams: size of the beam of the final evaluation.
+    """
+
+    def __init__(self, split: SplitModel, beams: int) -> None:
+        super().__init__()
+        self.split = split
+        self.beams = beams
+
+    def forward(
+        self,
+        inputs: dict[str, torch.Tensor],
+        selected: torch.Tensor,
+        labels: torch.Tensor,
+        decoder_input_ids: torch.Tensor | None = None,
+    ) -> dict[str, torch.Tensor]:
+        """Mean cross-entropy of the tokens that are predicted (of all processes' together).
+
+        Args:
+            inputs: tokens or stored states, and their masks.
+            selected: true where the next token is predicted, [batch, tokens].
+            labels: those next tokens, [selected].
+            decoder_input_ids: of an encoder-decoder, [batch, answer tokens].
+        """
+        further = {} if decoder_input_ids is None else {"decoder_input_ids": decoder_input_ids}
+        with selected_logits(self.split.model, selected):
+            logits = self.split(**inputs, **further).logits  # [selected, vocabulary]
+        # DDP averages the processes' gradients, and they predict unequal numbers of tokens.
+        count = mean_over_processes(torch.tensor(float(len(labels)), device=labels.device))
+        return {"loss": F.cross_entropy(logits.float(), labels, reduction="sum") / count}
+
+    @torch.no_grad()
+    def write(self, source: RowSource, data: Texts, autocast: torch.autocast, beams: int) -> list[list[int]]:
+        """Token ids of the answers to all examples, decoded in batches of similar length."""
+        device = device_of(self)
+        prompts, places = np.unique(data.rows["source"], return_inverse=True)  # equal prompts have equal answers
+        lengths = data.table.lengths[prompts]
+        written: list[list[int]] = [[] for _ in prompts]
+        with tqdm(total=len(prompts), desc="writing", unit="answer", leave=False, disable=None) as bar:
+            for picked in length_batches(lengths + data.max_answer_tokens, DECODED_TOKENS // beams):
+                with autocast:
+                    answers = self._write_batch(source, data, prompts[picked], beams, device)
+                for place, answer in zip(picked, answers, strict=True):
+                    written[place] = answer
+                bar.update(len(picked))
+        return [written[place] for place in places]
+
+    def _write_batch(
+        self, source: RowSource, data: Texts, rows: npt.NDArray[np.int64], beams: int, device: torch.device
+    ) -> list[list[int]]:
+        decoding = Decoding(beams, data.max_answer_tokens, data.end_ids, source.pad_id)
+        if not data.kind.joint:
+            batch = to_device(source.batch(rows), device)
+            encoded = self.split.encode(**batch)
+            return decode_encoded(self.split.model, encoded, batch["attention_mask"], decoding)
+        prompts = [torch.from_numpy(data.table[int(row)].astype(np.int64)) for row in rows]
+        return decode_joint(self.split.model, prompts, decoding, data.table.mask_inputs(rows).get("visible"))
+
+
+def start_token(tokenizer: Any) -> int:
+    """The token that a joint answer starts from: UniXcoder's placeholder, else the start, else the end of a text.
+
+    Raises:
+        ModelError: the tokenizer has none of these.
+    """
+    if PLACEHOLDER in tokenizer.get_vocab():
+        return int(tokenizer.convert_tokens_to_ids(PLACEHOLDER))
+    found = next((i for i in (tokenizer.bos_token_id, tokenizer.cls_token_id) if i is not None), None)
+    return end_token(tokenizer) if found is None else int(found)
+
+
+def text_start(tokenizer: Any) -> list[int]:
+    """What the tokenizer's own template puts before a text: the start token, for Llama and its like, or nothing."""
+    template = tokenizer("")["input_ids"]
+    return template[:1] if template and template[0] == tokenizer.bos_token_id else []
+
+
+def end_token(tokenizer: Any) -> int:
+    """The token that ends an answer.
+
+    Raises:
+        ModelError: the tokenizer has no end or separator token.
+    """
+    for found in (tokenizer.eos_token_id, tokenizer.sep_token_id):
+        if found is not None:
+            return int(found)
+    raise ModelError("the tokenizer has neither an end nor a separator token, so no answer could end")
+
+
+def _joint_labels(sequences: list[npt.NDArray[np.int32]], first: npt.NDArray[np.int64]) -> dict[str, torch.Tensor]:
+    """Where the tokens from number `first` on are predicted, and which they are."""
+    selected = np.zeros((len(sequences), max(map(len, sequences))), dtype=bool)
+    for i, ids in enumerate(sequences):
+        selected[i, first[i] - 1 : len(ids) - 1] = True
+    labels = np.concatenate([ids[start:] for ids, start in zip(sequences, first, strict=True)]).astype(np.int64)
+    return {"selected": torch.from_numpy(selected), "labels": torch.from_numpy(labels)}
+
+
+def _decoder_labels(answers: list[npt.NDArray[np.int32]], start_id: int, pad_id: int) -> dict[str, torch.Tensor]:
+    """Answers as decoder inputs (moved right by the start token), and every token of them as a label."""
+    width = max(map(len, answers))
+    inputs = np.full((len(answers), width), pad_id, dtype=np.int64)
+    selected = np.zeros((len(answers), width), dtype=bool)
+    for i, ids in enumerate(answers):
+        inputs[i, : len(ids)] = [start_id, *ids[:-1]]
+        selected[i, : len(ids)] = True
+    labels = np.concatenate(answers).astype(np.int64)
+    found = {"decoder_input_ids": inputs, "selected": selected, "labels": labels}
+    return {name: torch.from_numpy(value) for name, value in found.items()}
