@@ -178,13 +178,12 @@ def random_corpus() -> Corpus:
 
 def render(result: dict[str, Any]) -> str:
     first = statistics.median(next(iter(result["variants"].values()))["tokens_per_second"])
-    lines = ["| variant | tokens/s | lowest and highest | against the first | of the matrix-product rate |",
-             "|---|---:|---:|---:|---:|"]  # fmt: skip
+    lines = ["| variant | tokens/s (min-max) | ratio | of the matrix-product rate |", "|---|---:|---:|---:|"]
     for name, found in result["variants"].items():
         speeds = found["tokens_per_second"]
         share = statistics.median(found["flops"]) / result["matrix_product_rate"]
         lines.append(
-            f"| {name} | {statistics.median(speeds):,.0f} | {min(speeds):,.0f} - {max(speeds):,.0f} "
+            f"| {name} | {statistics.median(speeds):,.0f} ({min(speeds):,.0f}-{max(speeds):,.0f}) "
             f"| {statistics.median(speeds) / first:.2f} | {share:.0%} |"
         )
     origin = (

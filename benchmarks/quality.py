@@ -497,7 +497,7 @@ def _without_paths(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def render_layers(result: dict[str, Any]) -> str:
-    """Mean and extremes over the seeds for every K, and the figure."""
+    """Mean, minimum and maximum over the seeds for every K, and the figure."""
     runs = result["runs"]
     scores: dict[str, list[float]] = {}
     for run, record in runs.items():
@@ -505,17 +505,12 @@ def render_layers(result: dict[str, Any]) -> str:
     draw_layers(scores, ROOT / LAYERS_FIGURE)
     first = next(iter(runs.values()))
     base = statistics.mean(scores["base"])
-    lines = [
-        "| K | trained | MRR, mean | lowest and highest | against base |",
-        "|---|---:|---:|---:|---:|",
-    ]
+    lines = ["| K | MRR (min-max) | vs base |", "|---|---:|---:|"]
     for name, metrics in first["baselines"].items():
-        lines.append(f"| {name} | - | {metrics['mrr']:.4f} | - | {metrics['mrr'] / base - 1:+.1%} |")
+        lines.append(f"| {name} | {metrics['mrr']:.4f} | {metrics['mrr'] / base - 1:+.1%} |")
     for freeze, found in scores.items():
         mean = statistics.mean(found)
-        trained = f"{runs[f'{freeze}/{LAYERS_SEEDS[0]}']['plan']['trainable']:,}"
-        spread = f"{min(found):.4f} - {max(found):.4f}"
-        lines.append(f"| {freeze} | {trained} | {mean:.4f} | {spread} | {mean / base - 1:+.1%} |")
+        lines.append(f"| {freeze} | {mean:.4f} ({min(found):.4f}-{max(found):.4f}) | {mean / base - 1:+.1%} |")
     origin = (
         f"`{result['command']}`: {first['data']['train']['examples']:,} pairs, {len(first['epochs'])} epochs, "
         f"{first['data']['test']['examples']:,} queries, bf16, {len(LAYERS_SEEDS)} seeds; "
