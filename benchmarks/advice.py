@@ -223,14 +223,13 @@ def render_studies(result: dict[str, Any]) -> str:
 
 def render_study(name: str, part: dict[str, Any], result: dict[str, Any]) -> str:
     lines = [
-        f"| study `{name}` | advised (best) | loss | loss to base | time saved | possible | target |",
-        "|---|---:|---:|---:|---:|---:|---|",
+        f"| study `{name}` | advised (best) | loss | time saved | possible | target |",
+        "|---|---:|---:|---:|---:|---|",
     ]
     for row in part["rows"]:
         variant = row["variant"] + ("" if row["in_grid"] else "*")
         lines.append(
-            f"| {row['task']} ({row['metric']}) | {variant} ({row['best']}) | {_loss(row)} "
-            f"| {_percent(row['loss_to_base'], 1)} | {_percent(row['saved'])} "
+            f"| {row['task']} ({row['metric']}) | {variant} ({row['best']}) | {_loss(row)} | {_percent(row['saved'])} "
             f"| {_percent(row['possible']['saved'])} (K={row['possible']['variant']}) | {_verdict(row, result)} |"
         )
     seeds = max(row["seeds"] for row in part["rows"])

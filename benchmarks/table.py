@@ -12,6 +12,7 @@ from typing import Any
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 DASH = "-"
 TARGET_SHAPE, TARGET_PRECISION = "unixcoder", "fp32"
+EMBEDDED = "telly-mini"
 
 Result = dict[str, Any]
 
@@ -42,16 +43,16 @@ class Target:
 
 
 def render(result: Result) -> str:
-    """The whole block: provenance, targets, then the tables of each model."""
+    """The whole block: provenance, targets, then the tables of each model, which are short for the embedded one."""
     parts = [_origin(result), _targets(result)]
-    for shape in result.get("shapes", {}).values():
+    for name, shape in result.get("shapes", {}).items():
         parts.append(f"**{shape['title']}**")
         if shape.get("skipped"):
             parts.append(f"Not measured: {shape['skipped']}.")
             continue
         if shape.get("steps") or shape.get("memory"):
-            parts.append(_variants(shape))
-        if shape.get("whole"):
+            parts.append(_variants(shape, brief=name == EMBEDDED))
+        if shape.get("whole") and name != EMBEDDED:
             parts.append(_whole_runs(shape["whole"]))
     return "\n\n".join(parts)
 
@@ -117,11 +118,10 @@ def _origin(result: Result) -> str:
     return (
         f"`{result['command']}`, {result['date'][:10]}, commit {commit}; {made.get('processor') or DASH}, "
         f"{made.get('cpus') or DASH} cores, {result.get('threads') or DASH} threads; {versions}. "
-        f"A step processes {load['pairs']} pairs of {load['tokens']} tokens and includes fetching the batch, forward, "
-        f"backward and optimizer; the median of {result['rounds']} steps is shown (min-max), with the variants "
-        "alternating. LoRA has adapters in all layers, `K=... LoRA` only in layers K and above"
-        f"{'' if _has_lora_at_k(result) else ', which is not measured yet'}. Peak memory is resident memory during "
-        f"training, libraries included; each variant has its own process. All numbers: `{result['file']}`."
+        f"A step covers {load['pairs']} pairs of {load['tokens']} tokens: fetching the batch, forward, backward, "
+        f"optimizer. Medians of {result['rounds']} alternating steps (min-max). `K=... LoRA` has adapters only in layers "
+        f"from K on{'' if _has_lora_at_k(result) else ', which is not measured yet'}. Peak memory is resident memory "
+        f"during training, libraries included. All numbers: `{result['file']}`."
     )
 
 
@@ -135,8 +135,13 @@ def _targets(result: Result) -> str:
     return "\n".join(lines)
 
 
-def _variants(shape: Result) -> str:
-    """One row per variant: time, speed-ups and memory in the precision of the targets, time alone in the others."""
+def _variants(shape: Result, *, brief: bool) -> str:
+    """One row per variant: time, speed-ups and memory in the precision of the targets, time alone in the others.
+
+    Args:
+        shape: what was measured on one model.
+        brief: show only the variants of the README's table.
+    """
     steps, memory = shape.get("steps", {}), shape.get("memory", {}).get(TARGET_PRECISION, {})
     main = steps.get(TARGET_PRECISION, {})
     others = {precision: found for precision, found in steps.items() if precision != TARGET_PRECISION}
@@ -144,6 +149,8 @@ def _variants(shape: Result) -> str:
     heads += [head for precision in others for head in (f"{precision}: s/step", "vs full")]
     lines = [f"| variant | {' | '.join(heads)} |", "|---|" + "---:|" * len(heads)]
     for name in main or memory:
+        if brief and name not in SUMMARY:
+            continue
         cells = [
             _seconds(main.get(name, {})),
             *(_write(_speed_up(main, other, name), "x") for other in ("full", "LoRA", frozen_peer(name))),
@@ -156,7 +163,7 @@ def _variants(shape: Result) -> str:
 
 
 def _whole_runs(runs: Result) -> str:
-    clocks = ("prefix", "train", "evaluate")
+    clocks = ("prefix", "train")
     lines = [
         "| whole run, fp32 | s | vs full | vs frozen | " + " | ".join(clocks) + " |",
         "|---|" + "---:|" * (3 + len(clocks)),
@@ -171,8 +178,8 @@ def _whole_runs(runs: Result) -> str:
     if "train_pairs" not in first:
         return "\n".join(lines)
     text = (
-        f"{first['epochs']} epochs of {first['train_pairs']} pairs of the sample, {first['evaluate_pairs']} pairs each "
-        "for validation (after every epoch) and test; the run builds its activation cache (`prefix`)."
+        f"{first['epochs']} epochs of {first['train_pairs']} pairs, {first['evaluate_pairs']} each for validation and "
+        "test; `prefix` builds the activation cache."
     )
     return "\n".join([*lines, "", text])
 

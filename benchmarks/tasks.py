@@ -264,19 +264,19 @@ def render(result: dict[str, Any]) -> str:
             lines.append(_row(f"{shape['title']}: {label}", steps))
         evaluation = shape["evaluation"]
         epoch, answers = (evaluation[name]["median_seconds"] for name in ("epoch", "answers"))
-        notes.append(f"{shape['title']}: {answers:,.0f} s against {epoch:,.0f} s ({answers / epoch:.2f} of it)")
+        notes.append(f"{answers:,.0f} s against {epoch:,.0f} s ({shape['title']})")
     decoding = (
         f"Generating {ANSWERS:,} answers of {ANSWER} tokens with {BEAMS} beams, against one epoch of full fine-tuning "
-        f"over {EPOCH:,} such examples: {'; '.join(notes)}."
+        f"over {EPOCH:,} such examples: {', '.join(notes)}."
     )
     origin = (
         f"`{result['command']}`, {result['date'][:10]}, commit {str(made['commit'])[:12]}"
         f"{' with uncommitted changes' if made['dirty'] else ''}; {made['processor']}, {made['cpus']} cores, "
-        f"{result['threads']} threads; fp32, median of {result['rounds']} alternating steps (min-max). Clone "
-        f"detection: {FUNCTIONS:,} functions of {CODE} tokens in {PAIRS_EACH} pairs each, {PAIRS} random pairs per "
-        f"step, pair classifier; full encodes both functions of every pair, as CodeXGLUE's script does. Code "
-        f"generation: {EXAMPLES} sources of {SOURCE} tokens per step, answers of {TARGET} tokens. A dash means not "
-        f"measured. All numbers: `benchmarks/results/tasks.json`."
+        f"{result['threads']} threads; fp32, medians of {result['rounds']} alternating steps (min-max). Clone "
+        f"detection: {PAIRS} random pairs per step of {FUNCTIONS:,} functions with {CODE} tokens, each in "
+        f"{PAIRS_EACH} pairs; full encodes both functions of every pair, as CodeXGLUE's script does. Code generation: "
+        f"{EXAMPLES} sources of {SOURCE} tokens per step, answers of {TARGET}. All numbers: "
+        f"`benchmarks/results/tasks.json`."
     )
     return "\n".join([*lines, "", decoding, "", origin])
 
@@ -289,9 +289,9 @@ def render_shared(result: dict[str, Any]) -> str:
         lines.append(_row(f"{shape['title']}: clone detection", steps))
     distinct = next(iter(result["shapes"].values()))["clone"]["distinct_functions"]
     text = (
-        f"The same pairs in batches of {distinct:.1f} distinct functions on average (`--shared-batches`), also for "
-        "full. Only the cosine head uses them by default: the pair classifier, timed here, learned nothing from them "
-        "in our test ([F1 0](tasks/clone.md#what-makes-it-fast)), so these are not gains over usual training."
+        f"The same pairs with `--shared-batches`: {distinct:.1f} distinct functions per batch, also for full. These are "
+        "not gains over usual training: the pair classifier, timed here, learned nothing from such batches "
+        "([F1 0](tasks/clone.md#what-makes-it-fast)); only the cosine head uses them by default."
     )
     return "\n".join([*lines, "", text])
 
