@@ -235,7 +235,7 @@ def _evaluation(folder: str, rounds: int) -> dict[str, Any]:
         step = runner.step(lambda source, n=numbers[number]: TASKS["generate"].collate(source, data, n))
         runner.model.eval()
         started = time.perf_counter()
-        runner.model.write(RowSource(prompts.table, PAD), prompts, autocast, BEAMS)
+        runner.model.generate(RowSource(prompts.table, PAD), prompts, autocast, BEAMS)
         written = time.perf_counter() - started
         runner.model.train()
         if number:

@@ -112,8 +112,8 @@ def test_layers_are_derived_one_from_the_other_and_outlive_where_they_came_from(
 def test_a_derived_store_masks_what_the_table_masks(tmp_path: Path):
     """Writing tasks: prompt and answer are one sequence, and the layers between two stores must not see ahead."""
     builder = SequenceTableBuilder()
-    for visible in (2, 5):
-        builder.add(range(10, 20), visible)
+    for prefix_length in (2, 5):
+        builder.add(range(10, 20), prefix_length)
     data = builder.build()
     model = tiny_model("roberta", is_generative=True)
 
@@ -190,9 +190,9 @@ def test_names_and_labels_do_not_change_the_key(tmp_path: Path):
 
 
 def test_what_is_visible_changes_the_key():
-    def of(*visible: int | None) -> str:
+    def of(*prefix_lengths: int | None) -> str:
         builder = SequenceTableBuilder()
-        for number, count in enumerate(visible):
+        for number, count in enumerate(prefix_lengths):
             builder.add([5, 6, 7 + number], count)
         return builder.build().fingerprint()
 

@@ -19,7 +19,7 @@ from telly.models.generation import (
     Decoding,
     architecture_of,
     decode_encoded,
-    decode_joint,
+    decode_single_sequence,
     decoder_start,
     selected_logits,
 )
@@ -57,7 +57,7 @@ def ids_of(count: int, seed: int = 0) -> torch.Tensor:
     return torch.randint(5, VOCAB, (1, count), generator=torch.Generator().manual_seed(seed))
 
 
-def by_hand(model: PrefixLM, ids: torch.Tensor, visible: int) -> torch.Tensor:
+def by_hand(model: PrefixLM, ids: torch.Tensor, prefix_length: int) -> torch.Tensor:
     """Logits of one un-padded sequence, [tokens, vocabulary]; shares no code with the model but its weights."""
     weights = model.encoder.state_dict()
     tokens, first = len(ids), 2 if model.config.model_type == "roberta" else 0
@@ -73,7 +73,7 @@ def by_hand(model: PrefixLM, ids: torch.Tensor, visible: int) -> torch.Tensor:
     table = "embeddings.{}_embeddings.weight".format
     positions = weights[table("position")][first : first + tokens]
     x = norm(weights[table("word")][ids] + positions + weights[table("token_type")][0], "embeddings.LayerNorm")
-    sees = torch.tensor([[key <= query or key < visible for key in range(tokens)] for query in range(tokens)])
+    sees = torch.tensor([[key <= query or key < prefix_length for key in range(tokens)] for query in range(tokens)])
     for layer in range(LAYERS):
         own = f"encoder.layer.{layer}"
         q, k, v = (
@@ -89,12 +89,12 @@ def by_hand(model: PrefixLM, ids: torch.Tensor, visible: int) -> torch.Tensor:
 
 
 @stacks
-@pytest.mark.parametrize("visible", [0, 1, 4, 7, 9])
+@pytest.mark.parametrize("prefix_length", [0, 1, 4, 7, 9])
 @torch.no_grad()
-def test_one_stack_equals_a_forward_by_hand(stack: str, visible: int):
+def test_one_stack_equals_a_forward_by_hand(stack: str, prefix_length: int):
     model, ids = writing(stack), ids_of(9)
-    found = model(input_ids=ids, visible=torch.tensor([visible])).logits[0]
-    assert torch.allclose(found, by_hand(model, ids[0], visible), atol=1e-9)
+    found = model(input_ids=ids, prefix_lengths=torch.tensor([prefix_length])).logits[0]
+    assert torch.allclose(found, by_hand(model, ids[0], prefix_length), atol=1e-9)
 
 
 @stacks
@@ -102,7 +102,7 @@ def test_one_stack_equals_a_forward_by_hand(stack: str, visible: int):
 def test_who_sees_whom_matters(stack: str):
     """The case that must differ: a source that reads left to right only gives other logits, also after it."""
     model, ids = writing(stack), ids_of(9)
-    some, none = (model(input_ids=ids, visible=torch.tensor([count])).logits[0] for count in (6, 0))
+    some, none = (model(input_ids=ids, prefix_lengths=torch.tensor([count])).logits[0] for count in (6, 0))
     assert (some - none).abs()[:5].amax(-1).min() > 1e-2
     assert (some - none).abs()[6:].amax(-1).min() > 1e-2
 
@@ -112,9 +112,9 @@ def test_who_sees_whom_matters(stack: str):
 def test_one_pass_equals_encoding_and_then_decoding(stack: str):
     """Prefill of the source with a cache, then the target's tokens one by one."""
     model, ids, source = writing(stack), ids_of(11), 6
-    together = model(input_ids=ids, visible=torch.tensor([source])).logits
+    together = model(input_ids=ids, prefix_lengths=torch.tensor([source])).logits
     cache = transformers.DynamicCache()
-    parts = [model(input_ids=ids[:, :source], visible=torch.tensor([source]), past_key_values=cache).logits]
+    parts = [model(input_ids=ids[:, :source], prefix_lengths=torch.tensor([source]), past_key_values=cache).logits]
     parts += [model(input_ids=ids[:, i : i + 1], past_key_values=cache).logits for i in range(source, 11)]
     assert torch.allclose(torch.cat(parts, dim=1), together, atol=1e-9)
 
@@ -126,10 +126,12 @@ def test_nothing_visible_is_the_librarys_decoder_and_everything_its_encoder(stac
     decoder = type(model.encoder)(model.config.__class__(**(model.config.to_dict() | {"is_decoder": True}))).double()
     decoder.load_state_dict(model.encoder.state_dict())
     word = model.get_input_embeddings().weight
-    for visible, library in ((0, decoder.eval()), (9, model.encoder)):
-        found = model(input_ids=ids, visible=torch.tensor([visible])).logits
+    for prefix_length, library in ((0, decoder.eval()), (9, model.encoder)):
+        found = model(input_ids=ids, prefix_lengths=torch.tensor([prefix_length])).logits
         assert torch.allclose(found, library(input_ids=ids).last_hidden_state @ word.T, atol=1e-9)
-    assert torch.allclose(model(input_ids=ids).logits, found, atol=1e-9), "without `visible` all is visible"
+    assert torch.allclose(model(input_ids=ids).logits, found, atol=1e-9), (
+        "without `prefix_lengths` the prefix is the whole sequence"
+    )
 
 
 @stacks
@@ -138,14 +140,14 @@ def test_nothing_visible_is_the_librarys_decoder_and_everything_its_encoder(stac
 def test_padding_on_either_side_and_both_kernels_give_the_same(stack: str, attention: str):
     model = writing(stack)
     model.set_attn_implementation(attention)
-    lengths, visible = (11, 7, 3), torch.tensor([5, 4, 3])
+    lengths, prefix_lengths = (11, 7, 3), torch.tensor([5, 4, 3])
     batch = padded_batch(lengths=lengths)
     left = {name: torch.stack([row.roll(11 - n) for row, n in zip(value, lengths, strict=True)])
             for name, value in batch.items()}  # fmt: skip
-    right_logits = model(**batch, visible=visible).logits
-    left_logits = model(**left, visible=visible).logits
+    right_logits = model(**batch, prefix_lengths=prefix_lengths).logits
+    left_logits = model(**left, prefix_lengths=prefix_lengths).logits
     for i, count in enumerate(lengths):
-        alone = by_hand(model, batch["input_ids"][i, :count], int(visible[i]))
+        alone = by_hand(model, batch["input_ids"][i, :count], int(prefix_lengths[i]))
         assert torch.allclose(right_logits[i, :count], alone, atol=1e-9)
         assert torch.allclose(left_logits[i, 11 - count :], alone, atol=1e-9)
 
@@ -167,17 +169,19 @@ def test_prefix_mask_of_new_tokens_and_of_nothing_visible():
 
 
 @torch.no_grad()
-def next_logits(model: Any, prompt: list[int], answer: list[int], visible: int | None = None) -> torch.Tensor:
+def next_logits(model: Any, prompt: list[int], answer: list[int], prefix_length: int | None = None) -> torch.Tensor:
     """Logits of the token after `answer`, with no cache, [vocabulary]."""
     if model.config.is_encoder_decoder:
         inputs = {"input_ids": [prompt], "decoder_input_ids": [[decoder_start(model.config), *answer]]}
     else:
-        inputs = {"input_ids": [[*prompt, *answer]]} | ({} if visible is None else {"visible": [visible]})
+        inputs = {"input_ids": [[*prompt, *answer]]} | (
+            {} if prefix_length is None else {"prefix_lengths": [prefix_length]}
+        )
     extra = {} if isinstance(model, PrefixLM) else {"use_cache": False}
     return model(**{name: torch.tensor(value) for name, value in inputs.items()}, **extra).logits[0, -1]
 
 
-def visible_of(model: Any, prompt: list[int]) -> int | None:
+def prefix_length_of(model: Any, prompt: list[int]) -> int | None:
     """All but the last token, as the tasks have it."""
     return len(prompt) - 1 if isinstance(model, PrefixLM) else None
 
@@ -192,9 +196,9 @@ def written(model: Any, prompts: list[list[int]], decoding: Decoding) -> list[li
         }
         with torch.no_grad():
             return decode_encoded(model, SplitModel(model, None).encode(**inputs), inputs["attention_mask"], decoding)
-    visible = [visible_of(model, prompt) for prompt in prompts]
-    given = None if None in visible else torch.tensor(visible)
-    return decode_joint(model, [torch.tensor(prompt) for prompt in prompts], decoding, given)
+    prefix_lengths = [prefix_length_of(model, prompt) for prompt in prompts]
+    given = None if None in prefix_lengths else torch.tensor(prefix_lengths)
+    return decode_single_sequence(model, [torch.tensor(prompt) for prompt in prompts], decoding, given)
 
 
 @all_writers
@@ -203,7 +207,7 @@ def test_a_beam_of_one_is_greedy(writer: str):
     for prompt in PROMPTS:
         expected: list[int] = []
         while len(expected) < 7:
-            expected.append(int(next_logits(model, prompt, expected, visible_of(model, prompt)).argmax()))
+            expected.append(int(next_logits(model, prompt, expected, prefix_length_of(model, prompt)).argmax()))
         assert written(model, [prompt], Decoding(1, 7, (NEVER,), 0)) == [expected]
 
 
@@ -230,7 +234,7 @@ def test_beams_equal_the_librarys_with_its_ordinary_cache(writer: str):
         answer = found[1:] if writer == "t5" else found[len(prompt) :]
         expected = list(itertools.takewhile(lambda token: token not in decoding.end_ids, answer))
         if isinstance(model, PrefixLM):
-            one, four = (decode_joint(model, [ids[0]], d, torch.tensor([0]))[0] for d in (greedy, decoding))
+            one, four = (decode_single_sequence(model, [ids[0]], d, torch.tensor([0]))[0] for d in (greedy, decoding))
         else:
             one, four = (written(model, [prompt], d)[0] for d in (greedy, decoding))
         assert four == expected
@@ -242,9 +246,9 @@ def test_beams_equal_the_librarys_with_its_ordinary_cache(writer: str):
 def test_a_beam_as_large_as_the_vocabulary_finds_the_best_of_all_answers(writer: str):
     """Two tokens: every first token is kept, so all VOCAB^2 answers are compared. None can end, all are as long."""
     model, prompt = writing(writer), PROMPTS[0]
-    visible = visible_of(model, prompt)
-    first = next_logits(model, prompt, [], visible).log_softmax(-1)
-    second = torch.stack([next_logits(model, prompt, [a], visible).log_softmax(-1) for a in range(VOCAB)])
+    prefix_length = prefix_length_of(model, prompt)
+    first = next_logits(model, prompt, [], prefix_length).log_softmax(-1)
+    second = torch.stack([next_logits(model, prompt, [a], prefix_length).log_softmax(-1) for a in range(VOCAB)])
     best = divmod(int((first[:, None] + second).argmax()), VOCAB)
     assert written(model, [prompt], Decoding(VOCAB, 2, (NEVER,), 0)) == [list(best)]
 
@@ -299,7 +303,9 @@ def test_selected_logits_are_the_full_logits_there(writer: str):
 
 def test_kind_of_every_family():
     assert {family: architecture_of(CONFIGS[family]()) for family in WRITERS} == KINDS
-    assert [kind.joint for kind in (Architecture.ONE_STACK, Architecture.DECODER, Architecture.ENCODER_DECODER)] == [
+    assert [
+        kind.is_single_sequence for kind in (Architecture.ONE_STACK, Architecture.DECODER, Architecture.ENCODER_DECODER)
+    ] == [
         True,
         True,
         False,

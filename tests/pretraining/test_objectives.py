@@ -76,7 +76,7 @@ def test_prefix_sequences_are_laid_out_as_the_writing_tasks_do(kind, task, sourc
     for i, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
         length = int(batch["attention_mask"][i].sum())
         assert batch["input_ids"][i, :length].tolist() == [*prompt.ids, *answer, tokenizer.sep_token_id]
-        assert int(batch["visible"][i]) == prompt.visible
+        assert int(batch["prefix_lengths"][i]) == prompt.prefix_length
         labels = batch["labels"][i]
         first = len(prompt.ids) - 1
         assert labels[first : length - 1].tolist() == [*answer, tokenizer.sep_token_id]
@@ -88,13 +88,13 @@ def test_causal_sequences_predict_every_token_from_the_past(corpus, tokenizer):
     ids = batch["input_ids"][0, : int(batch["attention_mask"][0].sum())].tolist()
     head = mode_head(tokenizer, InputMode.DECODER_ONLY)
     assert ids[: len(head)] == head
-    assert batch["visible"].tolist() == [0] * 12
+    assert batch["prefix_lengths"].tolist() == [0] * 12
     assert batch["labels"][0, len(head) - 1 : len(ids) - 1].tolist() == ids[len(head) :]
     model = objective()
-    before = model.states(batch["input_ids"], batch["attention_mask"], batch["visible"])
+    before = model.states(batch["input_ids"], batch["attention_mask"], batch["prefix_lengths"])
     changed = batch["input_ids"].clone()
     changed[:, 9] = 40
-    after = model.states(changed, batch["attention_mask"], batch["visible"])
+    after = model.states(changed, batch["attention_mask"], batch["prefix_lengths"])
     assert torch.equal(before[:, :9], after[:, :9])
     assert not torch.allclose(before[:, 9:], after[:, 9:])
 
@@ -104,7 +104,7 @@ def test_masked_sequences_come_first_with_their_docstrings(corpus, tokenizer):
     count = len(batch["docstring_ids"])
     assert 0 < count < 12
     lengths = batch["attention_mask"].sum(dim=1)
-    assert torch.equal(batch["visible"][:count], lengths[:count]) and not batch["visible"][count:].any()
+    assert torch.equal(batch["prefix_lengths"][:count], lengths[:count]) and not batch["prefix_lengths"][count:].any()
     plain = [tuple(ids) for ids in encode_texts(tokenizer, CODE, 500)]
     for i in range(count):
         ids = torch.where(batch["labels"][i] != NOT_PREDICTED, batch["labels"][i], batch["input_ids"][i])

@@ -143,8 +143,8 @@ def test_equal_functions_are_one_row_and_padding_is_left_out():
     torch.manual_seed(0)
     model = TASK.build(SplitModel(tiny_model("roberta"), 2), data, Options()).eval()
     source = RowSource(data.table, 1)
-    alone = [model.scores(source.batch([row])) for row in (0, 1)]
-    assert torch.allclose(model.scores(source.batch([0, 1])), torch.cat(alone), atol=1e-5)
+    alone = [model.logits(source.batch([row])) for row in (0, 1)]
+    assert torch.allclose(model.logits(source.batch([0, 1])), torch.cat(alone), atol=1e-5)
 
 
 def test_head_has_one_hidden_layer():

@@ -182,7 +182,7 @@ def test_threshold_is_chosen_on_validation_data_and_used_on_test_data():
     model = by_cosine(0.9, 0.3, 0.7, 0.5)
     valid, test = pairs_of([(0, 1), (0, 2)], [1, 0]), pairs_of([(0, 3), (0, 4)], [1, 1])
     assert model.threshold.item() == 0.5
-    TASK.calibrate(model, source_of(valid), valid, NO_AUTOCAST)
+    TASK.fit_threshold(model, source_of(valid), valid, NO_AUTOCAST)
     assert model.threshold.item() == pytest.approx(0.6)
     found = TASK.evaluate(model, source_of(test), test, NO_AUTOCAST, final=True)
     assert model.threshold.item() == pytest.approx(0.6), "test data choose nothing"
@@ -198,7 +198,7 @@ def test_threshold_is_chosen_on_validation_data_and_used_on_test_data():
 def test_the_pair_heads_threshold_is_a_half_and_stays():
     model = CloneModel(Given(torch.eye(4)), Decided())  # type: ignore[arg-type]
     data = pairs_of([(0, 1), (2, 3)], [0, 0])
-    TASK.calibrate(model, source_of(data), data, NO_AUTOCAST)
+    TASK.fit_threshold(model, source_of(data), data, NO_AUTOCAST)
     assert TASK.evaluate(model, source_of(data), data, NO_AUTOCAST, final=False).predictions is None
     found = TASK.evaluate(model, source_of(data), data, NO_AUTOCAST, final=True)
     assert model.threshold.item() == 0.5

@@ -86,7 +86,7 @@ def test_a_line_that_follows_a_long_one_begins_with_a_blank():
     ],
 )
 def test_context_and_line_are_learned_from_left_to_right(family: str, options: dict[str, bool], head: list[int]):
-    """`<s> <decoder-only> </s>` (0 6 2) where there are modes. No token sees a later one: `visible` is 0.
+    """`<s> <decoder-only> </s>` (0 6 2) where there are modes. No token sees a later one: `prefix_lengths` is 0.
 
     All tokens but the first are predicted, those of the context as well.
     """
@@ -94,8 +94,10 @@ def test_context_and_line_are_learned_from_left_to_right(family: str, options: d
     rows = [[*head, 10, 11, 12, 20, 2], [*head, 13, 21, 22, 2]]
     assert [data.table[int(row)].tolist() for row in data.rows["source"]] == rows
     batch = TASK.collate(RowSource(data.table, 1), data, [0, 1])
-    visible = batch["inputs"].get("visible")
-    assert (visible.tolist() if family == "roberta" else visible) == ([0, 0] if family == "roberta" else None)
+    prefix_lengths = batch["inputs"].get("prefix_lengths")
+    assert (prefix_lengths.tolist() if family == "roberta" else prefix_lengths) == (
+        [0, 0] if family == "roberta" else None
+    )
     assert [row.nonzero().flatten().tolist() for row in batch["selected"]] == [
         list(range(len(ids) - 1)) for ids in rows
     ]

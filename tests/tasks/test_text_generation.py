@@ -62,7 +62,7 @@ def test_one_stack_predicts_the_answer_behind_the_source():
     assert sequences(data) == [[0, 10, 11, 2, 0, 20, 21, 2], [0, 12, 2, 0, 22, 2]]
     batch = batch_of(data, [0, 1])
     assert batch["inputs"]["input_ids"].tolist() == [[0, 10, 11, 2, 0, 20, 21, 2], [0, 12, 2, 0, 22, 2, 1, 1]]
-    assert batch["inputs"]["visible"].tolist() == [4, 3]
+    assert batch["inputs"]["prefix_lengths"].tolist() == [4, 3]
     assert predicted(batch) == [[4, 5, 6], [3, 4]]
     assert batch["labels"].tolist() == [20, 21, 2, 22, 2]
 
@@ -99,7 +99,7 @@ def test_unixcoders_tokens(placeholder: bool, prompt: list[int]):
     data = encoded("roberta", tokenizer=tokenizer)
     assert sequences(data)[0] == [*prompt, 20, 21, 2]
     batch = batch_of(data, [0])
-    assert batch["inputs"]["visible"].tolist() == [len(prompt) - 1]
+    assert batch["inputs"]["prefix_lengths"].tolist() == [len(prompt) - 1]
     assert predicted(batch) == [[len(prompt) - 1, len(prompt), len(prompt) + 1]]
     assert sequences(encoded("roberta", split="test", tokenizer=tokenizer))[0] == prompt
 
@@ -144,7 +144,7 @@ def test_splits_to_decode_are_prompts_with_whole_references():
     columns = {"code": ["w10"], "summary": ["w20 w21 w22 w23 w24"]}
     for family, stored in (("roberta", False), ("gpt2", False), ("t5", True)):
         data = encoded(family, columns, {"code": 10, "summary": 4}, split="test")
-        assert (data.stored, data.kind.joint, data.answers) == (stored, not stored, None)
+        assert (data.stored, data.kind.is_single_sequence, data.answers) == (stored, not stored, None)
         assert list(data.references) == columns["summary"], "references are never cut"
         assert encoded(family).stored
     assert encoded("roberta").kind is Architecture.ONE_STACK
@@ -235,7 +235,7 @@ class Reversed(TextGenerationModel):
 
     asked: list[tuple[int, list[int]]]
 
-    def _write_batch(self, source: RowSource, data: Texts, rows: Any, beams: int, device: Any) -> list[list[int]]:
+    def _generate_batch(self, source: RowSource, data: Texts, rows: Any, beams: int, device: Any) -> list[list[int]]:
         self.asked.append((beams, rows.tolist()))
         return [data.table[int(row)].tolist()[::-1] for row in rows]
 

@@ -199,12 +199,12 @@ class Pilots:
         device = next(module.parameters()).device.type
         autocast = torch.autocast(device, torch.bfloat16, enabled=config.precision == "bf16")
         name = config.metric or self.task.preset.metric
-        self.task.calibrate(module, sources.by_split["train"], self.train, autocast)
+        self.task.fit_threshold(module, sources.by_split["train"], self.train, autocast)
         # Text is written greedily, as after every epoch of a run.
         found = self.task.evaluate(
             module, sources.by_split["valid"], self._data["valid"], autocast, final=not self.task.is_generative
         )
-        rows = found.scores.get(name)
+        rows = found.per_example.get(name)
         return found.metrics[name], None if rows is None else restored(name, rows)
 
 

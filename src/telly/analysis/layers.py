@@ -124,7 +124,7 @@ class LayersRequest:
             prefix=prefix_digests(self.model)[layers],
             layer=layers,
             sequences=self.table.fingerprint(),
-            mask="padding" if self.table.visible is None else "prefix",
+            mask="padding" if self.table.prefix_lengths is None else "prefix",
             dtype=self.dtype.value,
             compute="fp32",
             attention=attention_kernel(self.stack),

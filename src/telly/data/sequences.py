@@ -20,23 +20,25 @@ Rows = Sequence[int] | npt.NDArray[np.int64]
 class SequenceTable:
     """Token ids of `n` sequences, un-padded: `ids` [total tokens] and `offsets` [n + 1].
 
-    `visible` [n], where it is not None, tells of every sequence how many tokens at its start see each other; those
-    after see them and their own past (`telly.models.prefix_lm`).
+    `prefix_lengths` [n], where it is not None, is the length of each sequence's bidirectional prefix: its tokens attend
+    to each other, later tokens to them and to their own past (`telly.models.prefix_lm`).
     """
 
     def __init__(
         self,
         ids: npt.NDArray[np.int32],
         offsets: npt.NDArray[np.int64],
-        visible: npt.NDArray[np.int64] | None = None,
+        prefix_lengths: npt.NDArray[np.int64] | None = None,
     ) -> None:
         if offsets[0] != 0 or offsets[-1] != len(ids):
             raise ValueError(f"offsets must run from 0 to {len(ids)}, found {offsets[0]} to {offsets[-1]}")
-        if visible is not None and len(visible) != len(offsets) - 1:
-            raise ValueError(f"visible must have {len(offsets) - 1} entries, one a sequence, found {len(visible)}")
+        if prefix_lengths is not None and len(prefix_lengths) != len(offsets) - 1:
+            raise ValueError(
+                f"prefix_lengths must have {len(offsets) - 1} entries, one a sequence, found {len(prefix_lengths)}"
+            )
         self.ids = ids
         self.offsets = offsets
-        self.visible = visible
+        self.prefix_lengths = prefix_lengths
         self._fingerprint: str | None = None
 
     def __len__(self) -> int:
@@ -54,12 +56,12 @@ class SequenceTable:
 
     @classmethod
     def ragged(
-        cls, rows: Sequence[Sequence[int] | npt.NDArray[np.int32]], visible: npt.NDArray[np.int64] | None = None
+        cls, rows: Sequence[Sequence[int] | npt.NDArray[np.int32]], prefix_lengths: npt.NDArray[np.int64] | None = None
     ) -> SequenceTable:
         """A table of these rows as they are, also where they are equal."""
         ids = np.concatenate([np.asarray(row, dtype=np.int32) for row in rows]) if rows else np.zeros(0, dtype=np.int32)
         offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)])
-        return cls(ids, offsets, visible)
+        return cls(ids, offsets, prefix_lengths)
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -72,8 +74,8 @@ class SequenceTable:
             digest = hashlib.blake2b(digest_size=16)
             digest.update(np.ascontiguousarray(self.offsets).data)
             digest.update(np.ascontiguousarray(self.ids).data)
-            if self.visible is not None:
-                digest.update(np.ascontiguousarray(self.visible).data)
+            if self.prefix_lengths is not None:
+                digest.update(np.ascontiguousarray(self.prefix_lengths).data)
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
 
@@ -90,13 +92,17 @@ class SequenceTable:
         return batch | self.mask_inputs(rows)
 
     def mask_inputs(self, rows: Rows) -> dict[str, torch.Tensor]:
-        """What a model's mask needs beside the padding: `visible` [len(rows)], or nothing."""
-        return {} if self.visible is None else {"visible": torch.from_numpy(self.visible[np.asarray(rows)])}
+        """What a model's mask needs beside the padding: `prefix_lengths` [len(rows)], or nothing."""
+        return (
+            {}
+            if self.prefix_lengths is None
+            else {"prefix_lengths": torch.from_numpy(self.prefix_lengths[np.asarray(rows)])}
+        )
 
     def save(self, folder: Path) -> None:
         """Write the table as `.npy` files into a folder."""
-        if self.visible is not None:
-            raise ValueError("a table with `visible` is not written; encode the data again")
+        if self.prefix_lengths is not None:
+            raise ValueError("a table with `prefix_lengths` is not written; encode the data again")
         folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / "ids.npy", self.ids)
         np.save(folder / "offsets.npy", self.offsets)
@@ -114,24 +120,24 @@ class SequenceTableBuilder:
     def __init__(self) -> None:
         self._rows: dict[tuple[bytes, int | None], int] = {}
         self._chunks: list[npt.NDArray[np.int32]] = []
-        self._visible: list[int | None] = []
+        self._prefix_lengths: list[int | None] = []
 
-    def add(self, ids: Iterable[int], visible: int | None = None) -> int:
-        """Add one encoding, all of them with `visible` or none, and return its row number."""
+    def add(self, ids: Iterable[int], prefix_length: int | None = None) -> int:
+        """Add one encoding, all of them with `prefix_length` or none, and return its row number."""
         chunk = np.fromiter(ids, dtype=np.int32)
         if not len(chunk):
             raise ValueError("an encoding must have at least one token")
-        key = (hashlib.blake2b(chunk.tobytes(), digest_size=16).digest(), visible)
+        key = (hashlib.blake2b(chunk.tobytes(), digest_size=16).digest(), prefix_length)
         row = self._rows.get(key)
         if row is None:
             row = self._rows[key] = len(self._chunks)
             self._chunks.append(chunk)
-            self._visible.append(visible)
+            self._prefix_lengths.append(prefix_length)
         return row
 
     def build(self) -> SequenceTable:
         """The table of all distinct encodings in the order they first came."""
-        visible = None
-        if any(count is not None for count in self._visible):
-            visible = np.asarray(self._visible, dtype=np.int64)
-        return SequenceTable.ragged(self._chunks, visible)
+        prefix_lengths = None
+        if any(count is not None for count in self._prefix_lengths):
+            prefix_lengths = np.asarray(self._prefix_lengths, dtype=np.int64)
+        return SequenceTable.ragged(self._chunks, prefix_lengths)

@@ -102,5 +102,5 @@ class ScoredData:
         if self._threshold is not None:
             module.get_buffer("threshold").fill_(self._threshold)
         elif "valid" in self._data:
-            source.task.calibrate(module, rows["valid"], self._data["valid"], autocast)
+            source.task.fit_threshold(module, rows["valid"], self._data["valid"], autocast)
         return source.task.evaluate(module, rows["train"], self._test, autocast, final=True).metrics

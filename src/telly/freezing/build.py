@@ -134,7 +134,7 @@ class CacheRequest:
             prefix=digests[layer],
             layer=layer,
             sequences=self.table.fingerprint(),
-            mask="padding" if self.table.visible is None else "prefix",
+            mask="padding" if self.table.prefix_lengths is None else "prefix",
             dtype=self.dtype.value,
             compute="bf16" if self.bf16 else "fp32",
             attention=attention_kernel(find_stack(self.split.model)),

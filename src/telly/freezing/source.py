@@ -26,7 +26,7 @@ class RowSource:
         self.seconds = 0.0
 
     def batch(self, rows: Rows) -> dict[str, torch.Tensor]:
-        """`states` or `input_ids`, and `attention_mask`, padded to the longest row; `visible` if the table has it."""
+        """A padded batch: `states` or `input_ids`, `attention_mask`, and `prefix_lengths` if the table has them."""
         started = time.perf_counter()
         if self.store is not None and self.store.has(rows):
             batch = self.store.batch(rows) | self.table.mask_inputs(rows)

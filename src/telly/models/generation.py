@@ -31,7 +31,7 @@ class Architecture(StrEnum):
     ENCODER_DECODER = "encoder-decoder"
 
     @property
-    def joint(self) -> bool:
+    def is_single_sequence(self) -> bool:
         """Whether source and target are one sequence."""
         return self is not Architecture.ENCODER_DECODER
 
@@ -114,8 +114,8 @@ class Decoding:
 
 
 @torch.no_grad()
-def decode_joint(
-    model: Any, prompts: list[torch.Tensor], decoding: Decoding, visible: torch.Tensor | None = None
+def decode_single_sequence(
+    model: Any, prompts: list[torch.Tensor], decoding: Decoding, prefix_lengths: torch.Tensor | None = None
 ) -> list[list[int]]:
     """Answers to prompts, by a model whose prompt and answer are one sequence.
 
@@ -125,7 +125,7 @@ def decode_joint(
         model: a decoder, or a `PrefixLM`.
         prompts: token ids of each, [tokens]; at least one token each.
         decoding: how.
-        visible: for a `PrefixLM`, how many tokens at the start of each prompt see each other, [prompts].
+        prefix_lengths: for a `PrefixLM`, how many tokens at the start of each prompt see each other, [prompts].
 
     Returns:
         token ids of each answer, without its end token.
@@ -135,20 +135,20 @@ def decode_joint(
     ids, mask = ids.to(device), mask.to(device)
     arguments = decoding.arguments()
     if ids.shape[1] > 1:
-        prompts_cache = _encoded_prompts(model, ids, mask, decoding, visible)
+        prompts_cache = _encoded_prompts(model, ids, mask, decoding, prefix_lengths)
         arguments |= cached(checkpoint_part(model), prompts_cache)
     found = _generate(model, input_ids=ids, attention_mask=mask, **arguments)
     return [_until_end(answer, decoding) for answer in found[:, ids.shape[1] :].tolist()]
 
 
 def _encoded_prompts(
-    model: Any, ids: torch.Tensor, mask: torch.Tensor, decoding: Decoding, visible: torch.Tensor | None
+    model: Any, ids: torch.Tensor, mask: torch.Tensor, decoding: Decoding, prefix_lengths: torch.Tensor | None
 ) -> Any:
     """The cache of all prompts but their last token, which starts the answer."""
     from transformers import DynamicCache
 
     cache = DynamicCache()
-    extra = {} if visible is None else {"visible": visible.to(ids.device)}
+    extra = {} if prefix_lengths is None else {"prefix_lengths": prefix_lengths.to(ids.device)}
     model(
         input_ids=ids[:, :-1],
         attention_mask=mask[:, :-1],

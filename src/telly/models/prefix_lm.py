@@ -1,8 +1,8 @@
 """One stack as encoder and decoder (UniXcoder, Guo et al. 2022, section 3.1), for encoders of RoBERTa's shape.
 
-Source and target are one sequence. The first `visible` tokens see each other, as in an encoder; every later token sees
-those and its own past, as in a decoder. So a single pass trains what encoding and then decoding token by token
-computes, and the states of frozen layers can be stored for generation tasks too. The output layer is the word
+Source and target are one sequence. The first `prefix_lengths` tokens see each other, as in an encoder; every later
+token sees those and its own past, as in a decoder. So a single pass trains what encoding and then decoding token by
+token computes, and the states of frozen layers can be stored for generation tasks too. The output layer is the word
 embeddings.
 """
 
@@ -61,7 +61,7 @@ class PrefixLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         self,
         input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
-        visible: torch.Tensor | None = None,
+        prefix_lengths: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
         cache: Any = None,
@@ -79,7 +79,7 @@ class PrefixLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
             logits_to_keep: number of last tokens whose logits are computed; 0 means all.
         """
         cache = past_key_values if cache is None else cache
-        output = self.states(input_ids, attention_mask, visible, position_ids, inputs_embeds, cache)
+        output = self.states(input_ids, attention_mask, prefix_lengths, position_ids, inputs_embeds, cache)
         states = output.last_hidden_state[:, -logits_to_keep:]  # [batch, tokens or logits_to_keep, hidden]
         return CausalLMOutput(logits=self.head(states))
 
@@ -87,7 +87,7 @@ class PrefixLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         self,
         input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
-        visible: torch.Tensor | None = None,
+        prefix_lengths: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
         cache: Any = None,
@@ -97,8 +97,8 @@ class PrefixLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         Args:
             input_ids: [batch, tokens]; with a cache the new ones only.
             attention_mask: 1 for real tokens, [batch, cached + tokens]; padding may stand on either side.
-            visible: how many real tokens at the start see each other, [batch]; None means all of a sequence that is
-                given without a cache, and with a cache that the new tokens are decoded.
+            prefix_lengths: lengths of the bidirectional prefixes in real tokens, [batch]; None means the whole
+                sequence without a cache, and with a cache that the new tokens are decoded.
             position_ids: from 0, [batch, cached + tokens] or [batch, tokens]; by default they count the real tokens.
             inputs_embeds: in place of `input_ids`, [batch, tokens, hidden].
             cache: key/value cache of earlier tokens.
@@ -112,8 +112,8 @@ class PrefixLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         if position_ids is None:
             position_ids = (attention_mask.long().cumsum(-1) - 1).clamp(min=0)
         mask: torch.Tensor = attention_mask
-        if visible is not None or cache is not None:
-            mask = prefix_mask(attention_mask, visible, tokens)
+        if prefix_lengths is not None or cache is not None:
+            mask = prefix_mask(attention_mask, prefix_lengths, tokens)
             if self.config._attn_implementation == "eager":  # adds the mask to the scores
                 lowest = torch.finfo(self.dtype).min
                 mask = torch.zeros(mask.shape, dtype=self.dtype, device=mask.device).masked_fill(~mask, lowest)
@@ -141,7 +141,7 @@ class PrefixLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
             return None  # there are no numbers to compare; the model is tried again when it is loaded
         ids = torch.tensor([[3, 1, 2]], device=device) % self.config.vocab_size  # padding, prompt, prompt
         answer = torch.zeros(1, 1, dtype=torch.long, device=device)
-        visible = torch.tensor([2], device=device)
+        prefix_lengths = torch.tensor([2], device=device)
         mask = torch.tensor([[0, 1, 1, 1]], device=device)
         cache = DynamicCache()
         training = {module for module in self.modules() if module.training}
@@ -149,9 +149,11 @@ class PrefixLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         try:
             with torch.no_grad():
                 sequence = torch.cat([ids[:, 1:], answer], dim=1)
-                whole = self.states(sequence, visible=visible).last_hidden_state[0]  # [3, hidden]
+                whole = self.states(sequence, prefix_lengths=prefix_lengths).last_hidden_state[0]  # [3, hidden]
                 embeds = self.get_input_embeddings()(ids)
-                prompt = self.states(None, mask[:, :3], visible, inputs_embeds=embeds, cache=cache).last_hidden_state
+                prompt = self.states(
+                    None, mask[:, :3], prefix_lengths, inputs_embeds=embeds, cache=cache
+                ).last_hidden_state
                 step = self.states(answer, mask, cache=cache).last_hidden_state
         except TRIAL_ERRORS as error:
             return f"its forward refuses what decoding needs ({error})"
@@ -186,12 +188,12 @@ class _TiedHead(nn.Module):
         return F.linear(states, self.weight)
 
 
-def prefix_mask(attention_mask: torch.Tensor, visible: torch.Tensor | None, tokens: int) -> torch.Tensor:
+def prefix_mask(attention_mask: torch.Tensor, prefix_lengths: torch.Tensor | None, tokens: int) -> torch.Tensor:
     """Who sees whom: everyone sees the visible prefix and the past; padding is seen by nobody but itself.
 
     Args:
         attention_mask: 1 for real tokens, [batch, keys]; padding on either side.
-        visible: real tokens at the start that see each other, [batch]; None is none.
+        prefix_lengths: real tokens at the start that see each other, [batch]; None is none.
         tokens: the queries are the last so many keys.
 
     Returns:
@@ -201,9 +203,9 @@ def prefix_mask(attention_mask: torch.Tensor, visible: torch.Tensor | None, toke
     keys = torch.arange(real.shape[1], device=real.device)
     queries = keys[-tokens:, None]  # [tokens, 1]
     seen = (keys <= queries)[None]  # [1, tokens, keys]
-    if visible is not None:
+    if prefix_lengths is not None:
         number = real.long().cumsum(-1)  # of every real token, from 1
-        seen = seen | (number <= visible[:, None])[:, None]
+        seen = seen | (number <= prefix_lengths[:, None])[:, None]
     # A padding query that saw nothing would have no softmax.
     return ((seen & real[:, None]) | (keys == queries)[None])[:, None]
 

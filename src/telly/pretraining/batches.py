@@ -61,8 +61,8 @@ class BatchMaker:
 
         Returns:
             `input_ids`, `attention_mask`, `labels` [pairs, tokens]: all pairs, those of the kind `MASKED` first, whose
-            labels stand at the masked tokens; of the others, labels are the next tokens. `visible` [pairs]: how many
-            tokens at the start see each other. `docstring_ids`, `docstring_mask`, `docstring_labels` [masked pairs,
+            labels stand at the masked tokens; of the others, labels are the next tokens. `prefix_lengths` [pairs]:
+            lengths of the bidirectional prefixes. `docstring_ids`, `docstring_mask`, `docstring_labels` [masked pairs,
             tokens]: the other half of the contrast, masked as well.
         """
         rng = np.random.default_rng(zlib.crc32(np.array([self._config.seed, *pairs[:, 0]]).tobytes()))
@@ -84,7 +84,7 @@ class BatchMaker:
         ]
         batch = self._padded([ids for ids, _, _ in rows])
         batch["labels"] = _stacked([labels for _, labels, _ in rows], NOT_PREDICTED)
-        batch["visible"] = torch.tensor([visible for _, _, visible in rows])
+        batch["prefix_lengths"] = torch.tensor([prefix_length for _, _, prefix_length in rows])
         if docs:
             padded = self._padded([ids for ids, _ in docs])
             batch |= {"docstring_ids": padded["input_ids"], "docstring_mask": padded["attention_mask"]}
@@ -117,16 +117,16 @@ class BatchMaker:
             return changed, labels, len(ids)
         if kind is SequenceKind.CAUSAL:
             ids = self._framed(InputMode.DECODER_ONLY, code)
-            first, visible = len(self._heads[InputMode.DECODER_ONLY]), 0
+            first, prefix_length = len(self._heads[InputMode.DECODER_ONLY]), 0
         else:
             docstring = self._corpus.docstrings[docstring_row]
             source, target = (docstring, code) if kind is SequenceKind.CODE else (code, docstring)
             prompt = self._framed(InputMode.ENCODER_DECODER, source)
             ids = np.concatenate([prompt, [self._tokenizer.cls_token_id], target, [self._tokenizer.sep_token_id]])
-            first, visible = len(prompt) + 1, len(prompt)
+            first, prefix_length = len(prompt) + 1, len(prompt)
         labels = np.full(len(ids), NOT_PREDICTED, dtype=np.int64)
         labels[first - 1 : -1] = ids[first:]
-        return ids, labels, visible
+        return ids, labels, prefix_length
 
 
 def mask_tokens(

@@ -55,7 +55,7 @@ class PretrainObjective(nn.Module):
     def forward(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:
         """The losses of one batch, see `BatchMaker`: `loss`, and of its parts those that the batch has."""
         masked = len(batch["docstring_ids"]) if "docstring_ids" in batch else 0
-        states = self.states(batch["input_ids"], batch["attention_mask"], batch["visible"])
+        states = self.states(batch["input_ids"], batch["attention_mask"], batch["prefix_lengths"])
         docs = self.states(batch["docstring_ids"], batch["docstring_mask"]) if masked else None
         parts: dict[str, torch.Tensor] = {}
         if self.token_weight:
@@ -81,9 +81,9 @@ class PretrainObjective(nn.Module):
                 loss = loss + self.anchor_weight * parts["anchor"]
         return {"loss": loss, **parts}
 
-    def states(self, ids: torch.Tensor, mask: torch.Tensor, visible: torch.Tensor | None = None) -> torch.Tensor:
-        """Last hidden states, [batch, tokens, hidden]; `visible` as in `PrefixLM`."""
-        states: torch.Tensor = self._stack[0].states(ids, mask, visible).last_hidden_state
+    def states(self, ids: torch.Tensor, mask: torch.Tensor, prefix_lengths: torch.Tensor | None = None) -> torch.Tensor:
+        """Last hidden states, [batch, tokens, hidden]; `prefix_lengths` as in `PrefixLM`."""
+        states: torch.Tensor = self._stack[0].states(ids, mask, prefix_lengths).last_hidden_state
         return states
 
     def vectors(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -258,7 +258,7 @@ def evaluate(objective: PretrainObjective, corpus: Corpus, tokenizer: Any, confi
             states, labels = predicted(states, batch["labels"])
             right.append(objective.masked_logits(states).argmax(dim=-1) == labels)
             batch = moved(causal(pairs))
-            states = objective.states(batch["input_ids"], batch["attention_mask"], batch["visible"])
+            states = objective.states(batch["input_ids"], batch["attention_mask"], batch["prefix_lengths"])
             states, labels = predicted(states, batch["labels"])
             losses.append(F.cross_entropy(objective.next_logits(states), labels, reduction="none"))
             for found, texts in zip(vectors, masked.plain(pairs), strict=True):

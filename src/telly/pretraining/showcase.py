@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from telly.analysis.similarity import linear_cka
-from telly.models.generation import Decoding, decode_joint
+from telly.models.generation import Decoding, decode_single_sequence
 from telly.models.modes import InputMode, mode_head
 from telly.models.prefix_lm import PrefixLM
 from telly.pretraining.corpus import Corpus
@@ -81,8 +81,8 @@ def _asked(tokenizer: Any, source: npt.NDArray[np.int32]) -> tuple[torch.Tensor,
 
 
 def _answer(stack: PrefixLM, tokenizer: Any, asked: tuple[torch.Tensor, int], most: int) -> str:
-    prompt, visible = asked
+    prompt, prefix_length = asked
     decoding = Decoding(beams=1, max_new_tokens=most, end_ids=(tokenizer.sep_token_id,), pad_id=tokenizer.pad_token_id)
-    answer = decode_joint(stack, [prompt], decoding, torch.tensor([visible]))[0]
+    answer = decode_single_sequence(stack, [prompt], decoding, torch.tensor([prefix_length]))[0]
     text: str = tokenizer.decode(answer, skip_special_tokens=True)
     return text

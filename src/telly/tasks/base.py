@@ -90,9 +90,9 @@ class Encoded:
         """The members by which examples are kept together in batches, [examples, 2]; None where they are not."""
         return None
 
-    def batch_tokens(self, numbers: Rows) -> int:
+    def batch_tokens(self, indices: Rows) -> int:
         """Tokens that a batch of these examples reads, padding included."""
-        return sum(len(numbers) * int(self.table.lengths[rows[numbers]].max()) for rows in self.rows.values())
+        return sum(len(indices) * int(self.table.lengths[rows[indices]].max()) for rows in self.rows.values())
 
     @property
     def uses_per_epoch(self) -> float:
@@ -102,9 +102,9 @@ class Encoded:
     def fingerprint(self) -> str:
         """A digest of sequences, examples and labels; changes with the data and the tokenizer."""
         digest = hashlib.blake2b(self.table.fingerprint().encode(), digest_size=16)
-        for numbers in (*self.rows.values(), self.labels):
-            if numbers is not None:
-                digest.update(np.ascontiguousarray(numbers).data)
+        for array in (*self.rows.values(), self.labels):
+            if array is not None:
+                digest.update(np.ascontiguousarray(array).data)
         digest.update("\0".join(self.classes).encode())
         return digest.hexdigest()
 
@@ -116,13 +116,13 @@ class Evaluation:
     Attributes:
         metrics: by name.
         predictions: one JSON-ready object an example, in the split's order; None where there is nothing to show.
-        scores: by metric, what it sums up of every example, [examples, columns] (`Statistic.rows`); a metric that is
-            no function of such sums is not in it.
+        per_example: per-example sufficient statistics by metric, [examples, columns] (`Statistic.rows`); metrics that
+            cannot be computed from their sums (ROC-AUC) are absent.
     """
 
     metrics: dict[str, float]
     predictions: list[dict[str, Any]] | None = field(default=None, repr=False)
-    scores: dict[str, Floats] = field(default_factory=dict, repr=False)
+    per_example: dict[str, Floats] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -161,11 +161,11 @@ class Task(Protocol):
     def metrics_of(self, train: Encoded) -> tuple[str, ...]:
         """The metrics that this data can give."""
 
-    def collate(self, source: RowSource, data: Encoded, numbers: Rows, draw: tuple[int, ...] = ()) -> dict[str, Any]:
+    def collate(self, source: RowSource, data: Encoded, indices: Rows, rng_key: tuple[int, ...] = ()) -> dict[str, Any]:
         """A training batch of some examples.
 
-        What is drawn at random depends on `draw` (the run's seed and the epoch) and the example alone, so that several
-        processes and resumed runs draw what one uninterrupted process would.
+        Random choices depend on `rng_key` (the run's seed and the epoch) and the example alone, so that several
+        processes and resumed runs make the same ones as one uninterrupted process.
         """
 
     def contrasted(self, data: Encoded) -> dict[str, npt.NDArray[np.int64]]:
@@ -174,7 +174,7 @@ class Task(Protocol):
         Nothing for a task whose loss does not contrast the examples of a batch.
         """
 
-    def calibrate(self, model: nn.Module, source: RowSource, data: Encoded, autocast: torch.autocast) -> None:
+    def fit_threshold(self, model: nn.Module, source: RowSource, data: Encoded, autocast: torch.autocast) -> None:
         """Choose on validation data what the weights do not say, such as a threshold, and keep it in the model."""
 
     def evaluate(
@@ -204,7 +204,7 @@ class BaseTask:
         """No contrast."""
         return {}
 
-    def calibrate(self, model: nn.Module, source: RowSource, data: Encoded, autocast: torch.autocast) -> None:
+    def fit_threshold(self, model: nn.Module, source: RowSource, data: Encoded, autocast: torch.autocast) -> None:
         """Nothing to choose."""
 
 

@@ -55,10 +55,10 @@ class ClassifyTask(BaseTask):
         """The encoder with a new head."""
         return ClassifyModel(split, self.head(split.hidden_size, len(train.classes), options))
 
-    def collate(self, source: RowSource, data: Encoded, numbers: Rows, draw: tuple[int, ...] = ()) -> dict[str, Any]:
+    def collate(self, source: RowSource, data: Encoded, indices: Rows, rng_key: tuple[int, ...] = ()) -> dict[str, Any]:
         """Functions and their class numbers."""
         assert data.labels is not None
-        picked = np.asarray(numbers)
+        picked = np.asarray(indices)
         return {"code": source.batch(data.rows["code"][picked]), "labels": torch.from_numpy(data.labels[picked])}
 
     @torch.no_grad()
@@ -68,30 +68,30 @@ class ClassifyTask(BaseTask):
         """Accuracy and macro F1; for two classes also precision, recall, F1 and ROC-AUC of the second."""
         if not isinstance(model, ClassifyModel) or data.labels is None:
             raise TypeError(f"expected a ClassifyModel and labels, found {type(model).__name__}")
-        shares = self.shares(model, source, data.rows["code"], autocast)
-        if not np.isfinite(shares).all():
+        probabilities = self.probabilities(model, source, data.rows["code"], autocast)
+        if not np.isfinite(probabilities).all():
             raise TrainingError(
                 "the probabilities of classes are not finite numbers after this epoch: training has diverged. Lower "
                 "--lr, or use --precision fp32, and run again with --overwrite"
             )
-        predicted = shares.argmax(axis=-1)
-        positive = shares[:, 1] if len(data.classes) == 2 else None
+        predicted = probabilities.argmax(axis=-1)
+        positive = probabilities[:, 1] if len(data.classes) == 2 else None
         metrics = multiclass_metrics(data.labels, predicted, len(data.classes), positive)
         names = data.classes
         rows = [
-            {"example": i, "prediction": names[p], "gold": names[g], "score": round(float(shares[i, p]), 6)}
+            {"example": i, "prediction": names[p], "gold": names[g], "score": round(float(probabilities[i, p]), 6)}
             for i, (p, g) in enumerate(zip(predicted, data.labels, strict=True))
         ]
         return Evaluation.of(multiclass_statistics(data.labels, predicted, len(names)), rows, further=metrics)
 
     @torch.no_grad()
-    def shares(
+    def probabilities(
         self, model: ClassifyModel, source: RowSource, rows: Rows, autocast: torch.autocast
     ) -> npt.NDArray[np.float32]:
         """Probabilities of the classes, [rows, classes]."""
         with autocast:
-            scores = embed_rows(model.scores, source, rows, device_of(model)).cpu()
-        found: npt.NDArray[np.float32] = scores.softmax(dim=-1).numpy()
+            logits = embed_rows(model.logits, source, rows, device_of(model)).cpu()
+        found: npt.NDArray[np.float32] = logits.softmax(dim=-1).numpy()
         return found
 
     def baselines(self, datasets: Mapping[str, Any], split: str, train: Encoded) -> dict[str, dict[str, float]]:
@@ -111,11 +111,11 @@ class ClassifyModel(nn.Module):
         self.split = split
         self.head = head
 
-    def scores(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Scores of the classes, [batch, classes]."""
-        scores: torch.Tensor = self.head(pooled(self.split, batch))
-        return scores
+    def logits(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Class logits, [batch, classes]."""
+        logits: torch.Tensor = self.head(pooled(self.split, batch))
+        return logits
 
     def forward(self, code: dict[str, torch.Tensor], labels: torch.Tensor) -> dict[str, torch.Tensor]:
         """Cross-entropy of a batch."""
-        return {"loss": F.cross_entropy(self.scores(code).float(), labels)}
+        return {"loss": F.cross_entropy(self.logits(code).float(), labels)}

@@ -41,9 +41,9 @@ MANY_PAIRS = 8
 class ClonePairs(Encoded):
     """Pairs of functions. Where functions occur in many pairs, batches are made of pairs that share functions."""
 
-    def batch_tokens(self, numbers: Rows) -> int:
+    def batch_tokens(self, indices: Rows) -> int:
         """Every distinct function of the batch, padded to the longest."""
-        distinct = np.unique([rows[numbers] for rows in self.rows.values()])
+        distinct = np.unique([rows[indices] for rows in self.rows.values()])
         return len(distinct) * int(self.table.lengths[distinct].max())
 
     @property
@@ -88,10 +88,10 @@ class CloneTask(BaseTask):
         """The encoder with the head that was asked for."""
         return CloneModel(split, self.head(split.hidden_size, 2, options))
 
-    def collate(self, source: RowSource, data: Encoded, numbers: Rows, draw: tuple[int, ...] = ()) -> dict[str, Any]:
+    def collate(self, source: RowSource, data: Encoded, indices: Rows, rng_key: tuple[int, ...] = ()) -> dict[str, Any]:
         """The distinct functions of some pairs, which of them stand left and right, and the labels."""
         assert data.labels is not None
-        picked = np.asarray(numbers)
+        picked = np.asarray(indices)
         pairs = np.stack([data.rows["left"][picked], data.rows["right"][picked]])
         distinct, where = np.unique(pairs, return_inverse=True)
         left, right = torch.from_numpy(where.reshape(pairs.shape))
@@ -99,7 +99,7 @@ class CloneTask(BaseTask):
         return {"functions": source.batch(distinct), "left": left, "right": right, "labels": labels}
 
     @torch.no_grad()
-    def calibrate(self, model: nn.Module, source: RowSource, data: Encoded, autocast: torch.autocast) -> None:
+    def fit_threshold(self, model: nn.Module, source: RowSource, data: Encoded, autocast: torch.autocast) -> None:
         """Choose the threshold with the best F1."""
         if isinstance(model, CloneModel) and model.head is None:
             assert data.labels is not None
@@ -136,7 +136,9 @@ class CloneTask(BaseTask):
         left, right = torch.from_numpy(where.reshape(pairs.shape)).to(device)
         with autocast:
             vectors = embed_rows(model.vectors, source, distinct, device)
-            found = [model.alike(vectors, left[i : i + 4096], right[i : i + 4096]) for i in range(0, len(left), 4096)]
+            found = [
+                model.similarity(vectors, left[i : i + 4096], right[i : i + 4096]) for i in range(0, len(left), 4096)
+            ]
         scores: npt.NDArray[np.float32] = torch.cat(found).float().cpu().numpy()
         return scores
 
@@ -174,7 +176,7 @@ class CloneModel(nn.Module):
         found = pooled(self.split, batch)
         return found if self.head is not None else F.normalize(found, dim=-1)
 
-    def alike(self, vectors: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    def similarity(self, vectors: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         """Probability of a clone, or the cosine, [pairs]; `left` and `right` are numbers of vectors, [pairs]."""
         if self.head is None:
             return (vectors[left] * vectors[right]).sum(dim=-1)
@@ -189,7 +191,7 @@ class CloneModel(nn.Module):
         if self.head is not None:
             scores = self.head(torch.cat([vectors[left], vectors[right]], dim=-1))
             return {"loss": F.cross_entropy(scores.float(), labels)}
-        cosine = self.alike(vectors, left, right).float()
+        cosine = self.similarity(vectors, left, right).float()
         apart = (cosine - MARGIN).clamp(min=0)
         return {"loss": torch.where(labels == 1, (1 - cosine) ** 2, apart**2).mean()}
 

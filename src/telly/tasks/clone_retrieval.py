@@ -66,11 +66,11 @@ class CloneRetrievalTask(BaseTask):
         assert data.labels is not None
         return {"label": data.labels}
 
-    def collate(self, source: RowSource, data: Encoded, numbers: Rows, draw: tuple[int, ...] = ()) -> dict[str, Any]:
+    def collate(self, source: RowSource, data: Encoded, indices: Rows, rng_key: tuple[int, ...] = ()) -> dict[str, Any]:
         """Some programs, and for each another one of its label, drawn anew in every epoch."""
         assert isinstance(data, _Programs) and data.labels is not None
-        picked = np.asarray(numbers)
-        others = np.array([data.partner(int(n), np.random.default_rng([*draw, int(n)])) for n in picked])
+        picked = np.asarray(indices)
+        others = np.array([data.partner(int(n), np.random.default_rng([*rng_key, int(n)])) for n in picked])
         rows = data.rows["code"]
         batch: dict[str, Any] = {"left": source.batch(rows[picked]), "right": source.batch(rows[others])}
         return batch | {"labels": torch.from_numpy(data.labels[picked])}
@@ -113,9 +113,9 @@ class _Programs(Encoded):
         own = int(places[number] - first)
         return int(order[first + drawn + (drawn >= own)])
 
-    def batch_tokens(self, numbers: Rows) -> int:
+    def batch_tokens(self, indices: Rows) -> int:
         """The programs' tokens and about as many of their partners."""
-        return 2 * super().batch_tokens(numbers)
+        return 2 * super().batch_tokens(indices)
 
     @property
     def uses_per_epoch(self) -> float:

@@ -73,8 +73,8 @@ class CompleteTask(TextGenerationTask):
         if kind is Architecture.ENCODER_DECODER:
             return [Prompt(ids, None) for ids in _last_tokens(tokenizer, cleaned, most, framed=True)]
         head = mode_head(tokenizer, InputMode.DECODER_ONLY) or [start_token(tokenizer)]
-        visible = 0 if kind is Architecture.ONE_STACK else None
-        return [Prompt([*head, *ids], visible) for ids in _last_tokens(tokenizer, cleaned, most - len(head))]
+        prefix_length = 0 if kind is Architecture.ONE_STACK else None
+        return [Prompt([*head, *ids], prefix_length) for ids in _last_tokens(tokenizer, cleaned, most - len(head))]
 
     def target_texts(self, sources: list[str], targets: list[str]) -> list[str]:
         """Lines as they follow their contexts: where a context is one long line, a blank comes between."""

@@ -54,9 +54,9 @@ class SearchTask(BaseTask):
         """A pair with the same query or the same code is no negative."""
         return {"query": data.rows["query"], "code": data.rows["code"]}
 
-    def collate(self, source: RowSource, data: Encoded, numbers: Rows, draw: tuple[int, ...] = ()) -> dict[str, Any]:
+    def collate(self, source: RowSource, data: Encoded, indices: Rows, rng_key: tuple[int, ...] = ()) -> dict[str, Any]:
         """Queries and code of some examples, and their row numbers, by which duplicates are known."""
-        picked = {column: rows[np.asarray(numbers)] for column, rows in data.rows.items()}
+        picked = {column: rows[np.asarray(indices)] for column, rows in data.rows.items()}
         batch: dict[str, Any] = {column: source.batch(rows) for column, rows in picked.items()}
         return batch | {f"{column}_rows": torch.from_numpy(rows) for column, rows in picked.items()}
 

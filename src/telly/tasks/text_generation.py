@@ -30,7 +30,7 @@ from telly.models.generation import (
     Decoding,
     architecture_of,
     decode_encoded,
-    decode_joint,
+    decode_single_sequence,
     decoder_start,
     selected_logits,
 )
@@ -58,17 +58,17 @@ PLACEHOLDER = "<mask0>"
 
 @dataclass(frozen=True)
 class Prompt:
-    """A source as a model gets it: token ids, and how many at its start see each other (None: as the model does)."""
+    """A source as a model gets it: token ids, and the length of its bidirectional prefix (None: as the model does)."""
 
     ids: list[int]
-    visible: int | None
+    prefix_length: int | None
 
 
 @dataclass(frozen=True)
 class Texts(Encoded):
     """A split of a writing task.
 
-    Rows of the training split are prompt and answer in one (`joint`), or sources; those of other splits are prompts.
+    Rows of the training split are prompt and answer in one sequence, or sources; those of other splits are prompts.
 
     Attributes:
         kind: how the model writes.
@@ -96,7 +96,7 @@ class Texts(Encoded):
     def lengths(self) -> npt.NDArray[np.int64]:
         """Tokens of every example, [examples]; an encoder-decoder's answer counts as well."""
         found = super().lengths
-        if self.kind.joint or self.answers is None:
+        if self.kind.is_single_sequence or self.answers is None:
             return found
         both: npt.NDArray[np.int64] = found + self.answers.lengths[self.answer_rows]
         return both
@@ -173,7 +173,7 @@ class TextGenerationTask(BaseTask):
         return {name: codec.encode(dataset, config, train=name == "train") for name, dataset in datasets.items()}
 
     def prompts(self, texts: list[str], tokenizer: Any, most: int, kind: Architecture) -> list[Prompt]:
-        """Sources as prompts of at most `most` tokens. A joint one ends with the token that the answer starts from."""
+        """Prompts of at most `most` tokens; for single-sequence models they end with the answer's start token."""
         texts = [self.clean_source(text) for text in texts]
         if kind is Architecture.ENCODER_DECODER:
             return [Prompt(ids, None) for ids in encode_texts(tokenizer, texts, most, self._mode)]
@@ -193,15 +193,17 @@ class TextGenerationTask(BaseTask):
         """The model with its loss."""
         return TextGenerationModel(split, options.beams or self.preset.beams or 1)
 
-    def collate(self, source: RowSource, data: Encoded, numbers: Rows, draw: tuple[int, ...] = ()) -> dict[str, Any]:
+    def collate(self, source: RowSource, data: Encoded, indices: Rows, rng_key: tuple[int, ...] = ()) -> dict[str, Any]:
         """Sequences of some examples, where tokens are predicted, and which."""
         assert isinstance(data, Texts)
-        picked = np.asarray(numbers)
+        picked = np.asarray(indices)
         rows = data.rows["source"][picked]
-        if data.kind.joint:
+        if data.kind.is_single_sequence:
             assert data.prompt_lengths is not None
             first = np.ones(len(picked), dtype=np.int64) if self._loss_on_source else data.prompt_lengths[picked]
-            return {"inputs": source.batch(rows)} | _joint_labels([data.table[int(row)] for row in rows], first)
+            return {"inputs": source.batch(rows)} | _single_sequence_labels(
+                [data.table[int(row)] for row in rows], first
+            )
         assert data.answers is not None and data.answer_rows is not None
         answers = [data.answers[int(row)] for row in data.answer_rows[picked]]
         return {"inputs": source.batch(rows)} | _decoder_labels(answers, data.start_id, source.pad_id)
@@ -215,7 +217,7 @@ class TextGenerationTask(BaseTask):
             raise TypeError(
                 f"expected a TextGenerationModel and texts, found {type(model).__name__}, {type(data).__name__}"
             )
-        predictions = self.written(model, source, data, autocast, beams=model.beams if final else 1)
+        predictions = self.generate(model, source, data, autocast, beams=model.beams if final else 1)
         references = list(data.references)
         rows = [
             {"example": i, "prediction": p, "gold": r}
@@ -223,13 +225,13 @@ class TextGenerationTask(BaseTask):
         ]
         return Evaluation.of(self._score(predictions, references), rows)
 
-    def written(
+    def generate(
         self, model: TextGenerationModel, source: RowSource, data: Texts, autocast: torch.autocast, beams: int
     ) -> list[str]:
         """The model's answers to all examples, as they are scored."""
         exact: dict[str, Any] = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
-        written = model.write(source, data, autocast, beams)
-        return [self.finish(data.tokenizer.decode(ids, **exact)) for ids in written]
+        generated = model.generate(source, data, autocast, beams)
+        return [self.finish(data.tokenizer.decode(ids, **exact)) for ids in generated]
 
     def baselines(self, datasets: Mapping[str, Any], split: str, train: Encoded) -> dict[str, dict[str, float]]:
         """The answer of the training example whose source is nearest by BM25."""
@@ -255,7 +257,7 @@ class _Codec:
                 raise ConfigError(f"max_tokens: {column} must be at least {MIN_TOKENS}, found {tokens}")
 
     def encode(self, dataset: Any, config: Any, *, train: bool) -> Texts:
-        joined = train and self.kind.joint
+        joined = train and self.kind.is_single_sequence
         sources, targets = SequenceTableBuilder(), SequenceTableBuilder()
         rows: list[int] = []
         answer_rows: list[int] = []
@@ -267,23 +269,23 @@ class _Codec:
             learned = self.task.target_texts(texts[self.task.source], texts[self.task.target])
             answers = self._answers(learned) if train else [[] for _ in wanted]
             for prompt, answer in zip(prompts, answers, strict=True):
-                rows.append(sources.add([*prompt.ids, *answer] if joined else prompt.ids, prompt.visible))
+                rows.append(sources.add([*prompt.ids, *answer] if joined else prompt.ids, prompt.prefix_length))
                 prompt_lengths.append(len(prompt.ids))
-                if train and not self.kind.joint:
+                if train and not self.kind.is_single_sequence:
                     answer_rows.append(targets.add(answer))
             references += wanted
-        separate = train and not self.kind.joint
+        separate = train and not self.kind.is_single_sequence
         return Texts(
             sources.build(),
             {"source": np.asarray(rows, dtype=np.int64)},
-            stored=train or not self.kind.joint,
+            stored=train or not self.kind.is_single_sequence,
             kind=self.kind,
             prompt_lengths=np.asarray(prompt_lengths, dtype=np.int64),
             answers=targets.build() if separate else None,
             answer_rows=np.asarray(answer_rows, dtype=np.int64) if separate else None,
             references=references,
             tokenizer=self.tokenizer,
-            start_id=0 if self.kind.joint else decoder_start(config),
+            start_id=0 if self.kind.is_single_sequence else decoder_start(config),
             end_ids=(self.end, *self.task.further_ends(self.tokenizer)),
             max_answer_tokens=self.max_target,
         )
@@ -330,35 +332,37 @@ class TextGenerationModel(nn.Module):
         return {"loss": F.cross_entropy(logits.float(), labels, reduction="sum") / count}
 
     @torch.no_grad()
-    def write(self, source: RowSource, data: Texts, autocast: torch.autocast, beams: int) -> list[list[int]]:
+    def generate(self, source: RowSource, data: Texts, autocast: torch.autocast, beams: int) -> list[list[int]]:
         """Token ids of the answers to all examples, decoded in batches of similar length."""
         device = device_of(self)
         prompts, places = np.unique(data.rows["source"], return_inverse=True)  # equal prompts have equal answers
         lengths = data.table.lengths[prompts]
-        written: list[list[int]] = [[] for _ in prompts]
+        generated: list[list[int]] = [[] for _ in prompts]
         with tqdm(total=len(prompts), desc="writing", unit="answer", leave=False, disable=None) as bar:
             for picked in length_batches(lengths + data.max_answer_tokens, DECODED_TOKENS // beams):
                 with autocast:
-                    answers = self._write_batch(source, data, prompts[picked], beams, device)
+                    answers = self._generate_batch(source, data, prompts[picked], beams, device)
                 for place, answer in zip(picked, answers, strict=True):
-                    written[place] = answer
+                    generated[place] = answer
                 bar.update(len(picked))
-        return [written[place] for place in places]
+        return [generated[place] for place in places]
 
-    def _write_batch(
+    def _generate_batch(
         self, source: RowSource, data: Texts, rows: npt.NDArray[np.int64], beams: int, device: torch.device
     ) -> list[list[int]]:
         decoding = Decoding(beams, data.max_answer_tokens, data.end_ids, source.pad_id)
-        if not data.kind.joint:
+        if not data.kind.is_single_sequence:
             batch = to_device(source.batch(rows), device)
             encoded = self.split.encode(**batch)
             return decode_encoded(self.split.model, encoded, batch["attention_mask"], decoding)
         prompts = [torch.from_numpy(data.table[int(row)].astype(np.int64)) for row in rows]
-        return decode_joint(self.split.model, prompts, decoding, data.table.mask_inputs(rows).get("visible"))
+        return decode_single_sequence(
+            self.split.model, prompts, decoding, data.table.mask_inputs(rows).get("prefix_lengths")
+        )
 
 
 def start_token(tokenizer: Any) -> int:
-    """The token that a joint answer starts from: UniXcoder's placeholder, else the start, else the end of a text.
+    """A single-sequence answer's start token: UniXcoder's placeholder, else the start, else the end token.
 
     Raises:
         ModelError: the tokenizer has none of these.
@@ -387,7 +391,9 @@ def end_token(tokenizer: Any) -> int:
     raise ModelError("the tokenizer has neither an end nor a separator token, so no answer could end")
 
 
-def _joint_labels(sequences: list[npt.NDArray[np.int32]], first: npt.NDArray[np.int64]) -> dict[str, torch.Tensor]:
+def _single_sequence_labels(
+    sequences: list[npt.NDArray[np.int32]], first: npt.NDArray[np.int64]
+) -> dict[str, torch.Tensor]:
     """Where the tokens from number `first` on are predicted, and which they are."""
     selected = np.zeros((len(sequences), max(map(len, sequences))), dtype=bool)
     for i, ids in enumerate(sequences):

@@ -153,7 +153,7 @@ def _sample(table: SequenceTable) -> SequenceTable:
     middle = len(order) // 2
     builder, tokens = SequenceTableBuilder(), 0
     for row in order[middle:]:
-        builder.add(table[int(row)].tolist(), None if table.visible is None else int(table.visible[row]))
+        builder.add(table[int(row)].tolist(), None if table.prefix_lengths is None else int(table.prefix_lengths[row]))
         tokens += int(table.lengths[row])
         if tokens >= wanted:
             break

@@ -51,7 +51,7 @@ def fitting_lengths(config: TuneConfig, task: Task, model: nn.Module) -> dict[st
     if limit is None:
         return config.max_tokens
     total = sum(config.max_tokens.values())
-    if task.is_generative and architecture_of(model.config).joint and total > limit:
+    if task.is_generative and architecture_of(model.config).is_single_sequence and total > limit:
         return _in_proportion(config, limit)
     return {column: min(tokens, limit) for column, tokens in config.max_tokens.items()}
 
@@ -72,7 +72,7 @@ def check_lengths(config: TuneConfig, task: Task, model: nn.Module) -> None:
                 f"give --max-tokens {column}={limit} or less"
             )
     total = sum(config.max_tokens.values())
-    if task.is_generative and architecture_of(model.config).joint and total > limit:
+    if task.is_generative and architecture_of(model.config).is_single_sequence and total > limit:
         given = ", ".join(f"{column} {tokens}" for column, tokens in config.max_tokens.items())
         raise ConfigError(
             f"max_tokens: {given}: prompt and answer are one sequence of up to {total} tokens, and {config.model} has "

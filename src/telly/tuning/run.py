@@ -332,7 +332,7 @@ def _train_and_test(
         def compute() -> Evaluation:
             choosing = "valid" if "valid" in data else "train"
             with run.clocks("evaluate"):
-                task.calibrate(module.eval(), sources.by_split[choosing], data[choosing], autocast)
+                task.fit_threshold(module.eval(), sources.by_split[choosing], data[choosing], autocast)
             return evaluate(test_split, final=final)
 
         return first_decides(compute)
@@ -363,7 +363,7 @@ def _train_and_test(
     tested = calibrated(final=True)
     run.record.test, run.record.tested_on = tested.metrics, test_split
     run.keep_predictions(tested.predictions)
-    run.keep_scores(tested.scores)
+    run.keep_scores(tested.per_example)
 
 
 def _trainer(

@@ -58,9 +58,9 @@ def classes_by(tuned: Tuned, places: Sequence[CodeLocation]) -> list[ClassifiedF
         raise TypeError(f"expected a classifier, found a model for {task.name}")
     codes = [place.function.code for place in places]
     table, rows = SequenceTable.of(encode_texts(tuned.tokenizer, codes, tuned.code_tokens))
-    shares = task.shares(module, RowSource(table, tuned.tokenizer.pad_token_id), rows, tuned.autocast)
+    probabilities = task.probabilities(module, RowSource(table, tuned.tokenizer.pad_token_id), rows, tuned.autocast)
     names = tuned.usage.classes
     return [
         ClassifiedFunction(place, names[int(share.argmax())], dict(zip(names, share.tolist(), strict=True)))
-        for place, share in zip(places, shares, strict=True)
+        for place, share in zip(places, probabilities, strict=True)
     ]

@@ -34,7 +34,7 @@ def write(tuned: Tuned, sources: Sequence[str]) -> list[str]:
     data = task.encode({"test": rows}, tuned.tokenizer, tuned.config.max_tokens, tuned.split.model.config)["test"]
     assert isinstance(data, Texts)
     source = RowSource(data.table, tuned.tokenizer.pad_token_id)
-    return task.written(model, source, data, tuned.autocast, model.beams)
+    return task.generate(model, source, data, tuned.autocast, model.beams)
 
 
 def _ready(task: str, model: str | None, say: Say) -> Tuned:
