@@ -218,10 +218,14 @@ def _mark(row: dict[str, Any]) -> str:
 def render_studies(result: dict[str, Any]) -> str:
     if not result["studies"]:
         return "Not measured yet: `python benchmarks/advice.py --study studies/paper`, after `telly study paper`."
-    return "\n\n".join(render_study(name, part, result) for name, part in result["studies"].items())
+    longest = max(result["studies"].values(), key=lambda part: sum(row["base_seconds"] for row in part["rows"]))
+    return "\n\n".join(
+        render_study(name, part, result, table=part is longest) for name, part in result["studies"].items()
+    )
 
 
-def render_study(name: str, part: dict[str, Any], result: dict[str, Any]) -> str:
+def render_study(name: str, part: dict[str, Any], result: dict[str, Any], *, table: bool) -> str:
+    """How many tasks of a study meet the targets, below a row per task if `table` is set."""
     lines = [
         f"| study `{name}` | advised (best) | loss | time saved | possible | target |",
         "|---|---:|---:|---:|---:|---|",
@@ -242,11 +246,11 @@ def render_study(name: str, part: dict[str, Any], result: dict[str, Any]) -> str
     settings = "; ".join([_settings(part["settings"]), *own])
     other = "" if all(row["in_grid"] for row in part["rows"]) else " \\* not in the grid, run for this comparison."
     origin = (
-        f"{models}, {counted} ({settings}). {_count(part['rows'], result)} Within {tolerance} of base, as promised, on "
-        f"{kept}. The loss is shown to exceed {tolerance} on {shown}. At least {result['saving']:.0%} was possible on "
+        f"Study `{name}`, {models}, {counted} ({settings}). {_count(part['rows'], result)} Within {tolerance} of base, "
+        f"as promised, on {kept}. The loss is shown to exceed {tolerance} on {shown}. At least {result['saving']:.0%} was possible on "
         f"{could}.{other} Measured at {made_by(part)}"
     )
-    return "\n".join([*lines, "", origin])
+    return "\n".join([*lines, "", origin]) if table else origin
 
 
 def _settings(values: dict[str, Any]) -> str:

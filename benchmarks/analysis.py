@@ -123,9 +123,8 @@ def render(result: dict[str, Any]) -> str:
         for name, runs, total in rows
     ]
     origin = (
-        f"Medians of {len(result['whole_seconds'])}; {models} models, {seeds} seeds. Passes per probe were timed with "
-        f"one model and without storing states, and multiplied by {models}. `{result['command']}`, "
-        f"{result['threads']} threads; {made_by(result)}"
+        f"Medians of {len(result['whole_seconds'])}; {models} models, {seeds} seeds. Passes per probe: one model without "
+        f"storing states, times {models}. `{result['command']}`, {result['threads']} threads; {made_by(result)}"
     )
     return "\n".join([*lines, "", origin])
 

@@ -33,7 +33,7 @@ FIGURES = ROOT / "docs" / "figures"
 RUNS = CACHE / "findings"
 TASKS = ("search", "clone", "summarize", "generate", "complete")
 EXAMPLES, EPOCHS, TEXTS = 1000, 2, 1000
-SHOWN_LAYERS = ("3", "6", "9", "11", "12")
+SHOWN_LAYERS = ("3", "6", "9", "12")
 """Layers of the similarity table; the figure has all."""
 
 
@@ -122,8 +122,8 @@ def render_probes(result: dict[str, Any]) -> str:
             f"| {centre(models[EMBEDDED]['weights']):.1f} / {centre(paper['layer_weights']):.1f} |"
         )
     text = (
-        "Means of three seeds with 95% intervals. Tuned: range over the models tuned for five tasks. Centre of the mix: "
-        "mean layer (embeddings are 0), weighted by the mix."
+        "Means of three seeds with 95% intervals. Tuned: range over five tasks. Centre of the mix: mean layer, weighted "
+        "by the mix."
     )
     return told(lines, text, result)
 
@@ -156,8 +156,8 @@ def render_similarity(result: dict[str, Any]) -> str:
         cells = ("{:.2f} / {:.2f}".format(*pairs[layer]) for layer in SHOWN_LAYERS)
         lines.append(f"| {comparison['task']} | {' | '.join(cells)} |")
     text = (
-        f"Pearson correlation of the cosine similarities of {result['texts']:,} functions before and after tuning all "
-        f"layers, by layer: {EMBEDDED} ({EXAMPLES:,} examples of the sample, {EPOCHS} epochs) / the paper's UniXcoder."
+        f"RSA (Pearson, {result['texts']:,} functions) before and after tuning all layers, by layer: {EMBEDDED} "
+        f"({EXAMPLES:,} examples, {EPOCHS} epochs) / the paper's UniXcoder."
     )
     return told(lines, text, result)
 

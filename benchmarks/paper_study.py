@@ -47,7 +47,7 @@ RESAMPLES = 5000
 TASKS = ("search", "clone", "summarize", "generate", "complete")
 SHOWN = {"generate": "edit_similarity"}
 """Where the metric that chose the epoch says nothing: the BLEU of what is generated here is below 0.3 of 100."""
-SHOWN_VARIANTS = (BASE, "3", "6", "9", "11")
+SHOWN_VARIANTS = (BASE, "6", "9", "11")
 """Rows of the tables; the figure has all variants."""
 PEER = "microsoft/unixcoder-base"
 PAPER_DATA = {
@@ -214,9 +214,8 @@ def render_quality(result: dict[str, Any]) -> str:
                  for task, found in tasks.items()]  # fmt: skip
         lines.append(f"| {row['variant']} | {' | '.join(cells)} |")
     text = (
-        f"K: change from base. *: different from base after Holm's correction over all {len(verdicts)} differences. "
-        f"One seed each: differences are of two trained models, not of two methods. All K: figure and "
-        f"`{RESULT.relative_to(ROOT)}`."
+        f"K: change from base. *: different after Holm's correction over all {len(verdicts)} differences. One seed each: "
+        f"differences are of two trained models, not of two methods. All K: `{RESULT.relative_to(ROOT)}`."
     )
     return "\n".join([*lines, "", text])
 
@@ -293,8 +292,8 @@ def render_time(result: dict[str, Any]) -> str:
         parts.append(f"{task} {ratios}")
     frozen = ", ".join(variant for variant in SHOWN_VARIANTS if variant != BASE)
     return (
-        f"Base's time per epoch divided by that of K = {frozen}: {'; '.join(parts)}. Two cells ran at a time, each on "
-        "one core, and beside other work, so the ratios are noisy."
+        f"Base's time per epoch divided by that of K = {frozen}: {'; '.join(parts)}. Other work on the machine makes "
+        "these ratios noisy."
     )
 
 
@@ -309,11 +308,9 @@ def render_paper(result: dict[str, Any]) -> str:
         cells = [f"{found[variant]:g}" if variant == BASE else f"{found[variant] / found[BASE] - 1:+.1%}"
                  for found in values.values()]  # fmt: skip
         lines.append(f"| {variant} | {' | '.join(cells)} |")
-    data = f"Data: {', '.join(f'{task}: {data}' for task, data in PAPER_DATA.items())}."
-    marked = (
-        [f"{IRREPRODUCIBLE_MARK} {IRREPRODUCIBLE_NOTE}"] if any(IRREPRODUCIBLE_MARK in head for head in heads) else []
-    )
-    return "\n".join([*lines, "", " ".join([data, *marked])])
+    if any(IRREPRODUCIBLE_MARK in head for head in heads):
+        lines += ["", f"{IRREPRODUCIBLE_MARK} {IRREPRODUCIBLE_NOTE}"]
+    return "\n".join(lines)
 
 
 def _mark(task: str, metric: str) -> str:

@@ -62,6 +62,8 @@ LAYERS_PAIRS, LAYERS_QUERIES, LAYERS_SEEDS = 1000, 500, (0, 1, 2)
 SEEN = ROOT / "scripts" / "sample_seen.json"
 """Queries of the sample that the embedded model has seen in pre-training."""
 PEERS_K = "9"
+LAYERS_SHOWN = ("base", "0", "3", "5", "7", "9", "10", "11")
+"""Rows of the table of `layers`; the figure has all."""
 LAYERS_FIGURE = "docs/figures/layers.svg"
 PAPER_SEARCH = {
     "UniXcoder, CodeSearchNet Python (paper)":
@@ -509,6 +511,8 @@ def render_layers(result: dict[str, Any]) -> str:
     for name, metrics in first["baselines"].items():
         lines.append(f"| {name} | {metrics['mrr']:.4f} | {metrics['mrr'] / base - 1:+.1%} |")
     for freeze, found in scores.items():
+        if freeze not in LAYERS_SHOWN:
+            continue
         mean = statistics.mean(found)
         lines.append(f"| {freeze} | {mean:.4f} ({min(found):.4f}-{max(found):.4f}) | {mean / base - 1:+.1%} |")
     origin = (

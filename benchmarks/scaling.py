@@ -49,13 +49,11 @@ MACHINES = (
     Machine("2 CPU cores", 0.1e12),
     Machine("small GPU", 25e12),
     Machine("large GPU", 200e12),
-    Machine("8 large GPUs", 1600e12),
 )
 DISKS = (
     Disk("network folder, 0.2 GB/s", 0.2e9),
     Disk("SATA SSD, 0.5 GB/s", 0.5e9),
     Disk("NVMe, 3 GB/s", 3e9),
-    Disk("several NVMe, 20 GB/s", 20e9),
 )
 
 

@@ -43,17 +43,16 @@ class Target:
 
 
 def render(result: Result) -> str:
-    """The whole block: provenance, targets, then the tables of each model, which are short for the embedded one."""
+    """The whole block: provenance, targets, tables, and speed-ups alone for the embedded model and other precisions."""
     parts = [_origin(result), _targets(result)]
     for name, shape in result.get("shapes", {}).items():
-        parts.append(f"**{shape['title']}**")
         if shape.get("skipped"):
-            parts.append(f"Not measured: {shape['skipped']}.")
-            continue
-        if shape.get("steps") or shape.get("memory"):
-            parts.append(_variants(shape, brief=name == EMBEDDED))
-        if shape.get("whole") and name != EMBEDDED:
-            parts.append(_whole_runs(shape["whole"]))
+            parts.append(f"**{shape['title']}** was not measured: {shape['skipped']}.")
+        elif name != EMBEDDED:
+            parts.append(f"**{shape['title']}**")
+            parts += [_variants(shape)] if shape.get("steps") or shape.get("memory") else []
+            parts += [_whole_runs(shape["whole"])] if shape.get("whole") else []
+    parts += [_others(result)] if _others(result) else []
     return "\n\n".join(parts)
 
 
@@ -135,31 +134,42 @@ def _targets(result: Result) -> str:
     return "\n".join(lines)
 
 
-def _variants(shape: Result, *, brief: bool) -> str:
-    """One row per variant: time, speed-ups and memory in the precision of the targets, time alone in the others.
-
-    Args:
-        shape: what was measured on one model.
-        brief: show only the variants of the README's table.
-    """
-    steps, memory = shape.get("steps", {}), shape.get("memory", {}).get(TARGET_PRECISION, {})
-    main = steps.get(TARGET_PRECISION, {})
-    others = {precision: found for precision, found in steps.items() if precision != TARGET_PRECISION}
-    heads = [f"{TARGET_PRECISION}: s/step", "vs full", "vs LoRA", "vs frozen", "peak MB"]
-    heads += [head for precision in others for head in (f"{precision}: s/step", "vs full")]
-    lines = [f"| variant | {' | '.join(heads)} |", "|---|" + "---:|" * len(heads)]
-    for name in main or memory:
-        if brief and name not in SUMMARY:
-            continue
+def _variants(shape: Result) -> str:
+    """One row per variant in the precision of the targets: time, speed-ups and memory."""
+    steps, memory = (shape.get(part, {}).get(TARGET_PRECISION, {}) for part in ("steps", "memory"))
+    heads = ["s/step", "vs full", "vs LoRA", "vs frozen", "peak MB"]
+    lines = [f"| {TARGET_PRECISION} | {' | '.join(heads)} |", "|---|" + "---:|" * len(heads)]
+    for name in steps or memory:
         cells = [
-            _seconds(main.get(name, {})),
-            *(_write(_speed_up(main, other, name), "x") for other in ("full", "LoRA", frozen_peer(name))),
+            _seconds(steps.get(name, {})),
+            *(_write(_speed_up(steps, other, name), "x") for other in ("full", "LoRA", frozen_peer(name))),
             _write(memory.get(name, {}).get("training_peak"), "MB"),
         ]
-        for found in others.values():
-            cells += [_seconds(found.get(name, {})), _write(_speed_up(found, "full", name), "x")]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def short_title(shape: Result) -> str:
+    """A model's title without what the page says of it anyway."""
+    title: str = shape["title"]
+    return EMBEDDED if title.endswith(EMBEDDED) else title.partition(",")[0]
+
+
+def _others(result: Result) -> str:
+    """The speed-ups of the cached variants over full and frozen ones, for all other models and precisions."""
+    parts = []
+    for name, shape in result.get("shapes", {}).items():
+        for precision, steps in shape.get("steps", {}).items():
+            if (name, precision) == (TARGET_SHAPE, TARGET_PRECISION):
+                continue
+            ratios = [
+                f"{variant.partition(' ')[0]} {_write(_speed_up(steps, 'full', variant), 'x')} and "
+                f"{_write(_speed_up(steps, frozen_peer(variant), variant), 'x')}"
+                for variant in steps
+                if variant.endswith("cached")
+            ]
+            parts.append(f"{short_title(shape)}, {precision}: {', '.join(ratios)}")
+    return f"Cached steps, vs full and vs frozen. {'; '.join(parts)}." if parts else ""
 
 
 def _whole_runs(runs: Result) -> str:

@@ -35,7 +35,7 @@ import torch  # noqa: E402
 from benchmarks.child import in_child, say  # noqa: E402
 from benchmarks.shapes import SHAPES, Shape, model_folder  # noqa: E402
 from benchmarks.steps import spread  # noqa: E402
-from benchmarks.table import update_readme  # noqa: E402
+from benchmarks.table import short_title, update_readme  # noqa: E402
 from telly.data.sequences import SequenceTable  # noqa: E402
 from telly.data.sharing import dense_batches  # noqa: E402
 from telly.disk import write_json  # noqa: E402
@@ -261,10 +261,10 @@ def render(result: dict[str, Any]) -> str:
         clone = {name.partition(",")[0]: step for name, step in shape["clone"]["steps"].items()
                  if name.endswith("batches")}  # fmt: skip
         for label, steps in (("clone detection", clone), ("code generation", shape["generate"]["steps"])):
-            lines.append(_row(f"{shape['title']}: {label}", steps))
+            lines.append(_row(f"{short_title(shape)}: {label}", steps))
         evaluation = shape["evaluation"]
         epoch, answers = (evaluation[name]["median_seconds"] for name in ("epoch", "answers"))
-        notes.append(f"{answers:,.0f} s against {epoch:,.0f} s ({shape['title']})")
+        notes.append(f"{answers:,.0f} s against {epoch:,.0f} s ({short_title(shape)})")
     decoding = (
         f"Generating {ANSWERS:,} answers of {ANSWER} tokens with {BEAMS} beams, against one epoch of full fine-tuning "
         f"over {EPOCH:,} such examples: {', '.join(notes)}."
@@ -282,18 +282,19 @@ def render(result: dict[str, Any]) -> str:
 
 
 def render_shared(result: dict[str, Any]) -> str:
-    """The steps of batches of pairs that share functions, which are not the default of the pair classifier."""
-    lines = _head("batches that share functions")
+    """The cached steps of batches of pairs that share functions, which are not the default of the pair classifier."""
+    parts = []
     for shape in result["shapes"].values():
         steps = {name: step for name, step in shape["clone"]["steps"].items() if not name.endswith("batches")}
-        lines.append(_row(f"{shape['title']}: clone detection", steps))
+        full, frozen, cached = (_seconds(step) for step in _by_kind(steps))
+        ratios = _ratios(steps)
+        parts.append(f"{short_title(shape)}: full {full} s, frozen {frozen} s, cached {cached} s ({ratios[0]}, {ratios[1]})")
     distinct = next(iter(result["shapes"].values()))["clone"]["distinct_functions"]
-    text = (
-        f"The same pairs with `--shared-batches`: {distinct:.1f} distinct functions per batch, also for full. These are "
-        "not gains over usual training: the pair classifier, timed here, learned nothing from such batches "
+    return (
+        f"The same pairs with `--shared-batches`, {distinct:.1f} distinct functions per batch. {'; '.join(parts)}. These "
+        "are not gains over usual training: the pair classifier, timed here, learned nothing from such batches "
         "([F1 0](tasks/clone.md#what-makes-it-fast)); only the cosine head uses them by default."
     )
-    return "\n".join([*lines, "", text])
 
 
 def _head(label: str) -> list[str]:
@@ -303,13 +304,22 @@ def _head(label: str) -> list[str]:
 
 def _row(label: str, steps: dict[str, Any]) -> str:
     """Seconds per step of the variants full, frozen and cached, and how much faster cached is than the others."""
-    found = [next((step for name, step in steps.items() if name.endswith(kind)), None) for kind in KINDS]
-    seconds = ["-" if step is None else
-               f"{step['median_seconds']:.3g} ({step['min_seconds']:.3g}-{step['max_seconds']:.3g})"
-               for step in found]  # fmt: skip
-    *others, cached = (None if step is None else step["median_seconds"] for step in found)
-    ratios = ["-" if other is None else f"{other / cached:.1f}x" for other in others]
-    return f"| {label} | {' | '.join([*seconds, *ratios])} |"
+    return f"| {label} | {' | '.join([*map(_seconds, _by_kind(steps)), *_ratios(steps)])} |"
+
+
+def _by_kind(steps: dict[str, Any]) -> list[dict[str, Any]]:
+    """The steps of the variants full, frozen and cached; empty where not measured."""
+    return [next((step for name, step in steps.items() if name.endswith(kind)), {}) for kind in KINDS]
+
+
+def _seconds(step: dict[str, Any]) -> str:
+    return f"{step['median_seconds']:.3g} ({step['min_seconds']:.3g}-{step['max_seconds']:.3g})" if step else "-"
+
+
+def _ratios(steps: dict[str, Any]) -> list[str]:
+    """How much faster cached is than full and frozen."""
+    *others, cached = _by_kind(steps)
+    return [f"{step['median_seconds'] / cached['median_seconds']:.1f}x" if step else "-" for step in others]
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def test_misses_are_shown():
     assert "| 9* (2) |" in text and "not in the grid, run for this comparison" in text
     assert "not in the grid" not in advice.render_studies(result(row()))
     assert "Within 1% of the best on 2 of 5; also at least 50% of the time saved on 1." in text
-    assert "m, 1 seed (epochs 2; search: beams 1)." in text and "| study `mini` |" in text
+    assert "Study `mini`, m, 1 seed (epochs 2; search: beams 1)." in text
     assert "0.5% (1.2 to 3.0)" in text and "The loss is shown to exceed 1% on 4." in text
     assert "Within 1% of base, as promised, on 4." in text
     assert "40% (K=2)" in text and "At least 50% was possible on 0." in text

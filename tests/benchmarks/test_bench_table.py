@@ -84,10 +84,11 @@ def test_rows_show_ratios_and_dashes() -> None:
     measured = result()
     measured["shapes"]["unixcoder"]["steps"]["bf16"] = {"full": step(6.0), "K=9 cached": step(1.0)}
     lines = table.render(measured).splitlines()
-    assert "| K=9 cached | 2 (1-4) | 4.00x | 2.50x | 1.50x | 1,000 | 1 (0.5-2) | 6.00x |" in lines
-    assert "| K=11 cached | 1 (0.5-2) | 8.00x | 5.00x | - | - | - | - |" in lines, "no frozen one, and none in bf16"
-    assert "| LoRA | 5 (2.5-10) | 1.60x | 1.00x | - | - | - | - |" in lines
-    assert "Not measured: the model is not in this checkout." in lines
+    assert "| K=9 cached | 2 (1-4) | 4.00x | 2.50x | 1.50x | 1,000 |" in lines
+    assert "| K=11 cached | 1 (0.5-2) | 8.00x | 5.00x | - | - |" in lines, "no frozen one"
+    assert "| LoRA | 5 (2.5-10) | 1.60x | 1.00x | - | - |" in lines
+    assert "Cached steps, vs full and vs frozen. a model, bf16: K=9 6.00x and -." in lines
+    assert "**another** was not measured: the model is not in this checkout." in lines
     origin = lines[0]
     for said in ("`python benchmarks/run.py`", "2026-01-02", "commit 0123456789ab;", "Some CPU", "2 cores", "peft -"):
         assert said in origin
@@ -150,9 +151,8 @@ def test_clone_rows_are_of_the_default_configuration() -> None:
     measured = result() | {"shapes": {"a": shape}}
     rows = [line for line in tasks.render(measured).splitlines() if ": clone detection |" in line]
     assert rows == ["| a model: clone detection | 20 (10-40) | 8 (4-16) | 4 (2-8) | 5.0x | 2.0x |"]
-    assert "| a model: clone detection | 6 (3-12) | 3 (1.5-6) | 1 (0.5-2) | 6.0x | 3.0x |" in tasks.render_shared(
-        measured
-    )
+    shared = "a model: full 6 (3-12) s, frozen 3 (1.5-6) s, cached 1 (0.5-2) s (6.0x, 3.0x)"
+    assert shared in tasks.render_shared(measured)
     assert "| a model: code generation | 6 (3-12) | - | 2 (1-4) | 3.0x | - |" in tasks.render(measured)
     assert "20x" not in tasks.render_shared(measured)
 
