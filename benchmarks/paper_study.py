@@ -195,9 +195,9 @@ def render_wall(result: dict[str, Any]) -> str:
     cells = sum(len(found["rows"]) for found in result["tasks"].values())
     settings, in_time = result["settings"], verdict(result["minutes"] <= MAX_MINUTES)
     return (
-        f"{cells} cells, probes and comparisons took {result['minutes']:.0f} minutes (target: {MAX_MINUTES}; "
-        f"{in_time}), beside {result['beside']}. {settings['limit']} training examples per task, "
-        f"{settings['eval_limit']} test examples, {settings['epochs']} epochs, {settings['precision']}, one seed. "
+        f"{settings['limit']} training and {settings['eval_limit']} test examples per task, {settings['epochs']} epochs, "
+        f"{settings['precision']}, one seed: {cells} cells and analyses in {result['minutes']:.0f} minutes (target: "
+        f"{MAX_MINUTES}; {in_time}), beside {result['beside']}. "
         f"`{result['command']}`; {made_by(result)}"
     )
 
@@ -277,9 +277,9 @@ def render_verdicts(result: dict[str, Any]) -> str:
                              one["interval"]["low"] / base, one["interval"]["high"] / base))  # fmt: skip
         lines.append(f"- {sentences(task, metric, said)}")
     similar = "" if kept else (
-        " This result has no test of the margin and no per-example scores, so nothing in it can be called similar."
+        " Without a test of the margin, nothing in it can be called similar."
     )  # fmt: skip
-    about = f"Corrected by Holm for all {len(verdicts)} differences; intervals are not corrected.{similar}"
+    about = f"Intervals are not corrected.{similar}"
     return "\n".join([*lines, "", about])
 
 
@@ -292,8 +292,7 @@ def render_time(result: dict[str, Any]) -> str:
         parts.append(f"{task} {ratios}")
     frozen = ", ".join(variant for variant in SHOWN_VARIANTS if variant != BASE)
     return (
-        f"Base's time per epoch divided by that of K = {frozen}: {'; '.join(parts)}. Other work on the machine makes "
-        "these ratios noisy."
+        f"Base's time per epoch divided by that of K = {frozen}, beside other work: {'; '.join(parts)}."
     )
 
 
