@@ -62,7 +62,7 @@ LAYERS_PAIRS, LAYERS_QUERIES, LAYERS_SEEDS = 1000, 500, (0, 1, 2)
 SEEN = ROOT / "scripts" / "sample_seen.json"
 """Queries of the sample that the embedded model has seen in pre-training."""
 PEERS_K = "9"
-LAYERS_SHOWN = ("base", "0", "3", "5", "7", "9", "10", "11")
+LAYERS_SHOWN = ("base", "3", "6", "7", "9", "11")
 """Rows of the table of `layers`; the figure has all."""
 LAYERS_FIGURE = "docs/figures/layers.svg"
 PAPER_SEARCH = {
