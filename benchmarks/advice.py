@@ -32,10 +32,10 @@ from telly.errors import ConfigError, TellyError  # noqa: E402
 from telly.freezing.variants import BASE  # noqa: E402
 from telly.metrics.kept import SCORES_FILE, read_scores  # noqa: E402
 from telly.report.runs import StoredRun  # noqa: E402
+from telly.settings.config import TuneConfig  # noqa: E402
 from telly.study.config import FROZEN  # noqa: E402
 from telly.study.results import CELLS  # noqa: E402
 from telly.study.run import SUMMARY_FILE  # noqa: E402
-from telly.tuning.config import TuneConfig  # noqa: E402
 from telly.tuning.record import RECORD_FILE, RunRecord, provenance  # noqa: E402
 from telly.tuning.run import tune  # noqa: E402
 

@@ -129,7 +129,7 @@ class Contestant:
                 setting.state_dtype,
                 setting.precision == "bf16",
             )
-            self._source.store = build_cache(request).store
+            self._source.cache = build_cache(request).cache
             split.release_prefix(setting.work / f"prefix-{setting.precision}-{self.variant.k}.safetensors")
         return split
 

@@ -24,8 +24,8 @@ from benchmarks.table import publish, told  # noqa: E402
 from telly.analysis import COMPARE_FILE, PROBING_FILE, published  # noqa: E402
 from telly.cli.demo import run_alone  # noqa: E402
 from telly.disk import write_json  # noqa: E402
-from telly.models.load import EMBEDDED  # noqa: E402
-from telly.tuning.config import TuneConfig  # noqa: E402
+from telly.models.folder import EMBEDDED  # noqa: E402
+from telly.settings.config import TuneConfig  # noqa: E402
 from telly.tuning.record import provenance  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "findings.json"

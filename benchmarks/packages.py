@@ -37,14 +37,14 @@ from benchmarks.shapes import CACHE  # noqa: E402
 from benchmarks.table import made_by, publish, told, verdict  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.errors import DataError  # noqa: E402
+from telly.inference.tuned_model import TunedModel  # noqa: E402
 from telly.metrics.bm25 import Bm25  # noqa: E402
 from telly.metrics.interval import paired_bootstrap  # noqa: E402
 from telly.metrics.retrieval import ranks_in_scores, retrieval_statistics  # noqa: E402
-from telly.models.load import EMBEDDED, embedded_folder  # noqa: E402
+from telly.models.folder import EMBEDDED  # noqa: E402
+from telly.models.load import embedded_folder  # noqa: E402
 from telly.tuning.record import RECORD_FILE, RunRecord, provenance  # noqa: E402
-from telly.using.encode import encode  # noqa: E402
 from telly.using.search import CANDIDATES, best_numbers, fuse  # noqa: E402
-from telly.using.tuned import load_tuned  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "packages.json"
 PAGE = ROOT / "docs" / "walkthrough.md"
@@ -208,9 +208,8 @@ def scored(data: Path, run: Path | None) -> dict[str, Any]:
     words = np.stack([index.scores(query) for query in queries])
     ranks = {"bm25": ranks_in_scores(torch.from_numpy(words), targets)}
     for name, model in {"untuned": EMBEDDED, **({"tuned": str(run)} if run else {})}.items():
-        loaded = load_tuned(model, ("search",))
-        limit = loaded.config.max_tokens["query"]
-        cosines = encode(loaded, queries, limit) @ encode(loaded, codes, loaded.code_tokens).T
+        loaded = TunedModel.load(model, "search")
+        cosines = loaded.embed(queries, role="query") @ loaded.embed(codes).T
         ranks[name] = ranks_in_scores(torch.from_numpy(cosines), targets)
         both = zip(cosines, words, strict=True)
         ranks[f"{name}, fused"] = torch.tensor(

@@ -28,7 +28,8 @@ import torch.nn.functional as F  # noqa: E402
 from benchmarks.table import made_by, publish  # noqa: E402
 from telly.data.sequences import SequenceTable  # noqa: E402
 from telly.disk import write_json  # noqa: E402
-from telly.models.load import EMBEDDED, load_tokenizer  # noqa: E402
+from telly.models.folder import EMBEDDED  # noqa: E402
+from telly.models.load import load_tokenizer  # noqa: E402
 from telly.pretraining import objectives  # noqa: E402
 from telly.pretraining.batches import BatchMaker  # noqa: E402
 from telly.pretraining.config import ALL_KINDS, MixtureRatios, PretrainConfig  # noqa: E402

@@ -47,13 +47,13 @@ from telly.data.sample import sample_files  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.freezing.variants import Method  # noqa: E402
 from telly.metrics.table import METRICS  # noqa: E402
-from telly.models.load import EMBEDDED, embedded_folder, load_config, load_tokenizer, model_from_config  # noqa: E402
+from telly.models.folder import EMBEDDED  # noqa: E402
+from telly.models.load import embedded_folder, load_config, load_tokenizer, model_from_config  # noqa: E402
 from telly.plots import new_figure, open_axes, save_figure  # noqa: E402
+from telly.settings.config import TuneConfig  # noqa: E402
 from telly.tasks import get_task  # noqa: E402
-from telly.tuning.config import TuneConfig  # noqa: E402
 from telly.tuning.inputs import describe, load_datasets  # noqa: E402
 from telly.tuning.record import RunRecord, provenance  # noqa: E402
-from telly.tuning.resolve import resolve  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "quality"
 RUNS = CACHE / "quality"
@@ -366,7 +366,7 @@ def measure_baselines(result: dict[str, Any], configs: dict[str, TuneConfig]) ->
     """
     known: dict[tuple[object, ...], dict[str, dict[str, float]]] = {}
     for name, record in result["runs"].items():
-        config = resolve(configs[name])
+        config = configs[name].resolve()
         task = get_task(config.task)
         terms = (config.task, config.data, config.test, config.limit, config.eval_limit)
         if terms not in known:

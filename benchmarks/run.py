@@ -28,7 +28,7 @@ from benchmarks.contestants import FULL, PRECISIONS, Variant, variants  # noqa: 
 from benchmarks.shapes import CACHE, SHAPES, Load, Shape, depths, model_folder  # noqa: E402
 from benchmarks.steps import WARM_UP  # noqa: E402
 from telly.disk import write_json  # noqa: E402
-from telly.models.load import EMBEDDED  # noqa: E402
+from telly.models.folder import EMBEDDED  # noqa: E402
 from telly.tuning.record import provenance  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results"

@@ -18,6 +18,7 @@ from benchmarks.table import update_readme
 from telly.freezing.cost import Rates, VariantCost, Workload, decide, plan_costs
 from telly.freezing.states import StateDtype
 from telly.models.load import model_from_config
+from telly.models.stack import find_stack
 
 PAGE = ROOT / "docs" / "scaling.md"
 BLOCK = "cost"
@@ -75,7 +76,7 @@ def work() -> Workload:
 
 def costs(machine: Machine, dtype: StateDtype = StateDtype.BF16) -> dict[str, VariantCost]:
     """The cost model's answer for UniXcoder-base's shape, by variant."""
-    shape = model_from_config(RobertaConfig(**UNIXCODER))
+    shape = find_stack(model_from_config(RobertaConfig(**UNIXCODER)))
     state_bytes = dtype.bytes_per_token(UNIXCODER["hidden_size"]) / UNIXCODER["hidden_size"]
     return {cost.variant: cost for cost in plan_costs(shape, work(), machine.flops, state_bytes)}
 

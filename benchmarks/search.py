@@ -40,14 +40,14 @@ from benchmarks.table import made_by, publish, verdict  # noqa: E402
 from telly.data.readers import read  # noqa: E402
 from telly.data.sample import sample_files  # noqa: E402
 from telly.disk import write_json  # noqa: E402
+from telly.inference.tuned_model import TunedModel  # noqa: E402
 from telly.metrics.bm25 import Bm25  # noqa: E402
-from telly.models.load import EMBEDDED, load_config  # noqa: E402
+from telly.models.folder import EMBEDDED  # noqa: E402
+from telly.models.load import load_config  # noqa: E402
 from telly.tasks import get_task  # noqa: E402
 from telly.tuning.record import provenance  # noqa: E402
 from telly.using.dense import Dense, Vectors  # noqa: E402
-from telly.using.encode import encode  # noqa: E402
 from telly.using.search import CANDIDATES, best_numbers, fuse  # noqa: E402
-from telly.using.tuned import Tuned, load_tuned  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "search.json"
 FUNCTIONS, QUERIES, WARM_UP = 100_000, 200, 20
@@ -79,7 +79,7 @@ def measure(functions: int, sizes: Sequence[int], threads: int, beside: str) -> 
     torch.set_num_threads(threads)
     faiss.omp_set_num_threads(threads)
     queries, codes = texts(functions)
-    models = {size: load_tuned(model_of(size), ("search",)) for size in sizes}
+    models = {size: TunedModel.load(model_of(size), "search") for size in sizes}
     with tempfile.TemporaryDirectory() as folder:
         started = time.process_time()
         Bm25.of(codes).save(Path(folder) / "words")
@@ -127,9 +127,9 @@ def unit(rng: np.random.Generator, count: int, hidden: int) -> Vectors:
     return unit_vectors
 
 
-def one_size(tuned: Tuned, queries: Sequence[str], index: Bm25, functions: int) -> dict[str, Any]:
+def one_size(tuned: TunedModel, queries: Sequence[str], index: Bm25, functions: int) -> dict[str, Any]:
     """All parts of a query's time over vectors of a model's size."""
-    rng, hidden = np.random.default_rng(0), tuned.split.hidden_size
+    rng, hidden = np.random.default_rng(0), tuned.hidden_size
     vectors = unit(rng, functions, hidden)
     started = time.process_time()
     dense = Dense.build(vectors)
@@ -137,7 +137,7 @@ def one_size(tuned: Tuned, queries: Sequence[str], index: Bm25, functions: int) 
     parts: dict[str, list[tuple[float, float]]] = {name: [] for name in ("encode", "vectors", "words", "fuse")}
     for query in queries:
         clock = _Clock()
-        [vector] = encode(tuned, [query], tuned.config.max_tokens["query"])
+        [vector] = tuned.embed([query], role="query")
         encoded = clock()
         numbers, scores = dense.nearest(vector, CANDIDATES)
         cosines = dict(zip(numbers.tolist(), scores.tolist(), strict=True))

@@ -16,7 +16,8 @@ from transformers import RobertaConfig, RobertaModel
 
 from telly.data.sample import sample_files
 from telly.data.sequences import SequenceTableBuilder
-from telly.models.load import EMBEDDED, embedded_folder, load_config, quiet_transformers
+from telly.models.folder import EMBEDDED
+from telly.models.load import embedded_folder, load_config, quiet_transformers
 from telly.pretraining.tokenizer import SPECIAL_TOKENS, train_tokenizer
 from telly.tasks.base import Encoded
 

@@ -42,8 +42,9 @@ from telly.disk import write_json  # noqa: E402
 from telly.freezing.build import CacheRequest, build_cache  # noqa: E402
 from telly.freezing.source import RowSource  # noqa: E402
 from telly.freezing.split import SplitModel  # noqa: E402
+from telly.models.folder import EMBEDDED  # noqa: E402
 from telly.models.generation import Architecture  # noqa: E402
-from telly.models.load import EMBEDDED, load_config, load_model  # noqa: E402
+from telly.models.load import load_config, load_model  # noqa: E402
 from telly.tasks import TASKS  # noqa: E402
 from telly.tasks.base import Encoded, Options  # noqa: E402
 from telly.tasks.clone import ClonePairs  # noqa: E402
@@ -115,7 +116,7 @@ class _Runner:
         split = SplitModel(load_model(folder, is_generative=TASKS[task].is_generative), k)
         self.source = RowSource(data.table, PAD)
         if store is not None:
-            self.source.store = build_cache(CacheRequest(split, data.table, PAD, store)).store
+            self.source.cache = build_cache(CacheRequest(split, data.table, PAD, store)).cache
         self.data, self.task = data, task
         torch.manual_seed(0)
         self.model = TASKS[task].build(split, data, Options(head="pair")).train()

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from telly.tuning.config import TuneConfig
+from telly.settings.config import TuneConfig
 from telly.tuning.run import tune
 
 EPOCHS = 5

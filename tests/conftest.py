@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,17 @@ def no_deprecated_calls(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     yield
     notes = [record.getMessage() for record in caplog.get_records("call")]
     assert [note for note in notes if "deprecat" in note.lower()] == []
+
+
+@pytest.fixture(autouse=True)
+def messages_of_the_command_line() -> Iterator[None]:
+    """The handler that a command attaches to the package's logger ends with the test."""
+    logger = logging.getLogger("telly")
+    handlers = list(logger.handlers)
+    yield
+    logger.handlers[:] = handlers
+    logger.propagate = True
+    logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ _RUN_A_CELL = """
 import json, sys
 from telly.study.config import Cell
 from telly.study.launch import in_processes, run_here
-from telly.tuning.config import TuneConfig
+from telly.settings.config import TuneConfig
 cell = Cell("base", TuneConfig(**json.loads(sys.argv[1])))
 """
 

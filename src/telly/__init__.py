@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from telly.data.sequences import SequenceTable
     from telly.freezing.activation_cache import ActivationCache
     from telly.freezing.build import CacheRequest, build_cache
-    from telly.freezing.methods import Lora, apply_method
+    from telly.freezing.methods import apply_method
     from telly.freezing.plan import FreezePlan, freeze, make_plan, unfreeze
     from telly.freezing.source import RowSource
     from telly.freezing.split import SplitModel
     from telly.freezing.states import StateDtype
-    from telly.freezing.variants import Method
+    from telly.freezing.variants import Lora, Method
     from telly.models.load import load_model, load_tokenizer
-    from telly.tuning.config import TuneConfig
+    from telly.settings.config import TuneConfig
     from telly.using.classify import classify
     from telly.using.clones import find_clones
     from telly.using.search import build_index, open_search, search
@@ -65,7 +65,7 @@ _HOMES = {
     "StateDtype": "telly.freezing.states",
     "CacheRequest": "telly.freezing.build",
     "Method": "telly.freezing.variants",
-    "TuneConfig": "telly.tuning.config",
+    "TuneConfig": "telly.settings.config",
     "build_index": "telly.using.search",
     "build_cache": "telly.freezing.build",
     "classify": "telly.using.classify",

@@ -1,4 +1,4 @@
-"""The base of all settings: typed, validated at construction, unknown keys refused with the nearest name."""
+"""Base class of all settings: typed, validated at construction; unknown keys are refused with the nearest name."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Self
 
+import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from telly.errors import ConfigError
@@ -19,20 +20,20 @@ class Config(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _suggest_names(cls, given: Any) -> Any:
-        if isinstance(given, dict):
-            for key in given.keys() - cls.model_fields.keys():
+    def _suggest_names(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            for key in values.keys() - cls.model_fields.keys():
                 near = difflib.get_close_matches(key, cls.model_fields, n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(cls.model_fields))}"
                 raise ValueError(f"unknown setting {key!r}{hint}")
-        return given
+        return values
 
     @classmethod
     def parse(cls, values: dict[str, Any], origin: str = "settings") -> Self:
         """Build from a dictionary.
 
         Raises:
-            ConfigError: one line a problem, each with the setting's name, the rule and the value found.
+            ConfigError: one line per problem, each with the setting's name, the rule and the value found.
         """
         try:
             return cls(**values)
@@ -62,3 +63,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
+
+
+def to_toml(config: Config) -> str:
+    """Settings as TOML that reads back to the same settings; what is None is left out."""
+    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))

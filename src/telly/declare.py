@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 
 
 class Affects(StrEnum):
-    """What a setting can change.
+    """Aspects of a run that a setting can change.
 
     Attributes:
         WEIGHTS: the weights that training gives.

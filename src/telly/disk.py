@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and recognising a full disk, whichever library met it."""
+"""Files and folders written whole or not at all, locks, and full disks as any library reports them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from telly.errors import ConfigError, DataError
 
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 _FULL_IN_TEXT = tuple(f"os error {number}" for number in _FULL)
-"""How safetensors, which is written in Rust, names the system's error."""
+"""Spelling of the system's error in messages of safetensors, which is written in Rust."""
 _TORCH_WRITER = ("PytorchStreamWriter failed", "inline_container.cc")
-"""What torch.save says when it cannot write on; it does not say why."""
+"""Messages of `torch.save` when writing fails; they do not name the cause."""
 
 
 def is_full_disk(error: BaseException) -> bool:
-    """Whether an error says that no more can be written: the disk, a quota or a limit on file size is reached."""
+    """Return whether an error means that nothing more can be written: full disk, quota, or limit on file size."""
     if isinstance(error, OSError):
         return error.errno in _FULL
     text = str(error)
@@ -33,7 +33,7 @@ def is_full_disk(error: BaseException) -> bool:
 
 
 def came_of_full_disk(error: BaseException | None) -> bool:
-    """Whether an error, or what it was raised from or while handling, says that no more can be written."""
+    """Return whether an error, its cause or its context means that nothing more can be written."""
     seen = set[int]()
     while error is not None and id(error) not in seen:  # an error that is raised again can be its own context's cause
         if is_full_disk(error):
@@ -60,7 +60,7 @@ def write_text(file: Path, text: str) -> None:
 
 @contextmanager
 def whole_folder(output: Path) -> Iterator[Path]:
-    """A folder beside the output that takes its place if all goes well, and is removed if not.
+    """Yield a folder beside the output that takes its place on success and is removed on an exception.
 
     Raises:
         DataError: the folder cannot be made, or the disk is full.
@@ -90,7 +90,8 @@ def folder_lock(folder: Path) -> Iterator[None]:
 
     The lock is a hidden file beside the folder, so that nothing in the folder, which may not exist yet, is taken for
     content. It is removed at the end. The system releases it when the process dies, and then the file left behind locks
-    nothing. Where no file can be written beside the folder, there is no lock: whoever writes into the folder says why.
+    nothing. Where no file can be written beside the folder, there is no lock; writing into the folder then
+    fails with the reason.
 
     Raises:
         ConfigError: another process holds the lock.

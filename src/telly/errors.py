@@ -1,10 +1,13 @@
-"""The errors a user can cause, each saying what was expected, what was found and what to do next."""
+"""Errors that a user can cause; each message says what was expected, what was found and what to do next."""
 
 from __future__ import annotations
 
 
 class TellyError(Exception):
-    """An error the user can mend. The command line prints its text without a stack trace and exits with 2."""
+    """An error that the user can mend.
+
+    The command line prints its text without a stack trace and exits with code 2.
+    """
 
 
 class DataError(TellyError):
@@ -20,7 +23,7 @@ class PlanError(TellyError):
 
 
 class CacheError(TellyError):
-    """The activation store cannot be built, read or trusted."""
+    """An activation cache cannot be built, read or trusted."""
 
 
 class ConfigError(TellyError):
@@ -32,8 +35,8 @@ class CodeIndexError(TellyError):
 
 
 class TrainingError(TellyError):
-    """Training cannot go on: the loss is not finite, a checkpoint is unusable."""
+    """Training cannot continue: the loss is not finite, or a checkpoint is unusable."""
 
 
 class ExportError(TellyError):
-    """A model cannot be exported or uploaded as asked, or what was exported is not what was tuned."""
+    """A model cannot be exported or uploaded as asked, or the exported model differs from the tuned one."""

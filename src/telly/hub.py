@@ -1,4 +1,4 @@
-"""The Hugging Face hub, which telly never needs: asked for only where the user named something by a hub id."""
+"""Reachability of the Hugging Face hub, which telly asks only where the user named something by a hub id."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ TIMEOUT_SECONDS = 5.0
 
 
 def hub_answers() -> bool:
-    """Whether the hub can be reached, found in seconds: its client would retry for half a minute."""
+    """Return within seconds whether the hub can be reached; its own client would retry for half a minute."""
     from huggingface_hub import constants
 
     if constants.is_offline_mode():
@@ -19,6 +19,6 @@ def hub_answers() -> bool:
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):
             return True
     except urllib.error.HTTPError:
-        return True  # it answered
+        return True  # an error status is an answer, too
     except (OSError, ValueError):
         return False

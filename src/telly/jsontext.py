@@ -20,22 +20,22 @@ class RepeatedKeys(dict[str, Any]):
 
 
 def object_of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An `object_pairs_hook` for `json` that gives a `RepeatedKeys` where a key is given more than once."""
-    found = dict(pairs)
-    return found if len(found) == len(pairs) else RepeatedKeys(pairs)
+    """Build an object for `json` (its `object_pairs_hook`): a `RepeatedKeys` if a key is given more than once."""
+    unique = dict(pairs)
+    return unique if len(unique) == len(pairs) else RepeatedKeys(pairs)
 
 
 def repeated_keys(value: object) -> list[str]:
-    """The keys that an object read with `object_of_pairs` has more than once; objects within it are not looked at."""
+    """Keys given more than once in an object read with `object_of_pairs`; nested objects are not searched."""
     return value.repeated if isinstance(value, RepeatedKeys) else []
 
 
 def is_list_of_texts(values: Sequence[str], *, prose: bool) -> bool:
-    """Whether a list holds several texts rather than the tokens of one.
+    """Return whether a list holds several texts rather than the tokens of one text.
 
     Args:
         values: the list.
-        prose: whether it is natural language, whose tokens hold no blanks; those of code, such as literals, may.
+        prose: whether it is natural language, whose tokens hold no blanks; code tokens, such as literals, may.
     """
     spaced = sum(len(value.split()) > 1 for value in values)
     return len(values) > 1 and spaced > 0 and (prose or 2 * spaced >= len(values))

@@ -1,11 +1,14 @@
-"""Markdown that several cards share."""
+"""Markdown tables, as cards, reports and studies write them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+DASH = "-"
+"""A cell without a value."""
+
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table, one line a row."""
+    """A Markdown table with one line per row."""
     lines = [header, tuple("---" for _ in header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

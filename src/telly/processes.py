@@ -1,4 +1,4 @@
-"""Several processes that train one model: who decides, who goes first, and waiting for each other."""
+"""Coordination of several processes that train one model: deciding, taking turns and waiting."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ import torch.distributed as dist
 T = TypeVar("T")
 
 WAIT_SECONDS = 7 * 24 * 3600
-"""How long a process waits for another one: the first process may run the frozen layers for hours."""
+"""Timeout of one process waiting for another: the first may run the frozen layers for hours."""
 
 
 def several() -> bool:
-    """Whether this run has more than one process."""
+    """Return whether this run has more than one process."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def first_decides(decide: Callable[[], T]) -> T:
-    """The first process computes a value; all processes get it."""
+    """Compute a value in the first process and return it in all."""
     if not several():
         return decide()
+    # broadcast_object_list replaces the list's items in place: the other processes pass an empty slot.
     box: list[Any] = [decide() if dist.get_rank() == 0 else None]
     dist.broadcast_object_list(box, src=0)
     value: T = box[0]
@@ -41,14 +42,14 @@ def mean_over_processes(value: torch.Tensor) -> torch.Tensor:
 
 
 def wait_for_all() -> None:
-    """Go on when every process has come here."""
+    """Block until every process has reached this call."""
     if several():
         dist.barrier()
 
 
 @contextmanager
 def first_here_goes_first() -> Iterator[None]:
-    """The machine's first process runs the body; the others of the machine run it afterwards and find its files."""
+    """Run the body in this machine's first process, then in its others, which find the first one's files."""
     first = int(os.environ.get("LOCAL_RANK", "0")) == 0
     if not first:
         wait_for_all()

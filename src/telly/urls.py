@@ -1,4 +1,4 @@
-"""Places that are no folder of this machine: URLs of any kind that fsspec knows, such as `s3://bucket/study`."""
+"""Locations outside this machine's file system: URLs of any kind that fsspec knows, such as `s3://bucket/study`."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any
 from telly.errors import ConfigError
 
 
-def is_url(place: str) -> bool:
-    """Whether a place is a URL and no path."""
-    return "://" in place
+def is_url(location: str) -> bool:
+    """Return whether a location is a URL rather than a path."""
+    return "://" in location
 
 
 def file_system(url: str, where: str) -> tuple[Any, str]:
-    """The fsspec file system of a URL, and the path on it without a slash at its end.
+    """The fsspec file system of a URL, and the path on it without a trailing slash.
 
     Args:
-        url: the place.
-        where: what a person gave it as, for the error.
+        url: the location.
+        where: the option or setting that gave it, for the error.
 
     Raises:
         ConfigError: no such kind of URL is known, the package for it is not installed, or it cannot be reached.
@@ -26,6 +26,6 @@ def file_system(url: str, where: str) -> tuple[Any, str]:
 
     try:
         system, root = url_to_fs(url)
-    except Exception as error:  # noqa: BLE001 - every file system has errors of its own, and some connect here
+    except Exception as error:  # noqa: BLE001 - every file system raises its own errors, and some connect here
         raise ConfigError(f"{where} {url}: {error}") from None
     return system, root.rstrip("/")

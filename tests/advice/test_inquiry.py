@@ -13,7 +13,7 @@ from telly.advice.k_search import KSearch
 from telly.advice.pilot import Pilot
 from telly.advice.words import reason
 from telly.metrics.interval import mean_statistic
-from telly.tuning.config import TuneConfig
+from telly.settings.config import TuneConfig
 
 LAYERS = 12
 COSTS = [

@@ -13,7 +13,7 @@ from telly.analysis.layers import ExtractionRequest, LayerExtractor, LayersReque
 from telly.data.sequences import SequenceTable
 from telly.errors import CacheError
 from telly.freezing.states import StateDtype
-from telly.models.stack import capture, capture_all, final_norm, find_stack
+from telly.models.stack import capture, capture_all, find_stack
 from tiny_models import FAMILIES, padded_batch, tiny_model, tiny_tokenizer
 
 LENGTHS = (5, 9, 3, 11, 1, 7)
@@ -26,7 +26,7 @@ def table() -> SequenceTable:
 
 
 def request(root: Path, form: Pooling = Pooling.MEAN, **more) -> LayersRequest:
-    return LayersRequest(tiny_model("roberta"), table(), 1, root, form, **more)
+    return LayersRequest(find_stack(tiny_model("roberta")), table(), 1, root, form, **more)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -41,7 +41,7 @@ def test_all_layers_are_what_each_layer_gets(family: str):
         assert torch.equal(states[k], capture(stack, k, **batch))
     output = model.get_encoder()(**batch) if family == "t5" else model(**batch)
     last, real = output.last_hidden_state, batch["attention_mask"].bool()
-    norm = final_norm(stack)
+    norm = stack.final_norm
     if norm is None:
         assert torch.equal(states[-1][real], last[real])
     else:
@@ -50,7 +50,7 @@ def test_all_layers_are_what_each_layer_gets(family: str):
 
 
 def test_which_families_have_a_final_norm():
-    found = {family: final_norm(find_stack(tiny_model(family))) for family in FAMILIES}
+    found = {family: find_stack(tiny_model(family)).final_norm for family in FAMILIES}
     assert found["roberta"] is found["bert"] is found["distilbert"] is None
     assert found["gpt2"] == "ln_f" and found["qwen2"] == "norm"
 
@@ -69,7 +69,7 @@ def test_stored_states_are_the_models_own(form: Pooling, tmp_path: Path):
         mask = torch.ones_like(ids)
         if form is Pooling.PADDED_MEAN:
             ids, mask = (torch.nn.functional.pad(t, (0, 12 - t.shape[1]), value=v) for t, v in ((ids, 1), (mask, 0)))
-        hidden = made.model(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
+        hidden = made.stack.model(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
         for number, layer in enumerate(hidden):
             wanted = {
                 Pooling.TOKENS: layer[0],
@@ -110,7 +110,7 @@ def test_several_askers_share_one_pass(tmp_path: Path, monkeypatch: pytest.Monke
         ExtractionRequest([second, third, first]),
         ExtractionRequest([first, first, third], [[5], [1, 4], []]),
     ]
-    tokens, means, others = LayerExtractor(tmp_path).states("", model, tiny_tokenizer(), wanted)
+    tokens, means, others = LayerExtractor(tmp_path).states("", find_stack(model), tiny_tokenizer(), wanted)
     assert sum(ran) == 3, "every distinct text once"
 
     def own(ids: list[int]) -> torch.Tensor:
@@ -124,8 +124,8 @@ def test_several_askers_share_one_pass(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_another_model_is_another_store(tmp_path: Path):
     one = layer_states(request(tmp_path))
-    other = layer_states(LayersRequest(tiny_model("roberta", seed=3), table(), 1, tmp_path))
-    assert one.store.folder != other.store.folder
+    other = layer_states(LayersRequest(find_stack(tiny_model("roberta", seed=3)), table(), 1, tmp_path))
+    assert one.cache.folder != other.cache.folder
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path):

@@ -15,9 +15,9 @@ from transformers import AutoTokenizer
 from telly.errors import DataError, ExportError
 from telly.export import onnx as export
 from telly.export.scores import ScoredData
-from telly.export.source import EmbeddingModel, Source, open_source
-from telly.freezing.split import SplitModel
-from telly.tasks import get_task
+from telly.export.source import EmbeddingModel, load_for_export
+from telly.inference.tuned_model import TunedModel
+from telly.tuning.saving import InferenceConfig
 from tiny_models import padded_batch, tiny_model, tiny_tokenizer
 from tiny_runs import record_of, run_telly
 
@@ -35,24 +35,26 @@ def test_text_to_vectors_without_telly(exported: tuple[Path, str], run: Path):
     folder, _ = exported
     tokenizer = AutoTokenizer.from_pretrained(folder)
     session = onnxruntime.InferenceSession(str(folder / "model.onnx"))
-    source = open_source(str(run))
+    source = load_for_export(str(run))
     for texts in (["sort the rows"], ["sort the rows", "", "def sort(rows):\n    return rows\n" * 30]):
         batch = tokenizer(texts, padding=True, truncation=True, max_length=48, return_tensors="np")
         found = session.run(None, {name: batch[name] for name in ("input_ids", "attention_mask")})[0]
         assert found.shape == (len(texts), 32)
-        assert np.abs(found - source.vectors(texts, 48).numpy()).max() < 1e-3
+        assert np.abs(found - source.embed(texts)).max() < 1e-3
     assert [axis for entry in session.get_inputs() for axis in entry.shape] == ["batch", "tokens"] * 2
 
 
 @torch.no_grad()
 def test_every_family_gives_torchs_vectors(family: str, tmp_path: Path):
     """Traced on one batch, run on another of other size and length; its padding must make no difference either."""
-    source = Source("tiny", get_task("search"), {"query": 20, "code": 30}, None, None, tiny_model(family), words())
+    source = TunedModel.of(
+        tiny_model(family), words(), InferenceConfig("search", {"query": 20, "code": 30}), name="tiny"
+    )
     export._trace(source, tmp_path / "model.onnx")
     batch = padded_batch(lengths=(23, 9, 2, 1, 14))
     session = export.open_session(tmp_path / "model.onnx")
     found = export.run_session(session, batch["input_ids"], batch["attention_mask"])
-    expected = EmbeddingModel(source.model).eval()(**batch).numpy()
+    expected = EmbeddingModel(source).eval()(**batch).numpy()
     assert np.abs(found - expected).max() < 1e-4
     assert np.abs(expected[0] - expected[1]).max() > 1e-2, "vectors must differ, or equality says nothing"
     alone = export.run_session(session, batch["input_ids"][1:2, :9], batch["attention_mask"][1:2, :9])
@@ -68,16 +70,16 @@ def test_a_wrong_graph_is_an_error_and_leaves_nothing(run: Path, tmp_path: Path,
     real = export.run_session
     monkeypatch.setattr(export, "run_session", lambda *args: real(*args) + 2e-3)
     with pytest.raises(ExportError, match=r"as ONNX its vectors differ from torch's by 2e-03|by 2.0e-03"):
-        export.export_onnx(open_source(str(run)), tmp_path / "out" / "onnx", int8=False, say=print)
+        export.export_onnx(load_for_export(str(run)), tmp_path / "out" / "onnx", int8=False, say=print)
     assert not (tmp_path / "out").exists()
 
 
 def test_the_scores_are_those_of_the_run(run: Path):
     """So what 8 bits cost is measured against the run's own number."""
-    source = open_source(str(run))
+    source = load_for_export(str(run))
     data = ScoredData(source)
     assert len(data) == 40 and data.split == "test"
-    assert data.scores(SplitModel(source.model, None)) == pytest.approx(record_of(run)["test"], abs=1e-9)
+    assert data.scores(source.module.split) == pytest.approx(record_of(run)["test"], abs=1e-9)
 
 
 def test_the_loss_is_printed_and_in_the_card(exported: tuple[Path, str], run: Path):
@@ -109,7 +111,7 @@ def test_changed_test_data_is_refused(run: Path, tmp_path: Path):
     (tmp_path / "record.json").write_text(json.dumps(record))
     (tmp_path / "model").symlink_to(run / "model")
     with pytest.raises(DataError, match="its test data was changed since the run"):
-        export.export_onnx(open_source(str(tmp_path)), tmp_path / "onnx", int8=True, say=print)
+        export.export_onnx(load_for_export(str(tmp_path)), tmp_path / "onnx", int8=True, say=print)
     assert not (tmp_path / "onnx").exists()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
@@ -15,7 +16,7 @@ from telly.data.schema import SCHEMAS
 from telly.errors import ConfigError, ExportError
 from telly.export import sentence_transformers as export
 from telly.export import source as sources
-from telly.export.source import open_source
+from telly.export.source import load_for_export
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.models.load import load_model, load_tokenizer
@@ -53,8 +54,8 @@ def test_real_texts_get_the_vectors_of_tellys_evaluation(exported: Path, run: Pa
         assert (theirs - ours).abs().max() < 1e-5
         assert torch.allclose(theirs.norm(dim=-1), torch.ones(EXAMPLES))
     base = SentenceTransformer(modules=list(model), device="cpu").encode(list(data["query"]))
-    untuned = open_source(str(record_of(run)["model"]["name"])).vectors(list(data["query"]), 24)
-    assert (torch.from_numpy(base) - untuned).abs().max() > 1e-3, "tuning must show, or equality says nothing"
+    untuned = load_for_export(str(record_of(run)["model"]["name"])).embed(list(data["query"]), "query")
+    assert np.abs(base - untuned).max() > 1e-3, "tuning must show, or equality says nothing"
 
 
 def test_the_tokenizer_adds_the_mode_and_both_limits_hold(exported: Path, run: Path):
@@ -83,7 +84,7 @@ def test_the_card_has_the_runs_scores_and_this_use(exported: Path, run: Path):
 def test_other_families_and_models_without_a_run(family: str, tmp_path: Path):
     """The check at export compares with telly; of T5 the encoder alone is written."""
     folder = tiny_model_folder(tmp_path / "model", family)
-    made = export.export_sentence_transformers(open_source(str(folder)), tmp_path / "st")
+    made = export.export_sentence_transformers(load_for_export(str(folder)), tmp_path / "st")
     assert made.difference < 1e-5
     assert "not tuned" in (tmp_path / "st" / "README.md").read_text()
 
@@ -91,12 +92,12 @@ def test_other_families_and_models_without_a_run(family: str, tmp_path: Path):
 def test_other_tokens_are_an_error_and_leave_nothing(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sources, "put_mode_in_template", lambda tokenizer: None)
     with pytest.raises(ExportError, match=r"as a query sentence-transformers reads .* where telly reads"):
-        export.export_sentence_transformers(open_source(str(run)), tmp_path / "out" / "st")
+        export.export_sentence_transformers(load_for_export(str(run)), tmp_path / "out" / "st")
     assert not (tmp_path / "out").exists()
 
 
 def test_other_vectors_are_an_error_and_leave_nothing(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    source = open_source(str(run))
+    source = load_for_export(str(run))
     modules = export._modules
 
     def without_a_layer(library: object, *args: object) -> object:
@@ -113,7 +114,7 @@ def test_other_vectors_are_an_error_and_leave_nothing(run: Path, tmp_path: Path,
 def test_a_folder_in_use_is_refused(run: Path, tmp_path: Path):
     (tmp_path / "kept").write_text("mine")
     with pytest.raises(ConfigError, match="exists already; expected a new or empty folder"):
-        export.export_sentence_transformers(open_source(str(run)), tmp_path)
+        export.export_sentence_transformers(load_for_export(str(run)), tmp_path)
     assert (tmp_path / "kept").read_text() == "mine"
 
 
@@ -129,18 +130,18 @@ def test_a_task_without_vectors_is_refused(tmp_path: Path, run: Path):
     folder = tiny_model_folder(tmp_path / "model")
     usage = {"task": "clone", "max_tokens": {"left": 32, "right": 32}, "head": "pair"}
     (folder / "telly.json").write_text(json.dumps({"usage": usage}))
-    with pytest.raises(ConfigError, match="is a model of clone with --head pair, whose vectors were not trained"):
-        open_source(str(folder))
+    with pytest.raises(ConfigError, match="is a model of clone with --head pair, whose embeddings were not trained"):
+        load_for_export(str(folder))
     (folder / "telly.json").write_text(json.dumps({"usage": {"task": "summarize", "max_tokens": {}}}))
-    with pytest.raises(ConfigError, match="is a model of summarize, whose vectors were not trained"):
-        open_source(str(folder))
+    with pytest.raises(ConfigError, match="is a model of summarize, whose embeddings were not trained"):
+        load_for_export(str(folder))
 
 
 def test_an_unfinished_run_is_refused(run: Path, tmp_path: Path):
     record = record_of(run) | {"status": "interrupted"}
     (tmp_path / "record.json").write_text(json.dumps(record))
     with pytest.raises(ConfigError, match="the run is interrupted; expected a finished one"):
-        open_source(str(tmp_path))
+        load_for_export(str(tmp_path))
 
 
 @pytest.mark.parametrize(("task", "options"), [("clone", ("--head", "cosine")), ("clone-retrieval", ())])
@@ -151,5 +152,5 @@ def test_the_other_tasks_with_vectors(task: str, options: tuple[str, ...], tmp_p
     limits = {"clone": ("left=32", "right=32"), "clone-retrieval": ("code=32",)}[task]
     given = Tiny(tiny.model, task_data(task, tmp_path / "data"), task, limits)
     run_telly(*given.command(tmp_path / "run", "frozen", "--epochs", "1", "--save-steps", "100", *options))
-    made = export.export_sentence_transformers(open_source(str(tmp_path / "run")), tmp_path / "st")
+    made = export.export_sentence_transformers(load_for_export(str(tmp_path / "run")), tmp_path / "st")
     assert made.difference < 1e-5

@@ -99,7 +99,7 @@ def test_another_models_store(tiny: Tiny, tmp_path: Path):
 
     output = tmp_path / "run"
     refused = (
-        f"{ours}: this store was made from something else and is not used "
+        f"{ours}: this activation cache was made from something else and is not used "
         f"(prefix: {keys[1]['prefix']} instead of {keys[0]['prefix']}). "
         "Remove it with `telly cache rm`, or choose another --cache-dir"
     )

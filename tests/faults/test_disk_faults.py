@@ -95,7 +95,7 @@ def test_disk_full_while_storing(tiny: Tiny, undisturbed: Callable[..., Path], t
     folder = only(file.parent for file in cache.glob("*/store.json"))
     record = record_of(output)
     assert ended.error == (
-        f"{folder}: no room on the disk while storing states ({states_gb(record):.2f} GB in all; File too large). "
+        f"{folder}: no room on the disk while caching states ({states_gb(record):.2f} GB in all; File too large). "
         "What was written is kept and sound; make room and run again, choose another --cache-dir, "
         "set --cache-budget, or run with --no-cache"
     )
@@ -136,7 +136,7 @@ def test_no_room_for_a_store_at_all(tiny: Tiny, mount: Mount, tmp_path: Path):
     ended = run_telly(*tiny.command(output, "cached", cache=cache), code=2)
     folder = cache / Path(ended.error.partition(":")[0]).name
     assert ended.error == (
-        f"{folder}: no room on the disk while storing states ({states_gb(record_of(output)):.2f} GB in all; "
+        f"{folder}: no room on the disk while caching states ({states_gb(record_of(output)):.2f} GB in all; "
         "No space left on device). What was written is kept and sound; make room and run again, "
         "choose another --cache-dir, set --cache-budget, or run with --no-cache"
     )
@@ -166,8 +166,8 @@ def test_what_does_not_fit_is_recomputed(
     assert not record["cache"]["complete"]
     left_out = train["rows"] - train["stored_rows"]
     assert re.search(
-        rf"^the store needs 0\.00 GB and 0\.00 GB may be taken: {left_out} of {train['rows']} sequences are not "
-        r"stored, their frozen layers run in every epoch$",
+        rf"^the activation cache needs 0\.00 GB and 0\.00 GB may be taken: {left_out} of {train['rows']} sequences are "
+        r"not cached, their frozen layers run in every epoch$",
         ended.err,
         re.MULTILINE,
     ), ended.err
@@ -183,11 +183,11 @@ def test_read_only_cache(tiny: Tiny, undisturbed: Callable[..., Path], mount: Mo
     before = files_below(cache)
 
     run_telly(*tiny.command(output, "cached", cache=cache))
-    assert {store["source"] for store in record_of(output)["cache"]["stores"].values()} == {"store"}
+    assert {store["source"] for store in record_of(output)["cache"]["stores"].values()} == {"cache"}
     assert largest_difference(output, undisturbed("cached")) == 0.0
 
     expected = (
-        f"{cache}: the cache folder cannot be written, and has no store for this run; "
+        f"{cache}: the cache folder cannot be written, and has no activation cache for this run; "
         "choose another --cache-dir, or run with --no-cache"
     )
     other = tmp_path / "other"

@@ -23,7 +23,7 @@ whose padding changes the last bits."""
 
 
 def store_source(split: SplitModel, table: SequenceTable, root: Path, dtype: StateDtype = StateDtype.FP32) -> RowSource:
-    return RowSource(table, 1, build_cache(CacheRequest(split, table, 1, root, dtype)).store)
+    return RowSource(table, 1, build_cache(CacheRequest(split, table, 1, root, dtype)).cache)
 
 
 def a_step(

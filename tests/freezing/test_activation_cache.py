@@ -68,14 +68,14 @@ def test_int8_of_a_zero_token_is_zero():
 def test_estimated_size_is_the_size_on_disk(tmp_path: Path):
     for dtype in StateDtype:
         wanted = request(tmp_path / dtype.value, dtype=dtype)
-        store = build_cache(wanted).store
+        store = build_cache(wanted).cache
         on_disk = sum(file.stat().st_size for file in store.folder.glob("*.bin"))
         assert wanted.estimated_bytes == store.nbytes == on_disk
         assert store.complete
 
 
 def test_changing_a_batch_does_not_change_the_store(tmp_path: Path):
-    store = build_cache(request(tmp_path)).store
+    store = build_cache(request(tmp_path)).cache
     first = store.batch([3, 4])
     kept = first["states"].clone()
     first["states"].fill_(7.0)
@@ -89,24 +89,24 @@ def test_a_second_call_computes_nothing(tmp_path: Path):
     wanted = request(tmp_path)
     assert build_cache(wanted).source == "tokens"
     again = build_cache(wanted)
-    assert (again.source, again.built_shards) == ("store", 0)
+    assert (again.source, again.built_shards) == ("cache", 0)
 
 
 def test_layers_are_derived_one_from_the_other_and_outlive_where_they_came_from(tmp_path: Path):
     first = build_cache(request(tmp_path, k=1))
     second = build_cache(request(tmp_path, k=2))
-    remove_cache(first.store.folder)
+    remove_cache(first.cache.folder)
     third = build_cache(request(tmp_path, k=3))
     assert [result.source for result in (first, second, third)] == ["tokens", "layer 1", "layer 2"]
-    remove_cache(second.store.folder)
+    remove_cache(second.cache.folder)
     again = build_cache(request(tmp_path, k=3))
-    assert (again.source, again.store.folder) == ("store", third.store.folder)
-    direct = build_cache(request(tmp_path / "elsewhere", k=3)).store.batch([1, 4, 7])["states"]
-    torch.testing.assert_close(again.store.batch([1, 4, 7])["states"], direct, atol=1e-5, rtol=0)
-    damaged = third.store.folder / "shard-00000.bin"
+    assert (again.source, again.cache.folder) == ("cache", third.cache.folder)
+    direct = build_cache(request(tmp_path / "elsewhere", k=3)).cache.batch([1, 4, 7])["states"]
+    torch.testing.assert_close(again.cache.batch([1, 4, 7])["states"], direct, atol=1e-5, rtol=0)
+    damaged = third.cache.folder / "shard-00000.bin"
     damaged.write_bytes(bytes(byte ^ 255 for byte in damaged.read_bytes()))
     mended = build_cache(request(tmp_path, k=3))
-    assert mended.source == "tokens" and mended.store.folder != third.store.folder
+    assert mended.source == "tokens" and mended.cache.folder != third.cache.folder
 
 
 def test_a_derived_store_masks_what_the_table_masks(tmp_path: Path):
@@ -119,7 +119,7 @@ def test_a_derived_store_masks_what_the_table_masks(tmp_path: Path):
 
     def states(root: Path, k: int) -> tuple[str, torch.Tensor]:
         result = build_cache(CacheRequest(SplitModel(model, k), data, 1, root, StateDtype.FP32))
-        return result.source, result.store.batch([0, 1])["states"]
+        return result.source, result.cache.batch([0, 1])["states"]
 
     states(tmp_path, 1)
     source, derived = states(tmp_path, 3)
@@ -134,7 +134,7 @@ def test_states_have_the_precision_of_the_run(bf16: bool, tmp_path: Path):
     """The frozen layers run in every epoch without a store, under autocast; with one they must give the same."""
     wanted = request(tmp_path, bf16=bf16)
     inputs = wanted.table.pad([5], 1)
-    found = build_cache(wanted).store.batch([5])["states"]
+    found = build_cache(wanted).cache.batch([5])["states"]
 
     def distance(autocast: bool) -> float:
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
@@ -214,49 +214,49 @@ def test_weights_above_the_split_do_not_change_the_key(tmp_path: Path):
 
 def test_another_models_store_is_refused(tmp_path: Path):
     mine, other = request(tmp_path), request(tmp_path, seed=1)
-    folder = build_cache(other).store.folder
+    folder = build_cache(other).cache.folder
     stolen = tmp_path / mine.key().fingerprint
     shutil.copytree(folder, stolen)
     with pytest.raises(CacheError) as error:
         build_cache(mine)
     assert str(error.value) == (
-        f"{stolen}: this store was made from something else and is not used (prefix: {other.key().prefix} instead of "
-        f"{mine.key().prefix}). Remove it with `telly cache rm`, or choose another --cache-dir"
+        f"{stolen}: this activation cache was made from something else and is not used (prefix: {other.key().prefix} "
+        f"instead of {mine.key().prefix}). Remove it with `telly cache rm`, or choose another --cache-dir"
     )
 
 
-def test_a_flipped_byte_is_found_and_mended(tmp_path: Path):
+def test_a_flipped_byte_is_found_and_mended(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     wanted = request(tmp_path)
-    store = build_cache(wanted).store
+    store = build_cache(wanted).cache
     good = store.batch([0, 1])["states"]
     file = store.folder / "shard-00000.bin"
     raw = bytearray(file.read_bytes())
     raw[100] ^= 1
     file.write_bytes(raw)
     assert verify_cache(store.folder) == [0]
-    told: list[str] = []
-    mended = build_cache(wanted, report=told.append)
-    assert told == [f"shard 0 of {store.folder} does not have its checksum; it is computed anew"]
+    mended = build_cache(wanted)
+    assert caplog.messages == [f"shard 0 of {store.folder} does not have its checksum; it is computed anew"]
     assert mended.built_shards == 1
-    assert torch.equal(mended.store.batch([0, 1])["states"], good)
+    assert torch.equal(mended.cache.batch([0, 1])["states"], good)
 
 
-def test_what_does_not_fit_the_budget_is_recomputed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_what_does_not_fit_the_budget_is_recomputed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
     monkeypatch.setattr("telly.freezing.activation_cache.SHARD_BYTES", 8192)
     wanted = request(tmp_path, budget=30_000)
-    told: list[str] = []
-    store = build_cache(wanted, report=told.append).store
-    assert 0 < store.stored_rows < len(wanted.table)
+    store = build_cache(wanted).cache
+    assert 0 < store.cached_rows < len(wanted.table)
     assert not store.complete
-    assert len(told) == 1
-    assert "are not stored, their frozen layers run in every epoch" in told[0]
+    assert len(caplog.messages) == 1
+    assert "are not cached, their frozen layers run in every epoch" in caplog.messages[0]
     source = RowSource(wanted.table, 1, store)
     stored = [row for row in range(len(wanted.table)) if store.has([row])][:2]
     missing = [row for row in range(len(wanted.table)) if not store.has([row])][:2]
     assert "states" in source.batch(stored)
     assert "input_ids" in source.batch(missing)
     assert "input_ids" in source.batch([stored[0], missing[0]])
-    with pytest.raises(CacheError, match="is not in the store"):
+    with pytest.raises(CacheError, match="is not in the activation cache"):
         store.batch(missing)
 
 
@@ -265,16 +265,16 @@ def test_the_budget_counts_what_is_on_disk_already(tmp_path: Path, monkeypatch: 
     first = build_cache(request(tmp_path, budget=30_000))
     assert first.built_shards > 0
     again = build_cache(request(tmp_path, budget=30_000))
-    assert (again.built_shards, again.store.stored_rows) == (0, first.store.stored_rows)
-    assert sum(file.stat().st_size for file in again.store.folder.glob("*.bin")) <= 30_000
+    assert (again.built_shards, again.cache.cached_rows) == (0, first.cache.cached_rows)
+    assert sum(file.stat().st_size for file in again.cache.folder.glob("*.bin")) <= 30_000
     more = build_cache(request(tmp_path, budget=request(tmp_path).estimated_bytes))
-    assert more.store.complete, "exactly enough is enough"
-    assert more.built_shards == len(more.store.layout.shard_tokens) - first.built_shards
+    assert more.cache.complete, "exactly enough is enough"
+    assert more.built_shards == len(more.cache.layout.shard_tokens) - first.built_shards
 
 
 def test_a_row_behind_the_last_stored_shard_is_not_in_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("telly.freezing.activation_cache.SHARD_BYTES", 8192)
-    store = build_cache(request(tmp_path, budget=30_000)).store
+    store = build_cache(request(tmp_path, budget=30_000)).cache
     first_missing = int(store.layout.rows_of(store.shards)[0])
     last_stored = int(store.layout.rows_of(store.shards - 1)[-1])
     assert store.has([last_stored]) and not store.has([first_missing]) and not store.has([last_stored, first_missing])
@@ -282,15 +282,15 @@ def test_a_row_behind_the_last_stored_shard_is_not_in_the_store(tmp_path: Path, 
     with pytest.raises(CacheError) as error:
         store.batch([first_missing])
     assert str(error.value) == (
-        f"row {first_missing} is not in the store {store.folder} ({store.stored_rows} rows are)"
+        f"row {first_missing} is not in the activation cache {store.folder} ({store.cached_rows} rows are)"
     )
 
 
 def test_stores_are_listed_and_removed(tmp_path: Path):
-    folder = build_cache(request(tmp_path)).store.folder
+    folder = build_cache(request(tmp_path)).cache.folder
     (entry,) = find_caches(tmp_path)
     assert (entry.folder, entry.layer, entry.rows, entry.dtype) == (folder, 2, len(table()), "fp32")
-    with pytest.raises(CacheError, match="no store 'zzz'"):
+    with pytest.raises(CacheError, match="no activation cache 'zzz'"):
         find_caches(tmp_path, ["zzz"])
     assert remove_cache(folder) > 0
     assert find_caches(tmp_path) == []

@@ -30,13 +30,15 @@ def shards_of(folder: Path, lengths: list[int], stored: int) -> ActivationCache:
 def test_every_row_is_stored_or_refused(tmp_path: Path, stored: int):
     """Eight rows of one token, two a shard: the first 2 * stored are there, and no other is handed out."""
     store = shards_of(tmp_path, [1] * 8, stored)
-    assert (store.stored_rows, store.complete, store.nbytes) == (2 * stored, stored == 4, 2 * stored * WIDTH)
+    assert (store.cached_rows, store.complete, store.nbytes) == (2 * stored, stored == 4, 2 * stored * WIDTH)
     for row in range(8):
         assert store.has([row]) is (row < 2 * stored)
         if row < 2 * stored:
             assert torch.equal(store.batch([row])["states"], torch.full((1, 1, HIDDEN), float(row)))
         else:
-            with pytest.raises(CacheError, match=rf"row {row} is not in the store .* \({2 * stored} rows are\)"):
+            with pytest.raises(
+                CacheError, match=rf"row {row} is not in the activation cache .* \({2 * stored} rows are\)"
+            ):
                 store.batch([row])
     assert store.has([0, 7]) is (stored == 4)
 

@@ -110,7 +110,7 @@ def test_going_up_by_one_layer_equals_building_from_tokens(family: str, tmp_path
     split = SplitModel(model, 2)
     result = build_cache(CacheRequest(split, data.table, 1, tmp_path, StateDtype.FP32))
     assert result.source == "layer 1"
-    derived = result.store.batch([1, 4, 7])["states"]
+    derived = result.cache.batch([1, 4, 7])["states"]
     direct = store_source(split, data.table, tmp_path / "other").batch([1, 4, 7])["states"]
     assert torch.allclose(derived, direct, atol=1e-5)
 

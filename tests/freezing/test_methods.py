@@ -13,11 +13,12 @@ from torch import nn
 
 from freezing.equal_training import check_same_training, trained
 from telly.errors import ConfigError, PlanError
-from telly.freezing.methods import Lora, apply_method, check_method
+from telly.freezing.methods import apply_method, check_method
 from telly.freezing.split import SplitModel
-from telly.freezing.variants import Method
+from telly.freezing.variants import Lora, Method
 from telly.models.load import model_from_config
 from telly.models.prefix_lm import checkpoint_part
+from telly.models.stack import find_stack
 from telly.tasks import TASKS
 from telly.tasks.base import Options
 from tiny_models import FAMILIES, LAYERS, padded_batch, tiny_encoded, tiny_model
@@ -42,7 +43,8 @@ def lora_of(family: str) -> Lora:
 
 def tuned(task: str, family: str, k: int | None, method: Method) -> nn.Module:
     """A task's module whose adapters, if there are any, are not the neutral ones that training starts from."""
-    split = SplitModel(tiny_model(family, is_generative=TASKS[task].is_generative), k, whole=method is Method.HEAD_ONLY)
+    model = tiny_model(family, is_generative=TASKS[task].is_generative)
+    split = SplitModel(model, LAYERS if method is Method.HEAD_ONLY else k)
     apply_method(split, method, lora_of(family))
     shake(split)
     torch.manual_seed(0)
@@ -176,7 +178,7 @@ def refusal(family: str, k: int | None, method: Method, lora: Lora | None = None
     with pytest.raises((ConfigError, PlanError)) as told:
         apply_method(split, method, lora)
     with pytest.raises(type(told.value)) as before:
-        check_method(model_from_config(split.model.config), k, method, lora)
+        check_method(find_stack(model_from_config(split.model.config)), k, method, lora)
     assert str(before.value) == str(told.value)
     return str(told.value)
 

@@ -29,7 +29,7 @@ def train(cached: bool, folder: Path) -> tuple[list[float], telly.SplitModel]:
     rng = np.random.default_rng(0)
     tokens = rng.integers(5, VOCAB, 32)
     table, rows = telly.SequenceTable.of([token] * (4 + i % 8) for i, token in enumerate(tokens))
-    store = telly.build_cache(telly.CacheRequest(split, table, 1, folder, telly.StateDtype.FP32)).store
+    store = telly.build_cache(telly.CacheRequest(split, table, 1, folder, telly.StateDtype.FP32)).cache
     source = telly.RowSource(table, 1, store if cached else None)
 
     def collate(numbers: list[int]) -> dict[str, torch.Tensor]:

@@ -26,10 +26,9 @@ from telly.models.generation import (
 from telly.models.kv_cache import CACHE_ARGUMENTS, cache_argument
 from telly.models.load import load_model, model_from_config
 from telly.models.prefix_lm import PrefixLM, prefix_mask
+from telly.settings.config import TuneConfig
 from telly.tasks import get_task
-from telly.tuning.config import TuneConfig
 from telly.tuning.inputs import check_lengths
-from telly.tuning.resolve import resolve
 from tiny_models import CONFIGS, HEADS, LAYERS, VOCAB, WRITERS, padded_batch, tiny_model
 
 STACKS = ("roberta", "bert")
@@ -448,7 +447,7 @@ def test_prompt_and_answer_must_fit_into_the_positions_together(tmp_path: Path):
     model.encoder.save_pretrained(tmp_path)
 
     def check(task: str, **tokens: int) -> None:
-        check_lengths(resolve(TuneConfig(task=task, model=str(tmp_path), max_tokens=tokens)), get_task(task), model)
+        check_lengths(TuneConfig(task=task, model=str(tmp_path), max_tokens=tokens).resolve(), get_task(task), model)
 
     check("summarize", code=40, summary=22)
     with pytest.raises(ConfigError) as error:

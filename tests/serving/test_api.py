@@ -84,9 +84,9 @@ def test_models_are_loaded_once(library: Library, monkeypatch: pytest.MonkeyPatc
     import telly.serving.library as module
 
     loaded: list[str] = []
-    real = module.load_tuned
+    real = module.TunedModel.load
     monkeypatch.setattr(
-        module, "load_tuned", lambda model, tasks, **more: loaded.append(tasks[0]) or real(model, tasks, **more)
+        module.TunedModel, "load", lambda model, tasks, **more: loaded.append(tasks[0]) or real(model, tasks, **more)
     )
     http = client(library)
     for _ in range(2):

@@ -18,8 +18,8 @@ from telly.data.readers import read
 from telly.data.schema import SCHEMAS
 from telly.errors import ConfigError
 from telly.pretraining.config import Stage
+from telly.settings.config import TuneConfig
 from telly.tasks.contrast import in_batch_loss
-from telly.tuning.config import TuneConfig
 from telly.tuning.inputs import check_negatives
 from tiny_runs import tiny_model_folder
 

@@ -16,13 +16,12 @@ from telly.data.sequences import SequenceTable
 from telly.freezing.split import SplitModel
 from telly.models.load import load_model, load_tokenizer
 from telly.models.prefix_lm import PrefixLM
+from telly.settings.config import TuneConfig
 from telly.tasks import TASKS, get_task
 from telly.tasks.base import Encoded
 from telly.training.clocks import Clocks, PeakMemory
 from telly.tuning.card import auto_class
-from telly.tuning.config import TuneConfig
 from telly.tuning.record import RunRecord
-from telly.tuning.resolve import resolve
 from telly.tuning.saving import save_model
 from telly.tuning.session import Run
 from tiny_runs import SMALL, tiny_model_folder
@@ -60,7 +59,7 @@ np.savez(sys.argv[1], **found)
 def save(task_name: str, family: str, folder: Path, model_folder: Path) -> Any:
     """Save as a run does a model whose weights are no checkpoint's; returns the model that was saved."""
     task = get_task(task_name)
-    config = resolve(TuneConfig(task=task_name, model=str(model_folder), output=folder))
+    config = TuneConfig(task=task_name, model=str(model_folder), output=folder).resolve()
     model = load_model(str(model_folder), is_generative=task.is_generative)
     with torch.no_grad():
         for parameter in model.parameters():

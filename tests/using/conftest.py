@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from telly.using.tuned import Tuned, load_tuned
+from telly.inference.tuned_model import TunedModel
 from tiny_runs import tiny_model_folder
 
 DATES = '''"""Dates."""
@@ -73,8 +73,8 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tuned(model_folder: Path) -> Tuned:
-    return load_tuned(str(model_folder), ("search",))
+def tuned(model_folder: Path) -> TunedModel:
+    return TunedModel.load(model_folder, "search")
 
 
 @pytest.fixture

@@ -6,14 +6,13 @@ import json
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 from urllib.parse import unquote_to_bytes
 
 import numpy as np
 import pytest
 
 from telly.errors import ConfigError
+from telly.inference.tuned_model import TunedModel
 from telly.mining.copies import content_key
 from telly.mining.duplicates import signature
 from telly.mining.repository.extract import Function
@@ -22,7 +21,6 @@ from telly.using.clones import TASKS, Clones, Kind, clones_by, components, find_
 from telly.using.index import CodeLocation
 from telly.using.page import render_clones
 from telly.using.sarif import sarif
-from telly.using.tuned import InferenceConfig, load_tuned
 from written_functions import STYLES, Layout, Statement, written
 
 BODY = [f"    value_{n} = table[{n}] + other.count({n})" for n in range(12)]
@@ -112,9 +110,9 @@ def test_the_threshold_is_the_one_that_a_clone_run_chose(
     tmp_path: Path, model_folder: Path, task: str, threshold: float | None, expected: float
 ) -> None:
     (tmp_path / "a.py").write_text(PLACES[0].function.code)
-    tuned = load_tuned(str(model_folder), TASKS)
-    usage = SimpleNamespace(task=task, threshold=threshold)
-    found = clones_by(replace(tuned, usage=cast(InferenceConfig, usage)), tmp_path, index=tmp_path / "index")
+    tuned = TunedModel.load(model_folder, TASKS)
+    config = replace(tuned.config, task=task, threshold=threshold)
+    found = clones_by(replace(tuned, config=config), tmp_path, index=tmp_path / "index")
     assert found.min_similarity == expected
 
 

@@ -19,16 +19,15 @@ from datasets import Dataset
 from filelock import FileLock
 
 import telly.tasks.search
-import telly.using.encode
+import telly.using.embedding
 import telly.using.update
 from telly.errors import CodeIndexError, DataError
 from telly.freezing.source import RowSource
+from telly.inference.tuned_model import Role, TunedModel
 from telly.tasks.search import SearchTask
-from telly.using.encode import encode
 from telly.using.index import FORMAT, META, CodeIndex, default_folder, open_index, write_generation
 from telly.using.reading import wanted
 from telly.using.search import Searcher
-from telly.using.tuned import Tuned, load_tuned
 from telly.using.update import update_index
 from tiny_runs import Telly, run_telly, tiny_model_folder
 
@@ -40,11 +39,13 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every text that goes through the model."""
     texts: list[str] = []
 
-    def counted(tuned: Tuned, found: Sequence[str], most: int) -> Any:
-        texts.extend(found)
-        return encode(tuned, found, most)
+    embed = TunedModel.embed
 
-    monkeypatch.setattr(telly.using.encode, "encode", counted)
+    def counted(tuned: TunedModel, found: Sequence[str], role: Role = "document") -> Any:
+        texts.extend(found if role == "document" else ())
+        return embed(tuned, found, role)
+
+    monkeypatch.setattr(TunedModel, "embed", counted)
     return texts
 
 
@@ -58,14 +59,14 @@ def names(folder: Path) -> list[str]:
     return [place.function.name for place in opened(folder).places()]
 
 
-def check_vectors(folder: Path, tuned: Tuned) -> None:
+def check_vectors(folder: Path, tuned: TunedModel) -> None:
     """Every function's vector is that of its code, wherever it was taken from."""
     index = opened(folder)
-    expected = encode(tuned, [place.function.code for place in index.places()], tuned.code_tokens)
+    expected = tuned.embed([place.function.code for place in index.places()])
     np.testing.assert_allclose(index.vectors, expected, atol=1e-6)
 
 
-def test_all_functions_with_their_places(tree: Path, tuned: Tuned, tmp_path: Path) -> None:
+def test_all_functions_with_their_places(tree: Path, tuned: TunedModel, tmp_path: Path) -> None:
     update = update_index(tree, tmp_path / "index", tuned)
     assert (update.functions, update.encoded, update.files["new"]) == (6, 6, 3)
     assert names(tmp_path / "index") == ALL
@@ -80,7 +81,7 @@ def test_all_functions_with_their_places(tree: Path, tuned: Tuned, tmp_path: Pat
 
 
 def test_an_update_encodes_what_is_new_and_nothing_else(
-    tree: Path, tuned: Tuned, tmp_path: Path, encoded: list[str]
+    tree: Path, tuned: TunedModel, tmp_path: Path, encoded: list[str]
 ) -> None:
     folder = tmp_path / "index"
     update_index(tree, folder, tuned)
@@ -108,7 +109,9 @@ def test_an_update_encodes_what_is_new_and_nothing_else(
     assert sorted(path.name for path in folder.iterdir()) == ["current", "generation-3", "lock"]
 
 
-def test_only_the_languages_that_were_asked_for(tree: Path, tuned: Tuned, tmp_path: Path, encoded: list[str]) -> None:
+def test_only_the_languages_that_were_asked_for(
+    tree: Path, tuned: TunedModel, tmp_path: Path, encoded: list[str]
+) -> None:
     folder = tmp_path / "index"
     update_index(tree, folder, tuned)
     encoded.clear()
@@ -119,7 +122,9 @@ def test_only_the_languages_that_were_asked_for(tree: Path, tuned: Tuned, tmp_pa
     assert encoded == []
 
 
-def test_a_file_that_cannot_be_parsed_is_counted_and_not_tried_again(tree: Path, tuned: Tuned, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_parsed_is_counted_and_not_tried_again(
+    tree: Path, tuned: TunedModel, tmp_path: Path
+) -> None:
     (tree / "broken.py").write_text("def broken(:\n  ???\n")
     (tree / "latin.py").write_bytes(b"name = '\xe4'\n")
     first = update_index(tree, tmp_path / "index", tuned)
@@ -133,13 +138,13 @@ STAGES = {
     "words": "telly.using.update.Bm25.save",
     "graph": "telly.using.update.Dense.save",
     "to disk": "telly.using.update._to_disk",
-    "the pieces' end": "telly.using.update.Pieces.remove",
+    "the pieces' end": "telly.using.update.EmbeddedChunks.remove",
 }
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_an_error_at_any_stage_leaves_a_whole_index(
-    stage: str, tree: Path, tuned: Tuned, tmp_path: Path, encoded: list[str], monkeypatch: pytest.MonkeyPatch
+    stage: str, tree: Path, tuned: TunedModel, tmp_path: Path, encoded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "index"
     update_index(tree, folder, tuned)
@@ -186,35 +191,35 @@ def test_a_killed_process_leaves_the_former_index(name: str, tree: Path, model_f
 
 
 def test_interrupted_encoding_goes_on_where_it_was(
-    tree: Path, tuned: Tuned, tmp_path: Path, encoded: list[str], monkeypatch: pytest.MonkeyPatch
+    tree: Path, tuned: TunedModel, tmp_path: Path, encoded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(telly.using.encode, "PIECE", 2)
-    counted = telly.using.encode.encode
+    monkeypatch.setattr(telly.using.embedding, "CHUNK", 2)
+    counted = TunedModel.embed
 
-    def interrupted(tuned: Tuned, found: Sequence[str], most: int) -> Any:
+    def interrupted(tuned: TunedModel, found: Sequence[str]) -> Any:
         if len(encoded) == 4:
             raise KeyboardInterrupt
-        return counted(tuned, found, most)
+        return counted(tuned, found)
 
-    monkeypatch.setattr(telly.using.encode, "encode", interrupted)
+    monkeypatch.setattr(TunedModel, "embed", interrupted)
     with pytest.raises(KeyboardInterrupt):
         update_index(tree, tmp_path / "index", tuned)
     assert open_index(tmp_path / "index") is None
-    monkeypatch.setattr(telly.using.encode, "encode", counted)
+    monkeypatch.setattr(TunedModel, "embed", counted)
     update_index(tree, tmp_path / "index", tuned)
     assert len(encoded) == len(set(encoded)) == 6
     check_vectors(tmp_path / "index", tuned)
 
 
 def test_another_model_encodes_all_again_and_is_refused_for_queries(
-    tree: Path, tuned: Tuned, tmp_path: Path, encoded: list[str]
+    tree: Path, tuned: TunedModel, tmp_path: Path, encoded: list[str]
 ) -> None:
     folder = tmp_path / "index"
     update_index(tree, folder, tuned)
     encoded.clear()
     other_folder = tiny_model_folder(tmp_path / "other", seed=1)
     shutil.copy(Path(tuned.name) / "telly.json", other_folder)
-    other = load_tuned(str(other_folder), ("search",))
+    other = TunedModel.load(other_folder, "search")
     with pytest.raises(CodeIndexError) as error:
         Searcher(opened(folder), other)
     assert str(error.value) == (
@@ -227,7 +232,7 @@ def test_another_model_encodes_all_again_and_is_refused_for_queries(
     check_vectors(folder, other)
 
 
-def test_two_processes_do_not_write_one_index(tree: Path, tuned: Tuned, tmp_path: Path) -> None:
+def test_two_processes_do_not_write_one_index(tree: Path, tuned: TunedModel, tmp_path: Path) -> None:
     folder = tmp_path / "index"
     update_index(tree, folder, tuned)
     with FileLock(folder / "lock"), pytest.raises(CodeIndexError, match="another process is updating this index"):
@@ -235,7 +240,7 @@ def test_two_processes_do_not_write_one_index(tree: Path, tuned: Tuned, tmp_path
 
 
 def test_a_full_disk_is_named_and_nothing_is_lost(
-    tree: Path, tuned: Tuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tree: Path, tuned: TunedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "index"
     update_index(tree, folder, tuned)
@@ -251,7 +256,7 @@ def test_a_full_disk_is_named_and_nothing_is_lost(
     assert sorted(path.name for path in folder.iterdir()) == ["current", "generation-1", "lock"]
 
 
-def test_a_folder_of_another_tree_and_damage_are_refused(tree: Path, tuned: Tuned, tmp_path: Path) -> None:
+def test_a_folder_of_another_tree_and_damage_are_refused(tree: Path, tuned: TunedModel, tmp_path: Path) -> None:
     folder = tmp_path / "index"
     update_index(tree, folder, tuned)
     with pytest.raises(CodeIndexError, match=f"is the index of {tree}, not of {tree / 'shop'}"):
@@ -263,7 +268,7 @@ def test_a_folder_of_another_tree_and_damage_are_refused(tree: Path, tuned: Tune
 
 
 def test_an_index_of_an_earlier_format_is_refused_until_it_is_updated(
-    tree: Path, tuned: Tuned, tmp_path: Path, encoded: list[str]
+    tree: Path, tuned: TunedModel, tmp_path: Path, encoded: list[str]
 ) -> None:
     """Its words and keys mean something else, so sources are read anew; nothing is encoded again."""
     folder = tmp_path / "index"
@@ -292,7 +297,7 @@ def test_an_index_of_an_earlier_format_is_refused_until_it_is_updated(
         update_index(tree, folder, tuned)
 
 
-def test_nothing_to_index(tuned: Tuned, tmp_path: Path) -> None:
+def test_nothing_to_index(tuned: TunedModel, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(DataError, match=r"empty: no functions found \(no source files\); expected sources in python,"):
@@ -301,7 +306,7 @@ def test_nothing_to_index(tuned: Tuned, tmp_path: Path) -> None:
         update_index(tmp_path / "nowhere", tmp_path / "index", tuned)
 
 
-def test_odd_file_names(tree: Path, tuned: Tuned, tmp_path: Path) -> None:
+def test_odd_file_names(tree: Path, tuned: TunedModel, tmp_path: Path) -> None:
     name = os.fsdecode(b"a b'\"\n%[x]\xe4.py")
     (tree / name).write_text("def odd_one(value):\n    changed = value + 1\n    return changed\n")
     update_index(tree, tmp_path / "index", tuned)
@@ -311,7 +316,7 @@ def test_odd_file_names(tree: Path, tuned: Tuned, tmp_path: Path) -> None:
 
 
 def test_the_vectors_are_those_of_the_tasks_evaluation(
-    tuned: Tuned, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tuned: TunedModel, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     update_index(tree, tmp_path / "index", tuned)
     index = opened(tmp_path / "index")
@@ -333,8 +338,9 @@ def test_the_vectors_are_those_of_the_tasks_evaluation(
     by_code = dict(zip(codes, seen["codes"].numpy(), strict=True))
     expected = np.stack([by_code[place.function.code] for place in index.places()])
     np.testing.assert_allclose(index.vectors, expected, atol=1e-6)
-    np.testing.assert_allclose(encode(tuned, queries, 24), seen["queries"].numpy(), atol=1e-6)
-    assert np.abs(encode(tuned, queries, 8) - seen["queries"].numpy()).max() > 1e-3, "another limit gives others"
+    np.testing.assert_allclose(tuned.embed(queries, "query"), seen["queries"].numpy(), atol=1e-6)
+    short = replace(tuned, config=replace(tuned.config, max_tokens={"query": 8, "code": 48}))
+    assert np.abs(short.embed(queries, "query") - seen["queries"].numpy()).max() > 1e-3, "another limit gives others"
 
 
 def test_where_an_index_lies(tmp_path: Path) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from telly.inference.tuned_model import TunedModel
 from telly.using.index import CURRENT
-from telly.using.tuned import Tuned
 from telly.using.update import update_index
 
 
 def test_files_are_synced_before_they_have_their_names(
-    tree: Path, tuned: Tuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tree: Path, tuned: TunedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All files of a generation while it is still partial, with all their bytes; then the pointer, before its name."""
     folder = tmp_path / "index"

@@ -14,9 +14,8 @@ from typer.testing import CliRunner
 
 from telly.cli import app
 from telly.data.readers import read
+from telly.inference.tuned_model import TunedModel
 from telly.tasks import get_task
-from telly.using.tuned import load_tuned
-from telly.using.writing import write
 from tiny_runs import Tiny, run_telly, task_data, tiny_model_folder
 
 LIMITS = {
@@ -152,10 +151,10 @@ def test_clones_fail_a_check_that_asks_for_it(tree: Path, runs: dict[str, Any]) 
 def test_summaries_are_those_of_the_runs_test(runs: dict[str, Any]) -> None:
     run, data = runs["summarize"]
     kept = [json.loads(line)["prediction"] for line in (run / "predictions.jsonl").read_text().splitlines()]
-    tuned = load_tuned(str(run), ("summarize",))
+    tuned = TunedModel.load(run, "summarize")
     assert tuned.config.beams == 2
     codes = list(read(str(data["test"]), get_task("summarize").schema, {}, "test")["code"])
-    assert write(tuned, codes) == kept and any(kept)
+    assert tuned.generate(codes) == kept and any(kept)
 
 
 def test_classes_are_those_of_the_runs_test(tree: Path, runs: dict[str, Any]) -> None:
@@ -191,7 +190,7 @@ def test_completion_reads_what_stands_before(tree: Path, model_folder: Path, mon
         seen.extend(sources)
         return ["done()"]
 
-    monkeypatch.setattr("telly.using.writing.write", kept)
+    monkeypatch.setattr(TunedModel, "generate", kept)
     (tree / "x.py").write_text("def f(x):\n    y = x\n\n    return y\n")
     found = answer("complete", f"{tree}/x.py:4", "--model", str(model_folder), "--json")
     assert found == {"line": 4, "text": "done()", "indent": "    ", "actual": "return y"}

@@ -11,12 +11,13 @@ import pytest
 import telly
 import telly.using.dense
 from telly.errors import CodeIndexError, ConfigError
+from telly.inference.tuned_model import TunedModel
 from telly.metrics.bm25 import Bm25
 from telly.metrics.words import words
+from telly.using.choice import choose, newest_run
 from telly.using.dense import Dense
 from telly.using.index import default_folder, open_index
 from telly.using.search import Searcher, best_numbers, build_index, fuse, open_search, search
-from telly.using.tuned import Tuned, choose, newest_run
 from telly.using.update import update_index
 
 
@@ -39,7 +40,7 @@ def test_the_best_numbers() -> None:
     assert best_numbers(scores, 9).tolist() == [1, 3, 4, 0, 2]
 
 
-def test_each_way_to_search_has_its_own_order(tree: Path, tuned: Tuned, tmp_path: Path) -> None:
+def test_each_way_to_search_has_its_own_order(tree: Path, tuned: TunedModel, tmp_path: Path) -> None:
     update_index(tree, tmp_path / "index", tuned)
     index = open_index(tmp_path / "index")
     assert index is not None
@@ -56,7 +57,7 @@ def test_each_way_to_search_has_its_own_order(tree: Path, tuned: Tuned, tmp_path
     assert [len(searcher.search(query, top=n)) for n in (1, 4)] == [1, 4]
 
 
-def test_a_description_is_searched_for_words(tree: Path, tuned: Tuned, tmp_path: Path) -> None:
+def test_a_description_is_searched_for_words(tree: Path, tuned: TunedModel, tmp_path: Path) -> None:
     update_index(tree, tmp_path / "index", tuned)
     index = open_index(tmp_path / "index")
     assert index is not None

@@ -21,12 +21,11 @@ from telly.freezing.build import check_writable
 from telly.freezing.cost import VariantCost
 from telly.freezing.variants import BASE
 from telly.models.load import load_config, load_tokenizer
+from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tasks import get_task
-from telly.tuning.config import TuneConfig
 from telly.tuning.estimate import costs_of, workload_of
 from telly.tuning.inputs import load_datasets
 from telly.tuning.record import provenance
-from telly.tuning.resolve import resolve
 
 ADVICE_FILE = "advice.json"
 ADVICE_FORMAT = 1
@@ -142,7 +141,7 @@ def advise(
         ConfigError, ModelError, CacheError, TrainingError: as for a run.
     """
     started = time.perf_counter()
-    config = resolve(config.model_copy(update={"freeze": BASE}))
+    config = config.model_copy(update={"freeze": BASE}).resolve()
     budget = budget or RunBudget()
     task = get_task(config.task)
     datasets = load_datasets(config, task)
@@ -153,7 +152,6 @@ def advise(
     hold_out = held_out(config.data, config.valid)
     drawn = draw(datasets["train"], datasets["valid"], task.schema, config.seed, hold_out=hold_out)
     costs, share = _costs(config, datasets["train"], drawn)
-    assert config.cache_dir is not None  # resolved
     check_writable(config.cache_dir)
     with tempfile.TemporaryDirectory(dir=config.cache_dir, prefix=".advice-") as folder:
         pilots = Pilots(config, drawn.train, drawn.valid, Path(folder))
@@ -166,7 +164,7 @@ def advise(
     return advice
 
 
-def _key(config: TuneConfig, tolerance: float, budget: RunBudget, datasets: dict[str, Any]) -> dict[str, Any]:
+def _key(config: ResolvedConfig, tolerance: float, budget: RunBudget, datasets: dict[str, Any]) -> dict[str, Any]:
     settings = {name: value for name, value in config.model_dump(mode="json").items() if name not in NO_MATTER}
     data = {name: dataset._fingerprint for name, dataset in datasets.items() if name != "test"}
     return {"settings": settings, "tolerance": tolerance, "budget": asdict(budget), "data": data}
@@ -180,7 +178,7 @@ def _kept(file: Path, key: dict[str, Any]) -> dict[str, Any] | None:
     return found if found.get("format") == ADVICE_FORMAT and found.get("key") == key else None
 
 
-def _costs(config: TuneConfig, train: Any, drawn: Drawn) -> tuple[list[VariantCost], float]:
+def _costs(config: ResolvedConfig, train: Any, drawn: Drawn) -> tuple[list[VariantCost], float]:
     """What every variant takes, and which share of an epoch's tokens the pilot reads.
 
     Tokens are counted on `COSTED` examples at most. What the store takes is too much then where sequences repeat.

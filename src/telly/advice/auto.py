@@ -8,8 +8,8 @@ from typing import Any
 from tqdm import tqdm
 
 from telly.advice.advise import ADVICE_FILE, advise
+from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tuning import run
-from telly.tuning.config import TuneConfig
 from telly.tuning.record import RunRecord
 
 
@@ -24,8 +24,7 @@ def tune(config: TuneConfig, *, resume: bool = False, overwrite: bool = False) -
     return run.tune(config, resume=resume, overwrite=overwrite, advisor=_advisor)
 
 
-def _advisor(config: TuneConfig, reuse: bool) -> tuple[str, dict[str, Any]]:
-    assert config.output is not None  # resolved
+def _advisor(config: ResolvedConfig, reuse: bool) -> tuple[str, dict[str, Any]]:
     folder = config.output / run.ADVICE_FOLDER
     advice = advise(config, output=folder, reuse=reuse, say=lambda text: tqdm.write(text, file=sys.stderr))
     for sentence in (*advice["reason"], *advice["risk"]):

@@ -22,7 +22,7 @@ from telly.errors import PlanError
 from telly.freezing.cost import VariantCost
 from telly.freezing.variants import BASE
 from telly.metrics.table import METRICS
-from telly.tuning.config import TuneConfig
+from telly.settings.config import ResolvedConfig
 from telly.tuning.estimate import training_seconds
 
 Say = Callable[[str], None]
@@ -50,7 +50,7 @@ class KSearch:
         PlanError: nothing fits the memory.
     """
 
-    config: TuneConfig
+    config: ResolvedConfig
     tolerance: float
     budget: RunBudget
     costs: list[VariantCost]
@@ -74,7 +74,6 @@ class KSearch:
     @property
     def metric(self) -> str:
         """That decides."""
-        assert self.config.metric is not None  # resolved
         return self.config.metric
 
     def run(self, share: float) -> KSearch:

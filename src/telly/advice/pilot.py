@@ -24,12 +24,13 @@ from telly.metrics.kept import restored
 from telly.models.declared import check_pooling
 from telly.models.load import load_model, load_tokenizer
 from telly.models.prefix_lm import PrefixLM
+from telly.models.stack import find_stack
+from telly.settings.config import ResolvedConfig
 from telly.tasks import get_task
 from telly.tasks.base import Encoded
 from telly.training.progress import ProgressBar, counting_bar
 from telly.training.trainer import TellyTrainer
 from telly.tuning.caches import Sources, open_sources
-from telly.tuning.config import TuneConfig
 from telly.tuning.inputs import check_lengths, check_metric
 
 STEPS = 12
@@ -72,8 +73,8 @@ class Pilots:
         DataError, ConfigError: the data does not fit the task, or gives too few distinct texts.
     """
 
-    def __init__(self, config: TuneConfig, train: Any, valid: Any, root: Path) -> None:
-        batch = max(MIN_BATCH, min(config.batch_size or MIN_BATCH, len(train) // STEPS))
+    def __init__(self, config: ResolvedConfig, train: Any, valid: Any, root: Path) -> None:
+        batch = max(MIN_BATCH, min(config.batch_size, len(train) // STEPS))
         self.config = config.model_copy(update={"batch_size": batch, "cache_dir": root, "cache_always": config.cache})
         self.task = get_task(config.task)
         self.root = root
@@ -112,10 +113,10 @@ class Pilots:
         set_seed(config.seed)
         model = load_model(config.model, seed=config.seed, is_generative=self.task.is_generative)
         if not self._data:
-            check_lengths(config, self.task, model)
+            check_lengths(config, self.task, find_stack(model))
             self._data = self.task.encode(self._datasets, self._tokenizer, config.max_tokens, model.config)
             check_metric(config, self.task, self._data["train"])
-            self._digests = prefix_digests(model)
+            self._digests = prefix_digests(find_stack(model))
         device: nn.Module = model.to("cuda" if torch.cuda.is_available() else "cpu")
         return device
 
@@ -123,7 +124,7 @@ class Pilots:
         """Pooled states of some sequences, by layer, [texts, hidden] each."""
         inner = model.encoder if isinstance(model, PrefixLM) else model
         (states,) = LayerExtractor(self.root, counting_bar).states(
-            title, inner.eval(), self._tokenizer, [ExtractionRequest(self._sequences())]
+            title, find_stack(inner.eval()), self._tokenizer, [ExtractionRequest(self._sequences())]
         )
         return states.unbind(dim=1)
 
@@ -155,12 +156,12 @@ class Pilots:
         score, statistic = self._score(config, module.eval(), sources)
         return Pilot(variant, score, statistic, seconds, time.perf_counter() - started)
 
-    def _train(self, config: TuneConfig, module: nn.Module, sources: Sources) -> float:
+    def _train(self, config: ResolvedConfig, module: nn.Module, sources: Sources) -> float:
         """One epoch; returns its seconds."""
         train, source = self.train, sources.by_split["train"]
         sampler = LengthBucketBatchSampler(
             train.lengths,
-            config.batch_size or MIN_BATCH,
+            config.batch_size,
             seed=config.seed,
             drop_last=True,
             pairs=train.pairs if config.shared_batches else None,
@@ -176,12 +177,12 @@ class Pilots:
         trainer.train()
         return time.perf_counter() - started
 
-    def _arguments(self, config: TuneConfig) -> TrainingArguments:
+    def _arguments(self, config: ResolvedConfig) -> TrainingArguments:
         return TrainingArguments(
             output_dir=str(self.root / "trainer"),
             num_train_epochs=1.0,
             per_device_train_batch_size=config.batch_size,
-            learning_rate=config.learning_rate or 0.0,
+            learning_rate=config.learning_rate,
             warmup_steps=config.warmup,
             weight_decay=0.0,
             bf16=config.precision == "bf16",
@@ -194,11 +195,11 @@ class Pilots:
             remove_unused_columns=False,
         )
 
-    def _score(self, config: TuneConfig, module: nn.Module, sources: Sources) -> tuple[float, Statistic | None]:
+    def _score(self, config: ResolvedConfig, module: nn.Module, sources: Sources) -> tuple[float, Statistic | None]:
         """The metric on the validation examples; what has to be chosen first is chosen on the training examples."""
         device = next(module.parameters()).device.type
         autocast = torch.autocast(device, torch.bfloat16, enabled=config.precision == "bf16")
-        name = config.metric or self.task.preset.metric
+        name = config.metric
         self.task.fit_threshold(module, sources.by_split["train"], self.train, autocast)
         # Text is written greedily, as after every epoch of a run.
         found = self.task.evaluate(

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from telly.analysis import COMPARE_FILE
-from telly.analysis.layers import ExtractionRequest, LayerExtractor, Pooling, layer_names, ready
+from telly.analysis.layers import ExtractionRequest, LayerExtractor, Pooling, layer_names, prepare
 from telly.analysis.similarity import RESAMPLES, Rsa, cka_matrix, procrustes, rsa
 from telly.analysis.texts import code_texts
 from telly.disk import write_json
@@ -18,7 +18,6 @@ from telly.errors import ConfigError
 from telly.models.declared import check_pooling
 from telly.models.load import load_model, load_tokenizer
 from telly.models.modes import encode_texts
-from telly.models.stack import final_norm, find_stack
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ class CompareResult:
 
 
 def compare(config: CompareConfig, run: LayerExtractor) -> CompareResult:
-    """Run every model once over the texts, or open its stored states, and compare layer by layer.
+    """Run every model once over the texts, or open its cached states, and compare layer by layer.
 
     Raises:
         ConfigError: there is nothing to compare with.
@@ -123,12 +122,12 @@ class _Pooled:
 
 def _pooled(config: CompareConfig, name: str, texts: list[str], run: LayerExtractor) -> _Pooled:
     check_pooling(name)
-    model, longest = ready(load_model(name), config.max_tokens)
+    stack, longest = prepare(load_model(name), config.max_tokens)
     tokenizer = load_tokenizer(name)
     encodings = encode_texts(tokenizer, texts, longest)
     padded_to = longest if config.paper else 0
-    (states,) = run.states(f"layers of {name}", model, tokenizer, [ExtractionRequest(encodings)], padded_to=padded_to)
-    norm = final_norm(find_stack(model))
+    (states,) = run.states(f"layers of {name}", stack, tokenizer, [ExtractionRequest(encodings)], padded_to=padded_to)
+    norm = stack.final_norm
     remark = None if norm is None else f"{name}: the last layer's states are those before the final norm ({norm})"
     return _Pooled(name, states.unbind(dim=1), encodings, remark)
 

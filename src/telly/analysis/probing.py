@@ -1,6 +1,6 @@
 """Probes: what the states of every layer tell about code (the paper's RQ1).
 
-Every model runs once over the texts of all probes; what they need of all layers' states is stored, and every probe,
+Every model runs once over the texts of all probes; what they need of all layers' states is cached, and every probe,
 layer, mode, seed and control reads from there. Beside each model stand the same architecture with random weights, a
 bag of tokens (fixed random vectors of the tokens in place of states, through the same probe), and the most frequent
 answer.
@@ -22,7 +22,7 @@ from torch import nn
 
 from telly.analysis import PROBING_FILE
 from telly.analysis.fitting import Fitter, Metrics, Split
-from telly.analysis.layers import ExtractionRequest, LayerExtractor, layer_names, ready
+from telly.analysis.layers import ExtractionRequest, LayerExtractor, layer_names, prepare
 from telly.analysis.probes.skipped import SkippedTexts
 from telly.disk import write_json
 from telly.metrics.estimate import student_quantile
@@ -179,13 +179,13 @@ def run_probes(probes: Sequence[Probe], config: ProbeConfig, run: LayerExtractor
     measured: list[list[tuple[str, _Fits]]] = [[] for _ in probes]
     for name in (*config.models, RANDOM_WEIGHTS):
         source = config.models[0] if name == RANDOM_WEIGHTS else name
-        model, longest = ready(_model(name, source), config.max_tokens)
+        stack, longest = prepare(_model(name, source), config.max_tokens)
         tokenizer = load_tokenizer(source)
         same = bool(asked) and source == config.models[0]
         items = asked if same else [probe.items(config, tokenizer, longest) for probe in probes]
-        wanted = [ExtractionRequest(entry.encodings, entry.token_positions) for entry in items]
+        requests = [ExtractionRequest(entry.encodings, entry.token_positions) for entry in items]
         with run.bar(f"probes of {name}", "probe") as progress:
-            for i, states in enumerate(run.states(f"layers of {name}", model, tokenizer, wanted)):
+            for i, states in enumerate(run.states(f"layers of {name}", stack, tokenizer, requests)):
                 measured[i].append((name, _Fits.of(items[i].fitter, states, config.seeds)))
                 hidden = hidden or states.shape[-1]
                 if progress is not None:

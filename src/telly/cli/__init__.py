@@ -6,6 +6,7 @@ datasets are imported inside the commands.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 
@@ -35,6 +36,7 @@ from telly.cli import (
     summarize,
     tune,
 )
+from telly.cli.messages import show_messages
 from telly.errors import TellyError
 
 USER_ERROR = 2
@@ -75,6 +77,7 @@ app.command("ls")(listing.ls)
 @app.callback(invoke_without_command=True)
 def root(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
     """Fine-tune pre-trained code models cheaply: frozen layers run once, the top trains from the store."""
+    show_messages()
     if version:
         from importlib.metadata import version as installed
 
@@ -85,6 +88,7 @@ def root(version: bool = typer.Option(False, "--version", help="Print the versio
 def main() -> None:
     """Entry point: errors a user can mend become one clear line and exit code 2; Ctrl-C exits with 130."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    logging.getLogger("telly").propagate = False  # a library that configures the root logger would print all twice
     try:
         app()
     except TellyError as error:

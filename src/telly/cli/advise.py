@@ -102,7 +102,7 @@ def advise(
 
     from telly.advice.advise import advise as ask
     from telly.cli.console import print_advice
-    from telly.tuning.config import TuneConfig
+    from telly.settings.config import TuneConfig
 
     settings = TuneConfig.parse(values, str(config or "options"))
     say = partial(typer.echo, err=True)

@@ -58,6 +58,6 @@ def rm(
 
 
 def _root(cache_dir: Path | None) -> Path:
-    from telly.tuning.resolve import default_cache_dir
+    from telly.settings.resolve import default_cache_dir
 
     return cache_dir or default_cache_dir()

@@ -45,18 +45,17 @@ def compare(
 ) -> None:
     """Compare models layer by layer: representational similarity, CKA, Procrustes distance."""
     from dataclasses import asdict
-    from functools import partial
 
     from telly.analysis.compare import CompareConfig, write_result
     from telly.analysis.compare import compare as run
     from telly.analysis.figures import draw_comparison
     from telly.analysis.layers import LayerExtractor
+    from telly.settings.resolve import default_cache_dir
     from telly.training.progress import counting_bar
     from telly.tuning.record import provenance
-    from telly.tuning.resolve import default_cache_dir
 
     config = CompareConfig(model, tuple(with_), data, task, split, limit, max_tokens, paper, seed=seed)
-    result = run(config, LayerExtractor(cache_dir or default_cache_dir(), counting_bar, partial(typer.echo, err=True)))
+    result = run(config, LayerExtractor(cache_dir or default_cache_dir(), counting_bar))
     about = {"settings": asdict(config), "provenance": provenance()}
     write_result(result, output, about)
     if figures:

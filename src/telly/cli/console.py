@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from telly.markdown import DASH
 from telly.metrics.table import METRICS
 from telly.training.clocks import CLOCKS
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:  # `telly score` prints without torch
     from telly.freezing.inventory import CacheEntry
     from telly.study.table import StudyTable
     from telly.tuning.record import RunRecord
-
-DASH = "-"
 
 
 def print_records(records: Sequence[RunRecord]) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from telly.tuning.config import TuneConfig
+    from telly.settings.config import TuneConfig
     from telly.tuning.record import RunRecord
 
 VARIANTS = (("base", False), ("9", False), ("9", True), ("11", True))
@@ -48,7 +48,7 @@ def demo(
 
 def demo_config(freeze: str, cache: bool, output: Path, epochs: int, limit: int, eval_limit: int) -> TuneConfig:
     """The settings of one of the demo's runs."""
-    from telly.tuning.config import TuneConfig
+    from telly.settings.config import TuneConfig
 
     name = "base" if freeze == "base" else f"k{freeze}-{'cached' if cache else 'frozen'}"
     return TuneConfig.parse(
@@ -68,8 +68,8 @@ def demo_config(freeze: str, cache: bool, output: Path, epochs: int, limit: int,
 
 def run_alone(config: TuneConfig) -> RunRecord:
     """A run in a process of its own, so that its peak memory is its own; an error ends this process with its code."""
+    from telly.config import to_toml
     from telly.tuning.record import RunRecord
-    from telly.tuning.resolve import to_toml
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "config.toml"

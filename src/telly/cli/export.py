@@ -58,16 +58,13 @@ def export(
         raise ConfigError("--int8: only with --to onnx")
     from telly.export.onnx import export_onnx
     from telly.export.sentence_transformers import export_sentence_transformers
-    from telly.export.source import open_source
-    from telly.models.declared import cautions_about
+    from telly.export.source import load_for_export
 
-    source = open_source(model)
-    for caution in cautions_about(model):
-        typer.echo(f"caution: {caution}", err=True)
+    loaded = load_for_export(model)
     if to is ExportFormat.ONNX:
-        made = export_onnx(source, output, int8=int8, say=partial(typer.echo, err=True))
+        made = export_onnx(loaded, output, int8=int8, say=partial(typer.echo, err=True))
     else:
-        made = export_sentence_transformers(source, output)
+        made = export_sentence_transformers(loaded, output)
     typer.echo(f"checked: vectors as telly's, {made.agreement}")
     if made.loss is not None:
         typer.echo(f"int8: {made.loss}")

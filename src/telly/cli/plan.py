@@ -28,8 +28,8 @@ def plan(
 ) -> None:
     """Print, for base and every K, the trained parameters and the estimated costs."""
     from telly.data.schema import parse_mapping, schema_for
-    from telly.models.load import EMBEDDED
-    from telly.tuning.config import TuneConfig
+    from telly.models.folder import EMBEDDED
+    from telly.settings.config import TuneConfig
     from telly.tuning.estimate import variant_costs
 
     name = model or EMBEDDED

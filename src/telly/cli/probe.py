@@ -50,23 +50,22 @@ def probe(
 ) -> None:
     """Probe what every layer of a model tells about code: tokens, syntax, meaning, structure."""
     from dataclasses import asdict
-    from functools import partial
 
     from telly.analysis.figures import draw_probes
     from telly.analysis.layers import LayerExtractor
     from telly.analysis.probes.table import PROBES
     from telly.analysis.probing import ProbeConfig, run_probes, write_results
     from telly.errors import ConfigError
+    from telly.settings.resolve import default_cache_dir
     from telly.training.progress import counting_bar
     from telly.tuning.record import provenance
-    from telly.tuning.resolve import default_cache_dir
 
     names = tuple(PROBES) if not probe or "all" in probe else tuple(dict.fromkeys(probe))
     unknown = [name for name in names if name not in PROBES]
     if unknown:
         raise ConfigError(f"unknown probe {unknown[0]!r}; known: all, {', '.join(PROBES)}")
     config = ProbeConfig(tuple(dict.fromkeys(model)), names, data, language, limit, max_tokens, seeds, hard)
-    run = LayerExtractor(cache_dir or default_cache_dir(), counting_bar, partial(typer.echo, err=True))
+    run = LayerExtractor(cache_dir or default_cache_dir(), counting_bar)
     results = run_probes([PROBES[name] for name in names], config, run)
     for result in results:
         _print(result)

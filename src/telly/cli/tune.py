@@ -172,16 +172,15 @@ def run(
 ) -> None:
     """Merge file and options, tune, print the result."""
     from telly.advice.auto import tune
-    from telly.config import read_toml
-    from telly.freezing.methods import ADAPTERS
-    from telly.tuning.config import TuneConfig
-    from telly.tuning.resolve import resolve, to_toml
+    from telly.config import read_toml, to_toml
+    from telly.freezing.variants import ADAPTERS
+    from telly.settings.config import TuneConfig
     from telly.tuning.run import interruptible
     from telly.tuning.session import PREDICTIONS_FILE
 
     values = read_toml(config_file) if config_file else {}
     values |= {"task": task} | {name: value for name, value in given.items() if value is not None}
-    config = resolve(TuneConfig.parse(values, str(config_file or "options")))
+    config = TuneConfig.parse(values, str(config_file or "options")).resolve()
     main = os.environ.get("RANK", "0") == "0"  # under torchrun one process speaks for all
     if main and not as_json:
         typer.echo(to_toml(config), err=True)
@@ -197,7 +196,6 @@ def run(
     from telly.cli.console import print_records
 
     print_records([record])
-    assert config.output is not None  # resolved
     typer.echo(f"\nrecord: {config.output}/record.json\nmodel:  {config.output}/model")
     if config.method in ADAPTERS:
         typer.echo(f"adapter: {config.output}/adapter")

@@ -36,7 +36,7 @@ def warnings_about(datasets: Mapping[str, Dataset], schema: Schema) -> list[str]
             where it is among them.
         schema: the task's schema; its columns are those of the data.
     """
-    splits = {name: _Split(dataset, schema) for name, dataset in datasets.items()}
+    splits = {name: _SplitContents(dataset, schema) for name, dataset in datasets.items()}
     found = [text for name, split in splits.items() for text in _labels(name, split)]
     train = splits.get(TRAIN)
     for name, split in splits.items():
@@ -48,7 +48,7 @@ def warnings_about(datasets: Mapping[str, Dataset], schema: Schema) -> list[str]
     return found
 
 
-class _Split:
+class _SplitContents:
     """Digests of the texts and counts of the labels of one split."""
 
     def __init__(self, dataset: Dataset, schema: Schema) -> None:
@@ -87,12 +87,12 @@ def _joined(*columns: Digests) -> Digests:
     return joined
 
 
-def _one_candidate(name: str, split: _Split) -> Iterator[str]:
+def _one_candidate(name: str, split: _SplitContents) -> Iterator[str]:
     if len(np.unique(split.texts["code"])) == 1:
         yield f"{name}: has one distinct function, which every query finds first, so its scores say nothing; add others"
 
 
-def _labels(name: str, split: _Split) -> Iterator[str]:
+def _labels(name: str, split: _SplitContents) -> Iterator[str]:
     for column, counts in split.labels.items():
         if not counts:
             continue
@@ -117,7 +117,7 @@ def forms_message(forms: Sequence[str]) -> str:
     return f"{shown}, which are {len(forms)} classes though they look like one; write them in the same way"
 
 
-def _shared(name: str, split: _Split, train: _Split, schema: Schema) -> Iterator[str]:
+def _shared(name: str, split: _SplitContents, train: _SplitContents, schema: Schema) -> Iterator[str]:
     shared = int(np.isin(split.identity(schema), train.identity(schema)).sum())
     noun = "pairs" if schema.unordered else "rows"
     if shared:
@@ -137,7 +137,7 @@ def _shared(name: str, split: _Split, train: _Split, schema: Schema) -> Iterator
             )
 
 
-def _classes(name: str, split: _Split, train: _Split, schema: Schema) -> Iterator[str]:
+def _classes(name: str, split: _SplitContents, train: _SplitContents, schema: Schema) -> Iterator[str]:
     for column, counts in split.labels.items():
         known = train.labels[column]
         if schema.task == "clone-retrieval":

@@ -5,25 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 from telly.data.schema import SCHEMAS
-from telly.export.source import Source
+from telly.inference.tuned_model import TunedModel
 from telly.tuning.card import CARD_FILE, card, front_matter, shown_name
 
 
-def write_export_card(source: Source, folder: Path, use: str, *further: str, library: str) -> None:
+def write_export_card(model: TunedModel, folder: Path, use: str, *further: str, library: str) -> None:
     """Write `README.md` beside an exported model.
 
     Args:
-        source: the model.
+        model: the model.
         folder: where it was exported to.
         use: the section that says how this form is used.
         further: what was checked and measured at the export.
         library: which loads it, as the hub calls it.
     """
-    if source.record is not None:
-        text = card(source.record, use, *further, library=library)
+    if model.record is not None:
+        text = card(model.record, use, *further, library=library)
     else:
-        task, name = source.task.name, shown_name(source.name)
-        tuned = f"tuned for {task}" if source.usage is not None else f"not tuned, in the form of a model for {task}"
+        task, name = model.task.name, shown_name(model.name)
+        tuned = f"tuned for {task}" if model.is_tuned else f"not tuned, in the form of a model for {task}"
         about = f"{name}, {tuned} ({SCHEMAS[task].summary}). Its own card says what it was trained on."
-        text = "\n\n".join([front_matter(task, source.name, library), f"# {name}", about, use, *further]) + "\n"
+        text = "\n\n".join([front_matter(task, model.name, library), f"# {name}", about, use, *further]) + "\n"
     (folder / CARD_FILE).write_text(text, encoding="utf-8")

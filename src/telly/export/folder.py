@@ -10,9 +10,8 @@ from pathlib import Path
 
 from telly.disk import folder_lock, whole_folder
 from telly.errors import ConfigError
-from telly.export.source import Source
+from telly.inference.tuned_model import TunedModel
 from telly.models.folder import USAGE_FILE
-from telly.tuning.saving import InferenceConfig
 
 
 @dataclass(frozen=True)
@@ -54,8 +53,7 @@ def new_folder(output: Path) -> Iterator[Path]:
         yield partial
 
 
-def write_usage(source: Source, folder: Path) -> None:
+def write_inference_config(model: TunedModel, folder: Path) -> None:
     """Say in the folder how its vectors are made, as a run's model does."""
-    usage = source.usage or InferenceConfig(source.task.name, source.limits)
-    values = asdict(usage) | {"pooling": "mean", "max_tokens": source.limits}
+    values = asdict(model.config) | {"pooling": "mean"}
     (folder / USAGE_FILE).write_text(json.dumps({"usage": values}, indent=1) + "\n", encoding="utf-8")

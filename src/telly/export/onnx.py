@@ -15,10 +15,10 @@ import torch
 from telly.data.sequences import SequenceTable
 from telly.errors import ConfigError, ExportError
 from telly.export.card import write_export_card
-from telly.export.folder import Exported, agreement, new_folder, write_usage
+from telly.export.folder import Exported, agreement, new_folder, write_inference_config
 from telly.export.scores import ScoredData, SessionStates, run_session
-from telly.export.source import CHECK_TEXTS, EmbeddingModel, Source
-from telly.freezing.split import SplitModel
+from telly.export.source import CHECK_TEXTS, EmbeddingModel, plain_tokenizer
+from telly.inference.tuned_model import TunedModel
 from telly.markdown import markdown_table
 from telly.models.load import quiet_transformers
 from telly.tuning.card import value
@@ -44,11 +44,11 @@ tuning and what is found at {document_tokens}: give these as `max_length`. The t
 that has them. Batch and length are free."""
 
 
-def export_onnx(source: Source, output: Path, *, int8: bool, say: Callable[[str], None]) -> Exported:
+def export_onnx(model: TunedModel, output: Path, *, int8: bool, say: Callable[[str], None]) -> Exported:
     """Write `model.onnx` with its tokenizer, and `model-int8.onnx` if asked for.
 
     Args:
-        source: the model.
+        model: the model.
         output: a new or empty folder.
         int8: write the model with 8-bit weights as well, and measure what that costs on the run's test data.
         say: called with a sentence a person should know.
@@ -59,28 +59,28 @@ def export_onnx(source: Source, output: Path, *, int8: bool, say: Callable[[str]
         ExportError: the model cannot be traced, or gives other vectors than torch; nothing is left behind.
     """
     _need_libraries()
-    data = ScoredData(source) if int8 else None  # before the long part, since the files may be gone
+    data = ScoredData(model) if int8 else None  # before the long part, since the files may be gone
     with new_folder(output) as folder:
         with quiet_transformers():
-            source.model.config.save_pretrained(folder)
-            source.plain_tokenizer().save_pretrained(folder)
-        _trace(source, folder / MODEL_FILE)
-        difference = _check(source, folder / MODEL_FILE)
+            model.encoder.config.save_pretrained(folder)
+            plain_tokenizer(model).save_pretrained(folder)
+        _trace(model, folder / MODEL_FILE)
+        difference = _check(model, folder / MODEL_FILE)
         further = [_checked(folder, difference)]
         loss = None
         if data is not None:
             say("measuring what 8-bit weights cost")
             _quantize(folder / MODEL_FILE, folder / INT8_FILE)
-            loss, section = _loss(source, folder, data)
+            loss, section = _loss(model, folder, data)
             further.append(section)
-        write_usage(source, folder)
+        write_inference_config(model, folder)
         use = USE.format(
             file=MODEL_FILE,
-            query_tokens=source.query_tokens,
-            document_tokens=source.document_tokens,
-            hidden=source.model.config.hidden_size,
+            query_tokens=model.role_tokens("query"),
+            document_tokens=model.role_tokens("document"),
+            hidden=model.hidden_size,
         )
-        write_export_card(source, folder, use, *further, library="onnx")
+        write_export_card(model, folder, use, *further, library="onnx")
     return Exported(output, difference, loss)
 
 
@@ -93,22 +93,24 @@ def _need_libraries() -> None:
     del onnx, onnxruntime
 
 
-def _batch(source: Source, texts: tuple[str, ...], max_tokens: int) -> dict[str, torch.Tensor]:
-    table = SequenceTable.ragged(source.token_ids(texts, max_tokens))
-    return table.pad(range(len(table)), source.tokenizer.pad_token_id)
+def _batch(model: TunedModel, texts: tuple[str, ...], max_tokens: int) -> dict[str, torch.Tensor]:
+    table = SequenceTable.ragged(model.token_ids(texts, max_tokens))
+    return table.pad(range(len(table)), model.tokenizer.pad_token_id)
 
 
-def _trace(source: Source, file: Path) -> None:
+def _trace(model: TunedModel, file: Path) -> None:
     """Write the graph.
 
     torch's older exporter, because it takes a fraction of the newer one's time and what it gives is checked here.
     """
-    batch = _batch(source, CHECK_TEXTS, source.query_tokens)  # of several lengths, so the mask is part of the graph
+    batch = _batch(
+        model, CHECK_TEXTS, model.role_tokens("query")
+    )  # of several lengths, so the mask is part of the graph
     axes = {name: {0: "batch", 1: "tokens"} for name in INPUTS} | {OUTPUT: {0: "batch"}}
     with _quiet():
         try:
             torch.onnx.export(
-                EmbeddingModel(source.model).eval(),
+                EmbeddingModel(model).eval(),
                 tuple(batch[name] for name in INPUTS),
                 str(file),
                 input_names=list(INPUTS),
@@ -120,7 +122,7 @@ def _trace(source: Source, file: Path) -> None:
         except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
             first = str(error).strip().splitlines()[0]
             raise ExportError(
-                f"{source.name}: a {type(source.model).__name__} cannot be written as ONNX: {first}"
+                f"{model.name}: a {type(model.encoder).__name__} cannot be written as ONNX: {first}"
             ) from error
 
 
@@ -151,21 +153,21 @@ def open_session(file: Path) -> Any:
 
 
 @torch.no_grad()
-def _check(source: Source, file: Path) -> float:
+def _check(model: TunedModel, file: Path) -> float:
     """Compare with torch on batches of other sizes and lengths than the traced one.
 
     Raises:
         ExportError: the vectors differ.
     """
-    session, model = open_session(file), EmbeddingModel(source.model).eval()
+    session, module = open_session(file), EmbeddingModel(model).eval()
     largest = 0.0
     for texts in (CHECK_TEXTS, *((text,) for text in CHECK_TEXTS)):
-        batch = _batch(source, texts, source.document_tokens)
+        batch = _batch(model, texts, model.role_tokens("document"))
         found = run_session(session, batch["input_ids"], batch["attention_mask"])
-        largest = max(largest, float(np.abs(found - model(**batch).numpy()).max()))
+        largest = max(largest, float(np.abs(found - module(**batch).numpy()).max()))
     if not largest <= TOLERANCE:
         raise ExportError(
-            f"{source.name}: as ONNX its vectors differ from torch's by {largest:.1e}; expected at most "
+            f"{model.name}: as ONNX its vectors differ from torch's by {largest:.1e}; expected at most "
             f"{TOLERANCE:.0e}; nothing was exported"
         )
     return largest
@@ -188,11 +190,11 @@ def _checked(folder: Path, difference: float) -> str:
     )
 
 
-def _loss(source: Source, folder: Path, data: ScoredData) -> tuple[str, str]:
+def _loss(model: TunedModel, folder: Path, data: ScoredData) -> tuple[str, str]:
     """What 8-bit weights cost, in a sentence and as the card's section."""
-    full = data.scores(SplitModel(source.model, None))
-    small = data.scores(SessionStates(open_session(folder / INT8_FILE), source.model.config.hidden_size))
-    metric = source.task.preset.metric
+    full = data.scores(model.module.split)  # type: ignore[arg-type]
+    small = data.scores(SessionStates(open_session(folder / INT8_FILE), model.hidden_size))
+    metric = model.task.preset.metric
     where = f"the {len(data):,} examples of the {data.split} data"
     change = small[metric] - full[metric]
     size = (folder / INT8_FILE).stat().st_size / 1e6
@@ -200,7 +202,7 @@ def _loss(source: Source, folder: Path, data: ScoredData) -> tuple[str, str]:
         f"{metric} {value(metric, small[metric])} with 8-bit weights, {value(metric, full[metric])} with 32 bits "
         f"({change:+.4f}), on {where}"
     )
-    names = [name for name in source.task.metrics if name in full]
+    names = [name for name in model.task.metrics if name in full]
     table = markdown_table(
         ("", *names),
         [(form, *(value(name, found[name]) for name in names)) for form, found in (("fp32", full), ("int8", small))],

@@ -9,13 +9,12 @@ import torch
 from torch import nn
 
 from telly.errors import DataError
-from telly.export.source import Source
 from telly.freezing.source import RowSource
+from telly.inference.tuned_model import TunedModel
+from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tasks.base import Encoded, Options
 from telly.tasks.clone import COSINE
-from telly.tuning.config import TuneConfig
 from telly.tuning.inputs import load_datasets
-from telly.tuning.resolve import resolve
 
 
 class SessionStates(nn.Module):
@@ -44,37 +43,37 @@ def run_session(session: Any, input_ids: torch.Tensor, attention_mask: torch.Ten
 
 
 class ScoredData:
-    """What a source is scored on: its run's test data, or the sample's for a model without a run.
+    """What a model is scored on: its run's test data, or the sample's for a model without a run.
 
     Attributes:
         split: `test`, or `valid` where the run had no test data.
 
     Args:
-        source: the model.
+        model: the model.
 
     Raises:
         DataError: the data cannot be read, or is no longer that of the run.
     """
 
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        record = source.record
+    def __init__(self, model: TunedModel) -> None:
+        self._model = model
+        record = model.record
         config = (
-            TuneConfig.parse(record.config)
+            ResolvedConfig.parse(record.config)
             if record is not None
-            else resolve(TuneConfig(task=source.task.name, model=source.name))
+            else TuneConfig(task=model.task.name, model=model.name).resolve()
         )
-        datasets = load_datasets(config, source.task)
+        datasets = load_datasets(config, model.task)
         self.split = "test" if "test" in datasets else "valid"
         wanted = {"train": datasets[self.split]}  # no class is new in test data, and nothing is trained
-        if source.task.name == "clone" and self._threshold is None:
+        if model.task.name == "clone" and self._threshold is None:
             wanted["valid"] = datasets["valid"]
-        self._data: dict[str, Encoded] = source.task.encode(
-            wanted, source.tokenizer, source.limits, source.model.config
+        self._data: dict[str, Encoded] = model.task.encode(
+            wanted, model.tokenizer, model.config.max_tokens, model.encoder.config
         )
         if record is not None and record.data[self.split]["fingerprint"] != self._test.fingerprint():
             raise DataError(
-                f"{source.name}: its {self.split} data was changed since the run, so the loss cannot be measured; "
+                f"{model.name}: its {self.split} data was changed since the run, so the loss cannot be measured; "
                 "restore the files, or export without --int8"
             )
 
@@ -87,20 +86,20 @@ class ScoredData:
 
     @property
     def _threshold(self) -> float | None:
-        return self._source.usage.threshold if self._source.usage is not None else None
+        return self._model.config.threshold
 
-    def scores(self, split: nn.Module) -> dict[str, float]:
+    def scores(self, encoder: nn.Module) -> dict[str, float]:
         """The task's metrics.
 
         Args:
-            split: a `SplitModel`, or what stands in for one.
+            encoder: the model's own encoder, or `SessionStates` in its place.
         """
-        source = self._source
-        module = source.task.build(split, self._test, Options(head=COSINE)).eval()  # type: ignore[arg-type]
+        model = self._model
+        module = model.task.build(encoder, self._test, Options(head=COSINE)).eval()  # type: ignore[arg-type]
         autocast = torch.autocast("cpu", torch.bfloat16, enabled=False)
-        rows = {name: RowSource(data.table, source.tokenizer.pad_token_id) for name, data in self._data.items()}
+        rows = {name: RowSource(data.table, model.tokenizer.pad_token_id) for name, data in self._data.items()}
         if self._threshold is not None:
             module.get_buffer("threshold").fill_(self._threshold)
         elif "valid" in self._data:
-            source.task.fit_threshold(module, rows["valid"], self._data["valid"], autocast)
-        return source.task.evaluate(module, rows["train"], self._test, autocast, final=True).metrics
+            model.task.fit_threshold(module, rows["valid"], self._data["valid"], autocast)
+        return model.task.evaluate(module, rows["train"], self._test, autocast, final=True).metrics

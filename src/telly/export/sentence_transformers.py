@@ -10,8 +10,9 @@ import numpy as np
 
 from telly.errors import ConfigError, ExportError
 from telly.export.card import write_export_card
-from telly.export.folder import Exported, agreement, new_folder, write_usage
-from telly.export.source import CHECK_TEXTS, Source
+from telly.export.folder import Exported, agreement, new_folder, write_inference_config
+from telly.export.source import CHECK_TEXTS, plain_tokenizer
+from telly.inference.tuned_model import Role, TunedModel
 from telly.models.load import quiet_transformers
 
 TOLERANCE = 1e-5
@@ -39,11 +40,11 @@ EXAMPLES = {
 }
 
 
-def export_sentence_transformers(source: Source, output: Path) -> Exported:
+def export_sentence_transformers(model: TunedModel, output: Path) -> Exported:
     """Write a folder that `SentenceTransformer(output)` loads offline.
 
     Args:
-        source: the model.
+        model: the model.
         output: a new or empty folder.
 
     Raises:
@@ -53,25 +54,25 @@ def export_sentence_transformers(source: Source, output: Path) -> Exported:
     library = _library()
     with new_folder(output) as folder:
         with tempfile.TemporaryDirectory() as plain, quiet_transformers():
-            source.model.save_pretrained(plain)
-            source.plain_tokenizer().save_pretrained(plain)
-            _modules(library, source, plain).save(str(folder), create_model_card=False)
-            difference = _check(library.SentenceTransformer(str(folder), device="cpu"), source)
-        write_usage(source, folder)
-        documents, queries = EXAMPLES[source.task.name]
+            model.encoder.save_pretrained(plain)
+            plain_tokenizer(model).save_pretrained(plain)
+            _modules(library, model, plain).save(str(folder), create_model_card=False)
+            difference = _check(library.SentenceTransformer(str(folder), device="cpu"), model)
+        write_inference_config(model, folder)
+        documents, queries = EXAMPLES[model.task.name]
         use = USE.format(
             documents=documents,
             queries=queries,
-            query_tokens=source.query_tokens,
-            document_tokens=source.document_tokens,
-            longest=max(source.query_tokens, source.document_tokens),
+            query_tokens=model.role_tokens("query"),
+            document_tokens=model.role_tokens("document"),
+            longest=max(model.role_tokens("query"), model.role_tokens("document")),
             version=VERSION,
         )
         checked = (
             f"On {len(CHECK_TEXTS)} texts (short, empty, long, not ASCII) tokens and vectors are those of telly's "
             f"evaluation, the vectors {agreement(difference)}."
         )
-        write_export_card(source, folder, use, f"## Checked\n\n{checked}", library="sentence-transformers")
+        write_export_card(model, folder, use, f"## Checked\n\n{checked}", library="sentence-transformers")
     return Exported(output, difference)
 
 
@@ -83,14 +84,14 @@ def _library() -> Any:
     return sentence_transformers
 
 
-def _modules(library: Any, source: Source, folder: str) -> Any:
+def _modules(library: Any, model: TunedModel, folder: str) -> Any:
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
     transformer = Transformer(
         folder,
-        query_length=source.query_tokens,
-        document_length=source.document_tokens,
-        max_seq_length=max(source.query_tokens, source.document_tokens),
+        query_length=model.role_tokens("query"),
+        document_length=model.role_tokens("document"),
+        max_seq_length=max(model.role_tokens("query"), model.role_tokens("document")),
     )
     pooling = Pooling(transformer.get_embedding_dimension(), "mean")
     return library.SentenceTransformer(
@@ -98,30 +99,30 @@ def _modules(library: Any, source: Source, folder: str) -> Any:
     )
 
 
-def _check(model: Any, source: Source) -> float:
+def _check(exported: Any, model: TunedModel) -> float:
     """Compare what was written with telly on texts of all kinds, both as queries and as documents.
 
     Raises:
         ExportError: tokens or vectors differ.
     """
     largest = 0.0
-    roles = (
-        ("query", source.query_tokens, model.encode_query),
-        ("document", source.document_tokens, model.encode_document),
+    roles: tuple[tuple[Role, int, Any], ...] = (
+        ("query", model.role_tokens("query"), exported.encode_query),
+        ("document", model.role_tokens("document"), exported.encode_document),
     )
     for role, limit, encode in roles:
-        for text, ours in zip(CHECK_TEXTS, source.token_ids(CHECK_TEXTS, limit), strict=True):
-            theirs = model.preprocess([text], task=role)["input_ids"][0].tolist()
+        for text, ours in zip(CHECK_TEXTS, model.token_ids(CHECK_TEXTS, limit), strict=True):
+            theirs = exported.preprocess([text], task=role)["input_ids"][0].tolist()
             if theirs != ours:
                 raise ExportError(
-                    f"{source.name}: as a {role} sentence-transformers reads {theirs[:8]}... ({len(theirs)} tokens) "
+                    f"{model.name}: as a {role} sentence-transformers reads {theirs[:8]}... ({len(theirs)} tokens) "
                     f"where telly reads {ours[:8]}... ({len(ours)} tokens): {text[:40]!r}; nothing was exported"
                 )
         found = encode(list(CHECK_TEXTS), show_progress_bar=False)
-        largest = max(largest, float(np.abs(found - source.vectors(CHECK_TEXTS, limit).numpy()).max()))
+        largest = max(largest, float(np.abs(found - model.embed(CHECK_TEXTS, role)).max()))
     if not largest <= TOLERANCE:
         raise ExportError(
-            f"{source.name}: in sentence-transformers vectors differ from telly's by {largest:.1e}; expected at most "
+            f"{model.name}: in sentence-transformers vectors differ from telly's by {largest:.1e}; expected at most "
             f"{TOLERANCE:.0e}; nothing was exported"
         )
     return largest

@@ -1,35 +1,16 @@
-"""The model that is exported: found, loaded, and the vectors it gives within telly, which an export must repeat."""
+"""The model that is exported, loaded on the CPU, and the texts on which an export must repeat telly's embeddings."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from telly.data.sequences import SequenceTable
 from telly.errors import ConfigError
-from telly.freezing.source import RowSource
-from telly.freezing.split import SplitModel
-from telly.models.declared import check_pooling
-from telly.models.load import load_model, load_tokenizer, position_limit
-from telly.models.modes import encode_texts, put_mode_in_template
-from telly.tasks import get_task
-from telly.tasks.base import Task
-from telly.tasks.clone import COSINE
-from telly.tasks.embeddings import embed_rows, pooled
-from telly.tuning.config import TuneConfig
-from telly.tuning.record import RECORD_FILE, RunRecord
-from telly.tuning.resolve import resolve
-from telly.tuning.saving import InferenceConfig, read_inference_config
-
-ROLES = {"search": ("query", "code"), "clone-retrieval": ("code", "code"), "clone": ("left", "right")}
-"""Tasks whose vectors are compared by cosine, and the columns of what is looked for and of what is found."""
+from telly.inference.tuned_model import TunedModel, read_record
+from telly.models.load import load_tokenizer
+from telly.models.modes import put_mode_in_template
 
 CHECK_TEXTS = (
     "Read a file and return its lines",
@@ -44,98 +25,39 @@ CHECK_TEXTS = (
 
 
 class EmbeddingModel(nn.Module):
-    """Token ids to vectors of length one, as the tasks with a cosine evaluate them."""
+    """Token ids to embeddings of length one, as tasks with a cosine evaluate them, in the form that ONNX traces."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: TunedModel) -> None:
         super().__init__()
-        self.split = SplitModel(model, None)
+        self.module = model.module
+        self._model = model
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Vectors of a batch, [batch, hidden]; ids and mask are [batch, tokens]."""
-        return F.normalize(pooled(self.split, {"input_ids": input_ids, "attention_mask": attention_mask}), dim=-1)
+        """Embeddings of a batch, [batch, hidden]; ids and mask are [batch, tokens]."""
+        return self._model.embed_batch({"input_ids": input_ids, "attention_mask": attention_mask})
 
 
-@dataclass(frozen=True)
-class Source:
-    """A model that gives vectors.
-
-    Attributes:
-        name: a run's folder, a model folder, a hub id or the embedded model, as it was given.
-        task: whose evaluation the vectors are made for.
-        limits: most tokens by column.
-        usage: what the model's folder says; None for one that telly did not tune.
-        record: of the run; None where the model is not a run's.
-        model: the encoder, in float32 and eval mode.
-        tokenizer: the model's, as telly uses it.
-    """
-
-    name: str
-    task: Task
-    limits: dict[str, int]
-    usage: InferenceConfig | None
-    record: RunRecord | None
-    model: Any
-    tokenizer: Any
-
-    @property
-    def query_tokens(self) -> int:
-        """Where what is looked for is cut."""
-        return self.limits[ROLES[self.task.name][0]]
-
-    @property
-    def document_tokens(self) -> int:
-        """Where what is found is cut."""
-        return self.limits[ROLES[self.task.name][1]]
-
-    def plain_tokenizer(self) -> Any:
-        """A tokenizer of its own that needs no telly: it adds the mode tokens and knows the longest limit."""
-        tokenizer = load_tokenizer(self.name)
-        put_mode_in_template(tokenizer)
-        tokenizer.model_max_length = max(self.query_tokens, self.document_tokens)
-        return tokenizer
-
-    def token_ids(self, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
-        """Texts as the tasks encode them."""
-        return encode_texts(self.tokenizer, list(texts), max_tokens)
-
-    @torch.no_grad()
-    def vectors(self, texts: Sequence[str], max_tokens: int) -> torch.Tensor:
-        """Vectors of texts as the tasks evaluate them, [texts, hidden]."""
-        table = SequenceTable.ragged(self.token_ids(texts, max_tokens))
-        model = EmbeddingModel(self.model).eval()
-        rows = RowSource(table, self.tokenizer.pad_token_id)
-        return embed_rows(lambda batch: model(**batch), rows, np.arange(len(table)), torch.device("cpu"))
-
-
-def open_source(name: str) -> Source:
-    """Find and load what is to be exported.
+def load_for_export(name: str) -> TunedModel:
+    """Load a model that embeds, in float32 on the CPU.
 
     Args:
         name: a finished run's folder, a model folder, a hub id or the embedded model. One that was not tuned is taken
             for a model of code search.
 
     Raises:
-        ConfigError: the run is not finished, or its vectors were not trained to be compared by their cosine.
+        ConfigError: the run is not finished, or its embeddings were not trained to be compared by cosine.
         ModelError: the model cannot be loaded.
         DataError: the run's record cannot be read.
     """
-    file = Path(name).expanduser() / RECORD_FILE
-    record = RunRecord.read(file) if file.is_file() else None
+    record = read_record(name)
     if record is not None and record.status != "finished":
-        raise ConfigError(f"{name}: the run is {record.status}; expected a finished one. Go on with --resume")
-    usage = read_inference_config(name)
-    task = usage.task if usage is not None else "search"
-    if task not in ROLES or (task == "clone" and usage is not None and usage.head != COSINE):
-        found = f"{task} with --head {usage.head}" if usage is not None and usage.head else task
-        raise ConfigError(
-            f"{name}: is a model of {found}, whose vectors were not trained to be compared by their cosine; expected a "
-            f"run of search, clone-retrieval, or clone with --head {COSINE}. Its folder `model` loads in plain "
-            "transformers as it is"
-        )
-    check_pooling(name)
-    limits = usage.max_tokens if usage is not None else resolve(TuneConfig(task=task, model=name)).max_tokens
-    model = load_model(name)
-    most = position_limit(model)
-    if most is not None:
-        limits = {column: min(tokens, most) for column, tokens in limits.items()}
-    return Source(name, get_task(task), limits, usage, record, model, load_tokenizer(name))
+        raise ConfigError(f"{name}: the run is {record.status}; expected a finished one. Continue it with --resume")
+    return TunedModel.load(name, needs="embed", device="cpu", precision="fp32")
+
+
+def plain_tokenizer(model: TunedModel) -> Any:
+    """A tokenizer that needs no telly: it adds the mode tokens and has the longer of the two length limits."""
+    tokenizer = load_tokenizer(model.name)
+    put_mode_in_template(tokenizer)
+    tokenizer.model_max_length = max(model.role_tokens("query"), model.role_tokens("document"))
+    return tokenizer

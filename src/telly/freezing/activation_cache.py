@@ -1,8 +1,8 @@
-"""The activation store: hidden states of distinct sequences on disk, un-padded, read-only once written.
+"""The activation cache: hidden states of distinct sequences on disk, un-padded, read-only once written.
 
-A store is a folder with `store.json` (its key), and shards. A shard is a file of raw bytes, [tokens, bytes per token],
+A cache is a folder with `store.json` (its key) and shards. A shard is a file of raw bytes, [tokens, bytes per token],
 and a small JSON file with its checksum, written last: a shard without it, or with another checksum, does not count.
-Rows stand in order of length, so that a batch of similar lengths reads neighbouring bytes.
+Rows are ordered by length, so that a batch of similar lengths reads neighbouring bytes.
 """
 
 from __future__ import annotations
@@ -26,19 +26,21 @@ from telly.freezing.fingerprint import CacheKey
 from telly.freezing.states import StateDtype
 
 META_FILE = "store.json"
+"""The name is part of the format: caches of earlier versions stay valid."""
 SHARD_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
 class CacheLayout:
-    """Where every row lies; follows from the lengths alone.
+    """Where every row is on disk; follows from the lengths alone.
 
     Attributes:
-        order: row numbers by length, [rows].
+        order: row indices by ascending length, [rows].
         shard: shard of every row, [rows].
         start: first token of every row in its shard, [rows].
         lengths: tokens of every row, [rows].
         shard_tokens: tokens of every shard, [shards].
+        bytes_per_token: size of a cached token.
     """
 
     order: npt.NDArray[np.int64]
@@ -46,36 +48,48 @@ class CacheLayout:
     start: npt.NDArray[np.int64]
     lengths: npt.NDArray[np.int64]
     shard_tokens: npt.NDArray[np.int64]
+    bytes_per_token: int
 
     @classmethod
     def of(cls, lengths: npt.NDArray[np.int64], bytes_per_token: int, shard_bytes: int | None = None) -> CacheLayout:
         """Lay out rows of these lengths in shards of about `shard_bytes`, by default `SHARD_BYTES`."""
         order = np.argsort(lengths, kind="stable").astype(np.int64)
+        # Imagine all rows one after the other, by length: `begins` is the first token of each on that line.
         begins = np.concatenate([[0], np.cumsum(lengths[order])])[:-1]
+        # Cutting the line every `shard_bytes` puts a row into the shard in which it begins, so no row is split.
         sorted_shard = begins // max(1, (shard_bytes or SHARD_BYTES) // bytes_per_token)
-        _, sorted_shard = np.unique(sorted_shard, return_inverse=True)  # a row longer than a shard leaves a gap
+        # A row longer than a shard leaves numbers without a row that begins there; number the shards without gaps.
+        _, sorted_shard = np.unique(sorted_shard, return_inverse=True)
+        # The shards ascend along the line, so the first row of each row's own shard is found by bisection. Offsets
+        # within a shard count from where that first row begins.
         first = np.searchsorted(sorted_shard, sorted_shard, side="left")
+        # Back from the order on the line to the order of rows.
         shard, start = np.empty_like(order), np.empty_like(order)
         shard[order] = sorted_shard
         start[order] = begins - begins[first]
         tokens = np.bincount(sorted_shard, weights=lengths[order]).astype(np.int64)
-        return cls(order, shard, start, lengths, tokens)
+        return cls(order, shard, start, lengths, tokens, bytes_per_token)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all states."""
+        return int(self.lengths.sum()) * self.bytes_per_token
 
     def rows_of(self, shard: int) -> npt.NDArray[np.int64]:
-        """The rows of a shard in stored order."""
+        """The rows of a shard in the order on disk."""
         rows: npt.NDArray[np.int64] = self.order[self.shard[self.order] == shard]
         return rows
 
 
 class ActivationCache:
-    """A complete or partial store, opened for reading. Tensors handed out are copies: nothing can change the store.
+    """A complete or partial activation cache, opened for reading. Returned tensors are copies, so it cannot change.
 
     Args:
-        folder: the store's folder.
-        layout: as it was built with.
-        dtype: precision of the stored states.
+        folder: the cache's folder.
+        layout: the layout it was built with.
+        dtype: precision of the cached states.
         hidden: width of the states.
-        shards: how many shards are stored; the rows of later ones are not in the store.
+        shards: number of shards on disk; the rows of later ones are not cached.
     """
 
     def __init__(self, folder: Path, layout: CacheLayout, dtype: StateDtype, hidden: int, shards: int) -> None:
@@ -90,12 +104,12 @@ class ActivationCache:
 
     @property
     def complete(self) -> bool:
-        """Whether every row is stored."""
+        """Whether every row is cached."""
         return self.shards == len(self.layout.shard_tokens)
 
     @property
-    def stored_rows(self) -> int:
-        """Rows that are in the store."""
+    def cached_rows(self) -> int:
+        """Number of rows that are cached."""
         return int((self.layout.shard < self.shards).sum())
 
     @property
@@ -104,7 +118,7 @@ class ActivationCache:
         return int(self.layout.shard_tokens[: self.shards].sum()) * self._width
 
     def has(self, rows: Rows) -> bool:
-        """Whether all these rows are in the store."""
+        """Whether all these rows are cached."""
         return bool((self.layout.shard[np.asarray(rows)] < self.shards).all())
 
     def batch(self, rows: Rows) -> dict[str, torch.Tensor]:
@@ -127,7 +141,7 @@ class ActivationCache:
     def _bytes(self, row: int) -> npt.NDArray[np.uint8]:
         shard = int(self.layout.shard[row])
         if shard >= self.shards:
-            raise CacheError(f"row {row} is not in the store {self.folder} ({self.stored_rows} rows are)")
+            raise CacheError(f"row {row} is not in the activation cache {self.folder} ({self.cached_rows} rows are)")
         start = self.layout.start[row]
         return self._maps[shard][start : start + self.layout.lengths[row]]
 
@@ -135,6 +149,11 @@ class ActivationCache:
 def shard_file(folder: Path, shard: int) -> Path:
     """The file of a shard's bytes."""
     return folder / f"shard-{shard:05d}.bin"
+
+
+def checksum_file(folder: Path, shard: int) -> Path:
+    """The file with a shard's checksum."""
+    return shard_file(folder, shard).with_suffix(".json")
 
 
 def write_shard(folder: Path, shard: int, rows: Sequence[npt.NDArray[np.uint8]]) -> None:
@@ -151,7 +170,7 @@ def write_shard(folder: Path, shard: int, rows: Sequence[npt.NDArray[np.uint8]])
             handle.flush()
             os.fsync(handle.fileno())
         partial.replace(file)
-        write_json(file.with_suffix(".json"), {"bytes": file.stat().st_size, "checksum": digest.hexdigest()})
+        write_json(checksum_file(folder, shard), {"bytes": file.stat().st_size, "checksum": digest.hexdigest()})
     finally:
         partial.unlink(missing_ok=True)
 
@@ -160,23 +179,23 @@ def shard_is_sound(folder: Path, shard: int) -> bool:
     """Whether a shard is there, whole, and has its checksum."""
     file = shard_file(folder, shard)
     try:
-        noted = json.loads(file.with_suffix(".json").read_text())
-        if file.stat().st_size != noted["bytes"]:
+        expected = json.loads(checksum_file(folder, shard).read_text())
+        if file.stat().st_size != expected["bytes"]:
             return False
         with file.open("rb") as handle:
-            found = hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16))
-        return bool(found.hexdigest() == noted["checksum"])
+            digest = hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16))
+        return bool(digest.hexdigest() == expected["checksum"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
 def write_meta(folder: Path, key: CacheKey, hidden: int, rows: int, tokens: int) -> None:
-    """Write what the store is, before its first shard."""
+    """Write the key of a cache, before its first shard."""
     write_json(folder / META_FILE, {"key": asdict(key), "hidden": hidden, "rows": rows, "tokens": tokens})
 
 
 def read_meta(folder: Path) -> dict[str, Any] | None:
-    """What a store says it is, or None where there is no readable store."""
+    """Read what a cache says it holds; None if there is no readable cache."""
     try:
         meta: dict[str, Any] = json.loads((folder / META_FILE).read_text(encoding="utf-8"))
         return meta if isinstance(meta["key"], dict) else None
@@ -185,17 +204,17 @@ def read_meta(folder: Path) -> dict[str, Any] | None:
 
 
 def check_key(folder: Path, key: CacheKey) -> None:
-    """Refuse a folder that holds another store.
+    """Refuse a folder that holds another cache.
 
     Raises:
-        CacheError: the key found differs, or there is something else in the folder; says in which parts.
+        CacheError: the key on disk differs (the text says in which parts), or the folder holds something else.
     """
     meta = read_meta(folder)
     if meta is None:
-        raise CacheError(f"{folder}: expected an activation store, found no readable {META_FILE}; remove the folder")
+        raise CacheError(f"{folder}: expected an activation cache, found no readable {META_FILE}; remove the folder")
     differences = key.differences(meta["key"])
     if differences:
         raise CacheError(
-            f"{folder}: this store was made from something else and is not used ({'; '.join(differences)}). "
+            f"{folder}: this activation cache was made from something else and is not used ({'; '.join(differences)}). "
             "Remove it with `telly cache rm`, or choose another --cache-dir"
         )

@@ -11,10 +11,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import nn
 
-from telly.freezing.plan import FreezePlan, make_plan, variants_of
-from telly.models.stack import find_stack
+from telly.freezing.plan import FreezePlan, plan_of, variants_of
+from telly.models.stack import LayerStack
 
 BYTES_FP32 = 4
 ADAM_COPIES = 3
@@ -46,16 +45,27 @@ class Workload:
 
 @dataclass(frozen=True)
 class VariantCost:
-    """One variant's plan and its estimates; None where there is no store or no data."""
+    """Plan and estimates of one variant.
+
+    Attributes:
+        variant: `base` or K.
+        trainable: trained parameters.
+        percent: trained parameters in percent of all.
+        peak_bytes: peak memory while the frozen layers run in every epoch; None without data, as all that follow.
+        peak_bytes_cached: peak memory with an activation cache; None for base too, as all with `cache`.
+        cache_bytes: size of the activation cache on disk.
+        epoch_seconds: time per epoch while the frozen layers run in it.
+        epoch_seconds_cached: time per epoch that reads the activation cache.
+    """
 
     variant: str
     trainable: int
     percent: float
-    peak_bytes: int | None
-    peak_bytes_cached: int | None
-    cache_bytes: int | None
-    epoch_seconds: float | None
-    epoch_seconds_cached: float | None
+    peak_bytes: int | None = None
+    peak_bytes_cached: int | None = None
+    cache_bytes: int | None = None
+    epoch_seconds: float | None = None
+    epoch_seconds_cached: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-ready data."""
@@ -63,7 +73,7 @@ class VariantCost:
 
 
 def plan_costs(
-    model: nn.Module,
+    stack: LayerStack,
     workload: Workload | None,
     flops_per_second: float | None,
     state_bytes: float = 2,
@@ -72,25 +82,23 @@ def plan_costs(
     """Every variant of a model, which may be without values.
 
     Args:
-        model: the model.
+        stack: the model's layers.
         workload: what an epoch reads; None leaves the estimates that need it out.
         flops_per_second: the machine's rate, as `measure_flops` gives it.
         state_bytes: bytes of a stored value.
         head_parameters: of the task's new head, which every variant trains.
     """
-    layers = len(find_stack(model))
-    plans = (make_plan(model, k).with_head(head_parameters) for k in variants_of(layers))
-    return [_variant_cost(model, plan, workload, flops_per_second, state_bytes) for plan in plans]
+    plans = (plan_of(stack, k).with_head(head_parameters) for k in variants_of(len(stack)))
+    return [_variant_cost(stack, plan, workload, flops_per_second, state_bytes) for plan in plans]
 
 
 def _variant_cost(
-    model: nn.Module, plan: FreezePlan, work: Workload | None, rate: float | None, state_bytes: float
+    stack: LayerStack, plan: FreezePlan, work: Workload | None, rate: float | None, state_bytes: float
 ) -> VariantCost:
-    stack = find_stack(model)
-    hidden = int(model.config.hidden_size)  # type: ignore[union-attr,arg-type]
-    k = plan.k or 0
     if work is None or rate is None:
-        return VariantCost(plan.variant, plan.trainable, plan.percent, None, None, None, None, None)
+        return VariantCost(variant=plan.variant, trainable=plan.trainable, percent=plan.percent)
+    hidden = int(stack.model.config.hidden_size)  # type: ignore[union-attr,arg-type]
+    k = plan.k or 0
     layer = sum(p.numel() for p in stack.blocks[0].parameters())
     trained = len(stack) - k
     per_token = 2 * layer + int(4 * work.mean_length * hidden)  # forward of one layer
@@ -101,14 +109,15 @@ def _variant_cost(
     frozen = (plan.total - plan.trainable) * BYTES_FP32
     cached = plan.k is not None
     return VariantCost(
-        plan.variant,
-        plan.trainable,
-        plan.percent,
-        PROCESS_BYTES + state + frozen + saved,
-        PROCESS_BYTES + max(state + saved, plan.total * BYTES_FP32) if cached else None,
-        int(work.stored_tokens * hidden * state_bytes) if cached else None,
-        (top + bottom) / rate,
-        top / rate if cached else None,
+        variant=plan.variant,
+        trainable=plan.trainable,
+        percent=plan.percent,
+        peak_bytes=PROCESS_BYTES + state + frozen + saved,
+        # The prefix is released before training, so the two phases do not add up.
+        peak_bytes_cached=PROCESS_BYTES + max(state + saved, plan.total * BYTES_FP32) if cached else None,
+        cache_bytes=int(work.stored_tokens * hidden * state_bytes) if cached else None,
+        epoch_seconds=(top + bottom) / rate,
+        epoch_seconds_cached=top / rate if cached else None,
     )
 
 

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from telly.models.stack import LayerStack, find_stack
+from telly.data.sequences import SequenceTable
+from telly.freezing.states import StateDtype
+from telly.models.stack import LayerStack
 
 FORMAT_VERSION = 1
 _WITHOUT_EFFECT = {
@@ -52,6 +54,43 @@ class CacheKey:
     source: str = "tokens"
     format: int = FORMAT_VERSION
 
+    @classmethod
+    def of(
+        cls,
+        stack: LayerStack,
+        layer: int,
+        prefix: str,
+        table: SequenceTable,
+        dtype: StateDtype,
+        *,
+        compute: str = "fp32",
+        states: str = "block input",
+        source: str = "tokens",
+    ) -> CacheKey:
+        """The key of the states that a model gives at a layer for the sequences of a table.
+
+        Args:
+            stack: the model's layers.
+            layer: the block whose input is cached.
+            prefix: entry `layer` of the model's `prefix_digests`.
+            table: the sequences.
+            dtype: precision of the cached states.
+            compute: precision of the forward.
+            states: what is cached of the states.
+            source: `tokens`, or the fingerprint of the cache to derive from.
+        """
+        return cls(
+            prefix=prefix,
+            layer=layer,
+            sequences=table.fingerprint(),
+            mask="padding" if table.prefix_lengths is None else "prefix",
+            dtype=dtype.value,
+            compute=compute,
+            attention=attention_kernel(stack),
+            states=states,
+            source=source,
+        )
+
     @property
     def fingerprint(self) -> str:
         """A digest of all parts; names the store's folder."""
@@ -64,13 +103,12 @@ class CacheKey:
                 if other.get(name) != value]  # fmt: skip
 
 
-def prefix_digests(model: nn.Module) -> list[str]:
+def prefix_digests(stack: LayerStack) -> list[str]:
     """Digests of growing parts of a model; weights are read once.
 
     Entry K = 0 .. layers covers settings, embeddings and the blocks below K; the last entry covers the whole model.
     """
-    stack = find_stack(model)
-    running = hashlib.blake2b(_settings(model).encode(), digest_size=16)
+    running = hashlib.blake2b(_settings(stack.model).encode(), digest_size=16)
     for name, module in stack.before:
         _add(running, name, module)
     digests = [running.hexdigest()]

@@ -1,4 +1,4 @@
-"""The stores in a folder: find, verify, remove."""
+"""Activation caches in a folder: find, verify, remove."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from telly.freezing.states import StateDtype
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """One store on disk; what its damaged `store.json` does not tell is None."""
+    """One activation cache on disk; what a damaged `store.json` does not tell is None."""
 
     folder: Path
     layer: int | None
@@ -29,10 +29,10 @@ class CacheEntry:
 
 
 def find_caches(root: Path, names: list[str] | None = None) -> list[CacheEntry]:
-    """The stores in a folder, newest first; all, or those whose names begin with one of `names`.
+    """Activation caches in a folder, newest first; all, or those whose names begin with one of `names`.
 
     Raises:
-        CacheError: a name fits no store.
+        CacheError: a name fits no cache.
     """
     folders = {file.parent for pattern in (META_FILE, "shard-*.bin") for file in root.glob(f"*/{pattern}")}
     entries = sorted((_entry(folder) for folder in folders), key=lambda entry: -entry.modified)
@@ -40,30 +40,32 @@ def find_caches(root: Path, names: list[str] | None = None) -> list[CacheEntry]:
         return entries
     for name in names:
         if not any(entry.folder.name.startswith(name) for entry in entries):
-            raise CacheError(f"{root}: no store {name!r}; `telly cache ls` lists them")
+            raise CacheError(f"{root}: no activation cache {name!r}; `telly cache ls` lists them")
     return [entry for entry in entries if entry.folder.name.startswith(tuple(names))]
 
 
 def verify_cache(folder: Path) -> list[int]:
-    """Numbers of the shards that do not have their checksum."""
+    """Indices of the shards that do not match their checksum."""
     shards = {int(file.stem.split("-")[1]) for file in folder.glob("shard-*") if file.suffix in {".bin", ".json"}}
     return [shard for shard in sorted(shards) if not shard_is_sound(folder, shard)]
 
 
 def remove_cache(folder: Path) -> int:
-    """Remove a store and return the bytes freed.
+    """Remove an activation cache and return the bytes freed.
 
     Raises:
-        CacheError: a run holds the store's lock.
+        CacheError: a run holds the cache's lock.
     """
     lock = FileLock(str(folder) + ".lock")
     try:
         with lock.acquire(timeout=0):
             size = sum(file.stat().st_size for file in folder.iterdir())
-            (folder / META_FILE).unlink(missing_ok=True)  # first: half removed is no store
+            (folder / META_FILE).unlink(missing_ok=True)  # first, so that a half removed folder does not count
             shutil.rmtree(folder)
     except Timeout:
-        raise CacheError(f"{folder.name}: a run is building this store; wait for it or end it first") from None
+        raise CacheError(
+            f"{folder.name}: a run is building this activation cache; wait for it or end it first"
+        ) from None
     Path(lock.lock_file).unlink(missing_ok=True)
     return size
 
@@ -73,14 +75,14 @@ def _entry(folder: Path) -> CacheEntry:
     key: dict[str, Any] = meta.get("key", {})
     files = list(folder.iterdir())
     states = sum(file.stat().st_size for file in files if file.suffix == ".bin")
-    wanted = meta["tokens"] * StateDtype(key["dtype"]).bytes_per_token(meta["hidden"]) if meta else None
+    expected = meta["tokens"] * StateDtype(key["dtype"]).bytes_per_token(meta["hidden"]) if meta else None
     return CacheEntry(
         folder,
         key.get("layer"),
         meta.get("rows"),
         meta.get("tokens"),
         key.get("dtype"),
-        states == wanted,
+        states == expected,
         sum(file.stat().st_size for file in files),
         max(file.stat().st_mtime for file in files),
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,31 +16,13 @@ import torch
 from torch import nn
 
 from telly.errors import ConfigError, PlanError
-from telly.freezing.plan import frozen_modules, plan_as_is, unused_after
+from telly.freezing.plan import frozen_modules, plan_as_is
 from telly.freezing.split import SplitModel
-from telly.freezing.variants import Method
+from telly.freezing.variants import ADAPTERS, Lora, Method
 from telly.models.prefix_lm import checkpoint_part
-from telly.models.stack import find_stack
+from telly.models.stack import LayerStack
 
-ADAPTERS = (Method.LORA, Method.IA3)
 BIAS = "bias"
-
-
-@dataclass(frozen=True)
-class Lora:
-    """Settings of LoRA.
-
-    Attributes:
-        rank: of the product that is added to a weight.
-        alpha: the product is scaled by alpha / rank.
-        dropout: on what goes into the product, while training.
-        targets: ends of the names of the modules that get one; none means peft's choice for the model's type.
-    """
-
-    rank: int = 8
-    alpha: float = 8.0
-    dropout: float = 0.0
-    targets: tuple[str, ...] = ()
 
 
 class Adapter:
@@ -63,23 +44,23 @@ class Adapter:
         self._wrapped.merge_and_unload()
 
 
-def check_method(model: nn.Module, k: int | None, method: Method, lora: Lora | None = None) -> None:
+def check_method(stack: LayerStack, k: int | None, method: Method, lora: Lora | None = None) -> None:
     """Refuse what `apply_method` would refuse; works on a model without values (`meta` device).
 
     Raises:
         ConfigError, PlanError: as `apply_method`.
     """
     if method in ADAPTERS:
-        _adapter_config(model, k, method, lora)
+        _adapter_config(stack, k, method, lora)
     elif method is Method.BITFIT:
-        _biases(model, k)
+        _biases(stack, k)
 
 
 def apply_method(split: SplitModel, method: Method, lora: Lora | None = None, seed: int = 0) -> Adapter | None:
     """Train of a split model's layers above K only what `method` names; changes model and plan in place.
 
     Args:
-        split: a split model; for `HEAD_ONLY` a `whole` one.
+        split: a split model; for `HEAD_ONLY` one with K = number of layers.
         method: what is trained.
         lora: settings of LoRA.
         seed: of the adapters' first weights.
@@ -93,44 +74,43 @@ def apply_method(split: SplitModel, method: Method, lora: Lora | None = None, se
     """
     adapter = None
     if method in ADAPTERS:
-        config = _adapter_config(split.model, split.k, method, lora)
+        config = _adapter_config(split.stack, split.k, method, lora)
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a name that will change
             torch.manual_seed(seed)
             adapter = Adapter(_peft(method).get_peft_model(checkpoint_part(split.model), config))
     elif method is Method.BITFIT:
-        kept = {id(p) for p in _biases(split.model, split.k)}
+        kept = {id(p) for p in _biases(split.stack, split.k)}
         for parameter in split.model.parameters():
             parameter.requires_grad_(id(parameter) in kept)
     if method is not Method.FULL:
-        split.plan = plan_as_is(split.model, split.k, method)
+        split.plan = plan_as_is(split.stack, split.k, method)
     return adapter
 
 
-def _biases(model: nn.Module, k: int | None) -> list[nn.Parameter]:
+def _biases(stack: LayerStack, k: int | None) -> list[nn.Parameter]:
     """All biases above K.
 
     Raises:
         PlanError: there are none.
     """
-    above = {id(module) for _, module in _above(model, k)}
-    found = [
+    biases = [
         parameter
-        for module in model.modules()
-        if id(module) in above
+        for _, module in _above(stack, stack.model, k)
         for name, parameter in module.named_parameters(recurse=False)
         if name == BIAS
     ]
-    if not found:
+    if not biases:
         where = "" if k is None else f" from layer {k} on"
+        model = type(checkpoint_part(stack.model)).__name__
         raise PlanError(
-            f"--method {Method.BITFIT}: {type(checkpoint_part(model)).__name__} has no biases{where}; expected a model "
+            f"--method {Method.BITFIT}: {model} has no biases{where}; expected a model "
             f"with biases, or --method {Method.LORA}"
         )
-    return found
+    return biases
 
 
-def _adapter_config(model: nn.Module, k: int | None, method: Method, lora: Lora | None) -> Any:
+def _adapter_config(stack: LayerStack, k: int | None, method: Method, lora: Lora | None) -> Any:
     """Settings for peft that name the modules above K which get an adapter.
 
     They are named one by one, since peft's own choice of layers fits one list of layers a model and not every method.
@@ -141,38 +121,39 @@ def _adapter_config(model: nn.Module, k: int | None, method: Method, lora: Lora 
     from transformers.pytorch_utils import Conv1D
 
     peft = _peft(method)
+    model = checkpoint_part(stack.model)
     lora = lora or Lora()
     targets = (lora.targets if method is Method.LORA else ()) or _known_targets(model, method)
-    found = {
+    layers = {
         name: module
-        for name, module in _above(checkpoint_part(model), k)
+        for name, module in _above(stack, model, k)
         if isinstance(module, nn.Linear | Conv1D) and _named(name, targets)
     }
-    if not found:
+    if not layers:
         shown = targets if isinstance(targets, str) else ", ".join(targets)
         where = "" if k is None else f" from layer {k} on"
         raise ConfigError(
             f"--method {method}: no linear layer{where} has a name that ends in {shown}; expected names as "
-            f"{type(checkpoint_part(model)).__name__}.named_modules() gives them (--lora-target)"
+            f"{type(model).__name__}.named_modules() gives them (--lora-target)"
         )
-    transposed = any(isinstance(module, Conv1D) for module in found.values())
+    transposed = any(isinstance(module, Conv1D) for module in layers.values())
     if method is Method.LORA:
         return peft.LoraConfig(
             r=lora.rank,
             lora_alpha=lora.alpha,
             lora_dropout=lora.dropout,
-            target_modules=_pattern(found),
+            target_modules=_pattern(layers),
             fan_in_fan_out=transposed,
         )
     forward = peft.utils.TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING[_model_type(model)]
     return peft.IA3Config(
-        target_modules=_pattern(found),
-        feedforward_modules=_pattern(name for name in found if _named(name, forward)),
+        target_modules=_pattern(layers),
+        feedforward_modules=_pattern(name for name in layers if _named(name, forward)),
         fan_in_fan_out=transposed,
     )
 
 
-def _known_targets(model: nn.Module, method: Method) -> Any:
+def _known_targets(model: Any, method: Method) -> Any:
     """Peft's choice of modules for the model's type: ends of names, or one pattern.
 
     Raises:
@@ -193,16 +174,15 @@ def _known_targets(model: nn.Module, method: Method) -> Any:
     return known[_model_type(model)]
 
 
-def _above(model: nn.Module, k: int | None) -> Iterator[tuple[str, nn.Module]]:
-    """All modules by name but those that K freezes and the pooler that nothing looks at."""
-    stack = find_stack(model)
-    below = [*frozen_modules(stack, k), *(module for _, module in unused_after(stack))]
+def _above(stack: LayerStack, model: Any, k: int | None) -> Iterator[tuple[str, nn.Module]]:
+    """Modules of `model`, which is the stack's or a part of it, that are neither frozen by K nor an unused pooler."""
+    below = [*frozen_modules(stack, k), *(module for _, module in stack.unused_after)]
     frozen = {id(part) for module in below for part in module.modules()}
     return ((name, module) for name, module in model.named_modules() if id(module) not in frozen)
 
 
-def _model_type(model: nn.Module) -> str:
-    return str(getattr(checkpoint_part(model).config, "model_type", ""))
+def _model_type(model: Any) -> str:
+    return str(getattr(model.config, "model_type", ""))
 
 
 def _named(name: str, targets: Any) -> bool:

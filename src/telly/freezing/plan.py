@@ -8,7 +8,7 @@ layers above K is trained is told by `telly.freezing.methods`.
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -84,23 +84,31 @@ def variants_of(layers: int) -> list[int | None]:
 
 
 def make_plan(model: nn.Module, k: int | None) -> FreezePlan:
-    """The plan for a model, which is left as it is; works on a model without values (`meta` device).
+    """Plan what K freezes without changing the model; works on the `meta` device.
 
     Raises:
         PlanError: K is out of range, or nothing would be trained.
     """
-    stack = find_stack(model)
+    return plan_of(find_stack(model), k)
+
+
+def plan_of(stack: LayerStack, k: int | None) -> FreezePlan:
+    """`make_plan` for a model whose layers are known.
+
+    Raises:
+        PlanError: as `make_plan`.
+    """
     plan = _plan(stack, k, BASE if k is None else str(k), _frozen_parameters(stack, k))
     if not plan.trainable:
         raise PlanError(f"nothing would be trained: all {plan.total:,} parameters are frozen; choose a smaller K")
     return plan
 
 
-def plan_as_is(model: nn.Module, k: int | None, method: Method) -> FreezePlan:
-    """The plan that a model's parameters have now, by whether they want a gradient; adapters are counted with it."""
-    frozen = {id(p) for p in model.parameters() if not p.requires_grad}
-    whole = k is None or method is Method.HEAD_ONLY
-    return _plan(find_stack(model), k, variant_label(BASE if whole else str(k), method), frozen)
+def plan_as_is(stack: LayerStack, k: int | None, method: Method) -> FreezePlan:
+    """Describe the model as it is: what requires a gradient is trained. Adapters are counted with their layer."""
+    frozen = {id(p) for p in stack.model.parameters() if not p.requires_grad}
+    freeze_text = BASE if k is None or method is Method.HEAD_ONLY else str(k)
+    return _plan(stack, k, variant_label(freeze_text, method), frozen)
 
 
 def _plan(stack: LayerStack, k: int | None, variant: str, frozen: set[int]) -> FreezePlan:
@@ -136,7 +144,21 @@ def freeze(model: nn.Module, k: int | None, tied_head: TiedHead = "freeze") -> F
     stack = find_stack(model)
     if k is not None:
         stack.check_layer(k)
+    return freeze_layers(stack, k, tied_head)
+
+
+def freeze_layers(stack: LayerStack, k: int | None, tied_head: TiedHead = "freeze") -> FreezePlan:
+    """`freeze` for a model whose layers are known. K = number of layers freezes all of the model.
+
+    Raises:
+        PlanError: as `freeze`.
+    """
+    model = stack.model
     unfreeze(model)
+    if k == len(stack):
+        model.requires_grad_(False)
+        _lock_eval(model)
+        return plan_as_is(stack, k, Method.HEAD_ONLY)
     tied = _tied_parameters(stack) if k is not None else []
     if tied and tied_head == "refuse":
         raise PlanError(
@@ -145,21 +167,13 @@ def freeze(model: nn.Module, k: int | None, tied_head: TiedHead = "freeze") -> F
         )
     if tied and tied_head == "untie":
         _untie(model, tied)
-    plan = make_plan(model, k)
+    plan = plan_of(stack, k)
     frozen = _frozen_parameters(stack, k)
     for parameter in model.parameters():
         parameter.requires_grad_(id(parameter) not in frozen)
     for module in frozen_modules(stack, k):
         _lock_eval(module)
     return plan
-
-
-def freeze_whole(model: nn.Module) -> FreezePlan:
-    """Freeze all of a model in place, so that nothing but a task's new head is trained; K is its number of layers."""
-    unfreeze(model)
-    model.requires_grad_(False)
-    _lock_eval(model)
-    return plan_as_is(model, len(find_stack(model)), Method.HEAD_ONLY)
 
 
 def unfreeze(model: nn.Module) -> None:
@@ -196,14 +210,8 @@ def frozen_modules(stack: LayerStack, k: int | None) -> list[nn.Module]:
 def _frozen_parameters(stack: LayerStack, k: int | None) -> set[int]:
     frozen = {id(p) for module in frozen_modules(stack, k) for p in module.parameters()}
     if k is not None:
-        frozen |= {id(p) for _, module in unused_after(stack) for p in module.parameters()}
+        frozen |= {id(p) for _, module in stack.unused_after for p in module.parameters()}
     return frozen
-
-
-def unused_after(stack: LayerStack) -> Iterator[tuple[str, nn.Module]]:
-    """The pooler of a bare encoder: nothing that telly trains looks at it."""
-    bare = getattr(stack.model, "base_model", stack.model) is stack.model
-    return ((name, module) for name, module in stack.after if bare and name.rpartition(".")[2] == "pooler")
 
 
 def _layers(stack: LayerStack) -> Iterable[tuple[str, list[nn.Module]]]:

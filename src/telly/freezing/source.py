@@ -1,4 +1,4 @@
-"""Where batches come from: stored states where there are some, token ids otherwise."""
+"""Batches from the activation cache where rows are cached, from token ids otherwise."""
 
 from __future__ import annotations
 
@@ -11,25 +11,28 @@ from telly.freezing.activation_cache import ActivationCache
 
 
 class RowSource:
-    """Hands out batches of rows for `SplitModel.forward`, and counts the seconds that takes.
+    """Source of batches for `SplitModel.forward`; measures the time that reading them takes.
 
     Args:
         table: the sequences.
         pad_id: id to pad token batches with.
-        store: states of the same rows; a batch with a row that is not stored comes as tokens as a whole.
+        cache: states of the same rows; a batch with a row that is not cached comes as tokens as a whole.
+
+    Attributes:
+        seconds: time spent in `batch` so far.
     """
 
-    def __init__(self, table: SequenceTable, pad_id: int, store: ActivationCache | None = None) -> None:
+    def __init__(self, table: SequenceTable, pad_id: int, cache: ActivationCache | None = None) -> None:
         self.table = table
         self.pad_id = pad_id
-        self.store = store
+        self.cache = cache
         self.seconds = 0.0
 
     def batch(self, rows: Rows) -> dict[str, torch.Tensor]:
         """A padded batch: `states` or `input_ids`, `attention_mask`, and `prefix_lengths` if the table has them."""
         started = time.perf_counter()
-        if self.store is not None and self.store.has(rows):
-            batch = self.store.batch(rows) | self.table.mask_inputs(rows)
+        if self.cache is not None and self.cache.has(rows):
+            batch = self.cache.batch(rows) | self.table.mask_inputs(rows)
         else:
             batch = self.table.pad(rows, self.pad_id)
         self.seconds += time.perf_counter() - started

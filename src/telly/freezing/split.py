@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from telly.errors import CacheError, ModelError
-from telly.freezing.plan import FreezePlan, TiedHead, freeze, freeze_whole, frozen_modules
-from telly.models.stack import capture, find_stack, layer_step, no_cache, replay, run_from
+from telly.freezing.plan import FreezePlan, TiedHead, freeze_layers, frozen_modules
+from telly.models.stack import LayerStack, capture, find_stack, layer_step, no_cache, replay, run_from
 
 CHECK_LENGTHS = (6, 3)
 CHECK_TOLERANCE = 1e-4
@@ -25,22 +25,34 @@ class SplitModel(nn.Module):
 
     Args:
         model: any model with a stack of blocks.
-        k: freeze embeddings and blocks 0 .. k-1; None freezes nothing, and then there are no states to start from.
-        tied_head: as `telly.freeze`.
-        whole: freeze all layers, for training a task's new head alone; K is then their number, and states are the last
+        k: freeze embeddings and blocks 0 .. k-1. None freezes nothing, so there are no states to start from. The
+            number of layers freezes all of the model, to train a task's new head alone; the states are then the last
             block's output.
+        tied_head: as `telly.freeze`.
+        stack: the model's layers, if they are known.
+
+    Attributes:
+        stack: the model's layers.
+        plan: what is frozen and trained.
+        k: as given.
 
     Raises:
         PlanError: as `telly.freeze`.
         ModelError: replaying does not give the model's own output, so its states must not be stored.
     """
 
-    def __init__(self, model: nn.Module, k: int | None, tied_head: TiedHead = "freeze", *, whole: bool = False) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        k: int | None,
+        tied_head: TiedHead = "freeze",
+        stack: LayerStack | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
-        self.plan: FreezePlan = freeze_whole(model) if whole else freeze(model, k, tied_head)
-        self.k = self.plan.k
-        self._stack = find_stack(model)
+        self.stack = stack or find_stack(model)
+        self.plan: FreezePlan = freeze_layers(self.stack, k, tied_head)
+        self.k = k
         self._released: Path | None = None
         if self.k is not None:
             self._check()
@@ -50,13 +62,13 @@ class SplitModel(nn.Module):
         if states is None:
             self._need_prefix()
             return self.model(**inputs, **no_cache(self.model))
-        return run_from(self._stack, self._need_k(), states, **inputs)
+        return run_from(self.stack, self._need_k(), states, **inputs)
 
     @torch.no_grad()
     def prefix(self, **inputs: torch.Tensor) -> torch.Tensor:
         """States that block K gets, or the last block gives, [batch, tokens, hidden]; no gradient, no dropout."""
         self._need_prefix()
-        return capture(self._stack, self._need_k(), **inputs)
+        return capture(self.stack, self._need_k(), **inputs)
 
     @torch.no_grad()
     def step(self, low: int, states: torch.Tensor, **inputs: torch.Tensor) -> torch.Tensor:
@@ -64,7 +76,7 @@ class SplitModel(nn.Module):
         self._need_prefix()
         if low == self._need_k():
             return states
-        return layer_step(self._stack, low, self._need_k(), states, **inputs)
+        return layer_step(self.stack, low, self._need_k(), states, **inputs)
 
     def encode(self, states: torch.Tensor | None = None, **inputs: torch.Tensor) -> torch.Tensor:
         """Last hidden states of an encoder-decoder's encoder, from `input_ids` or `states`, [batch, tokens, hidden]."""
@@ -73,7 +85,7 @@ class SplitModel(nn.Module):
             self._need_prefix()
             output = encoder(**inputs)
         else:
-            with replay(self._stack, self._need_k(), states):
+            with replay(self.stack, self._need_k(), states):
                 output = encoder(inputs_embeds=states, **inputs)
         encoded: torch.Tensor = output.last_hidden_state
         return encoded
@@ -122,12 +134,12 @@ class SplitModel(nn.Module):
         return {name: p for name, p in self.model.named_parameters() if id(p) in ids}
 
     def _prefix_modules(self) -> list[nn.Module]:
-        return frozen_modules(self._stack, self._need_k())
+        return frozen_modules(self.stack, self._need_k())
 
     def _releasable(self) -> dict[str, nn.Parameter]:
-        above = [*self._stack.blocks[self._need_k() :], *(module for _, module in self._stack.after)]
+        above = [*self.stack.blocks[self._need_k() :], *(module for _, module in self.stack.after)]
         shared = {id(p) for module in above for p in module.parameters()}
-        needed = self._stack.family.needed_parameters
+        needed = self.stack.family.needed_parameters
         return {
             name: p  # type: ignore[misc]
             for name, p in self.prefix_state().items()
@@ -157,7 +169,7 @@ class SplitModel(nn.Module):
         training = self.model.training
         self.model.eval()
         try:
-            states = capture(self._stack, self._need_k(), input_ids=ids, attention_mask=mask)
+            states = capture(self.stack, self._need_k(), input_ids=ids, attention_mask=mask)
             if states.requires_grad:
                 raise ModelError(
                     f"the input of layer {self.k} depends on parameters that are trained; "

@@ -1,7 +1,8 @@
-"""Names of what is frozen and what is trained; needs no torch."""
+"""What is frozen and how the rest is trained: names and settings. Needs no torch."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 from telly.errors import PlanError
@@ -25,6 +26,27 @@ class Method(StrEnum):
     IA3 = "ia3"
     BITFIT = "bitfit"
     HEAD_ONLY = "head-only"
+
+
+ADAPTERS = (Method.LORA, Method.IA3)
+"""Methods that train adapters of peft."""
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Settings of LoRA.
+
+    Attributes:
+        rank: of the product that is added to a weight.
+        alpha: the product is scaled by alpha / rank.
+        dropout: on what goes into the product, while training.
+        targets: ends of the names of the modules that get one; none means peft's choice for the model's type.
+    """
+
+    rank: int = 8
+    alpha: float = 8.0
+    dropout: float = 0.0
+    targets: tuple[str, ...] = ()
 
 
 def parse_variant(text: str) -> int | None:

@@ -60,10 +60,10 @@ def tree_key(outer: Any, node: Any, holder: Any, source: bytes, language: str) -
             branches of the preprocessor were blanked; what no node covers counts as it is written.
         language: the language's name.
     """
-    return _Reader(outer, node, holder, source, language).digest()
+    return _FunctionReader(outer, node, holder, source, language).digest()
 
 
-class _Reader:
+class _FunctionReader:
     """Reads one function's tree into a digest. It runs for every node of every function, so it does little for each."""
 
     def __init__(self, outer: Any, node: Any, holder: Any, source: bytes, language: str) -> None:

@@ -1,13 +1,21 @@
-"""What a model family needs beyond the structure that all share. Most families need no entry."""
+"""Facts about model families: what the common structure does not say. Most families need no entry of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
+
+AUTO_CLASSES = {
+    "EncoderModel": "AutoModelForTextEncoding",
+    "ForConditionalGeneration": "AutoModelForSeq2SeqLM",
+    "LMHeadModel": "AutoModelForCausalLM",
+    "ForCausalLM": "AutoModelForCausalLM",
+}
+"""By the end of an architecture's name in `config.json`; others are loaded by `AutoModel`."""
 
 PassThrough = Callable[[nn.Module, torch.Tensor, tuple[Any, ...]], Any]
 
@@ -28,18 +36,54 @@ def _hand_on_t5(block: nn.Module, hidden_states: torch.Tensor, args: tuple[Any, 
 
 @dataclass(frozen=True)
 class Family:
-    """How blocks below the split are passed through, and which parts of them replay still needs.
+    """How the parts of a family's models are named, and what replaying cached states needs from them.
 
     Attributes:
-        pass_through: what a skipped block returns, given the block, the hidden states and its further arguments.
+        pass_through: what a skipped block returns, given the block, the hidden states and its other arguments.
         needed_parameters: ends of names of prefix parameters that replay reads; they are never released.
         shared_dropouts: names, below the owner of the blocks, of modules that are used both before and after them.
             They belong to the frozen part, so the dropout after the last block is off too.
+        position_tables: last parts of names of learned position embeddings.
+        pooler: last part of the name of the module that a bare encoder has after its blocks and telly does not use.
+        norm: what the class name of a final norm contains, in lower case.
     """
 
     pass_through: PassThrough = _hand_on
     needed_parameters: tuple[str, ...] = ()
     shared_dropouts: tuple[str, ...] = ()
+    position_tables: tuple[str, ...] = ("position_embeddings", "wpe")
+    pooler: str = "pooler"
+    norm: str = "norm"
+
+    def is_pooler(self, name: str) -> bool:
+        """Whether a module of that name is the pooler."""
+        return _last(name) == self.pooler
+
+    def is_norm(self, module: nn.Module) -> bool:
+        """Whether a module is a norm."""
+        return self.norm in type(module).__name__.lower()
+
+    def position_table(self, parts: Iterable[tuple[str, nn.Module]]) -> nn.Embedding | None:
+        """The learned positions among named modules and their parts; None where positions are not a table."""
+        for prefix, part in parts:
+            for name, module in part.named_modules(prefix=prefix):
+                if isinstance(module, nn.Embedding) and _last(name) in self.position_tables:
+                    return module
+        return None
+
+
+def first_position(table: nn.Embedding | None) -> int:
+    """Index of the first token in a position table: RoBERTa counts from after the padding index, others from 0."""
+    return 0 if table is None or table.padding_idx is None else table.padding_idx + 1
+
+
+def auto_class(architecture: str) -> str:
+    """Name of the transformers class that loads a saved architecture with all its weights and no others."""
+    return next((auto for suffix, auto in AUTO_CLASSES.items() if architecture.endswith(suffix)), "AutoModel")
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 DEFAULT = Family()

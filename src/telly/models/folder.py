@@ -11,6 +11,8 @@ from safetensors import SafetensorError
 
 from telly.errors import ModelError
 
+EMBEDDED = "telly-mini"
+"""The model that the package ships."""
 CONFIG = "config.json"
 MODULES = "modules.json"
 """The file in which sentence-transformers lists what a model is made of."""

@@ -18,13 +18,10 @@ from torch import nn
 
 from telly.errors import ModelError
 from telly.hub import hub_answers
-from telly.models.folder import explained, first_line, folder_with_config
+from telly.models.folder import EMBEDDED, explained, first_line, folder_with_config
 from telly.models.generation import Architecture, architecture_of
 from telly.models.prefix_lm import PrefixLM
-from telly.models.stack import find_stack
-
-EMBEDDED = "telly-mini"
-"""Name of the model that the package ships."""
+from telly.models.stack import LayerStack, find_stack
 
 _log = logging.getLogger(__name__)
 
@@ -102,10 +99,11 @@ def load_model(name: str, *, seed: int = 0, is_generative: bool = False) -> nn.M
             ignore_mismatched_sizes=True,  # refused below, with their names
         )
     drawn = {*report["missing_keys"], *(found[0] for found in report["mismatched_keys"])}
-    _check_complete(name, model, drawn, whole=is_generative and architecture_of(config) is not Architecture.ONE_STACK)
-    _check_no_further_layers(name, model, report["unexpected_keys"])
+    stack = find_stack(model)
+    _check_complete(name, stack, drawn, whole=is_generative and architecture_of(config) is not Architecture.ONE_STACK)
+    _check_no_further_layers(name, stack, report["unexpected_keys"])
     _check_finite(name, model)
-    _check_padding(name, model)
+    _check_padding(name, stack)
     return _finished(model, config, is_generative)
 
 
@@ -116,9 +114,9 @@ def _finished(model: Any, config: Any, is_generative: bool) -> nn.Module:
     return finished
 
 
-def _check_complete(name: str, model: nn.Module, drawn: set[str], *, whole: bool) -> None:
+def _check_complete(name: str, stack: LayerStack, drawn: set[str], *, whole: bool) -> None:
     """Refuse a checkpoint whose layers would be random numbers; a head or pooler may be missing, unless all is used."""
-    stack = find_stack(model)
+    model = stack.model
     needed = {id(p) for _, module in stack.before for p in module.parameters()}
     needed |= {id(p) for block in stack.blocks for p in block.parameters()}
     if whole:
@@ -132,9 +130,8 @@ def _check_complete(name: str, model: nn.Module, drawn: set[str], *, whole: bool
         )
 
 
-def _check_no_further_layers(name: str, model: nn.Module, unexpected: Iterable[str]) -> None:
+def _check_no_further_layers(name: str, stack: LayerStack, unexpected: Iterable[str]) -> None:
     """Refuse a checkpoint with more layers than its settings say: the model would be cut without a word."""
-    stack = find_stack(model)
     further = re.compile(rf"(?:^|\.){re.escape(stack.path)}\.(\d+)\.")
     numbers = [int(found[1]) for key in unexpected if (found := further.search(key))]
     if numbers and max(numbers) >= len(stack.blocks):
@@ -154,14 +151,14 @@ def _check_finite(name: str, model: nn.Module) -> None:
         )
 
 
-def _check_padding(name: str, model: nn.Module) -> None:
+def _check_padding(name: str, stack: LayerStack) -> None:
     """Refuse a model that tells padding from tokens when it counts positions, and does not know the id of padding."""
-    for _, module in find_stack(model).before:
+    for _, module in stack.before:
         counting = (part for part in module.modules() if hasattr(part, "create_position_ids_from_input_ids"))
         if any(getattr(part, "padding_idx", 0) is None for part in counting):
             raise ModelError(
-                f"{name}: config.json has no pad_token_id, and a {type(model).__name__} counts positions from it; set "
-                "it to the id of the tokenizer's padding token"
+                f"{name}: config.json has no pad_token_id, and a {type(stack.model).__name__} counts positions from "
+                "it; set it to the id of the tokenizer's padding token"
             )
 
 
@@ -173,6 +170,15 @@ def model_from_config(config: Any, device: str = "meta", *, is_generative: bool 
             return _finished(model, config, is_generative)
     except _LOAD_ERRORS as error:
         raise ModelError(f"a model with this {type(config).__name__} cannot be built: {error}") from error
+
+
+def shape_of(name: str, *, is_generative: bool = False) -> LayerStack:
+    """The layers of a model without its values (`meta` device); reads only its configuration.
+
+    Raises:
+        ModelError: there is no such model, or it has no stack of layers.
+    """
+    return find_stack(model_from_config(load_config(name), is_generative=is_generative))
 
 
 def load_tokenizer(name: str) -> Any:
@@ -213,18 +219,6 @@ def _check_vocabulary(name: str, tokenizer: Any, config: Any) -> None:
             f"embeddings for {rows:,}; expected one for every id. Take the model's own tokenizer, or save "
             "the model after `model.resize_token_embeddings(len(tokenizer))`"
         )
-
-
-def position_limit(model: nn.Module) -> int | None:
-    """Most tokens that a model with learned positions takes; None where positions are not a table."""
-    stack = find_stack(model)
-    tables = [m for _, top in stack.before for name, m in top.named_modules() if name.endswith("position_embeddings")]
-    tables += [top for name, top in stack.before if name.rpartition(".")[2] == "wpe"]
-    for table in tables:
-        if isinstance(table, nn.Embedding):
-            offset = 0 if table.padding_idx is None else table.padding_idx + 1  # RoBERTa counts from after padding
-            return table.num_embeddings - offset
-    return None
 
 
 def _source(name: str) -> dict[str, Any]:

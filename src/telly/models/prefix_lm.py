@@ -17,6 +17,7 @@ from transformers import GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutput
 
 from telly.errors import ModelError
+from telly.models.families import family_of, first_position
 from telly.models.kv_cache import TRIAL_ERRORS, cache_argument, cached
 
 TOLERANCE = 1e-2
@@ -40,7 +41,8 @@ class PrefixLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         super().__init__(encoder.config)
         self.encoder = encoder
         self.head = _TiedHead(self)
-        self._first_position = _first_position(encoder)
+        embeddings = [child for child in encoder.named_children() if child[0] == "embeddings"]
+        self._first_position = first_position(family_of(encoder).position_table(embeddings))
         reason = self._why_not()
         if reason:
             raise ModelError(
@@ -208,10 +210,3 @@ def prefix_mask(attention_mask: torch.Tensor, prefix_lengths: torch.Tensor | Non
         seen = seen | (number <= prefix_lengths[:, None])[:, None]
     # A padding query that saw nothing would have no softmax.
     return ((seen & real[:, None]) | (keys == queries)[None])[:, None]
-
-
-def _first_position(encoder: Any) -> int:
-    """RoBERTa counts positions from after the padding id, BERT from 0."""
-    table = getattr(getattr(encoder, "embeddings", None), "position_embeddings", None)
-    padding = getattr(table, "padding_idx", None)
-    return 0 if padding is None else int(padding) + 1

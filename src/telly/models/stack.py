@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from telly.errors import ModelError, PlanError
-from telly.models.families import Family, family_of
+from telly.models.families import Family, family_of, first_position
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,30 @@ class LayerStack:
             raise PlanError(f"K must be between 0 and {len(self) - 1} for a model of {len(self)} layers, found {k}")
 
     def check_place(self, k: int) -> None:
-        """Refuse a place that is neither the input of a block nor, with `k` = layers, the last one's output.
+        """Check that 0 <= k <= number of layers, where the latter means the last block's output.
 
         Raises:
-            PlanError: `k` is not in 0 .. layers.
+            PlanError: it is not.
         """
         if k != len(self):
             self.check_layer(k)
+
+    @property
+    def unused_after(self) -> list[tuple[str, nn.Module]]:
+        """The pooler of a bare encoder, which nothing that telly trains reads; empty where a head reads it."""
+        bare = getattr(self.model, "base_model", self.model) is self.model
+        return [(name, module) for name, module in self.after if bare and self.family.is_pooler(name)]
+
+    @property
+    def final_norm(self) -> str | None:
+        """Name of the norm that the model applies after the last block, if it has one."""
+        return next((name for name, module in self.after if self.family.is_norm(module)), None)
+
+    @property
+    def position_limit(self) -> int | None:
+        """Maximum number of tokens of a model with learned positions; None where positions are not a table."""
+        table = self.family.position_table(self.before)
+        return None if table is None else table.num_embeddings - first_position(table)
 
 
 def find_stack(model: nn.Module) -> LayerStack:
@@ -142,7 +159,7 @@ def _leave(_block: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
 def capture_all(stack: LayerStack, **inputs: torch.Tensor) -> list[torch.Tensor]:
     """States of the embeddings and of every block, in one pass; what comes after the blocks does not run.
 
-    The last entry is the last block's output, before a final norm where the model has one (`final_norm`).
+    The last entry is the last block's output, before a final norm where the model has one (`LayerStack.final_norm`).
 
     Args:
         stack: the model's stack.
@@ -166,11 +183,6 @@ def capture_all(stack: LayerStack, **inputs: torch.Tensor) -> list[torch.Tensor]
         for handle in handles:
             handle.remove()
     raise ModelError(f"the last block of {stack.path} did not run; the model's layers were not found rightly")
-
-
-def final_norm(stack: LayerStack) -> str | None:
-    """Name of the norm that the model applies after the last block, if it has one."""
-    return next((name for name, module in stack.after if "norm" in type(module).__name__.lower()), None)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import io
 import math
 from dataclasses import dataclass
 
-from telly.cli.console import DASH
+from telly.markdown import DASH
 from telly.metrics.interval import Interval
 
 

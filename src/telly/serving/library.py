@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from telly.errors import ConfigError, DataError, TellyError
+from telly.inference.tuned_model import TunedModel
 from telly.mining.repository.collect import shown
 from telly.serving.highlight import marked
 from telly.tuning.saving import read_inference_config
@@ -20,11 +21,11 @@ from telly.using.answers import (
     search_answer,
     summaries_answer,
 )
+from telly.using.choice import choose
 from telly.using.classify import classes_by
 from telly.using.index import CodeLocation, default_folder, open_index
 from telly.using.places import functions_of_text
 from telly.using.search import TASK, By, Say, Searcher, near, open_search
-from telly.using.tuned import Tuned, choose, load_tuned
 from telly.using.writing import check_description, code_by, completion_by, find_gap, summaries_by
 
 MAX_FUNCTIONS = 50
@@ -68,7 +69,7 @@ class Library:
     folder: Path
     searcher: Searcher
     models: Mapping[str, str] = field(default_factory=dict)
-    _loaded: dict[str, Tuned] = field(default_factory=dict, init=False, repr=False)
+    _loaded: dict[str, TunedModel] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def open(
@@ -140,13 +141,13 @@ class Library:
         places = _few_functions(code, language)
         return classes_answer(classes_by(self._tuned("classify"), places))
 
-    def _tuned(self, task: str, *others: str) -> Tuned:
+    def _tuned(self, task: str, *others: str) -> TunedModel:
         """A task's model; of clones also that of a related task."""
         if task not in self._loaded:
             given = next((self.models[name] for name in (task, *others, ANY) if name in self.models), None)
             try:
                 model = choose(task, given).model
-                self._loaded[task] = load_tuned(model, (task, *others), needs_tuning=task == "classify")
+                self._loaded[task] = TunedModel.load(model, (task, *others))
             except TellyError as error:
                 raise NoModelError(str(error)) from None
         return self._loaded[task]

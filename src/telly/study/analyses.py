@@ -48,7 +48,7 @@ def run_analyses(
             if cell.config.model == model and cell.variant == BASE and cell.config.seed == study.seeds[0]
             and outcome.state is State.DONE
         ]  # fmt: skip
-        run = LayerExtractor(output / "stores", counting_bar, say)
+        run = LayerExtractor(output / "stores", counting_bar)
         for name in study.analyses:
             asked = _ANALYSES[name]
             if asked.needs_tuned and not tuned:

@@ -14,19 +14,18 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
-from torch import nn
 
 from telly.config import Config, read_toml
 from telly.data.formats import content_files, data_files
 from telly.errors import ConfigError, DataError, TellyError
 from telly.freezing.methods import check_method
 from telly.freezing.variants import BASE, Method
-from telly.models.load import EMBEDDED, load_config, model_from_config
+from telly.models.folder import EMBEDDED
 from telly.models.load import resolve as resolve_model
-from telly.models.stack import find_stack
+from telly.models.load import shape_of
+from telly.models.stack import LayerStack
+from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tasks import TASKS, get_task
-from telly.tuning.config import TuneConfig
-from telly.tuning.resolve import resolve
 
 FROZEN = "frozen-"
 """Before K: the same layers are frozen, but run in every epoch."""
@@ -171,12 +170,11 @@ class Cell:
     """
 
     variant: str
-    config: TuneConfig
+    config: ResolvedConfig
 
     @property
     def folder(self) -> Path:
         """The run's folder."""
-        assert self.config.output is not None
         return self.config.output
 
     @property
@@ -261,7 +259,7 @@ def _cell(study: StudyConfig, model: str, task: str, variant: str, seed: int, ou
     own = [name for name in VARIANT_KEYS if name in given]
     if own:
         raise ConfigError(f"settings: {', '.join(own)} is what the grid varies; leave it out of the file")
-    layers = len(find_stack(_shape(model, False)))
+    layers = len(_shape(model, False))
     if parts.freeze != BASE and int(parts.freeze) >= layers:
         raise ConfigError(f"variants: {variant}: {model} has {layers} layers, so K is at most {layers - 1}")
     values = {
@@ -278,13 +276,13 @@ def _cell(study: StudyConfig, model: str, task: str, variant: str, seed: int, ou
     }
     if not parts.stored:
         values["cache_always"] = False
-    config = resolve(TuneConfig.parse(values, where))
+    config = TuneConfig.parse(values, where).resolve()
     check_method(_shape(model, get_task(task).is_generative), config.k, config.method, config.lora)
     name = f"{task}-{Path(model).name}-{variant}-s{seed}-{_digest(config)}"
     return Cell(variant, config.model_copy(update={"output": output / "cells" / name}))
 
 
-def _digest(config: TuneConfig) -> str:
+def _digest(config: ResolvedConfig) -> str:
     settings = {k: v for k, v in config.model_dump(mode="json").items() if k not in PLACES}
     files = {name: _data_digest(getattr(config, name), name) for name in ("data", "valid", "test")}
     key = json.dumps([settings, files, _model_digest(config.model)], sort_keys=True)
@@ -292,9 +290,9 @@ def _digest(config: TuneConfig) -> str:
 
 
 @cache
-def _shape(model: str, is_generative: bool) -> nn.Module:
-    """The model without values."""
-    return model_from_config(load_config(model), is_generative=is_generative)
+def _shape(model: str, is_generative: bool) -> LayerStack:
+    """The layers of the model without values."""
+    return shape_of(model, is_generative=is_generative)
 
 
 @cache

@@ -15,10 +15,10 @@ from typing import Any
 
 from telly.disk import came_of_full_disk
 from telly.errors import ConfigError, TellyError
+from telly.settings.config import TuneConfig
 from telly.study.config import Cell
 from telly.study.forks import fork_context
 from telly.study.results import State, outcome_of
-from telly.tuning.config import TuneConfig
 
 FULL_DISK = 75
 """Exit code of a cell that found no room; the others would find none either."""
@@ -92,7 +92,7 @@ def check_processes(cells: Sequence[Cell], processes: int) -> None:
     Raises:
         ConfigError: a cell's batch size is no multiple of it.
     """
-    odd = {f"{cell.config.task} {size}" for cell in cells if (size := cell.config.batch_size or 1) % processes}
+    odd = {f"{cell.config.task} {size}" for cell in cells if (size := cell.config.batch_size) % processes}
     if odd:
         raise ConfigError(
             f"{processes} processes cannot share the batches: batch_size must be a multiple of it; found "
@@ -106,7 +106,7 @@ def in_processes(count: int, cell: Cell, resume: bool) -> int:
     `--multi_gpu` only says that there are several processes: without GPUs telly lets them talk by gloo, while
     `accelerate launch --cpu` would start one process unless MPI is installed.
     """
-    from telly.tuning.resolve import to_toml
+    from telly.config import to_toml
 
     with tempfile.TemporaryDirectory(prefix="telly-cell-") as folder:
         settings = Path(folder) / "cell.toml"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from telly.errors import DataError
 from telly.freezing.variants import BASE
-from telly.markdown import markdown_table
+from telly.markdown import DASH, markdown_table
 from telly.metrics.interval import RESAMPLES
 from telly.metrics.kept import read_scores
 from telly.metrics.significance import bootstrap_runs
@@ -20,7 +20,6 @@ from telly.study.results import Outcome, State
 from telly.tuning.record import RunRecord
 
 TABLE_FILE = "table.md"
-DASH = "-"
 NOTE = (
     "Means over the seeds that are done. ±: half of the 95 % interval, of test examples and, with several seeds, of "
     "training. Change: against base with the same seeds. Seconds: of the whole run."
@@ -72,7 +71,7 @@ def table_of(cells: Sequence[Cell], outcomes: Mapping[Path, Outcome]) -> StudyTa
     if not done:
         return None
 
-    metric = cells[0].config.metric or ""
+    metric = cells[0].config.metric
     rows = tuple(
         (variant, str(len(runs)), _score(metric, runs), _change(metric, runs, done.get(BASE, {})),
          _mean(runs, lambda r: r.plan.get("trainable")), _mean(runs, lambda r: r.total_seconds))

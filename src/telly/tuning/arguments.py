@@ -21,7 +21,6 @@ CHECKPOINTS = "checkpoints"
 
 def sampler_of(run: Run, arguments: TrainingArguments, train: Encoded) -> LengthBucketBatchSampler:
     """The order of the training examples; of several processes each has its own part of every batch."""
-    assert run.config.batch_size is not None
     try:
         return LengthBucketBatchSampler(
             train.lengths,
@@ -39,16 +38,15 @@ def sampler_of(run: Run, arguments: TrainingArguments, train: Encoded) -> Length
 def training_arguments(run: Run) -> TrainingArguments:
     """The settings of the run as the Trainer takes them; sets up the process group, if there is one."""
     config = run.config
-    assert config.batch_size is not None
     gpu = torch.cuda.is_available()
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     if config.batch_size % processes:
         raise ConfigError(f"--batch-size {config.batch_size} must be a multiple of {processes} processes")
     return TrainingArguments(
         output_dir=str(run.output / CHECKPOINTS),
-        num_train_epochs=float(config.epochs or 1),
+        num_train_epochs=float(config.epochs),
         per_device_train_batch_size=config.batch_size // processes,
-        learning_rate=config.learning_rate or 0.0,
+        learning_rate=config.learning_rate,
         warmup_steps=config.warmup,
         weight_decay=0.0,
         lr_scheduler_type="linear",
@@ -63,7 +61,7 @@ def training_arguments(run: Run) -> TrainingArguments:
         load_best_model_at_end=True,
         restore_callback_states_from_checkpoint=True,  # early stopping goes on counting
         metric_for_best_model=config.metric,
-        greater_is_better=METRICS[config.metric or ""].greater_is_better,
+        greater_is_better=METRICS[config.metric].greater_is_better,
         logging_steps=LOG_STEPS,
         logging_nan_inf_filter=False,
         report_to=list(config.report_to),

@@ -17,9 +17,9 @@ from telly.freezing.cost import CacheDecision, Rates, decide
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.processes import first_decides, first_here_goes_first
+from telly.settings.config import ResolvedConfig
 from telly.tasks.base import Encoded
 from telly.training.progress import counting_bar
-from telly.tuning.config import TuneConfig
 
 CALIBRATION_TOKENS = 4096
 CALIBRATION_SHARE = 0.1
@@ -40,10 +40,10 @@ class Sources:
         """For the run record."""
         stores = {
             split: {
-                "folder": str(build.store.folder),
-                "bytes": build.store.nbytes,
-                "rows": len(build.store.layout.lengths),
-                "stored_rows": build.store.stored_rows,
+                "folder": str(build.cache.folder),
+                "bytes": build.cache.nbytes,
+                "rows": len(build.cache.layout.lengths),
+                "stored_rows": build.cache.cached_rows,
                 "source": build.source,
                 "built_shards": build.built_shards,
                 "seconds": build.seconds,
@@ -54,7 +54,7 @@ class Sources:
 
 
 def open_sources(
-    config: TuneConfig,
+    config: ResolvedConfig,
     split_model: SplitModel,
     data: dict[str, Encoded],
     pad_id: int,
@@ -83,24 +83,23 @@ def open_sources(
     if not decision.use:
         return Sources(plain, False, decision.reason, False, {})
     with first_here_goes_first():
-        builds = {name: _build(name, request, say) for name, request in requests.items()}
-    if not builds["train"].store.stored_rows:
+        builds = {name: _build(name, request) for name, request in requests.items()}
+    if not builds["train"].cache.cached_rows:
         reason = "nothing fits into the budget or on the disk"
         say(f"store: not used: {reason}")
         return Sources(plain, False, reason, False, builds)
-    sources = plain | {name: RowSource(data[name].table, pad_id, build.store) for name, build in builds.items()}
-    return Sources(sources, True, decision.reason, all(b.store.complete for b in builds.values()), builds)
+    sources = plain | {name: RowSource(data[name].table, pad_id, build.cache) for name, build in builds.items()}
+    return Sources(sources, True, decision.reason, all(b.cache.complete for b in builds.values()), builds)
 
 
-def _build(name: str, request: CacheRequest, say: Callable[[str], None]) -> BuildResult:
+def _build(name: str, request: CacheRequest) -> BuildResult:
     with counting_bar(f"frozen layers, {name}") as progress:
-        return build_cache(request, progress, say)
+        return build_cache(request, progress)
 
 
 def _requests(
-    config: TuneConfig, split_model: SplitModel, data: dict[str, Encoded], pad_id: int, digests: tuple[str, ...]
+    config: ResolvedConfig, split_model: SplitModel, data: dict[str, Encoded], pad_id: int, digests: tuple[str, ...]
 ) -> dict[str, CacheRequest]:
-    assert config.cache_dir is not None  # resolved
     budget = None if config.cache_budget_gb is None else int(config.cache_budget_gb * 1e9)
     total = sum(int(encoded.table.lengths.sum()) for encoded in data.values())
     return {
@@ -118,11 +117,11 @@ def _requests(
     }
 
 
-def _decide(config: TuneConfig, train: Encoded, request: CacheRequest) -> CacheDecision:
+def _decide(config: ResolvedConfig, train: Encoded, request: CacheRequest) -> CacheDecision:
     if config.cache_always:
         return CacheDecision(True, "asked for")
     exists = existing_cache(request)
-    uses = (config.epochs or 1) * train.uses_per_epoch
+    uses = config.epochs * train.uses_per_epoch
     if uses <= 1 and not exists:
         return decide(uses, Rates(0.0, 0.0, 0.0), exists)
     return decide(uses, calibrate(request), exists)
@@ -140,7 +139,7 @@ def calibrate(request: CacheRequest) -> Rates:
         result = build_cache(trial)
         built = time.perf_counter() - started
         started = time.perf_counter()
-        result.store.batch(rows)
+        result.cache.batch(rows)
         read = time.perf_counter() - started
     write = min(built, 2 * read)  # writing is buffered and about as fast as reading; the bulk of `built` is computing
     return Rates((built - write) * share, read * share, write * share)

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from telly.data.schema import SCHEMAS
-from telly.markdown import markdown_table
+from telly.markdown import DASH, markdown_table
 from telly.metrics.table import METRICS
-from telly.models.load import EMBEDDED
+from telly.models.folder import EMBEDDED
 from telly.tasks import get_task
 from telly.tasks.clone import COSINE
 from telly.tuning.record import RunRecord
 
 CARD_FILE = "README.md"
-DASH = "-"
 _SETTINGS = (
     ("learning_rate", "learning rate"),
     ("batch_size", "examples a step"),

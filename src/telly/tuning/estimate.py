@@ -10,11 +10,10 @@ from telly.data.sample import sample_files
 from telly.errors import ConfigError
 from telly.freezing.cost import VariantCost, Workload, measure_flops, plan_costs
 from telly.freezing.variants import Method, parse_variant
-from telly.models.load import load_config, load_tokenizer, model_from_config
+from telly.models.load import load_config, load_tokenizer, shape_of
+from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tasks import get_task
 from telly.tasks.base import Encoded, Options
-from telly.tuning.config import TuneConfig
-from telly.tuning.resolve import resolve
 
 SAMPLE = "sample"
 PASSES = {Method.FULL: 1.0, Method.LORA: 2 / 3, Method.IA3: 2 / 3, Method.BITFIT: 2 / 3, Method.HEAD_ONLY: 0.0}
@@ -38,14 +37,13 @@ def variant_costs(config: TuneConfig, data: str | None) -> list[VariantCost]:
 
 def costs_of(config: TuneConfig, work: Workload | None) -> list[VariantCost]:
     """What base and every K train and, with a workload, take on this machine."""
-    model_config = load_config(config.model)
     task = get_task(config.task)
-    shape = model_from_config(model_config, is_generative=task.is_generative)
-    hidden = int(model_config.hidden_size)
+    stack = shape_of(config.model, is_generative=task.is_generative)
+    hidden = int(stack.model.config.hidden_size)  # type: ignore[union-attr,arg-type]
     head = task.head(hidden, 2, Options(head=config.head or task.preset.head))
     head_parameters = sum(p.numel() for p in head.parameters()) if head else 0
     rate = measure_flops(hidden) if work else None
-    return plan_costs(shape, work, rate, head_parameters=head_parameters)
+    return plan_costs(stack, work, rate, head_parameters=head_parameters)
 
 
 def workload(config: TuneConfig, data: str) -> Workload:
@@ -59,7 +57,7 @@ def workload(config: TuneConfig, data: str) -> Workload:
         DataError: the data cannot be read.
         ConfigError: the data does not fill one batch.
     """
-    config = resolve(config)
+    config = config.resolve()
     task = get_task(config.task)
     source = str(sample_files(config.task)["train"]) if data == SAMPLE and not Path(data).exists() else data
     datasets = {"train": read(source, task.schema, config.columns, "train", config.limit)}
@@ -67,7 +65,7 @@ def workload(config: TuneConfig, data: str) -> Workload:
     return workload_of(config, task.encode(datasets, tokenizer, config.max_tokens, model_config)["train"])
 
 
-def workload_of(config: TuneConfig, encoded: Encoded) -> Workload:
+def workload_of(config: ResolvedConfig, encoded: Encoded) -> Workload:
     """Tokens that an epoch reads of encoded training data.
 
     Args:
@@ -81,7 +79,7 @@ def workload_of(config: TuneConfig, encoded: Encoded) -> Workload:
     try:
         pairs = encoded.pairs if config.shared_batches else None
         sampler = LengthBucketBatchSampler(
-            encoded.lengths, config.batch_size or 1, seed=config.seed, drop_last=True, pairs=pairs
+            encoded.lengths, config.batch_size, seed=config.seed, drop_last=True, pairs=pairs
         )
     except ValueError as error:
         raise ConfigError(f"--batch-size: {error}") from None
@@ -96,7 +94,7 @@ def workload_of(config: TuneConfig, encoded: Encoded) -> Workload:
     )
 
 
-def training_seconds(cost: VariantCost, config: TuneConfig, stored: int = 0, layers: int = 0) -> float:
+def training_seconds(cost: VariantCost, config: ResolvedConfig, stored: int = 0, layers: int = 0) -> float:
     """All epochs of training, and the frozen layers' single run; evaluation and start-up are not in it.
 
     Args:
@@ -106,7 +104,7 @@ def training_seconds(cost: VariantCost, config: TuneConfig, stored: int = 0, lay
         layers: the model's, all of which run once where the head is trained alone.
     """
     assert cost.epoch_seconds is not None
-    epochs, whole = config.epochs or 1, config.method is Method.HEAD_ONLY
+    epochs, whole = config.epochs, config.method is Method.HEAD_ONLY
     k = layers if whole else parse_variant(cost.variant)
     top = cost.epoch_seconds if cost.epoch_seconds_cached is None else cost.epoch_seconds_cached
     bottom = top / 3 if whole else cost.epoch_seconds - top  # the forward alone

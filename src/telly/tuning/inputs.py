@@ -7,21 +7,20 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from torch import nn
 
 from telly.data.readers import read
 from telly.data.sample import sample_files
 from telly.errors import ConfigError, DataError
 from telly.models.generation import architecture_of
-from telly.models.load import position_limit
+from telly.models.stack import LayerStack
+from telly.settings.config import ResolvedConfig
 from telly.tasks.base import Encoded, Task
-from telly.tuning.config import TuneConfig
 
 SUBSET_SEED = 0
 """Which examples a limit keeps; not the run's seed, so that runs with several seeds see the same data."""
 
 
-def load_datasets(config: TuneConfig, task: Task) -> dict[str, Any]:
+def load_datasets(config: ResolvedConfig, task: Task) -> dict[str, Any]:
     """The run's data sets by split: the user's files, or the sample.
 
     Raises:
@@ -45,24 +44,24 @@ def load_datasets(config: TuneConfig, task: Task) -> dict[str, Any]:
     return found
 
 
-def fitting_lengths(config: TuneConfig, task: Task, model: nn.Module) -> dict[str, int]:
+def fitting_lengths(config: ResolvedConfig, task: Task, stack: LayerStack) -> dict[str, int]:
     """The limits of the settings, cut to the positions that the model has."""
-    limit = position_limit(model)
+    limit = stack.position_limit
     if limit is None:
         return config.max_tokens
     total = sum(config.max_tokens.values())
-    if task.is_generative and architecture_of(model.config).is_single_sequence and total > limit:
+    if task.is_generative and architecture_of(stack.model.config).is_single_sequence and total > limit:
         return _in_proportion(config, limit)
     return {column: min(tokens, limit) for column, tokens in config.max_tokens.items()}
 
 
-def check_lengths(config: TuneConfig, task: Task, model: nn.Module) -> None:
+def check_lengths(config: ResolvedConfig, task: Task, stack: LayerStack) -> None:
     """Refuse sequences that are longer than the model has positions.
 
     Raises:
         ConfigError: names the column and the limit.
     """
-    limit = position_limit(model)
+    limit = stack.position_limit
     if limit is None:
         return
     for column, tokens in config.max_tokens.items():
@@ -72,7 +71,7 @@ def check_lengths(config: TuneConfig, task: Task, model: nn.Module) -> None:
                 f"give --max-tokens {column}={limit} or less"
             )
     total = sum(config.max_tokens.values())
-    if task.is_generative and architecture_of(model.config).is_single_sequence and total > limit:
+    if task.is_generative and architecture_of(stack.model.config).is_single_sequence and total > limit:
         given = ", ".join(f"{column} {tokens}" for column, tokens in config.max_tokens.items())
         raise ConfigError(
             f"max_tokens: {given}: prompt and answer are one sequence of up to {total} tokens, and {config.model} has "
@@ -80,17 +79,17 @@ def check_lengths(config: TuneConfig, task: Task, model: nn.Module) -> None:
         )
 
 
-def task_limits(config: TuneConfig, limit: int) -> str:
+def task_limits(config: ResolvedConfig, limit: int) -> str:
     """Limits in the proportion of those that were set, which together fit."""
     return ", ".join(f"{column}={tokens}" for column, tokens in _in_proportion(config, limit).items())
 
 
-def _in_proportion(config: TuneConfig, limit: int) -> dict[str, int]:
+def _in_proportion(config: ResolvedConfig, limit: int) -> dict[str, int]:
     total = sum(config.max_tokens.values())
     return {column: max(2, tokens * limit // total) for column, tokens in config.max_tokens.items()}
 
 
-def check_metric(config: TuneConfig, task: Task, train: Encoded) -> None:
+def check_metric(config: ResolvedConfig, task: Task, train: Encoded) -> None:
     """Refuse a metric that the data cannot give.
 
     Raises:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 
+from telly.config import to_toml
 from telly.data.cautions import warnings_about
 from telly.disk import came_of_full_disk, folder_lock, is_full_disk
 from telly.errors import ConfigError
@@ -25,7 +26,10 @@ from telly.freezing.variants import Method
 from telly.metrics.kept import SCORES_FILE
 from telly.models.declared import cautions_about, check_pooling
 from telly.models.load import load_model, load_tokenizer
+from telly.models.stack import find_stack
 from telly.processes import first_decides, wait_for_all
+from telly.settings.config import AUTO, ResolvedConfig, TuneConfig
+from telly.settings.resolve import RESULT_FOLDERS, check_output
 from telly.tasks import get_task
 from telly.tasks.base import Encoded, Evaluation, Task
 from telly.training.clocks import Clocks, PeakMemory
@@ -41,10 +45,8 @@ from telly.tuning.arguments import CHECKPOINTS, sampler_of, training_arguments
 from telly.tuning.baselines import reuse_baselines
 from telly.tuning.caches import Sources, open_sources
 from telly.tuning.card import write_card
-from telly.tuning.config import AUTO, TuneConfig
 from telly.tuning.inputs import check_lengths, check_metric, check_negatives, describe, load_datasets
 from telly.tuning.record import RECORD_FILE, RunRecord
-from telly.tuning.resolve import RESULT_FOLDERS, check_output, resolve, to_toml
 from telly.tuning.saving import save_model
 from telly.tuning.session import PREDICTIONS_FILE, ClockedTrainer, Epochs, Run
 
@@ -52,7 +54,7 @@ ADVICE_FOLDER = "advice"
 """Where a run that chooses K itself has what it chose by."""
 
 
-Advisor = Callable[[TuneConfig, bool], tuple[str, dict[str, Any]]]
+Advisor = Callable[[ResolvedConfig, bool], tuple[str, dict[str, Any]]]
 """Chooses the variant for resolved settings, and tells how; may take over what it found before if the flag says so."""
 
 
@@ -77,8 +79,7 @@ def tune(
         ConfigError: settings that do not fit, or an output folder with another run or of a process that still runs.
         DataError, ModelError, PlanError, CacheError, TrainingError: as their names say.
     """
-    config = resolve(config)
-    assert config.output is not None
+    config = config.resolve()
     # One process speaks for all that train together.
     with folder_lock(config.output) if _is_main() else contextlib.nullcontext():
         return _run(config, resume, overwrite, advisor, reuse_baselines_from)
@@ -89,7 +90,7 @@ def _is_main() -> bool:
 
 
 def _run(
-    config: TuneConfig, resume: bool, overwrite: bool, advisor: Advisor | None, reuse_baselines_from: Path | None
+    config: ResolvedConfig, resume: bool, overwrite: bool, advisor: Advisor | None, reuse_baselines_from: Path | None
 ) -> RunRecord:
     """The run, in a folder that no other process writes into."""
     resume = resume and not _only_advised(config)
@@ -115,9 +116,8 @@ def _run(
     return run.record
 
 
-def _start(config: TuneConfig, resume: bool, overwrite: bool, advisor: Advisor | None) -> Run:
+def _start(config: ResolvedConfig, resume: bool, overwrite: bool, advisor: Advisor | None) -> Run:
     clocks, memory = Clocks(), PeakMemory()
-    assert config.output is not None
     output = config.output
     main = _is_main()
     earlier = _earlier_record(output)
@@ -142,7 +142,7 @@ def _start(config: TuneConfig, resume: bool, overwrite: bool, advisor: Advisor |
     return Run(config, get_task(config.task), output, record, clocks, memory, main)
 
 
-def _advised(config: TuneConfig, advisor: Advisor | None, *, anew: bool) -> tuple[TuneConfig, dict[str, Any]]:
+def _advised(config: ResolvedConfig, advisor: Advisor | None, *, anew: bool) -> tuple[ResolvedConfig, dict[str, Any]]:
     """The settings with the variant that the advisor chose, and how it did."""
     if advisor is None:
         raise ConfigError("freeze: auto needs an advisor here; use telly.tune, or give the K that `telly advise` finds")
@@ -151,12 +151,11 @@ def _advised(config: TuneConfig, advisor: Advisor | None, *, anew: bool) -> tupl
             "--freeze auto runs its pilots in one process; run `telly advise` first, then this command with its K"
         )
     freeze, advice = advisor(config, not anew)
-    return resolve(config.model_copy(update={"freeze": freeze})), advice
+    return config.model_copy(update={"freeze": freeze}), advice
 
 
-def _only_advised(config: TuneConfig) -> bool:
+def _only_advised(config: ResolvedConfig) -> bool:
     """Whether the folder holds nothing but advice: the run was interrupted before it began."""
-    assert config.output is not None
     begun = (config.output / "config.toml").exists()
     return config.freeze == AUTO and not begun and (config.output / ADVICE_FOLDER).is_dir()
 
@@ -267,20 +266,34 @@ class _Inputs(NamedTuple):
     digests: list[str]
 
 
-def _inputs(config: TuneConfig, task: Task, device: torch.device, clocks: Clocks) -> _Inputs:
+def _inputs(config: ResolvedConfig, task: Task, device: torch.device, clocks: Clocks) -> _Inputs:
     with clocks("load"):
         if not task.is_generative:
             check_pooling(config.model)
         datasets = load_datasets(config, task)
         tokenizer = load_tokenizer(config.model)
         model = load_model(config.model, seed=config.seed, is_generative=task.is_generative).to(device)
-        split = SplitModel(model, config.k, whole=config.method is Method.HEAD_ONLY)
-        check_lengths(config, task, model)
+        split = split_model(model, config)
+        check_lengths(config, task, split.stack)
     with clocks("prefix"):
-        digests = prefix_digests(model)
+        digests = prefix_digests(split.stack)
     with clocks("encode"):
         data = task.encode(datasets, tokenizer, config.max_tokens, model.config)
     return _Inputs(datasets, tokenizer, split, data, digests)
+
+
+def split_model(model: nn.Module, config: ResolvedConfig) -> SplitModel:
+    """Freeze the model as the settings say.
+
+    Raises:
+        PlanError: K is out of range.
+    """
+    stack = find_stack(model)
+    if config.method is Method.HEAD_ONLY:
+        return SplitModel(model, len(stack), stack=stack)
+    if config.k is not None:
+        stack.check_layer(config.k)
+    return SplitModel(model, config.k, stack=stack)
 
 
 def build_caches(config: TuneConfig) -> None:
@@ -289,7 +302,7 @@ def build_caches(config: TuneConfig) -> None:
     Raises:
         DataError, ModelError, PlanError, CacheError: as their names say.
     """
-    config = resolve(config)
+    config = config.resolve()
     set_seed(config.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     inputs = _inputs(config, get_task(config.task), device, Clocks())

@@ -16,10 +16,10 @@ from transformers import TrainerCallback
 from telly.disk import write_json
 from telly.metrics.interval import Floats
 from telly.metrics.kept import SCORES_FILE, write_scores
+from telly.settings.config import ResolvedConfig
 from telly.tasks.base import Task
 from telly.training.clocks import Clocks, PeakMemory
 from telly.training.trainer import TellyTrainer, explained_disk
-from telly.tuning.config import TuneConfig
 from telly.tuning.record import RunRecord
 
 EPOCH_FILE = "epoch.json"
@@ -30,7 +30,7 @@ PREDICTIONS_FILE = "predictions.jsonl"
 class Run:
     """What the parts of one run share."""
 
-    config: TuneConfig
+    config: ResolvedConfig
     task: Task
     output: Path
     record: RunRecord

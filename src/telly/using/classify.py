@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from telly.data.sequences import SequenceTable
-from telly.freezing.source import RowSource
-from telly.models.modes import encode_texts
-from telly.tasks.classify import ClassifyModel, ClassifyTask
+from telly.inference.tuned_model import TunedModel
+from telly.using.choice import choose
 from telly.using.index import CodeLocation
 from telly.using.places import functions_below
 from telly.using.search import Say
-from telly.using.tuned import Tuned, choose, load_tuned
 
 TASK = "classify"
 
@@ -46,21 +43,15 @@ def classify(path: Path | str, *, model: str | None = None, say: Say = lambda _l
         DataError: there is no such path, or it has no functions.
     """
     choice = choose(TASK, model)
-    tuned = load_tuned(choice.model, (TASK,), needs_tuning=True, say=say)
+    tuned = TunedModel.load(choice.model, TASK)
     say(choice.line)
     return classes_by(tuned, functions_below(Path(path)))
 
 
-def classes_by(tuned: Tuned, places: Sequence[CodeLocation]) -> list[ClassifiedFunction]:
-    """The classes of functions by a model that is loaded."""
-    task, module = tuned.task, tuned.module
-    if not isinstance(task, ClassifyTask) or not isinstance(module, ClassifyModel) or tuned.usage is None:
-        raise TypeError(f"expected a classifier, found a model for {task.name}")
-    codes = [place.function.code for place in places]
-    table, rows = SequenceTable.of(encode_texts(tuned.tokenizer, codes, tuned.code_tokens))
-    probabilities = task.probabilities(module, RowSource(table, tuned.tokenizer.pad_token_id), rows, tuned.autocast)
-    names = tuned.usage.classes
+def classes_by(tuned: TunedModel, places: Sequence[CodeLocation]) -> list[ClassifiedFunction]:
+    """Classes of functions by a loaded model."""
+    classes = tuned.classify([place.function.code for place in places])
     return [
-        ClassifiedFunction(place, names[int(share.argmax())], dict(zip(names, share.tolist(), strict=True)))
-        for place, share in zip(places, probabilities, strict=True)
+        ClassifiedFunction(place, found.label, found.probabilities)
+        for place, found in zip(places, classes, strict=True)
     ]

@@ -12,12 +12,13 @@ import numpy as np
 from tqdm import tqdm
 
 from telly.errors import CodeIndexError, ConfigError
+from telly.inference.tuned_model import TunedModel
 from telly.mining.duplicates import signature
 from telly.mining.repository.collect import CollectOptions
+from telly.using.choice import choose
 from telly.using.dense import Dense, Vectors
 from telly.using.index import CodeLocation, default_folder, open_index
 from telly.using.search import Say
-from telly.using.tuned import Tuned, choose, load_tuned
 from telly.using.update import update_index
 
 TASK = "clone"
@@ -142,14 +143,14 @@ def find_clones(
         raise ConfigError(f"--min-similarity: expected a cosine above 0 and at most 1, found {min_similarity:g}")
     choice = choose(TASK, model)
     say(choice.line)
-    tuned = load_tuned(choice.model, TASKS, say=say)
+    tuned = TunedModel.load(choice.model, TASKS)
     return clones_by(
         tuned, path, min_similarity=min_similarity, min_lines=min_lines, index=index, what=what, workers=workers
     )
 
 
 def clones_by(
-    tuned: Tuned,
+    tuned: TunedModel,
     path: Path | str,
     *,
     min_similarity: float | None = None,
@@ -176,9 +177,9 @@ def clones_by(
     return Clones(root, tuned.name, least, min_lines, len(kept), groups)
 
 
-def _threshold(tuned: Tuned) -> float:
-    kept = tuned.usage.threshold if tuned.usage is not None and tuned.usage.task == TASK else None
-    return MIN_SIMILARITY if kept is None else kept
+def _threshold(tuned: TunedModel) -> float:
+    chosen = tuned.config.threshold if tuned.config.task == TASK else None
+    return MIN_SIMILARITY if chosen is None else chosen
 
 
 def groups_of(places: list[CodeLocation], vectors: Vectors, min_similarity: float) -> tuple[CloneGroup, ...]:

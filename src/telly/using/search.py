@@ -16,7 +16,7 @@ from telly.using.dense import Numbers, Vectors
 from telly.using.index import CodeIndex, CodeLocation, default_folder, open_index
 
 if TYPE_CHECKING:  # they need torch, which searching for words alone does not wait for
-    from telly.using.tuned import Tuned
+    from telly.inference.tuned_model import TunedModel
     from telly.using.update import Update
 
 TASK = "search"
@@ -57,7 +57,7 @@ class Searcher:
         CodeIndexError: another model made the index.
     """
 
-    def __init__(self, index: CodeIndex, tuned: Tuned | None = None) -> None:
+    def __init__(self, index: CodeIndex, tuned: TunedModel | None = None) -> None:
         if tuned is not None and tuned.key.fingerprint != index.meta.fingerprint:
             raise CodeIndexError(_other_model(index, tuned))
         self.index = index
@@ -83,9 +83,7 @@ class Searcher:
     def _nearest(self, query: str, count: int) -> dict[int, float]:
         if self.tuned is None:
             raise ConfigError("searching by vectors needs the index's model; give it, or search by bm25")
-        from telly.using.encode import encode
-
-        [vector] = encode(self.tuned, [query], self.tuned.config.max_tokens.get("query", self.tuned.code_tokens))
+        [vector] = self.tuned.embed([query], role="query")
         numbers, scores = self.index.dense.nearest(vector, count)
         return dict(zip(numbers.tolist(), scores.tolist(), strict=True))
 
@@ -115,7 +113,7 @@ def best_numbers(scores: Vectors, count: int) -> Numbers:
     return candidates[order]
 
 
-def _other_model(index: CodeIndex, tuned: Tuned) -> str:
+def _other_model(index: CodeIndex, tuned: TunedModel) -> str:
     made, now = index.meta, tuned.key
     different = [name for name, value in now.__dict__.items() if name in made.key and made.key[name] != value]
     return (
@@ -156,13 +154,14 @@ def build_index(
     Raises:
         TellyError: as `telly.using.update.update_index`.
     """
-    from telly.using.tuned import choose, load_tuned
+    from telly.inference.tuned_model import TunedModel
+    from telly.using.choice import choose
     from telly.using.update import update_index
 
     choice = choose(TASK, model)
     say(choice.line)
     root = Path(path)
-    tuned = load_tuned(choice.model, (TASK,), say=say)
+    tuned = TunedModel.load(choice.model, TASK)
     return update_index(root, index or default_folder(root, TASK), tuned, what, workers)
 
 
@@ -203,16 +202,17 @@ def open_search(
     return Searcher(found, tuned)
 
 
-def _model_of(index: CodeIndex, model: str | None, say: Say) -> Tuned:
-    from telly.models.load import EMBEDDED
-    from telly.using.tuned import load_tuned, newest_run
+def _model_of(index: CodeIndex, model: str | None, say: Say) -> TunedModel:
+    from telly.inference.tuned_model import TunedModel
+    from telly.models.folder import EMBEDDED
+    from telly.using.choice import newest_run
 
     newest = newest_run(TASK)
     if model is None and newest is not None and str(newest.resolve()) != index.meta.model:
         made = near(index.meta.model)
         say(f"the index was made with {made}; {newest} is newer: `{_index_command(index)}` takes it")
     try:
-        return load_tuned(model or index.meta.model, (TASK,))
+        return TunedModel.load(model or index.meta.model, TASK)
     except ModelError as error:
         raise CodeIndexError(
             f"{index.folder.parent}: the model that made this index cannot be loaded ({error}). Encode all with "

@@ -17,12 +17,13 @@ from safetensors import SafetensorError
 
 from telly.disk import is_full_disk
 from telly.errors import CodeIndexError, ConfigError, DataError
+from telly.inference.tuned_model import TunedModel
 from telly.metrics.bm25 import Bm25
 from telly.mining.repository.collect import CollectOptions
 from telly.mining.repository.languages import NAMES
 from telly.mining.repository.walk import SkippedFile
 from telly.using.dense import Dense, Numbers, Vectors, need_faiss
-from telly.using.encode import Pieces, encode_all, text_key
+from telly.using.embedding import EmbeddedChunks, embed_all, text_key
 from telly.using.index import (
     CURRENT,
     DENSE,
@@ -38,9 +39,8 @@ from telly.using.index import (
     write_generation,
 )
 from telly.using.reading import ReadFile, read_tree, wanted
-from telly.using.tuned import Tuned
 
-PARTIAL, GENERATION, PIECES = "partial", "generation-", "pieces-"
+PARTIAL, GENERATION, CHUNKS = "partial", "generation-", "pieces-"
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Update:
 
 
 def update_index(
-    root: Path, folder: Path, tuned: Tuned, what: CollectOptions | None = None, workers: int | None = None
+    root: Path, folder: Path, tuned: TunedModel, what: CollectOptions | None = None, workers: int | None = None
 ) -> Update:
     """Make the index of a source tree, or bring it up to date.
 
@@ -98,7 +98,7 @@ def update_index(
     for language in what.languages if what else ():
         if language not in NAMES:
             raise ConfigError(f"unknown language {language!r}; known: {', '.join(NAMES)}")
-    tuned.embed  # noqa: B018 - refuses a model without vectors before anything is read
+    tuned.check_can("embed")  # before anything is read
     with _claimed(folder):
         former = open_index(folder, earlier=True)
         if former is not None and former.meta.root != os.fsdecode(root):
@@ -137,7 +137,7 @@ class _Updating:
         self,
         root: Path,
         folder: Path,
-        tuned: Tuned,
+        tuned: TunedModel,
         former: CodeIndex | None,
         what: CollectOptions | None,
         workers: int | None,
@@ -160,7 +160,7 @@ class _Updating:
         if not lines:
             raise DataError(self._nothing())
         if not self.update.changed:
-            self._pieces.remove()
+            self._chunks.remove()
             return self.update
         vectors = self._vectors(lines, origin)
         meta = self._meta(len(lines), vectors.shape[1])
@@ -223,8 +223,8 @@ class _Updating:
             else:
                 keys[number], texts[key] = key, code
         self.update.encoded = len(texts)
-        found = encode_all(self.tuned, texts, self._pieces) if texts else {}
-        hidden = self.tuned.split.hidden_size
+        found = embed_all(self.tuned, texts, self._chunks) if texts else {}
+        hidden = self.tuned.hidden_size
         vectors = np.zeros((len(lines), hidden), dtype=np.float32)
         if former is not None:
             old = source >= 0
@@ -279,7 +279,7 @@ class _Updating:
         pointer.write_text(target.name, encoding="utf-8")
         _to_disk([pointer])
         pointer.replace(self.folder / CURRENT)
-        self._pieces.remove()
+        self._chunks.remove()
         if self.former is not None:
             self.former.close()
             shutil.rmtree(self.former.folder, ignore_errors=True)
@@ -302,14 +302,14 @@ class _Updating:
         _to_disk(file for file in partial.rglob("*") if file.is_file())
 
     @property
-    def _pieces(self) -> Pieces:
-        return Pieces(self.folder / f"{PIECES}{self.tuned.key.fingerprint}")
+    def _chunks(self) -> EmbeddedChunks:
+        return EmbeddedChunks(self.folder / f"{CHUNKS}{self.tuned.key.fingerprint}")
 
     def _sweep(self) -> None:
         """Remove what killed processes left, other than vectors of this model."""
-        kept = {self._pieces.folder.name, self.former.folder.name if self.former else ""}
+        kept = {self._chunks.folder.name, self.former.folder.name if self.former else ""}
         for path in self.folder.iterdir():
-            if path.name not in kept and path.name.startswith((PARTIAL, GENERATION, PIECES)):
+            if path.name not in kept and path.name.startswith((PARTIAL, GENERATION, CHUNKS)):
                 shutil.rmtree(path, ignore_errors=True)
 
     def _nothing(self) -> str:

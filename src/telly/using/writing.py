@@ -5,42 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from datasets import Dataset
-
 from telly.errors import ConfigError, DataError
-from telly.freezing.source import RowSource
+from telly.inference.tuned_model import TunedModel
 from telly.mining.repository.rows import cut
 from telly.mining.repository.walk import UnreadableError, read_text
-from telly.tasks.text_generation import TextGenerationModel, TextGenerationTask, Texts
+from telly.using.choice import choose
 from telly.using.index import CodeLocation
 from telly.using.places import functions_named, split_name
 from telly.using.search import Say
-from telly.using.tuned import Tuned, choose, load_tuned
 
 
 def quiet(_line: str) -> None:
     """Tell nobody."""
 
 
-@torch.no_grad()
-def write(tuned: Tuned, sources: Sequence[str]) -> list[str]:
-    """The model's answers to sources, with the beam that its run was tested with."""
-    task, model = tuned.task, tuned.module
-    if not isinstance(task, TextGenerationTask) or not isinstance(model, TextGenerationModel):
-        raise TypeError(f"expected a model that writes, found one for {task.name}")
-    # a blank target: only sources are encoded of a split that is not trained on
-    rows = Dataset.from_dict({task.source: list(sources), task.target: [""] * len(sources)})
-    data = task.encode({"test": rows}, tuned.tokenizer, tuned.config.max_tokens, tuned.split.model.config)["test"]
-    assert isinstance(data, Texts)
-    source = RowSource(data.table, tuned.tokenizer.pad_token_id)
-    return task.generate(model, source, data, tuned.autocast, model.beams)
-
-
-def _ready(task: str, model: str | None, say: Say) -> Tuned:
+def _ready(task: str, model: str | None, say: Say) -> TunedModel:
     choice = choose(task, model)
     say(choice.line)
-    return load_tuned(choice.model, (task,), say=say)
+    return TunedModel.load(choice.model, task)
 
 
 @dataclass(frozen=True)
@@ -67,9 +49,9 @@ def summarize(where: str, *, model: str | None = None, say: Say = quiet) -> list
     return summaries_by(_ready("summarize", model, say), places)
 
 
-def summaries_by(tuned: Tuned, places: Sequence[CodeLocation]) -> list[Summary]:
+def summaries_by(tuned: TunedModel, places: Sequence[CodeLocation]) -> list[Summary]:
     """Describe functions by a model that is loaded."""
-    texts = write(tuned, [place.function.code for place in places])
+    texts = tuned.generate([place.function.code for place in places])
     return [Summary(place, text) for place, text in zip(places, texts, strict=True)]
 
 
@@ -154,9 +136,9 @@ def find_gap(text: str, number: str, where: str, expected: str) -> CompletionPoi
     return CompletionPoint(at + 1, row["context"], indent, there.strip())
 
 
-def completion_by(tuned: Tuned, gap: CompletionPoint) -> Completion:
+def completion_by(tuned: TunedModel, gap: CompletionPoint) -> Completion:
     """Write a line by a model that is loaded."""
-    [text] = write(tuned, [gap.context])
+    [text] = tuned.generate([gap.context])
     return Completion(gap.line, text, gap.indent, gap.actual)
 
 
@@ -190,7 +172,7 @@ def check_description(description: str) -> None:
         raise ConfigError("the description is blank; expected what the code should do, in words")
 
 
-def code_by(tuned: Tuned, description: str) -> str:
+def code_by(tuned: TunedModel, description: str) -> str:
     """Write code by a model that is loaded."""
-    [code] = write(tuned, [description])
+    [code] = tuned.generate([description])
     return code

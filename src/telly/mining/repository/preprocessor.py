@@ -67,7 +67,7 @@ class _Branch:
 
 
 @dataclass
-class _Group:
+class _Conditional:
     """A conditional: the character before it, its branches and the text of its directives."""
 
     after: bytes
@@ -89,7 +89,7 @@ def without_branches(raw: bytes, *, macros: bool = True) -> bytes:
     """
     masked = _OTHER_DIRECTIVE.sub(_spaces, _LITERAL.sub(_spaces, raw))
     spans = _macros(_DIRECTIVE.sub(_spaces, masked)) if macros else []
-    open_groups: list[_Group] = []
+    open_groups: list[_Conditional] = []
     at = 0
     last = b""
     for match in _DIRECTIVE.finditer(masked):
@@ -99,7 +99,7 @@ def without_branches(raw: bytes, *, macros: bool = True) -> bytes:
         if open_groups:
             _read(open_groups[-1].branches[-1], text)
         if kind.startswith(b"if"):
-            open_groups.append(_Group(last, [_Branch(match.end(), condition)], [match.span()]))
+            open_groups.append(_Conditional(last, [_Branch(match.end(), condition)], [match.span()]))
         elif open_groups:
             group = open_groups[-1]
             group.branches[-1].end = match.start()
@@ -140,7 +140,7 @@ def _blank(text: bytes) -> bytes:
     return b"\n".join(b" " * len(line) for line in text.split(b"\n"))
 
 
-def _kept(group: _Group) -> _Branch:
+def _kept(group: _Conditional) -> _Branch:
     """The first branch that is not empty and not that of `#if 0`."""
     return next((one for one in group.branches if one.last and one.condition != b"0"), group.branches[0])
 

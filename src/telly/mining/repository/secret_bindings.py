@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from telly.mining.repository.secret_reader import Reader
+from telly.mining.repository.secret_reader import ValueReader
 from telly.mining.repository.secret_values import Strength, is_secret, secret_parts, strength
 
 LONGEST_NAME = 80
@@ -149,7 +149,7 @@ def _after(text: str, start: int, end: int, name: Strength) -> Iterator[tuple[in
         if how == "beside" and text[start:end].lower() == "pass":
             continue  # the verb
         sure, bound = _certainty(text, start, end, name, how, quoted)
-        reader = Reader(
+        reader = ValueReader(
             text,
             match.end(),
             sure,
@@ -163,7 +163,7 @@ def _after(text: str, start: int, end: int, name: Strength) -> Iterator[tuple[in
     yield from _unquoted(text, start, end, name)
     head = _FUNCTION.match(text, end)
     if head:
-        yield from Reader(text, head.end(), min(name, Strength.MENTIONED), bound=True).read(same_line=True)
+        yield from ValueReader(text, head.end(), min(name, Strength.MENTIONED), bound=True).read(same_line=True)
 
 
 def _certainty(text: str, start: int, end: int, name: Strength, how: str, quoted: bool) -> tuple[Strength, bool]:
@@ -206,7 +206,7 @@ def _unquoted(text: str, start: int, end: int, name: Strength) -> Iterator[tuple
     """A value without quotes: in comments, within texts, and in lines of settings."""
     filled = _FILLED_IN.match(text, end)
     if filled:
-        yield from Reader(text, filled.end(), Strength.HINT, bound=False).read(same_line=True)
+        yield from ValueReader(text, filled.end(), Strength.HINT, bound=False).read(same_line=True)
     match = _UNQUOTED.match(text, end)
     if match is None:
         return

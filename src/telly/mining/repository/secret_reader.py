@@ -67,7 +67,7 @@ class _Literal:
     after: int
 
 
-class Reader:
+class ValueReader:
     """Reads one value, from what binds it to its end."""
 
     def __init__(self, text: str, at: int, name: Strength, *, bound: bool, inside: bool = False, several: bool = False):

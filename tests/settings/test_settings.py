@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from datasets import Dataset
 
-from telly.config import read_toml
+from telly.config import read_toml, to_toml
 from telly.errors import ConfigError, ModelError
-from telly.freezing.methods import Lora
+from telly.freezing.variants import Lora
+from telly.settings.config import ResolvedConfig, TuneConfig
+from telly.settings.resolve import check_output, recommendation, run_name
 from telly.tasks import TASKS, get_task
-from telly.tuning.config import TuneConfig
 from telly.tuning.estimate import workload
 from telly.tuning.inputs import check_metric
-from telly.tuning.resolve import check_output, recommendation, resolve, run_name, to_toml
 from tiny_models import CONFIGS, tiny_model, tiny_tokenizer
 
 
@@ -78,7 +78,7 @@ def test_explicit_settings_go_before_the_models_advice_and_that_before_the_prese
     CONFIGS["roberta"]().save_pretrained(tmp_path)
     advice = {"recommended": {"search": {"learning_rate": 0.5, "batch_size": 7, "max_tokens": {"code": 99}}}}
     (tmp_path / "telly.json").write_text(json.dumps(advice))
-    found = resolve(TuneConfig(model=str(tmp_path), batch_size=3))
+    found = TuneConfig(model=str(tmp_path), batch_size=3).resolve()
     assert (found.batch_size, found.learning_rate, found.epochs) == (3, 0.5, 10)
     assert found.max_tokens == {"query": 128, "code": 99}
 
@@ -87,29 +87,29 @@ def test_explicit_settings_go_before_the_models_advice_and_that_before_the_prese
 def test_where_less_is_trained_the_rate_is_ten_times_higher_unless_it_is_given(method: str, tmp_path: Path):
     CONFIGS["roberta"]().save_pretrained(tmp_path)
     (tmp_path / "telly.json").write_text(json.dumps({"recommended": {"search": {"learning_rate": 1e-4}}}))
-    found = resolve(TuneConfig(model=str(tmp_path), method=method))
+    found = TuneConfig(model=str(tmp_path), method=method).resolve()
     assert found.learning_rate == pytest.approx(1e-3)
-    assert resolve(found) == found
-    assert resolve(TuneConfig(model=str(tmp_path), method=method, learning_rate=3e-4)).learning_rate == 3e-4
-    assert resolve(TuneConfig(model=str(tmp_path))).learning_rate == 1e-4
+    assert found.resolve() == found
+    assert TuneConfig(model=str(tmp_path), method=method, learning_rate=3e-4).resolve().learning_rate == 3e-4
+    assert TuneConfig(model=str(tmp_path)).resolve().learning_rate == 1e-4
 
 
 def test_lora_has_the_scale_of_one_and_no_dropout():
-    found = resolve(TuneConfig(method="lora", lora_rank=16)).lora
+    found = TuneConfig(method="lora", lora_rank=16).resolve().lora
     assert found == Lora(rank=16, alpha=16.0, dropout=0.0)
-    assert resolve(TuneConfig(method="lora")).lora == Lora()
-    assert resolve(TuneConfig(method="ia3")).lora is None
+    assert TuneConfig(method="lora").resolve().lora == Lora()
+    assert TuneConfig(method="ia3").resolve().lora is None
 
 
 def test_the_head_that_the_model_advises_is_refused_too():
     """telly-mini advises the cosine, which has no parameters; the task's preset has some."""
     with pytest.raises(ConfigError, match="clone with the cosine head has none with parameters"):
-        resolve(TuneConfig(task="clone", method="head-only"))
-    assert resolve(TuneConfig(task="clone", method="head-only", head="pair")).head == "pair"
+        TuneConfig(task="clone", method="head-only").resolve()
+    assert TuneConfig(task="clone", method="head-only", head="pair").resolve().head == "pair"
 
 
 def test_without_peft_adapters_are_refused_before_anything_runs(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("telly.tuning.config.find_spec", lambda name: None)
+    monkeypatch.setattr("telly.settings.config.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"method: lora needs peft: pip install 'telly\[peft\]'"):
         TuneConfig.parse({"method": "lora"})
     TuneConfig.parse({"method": "bitfit"})
@@ -135,7 +135,7 @@ def test_advice_of_another_form_is_refused(content: str, told: str, tmp_path: Pa
     CONFIGS["roberta"]().save_pretrained(tmp_path)
     (tmp_path / "telly.json").write_text(content)
     with pytest.raises(ModelError, match="restore or remove it") as error:
-        resolve(TuneConfig(model=str(tmp_path), batch_size=4, max_tokens={"code": 9}))
+        TuneConfig(model=str(tmp_path), batch_size=4, max_tokens={"code": 9}).resolve()
     assert told in str(error.value)
 
 
@@ -146,9 +146,10 @@ def test_a_folder_is_no_file_of_settings(tmp_path: Path):
 
 def test_resolved_settings_read_back_from_toml(tmp_path: Path):
     CONFIGS["roberta"]().save_pretrained(tmp_path)
-    config = resolve(TuneConfig(model=str(tmp_path), freeze="3", columns={"query": "doc"}))
+    config = TuneConfig(model=str(tmp_path), freeze="3", columns={"query": "doc"}).resolve()
     (tmp_path / "config.toml").write_text(to_toml(config))
-    assert TuneConfig.parse(read_toml(tmp_path / "config.toml")) == config
+    assert ResolvedConfig.parse(read_toml(tmp_path / "config.toml")) == config
+    assert TuneConfig.parse(read_toml(tmp_path / "config.toml")).resolve() == config
 
 
 def test_run_names_tell_runs_apart():
@@ -239,5 +240,5 @@ def test_the_estimate_counts_what_batches_read(tmp_path: Path):
     [({"head": "cosine"}, True), ({"head": "pair"}, False), ({"head": "pair", "shared_batches": True}, True)],
 )
 def test_the_cosine_gets_batches_that_share_functions(given: dict[str, object], shared: bool):
-    assert resolve(TuneConfig(task="clone", **given)).shared_batches is shared
-    assert resolve(TuneConfig(task="search")).shared_batches is None
+    assert TuneConfig(task="clone", **given).resolve().shared_batches is shared
+    assert TuneConfig(task="search").resolve().shared_batches is None

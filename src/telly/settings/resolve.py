@@ -1,4 +1,4 @@
-"""From what the user set to what a run uses: explicit settings, then the model's recommendation, then the preset."""
+"""From what the user gave to what a run uses: explicit settings, then the model's recommendation, then the preset."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
-import tomli_w
 
-from telly.config import Config
 from telly.errors import ConfigError, ModelError
-from telly.freezing.methods import Lora
-from telly.freezing.variants import BASE, Method, variant_label
+from telly.freezing.variants import BASE, Lora, Method, variant_label
 from telly.models.load import resolve as resolve_model
+from telly.settings.config import AUTO, ResolvedConfig, TuneConfig
 from telly.tasks import get_task
 from telly.tasks.clone import SHARING_HEADS
-from telly.tuning.config import AUTO, TuneConfig
 
 RECOMMENDATION_FILE = "telly.json"
 RESULT_FOLDERS = ("model", "adapter")
@@ -26,8 +23,8 @@ METHOD_RATE = 10
 more of what is usual for full tuning, Liu et al. (2022) still more (docs/peers.md)."""
 
 
-def resolve(config: TuneConfig) -> TuneConfig:
-    """The same settings with nothing left open.
+def resolve(config: TuneConfig) -> ResolvedConfig:
+    """The settings that a run uses; `TuneConfig.resolve` calls this.
 
     Raises:
         ModelError: the model's recommendation is not readable.
@@ -59,7 +56,7 @@ def resolve(config: TuneConfig) -> TuneConfig:
     if preset.shared_batches is not None and config.shared_batches is None:
         chosen["shared_batches"] = preset.shared_batches and (config.head or chosen["head"]) in SHARING_HEADS
     values = config.model_dump() | chosen
-    return TuneConfig.parse(values)
+    return ResolvedConfig.parse(values)
 
 
 def default_cache_dir() -> Path:
@@ -98,11 +95,6 @@ def recommendation(model: str, task: str) -> dict[str, Any]:
             f"{file}: recommends for {task} what telly does not take; restore or remove it: {error}"
         ) from None
     return dict(found)
-
-
-def to_toml(config: Config) -> str:
-    """Settings as TOML that reads back to the same settings; what is None is left out."""
-    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
 
 
 def check_output(folder: Path, resume: bool, overwrite: bool, finished: bool, config_text: str | None) -> None:

@@ -1,0 +1,433 @@
+"""A tuned model, loaded: texts go in, and embeddings, texts or classes come out, as in the run's own evaluation."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from datasets import Dataset
+from torch import nn
+
+from telly.data.sequences import SequenceTable
+from telly.errors import ConfigError
+from telly.freezing.fingerprint import prefix_digests
+from telly.freezing.source import RowSource
+from telly.inference.encoder import PlainEncoder
+from telly.models.declared import cautions_about, check_pooling
+from telly.models.load import load_model, load_tokenizer
+from telly.models.modes import encode_texts
+from telly.models.stack import LayerStack, find_stack
+from telly.settings.config import ResolvedConfig, TuneConfig
+from telly.tasks import get_task
+from telly.tasks.base import Encoded, Options, Task
+from telly.tasks.classify import ClassifyModel, ClassifyTask
+from telly.tasks.clone import COSINE, CloneModel
+from telly.tasks.contrast import ContrastModel
+from telly.tasks.embeddings import embed_rows
+from telly.tasks.text_generation import TextGenerationModel, TextGenerationTask, Texts
+from telly.tuning.inputs import check_lengths, fitting_lengths
+from telly.tuning.record import RECORD_FILE, RunRecord
+from telly.tuning.saving import InferenceConfig, load_head, read_inference_config
+
+logger = logging.getLogger(__name__)
+
+Embeddings = npt.NDArray[np.float32]
+Role = Literal["query", "document"]
+Ability = Literal["embed", "generate", "classify"]
+
+ROLES: dict[str, tuple[str, str]] = {
+    "search": ("query", "code"),
+    "clone-retrieval": ("code", "code"),
+    "clone": ("left", "right"),
+}
+"""Columns of queries and documents, by task whose embeddings are compared by cosine."""
+TASKS_WITH: dict[Ability, str] = {
+    "embed": f"search, clone-retrieval, or clone with --head {COSINE}",
+    "generate": "summarize, generate or complete",
+    "classify": "classify",
+}
+"""Tasks whose runs have an ability, in the words of an error."""
+DEFAULT_TASK = "search"
+"""Task of a model that telly did not tune, unless another one is given."""
+
+
+@dataclass(frozen=True)
+class Classification:
+    """The class of a text.
+
+    Attributes:
+        label: the most probable class.
+        probability: probability of that class.
+        probabilities: probabilities of all classes, by name.
+    """
+
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+
+
+@dataclass(frozen=True)
+class EmbeddingKey:
+    """Everything that the embeddings of functions depend on.
+
+    Attributes:
+        model: digest of all weights and of the model's settings.
+        tokenizer: digest of how texts become tokens.
+        max_tokens: length limit of functions.
+        precision: precision of the forward pass, `fp32` or `bf16`.
+        pooling: how token states become one embedding.
+    """
+
+    model: str
+    tokenizer: str
+    max_tokens: int
+    precision: str
+    pooling: str = "mean, unit length"
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of all parts."""
+        return hashlib.blake2b(json.dumps(asdict(self), sort_keys=True).encode(), digest_size=12).hexdigest()
+
+
+@dataclass(frozen=True)
+class TunedModel:
+    """A model ready for use on texts; made by `telly.load`.
+
+    What it can do depends on its task: models of search, clone-retrieval and clone (with the cosine head) embed, models
+    of summarize, generate and complete generate, models of classify classify. Any other use is a `ConfigError`.
+
+    Attributes:
+        name: the run's folder, model folder, hub id or name of the embedded model that was loaded.
+        task: the task that it is used for.
+        config: length limits, head, beam, classes and precision, with nothing left open.
+        is_tuned: whether telly tuned it.
+        module: the task's model with its head, in eval mode.
+        tokenizer: the model's tokenizer.
+    """
+
+    name: str
+    task: Task
+    config: InferenceConfig
+    is_tuned: bool
+    module: nn.Module
+    tokenizer: Any
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path,
+        tasks: str | Sequence[str] = (),
+        *,
+        needs: Ability | None = None,
+        device: str | None = None,
+        precision: str | None = None,
+    ) -> TunedModel:
+        """Load a model.
+
+        Texts for a model that was not tuned are cut to the positions that it has.
+
+        Args:
+            model: a run's folder, a model folder, a hub id or the embedded model.
+            tasks: tasks that it may have been tuned for; a model that was not tuned is used for the first.
+                [default: any; one that was not tuned: search]
+            needs: what it must be able to do, checked before the weights are read. [default: anything]
+            device: device of torch. [default: cuda if there is one, else cpu]
+            precision: `fp32` or `bf16`. [default: that of the run's evaluation]
+
+        Raises:
+            ConfigError: it was tuned for another task, or was not tuned and has no head for the task.
+            ModelError: it cannot be loaded.
+        """
+        name = str(model)
+        allowed = (tasks,) if isinstance(tasks, str) else tuple(tasks)
+        saved = read_inference_config(name)
+        settings = _settings(name, saved, _task_name(name, saved, allowed))
+        task = get_task(settings.task)
+        if needs is not None:
+            _check_can(name, task, settings.head, needs)
+        if not task.is_generative:
+            check_pooling(name)
+            for caution in cautions_about(name):
+                logger.warning("caution: %s", caution)
+        tokenizer = load_tokenizer(name)
+        encoder = load_model(name, is_generative=task.is_generative)
+        stack = find_stack(encoder)
+        if saved is None:
+            settings = _fitted(settings, task, stack)
+        check_lengths(settings, task, stack)
+        config = replace(
+            saved or InferenceConfig(task.name, {}),
+            max_tokens=settings.max_tokens,
+            head=settings.head,
+            beams=settings.beams,
+            precision=precision or settings.precision,
+        )
+        loaded = cls.of(encoder, tokenizer, config, name=name, is_tuned=saved is not None)
+        loaded.module.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        return loaded
+
+    @classmethod
+    def of(
+        cls, encoder: nn.Module, tokenizer: Any, config: InferenceConfig, *, name: str, is_tuned: bool = False
+    ) -> TunedModel:
+        """A model from its parts; of a tuned one, the head is read from the folder `name`.
+
+        Raises:
+            ModelError: the folder has no head, or one of another shape.
+        """
+        task = get_task(config.task)
+        options = Options(head=config.head, beams=config.beams)
+        classes = Encoded(SequenceTable.ragged([]), {}, classes=config.classes)  # they decide the shape of the head
+        module = task.build(PlainEncoder(encoder), classes, options).eval()  # type: ignore[arg-type]
+        head = getattr(module, "head", None)
+        if is_tuned and head is not None:
+            load_head(name, head)
+        return cls(name, task, config, is_tuned, module, tokenizer)
+
+    @torch.no_grad()
+    def embed(self, texts: Sequence[str], role: Role = "document") -> Embeddings:
+        """Embeddings of texts: mean of the last hidden states, L2-normalised, so that dot products are cosines.
+
+        Equal texts are encoded once.
+
+        Args:
+            texts: functions, or sentences to look for.
+            role: `query` for what is looked for, `document` for what is searched; it decides the length limit.
+
+        Returns:
+            embeddings, [texts, hidden].
+
+        Raises:
+            ConfigError: the model was not tuned to embed, or there is no such role.
+        """
+        self.check_can("embed")
+        max_tokens = self.role_tokens(role)
+        if not texts:
+            return np.zeros((0, self.hidden_size), dtype=np.float32)
+        table, rows = SequenceTable.of(self.token_ids(texts, max_tokens))
+        source = RowSource(table, self.tokenizer.pad_token_id)
+        with self.autocast:
+            distinct = embed_rows(self.embed_batch, source, np.arange(len(table)), self.device)
+        embeddings: Embeddings = distinct.cpu().numpy()[rows]
+        return embeddings
+
+    def embed_batch(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Embeddings of a batch of `input_ids` and `attention_mask`, [batch, tokens] each; returns [batch, hidden]."""
+        self.check_can("embed")
+        if isinstance(self.module, CloneModel):
+            return self.module.vectors(batch)
+        assert isinstance(self.module, ContrastModel)
+        return self.module.embed(batch)
+
+    @torch.no_grad()
+    def generate(self, texts: Sequence[str]) -> list[str]:
+        """A text for each source text, decoded with the beam of the run's test evaluation.
+
+        Args:
+            texts: functions (summarize), descriptions (generate) or the lines before the one to write (complete).
+
+        Raises:
+            ConfigError: the model was not tuned to generate.
+        """
+        self.check_can("generate")
+        task, model = self.task, self.module
+        assert isinstance(task, TextGenerationTask) and isinstance(model, TextGenerationModel)
+        if not texts:
+            return []
+        # a blank target: only sources are encoded of a split that is not trained on
+        rows = Dataset.from_dict({task.source: list(texts), task.target: [""] * len(texts)})
+        data = task.encode({"test": rows}, self.tokenizer, self.config.max_tokens, self.encoder.config)["test"]
+        assert isinstance(data, Texts)
+        source = RowSource(data.table, self.tokenizer.pad_token_id)
+        return task.generate(model, source, data, self.autocast, model.beams)
+
+    def classify(self, texts: Sequence[str]) -> list[Classification]:
+        """The class of each text, with the probabilities of all classes.
+
+        Raises:
+            ConfigError: the model was not tuned to classify.
+        """
+        self.check_can("classify")
+        task, model = self.task, self.module
+        assert isinstance(task, ClassifyTask) and isinstance(model, ClassifyModel)
+        if not texts:
+            return []
+        table, rows = SequenceTable.of(self.token_ids(texts, self.config.max_tokens["code"]))
+        source = RowSource(table, self.tokenizer.pad_token_id)
+        names = self.config.classes
+        return [
+            Classification(names[int(row.argmax())], float(row.max()), dict(zip(names, row.tolist(), strict=True)))
+            for row in task.probabilities(model, source, rows, self.autocast)
+        ]
+
+    @property
+    def abilities(self) -> tuple[Ability, ...]:
+        """What the model can do: names of methods."""
+        return _abilities(self.task, self.config.head)
+
+    def check_can(self, ability: Ability) -> None:
+        """Refuse a use that the model was not tuned for.
+
+        Raises:
+            ConfigError: names the model's task, what it can do, and which runs can do this.
+        """
+        _check_can(self.name, self.task, self.config.head, ability)
+
+    @property
+    def encoder(self) -> Any:
+        """The transformers model without the task's head."""
+        return self.module.split.model  # type: ignore[union-attr]
+
+    @property
+    def hidden_size(self) -> int:
+        """Size of an embedding."""
+        return int(self.encoder.config.hidden_size)
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the weights."""
+        return next(self.module.parameters()).device
+
+    @property
+    def autocast(self) -> torch.autocast:
+        """Context of the configured precision."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
+
+    def role_tokens(self, role: Role) -> int:
+        """Length limit of queries or documents, special tokens included.
+
+        Raises:
+            ConfigError: there is no such role.
+        """
+        if role not in ("query", "document"):
+            raise ConfigError(f"role: expected query or document, found {role!r}")
+        query, document = ROLES[self.task.name]
+        return self.config.max_tokens[query if role == "query" else document]
+
+    def token_ids(self, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
+        """Token ids of texts as the task encodes them, at most `max_tokens` each."""
+        return encode_texts(self.tokenizer, list(texts), max_tokens)
+
+    @cached_property
+    def key(self) -> EmbeddingKey:
+        """What its embeddings of functions depend on; an index of another key cannot be searched with this model."""
+        tokenizer = self.tokenizer.backend_tokenizer.to_str() if self.tokenizer.is_fast else repr(self.tokenizer)
+        return EmbeddingKey(
+            prefix_digests(find_stack(self.encoder))[-1],
+            hashlib.blake2b(tokenizer.encode(), digest_size=12).hexdigest(),
+            self.role_tokens("document"),
+            self.config.precision,
+        )
+
+    @cached_property
+    def record(self) -> RunRecord | None:
+        """The run's record; None for a model that is not a run's folder.
+
+        Raises:
+            DataError: the record cannot be read.
+        """
+        return read_record(self.name)
+
+
+def load(model: str | Path, task: str | None = None) -> TunedModel:
+    """Load a model for use on texts.
+
+    Example:
+        >>> import telly
+        >>> model = telly.load("runs/search-telly-mini-k9-s0")
+        >>> query = model.embed(["parse a date"], role="query")  # [1, hidden], L2-normalised
+        >>> functions = model.embed(["def add(a, b): ...", "def parse_date(text): ..."])  # [2, hidden]
+        >>> (query @ functions.T).argmax()
+
+    Args:
+        model: a run's folder, a model folder, a hub id or the embedded model (`telly-mini`).
+        task: task that it must have been tuned for; a model that was not tuned is used for it. [default: any; one that
+            was not tuned: search]
+
+    Raises:
+        ConfigError: it was tuned for another task, or was not tuned and has no head for the task.
+        ModelError: it cannot be loaded.
+    """
+    return TunedModel.load(model, task or ())
+
+
+def read_record(model: str) -> RunRecord | None:
+    """The record of a run's folder; None where there is none.
+
+    Raises:
+        DataError: the record cannot be read.
+    """
+    file = Path(model).expanduser() / RECORD_FILE
+    return RunRecord.read(file) if file.is_file() else None
+
+
+def _abilities(task: Task, head: str | None) -> tuple[Ability, ...]:
+    if task.is_generative:
+        return ("generate",)
+    if task.name in ROLES and head in (None, COSINE):
+        return ("embed",)
+    return ("classify",) if isinstance(task, ClassifyTask) else ()
+
+
+def _check_can(model: str, task: Task, head: str | None, ability: Ability) -> None:
+    abilities = _abilities(task, head)
+    if ability in abilities:
+        return
+    what = f"is a model of {task.name}{f' with --head {head}' if head else ''}"
+    why = f"which cannot {ability}"
+    if ability == "embed":
+        why = "whose embeddings were not trained to be compared by cosine"
+    can = f"; it can {' and '.join(abilities)}" if abilities else ""
+    raise ConfigError(f"{model}: {what}, {why}{can}; expected a run of {TASKS_WITH[ability]}")
+
+
+def _task_name(model: str, saved: InferenceConfig | None, allowed: tuple[str, ...]) -> str:
+    """The task that a model is used for, one of those allowed.
+
+    Raises:
+        ConfigError: it was tuned for another one, or needs to be tuned.
+    """
+    if saved is not None:
+        if allowed and saved.task not in allowed:
+            raise ConfigError(f"{model}: was tuned for {saved.task}; expected a run of {' or '.join(allowed)}")
+        return saved.task
+    task = allowed[0] if allowed else DEFAULT_TASK
+    if isinstance(get_task(task), ClassifyTask):  # its head would be random
+        raise ConfigError(
+            f"{model}: was not tuned for {task}, so it has no classes to choose from; first run "
+            f"`telly tune {task}`, or give the folder of such a run: --model RUN"
+        )
+    return task
+
+
+def _settings(model: str, saved: InferenceConfig | None, task: str) -> ResolvedConfig:
+    """The run's own settings; for a model that was not tuned, its recommendation or the task's preset."""
+    if saved is None:
+        return TuneConfig(task=task, model=model).resolve()
+    values = {"head": saved.head, "beams": saved.beams, "precision": saved.precision}
+    values = {name: value for name, value in values.items() if value is not None}
+    return TuneConfig.parse({"task": task, "model": model, "max_tokens": saved.max_tokens, **values}).resolve()
+
+
+def _fitted(settings: ResolvedConfig, task: Task, stack: LayerStack) -> ResolvedConfig:
+    """Settings with length limits of at most the model's positions; those of a preset are only a matter of cost."""
+    limits = fitting_lengths(settings, task, stack)
+    if limits == settings.max_tokens:
+        return settings
+    cut = ", ".join(
+        f"{column} {limits[column]} (preset {tokens})"
+        for column, tokens in settings.max_tokens.items()
+        if limits[column] != tokens
+    )
+    logger.warning("caution: %s has few positions, so texts are cut after fewer tokens: %s", settings.model, cut)
+    return settings.model_copy(update={"max_tokens": limits})

@@ -1,0 +1,411 @@
+"""The settings of a tuning run, declared once: command line, TOML file, library and docs share them."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
+
+from telly.config import Config
+from telly.declare import EVALUATION, LOCATION, SPEED, WEIGHTS, Group, Setting
+from telly.errors import PlanError
+from telly.freezing.states import StateDtype
+from telly.freezing.variants import ADAPTERS, BASE, Lora, Method, parse_variant, variant_name
+from telly.models.folder import EMBEDDED
+from telly.tasks import TASKS, get_task
+from telly.tasks.base import Options
+from telly.tasks.clone import HEADS
+
+LORA_SETTINGS = ("lora_rank", "lora_alpha", "lora_dropout", "lora_targets")
+AUTO = "auto"
+"""In place of K: `telly.advice` chooses it when the run begins."""
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class TuneConfig(Config):
+    """The settings of a run as the user gives them.
+
+    What is None is taken from the model's recommendation or the task's preset by `resolve`.
+    """
+
+    task: Annotated[str, Setting("Task to tune for.", WEIGHTS, EVALUATION, group=Group.DATA, metavar="TASK")] = "search"
+    model: Annotated[
+        str,
+        Setting(
+            "Model folder or hub id.",
+            WEIGHTS,
+            EVALUATION,
+            SPEED,
+            group=Group.DATA,
+            metavar="DIR|HUB-ID",
+            default="telly-mini, the embedded model",
+        ),
+    ] = EMBEDDED
+    data: Annotated[
+        str | None,
+        Setting(
+            "Training data: JSONL, CSV, Parquet, folder or hub id.",
+            WEIGHTS,
+            EVALUATION,
+            SPEED,
+            group=Group.DATA,
+            metavar="FILE|DIR|HUB-ID",
+            default="the task's sample",
+        ),
+    ] = None
+    valid: Annotated[
+        str | None,
+        Setting(
+            "Validation data, which choose the best epoch.",
+            WEIGHTS,
+            EVALUATION,
+            group=Group.DATA,
+            metavar="FILE|DIR|HUB-ID",
+        ),
+    ] = None
+    test: Annotated[
+        str | None,
+        Setting("Test data.", EVALUATION, group=Group.DATA, metavar="FILE|DIR|HUB-ID", default="the validation data"),
+    ] = None
+    columns: Annotated[
+        dict[str, str],
+        Setting(
+            "Name of a column in your data; repeatable.",
+            WEIGHTS,
+            EVALUATION,
+            group=Group.DATA,
+            option="--map",
+            metavar="NAME=COLUMN",
+        ),
+    ] = Field(default_factory=dict)
+    limit: Annotated[
+        PositiveInt | None,
+        Setting("Maximum number of training examples.", WEIGHTS, EVALUATION, SPEED, group=Group.DATA, metavar="N"),
+    ] = None
+    eval_limit: Annotated[
+        PositiveInt | None,
+        Setting(
+            "Maximum number of validation and of test examples.", WEIGHTS, EVALUATION, group=Group.DATA, metavar="N"
+        ),
+    ] = None
+    freeze: Annotated[
+        str,
+        Setting(
+            "Freeze embeddings and layers 0 to K-1; base freezes nothing, auto chooses K (see telly advise).",
+            WEIGHTS,
+            SPEED,
+            group=Group.FREEZING,
+            metavar="K|base|auto",
+        ),
+    ] = BASE
+    method: Annotated[
+        Method, Setting("What is trained in the layers that are not frozen.", WEIGHTS, SPEED, group=Group.METHOD)
+    ] = Method.FULL
+    lora_rank: Annotated[
+        PositiveInt | None,
+        Setting("Rank of LoRA's matrices.", WEIGHTS, group=Group.METHOD, metavar="N", default=str(Lora.rank)),
+    ] = None
+    lora_alpha: Annotated[
+        PositiveFloat | None,
+        Setting("Scale of LoRA's product: alpha / rank.", WEIGHTS, group=Group.METHOD, default="the rank"),
+    ] = None
+    lora_dropout: Annotated[
+        Share | None, Setting("Dropout on LoRA's input.", WEIGHTS, group=Group.METHOD, default="0")
+    ] = None
+    lora_targets: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Suffix of the names of modules that get LoRA; repeatable.",
+            WEIGHTS,
+            group=Group.METHOD,
+            option="--lora-target",
+            metavar="NAME",
+            default="peft's choice",
+        ),
+    ] = ()
+    cache: Annotated[
+        bool,
+        Setting(
+            "Run the frozen layers once and train from the activation cache.",
+            WEIGHTS,  # cached states are rounded to `cache_dtype`
+            SPEED,
+            group=Group.CACHE,
+            off="--no-cache",
+            default="on, where it pays",
+        ),
+    ] = True
+    cache_dir: Annotated[
+        Path | None,
+        Setting(
+            "Folder of activation caches.",
+            LOCATION,
+            group=Group.CACHE,
+            metavar="DIR",
+            default="in the user's cache folder",
+        ),
+    ] = None
+    cache_budget_gb: Annotated[
+        PositiveFloat | None,
+        Setting(
+            "Maximum disk space of the run's activation caches.",
+            SPEED,
+            group=Group.CACHE,
+            option="--cache-budget",
+            metavar="GB",
+        ),
+    ] = None
+    cache_dtype: Annotated[StateDtype, Setting("Precision of cached states.", WEIGHTS, SPEED, group=Group.CACHE)] = (
+        StateDtype.BF16
+    )
+    cache_always: Annotated[
+        bool, Setting("Use the activation cache even where it does not pay.", SPEED, group=Group.CACHE)
+    ] = False
+    epochs: Annotated[
+        PositiveInt | None,
+        Setting("Maximum number of epochs.", WEIGHTS, SPEED, group=Group.TRAINING, metavar="N", label="maximum epochs"),
+    ] = None
+    batch_size: Annotated[
+        PositiveInt | None,
+        Setting(
+            "Examples per step, over all processes.",
+            WEIGHTS,
+            SPEED,
+            group=Group.TRAINING,
+            metavar="N",
+            label="examples per step",
+        ),
+    ] = None
+    learning_rate: Annotated[
+        PositiveFloat | None,
+        Setting(
+            "Learning rate of Adam, which decays linearly.",
+            WEIGHTS,
+            group=Group.TRAINING,
+            option="--lr",
+            metavar="RATE",
+            default="the model's or task's, times ten with a --method",
+            label="learning rate",
+        ),
+    ] = None
+    warmup: Annotated[
+        Share,
+        Setting(
+            "Share of steps in which the learning rate rises.",
+            WEIGHTS,
+            group=Group.TRAINING,
+            label="share of steps in which the learning rate rises",
+        ),
+    ] = 0.1
+    temperature: Annotated[
+        PositiveFloat | None,
+        Setting("Temperature of the softmax over candidates.", WEIGHTS, EVALUATION, label="temperature"),
+    ] = None
+    head: Annotated[str | None, Setting("Which head is trained.", WEIGHTS, EVALUATION, label="head")] = None
+    shared_batches: Annotated[
+        bool | None,
+        Setting("Make batches of pairs that share functions.", WEIGHTS, SPEED, off="--random-batches"),
+    ] = None
+    beams: Annotated[
+        PositiveInt | None,
+        Setting(
+            "Beam size on test data; validation is greedy.", EVALUATION, metavar="N", label="beam size on test data"
+        ),
+    ] = None
+    max_tokens: Annotated[
+        dict[str, PositiveInt],
+        Setting(
+            "Maximum number of tokens of a column, such as code=256; repeatable.",
+            WEIGHTS,
+            EVALUATION,
+            SPEED,
+            group=Group.DATA,
+            metavar="COLUMN=N",
+        ),
+    ] = Field(default_factory=dict)
+    precision: Annotated[
+        Literal["fp32", "bf16"],
+        Setting(
+            "Precision of computation; bf16 uses autocast.",
+            WEIGHTS,
+            EVALUATION,
+            SPEED,
+            group=Group.TRAINING,
+            label="precision",
+        ),
+    ] = "fp32"
+    patience: Annotated[
+        PositiveInt,
+        Setting(
+            "Stop after this many epochs without a better validation metric.",
+            WEIGHTS,
+            group=Group.EVALUATION,
+            metavar="N",
+            label="patience in epochs",
+        ),
+    ] = 3
+    metric: Annotated[
+        str | None,
+        Setting(
+            "Validation metric that chooses the best epoch.",
+            WEIGHTS,
+            group=Group.EVALUATION,
+            metavar="NAME",
+            default="the task's",
+        ),
+    ] = None
+    save_steps: Annotated[
+        PositiveInt | None,
+        Setting("Save a checkpoint every N steps as well as every epoch.", SPEED, group=Group.RUN, metavar="N"),
+    ] = None
+    seed: Annotated[
+        NonNegativeInt,
+        Setting("Seed of all random numbers.", WEIGHTS, EVALUATION, group=Group.RUN, metavar="N", label="seed"),
+    ] = 0
+    report_to: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Tracker of the Trainer, such as tensorboard or wandb; repeatable.",
+            LOCATION,
+            group=Group.RUN,
+            metavar="NAME",
+        ),
+    ] = ()
+    output: Annotated[
+        Path | None,
+        Setting("Folder of the run.", LOCATION, group=Group.RUN, metavar="DIR", default="runs/TASK-MODEL-VARIANT-SEED"),
+    ] = None
+
+    @field_validator("task")
+    @classmethod
+    def _task_exists(cls, value: str) -> str:
+        if value not in TASKS:
+            raise ValueError(f"must be one of {', '.join(TASKS)}")
+        return value
+
+    @field_validator("freeze", mode="before")
+    @classmethod
+    def _variant(cls, value: object) -> str:
+        text = str(value)
+        if text == AUTO:
+            return text
+        try:
+            parse_variant(text)
+        except PlanError as error:
+            raise ValueError(str(error)) from None
+        return text
+
+    @model_validator(mode="after")
+    def _fits_task(self) -> Self:
+        task = get_task(self.task)
+        if self.metric is not None and self.metric not in task.metrics:
+            raise ValueError(f"metric: {self.task} has {', '.join(task.metrics)}; found {self.metric!r}")
+        for name in ("temperature", "head", "beams", "shared_batches"):
+            if getattr(self, name) is not None and getattr(task.preset, name) is None:
+                raise ValueError(f"{name}: task {self.task} has no such setting; leave it out")
+        if self.batch_size == 1 and task.preset.temperature is not None:
+            raise ValueError(
+                f"batch_size: {self.task} contrasts the examples of a batch, and of one alone it learns nothing; give "
+                "at least 2"
+            )
+        if self.head is not None and self.head not in HEADS:
+            raise ValueError(f"head: must be one of {', '.join(HEADS)}; found {self.head!r}")
+        unknown = self.max_tokens.keys() - task.preset.max_tokens.keys()
+        if unknown:
+            raise ValueError(
+                f"max_tokens: {self.task} has {', '.join(task.preset.max_tokens)}; found {', '.join(sorted(unknown))}"
+            )
+        if self.report_to:
+            from transformers.integrations.integration_utils import get_available_reporting_integrations
+
+            missing = sorted(set(self.report_to) - set(get_available_reporting_integrations()))
+            if missing:
+                raise ValueError(
+                    f"report_to: {', '.join(missing)} is not a tracker the Trainer knows, or not installed"
+                )
+        own = [name for name in ("valid", "test") if getattr(self, name) is not None]
+        if self.data is None and own:
+            raise ValueError(f"{own[0]}: needs training data beside it; give --data")
+        if self.data is not None and self.valid is None:
+            raise ValueError("valid: the best epoch is chosen on validation data; give --valid")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_top(self) -> Self:
+        given = [name for name in LORA_SETTINGS if getattr(self, name) not in (None, ())]
+        if given and self.method is not Method.LORA:
+            raise ValueError(f"{given[0]}: is for method = {Method.LORA}, found method = {self.method}; leave it out")
+        if self.method is Method.HEAD_ONLY:
+            if self.freeze != BASE:
+                raise ValueError(
+                    f"method: {Method.HEAD_ONLY} freezes all layers, found freeze = {self.freeze}; leave it out"
+                )
+            task = get_task(self.task)
+            head = self.head or task.preset.head
+            if task.head(1, 2, Options(head=head)) is None:
+                which = f" with the {head} head" if head else ""
+                raise ValueError(
+                    f"method: {Method.HEAD_ONLY} trains a new head alone, and {self.task}{which} has none with "
+                    f"parameters; expected one of {', '.join(_with_head())}"
+                )
+        if self.method in ADAPTERS and find_spec("peft") is None:
+            raise ValueError(f"method: {self.method} needs peft: pip install 'telly[peft]'")
+        return self
+
+    def resolve(self) -> ResolvedConfig:
+        """The settings that a run uses: those given here, then the model's recommendation, then the task's preset.
+
+        Raises:
+            ModelError: the model's recommendation is not readable.
+        """
+        from telly.settings.resolve import resolve
+
+        return resolve(self)
+
+    @property
+    def options(self) -> Options:
+        """What the task's model is built with."""
+        return Options(self.temperature, self.beams, self.head)
+
+    @property
+    def k(self) -> int | None:
+        """K, or None for base; what is `auto` has none before it is chosen."""
+        return parse_variant(self.freeze)
+
+    @property
+    def lora(self) -> Lora | None:
+        """Settings of LoRA, once resolved."""
+        if self.lora_rank is None or self.lora_alpha is None:
+            return None
+        return Lora(self.lora_rank, self.lora_alpha, self.lora_dropout or 0.0, self.lora_targets)
+
+    @property
+    def variant_name(self) -> str:
+        """A short name of what is compared: `base`, `K=9 frozen`, `K=9 cached, lora`."""
+        return variant_name(self.k, self.method, self.cache)
+
+
+class ResolvedConfig(TuneConfig):
+    """The settings that a run uses: nothing that a run needs is open. `TuneConfig.resolve` makes them."""
+
+    epochs: PositiveInt
+    batch_size: PositiveInt
+    learning_rate: PositiveFloat
+    metric: str
+    cache_dir: Path
+    output: Path
+
+    def resolve(self) -> ResolvedConfig:
+        """The same settings."""
+        return self
+
+
+def _with_head() -> list[str]:
+    """Tasks with a new head, and the head where there is a choice, as a person would name them."""
+    found = []
+    for name, task in TASKS.items():
+        choices = HEADS if task.preset.head is not None else (None,)
+        fitting = [head for head in choices if task.head(1, 2, Options(head=head)) is not None]
+        found += [f"{name} with --head {head}" if head else name for head in fitting]
+    return found
