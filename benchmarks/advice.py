@@ -247,8 +247,8 @@ def render_study(name: str, part: dict[str, Any], result: dict[str, Any], *, tab
     other = "" if all(row["in_grid"] for row in part["rows"]) else " \\* not in the grid, run for this comparison."
     origin = (
         f"Study `{name}`, {models}, {counted} ({settings}). {_count(part['rows'], result)} Within {tolerance} of base, "
-        f"as promised, on {kept}. The loss is shown to exceed {tolerance} on {shown}. At least {result['saving']:.0%} was possible on "
-        f"{could}.{other} Measured at {made_by(part)}"
+        f"as promised, on {kept}. The loss is shown to exceed {tolerance} on {shown}. At least {result['saving']:.0%} "
+        f"was possible on {could}.{other} Measured at {made_by(part)}"
     )
     return "\n".join([*lines, "", origin]) if table else origin
 

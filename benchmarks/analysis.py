@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 
 from benchmarks.table import made_by, publish  # noqa: E402
-from telly.analysis.layers import LayerExtractor, ready  # noqa: E402
+from telly.analysis.layers import LayerExtractor, prepare  # noqa: E402
 from telly.analysis.probes.table import PROBES  # noqa: E402
 from telly.analysis.probing import ProbeConfig, ProbeItems, run_probes  # noqa: E402
 from telly.data.sequences import SequenceTable  # noqa: E402
@@ -94,7 +94,7 @@ def all_probes(config: ProbeConfig) -> tuple[float, float]:
 @torch.no_grad()
 def single_passes(config: ProbeConfig) -> dict[str, float]:
     """Seconds of one pass of the model over each probe's texts, with the states of all layers and nothing stored."""
-    model, longest = ready(load_model(EMBEDDED), config.max_tokens)
+    model, longest = prepare(load_model(EMBEDDED), config.max_tokens)
     tokenizer = load_tokenizer(EMBEDDED)
     found = {}
     for name, probe in PROBES.items():
@@ -124,8 +124,8 @@ def render(result: dict[str, Any]) -> str:
         for name, runs, total in rows
     ]
     origin = (
-        f"Medians of {len(result['whole_seconds'])}; {models} models, {seeds} seeds. Passes per probe: one model without "
-        f"storing states, times {models}. `{result['command']}`, {result['threads']} threads; {made_by(result)}"
+        f"Medians of {len(result['whole_seconds'])}; {models} models, {seeds} seeds. Passes per probe: one model "
+        f"without storing states, times {models}. `{result['command']}`, {result['threads']} threads; {made_by(result)}"
     )
     return "\n".join([*lines, "", origin])
 

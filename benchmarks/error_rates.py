@@ -97,8 +97,9 @@ def render(result: dict[str, Any]) -> str:
                  if rate["training"] == training]  # fmt: skip
         lines.append(f"| {training:g} | {' | '.join(cells)} |")
     text = (
-        f"Percentage of {result['simulations']:,} simulated comparisons (on {result['examples']} examples) that call equal "
-        "methods different (nominally 5%), and that call a loss of exactly the margin similar or better (nominally 2.5%)."
+        f"Percentage of {result['simulations']:,} simulated comparisons (on {result['examples']} examples) that call "
+        "equal methods different (nominally 5%), and that call a loss of exactly the margin similar or better "
+        "(nominally 2.5%)."
     )
     return told(lines, text, result)
 

@@ -122,8 +122,8 @@ def render_probes(result: dict[str, Any]) -> str:
             f"| {centre(models[EMBEDDED]['weights']):.1f} / {centre(paper['layer_weights']):.1f} |"
         )
     text = (
-        "Means of three seeds with 95% intervals. Tuned: range over five tasks. Centre of the mix: mean layer, weighted "
-        "by the mix."
+        "Means of three seeds with 95% intervals. Tuned: range over five tasks. Centre of the mix: mean layer, "
+        "weighted by the mix."
     )
     return told(lines, text, result)
 

@@ -195,9 +195,9 @@ def render_wall(result: dict[str, Any]) -> str:
     cells = sum(len(found["rows"]) for found in result["tasks"].values())
     settings, in_time = result["settings"], verdict(result["minutes"] <= MAX_MINUTES)
     return (
-        f"{settings['limit']} training and {settings['eval_limit']} test examples per task, {settings['epochs']} epochs, "
-        f"{settings['precision']}, one seed: {cells} cells and analyses in {result['minutes']:.0f} minutes (target: "
-        f"{MAX_MINUTES}; {in_time}), beside {result['beside']}. "
+        f"{settings['limit']} training and {settings['eval_limit']} test examples per task, {settings['epochs']} "
+        f"epochs, {settings['precision']}, one seed: {cells} cells and analyses in {result['minutes']:.0f} minutes "
+        f"(target: {MAX_MINUTES}; {in_time}), beside {result['beside']}. "
         f"`{result['command']}`; {made_by(result)}"
     )
 
@@ -214,8 +214,8 @@ def render_quality(result: dict[str, Any]) -> str:
                  for task, found in tasks.items()]  # fmt: skip
         lines.append(f"| {row['variant']} | {' | '.join(cells)} |")
     text = (
-        f"K: change from base. *: different after Holm's correction over all {len(verdicts)} differences. One seed each: "
-        f"differences are of two trained models, not of two methods. All K: `{RESULT.relative_to(ROOT)}`."
+        f"K: change from base. *: different after Holm's correction over all {len(verdicts)} differences. One seed "
+        f"each: differences are of two trained models, not of two methods. All K: `{RESULT.relative_to(ROOT)}`."
     )
     return "\n".join([*lines, "", text])
 
@@ -291,9 +291,7 @@ def render_time(result: dict[str, Any]) -> str:
         ratios = ", ".join(f"{rows[BASE] / seconds:.1f}" for variant, seconds in rows.items() if variant != BASE)
         parts.append(f"{task} {ratios}")
     frozen = ", ".join(variant for variant in SHOWN_VARIANTS if variant != BASE)
-    return (
-        f"Base's time per epoch divided by that of K = {frozen}, beside other work: {'; '.join(parts)}."
-    )
+    return f"Base's time per epoch divided by that of K = {frozen}, beside other work: {'; '.join(parts)}."
 
 
 def render_paper(result: dict[str, Any]) -> str:

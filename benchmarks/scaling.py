@@ -94,9 +94,9 @@ def _assumed() -> str:
     sizes = [f"{(costs(MACHINES[0], dtype)[K].cache_bytes or 0) / 1e12:.1f} TB as {dtype}" for dtype in StateDtype]
     return (
         f"**Estimated, not measured**, by `telly/freezing/cost.py`, meant to be right within a factor of two: "
-        f"UniXcoder-base's shape, {FUNCTIONS:,} distinct functions of {TOKENS} tokens, K={K}. The activation cache takes "
-        f"{', '.join(sizes)}, whatever K is. Operations per second are those that training reaches, about half of the "
-        "data sheet's. Last columns: from how many epochs on the cache pays on that disk."
+        f"UniXcoder-base's shape, {FUNCTIONS:,} distinct functions of {TOKENS} tokens, K={K}. The activation cache "
+        f"takes {', '.join(sizes)}, whatever K is. Operations per second are those that training reaches, about half "
+        "of the data sheet's. Last columns: from how many epochs on the cache pays on that disk."
     )
 
 

@@ -117,10 +117,10 @@ def _origin(result: Result) -> str:
     return (
         f"`{result['command']}`, {result['date'][:10]}, commit {commit}; {made.get('processor') or DASH}, "
         f"{made.get('cpus') or DASH} cores, {result.get('threads') or DASH} threads; {versions}. "
-        f"Medians of {result['rounds']} alternating steps (min-max), from fetching a batch of {load['pairs']} pairs with "
-        f"{load['tokens']} tokens to the optimizer. `K=... LoRA` has adapters only in layers from K on"
-        f"{'' if _has_lora_at_k(result) else ', which is not measured yet'}. Peak: resident memory during training. All "
-        f"numbers: `{result['file']}`."
+        f"Medians of {result['rounds']} alternating steps (min-max), from fetching a batch of {load['pairs']} pairs "
+        f"with {load['tokens']} tokens to the optimizer. `K=... LoRA` has adapters only in layers from K on"
+        f"{'' if _has_lora_at_k(result) else ', which is not measured yet'}. Peak: resident memory during training. "
+        f"All numbers: `{result['file']}`."
     )
 
 

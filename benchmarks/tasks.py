@@ -267,8 +267,8 @@ def render(result: dict[str, Any]) -> str:
         epoch, answers = (evaluation[name]["median_seconds"] for name in ("epoch", "answers"))
         notes.append(f"{answers:,.0f} s against {epoch:,.0f} s ({short_title(shape)})")
     decoding = (
-        f"Generating {ANSWERS:,} answers of {ANSWER} tokens with {BEAMS} beams, against one epoch of full fine-tuning on "
-        f"{EPOCH:,} such examples: {', '.join(notes)}."
+        f"Generating {ANSWERS:,} answers of {ANSWER} tokens with {BEAMS} beams, against one epoch of full fine-tuning "
+        f"on {EPOCH:,} such examples: {', '.join(notes)}."
     )
     origin = (
         f"`{result['command']}`, {result['date'][:10]}, commit {str(made['commit'])[:12]}"
@@ -292,8 +292,8 @@ def render_shared(result: dict[str, Any]) -> str:
         parts.append(f"{short_title(shape)}: full {full} s, frozen {frozen} s, cached {cached} s ({', '.join(ratios)})")
     distinct = next(iter(result["shapes"].values()))["clone"]["distinct_functions"]
     return (
-        f"With `--shared-batches` ({distinct:.1f} distinct functions per batch): {'; '.join(parts)}. These are not gains "
-        "over usual training: the pair classifier, timed here, learned nothing from such batches "
+        f"With `--shared-batches` ({distinct:.1f} distinct functions per batch): {'; '.join(parts)}. These are not "
+        "gains over usual training: the pair classifier, timed here, learned nothing from such batches "
         "([F1 0](tasks/clone.md#what-makes-it-fast))."
     )
 
