@@ -30,13 +30,15 @@ from telly.analysis.published import IRREPRODUCIBLE_MARK, telly_k  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.errors import ConfigError, TellyError  # noqa: E402
 from telly.freezing.variants import BASE  # noqa: E402
-from telly.metrics.kept import SCORES_FILE, read_scores  # noqa: E402
-from telly.report.runs import StoredRun  # noqa: E402
+from telly.metrics.kept import read_scores  # noqa: E402
+from telly.runs.find import StoredRun  # noqa: E402
+from telly.runs.folder import RECORD_FILE, SCORES_FILE  # noqa: E402
+from telly.runs.provenance import provenance  # noqa: E402
+from telly.runs.record import RunRecord  # noqa: E402
 from telly.settings.config import TuneConfig  # noqa: E402
 from telly.study.config import FROZEN  # noqa: E402
 from telly.study.results import CELLS  # noqa: E402
 from telly.study.run import SUMMARY_FILE  # noqa: E402
-from telly.tuning.record import RECORD_FILE, RunRecord, provenance  # noqa: E402
 from telly.tuning.run import tune  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "advice.json"

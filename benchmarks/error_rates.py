@@ -22,7 +22,7 @@ from telly.disk import write_json  # noqa: E402
 from telly.metrics.estimate import Estimate, difference_of  # noqa: E402
 from telly.metrics.interval import mean_statistic  # noqa: E402
 from telly.metrics.significance import LEVEL, Runs, bootstrap_runs  # noqa: E402
-from telly.tuning.record import provenance  # noqa: E402
+from telly.runs.provenance import provenance  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "error-rates.json"
 PAGE = ROOT / "docs" / "metrics.md"

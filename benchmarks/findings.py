@@ -25,8 +25,8 @@ from telly.analysis import COMPARE_FILE, PROBING_FILE, published  # noqa: E402
 from telly.cli.demo import run_alone  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.models.folder import EMBEDDED  # noqa: E402
+from telly.runs.provenance import provenance  # noqa: E402
 from telly.settings.config import TuneConfig  # noqa: E402
-from telly.tuning.record import provenance  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "findings.json"
 FIGURES = ROOT / "docs" / "figures"

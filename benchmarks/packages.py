@@ -43,7 +43,9 @@ from telly.metrics.interval import paired_bootstrap  # noqa: E402
 from telly.metrics.retrieval import ranks_in_scores, retrieval_statistics  # noqa: E402
 from telly.models.folder import EMBEDDED  # noqa: E402
 from telly.models.load import embedded_folder  # noqa: E402
-from telly.tuning.record import RECORD_FILE, RunRecord, provenance  # noqa: E402
+from telly.runs.folder import RECORD_FILE  # noqa: E402
+from telly.runs.provenance import provenance  # noqa: E402
+from telly.runs.record import RunRecord  # noqa: E402
 from telly.using.search import CANDIDATES, best_numbers, fuse  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "packages.json"

@@ -34,7 +34,7 @@ from telly.metrics.table import METRICS  # noqa: E402
 from telly.plots import PALETTE, new_figure, open_axes, save_figure  # noqa: E402
 from telly.report.analyses import draw_probe_figures, draw_similarity_figures  # noqa: E402
 from telly.report.boards import ComparisonGroup, boards_of  # noqa: E402
-from telly.report.runs import find  # noqa: E402
+from telly.report.scan import find_results  # noqa: E402
 from telly.report.scores import GroupScores, score_boards  # noqa: E402
 from telly.study.run import SUMMARY_FILE  # noqa: E402
 
@@ -87,7 +87,7 @@ def run() -> tuple[Path, float]:
 
 def digest(folder: Path, minutes: float, beside: str) -> dict[str, Any]:
     """What the page needs of a study."""
-    found = find([folder / "cells"])
+    found = find_results([folder / "cells"])
     boards, _ = boards_of(found.runs)
     boards.sort(key=lambda board: TASKS.index(board.task))
     scores = score_boards(boards, MARGIN, RESAMPLES)
@@ -166,7 +166,7 @@ def draw(result: dict[str, Any], file: Path) -> None:
 
 def draw_analyses(study: Path) -> None:
     """Figures of the probes and of similarity; the tuned models have their tasks' names."""
-    found = find([study / "analyses"])
+    found = find_results([study / "analyses"])
     cells = json.loads((study / SUMMARY_FILE).read_text(encoding="utf-8"))["cells"]
     names = {Path(cell["folder"]).name: cell["task"] for cell in cells}
     with tempfile.TemporaryDirectory() as place:

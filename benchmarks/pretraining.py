@@ -37,7 +37,7 @@ from telly.pretraining.corpus import Corpus  # noqa: E402
 from telly.pretraining.objectives import PretrainObjective  # noqa: E402
 from telly.pretraining.run import model_config  # noqa: E402
 from telly.pretraining.throughput import Throughput, matrix_product_rate  # noqa: E402
-from telly.tuning.record import provenance  # noqa: E402
+from telly.runs.provenance import provenance  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "pretraining.json"
 PAIRS, CORPUS_PAIRS = 64, 640

@@ -14,7 +14,7 @@ seeds each. FOLDER has java-cs-clones, java-search, concode and javacorpus-line 
 
 `python benchmarks/quality.py clones --data FOLDER`  both heads of clone detection, with more pairs to test on.
 
-Each writes `benchmarks/results/quality/NAME.json` and renews its table in the README or the docs. With `--baselines`
+Each writes `benchmarks/results/quality/NAME.json` and renews its table in the docs. With `--baselines`
 nothing is trained: methods without a model are measured again on the same data, and the rest of the result stays.
 """
 
@@ -46,14 +46,14 @@ from telly.cli.demo import EPOCHS, EVAL_EXAMPLES, TRAIN_EXAMPLES, VARIANTS, demo
 from telly.data.sample import sample_files  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.freezing.variants import Method  # noqa: E402
-from telly.metrics.table import METRICS  # noqa: E402
 from telly.models.folder import EMBEDDED  # noqa: E402
 from telly.models.load import embedded_folder, load_config, load_tokenizer, model_from_config  # noqa: E402
 from telly.plots import new_figure, open_axes, save_figure  # noqa: E402
+from telly.runs.provenance import provenance  # noqa: E402
+from telly.runs.record import RunRecord  # noqa: E402
 from telly.settings.config import TuneConfig  # noqa: E402
 from telly.tasks import get_task  # noqa: E402
 from telly.tuning.inputs import describe, load_datasets  # noqa: E402
-from telly.tuning.record import RunRecord, provenance  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "quality"
 RUNS = CACHE / "quality"
@@ -85,7 +85,7 @@ def main() -> None:
         "--data", type=Path, help="for minilm train.jsonl, valid.jsonl, test.jsonl; for tasks see above"
     )
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time; with more than one, times mean little")
-    parser.add_argument("--table", action="store_true", help="run nothing; renew the README from the committed result")
+    parser.add_argument("--table", action="store_true", help="run nothing; renew the page from the committed result")
     parser.add_argument("--baselines", action="store_true", help="measure methods without a model again, no more")
     options = parser.parse_args()
     study = STUDIES[options.name]
@@ -396,31 +396,31 @@ def again_told(result: dict[str, Any]) -> str:
     if again is None:
         return ""
     if "methods" in again:
-        return f" Measured again since, and nothing else: {', '.join(again['methods'])}; {made_by(again)}"
-    return f" BM25 and nearest answers again since, nothing else: {made_by(again)}"
+        return f" Only {', '.join(again['methods'])} were measured again: {made_by(again)}"
+    return f" Only BM25 and nearest answers were measured again: {made_by(again)}"
 
 
 def render(result: dict[str, Any]) -> str:
-    """The Markdown table of a result, with where it is from."""
+    """The Markdown table of a result by the metric that chooses the best epoch, with where it is from."""
     runs = result["runs"]
     first = next(iter(runs.values()))
-    names = [name for name in first["test"] if name in METRICS]
-    header = ["run", "trained", "s/epoch", "total s", "peak MB", *names]
-    lines = [f"| {' | '.join(header)} |", "|" + "---|" * len(header)]
+    metric = first["config"]["metric"]
+    lines = [f"| run | trained | s/epoch | peak MB | {metric} |", "|---|---:|---:|---:|---:|"]
     for baseline, metrics in first["baselines"].items():
-        lines.append(f"| {baseline} | - | - | - | - | {' | '.join(f'{metrics[m]:.4f}' for m in names)} |")
+        lines.append(f"| {baseline} | - | - | - | {metrics[metric]:.4f} |")
     for run, record in runs.items():
-        scores = " | ".join(f"{record['test'][m]:.4f}" for m in names)
-        speed = (
-            f"{record['epoch_seconds']:.2f} | {record['wall_seconds']:.1f} | {record['peak_memory_bytes'] / 1e6:,.0f}"
+        cells = (
+            f"{record['plan']['trainable']:,}",
+            f"{record['epoch_seconds']:.2f}",
+            f"{record['peak_memory_bytes'] / 1e6:,.0f}",
+            f"{record['test'][metric]:.4f}",
         )
-        lines.append(f"| {run} | {record['plan']['trainable']:,} | {speed} | {scores} |")
+        lines.append(f"| {run} | {' | '.join(cells)} |")
     data = first["data"]
     tested = data.get("test", data["valid"])["examples"]
-    what = "queries" if "mrr" in names else "to test on"
     origin = (
         f"`{result['command']}`: {data['train']['examples']:,} pairs, {len(first['epochs'])} epochs, "
-        f"{tested:,} {what}, {first['config']['precision']}, one seed; {made_by(result)}{again_told(result)}"
+        f"{tested:,} queries, {first['config']['precision']}, one seed; {made_by(result)}{again_told(result)}"
     )
     return "\n".join([*lines, "", origin])
 
@@ -434,53 +434,72 @@ def render_peers(result: dict[str, Any]) -> str:
         raise SystemExit("the demo was measured on other test data; run `benchmarks/quality.py demo` again")
     cached = f"K={PEERS_K} cached"
     rows = {"base": chosen["base"], **result["runs"], cached: chosen[cached]}
-    return render(result | {"runs": rows}) + " The rows without LoRA are the demo's, in the README."
+    return render(result | {"runs": rows}) + " The rows without LoRA are those of `make demo` (docs/tasks/search.md)."
+
+
+def render_seeds(result: dict[str, Any]) -> str:
+    """One row per variant with the score of every seed, by the metric that chooses the best epoch."""
+    runs = result["runs"]
+    first = next(iter(runs.values()))
+    metric = first["config"]["metric"]
+    lines = [f"| run | trained | s/epoch | {metric} by seed |", "|---|---:|---:|---:|"]
+    for baseline, metrics in first["baselines"].items():
+        lines.append(f"| {baseline} | - | - | {_score(metrics[metric])} |")
+    variants: dict[str, list[dict[str, Any]]] = {}
+    for run, record in runs.items():
+        variants.setdefault(run.partition(", seed ")[0], []).append(record)
+    for variant, records in variants.items():
+        seconds = ", ".join(f"{record['epoch_seconds']:.0f}" for record in records)
+        scores = ", ".join(_score(record["test"][metric]) for record in records)
+        lines.append(f"| {variant} | {records[0]['plan']['trainable']:,} | {seconds} | {scores} |")
+    origin = (
+        f"`{result['command']}`: {first['data']['train']['examples']:,} training pairs unless a row says otherwise, "
+        f"{len(first['epochs'])} epoch{'s' if len(first['epochs']) > 1 else ''}, "
+        f"{first['data']['test']['examples']:,} test pairs, {first['config']['precision']}; "
+        f"{made_by(result)}{again_told(result)}"
+    )
+    return "\n".join([*lines, "", origin])
 
 
 def render_tasks(result: dict[str, Any]) -> str:
-    """One table a task: baselines, untuned, and both seeds of base and K=9; then what that says."""
-    parts = []
+    """One row per task: the best baseline, untuned, both seeds of base and K=9, and what the difference says."""
+    lines = [
+        "| task, metric | examples: train, test | best trivial answer | untuned | base, 2 seeds | K=9, 2 seeds "
+        "| K=9 against base |",
+        "|---|---:|---|---:|---:|---:|---|",
+    ]
     for task in dict.fromkeys(run.split("/")[0] for run in result["runs"]):
         runs = {run.split("/", 1)[1]: record for run, record in result["runs"].items() if run.startswith(f"{task}/")}
         first = next(iter(runs.values()))
-        names = [name for name in first["test"] if name in METRICS]
-        lines = [f"| {task} | trained | s/epoch | {' | '.join(names)} |", "|---|" + "---:|" * (2 + len(names))]
-        for baseline, metrics in first["baselines"].items():
-            lines.append(f"| {baseline} | - | - | {' | '.join(_score(metrics.get(m)) for m in names)} |")
-        for run, record in runs.items():
-            variant, seed = run.split("/")
-            scores = " | ".join(_score(record["test"][m]) for m in names)
-            trained = f"{record['plan']['trainable']:,} | {record['epoch_seconds']:.1f}"
-            lines.append(f"| {variant}, seed {seed} | {trained} | {scores} |")
-        data, settings = first["data"], first["config"]
-        limits = ", ".join(f"{column} {tokens}" for column, tokens in settings["max_tokens"].items())
-        lines += [
-            "",
-            f"{data['train']['examples']:,} training examples, {data['test']['examples']:,} to test on; at most "
-            f"{settings['epochs']} epochs, batch {settings['batch_size']}, rate {settings['learning_rate']:g}, "
-            f"tokens {limits}. {_verdict(runs, settings['metric'])}",
+        metric, data = first["config"]["metric"], first["data"]
+        baselines = {name: metrics[metric] for name, metrics in first["baselines"].items()}
+        untuned = baselines.pop("untuned")
+        best = max(baselines, key=lambda name: baselines[name])
+        cells = [
+            f"{task}, {metric}",
+            f"{data['train']['examples']:,}, {data['test']['examples']:,}",
+            f"{best} {_score(baselines[best])}",
+            _score(untuned),
+            *(", ".join(map(_score, _by_seed(runs, variant, metric))) for variant in ("base", "K=9")),
+            _verdict(runs, metric),
         ]
-        parts.append("\n".join(lines))
-    parts.append(f"`{result['command']}`, bf16; {made_by(result)}{again_told(result)}")
-    return "\n\n".join(parts)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", f"`{result['command']}`, bf16; {made_by(result)}{again_told(result)}"])
+
+
+def _by_seed(runs: dict[str, Any], variant: str, metric: str) -> list[float]:
+    return [record["test"][metric] for run, record in runs.items() if run.startswith(f"{variant}/")]
 
 
 def _verdict(runs: dict[str, Any], metric: str) -> str:
-    """Whether learning shows, and whether K=9 is within the noise of two seeds."""
-    first = next(iter(runs.values()))
-    scores = {variant: [r["test"][metric] for run, r in runs.items() if run.startswith(f"{variant}/")]
-              for variant in ("base", "K=9")}  # fmt: skip
-    said = []
-    for variant, found in scores.items():
-        beaten = [name for name, metrics in first["baselines"].items() if min(found) > metrics[metric]]
-        lost = [name for name in first["baselines"] if name not in beaten]
-        said.append(f"{variant} beats {', '.join(beaten) or 'nothing'}" + (f", not {', '.join(lost)}" if lost else ""))
-    noise = max(max(found) - min(found) for found in scores.values())
-    apart = statistics.mean(scores["base"]) - statistics.mean(scores["K=9"])
+    """Whether K=9 differs from base by more than two seeds of one variant do."""
+    scores = [_by_seed(runs, variant, metric) for variant in ("base", "K=9")]
+    noise = max(max(by_seed) - min(by_seed) for by_seed in scores)
+    apart = statistics.mean(scores[0]) - statistics.mean(scores[1])
     within = "within" if abs(apart) <= noise else "**not** within"
     return (
-        f"By {metric}: {'; '.join(said)}. K=9 is {_score(abs(apart))} {'below' if apart > 0 else 'above'} base on "
-        f"average, {within} the {_score(noise)} that two seeds of one variant lie apart."
+        f"{_score(abs(apart))} {'below' if apart > 0 else 'above'} base on average, {within} the {_score(noise)} "
+        "between seeds"
     )
 
 
@@ -560,20 +579,20 @@ class Study:
 
     configs: Callable[[Path | None], dict[str, TuneConfig]]
     render: Callable[[dict[str, Any]], str] = render
-    page: str = "README.md"
+    page: str = "docs/tasks/search.md"
     needs_data: bool = False
     block: str | None = None
 
 
 STUDIES = {
     "minilm": Study(minilm, needs_data=True),
-    "pretraining": Study(pretraining),
+    "pretraining": Study(pretraining, page="docs/pretraining.md"),
     "layers": Study(layers, render_layers, "docs/pretraining.md"),
     "demo": Study(demo),
-    "peers": Study(peers, render_peers, "docs/peers.md"),
+    "peers": Study(peers, render_peers, "docs/peft-baselines.md"),
     "tasks": Study(real_tasks, render_tasks, "docs/tasks.md", needs_data=True, block="quality"),
-    "clones": Study(clones, page="docs/tasks/clone.md", needs_data=True),
-    "sharing": Study(sharing, page="docs/tasks/clone.md"),
+    "clones": Study(clones, render_seeds, "docs/tasks/clone.md", needs_data=True),
+    "sharing": Study(sharing, render_seeds, "docs/tasks/clone.md"),
 }
 
 

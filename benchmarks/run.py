@@ -29,7 +29,7 @@ from benchmarks.shapes import CACHE, SHAPES, Load, Shape, depths, model_folder  
 from benchmarks.steps import WARM_UP  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.models.folder import EMBEDDED  # noqa: E402
-from telly.tuning.record import provenance  # noqa: E402
+from telly.runs.provenance import provenance  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results"
 README = ROOT / "README.md"

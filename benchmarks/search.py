@@ -44,8 +44,8 @@ from telly.inference.tuned_model import TunedModel  # noqa: E402
 from telly.metrics.bm25 import Bm25  # noqa: E402
 from telly.models.folder import EMBEDDED  # noqa: E402
 from telly.models.load import load_config  # noqa: E402
+from telly.runs.provenance import provenance  # noqa: E402
 from telly.tasks import get_task  # noqa: E402
-from telly.tuning.record import provenance  # noqa: E402
 from telly.using.dense import Dense, Vectors  # noqa: E402
 from telly.using.search import CANDIDATES, best_numbers, fuse  # noqa: E402
 
@@ -186,33 +186,30 @@ def spread(seconds: npt.NDArray[np.float64]) -> dict[str, float]:
 
 def render(result: dict[str, Any]) -> str:
     lines = [
-        "| ms a query, median (95th percentile) | encode | vectors | words (BM25) | fuse | together | at most 50 ms |",
+        "| ms per query, median (95th percentile) | encode | embeddings | words (BM25) | fuse | total "
+        "| target: 50 ms |",
         "|---|" + "---:|" * 5 + "---|",
     ]
-    clocks = {"seconds": "wall", "processor_seconds": "processor"}
-    if result["beside"] != ALONE:
-        del clocks["seconds"]
+    clock, title = ("seconds", "wall") if result["beside"] == ALONE else ("processor_seconds", "processor")
     for size in result["sizes"]:
-        for clock, title in clocks.items():
-            seconds = size[clock]
-            cells = [_ms(seconds.get(name)) for name in ("encode", "vectors", "words", "fuse", "all")]
-            met = verdict(seconds["all"]["p95"] <= TARGET if "encode" in seconds else None)
-            lines.append(f"| {size['hidden']} numbers, {size['kind']}: {title} | " + " | ".join(cells) + f" | {met} |")
+        seconds = size[clock]
+        cells = [_ms(seconds.get(name)) for name in ("encode", "vectors", "words", "fuse", "all")]
+        met = verdict(seconds["all"]["p95"] <= TARGET if "encode" in seconds else None)
+        lines.append(f"| {size['hidden']} dimensions, {size['kind']}: {title} | {' | '.join(cells)} | {met} |")
     notes = [
-        f"The graph of {size['hidden']} numbers is built in {size['build_seconds']:.0f} s of one processor and finds "
-        f"{100 * size['recall']:.1f} % of the ten nearest."
+        f"The graph of {size['hidden']} dimensions is built in {size['build_seconds']:.0f} s of processor time and "
+        f"finds {100 * size['recall']:.1f} % of the ten nearest neighbours."
         for size in result["sizes"]
         if size["recall"] is not None
     ]
     if any("encode" not in size["seconds"] for size in result["sizes"]):
         notes.append(
-            "Where encoding has a dash it was not measured: `together` is without it, and the target is not judged."
+            "A dash means that encoding was not measured: the total excludes it, and the target is not judged."
         )
     origin = (
         f"`{result['command']}`: {result['functions']:,} functions, {result['queries']} queries, {result['threads']} "
-        "thread; the target is judged by the 95th percentile; the words are indexed in "
-        f"{result['bm25_build_seconds']:.0f} s. Beside it ran: {result['beside']} (load at the end, with this: "
-        f"{result['load'][0]:.1f}). {made_by(result)}"
+        "thread; the target is judged by the 95th percentile; indexing the words takes "
+        f"{result['bm25_build_seconds']:.0f} s. Running beside it: {result['beside']}. {made_by(result)}"
     )
     return "\n".join([*lines, "", *notes, "", origin])
 

@@ -26,14 +26,14 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "data" / "repository")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "mining" / "repository")]
 
 from repository_secrets import CLEAN, FORMS, FURTHER, MISSED, PREFIXES  # noqa: E402
 
 from benchmarks.table import publish, told  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.mining.repository.secrets import places  # noqa: E402
-from telly.tuning.record import provenance  # noqa: E402
+from telly.runs.provenance import provenance  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "secret-masking.json"
 PAGE = ROOT / "docs" / "repository.md"

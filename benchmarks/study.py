@@ -26,7 +26,8 @@ from benchmarks.child import telly  # noqa: E402
 from benchmarks.shapes import CACHE  # noqa: E402
 from benchmarks.table import publish, told, verdict  # noqa: E402
 from telly.disk import write_json  # noqa: E402
-from telly.tuning.record import RECORD_FILE, provenance  # noqa: E402
+from telly.runs.folder import RECORD_FILE  # noqa: E402
+from telly.runs.provenance import provenance  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "study.json"
 RUNS = CACHE / "study"

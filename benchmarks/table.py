@@ -14,6 +14,14 @@ DASH = "-"
 TARGET_SHAPE, TARGET_PRECISION = "unixcoder", "fp32"
 EMBEDDED = "telly-mini"
 
+SUMMARY = {
+    "full": "full fine-tuning",
+    "LoRA": "LoRA in all layers",
+    "K=9 frozen": "K=9, frozen only",
+    "K=9 cached": "K=9, cached",
+}
+"""The README's rows: title by the variant's name."""
+
 Result = dict[str, Any]
 
 
@@ -57,13 +65,21 @@ def render(result: Result) -> str:
 
 
 def summary(result: Result) -> str:
-    """The README's part: targets, the table of the shape and precision they are about, and where the rest is."""
-    parts = []
-    shape = result.get("shapes", {}).get(TARGET_SHAPE)
-    if shape and TARGET_PRECISION in shape.get("steps", {}):
-        parts = [f"**{shape['title']}**", _variants(shape, TARGET_PRECISION)]
-    return "\n\n".join(
-        [*parts, _targets(result), _origin(result), "[All tables](docs/benchmarks.md): bf16, telly-mini, whole runs."]
+    """The README's table: one row per method at K=9, on the shape and precision that the targets are about."""
+    steps, memory = _part(result, "steps"), _part(result, "memory")
+    lines = ["| method | trained parameters | seconds per step (speed-up) | peak memory |", "|---|---:|---:|---:|"]
+    for name, title in SUMMARY.items():
+        step = steps.get(name, {})
+        speed = f"{step['median_seconds']:.2f} ({_write(_speed_up(steps, 'full', name), 'x')})" if step else DASH
+        trained = f"{step['trained']:,}" if step else DASH
+        peak = memory.get(name, {}).get("training_peak")
+        lines.append(f"| {title} | {trained} | {speed} | {DASH if peak is None else _write(peak, 'MB') + ' MB'} |")
+    made, load = result["provenance"], result["load"]
+    commit = (made.get("commit") or DASH)[:12] + (" with uncommitted changes" if made.get("dirty") else "")
+    return "\n".join(lines) + (
+        f"\n\nCode search with a model of UniXcoder-base's shape and random weights, {TARGET_PRECISION}, "
+        f"{load['pairs']} pairs of {load['tokens']} tokens per step, {made.get('cpus') or DASH} CPU cores; median of "
+        f"{result['rounds']} steps. Measured at commit {commit}: `{result['file']}`. [All tables](docs/benchmarks.md)"
     )
 
 

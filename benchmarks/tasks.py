@@ -1,7 +1,7 @@
 """One understanding and one generation task: seconds a step of training, and the time that writing answers takes.
 
-`python benchmarks/tasks.py` measures, writes `benchmarks/results/tasks.json` and renews the table in docs/benchmarks.md
-and the README; `--table` only renews them; `--quick` tries everything on a tiny model and writes nothing.
+`python benchmarks/tasks.py` measures, writes `benchmarks/results/tasks.json` and renews the tables in
+docs/benchmarks.md; `--table` only renews them; `--quick` tries everything on a tiny model and writes nothing.
 
 Clone detection at BigCloneBench's scale: 9,000 functions of 128 tokens, each in 100 pairs, 16 pairs a step, with the
 pair classifier and its default, random batches. Full fine-tuning is as the named peer, CodeXGLUE's script: both
@@ -45,11 +45,11 @@ from telly.freezing.split import SplitModel  # noqa: E402
 from telly.models.folder import EMBEDDED  # noqa: E402
 from telly.models.generation import Architecture  # noqa: E402
 from telly.models.load import load_config, load_model  # noqa: E402
+from telly.runs.provenance import provenance  # noqa: E402
 from telly.tasks import TASKS  # noqa: E402
 from telly.tasks.base import Encoded, Options  # noqa: E402
 from telly.tasks.clone import ClonePairs  # noqa: E402
 from telly.tasks.text_generation import TextGenerationModel, Texts  # noqa: E402
-from telly.tuning.record import provenance  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "tasks.json"
 DOCS = ROOT / "docs" / "benchmarks.md"
@@ -246,12 +246,8 @@ def _evaluation(folder: str, rounds: int) -> dict[str, Any]:
 
 
 def publish(result: dict[str, Any]) -> None:
-    for file, markdown in (
-        (ROOT / "README.md", render(result)),
-        (DOCS, f"{render(result)}\n\n{render_shared(result)}"),
-    ):
-        if not update_readme(file, markdown, "tasks"):
-            sys.exit(f"{file.name} has no block 'tasks' to renew")
+    if not update_readme(DOCS, f"{render(result)}\n\n{render_shared(result)}", "tasks"):
+        sys.exit(f"{DOCS.name} has no block 'tasks' to renew")
 
 
 def render(result: dict[str, Any]) -> str:

@@ -63,6 +63,7 @@ class Page:
 
 
 PAGES = (
+    Page("README.md", ("rich==15.0.0",)),
     Page("docs/walkthrough.md", ("dulwich==1.2.21",)),
     Page("docs/using.md", ("rich==15.0.0",), ("telly tune search --freeze 11",)),
     Page("docs/serving.md", ("rich==15.0.0",)),
@@ -74,7 +75,6 @@ PAGES = (
     ),
     Page("docs/export.md"),
     Page("docs/report.md"),
-    Page("docs/tasks/clone.md"),
     Page("docs/tasks/clone-retrieval.md"),
     Page("docs/tasks/classify.md"),
 )

@@ -33,17 +33,16 @@ def _with_table(page: Path, block: str, table: str) -> str:
 
 def columns() -> str:
     """One row a column of a task, with the names it is read from in the order of preference."""
-    lines = ["| task | column | what it holds | read from |", "|---|---|---|---|"]
+    lines = ["| task: column | names that are read, the first one preferred |", "|---|---|"]
     for task, schema in SCHEMAS.items():
-        for number, column in enumerate(schema.columns):
+        for column in schema.columns:
             names = ", ".join(f"`{name}`" for name in column.source_names)
-            first = f"`{task}`" if number == 0 else ""
-            lines.append(f"| {first} | `{column.name}` | {_content(column)} | {names} |")
+            lines.append(f"| `{task}`: `{column.name}`{_values(column)} | {names} |")
     return "\n".join(lines) + "\n"
 
 
-def _content(column: Column) -> str:
-    return f"{column.kind}: {' or '.join(column.values)}" if column.values else column.kind
+def _values(column: Column) -> str:
+    return f" ({' or '.join(column.values)})" if column.values else ""
 
 
 def presets() -> str:

@@ -1,4 +1,4 @@
-"""The README's example runs, and its commands exist."""
+"""The examples of the README and of docs/using.md run, and the make targets that the README names exist."""
 
 from __future__ import annotations
 
@@ -11,15 +11,20 @@ import torch
 from telly.models.load import embedded_folder
 
 README = Path(__file__).resolve().parents[1] / "README.md"
+USING = README.parent / "docs" / "using.md"
 
 
-def block(name: str, language: str) -> str:
-    found = re.search(rf"<!-- {name}:begin -->\n```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
-    assert found, f"README has no block {name}"
+def block(page: Path, name: str) -> str:
+    found = re.search(rf"<!-- {name}:begin -->\n```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+    assert found, f"{page.name} has no block {name}"
     return found[1]
 
 
-def test_the_library_example_trains(tmp_path: Path):
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text(encoding="utf-8").split()) <= 1000
+
+
+def test_the_example_of_a_training_loop_trains(tmp_path: Path):
     losses: list[float] = []
 
     def my_step(optimizer: torch.optim.Optimizer, states: torch.Tensor) -> None:
@@ -34,12 +39,12 @@ def test_the_library_example_trains(tmp_path: Path):
         "folder": tmp_path,
         "my_step": my_step,
     }
-    exec(block("library", "python"), names)
+    exec(block(USING, "loop"), names)
     split = names["split"]
     assert split.plan.k == 9  # type: ignore[attr-defined]
     assert len(losses) == 2
     assert losses[1] < losses[0]
-    assert len([line for line in block("library", "python").splitlines() if line.strip()]) <= 10
+    assert len([line for line in block(USING, "loop").splitlines() if line.strip()]) <= 10
 
 
 def test_the_embedded_model_is_what_the_readme_says():

@@ -8,20 +8,24 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from telly.errors import ConfigError, DataError
+from telly.errors import ConfigError, DataError, TellyError
 
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 _FULL_IN_TEXT = tuple(f"os error {number}" for number in _FULL)
 """Spelling of the system's error in messages of safetensors, which is written in Rust."""
 _TORCH_WRITER = ("PytorchStreamWriter failed", "inline_container.cc")
 """Messages of `torch.save` when writing fails; they do not name the cause."""
+
+
+PARTIAL_SUFFIX = ".partial"
+"""Ends the names of files and folders that are still being written."""
 
 
 def is_full_disk(error: BaseException) -> bool:
@@ -43,6 +47,21 @@ def came_of_full_disk(error: BaseException | None) -> bool:
     return False
 
 
+@contextmanager
+def full_disk_as(explain: Callable[[BaseException], TellyError]) -> Iterator[None]:
+    """Raise an error of telly in place of what a library says when no more can be written; the outermost one counts.
+
+    Args:
+        explain: given the library's error, makes the one that says what it means for what the body writes.
+    """
+    try:
+        yield
+    except Exception as error:
+        if came_of_full_disk(error):
+            raise explain(error) from error
+        raise
+
+
 def write_json(file: Path, value: dict[str, Any]) -> None:
     """Write JSON so that the file is either the old one or the new one, never half."""
     write_text(file, json.dumps(value, indent=1) + "\n")
@@ -59,29 +78,50 @@ def write_text(file: Path, text: str) -> None:
 
 
 @contextmanager
-def whole_folder(output: Path) -> Iterator[Path]:
+def whole_folder(output: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yield a folder beside the output that takes its place on success and is removed on an exception.
+
+    Args:
+        output: a folder that is empty or does not exist.
+        replace: the output may have content, which is removed once the new folder is in its place.
 
     Raises:
         DataError: the folder cannot be made, or the disk is full.
     """
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}-", suffix=".partial"))
+        partial = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}-", suffix=PARTIAL_SUFFIX))
     except OSError as error:
         raise DataError(f"{output}: cannot be made: {error.strerror or error}; choose another folder") from None
     try:
-        yield partial
-        partial.chmod(0o777 & ~_umask())
-        if output.exists():
-            output.rmdir()
-        partial.replace(output)
-    except OSError as error:
-        if is_full_disk(error):
-            raise DataError(f"{output}: the disk is full; free some space and run the command again") from None
-        raise
+        with full_disk_as(
+            lambda _: DataError(f"{output}: the disk is full; free some space and run the command again")
+        ):
+            yield partial
+            partial.chmod(0o777 & ~_umask())
+            _put_in_place(partial, output, replace)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _put_in_place(partial: Path, output: Path, replace: bool) -> None:
+    """Rename a folder to the output's name. What was there is moved aside first: only an empty folder can be renamed
+    onto, and a removal that is interrupted would leave half of it under its name."""
+    if not output.exists():
+        partial.replace(output)
+        return
+    if not replace:
+        output.rmdir()
+        partial.replace(output)
+        return
+    former = partial.with_name(f"{partial.name}-former{PARTIAL_SUFFIX}")
+    output.replace(former)
+    try:
+        partial.replace(output)
+    except OSError:
+        former.replace(output)
+        raise
+    shutil.rmtree(former, ignore_errors=True)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from telly.export import onnx as export
 from telly.export.scores import ScoredData
 from telly.export.source import EmbeddingModel, load_for_export
 from telly.inference.tuned_model import TunedModel
-from telly.tuning.saving import InferenceConfig
+from telly.runs.inference_config import InferenceConfig
 from tiny_models import padded_batch, tiny_model, tiny_tokenizer
 from tiny_runs import record_of, run_telly
 

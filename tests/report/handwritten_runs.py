@@ -11,7 +11,8 @@ import numpy as np
 
 from telly.metrics.bleu import bleu_statistics
 from telly.metrics.interval import Floats, mean_statistic
-from telly.metrics.kept import SCORES_FILE, restored, write_scores
+from telly.metrics.kept import restored, write_scores
+from telly.runs.folder import SCORES_FILE
 from telly.training.clocks import CLOCKS
 
 QUERIES = 400

@@ -21,7 +21,7 @@ from telly.errors import ConfigError, DataError
 from telly.metrics.significance import Verdict
 from telly.report.boards import ComparisonGroup, boards_of
 from telly.report.figures import draw_board, pareto
-from telly.report.runs import find
+from telly.report.scan import find_results
 from telly.report.scores import score_boards
 from telly.report.sheets import beside_paper
 
@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def boards(folder: Path) -> dict[str, ComparisonGroup]:
-    found, repeated = boards_of(find([folder]).runs)
+    found, repeated = boards_of(find_results([folder]).runs)
     assert not repeated
     return {board.task: board for board in found}
 
@@ -46,7 +46,7 @@ def run(folder: Path, name: str, variant: str = "base", seed: int = 0, **changes
 
 
 def test_seeds_of_a_setting_are_one_line_and_unfinished_runs_are_in_none(folder: Path):
-    found = find([folder])
+    found = find_results([folder])
     assert len(found.runs) == 18 and len(found.probes) == len(found.comparisons) == 1
     assert {one.folder.name: one.reason for one in found.left_out} == {
         "search-9-s3": "failed: TrainingError: loss is nan at step 7",
@@ -105,7 +105,7 @@ def test_the_paper_has_no_peers(tmp_path: Path):
 
 
 def test_a_folder_that_is_given_twice_counts_once(folder: Path):
-    assert len(find([folder, folder / "search-9-s0"]).runs) == 18
+    assert len(find_results([folder, folder / "search-9-s0"]).runs) == 18
 
 
 def test_base_is_of_the_same_settings(tmp_path: Path):
@@ -124,11 +124,11 @@ def test_base_is_of_the_same_settings(tmp_path: Path):
 def test_other_data_is_another_board_and_changed_data_is_not_compared(tmp_path: Path):
     run(tmp_path, "a")
     run(tmp_path, "b", "9", config={"data": "mine.jsonl"})
-    assert len(boards_of(find([tmp_path]).runs)[0]) == 2
+    assert len(boards_of(find_results([tmp_path]).runs)[0]) == 2
     changed = json.loads((tmp_path / "a" / "record.json").read_text())["data"]
     changed["test"]["fingerprint"] = "other"
     run(tmp_path, "c", "9", data=changed)
-    (board,) = boards_of(find([tmp_path / "a", tmp_path / "c"]).runs)[0]
+    (board,) = boards_of(find_results([tmp_path / "a", tmp_path / "c"]).runs)[0]
     assert board.base_of(board.rows[1]) is None
 
 
@@ -139,14 +139,14 @@ def test_other_weights_under_the_same_name_are_another_model(tmp_path: Path):
     (board,) = boards(tmp_path).values()
     assert {row.model: row.seeds for row in board.rows} == {"telly-mini (aaaaaa)": [0], "telly-mini (bbbbbb)": [1, 2]}
     run(tmp_path / "old", "old", seed=7, model={"fingerprint": "x"})
-    (board,) = boards_of(find([tmp_path / "r1", tmp_path / "old"]).runs)[0]
+    (board,) = boards_of(find_results([tmp_path / "r1", tmp_path / "old"]).runs)[0]
     assert {row.model: row.seeds for row in board.rows} == {"telly-mini": [1, 7]}
 
 
 def test_of_a_run_that_was_done_again_the_later_one_counts(tmp_path: Path):
     run(tmp_path, "first", started="2026-01-01T00:00:00+00:00")
     run(tmp_path, "again", started="2026-01-02T00:00:00+00:00")
-    found, repeated = boards_of(find([tmp_path]).runs)
+    found, repeated = boards_of(find_results([tmp_path]).runs)
     assert [run.folder.name for run in found[0].rows[0].runs] == ["again"]
     assert [(one.folder.name, "done again later" in one.reason) for one in repeated] == [("first", True)]
 
@@ -188,13 +188,13 @@ def test_nothing_to_report(tmp_path: Path):
     with pytest.raises(ConfigError, match=r"(?s)nothing to report in .*expected at least one finished run.*"
                        r"found 2 runs that cannot be used:.*broken: .*cannot be read as a run's record.*"
                        r"failed: failed: ConfigError: no"):  # fmt: skip
-        find([tmp_path])
+        find_results([tmp_path])
 
 
 def test_a_record_of_another_format_is_left_out_with_the_reason(tmp_path: Path):
     run(tmp_path, "new", format=99)
     run(tmp_path, "ours")
-    found = find([tmp_path])
+    found = find_results([tmp_path])
     assert len(found.runs) == 1 and "record of format 99, this version reads 1" in found.left_out[0].reason
 
 

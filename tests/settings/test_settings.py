@@ -11,8 +11,9 @@ from datasets import Dataset
 from telly.config import read_toml, to_toml
 from telly.errors import ConfigError, ModelError
 from telly.freezing.variants import Lora
+from telly.runs.folder import RunFolder
 from telly.settings.config import ResolvedConfig, TuneConfig
-from telly.settings.resolve import check_output, recommendation, run_name
+from telly.settings.resolve import recommendation, run_name
 from telly.tasks import TASKS, get_task
 from telly.tuning.estimate import workload
 from telly.tuning.inputs import check_metric
@@ -186,21 +187,21 @@ def test_a_toml_file_that_is_missing_or_broken(tmp_path: Path):
 
 
 def test_no_run_is_lost_or_mixed(tmp_path: Path):
-    check_output(tmp_path, resume=False, overwrite=False, finished=False, config_text="a = 1\n")
+    RunFolder(tmp_path).check_available(resume=False, overwrite=False, finished=False, settings="a = 1\n")
     with pytest.raises(ConfigError, match="no interrupted run to resume here"):
-        check_output(tmp_path, resume=True, overwrite=False, finished=False, config_text="a = 1\n")
+        RunFolder(tmp_path).check_available(resume=True, overwrite=False, finished=False, settings="a = 1\n")
     (tmp_path / "config.toml").write_text("a = 1\n")
-    check_output(tmp_path, resume=True, overwrite=False, finished=False, config_text="a = 1\n")
+    RunFolder(tmp_path).check_available(resume=True, overwrite=False, finished=False, settings="a = 1\n")
     with pytest.raises(ConfigError, match=r"there is a run already; choose another --output, or give --overwrite$"):
-        check_output(tmp_path, resume=False, overwrite=False, finished=True, config_text="a = 1\n")
+        RunFolder(tmp_path).check_available(resume=False, overwrite=False, finished=True, settings="a = 1\n")
     with pytest.raises(ConfigError, match=r"or give --overwrite$"):  # --resume would be refused
-        check_output(tmp_path, resume=False, overwrite=False, finished=False, config_text="a = 2\n")
+        RunFolder(tmp_path).check_available(resume=False, overwrite=False, finished=False, settings="a = 2\n")
     with pytest.raises(ConfigError, match=r"or give --resume or --overwrite$"):
-        check_output(tmp_path, resume=False, overwrite=False, finished=False, config_text="a = 1\n")
+        RunFolder(tmp_path).check_available(resume=False, overwrite=False, finished=False, settings="a = 1\n")
     with pytest.raises(ConfigError, match="this run is finished"):
-        check_output(tmp_path, resume=True, overwrite=False, finished=True, config_text="a = 1\n")
+        RunFolder(tmp_path).check_available(resume=True, overwrite=False, finished=True, settings="a = 1\n")
     with pytest.raises(ConfigError, match="has other settings"):
-        check_output(tmp_path, resume=True, overwrite=False, finished=False, config_text="a = 2\n")
+        RunFolder(tmp_path).check_available(resume=True, overwrite=False, finished=False, settings="a = 2\n")
 
 
 def test_every_task_has_what_its_table_promises():

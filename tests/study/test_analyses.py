@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from telly.report.runs import find
+from telly.report.scan import find_results
 from tiny_runs import Tiny
 from tiny_studies import SETTINGS, telly_study, write_study
 
@@ -15,7 +15,7 @@ def test_models_are_probed_and_compared_after_the_cells_and_only_once(tiny: Tiny
     file = write_study(tmp_path / "mine.toml", tiny, **asked, analysis_texts=60)
     output = tmp_path / "out"
     telly_study(file, output)
-    found = find([output])
+    found = find_results([output])
     (probed,), (compared,) = found.probes, found.comparisons
     tuned = [run.folder for run in found.runs if run.record.config["freeze"] == "base"]
     assert probed.content["settings"]["models"] == [str(tiny.model), *map(str, tuned)]

@@ -16,13 +16,13 @@ import pytest
 from telly.errors import ConfigError, TrainingError
 from telly.metrics.kept import read_scores
 from telly.metrics.significance import bootstrap_runs
+from telly.runs.record import RunRecord
 from telly.study.config import Cell, StudyConfig, built_in, cells_of, load_study
 from telly.study.estimate import estimates
 from telly.study.launch import FULL_DISK, INTERRUPTED, check_processes, in_own_process, in_processes
 from telly.study.results import Outcome, State, outcome_of
 from telly.study.run import SUMMARY_FILE, run_cells
 from telly.study.table import TABLE_FILE, table_of
-from telly.tuning.record import RunRecord
 from tiny_runs import SMALL, Tiny, largest_difference, record_of, run_telly, tiny_data, tiny_model_folder
 from tiny_studies import SETTINGS, running, study_of, telly_study, write_study
 

@@ -16,12 +16,12 @@ from telly.data.sequences import SequenceTable
 from telly.freezing.split import SplitModel
 from telly.models.load import load_model, load_tokenizer
 from telly.models.prefix_lm import PrefixLM
+from telly.runs.card import auto_class
+from telly.runs.record import RunRecord
 from telly.settings.config import TuneConfig
 from telly.tasks import TASKS, get_task
 from telly.tasks.base import Encoded
 from telly.training.clocks import Clocks, PeakMemory
-from telly.tuning.card import auto_class
-from telly.tuning.record import RunRecord
 from telly.tuning.saving import save_model
 from telly.tuning.session import Run
 from tiny_runs import SMALL, tiny_model_folder

@@ -14,7 +14,7 @@ from telly.errors import CodeIndexError, ConfigError
 from telly.inference.tuned_model import TunedModel
 from telly.metrics.bm25 import Bm25
 from telly.metrics.words import words
-from telly.using.choice import choose, newest_run
+from telly.using.choice import choose, newest_usable_run
 from telly.using.dense import Dense
 from telly.using.index import default_folder, open_index
 from telly.using.search import Searcher, best_numbers, build_index, fuse, open_search, search
@@ -131,9 +131,9 @@ def test_the_newest_finished_run_of_the_task_is_taken(tmp_path: Path) -> None:
     fake_run(runs / "broken", "search", "2026-05-01T00:00:00+00:00", status="failed")
     fake_run(runs / "pair", "clone", "2026-05-01T00:00:00+00:00", head="pair")
     cosine = fake_run(runs / "cosine", "clone", "2026-04-01T00:00:00+00:00", head="cosine")
-    assert newest_run("search", runs) == new
-    assert newest_run("clone", runs) == cosine
-    assert newest_run("generate", runs) is None
+    assert newest_usable_run("search", runs) == new
+    assert newest_usable_run("clone", runs) == cosine
+    assert newest_usable_run("generate", runs) is None
     assert choose("search", runs=runs).line == f"model: {new}, the newest run of search"
     assert choose("search", "telly-mini", runs).line == "model: telly-mini, not tuned"
 

@@ -21,11 +21,11 @@ from telly.freezing.build import check_writable
 from telly.freezing.cost import VariantCost
 from telly.freezing.variants import BASE
 from telly.models.load import load_config, load_tokenizer
+from telly.runs.provenance import provenance
 from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tasks import get_task
 from telly.tuning.estimate import costs_of, workload_of
 from telly.tuning.inputs import load_datasets
-from telly.tuning.record import provenance
 
 ADVICE_FILE = "advice.json"
 ADVICE_FORMAT = 1

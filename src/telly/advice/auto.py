@@ -8,9 +8,10 @@ from typing import Any
 from tqdm import tqdm
 
 from telly.advice.advise import ADVICE_FILE, advise
+from telly.runs.folder import RunFolder
+from telly.runs.record import RunRecord
 from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tuning import run
-from telly.tuning.record import RunRecord
 
 
 def tune(config: TuneConfig, *, resume: bool = False, overwrite: bool = False) -> RunRecord:
@@ -25,9 +26,9 @@ def tune(config: TuneConfig, *, resume: bool = False, overwrite: bool = False) -
 
 
 def _advisor(config: ResolvedConfig, reuse: bool) -> tuple[str, dict[str, Any]]:
-    folder = config.output / run.ADVICE_FOLDER
+    folder = RunFolder(config.output).advice
     advice = advise(config, output=folder, reuse=reuse, say=lambda text: tqdm.write(text, file=sys.stderr))
     for sentence in (*advice["reason"], *advice["risk"]):
         tqdm.write(f"advice: {sentence}", file=sys.stderr)
     told = ("variant", "reason", "risk", "tolerance", "seconds")
-    return advice["variant"], {name: advice[name] for name in told} | {"file": f"{run.ADVICE_FOLDER}/{ADVICE_FILE}"}
+    return advice["variant"], {name: advice[name] for name in told} | {"file": f"{folder.name}/{ADVICE_FILE}"}

@@ -50,9 +50,9 @@ def compare(
     from telly.analysis.compare import compare as run
     from telly.analysis.figures import draw_comparison
     from telly.analysis.layers import LayerExtractor
+    from telly.runs.provenance import provenance
     from telly.settings.resolve import default_cache_dir
     from telly.training.progress import counting_bar
-    from telly.tuning.record import provenance
 
     config = CompareConfig(model, tuple(with_), data, task, split, limit, max_tokens, paper, seed=seed)
     result = run(config, LayerExtractor(cache_dir or default_cache_dir(), counting_bar))

@@ -19,8 +19,8 @@ from telly.training.clocks import CLOCKS
 if TYPE_CHECKING:  # `telly score` prints without torch
     from telly.freezing.cost import VariantCost
     from telly.freezing.inventory import CacheEntry
+    from telly.runs.record import RunRecord
     from telly.study.table import StudyTable
-    from telly.tuning.record import RunRecord
 
 
 def print_records(records: Sequence[RunRecord]) -> None:

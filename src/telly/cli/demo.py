@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from telly.runs.record import RunRecord
     from telly.settings.config import TuneConfig
-    from telly.tuning.record import RunRecord
 
 VARIANTS = (("base", False), ("9", False), ("9", True), ("11", True))
 TRAIN_EXAMPLES = 600
@@ -29,6 +29,7 @@ def demo(
 ) -> None:
     """Tune the embedded model for code search: fully, frozen at K=9, and from the store at K=9 and K=11."""
     from telly.cli.console import print_records
+    from telly.runs.folder import RunFolder
 
     typer.echo(
         f"Code search on CPython's standard library: {limit} functions to train on, {eval_limit} to find.\n"
@@ -43,7 +44,9 @@ def demo(
     print_records(records)
     typer.echo("")
     for record in records:
-        typer.echo(f"{record.config['output']}: record.json, metrics.jsonl, config.toml, model/")
+        folder = RunFolder(Path(record.config["output"]))
+        files = ", ".join(file.name for file in (folder.record, folder.metrics, folder.settings))
+        typer.echo(f"{folder.path}: {files}, {folder.model.name}/")
 
 
 def demo_config(freeze: str, cache: bool, output: Path, epochs: int, limit: int, eval_limit: int) -> TuneConfig:
@@ -69,13 +72,14 @@ def demo_config(freeze: str, cache: bool, output: Path, epochs: int, limit: int,
 def run_alone(config: TuneConfig) -> RunRecord:
     """A run in a process of its own, so that its peak memory is its own; an error ends this process with its code."""
     from telly.config import to_toml
-    from telly.tuning.record import RunRecord
+    from telly.runs.folder import RunFolder
+    from telly.runs.record import RunRecord
 
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "config.toml"
+        file = RunFolder(Path(folder)).settings
         file.write_text(to_toml(config), encoding="utf-8")
         command = [sys.executable, "-m", "telly", "tune", config.task, "--config", str(file), "--overwrite", "--json"]
         answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if answer.returncode:
         raise typer.Exit(answer.returncode)
-    return RunRecord(**json.loads(answer.stdout))
+    return RunRecord.parse(answer.stdout, shlex.join(command))

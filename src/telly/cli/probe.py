@@ -56,9 +56,9 @@ def probe(
     from telly.analysis.probes.table import PROBES
     from telly.analysis.probing import ProbeConfig, run_probes, write_results
     from telly.errors import ConfigError
+    from telly.runs.provenance import provenance
     from telly.settings.resolve import default_cache_dir
     from telly.training.progress import counting_bar
-    from telly.tuning.record import provenance
 
     names = tuple(PROBES) if not probe or "all" in probe else tuple(dict.fromkeys(probe))
     unknown = [name for name in names if name not in PROBES]

@@ -174,9 +174,9 @@ def run(
     from telly.advice.auto import tune
     from telly.config import read_toml, to_toml
     from telly.freezing.variants import ADAPTERS
+    from telly.runs.folder import RunFolder
     from telly.settings.config import TuneConfig
     from telly.tuning.run import interruptible
-    from telly.tuning.session import PREDICTIONS_FILE
 
     values = read_toml(config_file) if config_file else {}
     values |= {"task": task} | {name: value for name, value in given.items() if value is not None}
@@ -189,19 +189,18 @@ def run(
     if not main:
         return
     if as_json:
-        from dataclasses import asdict
-
-        typer.echo(json.dumps(asdict(record), indent=1))
+        typer.echo(json.dumps(record.to_dict(), indent=1))
         return
     from telly.cli.console import print_records
 
     print_records([record])
-    typer.echo(f"\nrecord: {config.output}/record.json\nmodel:  {config.output}/model")
+    assert config.output is not None  # resolved
+    folder = RunFolder(config.output)
+    typer.echo(f"\nrecord: {folder.record}\nmodel:  {folder.model}")
     if config.method in ADAPTERS:
-        typer.echo(f"adapter: {config.output}/adapter")
-    predictions = config.output / PREDICTIONS_FILE
-    if predictions.is_file():
-        typer.echo(f"predictions on {record.tested_on}: {predictions}")
+        typer.echo(f"adapter: {folder.adapter}")
+    if folder.predictions.is_file():
+        typer.echo(f"predictions on {record.tested_on}: {folder.predictions}")
 
 
 def pairs(values: list[str], option: str) -> dict[str, str]:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from telly.data.schema import SCHEMAS
 from telly.inference.tuned_model import TunedModel
-from telly.tuning.card import CARD_FILE, card, front_matter, shown_name
+from telly.runs.card import card, front_matter, shown_name
+from telly.runs.folder import CARD_FILE
 
 
 def write_export_card(model: TunedModel, folder: Path, use: str, *further: str, library: str) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from telly.disk import folder_lock, whole_folder
 from telly.errors import ConfigError
 from telly.inference.tuned_model import TunedModel
-from telly.models.folder import USAGE_FILE
 
 
 @dataclass(frozen=True)
@@ -55,5 +53,4 @@ def new_folder(output: Path) -> Iterator[Path]:
 
 def write_inference_config(model: TunedModel, folder: Path) -> None:
     """Say in the folder how its vectors are made, as a run's model does."""
-    values = asdict(model.config) | {"pooling": "mean"}
-    (folder / USAGE_FILE).write_text(json.dumps({"usage": values}, indent=1) + "\n", encoding="utf-8")
+    model.config.write(folder, pooling="mean")

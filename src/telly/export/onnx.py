@@ -21,7 +21,7 @@ from telly.export.source import CHECK_TEXTS, EmbeddingModel, plain_tokenizer
 from telly.inference.tuned_model import TunedModel
 from telly.markdown import markdown_table
 from telly.models.load import quiet_transformers
-from telly.tuning.card import value
+from telly.runs.card import value
 
 TOLERANCE = 1e-3
 MODEL_FILE, INT8_FILE = "model.onnx", "model-int8.onnx"

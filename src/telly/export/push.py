@@ -7,8 +7,9 @@ from typing import Any
 
 from telly.errors import ConfigError, ExportError
 from telly.hub import hub_answers
-from telly.tuning.card import CARD_FILE
-from telly.tuning.record import RECORD_FILE, RunRecord
+from telly.models.folder import CONFIG
+from telly.runs.folder import CARD_FILE, RunFolder
+from telly.runs.record import RunRecord
 
 
 def push(name: Path, repository: str, *, private: bool = False, api: Any = None) -> str:
@@ -71,12 +72,13 @@ def _folder(name: Path) -> Path:
         ConfigError: it has no model with a card.
     """
     folder = name
-    if (name / RECORD_FILE).is_file():
-        status = RunRecord.read(name / RECORD_FILE).status
+    run = RunFolder(name)
+    if run.record.is_file():
+        status = RunRecord.read(run.record).status
         if status != "finished":
             raise ConfigError(f"{name}: the run is {status}; expected a finished one. Go on with --resume")
-        folder = name / "model"
-    missing = [file for file in ("config.json", CARD_FILE) if not (folder / file).is_file()]
+        folder = run.model
+    missing = [file for file in (CONFIG, CARD_FILE) if not (folder / file).is_file()]
     if missing:
         raise ConfigError(
             f"{name}: has no {missing[0]}; expected the folder of a finished run, or one that `telly export` made"

@@ -26,6 +26,9 @@ from telly.models.declared import cautions_about, check_pooling
 from telly.models.load import load_model, load_tokenizer
 from telly.models.modes import encode_texts
 from telly.models.stack import LayerStack, find_stack
+from telly.runs.folder import RunFolder
+from telly.runs.inference_config import InferenceConfig, load_head
+from telly.runs.record import RunRecord
 from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tasks import get_task
 from telly.tasks.base import Encoded, Options, Task
@@ -35,8 +38,6 @@ from telly.tasks.contrast import ContrastModel
 from telly.tasks.embeddings import embed_rows
 from telly.tasks.text_generation import TextGenerationModel, TextGenerationTask, Texts
 from telly.tuning.inputs import check_lengths, fitting_lengths
-from telly.tuning.record import RECORD_FILE, RunRecord
-from telly.tuning.saving import InferenceConfig, load_head, read_inference_config
 
 logger = logging.getLogger(__name__)
 
@@ -150,7 +151,7 @@ class TunedModel:
         """
         name = str(model)
         allowed = (tasks,) if isinstance(tasks, str) else tuple(tasks)
-        saved = read_inference_config(name)
+        saved = InferenceConfig.read(name)
         settings = _settings(name, saved, _task_name(name, saved, allowed))
         task = get_task(settings.task)
         if needs is not None:
@@ -367,7 +368,7 @@ def read_record(model: str) -> RunRecord | None:
     Raises:
         DataError: the record cannot be read.
     """
-    file = Path(model).expanduser() / RECORD_FILE
+    file = RunFolder(Path(model).expanduser()).record
     return RunRecord.read(file) if file.is_file() else None
 
 

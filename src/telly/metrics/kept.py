@@ -14,8 +14,6 @@ from telly.metrics import classification
 from telly.metrics.bleu import bleu_of_sums
 from telly.metrics.interval import Floats, Statistic, mean_statistic
 
-SCORES_FILE = "scores.npz"
-
 _OF_SUMS: Mapping[str, Callable[[Floats], Floats]] = {"bleu": bleu_of_sums, **classification.OF_SUMS}
 """Metrics that are no means of one value an example."""
 

@@ -17,8 +17,11 @@ CONFIG = "config.json"
 MODULES = "modules.json"
 """The file in which sentence-transformers lists what a model is made of."""
 ADAPTER = "adapter_config.json"
-USAGE_FILE = "telly.json"
-"""What a run says in its folders about the use of its model."""
+MODEL_FOLDER = "model"
+"""Folder of a run, or of pre-training, with its model."""
+TELLY_FILE = "telly.json"
+"""File in which telly keeps what it knows of a model beside the weights: settings of inference (`usage`) and
+recommended settings of tuning (`recommended`)."""
 WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")
 _OTHER_FORMATS = {
     ".gguf": "GGUF",
@@ -49,8 +52,8 @@ def folder_with_config(name: str, path: Path) -> Path:
         raise ModelError(_adapter_message(name, path))
     if (path / CONFIG).is_file():
         return path
-    if (path / "model" / CONFIG).is_file():
-        return path / "model"  # the folder of a run
+    if (path / MODEL_FOLDER / CONFIG).is_file():
+        return path / MODEL_FOLDER  # the folder of a run
     within = _transformer_within(path)
     if within is not None:
         return within
@@ -64,6 +67,27 @@ def folder_with_config(name: str, path: Path) -> Path:
     inner = sorted(str(file.parent) for file in path.glob(f"*/{CONFIG}"))
     hint = f", such as {inner[0]}" if inner else ""
     raise ModelError(f"{name}: the folder has no {CONFIG}; {expected}{hint}")
+
+
+def read_telly_file(folder: Path) -> dict[str, Any]:
+    """What telly wrote about a model beside its weights, by section; empty if there is no such file.
+
+    Raises:
+        ModelError: the file is damaged.
+    """
+    file = folder / TELLY_FILE
+    if not file.is_file():
+        return {}
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError(f"expected an object, found {type(found).__name__}")
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{file}: cannot be read as JSON with settings by task under `recommended` and those of inference under "
+            f"`usage`: {error}; restore or remove it"
+        ) from None
+    return found
 
 
 def read_modules(folder: Path) -> list[dict[str, Any]] | None:
@@ -175,11 +199,9 @@ def _transformer_within(path: Path) -> Path | None:
 
 
 def _adapter_message(name: str, path: Path) -> str:
-    beside = path.parent / "model" / CONFIG
-    if beside.is_file() and (path / USAGE_FILE).is_file():
-        return (
-            f"{name}: is the adapter of a run; its model, with the adapter merged into it, is {path.parent / 'model'}"
-        )
+    merged = path.parent / MODEL_FOLDER
+    if (merged / CONFIG).is_file() and (path / TELLY_FILE).is_file():
+        return f"{name}: is the adapter of a run; its model, with the adapter merged into it, is {merged}"
     try:
         base = json.loads((path / ADAPTER).read_text(encoding="utf-8")).get("base_model_name_or_path")
     except (OSError, ValueError, AttributeError):

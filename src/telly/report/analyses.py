@@ -15,7 +15,7 @@ from telly.analysis.probing import LayerScore, ProbeResult, Spread
 from telly.errors import DataError
 from telly.metrics.interval import Interval
 from telly.plots import short_name
-from telly.report.runs import StoredResult
+from telly.report.scan import StoredResult
 from telly.report.sheet import Table, TableCell, TableColumn
 
 _OPTIONS = {"models": "model", "probes": "probe", "others": "with"}

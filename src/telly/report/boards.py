@@ -12,8 +12,8 @@ from typing import Any
 from telly.freezing.variants import Method
 from telly.metrics.table import METRICS
 from telly.plots import short_name
-from telly.report.runs import LeftOut, StoredRun
-from telly.tuning.record import RunRecord
+from telly.runs.find import LeftOut, StoredRun
+from telly.runs.record import RunRecord
 
 _DATA = ("data", "valid", "test", "columns", "limit", "eval_limit")
 _NO_SETTING = {"task", "model", "freeze", "method", "cache", "cache_dir", "cache_budget_gb", "cache_dtype",

@@ -16,7 +16,7 @@ from telly.report.earlier import replace_files
 from telly.report.fetch import local_folders
 from telly.report.figures import draw_board
 from telly.report.page import Drawing, Section, render
-from telly.report.runs import ScanResult, StoredResult, find
+from telly.report.scan import ScanResult, StoredResult, find_results
 from telly.report.scores import GroupScores, score_boards
 from telly.report.sheet import Table, to_csv, to_latex, to_markdown
 
@@ -73,7 +73,7 @@ def build(config: ReportConfig) -> Report:
         DataError: a result cannot be read, or there is no room for copies of those behind a URL.
     """
     folders, copies = local_folders(config.places, config.output)
-    found = find(folders)
+    found = find_results(folders)
     boards, repeated = boards_of(found.runs)
     figures = config.output / "figures"
     with page_style():

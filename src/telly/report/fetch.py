@@ -14,14 +14,12 @@ from urllib.parse import urlsplit
 from telly.analysis import COMPARE_FILE, PROBING_FILE
 from telly.disk import whole_folder
 from telly.errors import ConfigError
-from telly.metrics.kept import SCORES_FILE
-from telly.report.runs import PASSED_BY
-from telly.tuning.record import RECORD_FILE
+from telly.runs.folder import RECORD_FILE, SCORES_FILE, SETTINGS_FILE, holds_results
 from telly.urls import file_system, is_url
 
 FETCHED = "fetched"
 """Folder of the copies, in the report's."""
-READ_FILES = frozenset({RECORD_FILE, SCORES_FILE, "config.toml", PROBING_FILE, COMPARE_FILE})
+READ_FILES = frozenset({RECORD_FILE, SCORES_FILE, SETTINGS_FILE, PROBING_FILE, COMPARE_FILE})
 
 
 def local_folders(places: Iterable[str], output: Path) -> tuple[list[Path], list[Path]]:
@@ -87,4 +85,4 @@ def _from(url: str, read: Any, path: str) -> Any:
 
 def _is_read(name: str) -> bool:
     path = PurePosixPath(name)
-    return path.name in READ_FILES and ".." not in path.parts and not set(path.parts[:-1]) & set(PASSED_BY)
+    return path.name in READ_FILES and ".." not in path.parts and all(map(holds_results, path.parts[:-1]))

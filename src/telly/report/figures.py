@@ -13,8 +13,8 @@ from telly.plots import PALETTE, new_figure, open_axes, save_figure, tip
 from telly.report.boards import ComparisonGroup, ResultRow
 from telly.report.scores import GroupScores
 from telly.report.sheets import paper_source, row_hint
+from telly.runs.record import RunRecord
 from telly.training.clocks import CLOCKS
-from telly.tuning.record import RunRecord
 
 MARKERS = "osD^vPX"
 LOG_FROM = 20

@@ -11,11 +11,12 @@ from telly.freezing.variants import Method
 from telly.metrics.significance import MODELS_NOTE
 from telly.metrics.table import METRICS
 from telly.report.boards import ComparisonGroup, ResultRow
-from telly.report.runs import LeftOut, ScanResult, StoredRun
+from telly.report.scan import ScanResult
 from telly.report.scores import GroupScores
 from telly.report.sheet import Table, TableCell, TableColumn
+from telly.runs.find import LeftOut, StoredRun
+from telly.runs.record import RunRecord
 from telly.training.clocks import CLOCKS
-from telly.tuning.record import RunRecord
 
 Quantity = Callable[[RunRecord], float | None]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from telly.errors import ConfigError, DataError, TellyError
 from telly.inference.tuned_model import TunedModel
 from telly.mining.repository.collect import shown
+from telly.runs.inference_config import InferenceConfig
 from telly.serving.highlight import marked
-from telly.tuning.saving import read_inference_config
 from telly.using import clones
 from telly.using.answers import (
     Answer,
@@ -45,7 +45,7 @@ def models_by_task(models: Sequence[str]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for model in models:
-        usage = read_inference_config(model)
+        usage = InferenceConfig.read(model)
         task = usage.task if usage else ANY
         if task in found:
             what = f"tuned for {task}" if task else "not tuned"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +9,15 @@ import platformdirs
 
 from telly.errors import ConfigError, ModelError
 from telly.freezing.variants import BASE, Lora, Method, variant_label
+from telly.models.folder import TELLY_FILE, read_telly_file
 from telly.models.load import resolve as resolve_model
 from telly.settings.config import AUTO, ResolvedConfig, TuneConfig
 from telly.tasks import get_task
 from telly.tasks.clone import SHARING_HEADS
 
-RECOMMENDATION_FILE = "telly.json"
-RESULT_FOLDERS = ("model", "adapter")
-"""Folders that a run leaves in its own."""
 METHOD_RATE = 10
 """Times the rate of full tuning, where less is trained: Hu et al. (2022) and Ben Zaken et al. (2022) take ten times and
-more of what is usual for full tuning, Liu et al. (2022) still more (docs/peers.md)."""
+more of what is usual for full tuning, Liu et al. (2022) still more (docs/peft-baselines.md)."""
 
 
 def resolve(config: TuneConfig) -> ResolvedConfig:
@@ -76,13 +73,12 @@ def run_name(config: TuneConfig) -> str:
 
 def recommendation(model: str, task: str) -> dict[str, Any]:
     """The settings that a model's own folder recommends for a task; none for most models."""
-    file = Path(resolve_model(model)) / RECOMMENDATION_FILE
-    if not file.is_file():
-        return {}
+    folder = Path(resolve_model(model))
+    file = folder / TELLY_FILE
     try:
-        found = json.loads(file.read_text(encoding="utf-8")).get("recommended", {}).get(task, {})
+        found = read_telly_file(folder).get("recommended", {}).get(task, {})
         unknown = found.keys() - TuneConfig.model_fields.keys()
-    except (OSError, ValueError, AttributeError) as error:
+    except AttributeError as error:
         raise ModelError(
             f"{file}: cannot be read as JSON with settings by task under `recommended`: {error}; restore or remove it"
         ) from None
@@ -95,35 +91,3 @@ def recommendation(model: str, task: str) -> dict[str, Any]:
             f"{file}: recommends for {task} what telly does not take; restore or remove it: {error}"
         ) from None
     return dict(found)
-
-
-def check_output(folder: Path, resume: bool, overwrite: bool, finished: bool, config_text: str | None) -> None:
-    """Refuse to lose or mix runs; the settings are not compared where `config_text` is None.
-
-    Raises:
-        ConfigError: the folder holds a run and neither resuming nor overwriting was asked for, or it cannot be resumed.
-    """
-    kept = folder / "config.toml"
-    blocking = next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None)
-    if blocking is not None:
-        raise ConfigError(f"{folder}: {blocking} is a file; expected a folder, or nothing, for --output")
-    if resume:
-        if finished:
-            raise ConfigError(f"{folder}: this run is finished; there is nothing to resume. --overwrite runs it anew")
-        if not kept.is_file():
-            raise ConfigError(f"{folder}: no interrupted run to resume here (no config.toml)")
-        if config_text is not None and kept.read_text(encoding="utf-8") != config_text:
-            raise ConfigError(
-                f"{folder}: the interrupted run has other settings (see {kept}); resume with the same ones"
-            )
-    elif kept.exists() and not overwrite:
-        resumable = not finished and config_text in (None, kept.read_text(encoding="utf-8"))
-        ways = "--resume or --overwrite" if resumable else "--overwrite"
-        raise ConfigError(f"{folder}: there is a run already; choose another --output, or give {ways}")
-    elif not kept.exists():
-        foreign = [name for name in ("checkpoints", *RESULT_FOLDERS) if (folder / name).exists()]
-        if foreign:
-            raise ConfigError(
-                f"{folder}: has a folder {foreign[0]!r} that no run made (there is no config.toml), and a run would "
-                "replace it; choose another --output"
-            )

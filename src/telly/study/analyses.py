@@ -14,10 +14,10 @@ from telly.analysis.layers import LayerExtractor
 from telly.analysis.probes.table import PROBES
 from telly.analysis.probing import ProbeConfig, run_probes, write_results
 from telly.freezing.variants import BASE
+from telly.runs.provenance import provenance
 from telly.study.config import Cell, StudyConfig
 from telly.study.results import Outcome, State
 from telly.training.progress import counting_bar
-from telly.tuning.record import provenance
 
 FOLDER = "analyses"
 

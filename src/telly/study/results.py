@@ -15,8 +15,9 @@ from typing import Any
 
 from telly.disk import write_text
 from telly.errors import ConfigError
+from telly.runs.folder import RECORD_FILE
+from telly.runs.record import RunRecord
 from telly.study.config import Cell
-from telly.tuning.record import RECORD_FILE, RunRecord
 from telly.urls import file_system, is_url
 
 CELLS = "cells"

@@ -18,11 +18,11 @@ from pathlib import Path
 from telly.disk import folder_lock
 from telly.errors import CacheError, TrainingError
 from telly.freezing.inventory import remove_cache
+from telly.runs.provenance import provenance
 from telly.study.config import Cell, StudyConfig, groups_of
 from telly.study.launch import FAILED, FULL_DISK, INTERRUPTED, Launch, handing_on, in_own_process, started
 from telly.study.results import CELLS, Outcome, Results, State
 from telly.study.table import TABLE_FILE, StudyTable, table_of, to_markdown
-from telly.tuning.record import provenance
 
 SUMMARY_FILE, LOGS = "study.json", "logs"
 Outcomes = dict[Path, Outcome]

@@ -15,9 +15,9 @@ from telly.metrics.interval import RESAMPLES
 from telly.metrics.kept import read_scores
 from telly.metrics.significance import bootstrap_runs
 from telly.metrics.table import METRICS
+from telly.runs.record import RunRecord
 from telly.study.config import Cell
 from telly.study.results import Outcome, State
-from telly.tuning.record import RunRecord
 
 TABLE_FILE = "table.md"
 NOTE = (

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils.data import DataLoader
@@ -23,7 +22,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
 from telly.data.batching import LengthBucketBatchSampler
-from telly.disk import is_full_disk
+from telly.disk import full_disk_as
 from telly.errors import TrainingError
 from telly.models.load import quiet_transformers
 from telly.processes import first_decides, mean_over_processes, wait_for_all
@@ -244,15 +243,12 @@ def explained_disk(folder: Path) -> Iterator[None]:
     Raises:
         TrainingError: the body could not write on.
     """
-    try:
+    text = (
+        f"{folder}: no room on the disk to save the run; what was saved before is kept. "
+        "Make room, then go on with --resume"
+    )
+    with full_disk_as(lambda _: TrainingError(text)):
         yield
-    except (OSError, RuntimeError, SafetensorError) as error:
-        if not is_full_disk(error):
-            raise
-        raise TrainingError(
-            f"{folder}: no room on the disk to save the run; what was saved before is kept. "
-            "Make room, then go on with --resume"
-        ) from error
 
 
 def _training_was_over(checkpoint: Path) -> bool:

@@ -15,8 +15,6 @@ from telly.tasks.base import Encoded
 from telly.tuning.session import Run
 
 LOG_STEPS = 10
-CHECKPOINTS = "checkpoints"
-"""Folder of checkpoints within a run's own."""
 
 
 def sampler_of(run: Run, arguments: TrainingArguments, train: Encoded) -> LengthBucketBatchSampler:
@@ -43,7 +41,7 @@ def training_arguments(run: Run) -> TrainingArguments:
     if config.batch_size % processes:
         raise ConfigError(f"--batch-size {config.batch_size} must be a multiple of {processes} processes")
     return TrainingArguments(
-        output_dir=str(run.output / CHECKPOINTS),
+        output_dir=str(run.folder.checkpoints),
         num_train_epochs=float(config.epochs),
         per_device_train_batch_size=config.batch_size // processes,
         learning_rate=config.learning_rate,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from telly.errors import DataError
-from telly.tuning.record import RECORD_FILE, RunRecord
+from telly.runs.folder import RECORD_FILE
+from telly.runs.record import RunRecord
 
 DECIDING = ("task", "columns", "limit", "eval_limit", "max_tokens", "precision", "head", "temperature", "beams", "seed")
 """Settings that baselines and the untuned model's scores depend on, beside model and data."""

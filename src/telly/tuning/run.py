@@ -17,19 +17,20 @@ from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 
 from telly.config import to_toml
 from telly.data.cautions import warnings_about
-from telly.disk import came_of_full_disk, folder_lock, is_full_disk
+from telly.disk import came_of_full_disk, folder_lock, is_full_disk, write_text
 from telly.errors import ConfigError
 from telly.freezing.fingerprint import prefix_digests
 from telly.freezing.methods import apply_method
 from telly.freezing.split import SplitModel
 from telly.freezing.variants import Method
-from telly.metrics.kept import SCORES_FILE
 from telly.models.declared import cautions_about, check_pooling
 from telly.models.load import load_model, load_tokenizer
 from telly.models.stack import find_stack
 from telly.processes import first_decides, wait_for_all
+from telly.runs.card import write_card
+from telly.runs.folder import RunFolder
+from telly.runs.record import RunRecord
 from telly.settings.config import AUTO, ResolvedConfig, TuneConfig
-from telly.settings.resolve import RESULT_FOLDERS, check_output
 from telly.tasks import get_task
 from telly.tasks.base import Encoded, Evaluation, Task
 from telly.training.clocks import Clocks, PeakMemory
@@ -41,18 +42,12 @@ from telly.training.trainer import (
     last_complete_checkpoint,
     remove_incomplete_checkpoints,
 )
-from telly.tuning.arguments import CHECKPOINTS, sampler_of, training_arguments
+from telly.tuning.arguments import sampler_of, training_arguments
 from telly.tuning.baselines import reuse_baselines
 from telly.tuning.caches import Sources, open_sources
-from telly.tuning.card import write_card
 from telly.tuning.inputs import check_lengths, check_metric, check_negatives, describe, load_datasets
-from telly.tuning.record import RECORD_FILE, RunRecord
 from telly.tuning.saving import save_model
-from telly.tuning.session import PREDICTIONS_FILE, ClockedTrainer, Epochs, Run
-
-ADVICE_FOLDER = "advice"
-"""Where a run that chooses K itself has what it chose by."""
-
+from telly.tuning.session import ClockedTrainer, Epochs, Run
 
 Advisor = Callable[[ResolvedConfig, bool], tuple[str, dict[str, Any]]]
 """Chooses the variant for resolved settings, and tells how; may take over what it found before if the flag says so."""
@@ -110,9 +105,9 @@ def _run(
     finally:
         run.keep()
     if run.main:
-        shutil.rmtree(run.output / CHECKPOINTS, ignore_errors=True)
+        shutil.rmtree(run.folder.checkpoints, ignore_errors=True)
         with explained_disk(run.output):
-            write_card(run.record, run.output / "model")
+            write_card(run.record, run.folder.model)
     return run.record
 
 
@@ -124,13 +119,13 @@ def _start(config: ResolvedConfig, resume: bool, overwrite: bool, advisor: Advis
     finished = (earlier or {}).get("status") == "finished"
     advice = None
     if config.freeze == AUTO:
-        check_output(output, resume, overwrite, finished, None)  # before the pilots take their time
+        RunFolder(output).check_available(resume, overwrite, finished, None)  # before the pilots take their time
         with clocks("advice"):
             config, advice = _advised(config, advisor, anew=overwrite and not resume)
     if main:
-        check_output(output, resume, overwrite, finished, to_toml(config))
+        RunFolder(output).check_available(resume, overwrite, finished, to_toml(config))
         if resume:
-            remove_incomplete_checkpoints(output / CHECKPOINTS)
+            remove_incomplete_checkpoints(RunFolder(output).checkpoints)
     record = RunRecord(config=config.model_dump(mode="json"), advice=advice)
     if resume and earlier:
         session = {"clocks": earlier.get("clocks"), "wall_seconds": earlier.get("wall_seconds")}
@@ -156,8 +151,9 @@ def _advised(config: ResolvedConfig, advisor: Advisor | None, *, anew: bool) -> 
 
 def _only_advised(config: ResolvedConfig) -> bool:
     """Whether the folder holds nothing but advice: the run was interrupted before it began."""
-    begun = (config.output / "config.toml").exists()
-    return config.freeze == AUTO and not begun and (config.output / ADVICE_FOLDER).is_dir()
+    assert config.output is not None
+    folder = RunFolder(config.output)
+    return config.freeze == AUTO and not folder.settings.exists() and folder.advice.is_dir()
 
 
 def _claim(run: Run, data: dict[str, dict[str, Any]], resume: bool, overwrite: bool) -> None:
@@ -175,7 +171,7 @@ def _claim(run: Run, data: dict[str, dict[str, Any]], resume: bool, overwrite: b
     run.record.data = data
     if run.main:
         if overwrite and not resume:
-            _remove_run(run.output)
+            run.folder.remove()
         with explained_disk(run.output):
             try:
                 run.output.mkdir(parents=True, exist_ok=True)
@@ -185,32 +181,18 @@ def _claim(run: Run, data: dict[str, dict[str, Any]], resume: bool, overwrite: b
                 raise ConfigError(
                     f"{run.output}: cannot be made: {error.strerror or error}; choose another --output"
                 ) from None
-            (run.output / "config.toml").write_text(to_toml(run.config), encoding="utf-8")
+            run.folder.remove_partial()
+            write_text(run.folder.settings, to_toml(run.config))
     run.claimed = True
     run.keep()
 
 
 def _earlier_record(output: Path) -> dict[str, Any] | None:
     try:
-        found: dict[str, Any] = json.loads((output / RECORD_FILE).read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads(RunFolder(output).record.read_text(encoding="utf-8"))
         return found
     except (OSError, ValueError):
         return None
-
-
-def _remove_run(output: Path) -> None:
-    """Remove an earlier run's files; a folder that is not a run is left alone."""
-    if (output / "config.toml").exists():
-        for name in (CHECKPOINTS, *RESULT_FOLDERS):
-            shutil.rmtree(output / name, ignore_errors=True)
-        for name in (
-            RECORD_FILE,
-            "metrics.jsonl",
-            PREDICTIONS_FILE,
-            SCORES_FILE,
-            "config.toml",
-        ):  # what makes it a run goes last
-            (output / name).unlink(missing_ok=True)
 
 
 def _tune(run: Run, resume: bool, overwrite: bool, reuse_baselines_from: Path | None) -> None:
@@ -243,7 +225,7 @@ def _tune(run: Run, resume: bool, overwrite: bool, reuse_baselines_from: Path | 
         # Where text is written, decoding needs the frozen layers for the tokens that are new.
         if sources.used and sources.complete and all(encoded.stored for encoded in data.values()):
             with explained_disk(run.output):
-                released = split.release_prefix(run.output / CHECKPOINTS / f"prefix-{os.getpid()}.safetensors")
+                released = split.release_prefix(run.folder.checkpoints / f"prefix-{os.getpid()}.safetensors")
             run.record.cache["released_bytes"] = released
     try:
         _train_and_test(run, arguments, module, data, sources, datasets, resume)
@@ -350,7 +332,7 @@ def _train_and_test(
 
         return first_decides(compute)
 
-    checkpoint = last_complete_checkpoint(run.output / CHECKPOINTS) if resume else None
+    checkpoint = last_complete_checkpoint(run.folder.checkpoints) if resume else None
     untuned = (
         "untuned (greedy)" if task.is_generative else "untuned"
     )  # which seldom ends an answer, so a beam would take long

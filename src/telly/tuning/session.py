@@ -15,15 +15,13 @@ from transformers import TrainerCallback
 
 from telly.disk import write_json
 from telly.metrics.interval import Floats
-from telly.metrics.kept import SCORES_FILE, write_scores
+from telly.metrics.kept import write_scores
+from telly.runs.folder import RunFolder
+from telly.runs.record import RunRecord
 from telly.settings.config import ResolvedConfig
 from telly.tasks.base import Task
 from telly.training.clocks import Clocks, PeakMemory
 from telly.training.trainer import TellyTrainer, explained_disk
-from telly.tuning.record import RunRecord
-
-EPOCH_FILE = "epoch.json"
-PREDICTIONS_FILE = "predictions.jsonl"
 
 
 @dataclass
@@ -40,6 +38,11 @@ class Run:
     claimed: bool = False
     """Whether the output folder is this run's; before, nothing is written into it."""
 
+    @property
+    def folder(self) -> RunFolder:
+        """The output folder's files."""
+        return RunFolder(self.output)
+
     def say(self, text: str) -> None:
         """A line for the person at the terminal, once over all processes."""
         if self.main:
@@ -50,22 +53,22 @@ class Run:
         if self.main:
             lines = "".join(json.dumps(entry) + "\n" for entry in self.record.epochs)
             with explained_disk(self.output):
-                (self.output / "metrics.jsonl").write_text(lines, encoding="utf-8")
+                self.folder.metrics.write_text(lines, encoding="utf-8")
 
     def keep_predictions(self, predictions: list[dict[str, Any]] | None) -> None:
         """Write what the model said about the test data, one JSON object a line; `telly score` reads it."""
         if self.main and predictions is not None:
             lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in predictions)
             with explained_disk(self.output):
-                (self.output / PREDICTIONS_FILE).write_text(lines, encoding="utf-8")
+                self.folder.predictions.write_text(lines, encoding="utf-8")
 
     def keep_scores(self, scores: dict[str, Floats]) -> None:
         """Write the test scores of every example, from which `telly report` has its intervals and paired tests."""
         if scores:
-            self.record.scores = SCORES_FILE
+            self.record.scores = self.folder.scores.name
         if self.main and scores:
             with explained_disk(self.output):
-                write_scores(self.output / SCORES_FILE, scores)
+                write_scores(self.folder.scores, scores)
 
     def keep(self) -> None:
         """Write the record as it stands."""
@@ -113,7 +116,7 @@ class Epochs(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Take over the epoch that a checkpoint lies in; nothing where the run starts anew."""
-        kept = Path(args.output_dir) / f"checkpoint-{state.global_step}" / EPOCH_FILE
+        kept = self._run.folder.epoch_of_checkpoint(state.global_step)
         earlier: dict[str, Any] = {"seconds": 0.0, "losses": []}
         if kept.is_file():
             earlier = json.loads(kept.read_text(encoding="utf-8"))
@@ -125,7 +128,7 @@ class Epochs(TrainerCallback):  # type: ignore[misc]
         if self._run.main:
             so_far = {"seconds": self._train_seconds() - self._before, "losses": self._losses}
             with explained_disk(self._run.output):
-                write_json(Path(args.output_dir) / f"checkpoint-{state.global_step}" / EPOCH_FILE, so_far)
+                write_json(self._run.folder.epoch_of_checkpoint(state.global_step), so_far)
 
     def _train_seconds(self) -> float:
         return self._run.clocks.seconds()["train"]

@@ -6,26 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from telly.models.folder import EMBEDDED
-from telly.report.runs import StoredRun, look
-from telly.tuning.saving import read_inference_config
-
-RUNS = Path("runs")
-"""Folder of the runs whose `--output` was not given."""
+from telly.runs.find import RUNS, newest_run
+from telly.runs.inference_config import InferenceConfig
+from telly.tasks.clone import COSINE
 
 
-def newest_run(task: str, runs: Path = RUNS) -> Path | None:
-    """Folder of the finished run of a task that was started last; None if there is none with its model.
+def newest_usable_run(task: str, runs: Path = RUNS) -> Path | None:
+    """Folder of the task's newest finished run with its model; None if there is none.
 
     Of runs of clone detection, only those count whose embeddings are compared by cosine.
     """
-    found = [run for run in look([runs]).runs if _usable(run, task)] if runs.is_dir() else []
-    return max(found, key=lambda run: run.record.started).folder if found else None
-
-
-def _usable(run: StoredRun, task: str) -> bool:
-    if run.record.config.get("task") != task or not (run.folder / "model" / "config.json").is_file():
-        return False
-    return task != "clone" or run.record.config.get("head") == "cosine"
+    return newest_run(task, runs, lambda record: task != "clone" or record.config.get("head") == COSINE)
 
 
 @dataclass(frozen=True)
@@ -39,8 +30,8 @@ class Choice:
 def choose(task: str, model: str | None = None, runs: Path = RUNS) -> Choice:
     """The given model, else that of the newest run of a task, else the embedded one."""
     if model is not None:
-        return Choice(model, f"model: {model}{'' if read_inference_config(model) else ', not tuned'}")
-    newest = newest_run(task, runs)
+        return Choice(model, f"model: {model}{'' if InferenceConfig.read(model) else ', not tuned'}")
+    newest = newest_usable_run(task, runs)
     if newest is not None:
         return Choice(str(newest), f"model: {newest}, the newest run of {task}")
     return Choice(EMBEDDED, f"model: {EMBEDDED}, not tuned: no finished run of {task} in {runs}/")

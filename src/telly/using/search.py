@@ -205,9 +205,9 @@ def open_search(
 def _model_of(index: CodeIndex, model: str | None, say: Say) -> TunedModel:
     from telly.inference.tuned_model import TunedModel
     from telly.models.folder import EMBEDDED
-    from telly.using.choice import newest_run
+    from telly.using.choice import newest_usable_run
 
-    newest = newest_run(TASK)
+    newest = newest_usable_run(TASK)
     if model is None and newest is not None and str(newest.resolve()) != index.meta.model:
         made = near(index.meta.model)
         say(f"the index was made with {made}; {newest} is newer: `{_index_command(index)}` takes it")

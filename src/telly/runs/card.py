@@ -9,12 +9,12 @@ from typing import Any
 from telly.data.schema import SCHEMAS
 from telly.markdown import DASH, markdown_table
 from telly.metrics.table import METRICS
-from telly.models.folder import EMBEDDED
+from telly.models.folder import CONFIG, EMBEDDED
+from telly.runs.folder import CARD_FILE
+from telly.runs.record import RunRecord
 from telly.tasks import get_task
 from telly.tasks.clone import COSINE
-from telly.tuning.record import RunRecord
 
-CARD_FILE = "README.md"
 _SETTINGS = (
     ("learning_rate", "learning rate"),
     ("batch_size", "examples a step"),
@@ -36,7 +36,7 @@ def write_card(record: RunRecord, folder: Path) -> None:
         record: of the finished run.
         folder: the run's model, with its `config.json`.
     """
-    architectures = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or [""]
+    architectures = json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("architectures") or [""]
     (folder / CARD_FILE).write_text(card(record, _use(record, architectures[0])), encoding="utf-8")
 
 

@@ -4,65 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
-import platform
-import subprocess
 import sys
 from dataclasses import asdict, dataclass, field, fields
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 from telly.disk import write_json
 from telly.errors import DataError
 from telly.freezing.variants import Method, variant_name
+from telly.runs.folder import RunFolder
+from telly.runs.provenance import provenance
 
-RECORD_FILE = "record.json"
 RECORD_FORMAT = 1
 BASELINES_VERSION = 2
 """Raised whenever a baseline's computation changes, so that scores of another version are not taken over. 2: BM25
 leaves out stop words and knows the words of any script."""
 Status = Literal["running", "finished", "failed", "interrupted"]
-
-
-def provenance() -> dict[str, Any]:
-    """Versions, commit and machine."""
-    packages = ("telly", "torch", "transformers", "tokenizers", "datasets", "accelerate", "peft")
-    return {
-        "versions": {name: _version(name) for name in packages} | {"python": platform.python_version()},
-        "commit": _git("rev-parse", "HEAD"),
-        "dirty": None if (status := _git("status", "--porcelain")) is None else bool(status),
-        "platform": platform.platform(),
-        "processor": processor_name(),
-        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-    }
-
-
-def processor_name() -> str | None:
-    """The processor's model as the system names it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or None
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _git(*args: str) -> str | None:
-    """Git's answer about the folder this package runs from; None where it is not a checkout."""
-    try:
-        answer = subprocess.run(
-            ["git", *args], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip()
 
 
 @dataclass
@@ -156,24 +113,51 @@ class RunRecord:
             return None
         return self.wall_seconds + sum(session.get("wall_seconds") or 0.0 for session in self.sessions)
 
+    def to_dict(self) -> dict[str, Any]:
+        """The record as JSON values."""
+        return asdict(self)
+
     @classmethod
     def read(cls, file: Path) -> RunRecord:
-        """Read a record; what it does not say, since it is older, keeps its default.
+        """Read a run's record, see `parse`.
 
         Raises:
-            DataError: the file is no record, or of a format that this version does not know.
+            DataError: the file cannot be read, is not a record, or has a format that this version does not know.
         """
         try:
-            found = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DataError(f"{file}: cannot be read as a run's record ({error}); run it again or remove it") from None
+            text = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(_unreadable(file, error)) from None
+        return cls.parse(text, file)
+
+    @classmethod
+    def parse(cls, text: str | bytes, origin: Path | str) -> RunRecord:
+        """Make a record from its JSON. What an older record does not have keeps its default.
+
+        Args:
+            text: the JSON.
+            origin: where it is from, for errors.
+
+        Raises:
+            DataError: it is not a record, or has a format that this version does not know.
+        """
+        try:
+            found = json.loads(text)
+        except ValueError as error:
+            raise DataError(_unreadable(origin, error)) from None
         if not isinstance(found, dict) or not isinstance(found.get("config"), dict) or "status" not in found:
-            raise DataError(f"{file}: expected the record of a run with `config` and `status`; found another JSON file")
+            raise DataError(
+                f"{origin}: expected the record of a run with `config` and `status`; found another JSON file"
+            )
         if found.get("format") != RECORD_FORMAT:
-            raise DataError(f"{file}: record of format {found.get('format')!r}, this version reads {RECORD_FORMAT}")
+            raise DataError(f"{origin}: record of format {found.get('format')!r}, this version reads {RECORD_FORMAT}")
         known: dict[str, Any] = {one.name: found[one.name] for one in fields(cls) if one.name in found}
         return cls(**{"baselines_version": 1} | known)
 
     def save(self, folder: Path) -> None:
         """Write the record into a run's folder."""
-        write_json(folder / RECORD_FILE, asdict(self) | {"epoch_seconds": self.epoch_seconds})
+        write_json(RunFolder(folder).record, self.to_dict() | {"epoch_seconds": self.epoch_seconds})
+
+
+def _unreadable(origin: Path | str, error: Exception) -> str:
+    return f"{origin}: cannot be read as a run's record ({error}); run it again or remove it"

@@ -1,0 +1,93 @@
+"""What a tuned model's folder says about its use (`telly.json`), and the head beside it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from telly.disk import write_json
+from telly.errors import ModelError
+from telly.models.folder import TELLY_FILE, read_telly_file
+from telly.models.load import resolve
+from telly.runs.folder import HEAD_FILE
+
+SECTION = "usage"
+"""Key of `telly.json` under which it lies."""
+
+
+@dataclass(frozen=True)
+class InferenceConfig:
+    """Settings with which a tuned model is used as its evaluation used it.
+
+    Attributes:
+        task: the task it was tuned for.
+        max_tokens: length limit by column.
+        classes: names of the classes by index, for tasks with classes.
+        head: which head, for tasks with a choice.
+        threshold: lowest cosine of two functions that are clones, for models that compare by cosine.
+        beams: beam size, for generation tasks.
+        precision: of evaluation, `fp32` or `bf16`.
+    """
+
+    task: str
+    max_tokens: dict[str, int]
+    classes: tuple[str, ...] = ()
+    head: str | None = None
+    threshold: float | None = None
+    beams: int | None = None
+    precision: str = "fp32"
+
+    def write(self, folder: Path, **about: Any) -> None:
+        """Write `telly.json` into a model's folder.
+
+        Args:
+            folder: with the model.
+            about: further facts for human readers, such as `pooling` and `variant`; not read back.
+        """
+        write_json(folder / TELLY_FILE, {SECTION: asdict(self) | about})
+
+    @classmethod
+    def read(cls, model: str) -> InferenceConfig | None:
+        """Read how a tuned model is used; None if telly did not tune it.
+
+        Args:
+            model: a run's folder, a model folder, a hub id or the embedded model.
+
+        Raises:
+            ModelError: the file is damaged.
+        """
+        folder = Path(resolve(model))
+        found = read_telly_file(folder).get(SECTION)
+        if found is None:
+            return None
+        try:
+            known = {name: found[name] for name in cls.__dataclass_fields__ if name in found}
+            return cls(**known | {"classes": tuple(found.get("classes", ()))})
+        except (TypeError, AttributeError) as error:
+            raise ModelError(
+                f"{folder / TELLY_FILE}: cannot be read as what a run says about its model ({error}); tune it again"
+            ) from None
+
+
+def save_head(head: nn.Module, folder: Path) -> None:
+    """Write the weights of a task's head beside its model."""
+    save_file({name: p.detach().cpu().contiguous() for name, p in head.state_dict().items()}, folder / HEAD_FILE)
+
+
+def load_head(model: str, head: nn.Module) -> None:
+    """Load the weights of a tuned model's head into a new one.
+
+    Raises:
+        ModelError: there are none, or they have another shape.
+    """
+    file = Path(resolve(model)) / HEAD_FILE
+    try:
+        head.load_state_dict(load_file(file))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ModelError(f"{file}: cannot be read as this model's head ({first}); tune it again") from None
