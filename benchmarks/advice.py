@@ -201,8 +201,7 @@ def render_rule(result: dict[str, Any]) -> str:
     """K, loss and saving on every published case, and how many meet the targets."""
     part = result["rule"]
     cases = [
-        f"{row['task']}{_mark(row)} on {row['dataset']}: K={row['k']} ({_percent(row['loss'], 1)}, "
-        f"{_percent(row['saved'])})"
+        f"{row['task']}{_mark(row)} ({row['dataset']}) {row['k']} ({_percent(row['loss'], 1)}, {_percent(row['saved'])})"
         for row in part["rows"]
     ]
     return (

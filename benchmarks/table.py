@@ -153,12 +153,12 @@ def _targets(result: Result) -> str:
 def _variants(shape: Result) -> str:
     """One row per variant in the precision of the targets: time, speed-ups and memory."""
     steps, memory = (shape.get(part, {}).get(TARGET_PRECISION, {}) for part in ("steps", "memory"))
-    heads = ["s/step", "vs full", "vs LoRA", "vs frozen", "peak MB"]
+    heads = ["s/step", "vs full", "vs frozen", "peak MB"]
     lines = [f"| {TARGET_PRECISION} | {' | '.join(heads)} |", "|---|" + "---:|" * len(heads)]
     for name in steps or memory:
         cells = [
             _seconds(steps.get(name, {})),
-            *(_write(_speed_up(steps, other, name), "x") for other in ("full", "LoRA", frozen_peer(name))),
+            *(_write(_speed_up(steps, other, name), "x") for other in ("full", frozen_peer(name))),
             _write(memory.get(name, {}).get("training_peak"), "MB"),
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")

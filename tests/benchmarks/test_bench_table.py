@@ -84,9 +84,9 @@ def test_rows_show_ratios_and_dashes() -> None:
     measured = result()
     measured["shapes"]["unixcoder"]["steps"]["bf16"] = {"full": step(6.0), "K=9 cached": step(1.0)}
     lines = table.render(measured).splitlines()
-    assert "| K=9 cached | 2 (1-4) | 4.00x | 2.50x | 1.50x | 1,000 |" in lines
-    assert "| K=11 cached | 1 (0.5-2) | 8.00x | 5.00x | - | - |" in lines, "no frozen one"
-    assert "| LoRA | 5 (2.5-10) | 1.60x | 1.00x | - | - |" in lines
+    assert "| K=9 cached | 2 (1-4) | 4.00x | 1.50x | 1,000 |" in lines
+    assert "| K=11 cached | 1 (0.5-2) | 8.00x | - | - |" in lines, "no frozen one"
+    assert "| LoRA | 5 (2.5-10) | 1.60x | - | - |" in lines
     assert "Cached steps, vs full and vs frozen. a model, bf16: K=9 6.00x and -." in lines
     assert "**another** was not measured: the model is not in this checkout." in lines
     origin = lines[0]
