@@ -201,7 +201,8 @@ def render_rule(result: dict[str, Any]) -> str:
     """K, loss and saving on every published case, and how many meet the targets."""
     part = result["rule"]
     cases = [
-        f"{row['task']}{_mark(row)} ({row['dataset']}) {row['k']} ({_percent(row['loss'], 1)}, {_percent(row['saved'])})"
+        f"{row['task']}{_mark(row)} ({row['dataset']}) {row['k']} "
+        f"({_percent(row['loss'], 1)}, {_percent(row['saved'])})"
         for row in part["rows"]
     ]
     return (
@@ -213,7 +214,7 @@ def render_rule(result: dict[str, Any]) -> str:
 def _mark(row: dict[str, Any]) -> str:
     """The mark of a metric whose published values cannot be reproduced."""
     rows = [published for published in telly_k(row["task"]) if published.dataset == row["dataset"]]
-    return f" ({IRREPRODUCIBLE_MARK})" if any(row["metric"] in published.irreproducible for published in rows) else ""
+    return f" {IRREPRODUCIBLE_MARK}" if any(row["metric"] in published.irreproducible for published in rows) else ""
 
 
 def render_studies(result: dict[str, Any]) -> str:
@@ -248,8 +249,8 @@ def render_study(name: str, part: dict[str, Any], result: dict[str, Any], *, tab
     other = "" if all(row["in_grid"] for row in part["rows"]) else " \\* not in the grid, run for this comparison."
     origin = (
         f"Study `{name}`, {models}, {counted} ({settings}). {_count(part['rows'], result)} Within {tolerance} of base, "
-        f"as promised, on {kept}. The loss is shown to exceed {tolerance} on {shown}. At least {result['saving']:.0%} "
-        f"was possible on {could}.{other} Measured at {made_by(part)}"
+        f"as promised, on {kept}. The loss is shown to exceed {tolerance} on {shown}. A saving of "
+        f"{result['saving']:.0%} was possible on {could}.{other} Measured at {made_by(part)}"
     )
     return "\n".join([*lines, "", origin]) if table else origin
 

@@ -153,8 +153,8 @@ def render_similarity(result: dict[str, Any]) -> str:
         values = {entry["layer"]: entry["rsa"]["pearson"] for entry in comparison["layers"]}
         lines.append(f"| {comparison['task']} | {' | '.join(f'{values[layer]:.2f}' for layer in SHOWN_LAYERS)} |")
     text = (
-        f"RSA (Pearson, {result['texts']:,} functions) before and after tuning all layers ({EXAMPLES:,} examples, {EPOCHS} "
-        "epochs), by layer. The figure also shows the paper's UniXcoder."
+        f"RSA (Pearson, {result['texts']:,} functions) before and after tuning all layers ({EXAMPLES:,} examples, "
+        f"{EPOCHS} epochs), by layer. The figure also shows the paper's UniXcoder."
     )
     return told(lines, text, result)
 

@@ -434,7 +434,7 @@ def render_peers(result: dict[str, Any]) -> str:
         raise SystemExit("the demo was measured on other test data; run `benchmarks/quality.py demo` again")
     cached = f"K={PEERS_K} cached"
     rows = {"base": chosen["base"], **result["runs"], cached: chosen[cached]}
-    return render(result | {"runs": rows}) + " The rows without LoRA are those of `make demo` (docs/tasks/search.md)."
+    return render(result | {"runs": rows}) + " Rows without LoRA: `make demo`."
 
 
 def render_seeds(result: dict[str, Any]) -> str:

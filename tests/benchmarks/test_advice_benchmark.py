@@ -51,7 +51,7 @@ def test_misses_are_shown():
     assert "Study `mini`, m, 1 seed (epochs 2; search: beams 1)." in text
     assert "0.5% (1.2 to 3.0)" in text and "The loss is shown to exceed 1% on 4." in text
     assert "Within 1% of base, as promised, on 4." in text
-    assert "40% (K=2)" in text and "At least 50% was possible on 0." in text
+    assert "40% (K=2)" in text and "A saving of 50% was possible on 0." in text
     assert "| search (mrr) | 1 (2) | 0.5% (1.2 to 3.0) | 60% | 40% (K=2) | met |" in text.splitlines()
 
 
