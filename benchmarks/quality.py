@@ -193,7 +193,7 @@ def layers(_: Path | None) -> dict[str, TuneConfig]:
 
 def demo(_: Path | None) -> dict[str, TuneConfig]:
     return {
-        config.variant_name: config
+        str(config.variant): config
         for config in (
             demo_config(freeze, cache, RUNS / "demo", EPOCHS, TRAIN_EXAMPLES, EVAL_EXAMPLES)
             for freeze, cache in VARIANTS
@@ -442,16 +442,16 @@ def render_seeds(result: dict[str, Any]) -> str:
     runs = result["runs"]
     first = next(iter(runs.values()))
     metric = first["config"]["metric"]
-    lines = [f"| run | trained | s/epoch | {metric} by seed |", "|---|---:|---:|---:|"]
+    lines = [f"| run | s/epoch | {metric} by seed |", "|---|---:|---:|"]
     for baseline, metrics in first["baselines"].items():
-        lines.append(f"| {baseline} | - | - | {_score(metrics[metric])} |")
+        lines.append(f"| {baseline} | - | {_score(metrics[metric])} |")
     variants: dict[str, list[dict[str, Any]]] = {}
     for run, record in runs.items():
         variants.setdefault(run.partition(", seed ")[0], []).append(record)
     for variant, records in variants.items():
         seconds = ", ".join(f"{record['epoch_seconds']:.0f}" for record in records)
         scores = ", ".join(_score(record["test"][metric]) for record in records)
-        lines.append(f"| {variant} | {records[0]['plan']['trainable']:,} | {seconds} | {scores} |")
+        lines.append(f"| {variant} | {seconds} | {scores} |")
     origin = (
         f"`{result['command']}`: {first['data']['train']['examples']:,} training pairs unless a row says otherwise, "
         f"{len(first['epochs'])} epoch{'s' if len(first['epochs']) > 1 else ''}, "

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -17,20 +18,29 @@ class Config(BaseModel):
     """Settings that check themselves. `parse` reports all problems at once, as one `ConfigError`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Today's name of a setting, by its former one, which is refused."""
 
     @model_validator(mode="before")
     @classmethod
     def _suggest_names(cls, values: Any) -> Any:
         if isinstance(values, dict):
             for key in values.keys() - cls.model_fields.keys():
+                if key in cls.renamed:
+                    raise ValueError(f"{key!r} is now called {cls.renamed[key]!r}; rename it")
                 near = difflib.get_close_matches(key, cls.model_fields, n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(cls.model_fields))}"
                 raise ValueError(f"unknown setting {key!r}{hint}")
         return values
 
     @classmethod
-    def parse(cls, values: dict[str, Any], origin: str = "settings") -> Self:
+    def parse(cls, values: dict[str, Any], origin: str = "settings", options: Mapping[str, str] | None = None) -> Self:
         """Build from a dictionary.
+
+        Args:
+            values: settings by name.
+            origin: what they were read from, for the error.
+            options: the command-line option of each setting that was given by one; the error then names the option.
 
         Raises:
             ConfigError: one line per problem, each with the setting's name, the rule and the value found.
@@ -40,10 +50,14 @@ class Config(BaseModel):
         except ValidationError as error:
             lines = []
             for problem in error.errors():
-                where = ".".join(str(part) for part in problem["loc"])
-                found = "" if not where else f" (found {problem['input']!r})"
                 message = problem["msg"].removeprefix("Value error, ")
-                lines.append(f"  {where}: {message}{found}" if where else f"  {message}")
+                if problem["loc"]:
+                    where = ".".join(str(part) for part in problem["loc"])
+                    message = f"{where}: {message} (found {problem['input']!r})"
+                # A check of several settings begins its message with the name of one.
+                name = message.partition(":")[0]
+                option = (options or {}).get(name.partition(".")[0])
+                lines.append("  " + (option + message.removeprefix(name) if option else message))
             raise ConfigError(f"{origin}:\n" + "\n".join(lines)) from None
 
 

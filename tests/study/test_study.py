@@ -31,7 +31,7 @@ FOUR = ["base", 3, 2, "frozen-2"]
 
 def test_cells_come_base_first_and_then_upwards(tiny: Tiny, tmp_path: Path):
     cells = cells_of(study_of(tiny, variants=FOUR, seeds=[1, 0]), tmp_path)
-    assert [(cell.variant, cell.config.seed) for cell in cells] == [
+    assert [(cell.variant.slug, cell.config.seed) for cell in cells] == [
         *(("base", 1), ("base", 0), ("2", 1), ("2", 0), ("frozen-2", 1), ("frozen-2", 0), ("3", 1), ("3", 0)),
     ]
     assert len({cell.folder for cell in cells}) == len(cells)
@@ -46,6 +46,7 @@ def test_a_folder_is_a_function_of_what_decides_the_result(tiny: Tiny, tmp_path:
     first = names(study_of(tiny))
     assert names(study_of(tiny), tmp_path / "elsewhere") == first
     assert names(study_of(tiny, budget={"disk_gb": 3.0})) == first
+    assert names(study_of(tiny, settings=SETTINGS | {"save_steps": 5})) == first, "checkpoints change no result"
     assert not set(names(study_of(tiny, settings=SETTINGS | {"epochs": 3}))) & set(first)
     other = tmp_path / "train.jsonl"
     other.write_text(tiny.data["train"].read_text().replace("read", "reed"))
@@ -53,25 +54,42 @@ def test_a_folder_is_a_function_of_what_decides_the_result(tiny: Tiny, tmp_path:
     assert not set(names(study_of(tiny, task={"search": files}))) & set(first)
 
 
+def test_folders_are_those_of_the_first_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """So that the finished cells of an earlier study are not run again."""
+    monkeypatch.setattr("telly.study.config._model_digest", lambda model: "weights")
+    study = StudyConfig(
+        tasks=("search", "clone"), variants=("base", "frozen-9", "9-lora"), settings={"epochs": 3, "limit": 64}
+    )
+    names = [cell.folder.name for cell in cells_of(study, tmp_path)]
+    assert names == [
+        "search-telly-mini-base-s0-84d31cad",
+        "search-telly-mini-frozen-9-s0-51c1a10c",
+        "search-telly-mini-9-lora-s0-0d2e0d1c",
+        "clone-telly-mini-base-s0-52553306",
+        "clone-telly-mini-frozen-9-s0-a587aa6f",
+        "clone-telly-mini-9-lora-s0-b1e72706",
+    ]
+
+
 def test_peers_come_after_base_and_after_their_k(tiny: Tiny, tmp_path: Path):
     variants = ["bitfit", "2-lora", "frozen-2", 3, 2, "lora", "base", "frozen-2-lora", "ia3"]
     study = study_of(tiny, variants=variants, method={"lora": {"lora_rank": 4, "learning_rate": 5e-3}})
     cells = cells_of(study, tmp_path)
     order = ["base", "lora", "ia3", "bitfit", "2", "frozen-2", "2-lora", "frozen-2-lora", "3"]
-    assert [cell.variant for cell in cells] == order
-    by_name = {cell.variant: cell.config for cell in cells}
+    assert [cell.variant.slug for cell in cells] == order
+    by_name = {cell.variant.slug: cell.config for cell in cells}
     assert by_name["2-lora"].k == 2 and by_name["2-lora"].cache_always and not by_name["lora"].cache_always
     assert not by_name["frozen-2-lora"].cache and not by_name["frozen-2-lora"].cache_always
     assert {c.lora_rank for c in by_name.values() if c.method == "lora"} == {4} and by_name["ia3"].lora_rank is None
     assert by_name["lora"].learning_rate == 5e-3 and by_name["ia3"].learning_rate == 1e-3
     assert len({cell.folder for cell in cells}) == len(cells)
-    assert all(f"-{cell.variant}-s0-" in cell.folder.name for cell in cells)
+    assert all(f"-{cell.variant.slug}-s0-" in cell.folder.name for cell in cells)
 
 
 def test_a_head_alone_comes_last_and_has_the_highest_store(tmp_path: Path):
     study = StudyConfig(tasks=("classify",), variants=("head-only", "base", "11"))
     cells = cells_of(study, tmp_path)
-    assert [cell.variant for cell in cells] == ["base", "11", "head-only"]
+    assert [cell.variant.slug for cell in cells] == ["base", "11", "head-only"]
     assert cells[2].config.cache and cells[2].config.cache_always and cells[2].config.k is None
 
 
@@ -80,7 +98,7 @@ def test_peers_are_estimated(tmp_path: Path):
     variants = ("base", "lora", "bitfit", "9", "9-lora", "frozen-9-lora", "head-only")
     study = StudyConfig(tasks=("classify",), variants=variants, settings={"epochs": 4, "limit": 64})
     cells = cells_of(study, tmp_path)
-    found = dict(zip((cell.variant for cell in cells), estimates(cells), strict=True))
+    found = dict(zip((cell.variant.slug for cell in cells), estimates(cells), strict=True))
     assert found["lora"].seconds == pytest.approx(found["base"].seconds * 2 / 3)
     assert found["bitfit"] == found["lora"] and found["lora"].cache_bytes == 0
     one_forward = found["base"].seconds / 4 / 3
@@ -168,10 +186,10 @@ class Launcher:
         self.ran: list[tuple[str, bool]] = []
 
     def __call__(self, cell: Cell, resume: bool) -> int:
-        self.ran.append((cell.variant, resume))
-        code = self.codes.get(cell.variant, 0)
+        self.ran.append((cell.variant.slug, resume))
+        code = self.codes.get(cell.variant.slug, 0)
         record = RunRecord(config=cell.config.model_dump(mode="json"), wall_seconds=1.0, metric="mrr")
-        record.test, record.plan = SCORES[cell.variant], {"trainable": 1000 * len(self.ran)}
+        record.test, record.plan = SCORES[cell.variant.slug], {"trainable": 1000 * len(self.ran)}
         record.status = {0: "finished", INTERRUPTED: "interrupted"}.get(code, "failed")
         record.error = None if code == 0 else "it broke"
         cell.folder.mkdir(parents=True, exist_ok=True)
@@ -311,7 +329,7 @@ def test_a_cell_gives_what_the_run_alone_gives(tiny: Tiny, tmp_path: Path):
     check_table(cells, (tmp_path / "out" / TABLE_FILE).read_text(), ended.stdout)
     assert all(outcome_of(cell).state is State.DONE for cell in cells)
     for cell, variant, more in zip(cells, ("base", "cached", "cached"), ((), (), ("--freeze", "3")), strict=True):
-        alone = tmp_path / "alone" / cell.variant
+        alone = tmp_path / "alone" / cell.variant.slug
         options = ("--cache-dtype", "fp32", "--cache", *more)
         run_telly(*tiny.command(alone, variant, *options, cache=alone / "cache"))
         assert largest_difference(cell.folder, alone) < 1e-4
@@ -331,7 +349,7 @@ def check_table(cells: list[Cell], kept: str, printed: str) -> None:
         record = record_of(cell.folder)
         interval = bootstrap_runs({0: {0: read_scores(cell.folder / "scores.npz")}}, 1000)[0, "mrr"].interval
         score = record["test"]["mrr"]
-        parts = [cell.variant, "1", f"{score:.4f} ± {(interval.high - interval.low) / 2:.4f}",
+        parts = [cell.variant.slug, "1", f"{score:.4f} ± {(interval.high - interval.low) / 2:.4f}",
                  "" if cell is cells[0] else f"{100 * (score / base - 1):+.1f} %",
                  f"{record['plan']['trainable']:,}", f"{record['wall_seconds']:.0f}"]  # fmt: skip
         assert f"| {' | '.join(parts)} |" in kept

@@ -23,6 +23,7 @@ from telly.freezing.variants import BASE
 from telly.models.load import load_config, load_tokenizer
 from telly.runs.provenance import provenance
 from telly.settings.config import ResolvedConfig, TuneConfig
+from telly.settings.lists import ADVICE_SETTINGS
 from telly.tasks import get_task
 from telly.tuning.estimate import costs_of, workload_of
 from telly.tuning.inputs import load_datasets
@@ -31,8 +32,6 @@ ADVICE_FILE = "advice.json"
 ADVICE_FORMAT = 1
 COSTED = 5000
 """Examples that are encoded to estimate what an epoch reads."""
-NO_MATTER = ("output", "cache_dir", "cache_budget_gb", "report_to", "save_steps", "freeze")
-"""Settings that change nothing in the advice."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +164,7 @@ def advise(
 
 
 def _key(config: ResolvedConfig, tolerance: float, budget: RunBudget, datasets: dict[str, Any]) -> dict[str, Any]:
-    settings = {name: value for name, value in config.model_dump(mode="json").items() if name not in NO_MATTER}
+    settings = {name: value for name, value in config.model_dump(mode="json").items() if name in ADVICE_SETTINGS}
     data = {name: dataset._fingerprint for name, dataset in datasets.items() if name != "test"}
     return {"settings": settings, "tolerance": tolerance, "budget": asdict(budget), "data": data}
 

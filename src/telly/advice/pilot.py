@@ -19,6 +19,7 @@ from telly.data.batching import LengthBucketBatchSampler
 from telly.errors import DataError
 from telly.freezing.fingerprint import prefix_digests
 from telly.freezing.split import SplitModel
+from telly.freezing.variants import parse_freeze
 from telly.metrics.interval import Statistic
 from telly.metrics.kept import restored
 from telly.models.declared import check_pooling
@@ -145,7 +146,7 @@ class Pilots:
         return [train.table[int(row)].tolist() for row in distinct]
 
     def _tuned(self, model: nn.Module, variant: str, started: float) -> Pilot:
-        config, data = self.config.model_copy(update={"freeze": variant}), self._data
+        config, data = self.config.model_copy(update={"freeze": parse_freeze(variant)}), self._data
         split = SplitModel(model, config.k)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
@@ -171,7 +172,7 @@ class Pilots:
             self._arguments(config),
             batch_sampler=sampler,
             collate=lambda numbers: self.task.collate(source, train, numbers, (config.seed, sampler.epoch)),
-            callbacks=[ProgressBar(f"pilot, {config.variant_name}")],
+            callbacks=[ProgressBar(f"pilot, {config.variant}")],
         )
         started = time.perf_counter()
         trainer.train()

@@ -39,7 +39,7 @@ def demo(
     records = []
     for freeze, cache in VARIANTS:
         config = demo_config(freeze, cache, output, epochs, limit, eval_limit)
-        typer.echo(f"--- {config.variant_name} ---", err=True)
+        typer.echo(f"--- {config.variant} ---", err=True)
         records.append(run_alone(config))
     print_records(records)
     typer.echo("")

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from telly.freezing.plan import FreezePlan, plan_of, variants_of
+from telly.freezing.variants import Variant
 from telly.models.stack import LayerStack
 
 BYTES_FP32 = 4
@@ -66,6 +67,11 @@ class VariantCost:
     cache_bytes: int | None = None
     epoch_seconds: float | None = None
     epoch_seconds_cached: float | None = None
+
+    @property
+    def k(self) -> int | None:
+        """K; None for base."""
+        return Variant.parse(self.variant).k
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-ready data."""

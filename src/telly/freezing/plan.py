@@ -15,7 +15,7 @@ from typing import Any, Literal
 from torch import nn
 
 from telly.errors import PlanError
-from telly.freezing.variants import BASE, Method, variant_label
+from telly.freezing.variants import Method, Variant
 from telly.models.stack import LayerStack, find_stack
 
 Status = Literal["frozen", "trained", "mixed"]
@@ -37,7 +37,7 @@ class FreezePlan:
     """What is frozen.
 
     Attributes:
-        variant: `base` or the number K; with adapters and the like also their name (`variant_label`).
+        variant: `base` or the number K; with adapters and the like also their name (`Variant.slug`).
         k: K, or None where no layer is frozen as a whole; the number of layers where all are.
         layers: embeddings, blocks bottom first, and what comes after, in this order.
     """
@@ -98,7 +98,7 @@ def plan_of(stack: LayerStack, k: int | None) -> FreezePlan:
     Raises:
         PlanError: as `make_plan`.
     """
-    plan = _plan(stack, k, BASE if k is None else str(k), _frozen_parameters(stack, k))
+    plan = _plan(stack, k, Variant(k).slug, _frozen_parameters(stack, k))
     if not plan.trainable:
         raise PlanError(f"nothing would be trained: all {plan.total:,} parameters are frozen; choose a smaller K")
     return plan
@@ -107,8 +107,7 @@ def plan_of(stack: LayerStack, k: int | None) -> FreezePlan:
 def plan_as_is(stack: LayerStack, k: int | None, method: Method) -> FreezePlan:
     """Describe the model as it is: what requires a gradient is trained. Adapters are counted with their layer."""
     frozen = {id(p) for p in stack.model.parameters() if not p.requires_grad}
-    freeze_text = BASE if k is None or method is Method.HEAD_ONLY else str(k)
-    return _plan(stack, k, variant_label(freeze_text, method), frozen)
+    return _plan(stack, k, Variant(None if method is Method.HEAD_ONLY else k, method).slug, frozen)
 
 
 def _plan(stack: LayerStack, k: int | None, variant: str, frozen: set[int]) -> FreezePlan:

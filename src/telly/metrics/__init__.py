@@ -1,1 +1,1 @@
-"""Metrics: pure functions, each with its name, cut-off and direction."""
+"""Metrics as pure functions, each with its name, cut-off and direction."""

@@ -1,4 +1,4 @@
-"""Whether predictions speak of the same labels and ids as the right answers: put into one form, refused or told.
+"""Agreement of predictions and right answers on the spelling of labels and ids: unified, refused or warned about.
 
 A file of `1.0` is as good as one of `1`. But where no prediction could ever be right, because it names other things
 than the right answers do, a score of 0 would say nothing about the system that made it.
@@ -15,20 +15,23 @@ from telly.metrics.answers import AnswerLayout, PredictionEntry
 from telly.metrics.labels import BINARY, binary_form, form_key, number_form
 
 Pairs = list[tuple[PredictionEntry, PredictionEntry]]
-NAMED = 4  # how many labels a message names
+MAX_NAMED = 4  # labels that a message names
 SEPARATORS = ",;|"
 
 
 def in_the_same_terms(
     layout: AnswerLayout, gold: Path, predictions: Path, pairs: Pairs
 ) -> tuple[Pairs, tuple[str, ...]]:
-    """Pairs of right answers and predictions whose labels and ids have one form, and what a user should know of them.
+    """Bring the labels and ids of right answers and predictions into one form, and collect warnings about them.
 
     Args:
-        layout: what the task's files hold.
+        layout: the layout of the task's files.
         gold: file of the right answers, for messages.
         predictions: file of the predictions, for messages.
         pairs: right answer and prediction of every example.
+
+    Returns:
+        The pairs in one form, and warnings for the user.
 
     Raises:
         DataError: no prediction can be right.
@@ -40,43 +43,47 @@ def in_the_same_terms(
     tabs = [right.line for right, _ in pairs if "\t" in right.value]
     if not tabs:
         return pairs, ()
-    told = f"{gold}: {len(tabs):,} right answers hold a tab (first on line {tabs[0]}), which is read as white space"
-    return pairs, (f"{told}; what stands before and after it is one reference, not two",)
+    warning = f"{gold}: {len(tabs):,} right answers hold a tab (first on line {tabs[0]}), which is read as white space"
+    return pairs, (f"{warning}; what stands before and after it is one reference, not two",)
 
 
 def _labels(gold: Path, predictions: Path, pairs: Pairs) -> tuple[Pairs, tuple[str, ...]]:
     # The form follows from the right labels alone, so that two systems get the same metrics.
     binary = {binary_form(right.value) for right, _ in pairs} <= BINARY
     form = binary_form if binary else number_form
-    cautions = [
+    warnings = [
         f"{file}: {_named(merged)} are read as the same label"
-        for file, entries in ((gold, [right for right, _ in pairs]), (predictions, [given for _, given in pairs]))
+        for file, entries in (
+            (gold, [right for right, _ in pairs]),
+            (predictions, [predicted for _, predicted in pairs]),
+        )
         for merged in _merged((entry.value.strip() for entry in entries), form)
     ]
     pairs = _with_form(pairs, form)
     right = {entry.value for entry, _ in pairs}
-    given = [entry for _, entry in pairs if entry.value]
-    unknown = [entry for entry in given if entry.value not in right]
-    if given and len(unknown) == len(given):
+    predicted = [entry for _, entry in pairs if entry.value]  # without empty ones, which are just wrong
+    unknown = [entry for entry in predicted if entry.value not in right]
+    if predicted and len(unknown) == len(predicted):
         raise DataError(
-            f"{predictions}:{given[0].line}: no predicted label is among the right ones: predicted are "
-            f"{_named({entry.value for entry in given})}, right in {gold} are {_named(right)}; expected the same names "
-            "in both files"
+            f"{predictions}:{predicted[0].line}: no predicted label is among the right ones: predicted are "
+            f"{_named({entry.value for entry in predicted})}, right in {gold} are {_named(right)}; expected the same "
+            "names in both files"
         )
     if unknown:
-        cautions.append(
+        warnings.append(
             f"{predictions}: {len(unknown):,} of {len(pairs):,} predictions are none of the right labels, such as "
             f"{unknown[0].value!r} on line {unknown[0].line}; they count as wrong"
         )
-    return pairs, tuple(cautions)
+    return pairs, tuple(warnings)
 
 
 def _rankings(layout: AnswerLayout, gold: Path, predictions: Path, pairs: Pairs) -> tuple[Pairs, tuple[str, ...]]:
-    ranked = {word for _, given in pairs for word in given.value.split()}
+    ranked = {word for _, ranking in pairs for word in ranking.value.split()}
     for right, _ in pairs:
         _check_separated(gold, right, ranked)
     if not ranked or _meet(pairs):
-        return pairs, (*_named_otherwise(gold, pairs, ranked), *_own(layout, predictions, pairs))
+        return pairs, (*_named_otherwise(gold, pairs, ranked), *_self_ranked(layout, predictions, pairs))
+    # No right id is in any ranking: the files may spell ids differently, `1` and `1.0`.
     formed = _with_form(pairs, lambda text: " ".join(map(number_form, text.split())))
     if _meet(formed):
         return formed, ()
@@ -88,35 +95,35 @@ def _rankings(layout: AnswerLayout, gold: Path, predictions: Path, pairs: Pairs)
 
 
 def _named_otherwise(gold: Path, pairs: Pairs, ranked: set[str]) -> tuple[str, ...]:
-    """A caution where right ids are in no ranking and the same ones in another form are."""
+    """A warning if right ids are in no ranking while the same ids in another form are."""
     forms = {form_key(word): word for word in ranked}
     right = {word: entry.line for entry, _ in pairs for word in entry.value.split()}
-    lost = {word: line for word, line in right.items() if word not in ranked and form_key(word) in forms}
-    if not lost:
+    missed = {word: line for word, line in right.items() if word not in ranked and form_key(word) in forms}
+    if not missed:
         return ()
-    word, line = next(iter(lost.items()))
+    word, line = next(iter(missed.items()))
     return (
-        f"{gold}: {len(lost):,} right ids are in no ranking and the same in another form are, such as {word!r} on line "
-        f"{line} and {forms[form_key(word)]!r}; they count as not found, so write ids in the same way",
+        f"{gold}: {len(missed):,} right ids are in no ranking and the same in another form are, such as {word!r} on "
+        f"line {line} and {forms[form_key(word)]!r}; they count as not found, so write ids in the same way",
     )
 
 
-def _own(layout: AnswerLayout, predictions: Path, pairs: Pairs) -> tuple[str, ...]:
-    """A caution where rankings hold the example itself, which is none of its answers and takes a place."""
+def _self_ranked(layout: AnswerLayout, predictions: Path, pairs: Pairs) -> tuple[str, ...]:
+    """A warning if rankings hold the example itself, which is no answer and pushes answers down."""
     if not layout.ranks_examples:
         return ()
-    own = [e for right, e in pairs if e.id and e.id in e.value.split() and e.id not in right.value.split()]
-    if not own:
+    self_ranked = [e for right, e in pairs if e.id and e.id in e.value.split() and e.id not in right.value.split()]
+    if not self_ranked:
         return ()
     return (
-        f"{predictions}: {len(own):,} rankings hold the example itself (first on line {own[0].line}), which counts as "
-        "a wrong answer; leave it out",
+        f"{predictions}: {len(self_ranked):,} rankings hold the example itself (first on line "
+        f"{self_ranked[0].line}), which counts as a wrong answer; leave it out",
     )
 
 
 def _meet(pairs: Pairs) -> bool:
-    """Whether a right id is in any ranking, be it another example's."""
-    ranked = {word for _, given in pairs for word in given.value.split()}
+    """Return whether a right id is in any ranking, including other examples' rankings."""
+    ranked = {word for _, ranking in pairs for word in ranking.value.split()}
     return any(word in ranked for right, _ in pairs for word in right.value.split())
 
 
@@ -133,7 +140,8 @@ def _check_separated(gold: Path, right: PredictionEntry, ranked: set[str]) -> No
 
 def _with_form(pairs: Pairs, form: Callable[[str], str]) -> Pairs:
     return [
-        (replace(right, value=form(right.value)), replace(given, value=form(given.value))) for right, given in pairs
+        (replace(right, value=form(right.value)), replace(predicted, value=form(predicted.value)))
+        for right, predicted in pairs
     ]
 
 
@@ -147,5 +155,5 @@ def _merged(labels: Iterable[str], form: Callable[[str], str]) -> list[list[str]
 
 def _named(labels: Iterable[str]) -> str:
     """The first few labels in their order, and whether there are more."""
-    found: Sequence[str] = sorted(labels)
-    return ", ".join(map(repr, found[:NAMED])) + ", ..." * (len(found) > NAMED)
+    in_order: Sequence[str] = sorted(labels)
+    return ", ".join(map(repr, in_order[:MAX_NAMED])) + ", ..." * (len(in_order) > MAX_NAMED)

@@ -18,16 +18,17 @@ _TOKEN = re.compile(r"[^\W_]+|_|[^\s\w]")
 
 
 def ngrams(words: Sequence[str], longest: int = LONGEST) -> Counter[tuple[str, ...]]:
-    """How often each run of 1 to `longest` words occurs."""
+    """Count the n-grams of 1 to `longest` words."""
     return Counter(tuple(words[i : i + n]) for n in range(1, longest + 1) for i in range(len(words) - n + 1))
 
 
 def summary_tokens(text: str) -> list[str]:
     """Lower-case words and single punctuation marks; an underscore is a mark.
 
-    What CodeXGLUE's evaluator arrives at: it splits at every mark first and runs NIST's normalisation on the result, of
-    which only the split at underscores is left to do. XML entities stay split up: `&lt;` is three tokens. This is the
-    published tokenisation, kept so that scores compare; it is not `telly.metrics.words`: a combining mark is a token.
+    These are the tokens of CodeXGLUE's evaluator: it splits at every mark first and then runs NIST's normalisation, of
+    which only the split at underscores is left to do. XML entities stay split up: `&lt;` is three tokens. Scores can
+    be compared only with this published tokenisation, which differs from `telly.metrics.words`: a combining mark is a
+    token.
     """
     return _TOKEN.findall(text.lower())
 
@@ -59,10 +60,10 @@ def summary_bleu(predictions: Sequence[str], references: Sequence[str]) -> float
 
 
 def bleu_statistics(predictions: Sequence[str], references: Sequence[str]) -> NDArray[np.float64]:
-    """What corpus BLEU sums up, for every pair of whitespace-token texts, [examples, 10].
+    """Sufficient statistics of corpus BLEU for every pair of whitespace-token texts, [examples, 10].
 
     Columns: matched n-grams for n = 1 to 4, n-grams of the prediction for n = 1 to 4, length of the prediction, length
-    of the reference. BLEU of any choice of examples is `bleu_of_sums` of the sums of their rows.
+    of the reference. BLEU of any subset of examples is `bleu_of_sums` of the sums of their rows.
     """
     check_pairs(predictions, references)
     rows = [_statistics(p.split(), r.split()) for p, r in zip(predictions, references, strict=True)]
@@ -79,7 +80,7 @@ def bleu_of_sums(sums: NDArray[np.float64]) -> NDArray[np.float64]:
         sums: [..., 10].
 
     Returns:
-        per cent, 0 to 100, [...]; 0 where there is no predicted token.
+        per cent, 0 to 100, [...]; 0 if there is no predicted token.
     """
     matches, totals = sums[..., :LONGEST], sums[..., LONGEST : 2 * LONGEST]
     length, reference_length = sums[..., -2], sums[..., -1]
@@ -96,9 +97,9 @@ def corpus_bleu(predictions: Sequence[str], references: Sequence[str]) -> float:
 
 
 def _statistics(words: Sequence[str], right: Sequence[str]) -> list[int]:
-    given = ngrams(words)
-    matches = [0] * LONGEST
-    for ngram, count in (given & ngrams(right)).items():
+    predicted = ngrams(words)
+    matches = [0] * LONGEST  # clipped: an n-gram counts at most as often as the reference has it
+    for ngram, count in (predicted & ngrams(right)).items():
         matches[len(ngram) - 1] += count
     totals = [max(0, len(words) - n) for n in range(LONGEST)]
     return [*matches, *totals, len(words), len(right)]

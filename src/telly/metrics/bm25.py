@@ -1,4 +1,4 @@
-"""BM25 over code (Robertson and Zaragoza 2009): the baseline that needs no model, and the words of `telly search`.
+"""BM25 over code (Robertson and Zaragoza 2009): the model-free baseline, and the word part of `telly search`.
 
 bm25s with its defaults (Lucene's variant, k1 = 1.5, b = .75) and its list of English stop words, which it leaves out of
 documents and queries by default. Its tokenizer is replaced by `telly.metrics.words`, which splits identifiers.
@@ -28,7 +28,7 @@ def stop_words() -> frozenset[str]:
 
 
 def terms(text: str, *, characters: bool = False) -> list[str]:
-    """The words of a text that count for BM25: all but stop words; `characters` as for `words`.
+    """Terms of a text for BM25: its words without stop words; `characters` as for `words`.
 
     A change here changes what saved indexes mean: raise `telly.using.index.FORMAT` with it.
     """
@@ -36,21 +36,21 @@ def terms(text: str, *, characters: bool = False) -> list[str]:
 
 
 def bm25_nearest(queries: list[str], documents: list[str]) -> list[int]:
-    """Index of the best document for every query; of equals, and where no word is shared, the first."""
+    """Index of the best document per query; the first among ties, and if no word is shared."""
     index = Bm25.of(documents)
     return [int(index.scores(query).argmax()) for query in queries]
 
 
 def bm25_neighbours(documents: list[str]) -> list[int | None]:
-    """Index of the best other document for every document; None where no other shares a word with it."""
+    """Index of the best other document per document; None if no other shares a word with it."""
     index = Bm25.of(documents)
-    found: list[int | None] = []
-    for number, document in enumerate(documents):
-        others = index.scores(document)
-        others[number] = 0
-        best = int(others.argmax())
-        found.append(best if others[best] > 0 else None)
-    return found
+    neighbours: list[int | None] = []
+    for i, document in enumerate(documents):
+        scores = index.scores(document)
+        scores[i] = 0  # a document must not find itself
+        best = int(scores.argmax())
+        neighbours.append(best if scores[best] > 0 else None)
+    return neighbours
 
 
 def bm25_ranks(queries: list[str], documents: list[str], targets: torch.Tensor) -> torch.Tensor:
@@ -64,7 +64,7 @@ def bm25_ranks(queries: list[str], documents: list[str], targets: torch.Tensor) 
     Returns:
         ranks from 1, [queries].
     """
-    import torch  # here, since searching for words alone should not wait for it
+    import torch  # here: a search by words alone should not wait for it
 
     from telly.metrics.retrieval import ranks_in_scores
 
@@ -76,7 +76,7 @@ def bm25_ranks(queries: list[str], documents: list[str], targets: torch.Tensor) 
 
 
 class Bm25:
-    """Documents to be scored for queries; made by `of` or `load`."""
+    """An index of documents to score for queries; created by `of` or `load`."""
 
     def __init__(self, retriever: Any, documents: int) -> None:
         self._retriever = retriever
@@ -84,7 +84,7 @@ class Bm25:
 
     @classmethod
     def of(cls, documents: list[str]) -> Bm25:
-        """An index of some documents; at least one."""
+        """Index documents; at least one."""
         import bm25s
 
         retriever = bm25s.BM25()
@@ -92,12 +92,12 @@ class Bm25:
         return cls(retriever, len(documents))
 
     def scores(self, query: str) -> npt.NDArray[np.float32]:
-        """The scores of all documents, [documents]; all zero where none of the query's terms is known."""
-        known = self._retriever.vocab_dict
-        found = [word for word in terms(query) if word in known]
-        if not found:
+        """Scores of all documents, [documents]; all zero if no term of the query is known."""
+        vocabulary = self._retriever.vocab_dict
+        known = [word for word in terms(query) if word in vocabulary]  # bm25s fails on others
+        if not known:
             return np.zeros(self._documents, dtype=np.float32)
-        scores: npt.NDArray[np.float32] = self._retriever.get_scores(found)
+        scores: npt.NDArray[np.float32] = self._retriever.get_scores(known)
         return scores
 
     def save(self, folder: Path) -> None:

@@ -16,7 +16,8 @@ LONGEST = 4
 SIGMA = 6.0
 SCALE = 10.0
 
-Vector = list[dict[tuple[str, ...], float]]  # for n = 1 to 4: weight of every n-gram
+Vector = list[dict[tuple[str, ...], float]]
+"""Weight of every n-gram, one dictionary for each n from 1 to 4."""
 
 
 def sentence_ciders(predictions: Sequence[str], references: Sequence[str]) -> NDArray[np.float64]:
@@ -37,12 +38,13 @@ def sentence_ciders(predictions: Sequence[str], references: Sequence[str]) -> ND
     counted = [ngrams(reference.lower().split(), LONGEST) for reference in references]
     frequency = Counter(ngram for counts in counted for ngram in counts)
     log_examples = math.log(len(references))
+    # An n-gram that no reference has gets the idf of one that a single reference has, as pycocoevalcap does.
     idf = {ngram: log_examples - math.log(count) for ngram, count in frequency.items()}
     scores = []
     for prediction, right in zip(predictions, counted, strict=True):
-        given = ngrams(prediction.lower().split(), LONGEST)
-        delta = _bigrams(given) - _bigrams(right)
-        cosines = map(_clipped_cosine, _weigh(given, idf, log_examples), _weigh(right, idf, log_examples))
+        predicted = ngrams(prediction.lower().split(), LONGEST)
+        delta = _bigrams(predicted) - _bigrams(right)
+        cosines = map(_clipped_cosine, _weigh(predicted, idf, log_examples), _weigh(right, idf, log_examples))
         scores.append(SCALE * sum(cosines) / LONGEST * math.exp(-(delta**2) / (2 * SIGMA**2)))
     return np.array(scores, np.float64)
 
@@ -63,7 +65,8 @@ def _weigh(counts: Counter[tuple[str, ...]], idf: dict[tuple[str, ...], float], 
     return weights
 
 
-def _clipped_cosine(given: dict[tuple[str, ...], float], right: dict[tuple[str, ...], float]) -> float:
-    product = sum(min(weight, right[ngram]) * right[ngram] for ngram, weight in given.items() if ngram in right)
-    norms = math.hypot(*given.values()) * math.hypot(*right.values())
+def _clipped_cosine(predicted: dict[tuple[str, ...], float], right: dict[tuple[str, ...], float]) -> float:
+    # Clipping keeps a prediction from gaining by repeating words; the norms stay unclipped, as in the evaluator.
+    product = sum(min(weight, right[ngram]) * right[ngram] for ngram, weight in predicted.items() if ngram in right)
+    norms = math.hypot(*predicted.values()) * math.hypot(*right.values())
     return product / norms if norms else 0.0

@@ -1,4 +1,4 @@
-"""Metrics of predicted labels. What is undefined, such as the precision of no positives, is 0."""
+"""Metrics of predicted labels; an undefined value, such as the precision of no positives, is 0."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def binary_metrics(gold: Labels, predicted: Labels) -> dict[str, float | int]:
         predicted: given labels, 0 or 1, [examples].
 
     Returns:
-        `accuracy`, `precision`, `recall`, `f1` as shares of one (0 where undefined: nothing is, or is called,
+        `accuracy`, `precision`, `recall`, `f1` as fractions (0 where undefined: nothing is, or is called,
         positive), and the counts `true_positives`, `false_positives`, `false_negatives`, `true_negatives`.
 
     Raises:
@@ -44,8 +44,8 @@ def multiclass_metrics(
     Args:
         gold: right labels, 0 to classes - 1, [examples].
         predicted: given labels, [examples].
-        classes: how many there are.
-        positive_scores: with two classes, how much each example looks like class 1, [examples].
+        classes: number of classes.
+        positive_scores: scores of class 1, only with two classes, [examples].
 
     Returns:
         `accuracy` and `macro_f1`: F1 (0 where undefined) averaged over the classes that occur in either list, as
@@ -75,11 +75,11 @@ def roc_auc(scores: ArrayLike, gold: Labels) -> float:
         gold: 0 or 1, both present, [examples].
     """
     right = np.asarray(gold) == 1
-    ordered, places, counts = np.unique(np.asarray(scores, np.float64), return_inverse=True, return_counts=True)
+    ordered, positions, counts = np.unique(np.asarray(scores, np.float64), return_inverse=True, return_counts=True)
     if np.isnan(ordered).any():
         raise ValueError("a score is not a number")
     ends = counts.cumsum()
-    ranks = (ends - (counts - 1) / 2)[places]  # from 1; equal scores share the mean of their ranks
+    ranks = (ends - (counts - 1) / 2)[positions]  # from 1; equal scores share the mean of their ranks
     positives, negatives = int(right.sum()), int((~right).sum())
     if not positives or not negatives:
         raise ValueError("expected right labels of both classes, found only one")
@@ -87,7 +87,7 @@ def roc_auc(scores: ArrayLike, gold: Labels) -> float:
 
 
 def best_threshold(scores: ArrayLike, gold: Labels) -> float:
-    """The threshold t with the highest F1 of `score > t`. Choose it on validation data and apply it to the test.
+    """The threshold t with the highest F1 of `score > t`; choose it on validation data and apply it to the test.
 
     Args:
         scores: [examples].
@@ -106,30 +106,31 @@ def best_threshold(scores: ArrayLike, gold: Labels) -> float:
         raise ValueError("a score is not a number")
     if not right.any():
         return float(values.max())
-    distinct, places = np.unique(-values, return_inverse=True)  # ascending, so the highest score comes first
-    called = np.bincount(places).cumsum()
-    found = np.bincount(places, weights=right).cumsum()
-    f1 = 2 * found / (called + right.sum())  # of calling everything from this score on positive
+    distinct, positions = np.unique(-values, return_inverse=True)  # ascending, so the highest score comes first
+    # Counts of calling everything from each distinct score upwards positive: all thresholds in one pass.
+    called = np.bincount(positions).cumsum()
+    hits = np.bincount(positions, weights=right).cumsum()
+    f1 = 2 * hits / (called + right.sum())
     best = int(f1.argmax())
     score = -distinct[best]
     below = -distinct[best + 1] if best + 1 < len(distinct) else score - 1
-    middle = (score + below) / 2
+    middle = (score + below) / 2  # rounds up to `score` itself between neighbouring floats
     return float(middle if middle < score else below)
 
 
 def binary_statistics(gold: Labels, predicted: Labels) -> dict[str, Statistic]:
-    """`accuracy`, `precision`, `recall`, `f1` of class 1 in the form that can be resampled."""
+    """Resampling form of `accuracy` and of `precision`, `recall`, `f1` of class 1."""
     return multiclass_statistics(gold, predicted, 2, macro=False)
 
 
 def multiclass_statistics(gold: Labels, predicted: Labels, classes: int, macro: bool = True) -> dict[str, Statistic]:
-    """`accuracy`, `macro_f1` and, for two classes, `precision`, `recall`, `f1` in the form that can be resampled.
+    """Resampling form of `accuracy`, `macro_f1` and, for two classes, `precision`, `recall`, `f1`.
 
     Args:
         gold: right labels, 0 to classes - 1, [examples].
         predicted: given labels, likewise; -1 for none, which is always wrong.
-        classes: how many there are.
-        macro: whether to have `macro_f1`.
+        classes: number of classes.
+        macro: whether to include `macro_f1`.
     """
     right, given = _checked(gold, predicted, classes, lowest=-1)
     statistics = {"accuracy": mean_statistic((right == given).astype(np.float64))}
@@ -161,7 +162,7 @@ OF_SUMS: dict[str, Callable[[Floats], Floats]] = {
     "f1": lambda sums: _ratio(2 * sums[..., 0], sums[..., 1] + sums[..., 2]),
     "macro_f1": _macro_f1,
 }
-"""From summed rows to the metric, where it is not a mean: rows are hits, right ones, given ones (of every class)."""
+"""Functions from summed rows to metrics that are not means; columns: hits, right labels, predicted labels."""
 
 
 def _checked(
@@ -179,5 +180,5 @@ def _checked(
 
 
 def _outside(labels: NDArray[np.int64], classes: int) -> Sequence[int]:
-    found: list[int] = np.unique(labels[(labels < 0) | (labels >= classes)])[:5].tolist()
-    return found
+    outside: list[int] = np.unique(labels[(labels < 0) | (labels >= classes)])[:5].tolist()
+    return outside

@@ -1,10 +1,10 @@
-"""Means over training runs with their uncertainty: test examples vary and, where there are several runs, training does.
+"""Means over training runs, with uncertainty from the choice of test examples and, given several runs, from training.
 
 A score of a method varies for two reasons: other test examples might have been drawn, and training might have gone
-another way. A single run says nothing about the second, so its interval is about the trained model. With several runs
-the two variances are estimated apart and combined (Howe 1974; Graybill and Wang 1980): the square of an interval's half
-width is the sum of the squares of the half widths that each source would have alone, the normal quantile for examples
-and Student's t for the few runs.
+another way. A single run says nothing about the second reason, so its interval is about the trained model. With several
+runs the two variances are estimated apart and combined (Howe 1974; Graybill and Wang 1980): the square of an interval's
+half width is the sum of the squares of the half widths that each source would have alone, with the normal quantile for
+examples and Student's t for the few runs.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ import numpy as np
 from telly.metrics.interval import CONFIDENCE, Floats, Interval, interval_of, two_sided_p
 
 MIN_P = 1e-9
-"""No p is given below this; the normal approximation says nothing there."""
+"""Lower limit of every p: the normal approximation is meaningless below it."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """What training contributes to the variance of a mean over runs.
+    """The contribution of training to the variance of a mean over runs.
 
     Attributes:
         variance: of the mean.
-        degrees: of freedom, one less than the runs.
+        degrees: degrees of freedom, one less than the number of runs.
     """
 
     variance: float
@@ -40,8 +40,8 @@ class Estimate:
     """A mean over runs, or the difference of two such means.
 
     Attributes:
-        value: on all test examples.
-        drawn: the same on resampled examples with the runs as they are, [resamples].
+        value: the mean or difference on all test examples.
+        drawn: the same on resampled examples, with the runs unchanged, [resamples].
         training: one entry for each group of runs that was trained independently; None where a group has a single run,
             so that every statement is about the trained models and not about the methods.
         interaction: the part of the variance of `drawn` that `training` has as well: how differently runs vary with
@@ -54,7 +54,7 @@ class Estimate:
     interaction: float = 0.0
 
     def interval(self, confidence: float = CONFIDENCE) -> Interval:
-        """Confidence interval: of single runs by percentiles of the resamples, otherwise around the value."""
+        """Confidence interval: percentiles of the resamples for single runs, symmetric around the value otherwise."""
         if self.training is None:
             return interval_of(self.drawn, confidence)
         half = self._half_width(1 - confidence)
@@ -78,6 +78,7 @@ class Estimate:
         return self.p(null) if self.value > null else 1.0
 
     def _half_width(self, p: float) -> float:
+        # The interaction is in both variances; counting it once keeps intervals from being too wide.
         examples = max(0.0, float(np.var(self.drawn)) - self.interaction)
         square = _normal_quantile(p) ** 2 * examples
         square += sum(student_quantile(p, part.degrees) ** 2 * part.variance for part in self.training or ())
@@ -86,12 +87,12 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Resampled:
-    """A metric of the runs of a system.
+    """Values of one metric for all runs of a system.
 
     Attributes:
-        seeds: of the runs.
-        values: on all test examples, [runs].
-        drawn: on resampled examples, [resamples, runs].
+        seeds: seeds of the runs.
+        values: values on all test examples, [runs].
+        drawn: values on resampled examples, [resamples, runs].
     """
 
     seeds: tuple[int, ...]
@@ -116,24 +117,25 @@ def difference_of(system: Resampled, base: Resampled) -> Estimate:
     """
     if system.seeds == base.seeds:
         return Resampled(system.seeds, system.values - base.values, system.drawn - base.drawn).estimate
-    ours, theirs = system.estimate, base.estimate
-    training = None if ours.training is None or theirs.training is None else (*ours.training, *theirs.training)
-    interaction = ours.interaction + theirs.interaction
-    return Estimate(ours.value - theirs.value, ours.drawn - theirs.drawn, training, interaction)
+    first, second = system.estimate, base.estimate
+    training = None if first.training is None or second.training is None else (*first.training, *second.training)
+    interaction = first.interaction + second.interaction
+    return Estimate(first.value - second.value, first.drawn - second.drawn, training, interaction)
 
 
 def _training(values: Floats, drawn: Floats) -> tuple[tuple[Training, ...] | None, float]:
-    """Variance of the mean by training, and the part of it that resampling the examples shows as well."""
+    """Variance of the mean caused by training, and the part of it that resampled examples show as well."""
     runs = len(values)
     if runs < 2:
         return None, 0.0
-    own = drawn - drawn.mean(axis=1, keepdims=True)
-    interaction = float(np.var(own, axis=0).sum()) / (runs - 1) / runs
+    # The part of each run's movement over resamples that it does not share with the other runs.
+    deviations = drawn - drawn.mean(axis=1, keepdims=True)  # [resamples, runs]
+    interaction = float(np.var(deviations, axis=0).sum()) / (runs - 1) / runs
     return (Training(float(np.var(values, ddof=1)) / runs, runs - 1),), interaction
 
 
 def student_quantile(p: float, degrees: int) -> float:
-    """The value that the absolute value of Student's t exceeds with probability `p`."""
+    """Two-sided quantile: the value that |t| of Student's distribution exceeds with probability `p`."""
     high = 1.0
     while student_p(high, degrees) > p:
         high *= 2
@@ -141,7 +143,8 @@ def student_quantile(p: float, degrees: int) -> float:
 
 
 def student_p(t: float, degrees: int) -> float:
-    """How likely the absolute value of Student's t exceeds `t` >= 0 (Abramowitz and Stegun 1964, 26.7.3 and 26.7.4)."""
+    """Probability that |T| of Student's distribution exceeds `t` >= 0 (Abramowitz and Stegun 1964, 26.7.3, 26.7.4)."""
+    # The closed form for whole degrees of freedom: a finite series in the cosine, which spares SciPy.
     angle = math.atan(t / math.sqrt(degrees))
     sine, cosine = math.sin(angle), math.cos(angle)
     odd = degrees % 2
@@ -158,12 +161,12 @@ def _normal_quantile(p: float) -> float:
 
 
 def _root(falling: Callable[[float], float], low: float, high: float) -> float:
-    """Where a falling function crosses zero, by bisection; the end that is nearest where it does not."""
+    """Zero of a falling function, by bisection; the nearest end of the interval if it has none there."""
     if falling(low) <= 0:
         return low
     if falling(high) >= 0:
         return high
-    for _ in range(60):
+    for _ in range(60):  # 60 halvings reach the precision of a double
         middle = (low + high) / 2
         low, high = (middle, high) if falling(middle) > 0 else (low, middle)
     return high

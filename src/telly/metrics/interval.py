@@ -25,8 +25,8 @@ class Statistic:
     """A metric on given examples, in the form that can be resampled.
 
     Attributes:
-        rows: what the metric sums up of every example, [examples, columns].
-        of_sums: the metric of summed rows, [..., columns] to [...].
+        rows: sufficient statistics per example, [examples, columns].
+        of_sums: function from summed rows to the metric, [..., columns] to [...].
     """
 
     rows: Floats
@@ -39,7 +39,7 @@ class Statistic:
 
 
 def mean_statistic(values: Floats) -> Statistic:
-    """The mean of a value an example, [examples]."""
+    """The mean of one value per example, [examples]."""
     examples = len(values)
     return Statistic(np.asarray(values, np.float64)[:, None], lambda sums: sums[..., 0] / examples)
 
@@ -73,7 +73,7 @@ class PairedComparison:
 
     @property
     def differs(self) -> bool:
-        """Whether zero lies outside the interval."""
+        """True if the interval excludes zero."""
         return self.interval.low > 0 or self.interval.high < 0
 
 
@@ -88,8 +88,8 @@ def bootstrap_intervals(
     Args:
         statistics: metrics on the same examples.
         resamples: how often to draw as many examples as there are, with replacement.
-        seed: of the draws; equal seeds give equal intervals.
-        confidence: share of the resampled values that the interval holds.
+        seed: seed of the resampling; equal seeds give equal intervals.
+        confidence: fraction of the resampled values inside the interval.
 
     Raises:
         ValueError: no resamples, no metric, or metrics on unequal numbers of examples.
@@ -111,14 +111,15 @@ def paired_bootstrap(
         first: metrics of one system.
         second: the same metrics of the other, examples in the same order.
         resamples: as for `bootstrap_intervals`, likewise `seed` and `confidence`.
-        seed: of the draws.
-        confidence: of the interval of the difference.
+        seed: seed of the resampling.
+        confidence: confidence of the interval of the difference.
 
     Raises:
         ValueError: as `bootstrap_intervals`, or the systems have different metrics.
     """
     if set(first) != set(second):
         raise ValueError(f"different metrics: {sorted(first)} and {sorted(second)}")
+    # One call for both systems, so that both see the same resamples and differences are paired.
     both = {(0, name): s for name, s in first.items()} | {(1, name): s for name, s in second.items()}
     drawn = resampled(both, resamples, seed)
     comparisons = {}
@@ -130,7 +131,7 @@ def paired_bootstrap(
 
 
 def two_sided_p(differences: Floats) -> float:
-    """Twice the smaller share of resampled differences not above, or not below, zero; never 0.
+    """Twice the smaller fraction of resampled differences that are <= 0 or >= 0; never 0.
 
     The observed sample counts as one more resample on either side.
     """
@@ -139,7 +140,7 @@ def two_sided_p(differences: Floats) -> float:
 
 
 def resampled(statistics: Mapping[Key, Statistic], resamples: int, seed: int) -> dict[Key, Floats]:
-    """Values of every metric on resamples of the examples that are the same for all, [resamples] each.
+    """Values of every metric on resamples of the examples, [resamples] each; all metrics share the resamples.
 
     Raises:
         ValueError: no resamples, no metric, or metrics on unequal numbers of examples.
@@ -152,13 +153,14 @@ def resampled(statistics: Mapping[Key, Statistic], resamples: int, seed: int) ->
         )
     examples = sizes.pop()
     rows = np.hstack([s.rows for s in statistics.values()])  # [examples, columns of all metrics]
-    # Equal rows are interchangeable, so how often each distinct one is drawn is enough: 400,000 pairs of labels have a
-    # handful of them.
+    # Equal rows are interchangeable, so the number of draws of each distinct row is enough: a multinomial over distinct
+    # rows replaces drawing single examples. 400,000 pairs of labels have a handful of distinct rows.
     distinct, counts = np.unique(rows, axis=0, return_counts=True)
     generator = np.random.default_rng(seed)
-    sums = np.empty((resamples, rows.shape[1]))
+    sums = np.empty((resamples, rows.shape[1]))  # a row at a time: [resamples, distinct] counts could fill the memory
     for i in range(resamples):
         sums[i] = generator.multinomial(examples, counts / examples) @ distinct
+    # Each metric takes its own columns of the sums; corpus metrics are recomputed from them per resample.
     drawn, start = {}, 0
     for key, statistic in statistics.items():
         end = start + statistic.rows.shape[1]

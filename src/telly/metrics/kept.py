@@ -1,4 +1,4 @@
-"""The test scores of every example that a run keeps beside its record: intervals and paired tests need no model."""
+"""Per-example test scores that a run saves beside its record, so that intervals and paired tests need no model."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from telly.metrics.bleu import bleu_of_sums
 from telly.metrics.interval import Floats, Statistic, mean_statistic
 
 _OF_SUMS: Mapping[str, Callable[[Floats], Floats]] = {"bleu": bleu_of_sums, **classification.OF_SUMS}
-"""Metrics that are no means of one value an example."""
+"""Functions from summed rows to the metric, for metrics that are not the mean of one value per example."""
 
 
 def write_scores(file: Path, scores: Mapping[str, Floats]) -> None:
-    """Write the rows of metrics, [examples, columns] each, as 32-bit floats; the file is whole or not there.
+    """Write per-example rows of metrics, [examples, columns] each, as 32-bit floats; the file is whole or absent.
 
     Raises:
-        ValueError: rows of several columns, of a metric of which is not known what it makes of their sums.
+        ValueError: rows of several columns for a metric without a function of their sums.
     """
     for name, rows in scores.items():
-        restored(name, rows)
+        restored(name, rows)  # refuses what `read_scores` could not read back
     partial = file.with_suffix(f".{os.getpid()}.partial")
     try:
         with partial.open("wb") as stream:
@@ -36,23 +36,23 @@ def write_scores(file: Path, scores: Mapping[str, Floats]) -> None:
 
 
 def read_scores(file: Path) -> dict[str, Statistic]:
-    """The metrics of a file of `write_scores`.
+    """Read the metrics of a file that `write_scores` wrote.
 
     Raises:
         DataError: the file is missing or damaged.
     """
     try:
-        with np.load(file, allow_pickle=False) as found:
-            return {name: restored(name, found[name].astype(np.float64)) for name in found.files}
+        with np.load(file, allow_pickle=False) as arrays:
+            return {name: restored(name, arrays[name].astype(np.float64)) for name in arrays.files}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{file}: cannot be read as the scores of a run ({error}); run it again") from None
 
 
 def restored(name: str, rows: Floats) -> Statistic:
-    """A metric from its rows: one column is averaged, several have the function of that name.
+    """Build a metric from its rows: one column is averaged, several columns need the function of that name.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no such function, or the rows have another shape.
     """
     if rows.ndim == 2 and rows.shape[1] == 1 and len(rows):
         return mean_statistic(rows[:, 0])

@@ -1,4 +1,4 @@
-"""What all metrics over pairs of texts share: the check of their input, and the mean."""
+"""Input check and mean that all metrics over pairs of texts share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from telly.errors import DataError
 
 
 def check_pairs(predictions: Sequence[str], references: Sequence[str]) -> None:
-    """Refuse what cannot be scored: no pairs, unequal numbers, a reference without text.
+    """Refuse input that cannot be scored: no pairs, unequal numbers, or a reference without text.
 
     Raises:
         ValueError: no predictions, or another number of them than references.
@@ -32,7 +32,7 @@ def check_pairs(predictions: Sequence[str], references: Sequence[str]) -> None:
 def scores_of_pairs(
     score: Callable[[str, str], float], predictions: Sequence[str], references: Sequence[str]
 ) -> NDArray[np.float64]:
-    """The score of every pair, [examples]."""
+    """Scores of all pairs, [examples]."""
     check_pairs(predictions, references)
     return np.array([score(p, r) for p, r in zip(predictions, references, strict=True)], np.float64)
 

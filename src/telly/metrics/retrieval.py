@@ -25,7 +25,7 @@ def ranks_of_targets(
         queries: [queries, hidden].
         candidates: [candidates, hidden].
         targets: row of the right candidate for every query, [queries].
-        chunk: queries scored at a time.
+        chunk: number of queries scored at a time.
 
     Returns:
         ranks from 1 to the number of candidates, [queries]. A score that is not a number ranks last.
@@ -39,12 +39,13 @@ def ranks_of_targets(
 
 def ranks_in_scores(scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Rank of each row's target in given scores, [queries, candidates]; ties and NaN count against it."""
-    own = scores.gather(1, targets.unsqueeze(1))  # [queries, 1]
-    return scores.shape[1] - (scores < own).sum(dim=1)
+    target_scores = scores.gather(1, targets.unsqueeze(1))  # [queries, 1]
+    # Counting what is lower, not what is higher: equal scores and NaN, which is never lower, then push the target down.
+    return scores.shape[1] - (scores < target_scores).sum(dim=1)
 
 
 def retrieval_metrics(ranks: torch.Tensor) -> dict[str, float]:
-    """Mean reciprocal rank and recall at 1, 5, 10, as shares of one.
+    """Mean reciprocal rank and recall at 1, 5, 10, as fractions.
 
     Args:
         ranks: rank of the right candidate for every query, [queries]; must not be empty.
@@ -59,19 +60,19 @@ def retrieval_statistics(ranks: torch.Tensor) -> dict[str, Statistic]:
     """The metrics of `retrieval_metrics` in the form that can be resampled."""
     if not len(ranks):
         raise ValueError("no ranks: expected at least one query")
-    found = ranks.cpu().double().numpy()
-    return {"mrr": mean_statistic(1.0 / found)} | {
-        f"recall@{k}": mean_statistic((found <= k).astype(np.float64)) for k in RECALL_CUTOFFS
+    per_query = ranks.cpu().double().numpy()
+    return {"mrr": mean_statistic(1.0 / per_query)} | {
+        f"recall@{k}": mean_statistic((per_query <= k).astype(np.float64)) for k in RECALL_CUTOFFS
     }
 
 
 class MapAtR(NamedTuple):
-    """What `map_at_r` gives.
+    """Result of `map_at_r`.
 
     Attributes:
-        value: mean over the queries that have something to find, as a share of one; 0 if none has.
-        per_query: average precision of every item as a query, NaN for one without a fellow, [items].
-        left_out: how many have no fellow.
+        value: mean over the queries that have something to find, as a fraction; 0 if none has.
+        per_query: average precision of every item as a query, NaN for an item whose label no other has, [items].
+        left_out: number of items whose label no other has.
     """
 
     value: float
@@ -79,7 +80,7 @@ class MapAtR(NamedTuple):
     left_out: int
 
 
-def map_at_r(vectors: torch.Tensor, labels: torch.Tensor, chunk: int = CHUNK_QUERIES) -> MapAtR:
+def map_at_r(embeddings: torch.Tensor, labels: torch.Tensor, chunk: int = CHUNK_QUERIES) -> MapAtR:
     """Mean average precision at R, every item a query for the R others with its label (CodeXGLUE's POJ-104).
 
     Among a query's first R neighbours by dot product, itself left out, each right one at rank i adds (right ones up to
@@ -87,29 +88,29 @@ def map_at_r(vectors: torch.Tensor, labels: torch.Tensor, chunk: int = CHUNK_QUE
     number comes last. At most [chunk, items] scores are held at a time.
 
     Args:
-        vectors: [items, hidden], of length 1 for cosine similarity.
+        embeddings: [items, hidden], of length 1 for cosine similarity.
         labels: [items].
-        chunk: queries scored at a time.
+        chunk: number of queries scored at a time.
     """
-    if len(vectors) != len(labels) or not len(vectors):
-        raise ValueError(f"expected one label for every vector, found {len(labels)} for {len(vectors)}")
-    _, places, sizes = torch.unique(labels, return_inverse=True, return_counts=True)
-    fellows = sizes[places] - 1  # [items]
-    deepest = int(fellows.max())
-    lowest = torch.finfo(vectors.dtype).min
-    per_query = vectors.new_full((len(vectors),), float("nan"), dtype=torch.float64)
-    for start in range(0, len(vectors), chunk) if deepest else ():
-        rows = torch.arange(start, min(start + chunk, len(vectors)), device=vectors.device)
-        scores = (vectors[rows] @ vectors.T).nan_to_num(nan=lowest)  # [chunk, items]
-        scores[rows - start, rows] = float("-inf")
+    if len(embeddings) != len(labels) or not len(embeddings):
+        raise ValueError(f"expected one label for every vector, found {len(labels)} for {len(embeddings)}")
+    _, groups, sizes = torch.unique(labels, return_inverse=True, return_counts=True)
+    relevant = sizes[groups] - 1  # R of every query, [items]
+    deepest = int(relevant.max())
+    lowest = torch.finfo(embeddings.dtype).min
+    per_query = embeddings.new_full((len(embeddings),), float("nan"), dtype=torch.float64)
+    for start in range(0, len(embeddings), chunk) if deepest else ():
+        rows = torch.arange(start, min(start + chunk, len(embeddings)), device=embeddings.device)
+        scores = (embeddings[rows] @ embeddings.T).nan_to_num(nan=lowest)  # [chunk, items]
+        scores[rows - start, rows] = float("-inf")  # a query must not find itself
         order = scores.sort(dim=1, descending=True, stable=True).indices[:, :deepest]  # [chunk, deepest]
-        per_query[rows] = _average_precisions(labels[order] == labels[rows, None], fellows[rows])
-    found = per_query[~per_query.isnan()]
-    return MapAtR(found.mean().item() if len(found) else 0.0, per_query, len(vectors) - len(found))
+        per_query[rows] = _average_precisions(labels[order] == labels[rows, None], relevant[rows])
+    scored = per_query[~per_query.isnan()]
+    return MapAtR(scored.mean().item() if len(scored) else 0.0, per_query, len(embeddings) - len(scored))
 
 
-def _average_precisions(hits: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+def _average_precisions(hits: torch.Tensor, relevant: torch.Tensor) -> torch.Tensor:
     """Average precision over each row's first R answers, [queries]; NaN where R is 0."""
     ranks = torch.arange(1, hits.shape[1] + 1, device=hits.device)
-    hits = (hits & (ranks <= right[:, None])).double()
-    return (hits * hits.cumsum(dim=1) / ranks).sum(dim=1) / right
+    hits = (hits & (ranks <= relevant[:, None])).double()  # each row counts up to its own R only
+    return (hits * hits.cumsum(dim=1) / ranks).sum(dim=1) / relevant  # 0 / 0 is NaN

@@ -19,7 +19,7 @@ def sentence_rouge_l(prediction: str, reference: str) -> float:
         reference: the right text.
 
     Returns:
-        per cent, 0 to 100; equals pycocoevalcap's `Rouge` times 100.
+        per cent, 0 to 100; equal to pycocoevalcap's `Rouge` times 100.
     """
     words, right = prediction.lower().split(), reference.lower().split()
     common = LCSseq.similarity(words, right)

@@ -3,8 +3,8 @@
 A run's score differs from another's for two reasons: other test examples might have been drawn, and training might have
 gone another way. Where both systems have several runs, both are in the test (`metrics/estimate.py`), and methods are
 compared; with a single run only the first is, and two trained models are compared. A page with many differences is
-corrected by Holm (1979) as a whole. And that a score is no worse is shown, not assumed from a test that finds nothing:
-the whole interval has to lie above a margin (non-inferiority, as in clinical trials: Piaggio et al. 2012).
+corrected by Holm (1979) as a whole. "Not worse" has to be shown, not assumed from a test that finds nothing:
+the whole interval has to be above a margin (non-inferiority, as in clinical trials: Piaggio et al. 2012).
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ LEVEL = 0.05
 """Nominal error rate of all tests of a page together, after the correction."""
 RESAMPLES = 5000
 PER_COMPARISON = 80
-"""Resamples for each comparison of single runs: what no resample contradicts is significant even after correction."""
+"""Resamples per comparison of single runs, so that a result no resample contradicts survives the correction."""
 MODELS_NOTE = (
     "One seed: the verdict compares two trained models, not two methods. Only test examples vary in the test, and "
     "another seed may turn it round."
 )
-"""Is said with every verdict on single runs."""
+"""Note that accompanies every verdict on single runs."""
 
 Key = TypeVar("Key", bound=Hashable)
 Runs = Mapping[int, Mapping[str, Statistic]]
@@ -37,7 +37,7 @@ Runs = Mapping[int, Mapping[str, Statistic]]
 
 
 class Verdict(StrEnum):
-    """What can be said of a difference to base."""
+    """Conclusion about a difference to base."""
 
     BETTER = "better"
     SIMILAR = "similar or better"
@@ -52,13 +52,13 @@ class Difference:
     Attributes:
         base: value of base.
         difference: the system's value minus base's.
-        interval: of the difference, 95 %, not corrected.
-        p: two-sided, that there is no difference.
-        p_similar: twice the one-sided p that more than the margin is lost.
+        interval: 95 % interval of the difference, not corrected.
+        p: two-sided p of "there is no difference".
+        p_similar: twice the one-sided p of "more than the margin is lost".
         corrected: `p` after Holm's correction over the page.
         corrected_similar: `p_similar` likewise.
         margin: how much of base's value may be lost and still be called similar.
-        runs: how many the system has, and how many base has.
+        runs: number of runs of the system, and of base.
         greater_is_better: the metric's direction.
     """
 
@@ -75,7 +75,8 @@ class Difference:
 
     @property
     def verdict(self) -> Verdict:
-        """Better and worse: a corrected test finds a difference; similar or better: one finds it within the margin."""
+        """Better or worse if a corrected test finds a difference; similar if one shows a loss within the margin."""
+        # Similar comes before worse: a proven difference within the margin counts as similar.
         for_better = (self.difference > 0) == self.greater_is_better
         if for_better and self.corrected < LEVEL:
             return Verdict.BETTER
@@ -92,23 +93,23 @@ class Difference:
 
     @property
     def compares_methods(self) -> bool:
-        """Whether training is in the test, since both have several runs."""
+        """True if the test covers training, because both have several runs."""
         return min(self.runs) > 1
 
     @property
     def compared(self) -> str:
-        """What the verdict is about."""
+        """The subject of the verdict: methods or trained models, with the number of seeds."""
         seeds = " and ".join(dict.fromkeys(str(runs) for runs in self.runs))
-        told = "seed" if self.runs == (1, 1) else "seeds"
-        return f"two {'methods' if self.compares_methods else 'trained models'} ({seeds} {told})"
+        noun = "seed" if self.runs == (1, 1) else "seeds"
+        return f"two {'methods' if self.compares_methods else 'trained models'} ({seeds} {noun})"
 
     def sentence(self, system: str, metric: str, digits: int) -> str:
-        """The verdict in words, with the numbers it rests on and what it is about."""
+        """The verdict in words, with its subject and the numbers that support it."""
         low, high = (f"{end:+.{digits}f}" for end in (self.interval.low, self.interval.high))
         numbers = f"difference {self.difference:+.{digits}f}, 95 % interval {low} to {high}"
         limit = f"{self.allowed:.{digits}f} ({100 * self.margin:g} % of base)"
         differs, similar = f"{self.corrected:.3g}", f"{self.corrected_similar:.3g}"
-        said = {
+        conclusion = {
             Verdict.BETTER: f"better than base ({numbers}; corrected p {differs})",
             Verdict.SIMILAR: f"similar to base or better: shown to lose less than {limit} ({numbers}; corrected p "
             f"{similar})",
@@ -116,7 +117,7 @@ class Difference:
             Verdict.OPEN: f"not decided: neither shown to lose less than {limit} nor to differ from base ({numbers}; "
             f"corrected p {similar} and {differs})",
         }[self.verdict]
-        return f"{metric} of {system}: {said}. Compared are {self.compared}."
+        return f"{metric} of {system}: {conclusion}. Compared are {self.compared}."
 
 
 def bootstrap_runs(
@@ -125,9 +126,9 @@ def bootstrap_runs(
     """Every metric of every run on resampled test examples, which are the same for all systems.
 
     Args:
-        systems: by system, its runs, all on the same examples.
-        resamples: how many to draw.
-        seed: of the draws.
+        systems: the runs of every system, all on the same examples.
+        resamples: number of resamples.
+        seed: seed of the resampling.
 
     Raises:
         ValueError: no resamples, no metric, or metrics on unequal numbers of examples.
@@ -139,19 +140,19 @@ def bootstrap_runs(
         for metric, statistic in metrics.items()
     }
     drawn = resampled(statistics, resamples, seed)
-    found = {}
+    estimates = {}
     for system, runs in systems.items():
         order = tuple(sorted(runs))
         for metric in runs[order[0]]:
             values = np.array([runs[run][metric].value for run in order])
-            found[system, metric] = Resampled(
+            estimates[system, metric] = Resampled(
                 order, values, np.stack([drawn[system, run, metric] for run in order], axis=1)
             )
-    return found
+    return estimates
 
 
 def enough_resamples(least: int, comparisons: int) -> int:
-    """Resamples that so many comparisons of single runs on one page need, at least `least`."""
+    """Number of resamples for so many comparisons of single runs on one page, at least `least`."""
     return max(least, PER_COMPARISON * comparisons)
 
 
@@ -160,22 +161,22 @@ def differences(pairs: Mapping[Key, tuple[Resampled, Resampled, bool]], margin: 
 
     Args:
         pairs: the system, base (from one call of `bootstrap_runs`), and whether greater is better.
-        margin: share of base's value that may be lost.
+        margin: fraction of base's value that may be lost.
     """
-    found = {}
+    tested = {}
     for key, (system, base, greater) in pairs.items():
         difference, reference = difference_of(system, base), float(base.values.mean())
         gain = difference if greater else difference_of(base, system)
-        found[key] = (reference, difference, difference.p(), gain.p_above(-margin * abs(reference)))
+        tested[key] = (reference, difference, difference.p(), gain.p_above(-margin * abs(reference)))
     corrected = holm(
-        {(key, similar): p[similar] for key, (_, _, *p) in found.items() for similar in (False, True)},
+        {(key, similar): p[similar] for key, (_, _, *p) in tested.items() for similar in (False, True)},
         row=lambda test: test[0],
     )
     return {
         key: Difference(reference, difference.value, difference.interval(), p, p_similar, corrected[key, False],
                         corrected[key, True], margin, (len(pairs[key][0].seeds), len(pairs[key][1].seeds)),
                         pairs[key][2])
-        for key, (reference, difference, p, p_similar) in found.items()
+        for key, (reference, difference, p, p_similar) in tested.items()
     }  # fmt: skip
 
 
@@ -184,17 +185,18 @@ def holm(p: Mapping[Key, float], row: Callable[[Key], Hashable] = lambda key: ke
 
     Of the hypotheses of one row at most one can be true, such as "there is no difference" and "more than the margin is
     lost". So a p is multiplied by the number of rows that have a test left (Shaffer 1986), and two hypotheses in every
-    row cost no more than one. A corrected p is at least that of every smaller one, and at most 1. Whatever holds at
-    5 % afterwards holds for all tests together.
+    row cost no more than one. A corrected p is at least that of every smaller one, and at most 1. Conclusions at
+    5 % then hold for all tests together.
 
     Args:
         p: of every test.
-        row: which row a test belongs to; every test is one of its own unless told otherwise.
+        row: the row that a test belongs to; by default every test has its own row.
     """
-    left = Counter(row(key) for key in p)
+    left = Counter(row(key) for key in p)  # tests not yet passed, per row: rows without one no longer count
     corrected: dict[Key, float] = {}
     largest = 0.0
     for key in sorted(p, key=p.__getitem__):
+        # The running maximum keeps corrected values in the order of p.
         largest = max(largest, min(1.0, len(left) * p[key]))
         corrected[key] = largest
         left[row(key)] -= 1

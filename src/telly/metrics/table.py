@@ -1,4 +1,4 @@
-"""The table of metrics: what each is called, which way is better, its unit. No heavy imports, so help can use it."""
+"""The table of metrics: name, direction and unit. It has no heavy imports, so that `--help` can use it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Metric:
     Attributes:
         name: its key in records and JSON.
         greater_is_better: the direction.
-        percentage: whether values run from 0 to 100; otherwise they are shares of one, or raw (`cider`).
-        description: what it is, in a line.
+        percentage: whether values run from 0 to 100; otherwise they are fractions, or raw (`cider`).
+        description: one line about it.
     """
 
     name: str

@@ -21,15 +21,15 @@ def restore_literals(text: str) -> str:
 
 
 def exact_match(prediction: str, reference: str) -> bool:
-    """Whether both texts have the same whitespace tokens. For line completion, restore the literals first."""
+    """Return whether both texts have the same whitespace tokens; for line completion, restore the literals first."""
     return prediction.split() == reference.split()
 
 
 def edit_similarity(prediction: str, reference: str) -> float:
     """Similarity of two texts by insertions and deletions of characters, literals restored: 1 - distance / (a + b).
 
-    a and b are the lengths in characters. Surrounding space is cut off. Rounded to a whole per cent, as the `ratio` of
-    fuzzywuzzy that CodeXGLUE's evaluator takes.
+    a and b are the lengths in characters, without surrounding space. Rounded to a whole per cent, like the `ratio` of
+    fuzzywuzzy in CodeXGLUE's evaluator.
 
     Args:
         prediction: text; one without characters scores 0 against any text.
@@ -38,6 +38,6 @@ def edit_similarity(prediction: str, reference: str) -> float:
     Returns:
         per cent, 0 to 100, without a fraction.
     """
-    given, right = restore_literals(prediction.strip()), restore_literals(reference.strip())
-    characters = len(given) + len(right)
-    return float(round(100 * Indel.similarity(given, right) / characters)) if characters else 100.0
+    predicted, right = restore_literals(prediction.strip()), restore_literals(reference.strip())
+    characters = len(predicted) + len(right)
+    return float(round(100 * Indel.similarity(predicted, right) / characters)) if characters else 100.0

@@ -1,4 +1,4 @@
-"""Words of code and of text in any script, for whatever compares texts by their words: BM25, baselines, highlighting.
+"""Words of code and text in any script, for every comparison by words: BM25, baselines, highlighting.
 
 - Identifiers are split at underscores, digits and changes of case, in every script that has case: `größeÄndern` is
   `größe` and `ändern`.
@@ -20,7 +20,7 @@ import regex
 _ASCII_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _ASCII_TOKEN = re.compile(r"\w+|[^\w\s]")
 _EXTEND = r"[\p{M}\p{Default_Ignorable_Code_Point}]*+"
-"""Combining marks, joiners and soft hyphens: they never end a word."""
+"""Combining marks, joiners and soft hyphens, which never end a word."""
 _UPPER = rf"(?>[\p{{Lu}}\p{{Lt}}]{_EXTEND})"
 _UNSPACED = (
     r"\p{scx=Han}\p{scx=Hira}\p{scx=Kana}\p{scx=Hang}\p{scx=Bopo}\p{scx=Thai}\p{scx=Laoo}\p{scx=Khmr}\p{scx=Mymr}"
@@ -38,11 +38,11 @@ _TOKEN = regex.compile(rf"(?P<run>{_RUN})|(?>[\w--[\p{{L}}&&[{_UNSPACED}]]]{_EXT
 
 
 def words(text: str, *, characters: bool = False) -> list[str]:
-    """The words of a text, normalised and case-folded, in their order.
+    """Words of a text in their order, normalised and case-folded.
 
     Args:
         text: code, or a sentence.
-        characters: give the single characters of unspaced scripts as well, as an index needs it to find a word of one
+        characters: include the single characters of unspaced scripts; an index needs them to find words of one
             character.
     """
     if text.isascii():
@@ -50,31 +50,31 @@ def words(text: str, *, characters: bool = False) -> list[str]:
     return [folded(text[start:end]) for start, end in _places(text, characters)]
 
 
-def spans(text: str, wanted: set[str]) -> Iterator[tuple[int, int]]:
-    """Start and end of the words of a text that are among some, as `words` gives them; pairs of characters overlap."""
-    return ((start, end) for start, end in _places(text, characters=True) if folded(text[start:end]) in wanted)
+def spans(text: str, targets: set[str]) -> Iterator[tuple[int, int]]:
+    """Start and end of every word of a text that is in `targets`, as `words` gives it; pairs of characters overlap."""
+    return ((start, end) for start, end in _places(text, characters=True) if folded(text[start:end]) in targets)
 
 
 def tokens(text: str) -> list[str]:
-    """Identifiers and numbers as they are written, single characters of unspaced scripts, and single marks.
+    """Identifiers and numbers as written, single characters of unspaced scripts, and single punctuation marks.
 
     Texts whose characters are encoded differently (NFC and NFD) have the same tokens. Case counts.
     """
     if text.isascii():
         return _ASCII_TOKEN.findall(text)
-    found: list[str] = []
+    parts: list[str] = []
     for match in _TOKEN.finditer(unicodedata.normalize("NFC", text)):
-        found += _CHARACTER.findall(match[0]) if match["run"] else [match[0]]
-    return found
+        parts += _CHARACTER.findall(match[0]) if match["run"] else [match[0]]
+    return parts
 
 
 def unspaced_letters(text: str) -> int:
-    """How many letters of a text belong to scripts in which spaces do not tell words apart."""
+    """Number of letters of a text that belong to scripts without spaces between words."""
     return 0 if text.isascii() else len(_UNSPACED_LETTER.findall(text))
 
 
 def folded(word: str) -> str:
-    """A word as words are compared: normalised (NFKC), case-folded, without invisible characters.
+    """The form in which words are compared: normalised (NFKC), case-folded, without invisible characters.
 
     The capital `İ` of Turkish is an `i`; case folding alone would leave its dot behind as a mark.
     """
@@ -89,9 +89,10 @@ def _places(text: str, characters: bool) -> Iterator[tuple[int, int]]:
         if match["run"] is None:
             yield match.span()
             continue
-        pieces = [piece.span() for piece in _CHARACTER.finditer(text, *match.span())]
-        for number, (start, end) in enumerate(pieces):
-            if characters or len(pieces) == 1:
+        # A run of an unspaced script: overlapping pairs, and on request every character on its own.
+        clusters = [cluster.span() for cluster in _CHARACTER.finditer(text, *match.span())]
+        for i, (start, end) in enumerate(clusters):
+            if characters or len(clusters) == 1:
                 yield start, end
-            if number + 1 < len(pieces):
-                yield start, pieces[number + 1][1]
+            if i + 1 < len(clusters):
+                yield start, clusters[i + 1][1]

@@ -14,11 +14,8 @@ from telly.metrics.table import METRICS
 from telly.plots import short_name
 from telly.runs.find import LeftOut, StoredRun
 from telly.runs.record import RunRecord
+from telly.settings.lists import DATA_SETTINGS, ROW_SETTINGS, SETTINGS
 
-_DATA = ("data", "valid", "test", "columns", "limit", "eval_limit")
-_NO_SETTING = {"task", "model", "freeze", "method", "cache", "cache_dir", "cache_budget_gb", "cache_dtype",
-               "cache_always", "save_steps", "seed", "report_to", "output", *_DATA}  # fmt: skip
-"""Settings that make no line of their own: what is compared, and what changes nothing but time."""
 _OF_LORA, _NOTHING = "lora_", ("None", "[]")
 FINGERPRINT = "data"
 
@@ -154,7 +151,12 @@ def boards_of(runs: Iterable[StoredRun]) -> tuple[list[ComparisonGroup], list[Le
 def _data_key(record: RunRecord) -> tuple[str, ...]:
     config = record.config
     examples = {name: split.get("examples") for name, split in record.data.items()}
-    return (str(config.get("task")), *(str(config.get(name)) for name in _DATA), str(examples), str(record.tested_on))
+    return (
+        str(config.get("task")),
+        *(str(config.get(name)) for name in DATA_SETTINGS),
+        str(examples),
+        str(record.tested_on),
+    )
 
 
 def _told_weights(runs: Sequence[StoredRun]) -> frozenset[str]:
@@ -196,7 +198,10 @@ def _stored_as(record: RunRecord) -> str | None:
 
 
 def _settings(record: RunRecord) -> dict[str, str]:
-    told = {name: str(value) for name, value in record.config.items() if name not in _NO_SETTING}
+    # Settings that this version does not know may matter, so they are shown.
+    told = {name: str(value) for name, value in record.config.items() if name in ROW_SETTINGS or name not in SETTINGS}
+    if "cache_dtype" not in told or not record.cache.get("used"):  # the setting means nothing to a run without a cache
+        told["cache_dtype"] = str(SETTINGS["cache_dtype"].default)
     # Records of older runs have no settings of LoRA, and those of other runs say nothing there.
     told = {name: value for name, value in told.items() if not (name.startswith(_OF_LORA) and value in _NOTHING)}
     prints = [str(record.data.get(name or "", {}).get("fingerprint")) for name in ("train", record.tested_on)]

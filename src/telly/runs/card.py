@@ -12,21 +12,9 @@ from telly.metrics.table import METRICS
 from telly.models.folder import CONFIG, EMBEDDED
 from telly.runs.folder import CARD_FILE
 from telly.runs.record import RunRecord
+from telly.settings.lists import CARD_SETTINGS
 from telly.tasks import get_task
 from telly.tasks.clone import COSINE
-
-_SETTINGS = (
-    ("learning_rate", "learning rate"),
-    ("batch_size", "examples a step"),
-    ("epochs", "most epochs"),
-    ("patience", "patience, in epochs"),
-    ("warmup", "share of steps in which the learning rate rises"),
-    ("temperature", "temperature"),
-    ("head", "head"),
-    ("beams", "beam on test data"),
-    ("precision", "precision"),
-    ("seed", "seed"),
-)
 
 
 def write_card(record: RunRecord, folder: Path) -> None:
@@ -179,7 +167,7 @@ def _data(record: RunRecord) -> str:
 
 def _settings(record: RunRecord) -> str:
     limits = ", ".join(f"{column} {tokens}" for column, tokens in record.config["max_tokens"].items())
-    rows = [(label, f"{record.config[name]}") for name, label in _SETTINGS if record.config.get(name) is not None]
+    rows = [(label, f"{record.config[name]}") for name, label in CARD_SETTINGS if record.config.get(name) is not None]
     return "## Settings\n\n" + markdown_table(("setting", "value"), [("most tokens", limits), *rows])
 
 

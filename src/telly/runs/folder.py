@@ -9,6 +9,7 @@ from pathlib import Path
 from telly.disk import PARTIAL_SUFFIX
 from telly.errors import ConfigError
 from telly.models.folder import CONFIG, MODEL_FOLDER
+from telly.settings.renamed import same_settings
 
 RECORD_FILE = "record.json"
 SETTINGS_FILE = "config.toml"
@@ -135,12 +136,13 @@ class RunFolder:
                 )
             if not kept.is_file():
                 raise ConfigError(f"{folder}: no interrupted run to resume here (no {SETTINGS_FILE})")
-            if settings is not None and kept.read_text(encoding="utf-8") != settings:
+            if settings is not None and not same_settings(kept.read_text(encoding="utf-8"), settings):
                 raise ConfigError(
                     f"{folder}: the interrupted run has other settings (see {kept}); resume with the same ones"
                 )
         elif kept.exists() and not overwrite:
-            resumable = not finished and settings in (None, kept.read_text(encoding="utf-8"))
+            same = settings is None or same_settings(kept.read_text(encoding="utf-8"), settings)
+            resumable = same and not finished
             ways = "--resume or --overwrite" if resumable else "--overwrite"
             raise ConfigError(f"{folder}: there is a run already; choose another --output, or give {ways}")
         elif not kept.exists():

@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 from telly.disk import write_json
 from telly.errors import DataError
-from telly.freezing.variants import Method, variant_name
+from telly.freezing.variants import Method, Variant
 from telly.runs.folder import RunFolder
 from telly.runs.provenance import provenance
+from telly.settings.renamed import current_names
 
 RECORD_FORMAT = 1
 BASELINES_VERSION = 2
@@ -78,7 +79,7 @@ class RunRecord:
     @property
     def method(self) -> Method:
         """What was trained of the layers that were not frozen."""
-        return Method(self.config.get("method") or self.config.get("top") or Method.FULL)
+        return Method(self.config.get("method") or Method.FULL)
 
     @property
     def is_base(self) -> bool:
@@ -88,7 +89,7 @@ class RunRecord:
     @property
     def variant(self) -> str:
         """`base`, `K=9 cached`, `K=9 frozen`, `lora` or `K=9 cached, lora`."""
-        return variant_name(self.plan.get("k"), self.method, bool(self.cache.get("used")))
+        return str(Variant(self.plan.get("k"), self.method, bool(self.cache.get("used"))))
 
     @property
     def epoch_seconds(self) -> float | None:
@@ -152,7 +153,7 @@ class RunRecord:
         if found.get("format") != RECORD_FORMAT:
             raise DataError(f"{origin}: record of format {found.get('format')!r}, this version reads {RECORD_FORMAT}")
         known: dict[str, Any] = {one.name: found[one.name] for one in fields(cls) if one.name in found}
-        return cls(**{"baselines_version": 1} | known)
+        return cls(**{"baselines_version": 1} | known | {"config": current_names(found["config"])})
 
     def save(self, folder: Path) -> None:
         """Write the record into a run's folder."""

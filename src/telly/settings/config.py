@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
@@ -12,15 +13,14 @@ from telly.config import Config
 from telly.declare import EVALUATION, LOCATION, SPEED, WEIGHTS, Group, Setting
 from telly.errors import PlanError
 from telly.freezing.states import StateDtype
-from telly.freezing.variants import ADAPTERS, BASE, Lora, Method, parse_variant, variant_name
+from telly.freezing.variants import ADAPTERS, AUTO, BASE, Freeze, Lora, Method, Variant, parse_freeze
 from telly.models.folder import EMBEDDED
+from telly.settings.renamed import RENAMED
 from telly.tasks import TASKS, get_task
 from telly.tasks.base import Options
 from telly.tasks.clone import HEADS
 
 LORA_SETTINGS = ("lora_rank", "lora_alpha", "lora_dropout", "lora_targets")
-AUTO = "auto"
-"""In place of K: `telly.advice` chooses it when the run begins."""
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -29,6 +29,8 @@ class TuneConfig(Config):
 
     What is None is taken from the model's recommendation or the task's preset by `resolve`.
     """
+
+    renamed: ClassVar[Mapping[str, str]] = RENAMED
 
     task: Annotated[str, Setting("Task to tune for.", WEIGHTS, EVALUATION, group=Group.DATA, metavar="TASK")] = "search"
     model: Annotated[
@@ -91,7 +93,7 @@ class TuneConfig(Config):
         ),
     ] = None
     freeze: Annotated[
-        str,
+        Freeze,
         Setting(
             "Freeze embeddings and layers 0 to K-1; base freezes nothing, auto chooses K (see telly advise).",
             WEIGHTS,
@@ -286,15 +288,11 @@ class TuneConfig(Config):
 
     @field_validator("freeze", mode="before")
     @classmethod
-    def _variant(cls, value: object) -> str:
-        text = str(value)
-        if text == AUTO:
-            return text
+    def _freeze_from_text(cls, value: object) -> Freeze:
         try:
-            parse_variant(text)
+            return parse_freeze(value)
         except PlanError as error:
             raise ValueError(str(error)) from None
-        return text
 
     @model_validator(mode="after")
     def _fits_task(self) -> Self:
@@ -370,8 +368,14 @@ class TuneConfig(Config):
 
     @property
     def k(self) -> int | None:
-        """K, or None for base; what is `auto` has none before it is chosen."""
-        return parse_variant(self.freeze)
+        """K, or None for base.
+
+        Raises:
+            PlanError: K is `auto` and not chosen yet.
+        """
+        if self.freeze == AUTO:
+            raise PlanError(f"freeze = {AUTO}: K is not chosen yet; `telly advise` chooses it")
+        return None if self.freeze == BASE else self.freeze
 
     @property
     def lora(self) -> Lora | None:
@@ -381,9 +385,13 @@ class TuneConfig(Config):
         return Lora(self.lora_rank, self.lora_alpha, self.lora_dropout or 0.0, self.lora_targets)
 
     @property
-    def variant_name(self) -> str:
-        """A short name of what is compared: `base`, `K=9 frozen`, `K=9 cached, lora`."""
-        return variant_name(self.k, self.method, self.cache)
+    def variant(self) -> Variant:
+        """What the run freezes, and how it trains the rest.
+
+        Raises:
+            PlanError: K is `auto` and not chosen yet.
+        """
+        return Variant(self.k, self.method, self.cache)
 
 
 class ResolvedConfig(TuneConfig):

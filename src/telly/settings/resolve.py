@@ -8,10 +8,10 @@ from typing import Any
 import platformdirs
 
 from telly.errors import ConfigError, ModelError
-from telly.freezing.variants import BASE, Lora, Method, variant_label
+from telly.freezing.variants import AUTO, Lora, Method
 from telly.models.folder import TELLY_FILE, read_telly_file
 from telly.models.load import resolve as resolve_model
-from telly.settings.config import AUTO, ResolvedConfig, TuneConfig
+from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tasks import get_task
 from telly.tasks.clone import SHARING_HEADS
 
@@ -64,10 +64,11 @@ def default_cache_dir() -> Path:
 def run_name(config: TuneConfig) -> str:
     """A folder name that tells task, model, variant and seed."""
     model = Path(config.model.rstrip("/")).name or "model"
-    chosen = config.freeze in {BASE, AUTO}
-    variant = ("" if chosen else "k") + variant_label(config.freeze, config.method)
-    frozen = not chosen or config.method is Method.HEAD_ONLY
-    variant += "-frozen" if frozen and not config.cache else ""
+    if config.freeze == AUTO:
+        variant = AUTO if config.method is Method.FULL else f"{AUTO}-{config.method}"
+    else:
+        slug = config.variant.slug
+        variant = f"k{slug}" if slug[0].isdigit() else slug
     return f"{config.task}-{model}-{variant}-s{config.seed}"
 
 

@@ -13,7 +13,7 @@ from telly.analysis.compare import CompareConfig, compare, write_result
 from telly.analysis.layers import LayerExtractor
 from telly.analysis.probes.table import PROBES
 from telly.analysis.probing import ProbeConfig, run_probes, write_results
-from telly.freezing.variants import BASE
+from telly.freezing.variants import BASE, Variant
 from telly.runs.provenance import provenance
 from telly.study.config import Cell, StudyConfig
 from telly.study.results import Outcome, State
@@ -45,7 +45,7 @@ def run_analyses(
         tuned = [
             str(cell.folder)
             for cell, outcome in zip(cells, outcomes, strict=True)
-            if cell.config.model == model and cell.variant == BASE and cell.config.seed == study.seeds[0]
+            if cell.config.model == model and cell.variant == Variant() and cell.config.seed == study.seeds[0]
             and outcome.state is State.DONE
         ]  # fmt: skip
         run = LayerExtractor(output / "stores", counting_bar)

@@ -4,41 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from telly.config import Config, read_toml
 from telly.data.formats import content_files, data_files
-from telly.errors import ConfigError, DataError, TellyError
+from telly.errors import ConfigError, DataError, PlanError, TellyError
 from telly.freezing.methods import check_method
-from telly.freezing.variants import BASE, Method
+from telly.freezing.variants import BASE, Method, Variant
 from telly.models.folder import EMBEDDED
 from telly.models.load import resolve as resolve_model
 from telly.models.load import shape_of
 from telly.models.stack import LayerStack
 from telly.settings.config import ResolvedConfig, TuneConfig
+from telly.settings.lists import AXES, RESULT_SETTINGS, SETTINGS
+from telly.settings.renamed import RENAMED
 from telly.tasks import TASKS, get_task
 
-FROZEN = "frozen-"
-"""Before K: the same layers are frozen, but run in every epoch."""
-PLACES = ("output", "cache_dir", "cache_budget_gb", "report_to")
-"""Settings that do not change what a run gives."""
 SAMPLED = 1 << 20
 """Bytes at both ends of a weight file that tell it from others, beside its size."""
-VARIANT_KEYS = ("task", "model", "freeze", "method", "cache", "seed")
-"""Settings that the grid itself makes."""
-PEFT_METHODS = tuple(method.value for method in Method if method is not Method.FULL)
-_FORM = re.compile(
-    rf"(?P<base>{BASE}|{'|'.join(PEFT_METHODS)})|(?P<frozen>{FROZEN})?(?P<k>\d+)(-(?P<method>{'|'.join(PEFT_METHODS)}))?"
-)
 
 
 class StudyBudget(Config):
@@ -68,7 +59,9 @@ class StudyConfig(Config):
 
     models: tuple[str, ...] = Field((EMBEDDED,), min_length=1)
     tasks: tuple[str, ...] = Field(("search",), min_length=1)
-    variants: tuple[str, ...] = Field((BASE, "9"), min_length=1, description="base, K, frozen-K, a peer, or K-peer")
+    variants: tuple[str, ...] = Field(
+        (BASE, "9"), min_length=1, description="base, K, frozen-K, a method, K-method or frozen-K-method"
+    )
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     settings: dict[str, Any] = Field(default_factory=dict, description="of `telly tune`, for all cells")
     task: dict[str, dict[str, Any]] = Field(
@@ -82,6 +75,7 @@ class StudyConfig(Config):
         default_factory=dict,
         description="of `telly tune`, for the cells of a peer such as lora; goes before the others",
     )
+    renamed: ClassVar[Mapping[str, str]] = RENAMED
     budget: StudyBudget = StudyBudget()
     cell: Needs = Needs()
 
@@ -108,56 +102,11 @@ class StudyConfig(Config):
 
     @model_validator(mode="after")
     def _settings_are_used(self) -> Self:
-        tops = {_parts(variant).method.value for variant in self.variants if _FORM.fullmatch(variant)}
-        unused = sorted(self.method.keys() - tops)
+        methods = {variant.method.value for variant in map(_variant, self.variants) if variant is not None}
+        unused = sorted(self.method.keys() - methods)
         if unused:
-            raise ValueError(f"method.{unused[0]}: no variant is trained so; found {', '.join(sorted(tops))}")
+            raise ValueError(f"method.{unused[0]}: no variant is trained so; found {', '.join(sorted(methods))}")
         return self
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a variant's name says.
-
-    Attributes:
-        freeze: `base` or K.
-        method: what is trained of the layers that are not frozen.
-        cached: whether frozen layers are run once.
-    """
-
-    freeze: str
-    method: Method
-    cached: bool
-
-    @property
-    def order(self) -> tuple[int, int, bool]:
-        """Base and its peers, then K upwards with its peers, each before the same without a store; head-only last."""
-        if self.method is Method.HEAD_ONLY:
-            return sys.maxsize, 0, False
-        return -1 if self.freeze == BASE else int(self.freeze), list(Method).index(self.method), not self.cached
-
-    @property
-    def stored(self) -> bool:
-        """Whether there is something to store, and it is to be stored."""
-        return self.cached and (self.freeze != BASE or self.method is Method.HEAD_ONLY)
-
-
-def _parts(variant: str) -> Parts:
-    """What a variant's name says.
-
-    Raises:
-        ConfigError: it is no name of a variant.
-    """
-    found = _FORM.fullmatch(variant)
-    if found is None:
-        raise ConfigError(
-            f"variants: expected {BASE}, K or {FROZEN}K, {', '.join(PEFT_METHODS)}, or K with one of these such as "
-            f"9-{Method.LORA}, found {variant!r}"
-        )
-    alone = found["base"]
-    if alone:
-        return Parts(BASE, Method.FULL if alone == BASE else Method(alone), True)
-    return Parts(str(int(found["k"])), Method(found["method"] or Method.FULL), found["frozen"] is None)
 
 
 @dataclass(frozen=True)
@@ -165,11 +114,11 @@ class Cell:
     """One run of the grid.
 
     Attributes:
-        variant: as the study names it.
+        variant: what is frozen and trained.
         config: resolved settings, with the run's folder.
     """
 
-    variant: str
+    variant: Variant
     config: ResolvedConfig
 
     @property
@@ -180,7 +129,7 @@ class Cell:
     @property
     def name(self) -> str:
         """What a person calls it."""
-        return f"{self.config.task}, {Path(self.config.model).name}, {self.variant}, seed {self.config.seed}"
+        return f"{self.config.task}, {Path(self.config.model).name}, {self.variant.slug}, seed {self.config.seed}"
 
     @property
     def cache_layer(self) -> int | None:
@@ -228,9 +177,10 @@ def cells_of(study: StudyConfig, output: Path) -> list[Cell]:
     problems: dict[str, None] = {}
     for model in study.models:
         for task in study.tasks:
-            for variant in sorted(study.variants, key=_place):
+            for name in sorted(study.variants, key=_order):
                 for seed in study.seeds:
                     try:
+                        variant = parse_variant(name)
                         cells.append(_cell(study, model, task, variant, seed, output))
                     except TellyError as error:
                         problems[str(error)] = None
@@ -247,21 +197,41 @@ def groups_of(cells: Sequence[Cell]) -> list[list[Cell]]:
     return list(groups.values())
 
 
-def _place(variant: str) -> tuple[int, int, bool]:
-    """In which order variants are run; a name that is none comes first, and is refused there."""
-    return _parts(variant).order if _FORM.fullmatch(variant) else (-1, -1, False)
+def parse_variant(name: str) -> Variant:
+    """The variant that a study names.
+
+    Raises:
+        ConfigError: there is no such variant.
+    """
+    try:
+        return Variant.parse(name)
+    except PlanError as error:
+        raise ConfigError(f"variants: {error}") from None
 
 
-def _cell(study: StudyConfig, model: str, task: str, variant: str, seed: int, output: Path) -> Cell:
+def _variant(name: str) -> Variant | None:
+    """The variant that a study names; None where it names none, which `cells_of` reports with the other problems."""
+    try:
+        return Variant.parse(name)
+    except PlanError:
+        return None
+
+
+def _order(name: str) -> tuple[int, int, bool]:
+    """The order in which variants are run; a name of none comes first."""
+    variant = _variant(name)
+    return (-1, -1, False) if variant is None else variant.order
+
+
+def _cell(study: StudyConfig, model: str, task: str, variant: Variant, seed: int, output: Path) -> Cell:
     where = f"settings of {task}"
-    parts = _parts(variant)
-    given = study.settings | study.task.get(task, {}) | study.method.get(parts.method.value, {})
-    own = [name for name in VARIANT_KEYS if name in given]
+    given = study.settings | study.task.get(task, {}) | study.method.get(variant.method.value, {})
+    own = [name for name in AXES if name in given]
     if own:
         raise ConfigError(f"settings: {', '.join(own)} is what the grid varies; leave it out of the file")
     layers = len(_shape(model, False))
-    if parts.freeze != BASE and int(parts.freeze) >= layers:
-        raise ConfigError(f"variants: {variant}: {model} has {layers} layers, so K is at most {layers - 1}")
+    if variant.k is not None and variant.k >= layers:
+        raise ConfigError(f"variants: {variant.slug}: {model} has {layers} layers, so K is at most {layers - 1}")
     values = {
         "cache_always": True,  # a table must not hang on how busy the machine was
         "cache_dir": output / "stores",
@@ -269,24 +239,46 @@ def _cell(study: StudyConfig, model: str, task: str, variant: str, seed: int, ou
         **given,
         "task": task,
         "model": model,
-        "freeze": parts.freeze,
-        "method": parts.method.value,
-        "cache": parts.cached,
+        "freeze": variant.freeze,
+        "method": variant.method,
+        "cache": variant.cached or not variant.freezes,
         "seed": seed,
     }
-    if not parts.stored:
+    if not variant.cached:
         values["cache_always"] = False
     config = TuneConfig.parse(values, where).resolve()
     check_method(_shape(model, get_task(task).is_generative), config.k, config.method, config.lora)
-    name = f"{task}-{Path(model).name}-{variant}-s{seed}-{_digest(config)}"
+    name = f"{task}-{Path(model).name}-{variant.slug}-s{seed}-{_digest(config)}"
     return Cell(variant, config.model_copy(update={"output": output / "cells" / name}))
 
 
 def _digest(config: ResolvedConfig) -> str:
-    settings = {k: v for k, v in config.model_dump(mode="json").items() if k not in PLACES}
+    """A digest of what decides a cell's result: settings that affect it, the content of its data, its model's files.
+
+    It is taken of the settings as the first version wrote them, so that the cells of earlier studies are found.
+    """
+    former = {name: old for old, name in RENAMED.items()}
+    defaults = {name: declared.default for name, declared in SETTINGS.items()}
+    settings = dict.fromkeys(_ALWAYS) | {
+        former.get(name, name): value
+        for name, value in config.model_dump(mode="json").items()
+        if name in RESULT_SETTINGS and (former.get(name, name) in _ALWAYS or value != defaults[name])
+    }
+    settings["freeze"] = str(config.freeze)
+    settings["cache_always"] = config.variant.cached
     files = {name: _data_digest(getattr(config, name), name) for name in ("data", "valid", "test")}
     key = json.dumps([settings, files, _model_digest(config.model)], sort_keys=True)
     return hashlib.blake2b(key.encode(), digest_size=4).hexdigest()
+
+
+_ALWAYS = (
+    *("task", "model", "data", "valid", "test", "columns", "limit", "eval_limit", "freeze", "top", "lora_rank"),
+    *("lora_alpha", "lora_dropout", "lora_targets", "cache", "cache_dtype", "cache_always", "epochs", "batch_size"),
+    *("learning_rate", "warmup", "temperature", "head", "shared_batches", "beams", "max_tokens", "precision"),
+    *("patience", "metric", "save_steps", "seed"),
+)
+"""Settings that the first version had, which are in the digest also where they have their default. A setting that is
+added later is in it only where its value is another, so that it changes no folder of a study that does not use it."""
 
 
 @cache

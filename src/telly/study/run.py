@@ -237,7 +237,7 @@ def _summarize(study: StudyConfig, cells: Sequence[Cell], outcomes: Outcomes, re
             "folder": f"{CELLS}/{cell.folder.name}",
             "model": cell.config.model,
             "task": cell.config.task,
-            "variant": cell.variant,
+            "variant": cell.variant.slug,
             "seed": cell.config.seed,
             "state": str(outcomes[cell.folder].state),
             "error": outcomes[cell.folder].error,

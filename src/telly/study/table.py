@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from telly.errors import DataError
-from telly.freezing.variants import BASE
+from telly.freezing.variants import Variant
 from telly.markdown import DASH, markdown_table
 from telly.metrics.interval import RESAMPLES
 from telly.metrics.kept import read_scores
@@ -63,7 +63,7 @@ def table_of(cells: Sequence[Cell], outcomes: Mapping[Path, Outcome]) -> StudyTa
         cells: all of them, in their order.
         outcomes: by the cell's folder.
     """
-    done: dict[str, dict[int, Finished]] = {}
+    done: dict[Variant, dict[int, Finished]] = {}
     for cell in cells:
         outcome = outcomes[cell.folder]
         if outcome.state is State.DONE and outcome.record is not None:
@@ -73,7 +73,7 @@ def table_of(cells: Sequence[Cell], outcomes: Mapping[Path, Outcome]) -> StudyTa
 
     metric = cells[0].config.metric
     rows = tuple(
-        (variant, str(len(runs)), _score(metric, runs), _change(metric, runs, done.get(BASE, {})),
+        (variant.slug, str(len(runs)), _score(metric, runs), _change(metric, runs, done.get(Variant(), {})),
          _mean(runs, lambda r: r.plan.get("trainable")), _mean(runs, lambda r: r.total_seconds))
         for variant, runs in done.items()
     )  # fmt: skip

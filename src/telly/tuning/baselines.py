@@ -7,9 +7,7 @@ from pathlib import Path
 from telly.errors import DataError
 from telly.runs.folder import RECORD_FILE
 from telly.runs.record import RunRecord
-
-DECIDING = ("task", "columns", "limit", "eval_limit", "max_tokens", "precision", "head", "temperature", "beams", "seed")
-"""Settings that baselines and the untuned model's scores depend on, beside model and data."""
+from telly.settings.lists import BASELINE_SETTINGS
 
 
 def reuse_baselines(runs: Path, record: RunRecord) -> dict[str, dict[str, float]]:
@@ -33,5 +31,5 @@ def reuse_baselines(runs: Path, record: RunRecord) -> dict[str, dict[str, float]
 
 def _terms(record: RunRecord) -> tuple[object, ...]:
     data = {split: found.get("fingerprint") for split, found in record.data.items()}
-    settings = [record.config.get(name) for name in DECIDING]
+    settings = [record.config.get(name) for name in BASELINE_SETTINGS]
     return record.baselines_version, record.model.get("layers_fingerprint"), data, settings

@@ -9,7 +9,7 @@ from telly.data.readers import read
 from telly.data.sample import sample_files
 from telly.errors import ConfigError
 from telly.freezing.cost import VariantCost, Workload, measure_flops, plan_costs
-from telly.freezing.variants import Method, parse_variant
+from telly.freezing.variants import Method
 from telly.models.load import load_config, load_tokenizer, shape_of
 from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tasks import get_task
@@ -105,7 +105,7 @@ def training_seconds(cost: VariantCost, config: ResolvedConfig, stored: int = 0,
     """
     assert cost.epoch_seconds is not None
     epochs, whole = config.epochs, config.method is Method.HEAD_ONLY
-    k = layers if whole else parse_variant(cost.variant)
+    k = layers if whole else cost.k
     top = cost.epoch_seconds if cost.epoch_seconds_cached is None else cost.epoch_seconds_cached
     bottom = top / 3 if whole else cost.epoch_seconds - top  # the forward alone
     top *= PASSES[config.method]

@@ -22,7 +22,7 @@ from telly.errors import ConfigError
 from telly.freezing.fingerprint import prefix_digests
 from telly.freezing.methods import apply_method
 from telly.freezing.split import SplitModel
-from telly.freezing.variants import Method
+from telly.freezing.variants import AUTO, Method, parse_freeze
 from telly.models.declared import cautions_about, check_pooling
 from telly.models.load import load_model, load_tokenizer
 from telly.models.stack import find_stack
@@ -30,7 +30,7 @@ from telly.processes import first_decides, wait_for_all
 from telly.runs.card import write_card
 from telly.runs.folder import RunFolder
 from telly.runs.record import RunRecord
-from telly.settings.config import AUTO, ResolvedConfig, TuneConfig
+from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tasks import get_task
 from telly.tasks.base import Encoded, Evaluation, Task
 from telly.training.clocks import Clocks, PeakMemory
@@ -146,7 +146,7 @@ def _advised(config: ResolvedConfig, advisor: Advisor | None, *, anew: bool) -> 
             "--freeze auto runs its pilots in one process; run `telly advise` first, then this command with its K"
         )
     freeze, advice = advisor(config, not anew)
-    return config.model_copy(update={"freeze": freeze}), advice
+    return config.model_copy(update={"freeze": parse_freeze(freeze)}), advice
 
 
 def _only_advised(config: ResolvedConfig) -> bool:
@@ -383,7 +383,7 @@ def _trainer(
         evaluate_fn=evaluate,
         callbacks=[
             EarlyStoppingCallback(early_stopping_patience=run.config.patience),
-            ProgressBar(run.config.variant_name),
+            ProgressBar(str(run.config.variant)),
             epochs,
             *within,
         ],

@@ -9,7 +9,7 @@ from torch import nn
 
 from telly.disk import whole_folder
 from telly.freezing.methods import Adapter
-from telly.freezing.variants import variant_label
+from telly.freezing.variants import Variant
 from telly.models.load import quiet_transformers
 from telly.models.prefix_lm import checkpoint_part
 from telly.runs.inference_config import InferenceConfig, save_head
@@ -29,7 +29,7 @@ def save_model(
     about = {
         "class": type(model).__name__,
         "pooling": None if run.task.is_generative else "mean",
-        "variant": variant_label(run.config.freeze, run.config.method),
+        "variant": Variant(run.config.k, run.config.method).slug,
     }
 
     def write_own(folder: Path) -> None:
