@@ -29,14 +29,13 @@ from telly.advice.rule import TOLERANCE, leave_one_task_out, published_cases  # 
 from telly.analysis.published import IRREPRODUCIBLE_MARK, telly_k  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.errors import ConfigError, TellyError  # noqa: E402
-from telly.freezing.variants import BASE  # noqa: E402
+from telly.freezing.variants import BASE, Variant  # noqa: E402
 from telly.metrics.kept import read_scores  # noqa: E402
 from telly.runs.find import StoredRun  # noqa: E402
 from telly.runs.folder import RECORD_FILE, SCORES_FILE  # noqa: E402
 from telly.runs.provenance import provenance  # noqa: E402
 from telly.runs.record import RunRecord  # noqa: E402
 from telly.settings.config import TuneConfig  # noqa: E402
-from telly.study.config import FROZEN  # noqa: E402
 from telly.study.results import CELLS  # noqa: E402
 from telly.study.run import SUMMARY_FILE  # noqa: E402
 from telly.tuning.run import tune  # noqa: E402
@@ -112,7 +111,8 @@ def score_study(folder: Path, cells: Sequence[dict[str, Any]]) -> list[dict[str,
     """
     groups: dict[tuple[str, str], Grid] = {}
     for cell in cells:
-        if cell["state"] == "done" and not cell["variant"].startswith(FROZEN):
+        variant = Variant.parse(cell["variant"])
+        if cell["state"] == "done" and (variant.k is None or variant.cached):
             group = groups.setdefault((cell["model"], cell["task"]), {})
             place = folder / cell["folder"]
             group.setdefault(cell["variant"], []).append(StoredRun(place, RunRecord.read(place / RECORD_FILE)))
