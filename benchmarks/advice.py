@@ -36,8 +36,8 @@ from telly.runs.folder import RECORD_FILE, SCORES_FILE  # noqa: E402
 from telly.runs.provenance import provenance  # noqa: E402
 from telly.runs.record import RunRecord  # noqa: E402
 from telly.settings.config import TuneConfig  # noqa: E402
-from telly.study.results import CELLS  # noqa: E402
-from telly.study.run import SUMMARY_FILE  # noqa: E402
+from telly.studies.results import CELLS  # noqa: E402
+from telly.studies.run import SUMMARY_FILE  # noqa: E402
 from telly.tuning.run import tune  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "advice.json"
@@ -112,7 +112,7 @@ def score_study(folder: Path, cells: Sequence[dict[str, Any]]) -> list[dict[str,
     groups: dict[tuple[str, str], Grid] = {}
     for cell in cells:
         variant = Variant.parse(cell["variant"])
-        if cell["state"] == "done" and (variant.k is None or variant.cached):
+        if cell["state"] == "done" and (variant.cached or not variant.freezes):
             group = groups.setdefault((cell["model"], cell["task"]), {})
             place = folder / cell["folder"]
             group.setdefault(cell["variant"], []).append(StoredRun(place, RunRecord.read(place / RECORD_FILE)))

@@ -125,7 +125,7 @@ class Contestant:
                 split,
                 self._data.table,
                 self._source.pad_id,
-                setting.work / "stores",
+                setting.work / "activations",
                 setting.state_dtype,
                 setting.precision == "bf16",
             )

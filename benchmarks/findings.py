@@ -84,14 +84,14 @@ def tuned(task: str) -> TuneConfig:
         epochs=EPOCHS,
         beams=1 if task in {"summarize", "generate", "complete"} else None,
         precision="bf16",
-        cache_dir=RUNS / "stores",
+        cache_dir=RUNS / "activations",
         output=RUNS / task,
     )
 
 
 def results_of(command: str, *options: str) -> dict[str, Any]:
     """Run a command of telly and read what it wrote."""
-    telly(command, *options, "--output", RUNS / command, "--cache-dir", RUNS / "stores")
+    telly(command, *options, "--output", RUNS / command, "--cache-dir", RUNS / "activations")
     name = {"probe": PROBING_FILE, "compare": COMPARE_FILE}[command]
     found: dict[str, Any] = json.loads((RUNS / command / name).read_text(encoding="utf-8"))
     return found

@@ -124,7 +124,7 @@ def minilm(data: Path | None) -> dict[str, TuneConfig]:
             freeze=freeze,
             cache=cache,
             cache_always=cache,
-            cache_dir=RUNS / "stores",
+            cache_dir=RUNS / "activations",
             epochs=2,
             batch_size=32,
             learning_rate=1e-4,
@@ -182,7 +182,7 @@ def layers(_: Path | None) -> dict[str, TuneConfig]:
             eval_limit=LAYERS_QUERIES,
             precision="bf16",
             cache_always=freeze != "base",
-            cache_dir=RUNS / "stores",
+            cache_dir=RUNS / "activations",
             seed=seed,
             output=RUNS / f"layers-{freeze}-{seed}",
         )
@@ -214,7 +214,7 @@ def peers(_: Path | None) -> dict[str, TuneConfig]:
             epochs=EPOCHS,
             limit=TRAIN_EXAMPLES,
             eval_limit=EVAL_EXAMPLES,
-            cache_dir=RUNS / "stores",
+            cache_dir=RUNS / "activations",
             output=RUNS / f"peers-{freeze}",
         )
 
@@ -257,7 +257,7 @@ def real_tasks(data: Path | None) -> dict[str, TuneConfig]:
                     head="pair" if head else None,
                     learning_rate=PAIR_HEAD_RATE if head else None,
                     cache_always=freeze != "base",
-                    cache_dir=RUNS / "stores",
+                    cache_dir=RUNS / "activations",
                     precision="bf16",
                     seed=seed,
                     output=RUNS / f"{task}{'-pair' * bool(head)}-{freeze}-{seed}",
@@ -294,7 +294,7 @@ def sharing(_: Path | None) -> dict[str, TuneConfig]:
             epochs=1,
             precision="bf16",
             cache_always=True,
-            cache_dir=RUNS / "stores",
+            cache_dir=RUNS / "activations",
             seed=seed,
             output=RUNS / f"sharing-{head}-{shared}-{seed}",
         )
@@ -318,7 +318,7 @@ def clones(data: Path | None) -> dict[str, TuneConfig]:
             eval_limit=1000,
             epochs=2,
             precision="bf16",
-            cache_dir=RUNS / "stores",
+            cache_dir=RUNS / "activations",
             output=RUNS / f"clones-{name}",
             **more,
         )
@@ -335,7 +335,7 @@ def clones(data: Path | None) -> dict[str, TuneConfig]:
 
 
 def measure(name: str, configs: dict[str, TuneConfig], jobs: int = 1) -> dict[str, Any]:
-    shutil.rmtree(RUNS / "stores", ignore_errors=True)
+    shutil.rmtree(RUNS / "activations", ignore_errors=True)
     shutil.rmtree(RUNS / "demo", ignore_errors=True)
     if jobs > 1:
         os.environ["OMP_NUM_THREADS"] = "1"

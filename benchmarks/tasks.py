@@ -290,7 +290,7 @@ def render_shared(result: dict[str, Any]) -> str:
     return (
         f"With `--shared-batches` ({distinct:.1f} distinct functions per batch): {'; '.join(parts)}. These are not "
         "gains over usual training: the pair classifier, timed here, learned nothing from such batches "
-        "([F1 0](tasks/clone.md#what-makes-it-fast))."
+        "([F1 0](tasks/clone.md#why-it-is-fast))."
     )
 
 

@@ -28,7 +28,7 @@ def measure(
                 model=folder,
                 freeze="base" if k is None else str(k),
                 cache=kind == "cached",
-                cache_dir=Path(work) / "stores",
+                cache_dir=Path(work) / "activations",
                 output=Path(work) / "run",
                 limit=train_pairs,
                 eval_limit=evaluate_pairs,

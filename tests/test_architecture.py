@@ -18,7 +18,7 @@ TOP = "__init__"
 MOVING: dict[tuple[str, str], str] = {}
 """Imports, from one room of another, that a move under way still needs, by who moves it."""
 
-SHARED = {"Source": "I", "Classification": "I", "Declared": "S", "Group": "S"}
+SHARED = {"Classification": "I", "Declared": "S"}
 """Names of classes that still have to change, by who changes them."""
 
 FRAGMENTS = ("Of ", "That ", "Where", "Whatever", "Whichever", "By ", "What ", "Whether")
@@ -35,7 +35,6 @@ UNMENDED = {
     "metrics": "L",
     "mining": "L",
     "models": "E",
-    "pretraining": "L",
     "report": "R",
     "runs": "R",
     "serving": "I",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -56,3 +57,17 @@ def first_here_goes_first() -> Iterator[None]:
     yield
     if first:
         wait_for_all()
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Turn a termination signal into the same orderly end as Ctrl-C."""
+
+    def stop(_number: int, _frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

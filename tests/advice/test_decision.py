@@ -12,8 +12,8 @@ from telly.advice.decision import (
     Measured,
     acceptable,
     chance_beyond,
-    deep_candidate,
     expectation,
+    highest_candidate,
     measured_loss,
     next_candidate,
     proven,
@@ -88,7 +88,7 @@ def test_pilots_that_no_example_tells_apart_prove_little():
 
 
 def test_the_deep_k_lies_below_the_top():
-    assert [deep_candidate(layers) for layers in (1, 2, 6, 12, 24, 48)] == [0, 1, 5, 10, 20, 40]
+    assert [highest_candidate(layers) for layers in (1, 2, 6, 12, 24, 48)] == [0, 1, 5, 10, 20, 40]
 
 
 def test_the_chance():

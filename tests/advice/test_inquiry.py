@@ -49,7 +49,7 @@ class Given:
 def asked(pilots: Given) -> KSearch:
     config = TuneConfig.parse({"task": "search", "model": "m", "metric": "mrr"})
     costs, given = cast("Any", COSTS), cast("Any", pilots)
-    return KSearch(config, 0.01, RunBudget(), costs, given, lambda _text: None).run(0.05)
+    return KSearch(config, 0.01, RunBudget(), costs, given).run(0.05)
 
 
 def test_a_deep_k_that_is_proven_ends_the_search():
@@ -77,12 +77,12 @@ def test_near_the_rule_it_is_a_k_like_others(unchanged: int, ran: list[str], cho
     pilots = Given({6: 0.0, 8: 0.0, 10: 0.0, 11: 0.0}, unchanged=unchanged, scatter=0.05)
     found = asked(pilots)
     assert (found.rule, found.chosen(), pilots.ran) == (unchanged, chosen, ran)
-    assert found.to_prove is None
+    assert found.needs_proof is None
 
 
 def test_what_does_not_fit_is_not_tried():
     pilots = Given({10: -0.05}, unchanged=1)
     config = TuneConfig.parse({"task": "search", "model": "m", "metric": "mrr"})
     costs = [SimpleNamespace(**vars(cost) | {"peak_bytes_cached": 99 if cost.variant == "10" else 9}) for cost in COSTS]
-    KSearch(config, 0.01, RunBudget(bytes=50), cast("Any", costs), cast("Any", pilots), lambda _text: None).run(0.05)
+    KSearch(config, 0.01, RunBudget(bytes=50), cast("Any", costs), cast("Any", pilots)).run(0.05)
     assert "10" not in pilots.ran

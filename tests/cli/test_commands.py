@@ -88,7 +88,7 @@ def test_a_hub_model_without_a_network_names_the_folder_option():
         (["tune", "search", "--max-tokens", "code"], "--max-tokens: expected NAME=VALUE, found 'code'"),
         (["tune", "search", "--max-tokens", "code=x"], "--max-tokens: expected a whole number, found 'x'"),
         (["tune", "search", "--config", "none.toml"], "none.toml: no such file; expected a TOML file with settings"),
-        (["cache", "rm"], "nothing to remove: name stores (see `telly cache ls`) or give --all"),
+        (["cache", "rm"], "nothing to remove: name activation caches (see `telly cache ls`) or give --all"),
     ],
 )
 def test_user_errors_are_one_clear_text_and_exit_with_2(
@@ -111,4 +111,4 @@ def test_ls_is_derived_from_the_table_of_tasks():
 
 def test_cache_listing_of_an_empty_folder(tmp_path: Path):
     text = CliRunner().invoke(app, ["cache", "ls", "--cache-dir", str(tmp_path)]).output
-    assert "0 stores, 0.0 MB" in text
+    assert "0 activation caches, 0.0 MB" in text

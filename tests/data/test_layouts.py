@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from telly.data.cautions import warnings_about
 from telly.data.readers import read
 from telly.data.schema import SCHEMAS
+from telly.data.warnings import warnings_about
 from telly.errors import DataError
 
 pytest_plugins = ["handwritten"]

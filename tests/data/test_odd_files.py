@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from telly.cli import app
-from telly.data.cautions import warnings_about
 from telly.data.formats import raw_rows
 from telly.data.readers import read
 from telly.data.schema import SCHEMAS, DataRow, RowReader
 from telly.data.validate import validate
+from telly.data.warnings import warnings_about
 from telly.errors import DataError
 
 CLASSIFY = SCHEMAS["classify"]

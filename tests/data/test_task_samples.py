@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from telly.data import sample
-from telly.data.cautions import warnings_about
 from telly.data.formats import raw_rows
 from telly.data.readers import read
 from telly.data.sample import sample_files
 from telly.data.schema import SCHEMAS
 from telly.data.validate import check
+from telly.data.warnings import warnings_about
 from telly.errors import ConfigError, DataError
 
 pytest_plugins = ["handwritten"]

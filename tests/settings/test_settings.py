@@ -233,7 +233,7 @@ def test_the_estimate_counts_what_batches_read(tmp_path: Path):
     tiny_tokenizer().save_pretrained(tmp_path / "model")
     config = TuneConfig(task="clone", model=str(tmp_path / "model"), batch_size=15, max_tokens={"left": 8, "right": 8})
     work = workload(config, str(tmp_path / "train.jsonl"))
-    assert (work.tokens, work.batch_tokens, work.stored_tokens) == (36, 36, 36)
+    assert (work.tokens, work.batch_tokens, work.distinct_tokens) == (36, 36, 36)
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ def test_a_machine_is_lost_in_the_middle(cluster: Any, study_file: Path, alone: 
     cells = cells_of(load_study(str(study_file)), output)
     assert record_of(cells[2].folder)["cache"]["stores"]["train"]["source"] == "cache", "made before, by its own task"
     assert [path.name for path in (output / "cells").iterdir() if path.suffix == ".lock"] == []
-    left = [json.loads(file.read_text())["key"]["layer"] for file in (output / "stores").glob("*/store.json")]
+    left = [json.loads(file.read_text())["key"]["layer"] for file in (output / "activations").glob("*/store.json")]
     assert left == [3] * 3, "a lower K's stores are dropped"
     cluster.add_node(num_cpus=1, object_store_memory=CACHE_MEMORY)
 
@@ -213,7 +213,7 @@ def test_results_go_to_a_url(cluster: Any, study_file: Path, alone: Path, tmp_pa
     ended = telly(study_file, url, "--ray", cluster.address)
     assert ended.returncode == 0, ended.stderr
     same_results(study_file, tmp_path / "bucket" / "out", alone, OWN_CACHE)
-    assert not (tmp_path / "bucket" / "out" / "stores").exists()
+    assert not (tmp_path / "bucket" / "out" / "activations").exists()
     broken = cells_of(load_study(str(study_file)), tmp_path / "bucket" / "out")[1]
     (broken.folder / "record.json").unlink()  # as if the machine was lost while it brought the files
     again = telly(study_file, url, "--ray", cluster.address)

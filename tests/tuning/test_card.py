@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from telly.runs.card import auto_class, card, front_matter, shown_name, write_card
+from telly.models.families import auto_class
+from telly.runs.card import card, front_matter, shown_name, write_card
 from telly.runs.record import RunRecord
 from tiny_runs import Tiny, run_telly, tiny_data, tiny_model_folder
 

@@ -13,9 +13,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from telly.cli import main
-from telly.data.cautions import warnings_about
 from telly.data.readers import read
 from telly.data.schema import SCHEMAS
+from telly.data.warnings import warnings_about
 from telly.errors import ConfigError
 from telly.pretraining.config import Stage
 from telly.settings.config import TuneConfig

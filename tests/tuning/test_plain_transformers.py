@@ -14,9 +14,9 @@ import torch
 
 from telly.data.sequences import SequenceTable
 from telly.freezing.split import SplitModel
+from telly.models.families import auto_class
 from telly.models.load import load_model, load_tokenizer
 from telly.models.prefix_lm import PrefixLM
-from telly.runs.card import auto_class
 from telly.runs.record import RunRecord
 from telly.settings.config import TuneConfig
 from telly.tasks import TASKS, get_task

@@ -1,8 +1,9 @@
-"""Advice on K before a run: a short pilot of base, the similarity rule, a few pilots from the store, the cost model."""
+"""Advice on K before a run: a pilot of base, the similarity rule, pilots from the activation cache, the cost model."""
 
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
@@ -12,7 +13,7 @@ from typing import Any
 from telly.advice.budget import RunBudget
 from telly.advice.decision import Measured
 from telly.advice.draw import Drawn, draw, held_out
-from telly.advice.k_search import KSearch, Say
+from telly.advice.k_search import KSearch
 from telly.advice.pilot import Pilots
 from telly.advice.rule import TOLERANCE, Expectation
 from telly.advice.words import reason, risk
@@ -25,8 +26,10 @@ from telly.runs.provenance import provenance
 from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.settings.lists import ADVICE_SETTINGS
 from telly.tasks import get_task
-from telly.tuning.estimate import costs_of, workload_of
+from telly.tuning.estimate import costs_of, trained_parameters, workload_of
 from telly.tuning.inputs import load_datasets
+
+logger = logging.getLogger(__name__)
 
 ADVICE_FILE = "advice.json"
 ADVICE_FORMAT = 1
@@ -119,7 +122,6 @@ def advise(
     budget: RunBudget | None = None,
     output: Path | None = None,
     reuse: bool = False,
-    say: Say = lambda _: None,
 ) -> dict[str, Any]:
     """Choose K for a run, and write how to `advice.json`.
 
@@ -129,7 +131,6 @@ def advise(
         budget: most that the run may take.
         output: folder for `advice.json`; None writes nothing.
         reuse: take what lies there if it is of the same settings and data.
-        say: told in a sentence what a person should know.
 
     Returns:
         what `advice.json` holds: `Advice.to_dict()`.
@@ -146,7 +147,7 @@ def advise(
     datasets = load_datasets(config, task)
     key = _key(config, tolerance, budget, datasets)
     if reuse and output is not None and (kept := _kept(output / ADVICE_FILE, key)) is not None:
-        say(f"advice: taken over from {output / ADVICE_FILE}")
+        logger.info("advice: taken over from %s", output / ADVICE_FILE)
         return kept
     hold_out = held_out(config.data, config.valid)
     drawn = draw(datasets["train"], datasets["valid"], task.schema, config.seed, hold_out=hold_out)
@@ -154,9 +155,9 @@ def advise(
     check_writable(config.cache_dir)
     with tempfile.TemporaryDirectory(dir=config.cache_dir, prefix=".advice-") as folder:
         pilots = Pilots(config, drawn.train, drawn.valid, Path(folder))
-        found = KSearch(config, tolerance, budget, costs, pilots, say).run(share)
+        search = KSearch(config, tolerance, budget, costs, pilots).run(share)
     seconds = time.perf_counter() - started
-    advice = _advice(found, drawn, key, seconds).to_dict()
+    advice = _advice(search, trained_parameters(config), drawn, key, seconds).to_dict()
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
         write_json(output / ADVICE_FILE, advice)
@@ -180,53 +181,53 @@ def _kept(file: Path, key: dict[str, Any]) -> dict[str, Any] | None:
 def _costs(config: ResolvedConfig, train: Any, drawn: Drawn) -> tuple[list[VariantCost], float]:
     """What every variant takes, and which share of an epoch's tokens the pilot reads.
 
-    Tokens are counted on `COSTED` examples at most. What the store takes is too much then where sequences repeat.
+    Tokens are counted on `COSTED` examples at most. The size of the cache is then overestimated where sequences repeat.
     """
     task = get_task(config.task)
     tokenizer, model_config = load_tokenizer(config.model), load_config(config.model)
     some = train if len(train) <= COSTED else train.shuffle(seed=config.seed).select(range(COSTED))
     work = workload_of(config, task.encode({"train": some}, tokenizer, config.max_tokens, model_config)["train"])
     times = len(train) / len(some)
-    whole = replace(work, tokens=round(work.tokens * times), stored_tokens=round(work.stored_tokens * times))
+    whole = replace(work, tokens=round(work.tokens * times), distinct_tokens=round(work.distinct_tokens * times))
     return costs_of(config, whole), len(drawn.train) / len(train)
 
 
-def _advice(found: KSearch, drawn: Drawn, key: dict[str, Any], seconds: float) -> Advice:
-    variant = found.chosen()
-    whole = found.seconds(BASE)
+def _advice(search: KSearch, trained: dict[str, int], drawn: Drawn, key: dict[str, Any], seconds: float) -> Advice:
+    variant = search.chosen()
+    whole = search.seconds(BASE)
     return Advice(
         variant=variant,
-        reason=tuple(reason(found, variant, len(drawn.train))),
-        risk=tuple(risk(found, variant, drawn)),
-        metric=found.metric,
-        tolerance=found.tolerance,
-        budget=found.budget,
-        reference=found.reference,
-        rule=found.rule,
-        similarity=tuple(found.similarity),
-        options=tuple(_option(found, cost) for cost in found.costs),
+        reason=tuple(reason(search, variant, len(drawn.train))),
+        risk=tuple(risk(search, variant, drawn)),
+        metric=search.metric,
+        tolerance=search.tolerance,
+        budget=search.budget,
+        reference=search.reference,
+        rule=search.rule,
+        similarity=tuple(search.similarity),
+        options=tuple(_option(search, cost, trained) for cost in search.costs),
         train_examples=len(drawn.train),
         valid_examples=len(drawn.valid),
         of_train=drawn.of_train,
         seconds=seconds,
-        saved=1 - (found.seconds(variant) + seconds) / whole,
-        settings=found.config.model_dump(mode="json"),
+        saved=1 - (search.seconds(variant) + seconds) / whole,
+        settings=search.config.model_dump(mode="json"),
         key=key,
     )
 
 
-def _option(found: KSearch, cost: VariantCost) -> Option:
+def _option(search: KSearch, cost: VariantCost, trained: dict[str, int]) -> Option:
     name = cost.variant
-    pilot = found.found.get(name)
-    compared = pilot is not None and name not in {BASE, found.reference}
+    pilot = search.results.get(name)
+    compared = pilot is not None and name not in {BASE, search.reference}
     return Option(
         variant=name,
-        trainable=cost.trainable,
-        seconds=found.seconds(name),
-        peak_bytes=found.memory(name),
-        fits=found.fits(name),
-        similarity=None if name == BASE else found.similarity[int(name)],
+        trainable=trained[name],
+        seconds=search.seconds(name),
+        peak_bytes=search.memory(name),
+        fits=search.fits(name),
+        similarity=None if name == BASE else search.similarity[int(name)],
         score=None if pilot is None else pilot.score,
-        measured=found.measured(name) if compared else None,
-        expected=found.expected(name) if compared else None,
+        measured=search.measured(name) if compared else None,
+        expected=search.expected(name) if compared else None,
     )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from typing import Any
-
-from tqdm import tqdm
 
 from telly.advice.advise import ADVICE_FILE, advise
 from telly.runs.folder import RunFolder
 from telly.runs.record import RunRecord
 from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tuning import run
+
+logger = logging.getLogger(__name__)
 
 
 def tune(config: TuneConfig, *, resume: bool = False, overwrite: bool = False) -> RunRecord:
@@ -27,8 +27,8 @@ def tune(config: TuneConfig, *, resume: bool = False, overwrite: bool = False) -
 
 def _advisor(config: ResolvedConfig, reuse: bool) -> tuple[str, dict[str, Any]]:
     folder = RunFolder(config.output).advice
-    advice = advise(config, output=folder, reuse=reuse, say=lambda text: tqdm.write(text, file=sys.stderr))
+    advice = advise(config, output=folder, reuse=reuse)
     for sentence in (*advice["reason"], *advice["risk"]):
-        tqdm.write(f"advice: {sentence}", file=sys.stderr)
+        logger.info("advice: %s", sentence)
     told = ("variant", "reason", "risk", "tolerance", "seconds")
     return advice["variant"], {name: advice[name] for name in told} | {"file": f"{folder.name}/{ADVICE_FILE}"}

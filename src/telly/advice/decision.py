@@ -86,8 +86,8 @@ def proven(measured: Measured | None, tolerance: float) -> bool:
     return measured is not None and measured.told_apart and measured.loss + PROOF * measured.sd <= tolerance
 
 
-def deep_candidate(layers: int) -> int:
-    """The K that is tried before the walk from the rule's: nearly all is saved there, and its pilot costs little."""
+def highest_candidate(layers: int) -> int:
+    """The K that is tried before the search from the rule's K: it saves nearly everything, and its pilot is cheap."""
     return max(0, layers - stride(layers))
 
 

@@ -1,16 +1,16 @@
-"""One search for K: the reference's pilot, then candidates' until the next would tell nothing new."""
+"""The search for K: a pilot of the reference, then pilots of candidates while the next one can change the choice."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 from dataclasses import dataclass, field
 
 from telly.advice.budget import RunBudget, tell_bytes, tell_seconds
 from telly.advice.decision import (
     Measured,
     acceptable,
-    deep_candidate,
     expectation,
+    highest_candidate,
     measured_loss,
     next_candidate,
     proven,
@@ -23,31 +23,30 @@ from telly.freezing.cost import VariantCost
 from telly.freezing.variants import BASE
 from telly.metrics.table import METRICS
 from telly.settings.config import ResolvedConfig
-from telly.tuning.estimate import training_seconds
+from telly.tuning.estimate import peak_memory, training_seconds
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 
 @dataclass
 class KSearch:
-    """Runs pilots, and answers what they and the cost model say of every variant.
+    """Search for the largest K within a tolerated loss of quality.
 
     Attributes:
-        config: resolved settings of the run to come.
+        config: settings of the run to come.
         tolerance: relative loss against the reference that is allowed.
-        budget: what the run may take.
-        costs: base's and every K's, for the whole run's data.
-        pilots: runs them.
-        say: told which is run.
+        budget: maximum time and memory of the run.
+        costs: costs of base and of every K, for all data of the run.
+        pilots: runs the pilots.
         reference: the variant that others are compared with: base, or the lowest K whose memory fits.
-        found: pilots by variant.
-        similarity: of embeddings and every layer, before and after the reference's pilot.
-        rule: the similarity rule's K.
-        to_prove: the variant that was tried first, far above the rule's K, where only proof counts; if there is one.
-        scale: measured seconds over those of the cost model.
+        results: finished pilots by variant.
+        similarity: similarity of embeddings and every layer before and after the reference's pilot.
+        rule: the K of the similarity rule.
+        needs_proof: the variant far above the rule's K that was tried first and counts only if its pilot proves it.
+        scale: measured seconds over predicted seconds.
 
     Raises:
-        PlanError: nothing fits the memory.
+        PlanError: no variant fits the memory.
     """
 
     config: ResolvedConfig
@@ -55,12 +54,11 @@ class KSearch:
     budget: RunBudget
     costs: list[VariantCost]
     pilots: Pilots
-    say: Say
     reference: str = BASE
-    found: dict[str, Pilot] = field(default_factory=dict)
+    results: dict[str, Pilot] = field(default_factory=dict)
     similarity: list[float] = field(default_factory=list)
     rule: int = 0
-    to_prove: str | None = None
+    needs_proof: str | None = None
     scale: float = 1.0
 
     def __post_init__(self) -> None:
@@ -68,55 +66,59 @@ class KSearch:
 
     @property
     def layers(self) -> int:
-        """Of the model."""
+        """Number of layers of the model."""
         return len(self.costs) - 1
 
     @property
     def metric(self) -> str:
-        """That decides."""
+        """Validation metric used to compare pilots."""
         return self.config.metric
 
     def run(self, share: float) -> KSearch:
-        """Run all pilots; `share` of an epoch's tokens is what one reads."""
+        """Run the pilots.
+
+        Args:
+            share: share of an epoch's tokens that one pilot reads.
+        """
         cost = self._cost(self.reference)
-        self.say(f"pilot of {name_of(self.reference)}: what does tuning change, and how fast is it here?")
+        logger.info("pilot of %s: what does tuning change, and how fast is it here?", name_of(self.reference))
         pilot, self.similarity = self.pilots.run_reference(self.reference)
-        self.found[self.reference] = pilot
+        self.results[self.reference] = pilot
         epoch = cost.epoch_seconds if self.reference == BASE or not self.config.cache else cost.epoch_seconds_cached
         self.scale = pilot.train_seconds / (share * (epoch or 1.0))
         self.rule = rule_k(self.similarity)
         lowest = self._lowest()
-        if self._proves_deep(max(self.rule, lowest)):
+        if self._high_k_is_proven(max(self.rule, lowest)):
             return self
         tried: dict[int, bool] = {}
         while (k := next_candidate(tried, self.rule, lowest, self.layers)) is not None:
-            tried[k] = self._walk_to(str(k))
+            tried[k] = self._try(str(k))
         return self
 
-    def _proves_deep(self, start: int) -> bool:
-        """Try the K where nearly all is saved, if the walk begins far below; whether that proves it good enough."""
-        k = deep_candidate(self.layers)
+    def _high_k_is_proven(self, start: int) -> bool:
+        """Try the K that saves nearly everything, if the search starts far below; return whether that is proven."""
+        k = highest_candidate(self.layers)
         if k <= start + stride(self.layers) or not self.fits(str(k)):
             return False
-        self.to_prove = str(k)
-        self._pilot(self.to_prove)
-        return self.acceptable(self.to_prove)
+        self.needs_proof = str(k)
+        self._pilot(self.needs_proof)
+        return self.acceptable(self.needs_proof)
 
-    def _walk_to(self, variant: str) -> bool:
-        """Try a variant by what is expected of it; whether it is good enough."""
-        if variant == self.to_prove:
-            self.to_prove = None
+    def _try(self, variant: str) -> bool:
+        """Run a variant's pilot; return whether its expected loss is tolerated."""
+        if variant == self.needs_proof:
+            self.needs_proof = None
         self._pilot(variant)
         return self.acceptable(variant)
 
     def _pilot(self, variant: str) -> None:
-        if variant not in self.found:
-            self.say(f"pilot of K={variant}")
-            self.found[variant] = self.pilots.run(variant)
+        if variant not in self.results:
+            logger.info("pilot of K=%s", variant)
+            self.results[variant] = self.pilots.run(variant)
 
     def chosen(self) -> str:
-        """The largest K within the tolerance; else base if it fits, else what is expected to lose least."""
-        tried = {variant for variant in self.found if variant != BASE and self.fits(variant)}
+        """The largest K within the tolerance; else the reference if it fits, else the K expected to lose least."""
+        tried = {variant for variant in self.results if variant != BASE and self.fits(variant)}
         good = [int(variant) for variant in tried if self.acceptable(variant)]
         if good:
             return str(max(good))
@@ -125,33 +127,29 @@ class KSearch:
         return min(tried, key=lambda variant: self.expected(variant).loss)
 
     def expected(self, variant: str) -> Expectation:
-        """The loss of a variant that was tried."""
+        """The expected loss of a variant that was tried."""
         return expectation(int(variant), self.rule, self.layers, self.measured(variant))
 
     def acceptable(self, variant: str) -> bool:
-        """Whether a variant that was tried is within the tolerance; far above the rule's K, whether that is proven."""
-        if variant == self.to_prove:
+        """Whether the loss of a variant that was tried is tolerated; far above the rule's K, whether that is proven."""
+        if variant == self.needs_proof:
             return proven(self.measured(variant), self.tolerance)
         return acceptable(self.expected(variant), self.measured(variant), self.tolerance)
 
     def measured(self, variant: str) -> Measured | None:
-        """Its pilot against the reference's; None where the metric cannot be resampled."""
-        ours, theirs = self.found[variant].statistic, self.found[self.reference].statistic
+        """The loss of a variant's pilot against the reference's; None if the metric cannot be resampled."""
+        ours, theirs = self.results[variant].statistic, self.results[self.reference].statistic
         if ours is None or theirs is None or variant == self.reference or not METRICS[self.metric].greater_is_better:
             return None
         return measured_loss(theirs, ours, self.config.seed)
 
     def seconds(self, variant: str) -> float:
-        """Of training, predicted."""
+        """Predicted training time."""
         return self.scale * training_seconds(self._cost(variant), self.config)
 
     def memory(self, variant: str) -> int:
-        """Peak memory, predicted."""
-        cost = self._cost(variant)
-        cached = cost.peak_bytes_cached if self.config.cache else None
-        size = cost.peak_bytes if cached is None else cached
-        assert size is not None
-        return size
+        """Predicted peak memory in bytes."""
+        return peak_memory(self._cost(variant), self._cost(BASE), self.config)
 
     def fits(self, variant: str) -> bool:
         """Whether a variant is within the budget."""
@@ -194,5 +192,5 @@ class KSearch:
 
 
 def name_of(variant: str) -> str:
-    """What a person calls a variant."""
+    """A variant as it is shown: `base` or `K=9`."""
     return variant if variant == BASE else f"K={variant}"

@@ -9,40 +9,40 @@ from telly.advice.rule import SHARE
 from telly.freezing.variants import BASE
 
 
-def reason(found: KSearch, variant: str, examples: int) -> list[str]:
+def reason(search: KSearch, variant: str, examples: int) -> list[str]:
     """How a variant was chosen, in sentences; the pilots saw so many examples."""
     change = f"{SHARE:.1%} of what it changed the last layer"
     moved = (
         f"changed layer 1 by more than {change}"
-        if found.rule == 0
-        else f"changed no layer up to {found.rule} by more than {change}"
+        if search.rule == 0
+        else f"changed no layer up to {search.rule} by more than {change}"
     )
     told = [
-        f"Tuning {name_of(found.reference)} on {examples} examples {moved}: the similarity rule says K={found.rule}."
+        f"Tuning {name_of(search.reference)} on {examples} examples {moved}: the similarity rule says K={search.rule}."
     ]
-    for name in found.found:
-        if name == found.reference or (name == found.to_prove and found.acceptable(name)):
+    for name in search.results:
+        if name == search.reference or (name == search.needs_proof and search.acceptable(name)):
             continue
-        loss = found.expected(name).loss
-        within = f"within {found.tolerance:.1%}" if loss <= found.tolerance else f"beyond {found.tolerance:.1%}"
-        if loss <= found.tolerance and not found.acceptable(name):
+        loss = search.expected(name).loss
+        within = f"within {search.tolerance:.1%}" if loss <= search.tolerance else f"beyond {search.tolerance:.1%}"
+        if loss <= search.tolerance and not search.acceptable(name):
             within += (
-                f", but so far above K={found.rule} only a pilot that proves it counts"
-                if name == found.to_prove
+                f", but so far above K={search.rule} only a pilot that proves it counts"
+                if name == search.needs_proof
                 else ", but its pilot alone shows that it loses more"
             )
         told.append(
-            f"K={name}: expected to {'lose' if loss >= 0 else 'gain'} {abs(loss):.1%} of the {found.metric} of "
-            f"{name_of(found.reference)}, {within}."
+            f"K={name}: expected to {'lose' if loss >= 0 else 'gain'} {abs(loss):.1%} of the {search.metric} of "
+            f"{name_of(search.reference)}, {within}."
         )
-    if variant == found.reference:
+    if variant == search.reference:
         least = "" if variant == BASE else f"K={variant} is the lowest that fits the memory. "
         told.append(f"{least}No {'higher ' if least else ''}K that was tried is good enough.")
-    elif not found.acceptable(variant):
+    elif not search.acceptable(variant):
         told.append(f"No K that was tried within the budget is good enough; K={variant} is expected to lose least.")
-    elif variant == found.to_prove:
+    elif variant == search.needs_proof:
         told.append(
-            f"The pilot of K={variant} alone is within {found.tolerance:.1%} by {PROOF:.0f} standard deviations, so "
+            f"The pilot of K={variant} alone is within {search.tolerance:.1%} by {PROOF:.0f} standard deviations, so "
             "none below it was tried."
         )
     else:
@@ -50,16 +50,16 @@ def reason(found: KSearch, variant: str, examples: int) -> list[str]:
     return told
 
 
-def risk(found: KSearch, variant: str, drawn: Drawn) -> list[str]:
+def risk(search: KSearch, variant: str, drawn: Drawn) -> list[str]:
     """What may be wrong with it, in sentences."""
     told = []
-    if variant != found.reference:
-        chance = chance_beyond(found.expected(variant), found.tolerance)
+    if variant != search.reference:
+        chance = chance_beyond(search.expected(variant), search.tolerance)
         told.append(
-            f"The chance that K={variant} loses more than {found.tolerance:.1%} is about {chance:.0%}, by the pilots "
+            f"The chance that K={variant} loses more than {search.tolerance:.1%} is about {chance:.0%}, by the pilots "
             "and the paper's rows, if your model and data are like theirs."
         )
-        measured = found.measured(variant)
+        measured = search.measured(variant)
         if measured is None:
             told.append("The pilots' scores could not be compared; only published cases speak for it.")
         else:

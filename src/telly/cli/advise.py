@@ -70,7 +70,6 @@ def advise(
     as_json: Annotated[bool, typer.Option("--json", help="Print the advice as JSON.")] = False,
 ) -> None:
     """Propose K from a short pilot of base, a few pilots from the store, and the cost model."""
-    from functools import partial
 
     from telly.advice.budget import parse_budget, parse_tolerance
     from telly.cli.tune import number, pairs
@@ -105,8 +104,7 @@ def advise(
     from telly.settings.config import TuneConfig
 
     settings = TuneConfig.parse(values, str(config or "options"))
-    say = partial(typer.echo, err=True)
-    advice = ask(settings, tolerance=allowed, budget=limits, output=output, say=say)
+    advice = ask(settings, tolerance=allowed, budget=limits, output=output)
     advice["command"] = command_of(values, config, advice["variant"])
     if as_json:
         typer.echo(json.dumps(advice, indent=1))

@@ -1,4 +1,4 @@
-"""`telly cache`: the activation stores on this machine."""
+"""`telly cache`: the activation caches on this machine."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pathlib import Path
 
 import typer
 
-app = typer.Typer(help="List, verify and remove activation stores.", no_args_is_help=True, rich_markup_mode=None)
-FOLDER = typer.Option(None, "--cache-dir", help="Folder of the stores. [default: in your cache folder]")
+app = typer.Typer(help="List, verify and remove activation caches.", no_args_is_help=True, rich_markup_mode=None)
+FOLDER = typer.Option(None, "--cache-dir", help="Folder of activation caches. [default: in your cache folder]")
 
 
 @app.command("ls")
 def ls(cache_dir: Path | None = FOLDER) -> None:
-    """List the stores: name, layer, sequences, size, whether complete, and when last written."""
+    """List the activation caches: name, layer, sequences, size, whether complete, and when last written."""
     from telly.cli.console import print_caches
     from telly.freezing.inventory import find_caches
 
@@ -21,40 +21,40 @@ def ls(cache_dir: Path | None = FOLDER) -> None:
 
 
 @app.command(
-    epilog="Example:\n\n  telly cache verify\n\nreads every byte of every store and exits with 2 if one is damaged."
+    epilog="Example:\n\n  telly cache verify\n\nreads every byte of every cache and exits with 2 if one is damaged."
 )
 def verify(
-    names: list[str] = typer.Argument(None, help="Stores to verify; all without names."),
+    names: list[str] = typer.Argument(None, help="Activation caches to verify; all without names."),
     cache_dir: Path | None = FOLDER,
 ) -> None:
     """Compare every shard with its checksum; exits with 2 if one is damaged. The next run mends it."""
     from telly.freezing.inventory import find_caches, verify_cache
 
     damaged = False
-    for store in find_caches(_root(cache_dir), names or []):
-        bad = verify_cache(store.folder)
+    for entry in find_caches(_root(cache_dir), names or []):
+        bad = verify_cache(entry.folder)
         damaged |= bool(bad)
-        text = f"damaged: shards {', '.join(map(str, bad))}; the next run computes them anew" if bad else "sound"
-        typer.echo(f"{store.folder.name}: {text}")
+        text = f"damaged: shards {', '.join(map(str, bad))}; the next run computes them again" if bad else "sound"
+        typer.echo(f"{entry.folder.name}: {text}")
     if damaged:
         raise typer.Exit(2)
 
 
 @app.command()
 def rm(
-    names: list[str] = typer.Argument(None, help="Stores to remove."),
-    everything: bool = typer.Option(False, "--all", help="Remove all stores."),
+    names: list[str] = typer.Argument(None, help="Activation caches to remove."),
+    everything: bool = typer.Option(False, "--all", help="Remove all activation caches."),
     cache_dir: Path | None = FOLDER,
 ) -> None:
-    """Remove stores. A store that a run is building is left alone."""
+    """Remove activation caches. One that a run is building is left alone."""
     from telly.errors import CacheError
     from telly.freezing.inventory import find_caches, remove_cache
 
     if not names and not everything:
-        raise CacheError("nothing to remove: name stores (see `telly cache ls`) or give --all")
-    for store in find_caches(_root(cache_dir), [] if everything else names):
-        freed = remove_cache(store.folder)
-        typer.echo(f"{store.folder.name}: removed, {freed / 1e6:.1f} MB freed")
+        raise CacheError("nothing to remove: name activation caches (see `telly cache ls`) or give --all")
+    for entry in find_caches(_root(cache_dir), [] if everything else names):
+        freed = remove_cache(entry.folder)
+        typer.echo(f"{entry.folder.name}: removed, {freed / 1e6:.1f} MB freed")
 
 
 def _root(cache_dir: Path | None) -> Path:

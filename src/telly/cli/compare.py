@@ -39,7 +39,7 @@ def compare(
     figures: Annotated[bool, typer.Option("--figures/--no-figures", help="Draw figures.")] = True,
     output: Annotated[Path, typer.Option(help="Folder for tables and figures.")] = Path("comparison"),
     cache_dir: Annotated[
-        Path | None, typer.Option(help="Folder of the stores. [default: in your cache folder]")
+        Path | None, typer.Option(help="Folder of activation caches. [default: in your cache folder]")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the drawing of texts and the bootstrap.")] = 0,
 ) -> None:

@@ -142,8 +142,8 @@ def print_study(table: StudyTable, *, err: bool = False) -> None:
 
 
 def print_caches(root: Path, entries: Sequence[CacheEntry]) -> None:
-    """The stores in a folder."""
-    table = _table(str(root), ["store", "layer", "dtype", "sequences", "tokens", "MB", "complete", "last written"])
+    """Print the activation caches in a folder."""
+    table = _table(str(root), ["cache", "layer", "dtype", "sequences", "tokens", "MB", "complete", "last written"])
     for entry in entries:
         when = dt.datetime.fromtimestamp(entry.modified).isoformat(" ", "minutes")
         known = (entry.layer, entry.dtype, entry.rows, entry.tokens)
@@ -152,7 +152,7 @@ def print_caches(root: Path, entries: Sequence[CacheEntry]) -> None:
         table.add_row(entry.folder.name, *shown, _megabytes(entry.nbytes), complete, when)
     console = _console()
     console.print(table)
-    console.print(f"{len(entries)} stores, {sum(e.nbytes for e in entries) / 1e6:.1f} MB")
+    console.print(f"{len(entries)} activation caches, {sum(e.nbytes for e in entries) / 1e6:.1f} MB")
 
 
 def print_scores(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]) -> None:

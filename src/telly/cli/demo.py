@@ -52,6 +52,7 @@ def demo(
 def demo_config(freeze: str, cache: bool, output: Path, epochs: int, limit: int, eval_limit: int) -> TuneConfig:
     """The settings of one of the demo's runs."""
     from telly.settings.config import TuneConfig
+    from telly.settings.resolve import caches_in
 
     name = "base" if freeze == "base" else f"k{freeze}-{'cached' if cache else 'frozen'}"
     return TuneConfig.parse(
@@ -62,7 +63,7 @@ def demo_config(freeze: str, cache: bool, output: Path, epochs: int, limit: int,
             "epochs": epochs,
             "limit": limit,
             "eval_limit": eval_limit,
-            "cache_dir": output / "stores",
+            "cache_dir": caches_in(output),
             "output": output / name,
         },
         "demo",

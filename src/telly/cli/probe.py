@@ -45,7 +45,7 @@ def probe(
     figures: Annotated[bool, typer.Option("--figures/--no-figures", help="Draw figures.")] = True,
     output: Annotated[Path, typer.Option(help="Folder for tables and figures.")] = Path("probing"),
     cache_dir: Annotated[
-        Path | None, typer.Option(help="Folder of the stores. [default: in your cache folder]")
+        Path | None, typer.Option(help="Folder of activation caches. [default: in your cache folder]")
     ] = None,
 ) -> None:
     """Probe what every layer of a model tells about code: tokens, syntax, meaning, structure."""

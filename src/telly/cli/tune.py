@@ -174,9 +174,9 @@ def run(
     from telly.advice.auto import tune
     from telly.config import read_toml, to_toml
     from telly.freezing.variants import ADAPTERS
+    from telly.processes import interruptible
     from telly.runs.folder import RunFolder
     from telly.settings.config import TuneConfig
-    from telly.tuning.run import interruptible
 
     values = read_toml(config_file) if config_file else {}
     values |= {"task": task} | {name: value for name, value in given.items() if value is not None}

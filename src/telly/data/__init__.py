@@ -1,1 +1,1 @@
-"""Reading, validating, mining and batching data."""
+"""From data files to batches: reading, validation, warnings, distinct sequences and batching."""

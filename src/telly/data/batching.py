@@ -17,14 +17,14 @@ class LengthBucketBatchSampler(Sampler[list[int]]):
     """Seeded random batches drawn from length buckets.
 
     Each epoch shuffles the examples, cuts them into pools of `POOL_BATCHES` batches, sorts each pool by length, cuts it
-    into batches and shuffles those. The order depends on the seed and the epoch alone. With several processes every
-    one draws the same global batches and takes its own slice of each, so that the union is what one process would see.
+    into batches and shuffles those. The order depends on the seed and the epoch alone. With several processes, each
+    draws the same global batches and takes its own slice, so that their union is what one process would see.
 
     Args:
         lengths: length of every example, [examples].
         batch_size: examples in a global batch, over all processes.
         seed: seed of the order.
-        drop_last: leave out the last, smaller batch (in-batch negatives want equal batches).
+        drop_last: leave out the last, smaller batch (in-batch negatives need batches of equal size).
         rank: this process's number.
         world_size: number of processes; must divide `batch_size`.
         pairs: the two members of every example, [examples, 2]; then batches share members instead of lengths.
@@ -55,7 +55,7 @@ class LengthBucketBatchSampler(Sampler[list[int]]):
             raise ValueError(f"{len(self.lengths)} examples do not fill one batch of {batch_size}")
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose which epoch's order the next iteration gives."""
+        """Set the epoch whose order the next iteration gives."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -63,7 +63,7 @@ class LengthBucketBatchSampler(Sampler[list[int]]):
         return whole + bool(rest and not self.drop_last)
 
     def global_batches(self) -> list[npt.NDArray[np.int64]]:
-        """This epoch's batches over all processes."""
+        """Batches of this epoch over all processes: arrays of example indices."""
         rng = np.random.default_rng([self.seed, self.epoch])
         order = rng.permutation(len(self.lengths))
         if self.drop_last:
@@ -73,6 +73,8 @@ class LengthBucketBatchSampler(Sampler[list[int]]):
             rng.shuffle(batches)
             return batches
         batches = []
+        # Sorting within pools pads nearly as little as sorting everything, and leaves the choice of a batch's examples
+        # random: one global order by length would give much the same batches in every epoch.
         pool = POOL_BATCHES * self.batch_size
         for start in range(0, len(order), pool):
             part = order[start : start + pool]
@@ -82,6 +84,6 @@ class LengthBucketBatchSampler(Sampler[list[int]]):
         return batches
 
     def __iter__(self) -> Iterator[list[int]]:
-        share = self.batch_size // self.world_size
+        local = self.batch_size // self.world_size
         for batch in self.global_batches():
-            yield batch[self.rank * share : (self.rank + 1) * share].tolist()
+            yield batch[self.rank * local : (self.rank + 1) * local].tolist()

@@ -2,7 +2,7 @@
 
 A list of pairs is BigCloneBench's layout: lines `idx1 idx2 label`, and the functions in `data.jsonl` beside it.
 
-Nothing here raises on bad content: what cannot be read comes as a `RowProblem`, so that one pass can report
+Nothing here raises on bad content: an unreadable row comes as a `RowProblem`, so that one pass can report
 everything. Files are streamed; only a JSON array and the functions of a list of pairs are held in memory.
 """
 
@@ -33,9 +33,9 @@ _FUNCTION = Schema("pairs", (Column("idx", "label"), Column("func")))
 
 
 def format_of(path: Path) -> str | None:
-    """The suffix that decides the format, without `.gz`; None where it is not one of ours.
+    """The suffix that decides the format, without `.gz`; None for an unknown format.
 
-    `.txt` is a list of pairs where `data.jsonl` is in the same folder, and unknown elsewhere.
+    `.txt` is a list of pairs if `data.jsonl` is in the same folder, and unknown otherwise.
     """
     name = path.name.lower()
     if name.endswith(PAIRS):
@@ -45,7 +45,7 @@ def format_of(path: Path) -> str | None:
 
 
 def content_files(file: Path) -> list[Path]:
-    """All files that decide what is read from a file: itself and, for a list of pairs, its functions."""
+    """All files whose content a data file depends on: itself and, for a list of pairs, its functions."""
     return [file, file.parent / FUNCTIONS] if format_of(file) == PAIRS else [file]
 
 
@@ -53,7 +53,7 @@ def data_files(path: Path, split: str | None = None) -> list[Path]:
     """The files of a data set: the file itself, or those in a folder, in name order.
 
     In a folder a split is found by name: `train.jsonl`, `train-00000-of-00002.parquet`; `dev` and `validation` are
-    `valid`. A single file is a split by itself, whatever its name. Next to lists of pairs `data.jsonl` is no split.
+    `valid`. A single file is one split, whatever its name. Next to lists of pairs `data.jsonl` is no split.
 
     Raises:
         DataError: there is nothing to read, the format is unknown, or the folder has several splits and none is named.
@@ -75,12 +75,12 @@ def data_files(path: Path, split: str | None = None) -> list[Path]:
         if len(present) > 1:
             raise DataError(f"{path}: has several splits ({', '.join(present)}); name one of them, or one file")
         return files
-    wanted = _split_of(Path(split)) or split
-    picked = [file for file, name in by_split.items() if (name or file.name.split(".")[0]) == wanted]
-    if not picked:
+    target = _split_of(Path(split)) or split
+    matching = [file for file, name in by_split.items() if (name or file.name.split(".")[0]) == target]
+    if not matching:
         names = ", ".join(file.name for file in files)
         raise DataError(f"{path}: no file for the split {split!r}; found {names}; expected such as {split}.jsonl")
-    return picked
+    return matching
 
 
 def raw_rows(path: Path) -> Iterator[DataRow | RowProblem]:
@@ -121,7 +121,7 @@ def raw_rows(path: Path) -> Iterator[DataRow | RowProblem]:
 
 
 def _known_files(folder: Path) -> list[Path]:
-    """The data files of a folder. A text file counts where it is a list of pairs and named after a split."""
+    """The data files of a folder; a text file counts if it is a list of pairs and named after a split."""
     known = sorted(file for file in folder.iterdir() if file.is_file() and format_of(file) is not None)
     files = [file for file in known if format_of(file) != PAIRS or _split_of(file)]
     if any(format_of(file) == PAIRS for file in files):
@@ -159,37 +159,39 @@ _PACKED = {
     b"\x28\xb5\x2f\xfd": "packed with Zstandard; unpack it (unzstd)",
     b"ARROW1": "in the Arrow format; save it as Parquet",
 }
-"""First bytes of formats that are not text, and what to do about a file that has them under a name of a text."""
+"""First bytes of formats that are not text, with advice for a file that has them under a text format's name."""
 
 
 def _packed_as(stream: IO[bytes]) -> str | None:
     begin = stream.read(6)
     stream.seek(0)
-    return next((told for mark, told in _PACKED.items() if begin.startswith(mark)), None)
+    return next((advice for mark, advice in _PACKED.items() if begin.startswith(mark)), None)
 
 
 def _is_wide(stream: IO[bytes]) -> bool:
-    """Whether a text begins as UTF-16 or UTF-32 do: with their mark, or with a zero byte, which no text of ours has."""
+    """Return whether a text begins like UTF-16 or UTF-32: with their mark, or with a zero byte, which rows lack."""
     begin = stream.read(4)
     stream.seek(0)
     return begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in begin
 
 
 def _is_array(stream: IO[bytes], suffix: str) -> bool:
-    """Whether a file is one JSON array; one of JSON lines only where the array is seen to hold objects."""
+    """Return whether a file is one JSON array; a `.jsonl` file is one only if the array visibly holds objects."""
     begin = stream.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
     stream.seek(0)
     return begin.startswith(b"[") and (suffix == ".json" or begin[1:].lstrip().startswith(b"{"))
 
 
 def _one_object(stream: IO[bytes]) -> dict[str, object] | None:
-    """The object that a file holds as a whole, over several lines or with rows in it; None for JSON lines.
+    """The single object that makes up a file, over several lines or with rows in it; None for JSON lines.
 
     JSON lines are recognised by their first line, so that only other files are read at once.
     """
     first = stream.readline()
     rest = stream.readline()
     stream.seek(0)
+    # A first line that is no JSON value begins an object over several lines; one that is, with more lines after it, is
+    # the first of JSON lines.
     try:
         values = json.loads(first.decode("utf-8-sig"), object_pairs_hook=object_of_pairs)
     except (ValueError, RecursionError):
@@ -204,7 +206,7 @@ def _one_object(stream: IO[bytes]) -> dict[str, object] | None:
 
 
 def _whole_object(values: dict[str, object], file: str) -> DataRow | RowProblem:
-    """The only row of a file, or where its rows are kept otherwise: below a key, or by column as pandas does."""
+    """The only row of a file, or the problem that its rows are below a key, or by column as pandas writes them."""
     expected = "expected an array of objects or one object a line"
     rows = [key for key, value in values.items() if isinstance(value, list) and any(isinstance(v, dict) for v in value)]
     if rows:
@@ -218,7 +220,7 @@ def _whole_object(values: dict[str, object], file: str) -> DataRow | RowProblem:
 
 
 def _json_rows(stream: IO[bytes], file: str) -> Iterator[DataRow | RowProblem]:
-    """JSON lines. Blank lines hold no row and are passed over."""
+    """Rows of JSON lines; blank lines hold no row and are skipped."""
     for number, raw in enumerate(stream, start=1):
         try:
             line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
@@ -237,7 +239,7 @@ def _json_rows(stream: IO[bytes], file: str) -> Iterator[DataRow | RowProblem]:
 
 
 def _array_rows(stream: IO[bytes], file: str) -> Iterator[DataRow | RowProblem]:
-    """A JSON array of objects, read one element at a time; after an error the rest cannot be found."""
+    """Rows of a JSON array of objects, read one element at a time; nothing after an error can be located."""
     decoder, line, done = json.JSONDecoder(object_pairs_hook=object_of_pairs), 1, 0
     try:
         text = stream.read().decode("utf-8-sig")
@@ -267,19 +269,19 @@ def _array_rows(stream: IO[bytes], file: str) -> Iterator[DataRow | RowProblem]:
 
 
 def _reason(error: ValueError | RecursionError) -> str:
-    """What a reader of JSON says, without its advice for programmers."""
+    """The message of a JSON reader without its advice for programmers."""
     return str(error).partition(";")[0]
 
 
 def repeated_names(names: Collection[str]) -> list[str]:
-    """The names that are given more than once; blanks around them do not make a name another one."""
+    """Names given more than once; surrounding blanks do not distinguish names."""
     if len({name.strip() for name in names}) == len(names):
         return []
     return [name for name, count in Counter(name.strip() for name in names).items() if count > 1]
 
 
 def named_twice(names: Sequence[str]) -> str:
-    """What to say of names of columns or keys that are given more than once."""
+    """Message about names of columns or keys that are given more than once."""
     shown = ", ".join(repr(shorten(name)) for name in names)
     return f"{shown} more than once, and only one of the values can be read; keep one, or rename the others"
 
@@ -296,8 +298,8 @@ def _object(values: object, line: int, file: str) -> DataRow | RowProblem:
             return RowProblem(file, line, "bad-json", f"the object has {named_twice(repeated)}")
         return DataRow(line, values)
     names = {list: "a list", str: "a string", type(None): "null", bool: "true or false"}
-    found = names.get(type(values), "a number")
-    return RowProblem(file, line, "not-an-object", f"found {found}; expected an object with one entry a column")
+    kind = names.get(type(values), "a number")
+    return RowProblem(file, line, "not-an-object", f"found {kind}; expected an object with one entry a column")
 
 
 def _parquet_rows(path: Path) -> Iterator[DataRow | RowProblem]:
@@ -321,7 +323,7 @@ def _parquet_rows(path: Path) -> Iterator[DataRow | RowProblem]:
 
 
 def _pair_rows(stream: IO[bytes], path: Path) -> Iterator[DataRow | RowProblem]:
-    """Lines `idx1 idx2 label`, with each idx replaced by its function. All pairs share the texts of the functions."""
+    """Rows of lines `idx1 idx2 label`, with each idx replaced by its function; all pairs share the functions' texts."""
     functions: dict[str, str] = {}
     yield from _read_functions(path.parent / FUNCTIONS, functions)
     for number, raw in enumerate(stream, start=1):
@@ -348,7 +350,7 @@ def _pair_rows(stream: IO[bytes], path: Path) -> Iterator[DataRow | RowProblem]:
 
 
 def _read_functions(file: Path, functions: dict[str, str]) -> Iterator[RowProblem]:
-    """Put the functions of `data.jsonl` under their idx into `functions`; yields what is wrong with the file."""
+    """Put the functions of `data.jsonl` into `functions` by their idx, and yield the problems of the file."""
     lines: dict[str, int] = {}
     reader = RowReader(_FUNCTION, {}, str(file))
     with file.open("rb") as stream:

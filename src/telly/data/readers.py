@@ -1,7 +1,7 @@
-"""Read a task's columns from local files or the Hugging Face hub into a memory-mapped data set.
+"""Reader of a task's columns, from local files or the Hugging Face hub into a memory-mapped data set.
 
-Rows are streamed into an Arrow file in the cache of the `datasets` library (`HF_DATASETS_CACHE`), under a key made of
-the files' content, the columns and the mapping; the next read of the same data opens that file.
+Rows are streamed into an Arrow file in the cache of the `datasets` library (`HF_DATASETS_CACHE`), under a key derived
+from the files' content, the columns and the mapping; the next read of the same data opens that file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from telly.hub import hub_answers
 if TYPE_CHECKING:
     from datasets import Dataset
 
-CACHE_VERSION = 3  # raise it when the same files would be read differently
+CACHE_VERSION = 3  # to raise when the same files would be read differently
 HUB_NAME = re.compile(r"(?P<name>[\w-][\w.-]*/[\w-][\w.-]*)(?::(?P<config>[\w.-]+))?")
 
 
@@ -39,16 +39,16 @@ def read(
     Args:
         source: a file (.jsonl, .json, .csv, .tsv, .parquet, all but the last also with .gz, or a list of pairs .txt
             beside data.jsonl), a folder of such files, or a data set of the hub, `owner/name` or `owner/name:config`.
-        schema: what the task reads.
-        mapping: from the schema's names to the data's columns, where the known names do not fit.
-        split: which part of a folder or hub data set (default there: "train"). One file is one split by itself.
+        schema: the columns to read.
+        mapping: from the schema's names to the data's columns, if the known names do not fit.
+        split: part of a folder or hub data set (default there: "train"). One file is one split.
         limit: read only the first rows.
 
     Returns:
         A `datasets.Dataset` with the schema's columns in their order, memory-mapped.
 
     Raises:
-        DataError: there is no such data, or a row is bad; the text names the file and line. Nothing is left out.
+        DataError: there is no such data, or a row is bad; the text names the file and line. No bad row is skipped.
         ConfigError: the mapping does not fit the schema.
     """
     mapping = dict(mapping or {})
@@ -64,7 +64,7 @@ def read(
 
 
 def column_names(source: str, split: str | None = None) -> list[str]:
-    """The names under which the first row of some data has its values.
+    """Names of the values in the first row of a data set.
 
     Args:
         source: as for `read`.
@@ -95,7 +95,7 @@ def _checked_files(files: list[Path], schema: Schema, mapping: dict[str, str]) -
 
 
 def _advice(file: Path, schema: Schema, mapping: dict[str, str]) -> str:
-    """What to do about a bad row. The command reads the same columns of the same file, so that it finds the row too."""
+    """Advice about a bad row: a command that reads the same columns of the same file, and so finds the row, too."""
     if schema.task not in SCHEMAS:
         return "mend it or delete the row"
     maps = [part for name, source in mapping.items() for part in ("--map", f"{name}={source}")]
@@ -104,7 +104,7 @@ def _advice(file: Path, schema: Schema, mapping: dict[str, str]) -> str:
 
 
 def _checked(rows: Iterable[DataRow | RowProblem], reader: RowReader, advice: str) -> Iterator[dict[str, str]]:
-    """Rows as strings; the first problem ends it."""
+    """Yield rows as strings; raise a DataError at the first problem."""
     for row in rows:
         cells = [row] if isinstance(row, RowProblem) else reader.read(row.line, row.values)
         if isinstance(cells, list):
@@ -113,7 +113,7 @@ def _checked(rows: Iterable[DataRow | RowProblem], reader: RowReader, advice: st
 
 
 def _key(files: list[Path], schema: Schema, mapping: dict[str, str], limit: int | None) -> str:
-    """A digest of everything that decides what is read."""
+    """A digest of everything that the read data depends on: the files' content, the columns, the mapping, the limit."""
     digest = hashlib.blake2b(digest_size=16)
     for file in itertools.chain.from_iterable(map(content_files, files)):
         try:
@@ -122,12 +122,12 @@ def _key(files: list[Path], schema: Schema, mapping: dict[str, str], limit: int 
                 digest.update(hashlib.file_digest(stream, "blake2b").digest())
         except OSError as error:
             raise DataError(f"{file}: cannot be read: {error.strerror or error}") from None
-    digest.update(repr((CACHE_VERSION, _what(schema), sorted(mapping.items()), limit)).encode())
+    digest.update(repr((CACHE_VERSION, _columns(schema), sorted(mapping.items()), limit)).encode())
     return digest.hexdigest()
 
 
-def _what(schema: Schema) -> list[object]:
-    """What of a schema decides how a row is read; its texts of help do not."""
+def _columns(schema: Schema) -> list[object]:
+    """The parts of a schema that affect how a row is read, without its help texts."""
     return [(column.name, column.kind, column.source_names, column.values) for column in schema.columns]
 
 
@@ -138,7 +138,9 @@ def _to_arrow(rows: Iterator[dict[str, str]], source: str, schema: Schema, key: 
     features = datasets.Features({name: datasets.Value("string") for name in schema.names})
     try:
         with _quiet():
-            return datasets.Dataset.from_generator(lambda: _some(rows, source), features=features, fingerprint=key)
+            return datasets.Dataset.from_generator(
+                lambda: _at_least_one(rows, source), features=features, fingerprint=key
+            )
     except DatasetGenerationError as error:
         if isinstance(error.__cause__, DataError):
             raise error.__cause__ from None
@@ -154,7 +156,7 @@ def _cache_message(source: str, error: BaseException) -> str:
     return f"{place}; free space there or set HF_DATASETS_CACHE to a folder that can be written"
 
 
-def _some(rows: Iterator[dict[str, str]], source: str) -> Iterator[dict[str, str]]:
+def _at_least_one(rows: Iterator[dict[str, str]], source: str) -> Iterator[dict[str, str]]:
     first = next(rows, None)
     if first is None:
         raise DataError(f"{source}: has no rows; expected at least one")
@@ -170,7 +172,7 @@ def _read_hub(
         raise DataError(f"{source} ({split}): the data set has {named_twice(repeated)}")
     reader = RowReader(schema, mapping, f"{source} ({split})")
     rows = (DataRow(number, values) for number, values in enumerate(raw, start=1))
-    key = hashlib.blake2b(repr((CACHE_VERSION, raw._fingerprint, _what(schema), sorted(mapping.items()))).encode())
+    key = hashlib.blake2b(repr((CACHE_VERSION, raw._fingerprint, _columns(schema), sorted(mapping.items()))).encode())
     advice = "mend it in a copy of the data and read that"
     return _to_arrow(_checked(rows, reader, advice), source, schema, key.hexdigest()[:32])
 
@@ -200,25 +202,26 @@ def _hub_message(source: str, split: str, error: Exception, *, online: bool) -> 
 
 
 @contextmanager
-def _offline(wanted: bool) -> Iterator[None]:
-    """Let the hub's client use its cache alone, within the context."""
+def _offline(offline: bool) -> Iterator[None]:
+    """Restrict the hub's client to its cache within the context, if `offline`."""
     import datasets
     from huggingface_hub import constants
 
-    places: list[Any] = [datasets.config, constants]
-    before = [place.HF_HUB_OFFLINE for place in places]
+    # Both libraries copy the environment variable at import, so both copies have to change.
+    modules: list[Any] = [datasets.config, constants]
+    before = [module.HF_HUB_OFFLINE for module in modules]
     try:
-        for place in places:
-            place.HF_HUB_OFFLINE = wanted or place.HF_HUB_OFFLINE
+        for module in modules:
+            module.HF_HUB_OFFLINE = offline or module.HF_HUB_OFFLINE
         yield
     finally:
-        for place, value in zip(places, before, strict=True):
-            place.HF_HUB_OFFLINE = value
+        for module, value in zip(modules, before, strict=True):
+            module.HF_HUB_OFFLINE = value
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No progress bars within the context."""
+    """Disable progress bars within the context."""
     from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     shown = not are_progress_bars_disabled()

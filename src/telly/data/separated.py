@@ -1,7 +1,7 @@
 """Rows of CSV and TSV files, whose first line names the columns.
 
-The separator is the one of the file's suffix, unless the header holds only another one: spreadsheets write semicolons
-into `.csv` files where the decimal separator is a comma. Blanks around the names of columns do not count.
+The separator follows from the file's suffix, unless the header holds only another one: spreadsheets write semicolons
+into `.csv` files in countries with a decimal comma. Blanks around the names of columns do not count.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from telly.data.schema import DataRow, RowProblem, shorten
 MAX_FIELD = 2**27
 SEPARATORS = (",", ";", "\t", "|")
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?')
-"""A first line that tells Excel the separator; it is no header."""
+"""A first line that tells Excel the separator; it is not the header."""
 
 
 def separated_rows(stream: IO[bytes], file: str, separator: str) -> Iterator[DataRow | RowProblem]:
-    """Rows of a CSV file with a header line; a quoted field may run over several lines.
+    """Yield the rows of a CSV file with a header line; a quoted field may span several lines.
 
     Args:
         stream: content of the file.
-        file: its name, for problems.
-        separator: what separates fields, unless the file shows that it is something else.
+        file: its name, for messages.
+        separator: expected separator of fields; the file may show another one.
     """
     csv.field_size_limit(MAX_FIELD)  # the default of 128 KiB is less than some source files
     # Bytes that are not UTF-8 become surrogates here and are reported with their column when the row is checked.
@@ -67,8 +67,8 @@ def separated_rows(stream: IO[bytes], file: str, separator: str) -> Iterator[Dat
 def _header_problem(header: list[str], file: str, line: int) -> RowProblem | None:
     if any("\ud800" <= sign <= "\udfff" for name in header for sign in name):
         return RowProblem(file, line, "bad-encoding", "the header has names that are not UTF-8; save as UTF-8")
-    if odd := [name for name in header if not name.isprintable()]:
-        message = f"the header names {odd[0]!a}, with characters that cannot be seen; rename the column"
+    if unprintable := [name for name in header if not name.isprintable()]:
+        message = f"the header names {unprintable[0]!a}, with characters that cannot be seen; rename the column"
         return RowProblem(file, line, "bad-csv", message)
     if len(header) == 1 and not re.fullmatch(r"[\w -]+", header[0]):
         message = (
@@ -84,13 +84,13 @@ def _header_problem(header: list[str], file: str, line: int) -> RowProblem | Non
 
 
 def _begin(text: io.TextIOWrapper, separator: str) -> tuple[list[str], str, bool]:
-    """The lines up to the header, what separates fields, and whether blanks follow the separator."""
+    """The lines up to the header, the separator of fields, and whether blanks follow it."""
     begin: list[str] = []
     for line in text:
-        told = _SEPARATOR_LINE.fullmatch(line.rstrip("\r\n")) if not begin else None
-        if told is not None:
-            separator = told[1]
-            begin.append("\n")  # a blank line, which is passed over and counted
+        declared = _SEPARATOR_LINE.fullmatch(line.rstrip("\r\n")) if not begin else None
+        if declared is not None:
+            separator = declared[1]
+            begin.append("\n")  # a blank line in its place is skipped, and keeps the line numbers right
             continue
         begin.append(line)
         if line.strip():
@@ -112,5 +112,5 @@ def _separator(header: str, separator: str) -> str:
 
 
 def _fields(line: str, separator: str) -> list[str]:
-    """The fields of one line, also where quotes do not fit this separator."""
+    """The fields of one line, even if its quotes do not fit this separator."""
     return next(csv.reader([line], delimiter=separator), [])

@@ -1,7 +1,7 @@
 """Distinct token sequences in one ragged table.
 
-Every text of a data set is encoded once; equal encodings share a row. Tasks refer to sequences by row number, so
-the activation store needs one entry a distinct sequence, whatever the number of pairs built from them.
+Every text of a data set is encoded once; equal encodings share a row. Tasks refer to sequences by row index, so
+the activation cache needs one entry per distinct sequence, however many pairs are built from them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class SequenceTable:
             raise ValueError(f"offsets must run from 0 to {len(ids)}, found {offsets[0]} to {offsets[-1]}")
         if prefix_lengths is not None and len(prefix_lengths) != len(offsets) - 1:
             raise ValueError(
-                f"prefix_lengths must have {len(offsets) - 1} entries, one a sequence, found {len(prefix_lengths)}"
+                f"prefix_lengths must have {len(offsets) - 1} entries, one per sequence, found {len(prefix_lengths)}"
             )
         self.ids = ids
         self.offsets = offsets
@@ -49,7 +49,7 @@ class SequenceTable:
 
     @classmethod
     def of(cls, encodings: Iterable[Iterable[int]]) -> tuple[SequenceTable, npt.NDArray[np.int64]]:
-        """The distinct ones of some encodings, and the row number of each encoding, [encodings]."""
+        """A table of the distinct encodings, and the row index of each encoding, [encodings]."""
         builder = SequenceTableBuilder()
         rows = [builder.add(ids) for ids in encodings]
         return builder.build(), np.asarray(rows, dtype=np.int64)
@@ -58,7 +58,7 @@ class SequenceTable:
     def ragged(
         cls, rows: Sequence[Sequence[int] | npt.NDArray[np.int32]], prefix_lengths: npt.NDArray[np.int64] | None = None
     ) -> SequenceTable:
-        """A table of these rows as they are, also where they are equal."""
+        """A table with one row per given row, even if rows are equal."""
         ids = np.concatenate([np.asarray(row, dtype=np.int32) for row in rows]) if rows else np.zeros(0, dtype=np.int32)
         offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)])
         return cls(ids, offsets, prefix_lengths)
@@ -81,18 +81,18 @@ class SequenceTable:
 
     def pad(self, rows: Rows, pad_id: int) -> dict[str, torch.Tensor]:
         """The sequences `rows` as `input_ids` and `attention_mask`, each [len(rows), longest], padded on the right."""
-        picked = [self[int(row)] for row in rows]
-        width = max(len(ids) for ids in picked)
-        input_ids = np.full((len(picked), width), pad_id, dtype=np.int64)
-        mask = np.zeros((len(picked), width), dtype=np.int64)
-        for i, ids in enumerate(picked):
+        sequences = [self[int(row)] for row in rows]
+        width = max(len(ids) for ids in sequences)
+        input_ids = np.full((len(sequences), width), pad_id, dtype=np.int64)
+        mask = np.zeros((len(sequences), width), dtype=np.int64)
+        for i, ids in enumerate(sequences):
             input_ids[i, : len(ids)] = ids
             mask[i, : len(ids)] = 1
         batch = {"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(mask)}
         return batch | self.mask_inputs(rows)
 
     def mask_inputs(self, rows: Rows) -> dict[str, torch.Tensor]:
-        """What a model's mask needs beside the padding: `prefix_lengths` [len(rows)], or nothing."""
+        """Inputs of the model's mask besides the padding: `prefix_lengths` [len(rows)], or none."""
         return (
             {}
             if self.prefix_lengths is None
@@ -115,7 +115,7 @@ class SequenceTable:
 
 
 class SequenceTableBuilder:
-    """Collects encodings; equal ones get the same row number."""
+    """Builder of a table of distinct sequences: equal encodings get the same row index."""
 
     def __init__(self) -> None:
         self._rows: dict[tuple[bytes, int | None], int] = {}
@@ -123,10 +123,11 @@ class SequenceTableBuilder:
         self._prefix_lengths: list[int | None] = []
 
     def add(self, ids: Iterable[int], prefix_length: int | None = None) -> int:
-        """Add one encoding, all of them with `prefix_length` or none, and return its row number."""
+        """Add one encoding and return its row index; give `prefix_length` for all encodings or for none."""
         chunk = np.fromiter(ids, dtype=np.int32)
         if not len(chunk):
             raise ValueError("an encoding must have at least one token")
+        # Digests instead of the ids themselves, which would be kept a second time. 16 bytes cannot collide by chance.
         key = (hashlib.blake2b(chunk.tobytes(), digest_size=16).digest(), prefix_length)
         row = self._rows.get(key)
         if row is None:
@@ -136,7 +137,7 @@ class SequenceTableBuilder:
         return row
 
     def build(self) -> SequenceTable:
-        """The table of all distinct encodings in the order they first came."""
+        """The table of all distinct encodings, in order of first occurrence."""
         prefix_lengths = None
         if any(count is not None for count in self._prefix_lengths):
             prefix_lengths = np.asarray(self._prefix_lengths, dtype=np.int64)

@@ -7,46 +7,50 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
-LINKS_A_PAIR = 16
-"""A member with more partners than this times the batch size offers only its first ones: one function in half of all
-pairs must not make every batch look at all functions."""
+LINKS_PER_PAIR = 16
+"""Limit on the partners that a member offers, per pair of the batch: a function in half of all pairs must not make
+every batch look at all functions."""
 
 
 def dense_batches(
     pairs: npt.NDArray[np.int64], examples: npt.NDArray[np.int64], batch_size: int, rng: np.random.Generator
 ) -> list[npt.NDArray[np.int64]]:
-    """Cut pairs into batches, each grown from a random member by the members that it has most pairs with.
+    """Cut pairs into batches, each grown greedily from a random member by the members with most pairs into the batch.
 
     A batch of 16 pairs drawn at random has up to 32 distinct members; a batch around one member has 17, and where the
     partners have pairs among themselves as well, about a dozen. Every pair comes once.
 
     Args:
         pairs: the two members of every pair, [pairs, 2].
-        examples: numbers of the pairs to use; of equals the first in this order come first.
-        batch_size: pairs a batch; the last one may have fewer.
-        rng: decides where batches start.
+        examples: indices of the pairs to use; ties are taken in this order.
+        batch_size: pairs per batch; the last batch may have fewer.
+        rng: source of the random starting members.
 
     Returns:
-        numbers of pairs, batch by batch.
+        indices of pairs, batch by batch.
     """
-    left = _Left(pairs, examples)
-    max_links = LINKS_A_PAIR * batch_size
+    remaining = _RemainingPairs(pairs, examples)
+    max_links = LINKS_PER_PAIR * batch_size
+    # Members in random order, from the end of which batches start. A member without pairs left is dropped for good.
     starts = rng.permutation(int(pairs.max()) + 1).tolist()
     batches: list[npt.NDArray[np.int64]] = []
-    while left.count:
+    while remaining.count:
         batch: list[int] = []
-        members: dict[int, None] = {}
+        members: dict[int, None] = {}  # an ordered set
         candidates = _Candidates()
-        while len(batch) < batch_size and left.count:
+        while len(batch) < batch_size and remaining.count:
             member = candidates.best()
-            if member is None:
-                while not left.partners[starts[-1]]:
+            if member is None:  # a new batch, or every pair that touches this one is used up
+                while not remaining.partners[starts[-1]]:
                     starts.pop()
                 member = starts[-1]
             members[member] = None
-            for other in [other for other in members if other in left.partners[member]]:
-                batch += left.take(member, other, batch_size - len(batch))
-            for partner in islice(left.partners[member], max_links):
+            # Every pair between the new member and the batch costs no further function; `members` includes the new
+            # one, for a pair of a function with itself.
+            for other in [other for other in members if other in remaining.partners[member]]:
+                batch += remaining.take(member, other, batch_size - len(batch))
+            # Its remaining partners outside the batch gain one link each and so come nearer to being taken next.
+            for partner in islice(remaining.partners[member], max_links):
                 if partner not in members:
                     candidates.link(partner)
         batches.append(np.array(batch, dtype=np.int64))
@@ -54,37 +58,41 @@ def dense_batches(
 
 
 class _Candidates:
-    """Members that a batch could take in, by how many pairs each has with those it has."""
+    """Candidate members of a batch, ordered by their number of pairs with its present members.
+
+    A bucket queue: `_by_links[n]` lists the candidates that had n links when they were added. A candidate whose count
+    has grown stays in its old buckets, and is skipped there when it comes up.
+    """
 
     def __init__(self) -> None:
         self._links: dict[int, int] = {}
         self._by_links: list[list[int]] = [[]]
 
     def link(self, candidate: int) -> None:
-        """Count one pair more."""
+        """Count one more pair of a candidate."""
         links = self._links[candidate] = self._links.get(candidate, 0) + 1
         if links == len(self._by_links):
             self._by_links.append([])
         self._by_links[links].append(candidate)
 
     def best(self) -> int | None:
-        """Take out the one with most pairs, of equals the last one linked; None where there is none."""
+        """Remove and return the candidate with most pairs, the last one linked among ties; None if there is none."""
         for links in range(len(self._by_links) - 1, 0, -1):
-            row = self._by_links[links]
-            while row:
-                candidate = row.pop()
-                if self._links.get(candidate) == links:  # else it was taken, or has been linked again
+            bucket = self._by_links[links]
+            while bucket:
+                candidate = bucket.pop()
+                if self._links.get(candidate) == links:  # else it was taken, or has more links by now
                     del self._links[candidate]
                     return candidate
         return None
 
 
-class _Left:
+class _RemainingPairs:
     """The pairs that are not in a batch yet.
 
     Attributes:
-        partners: by member, its partners, and the numbers of the pairs that it has with each.
-        count: pairs in all.
+        partners: for every member its partners, with the indices of the pairs that it has with each.
+        count: number of remaining pairs.
     """
 
     def __init__(self, pairs: npt.NDArray[np.int64], examples: npt.NDArray[np.int64]) -> None:
@@ -92,17 +100,17 @@ class _Left:
         self.count = len(examples)
         for example in examples.tolist():
             one, other = pairs[example].tolist()
-            numbers = self.partners[one].setdefault(other, [])
-            numbers.append(example)
-            self.partners[other][one] = numbers
+            indices = self.partners[one].setdefault(other, [])
+            indices.append(example)
+            self.partners[other][one] = indices  # the same list, so that taking a pair removes it from both
 
-    def take(self, one: int, other: int, most: int) -> list[int]:
-        """Take up to `most` of the pairs of two members."""
-        numbers = self.partners[one][other]
-        taken = numbers[:most]
-        del numbers[:most]
-        if not numbers:
+    def take(self, one: int, other: int, max_count: int) -> list[int]:
+        """Remove and return up to `max_count` of the pairs of two members."""
+        indices = self.partners[one][other]
+        taken = indices[:max_count]
+        del indices[:max_count]
+        if not indices:
             del self.partners[one][other]
-            self.partners[other].pop(one, None)  # a pair of a member with itself stands once
+            self.partners[other].pop(one, None)  # a member's pair with itself has one entry
         self.count -= len(taken)
         return taken

@@ -1,4 +1,4 @@
-"""Find everything that is wrong with a data set's files in one pass over each, without keeping the texts."""
+"""Complete check of a data set's files in one pass over each, without keeping the texts."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from telly.data.cautions import forms_message
 from telly.data.formats import SPLIT_NAMES, data_files, raw_rows
 from telly.data.schema import RowProblem, RowReader, Schema, shorten
+from telly.data.warnings import forms_message
 from telly.metrics.labels import form_key, same_but_for_form
 
 __all__ = ["KINDS", "RowProblem", "ValidationReport", "check", "validate"]
@@ -37,12 +37,12 @@ KINDS = {
     "no-rows": "a file has no rows",
 }
 
-Place = tuple[str, int]  # file, line
+Location = tuple[str, int]  # file, line
 
 
 @dataclass
 class ValidationReport:
-    """What a check found: all problems, and the number of rows by file (bad ones included)."""
+    """Result of a check: all problems, and the number of rows per file, bad ones included."""
 
     problems: list[RowProblem] = field(default_factory=list)
     rows: dict[str, int] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class ValidationReport:
 
 
 def validate(files: Mapping[str, Path], schema: Schema, mapping: Mapping[str, str] | None = None) -> list[RowProblem]:
-    """All problems of a data set; see `check`."""
+    """Find all problems of a data set; see `check`."""
     return check(files, schema, mapping).problems
 
 
@@ -62,11 +62,11 @@ def check(files: Mapping[str, Path], schema: Schema, mapping: Mapping[str, str] 
 
     Rows are compared without regard to white space. A row of another split overlaps with `train` where the whole row
     is the same, or its key column (for search the code). Pairs of clones are the same whatever their order and label.
-    Memory grows by about 200 bytes a row, whatever the texts.
+    Memory grows by about 200 bytes per row, whatever the texts.
 
     Args:
         files: files or folders by split. The split `train` is compared with all others, whatever their names.
-        schema: what the task reads.
+        schema: the columns that the task reads.
         mapping: from the schema's names to the data's columns.
 
     Raises:
@@ -79,19 +79,21 @@ def check(files: Mapping[str, Path], schema: Schema, mapping: Mapping[str, str] 
         path = files[split]
         named = split if path.is_dir() and split in SPLIT_NAMES else None
         for file in data_files(path, named):
-            one = _FileCheck(file, schema, mapping or {}, train, is_train=split == TRAIN)
+            file_check = _FileCheck(file, schema, mapping or {}, train, is_train=split == TRAIN)
             known = set(report.problems)  # several lists of pairs share the problems of their functions
-            report.problems += sorted((found for found in one.problems() if found not in known), key=one.order)
-            report.rows[str(file)] = one.rows
+            report.problems += sorted(
+                (problem for problem in file_check.problems() if problem not in known), key=file_check.order
+            )
+            report.rows[str(file)] = file_check.rows
     return report
 
 
 class _TrainIndex:
-    """Where each row and each key text of the training data first stands, by digest, and its labels by form."""
+    """First location of each row and each key text of the training data, by digest, and its labels by form."""
 
     def __init__(self) -> None:
-        self.rows: dict[bytes, Place] = {}
-        self.keys: dict[bytes, Place] = {}
+        self.rows: dict[bytes, Location] = {}
+        self.keys: dict[bytes, Location] = {}
         self.labels: dict[str, dict[str, str]] = {}
 
 
@@ -126,11 +128,11 @@ class _FileCheck:
                     missing[problem.message].append(problem)
                 else:
                     yield problem
-        for message, found in missing.items():
-            if len(found) == self.rows > 1:  # a wrong column name, not a bad row: once is enough
-                yield replace(found[0], message=f"{message} (in all {self.rows:,} rows)")
+        for message, problems in missing.items():
+            if len(problems) == self.rows > 1:  # a wrong column name, not a bad row: once is enough
+                yield replace(problems[0], message=f"{message} (in all {self.rows:,} rows)")
             else:
-                yield from found
+                yield from problems
         if not self.rows and not any_problem:
             yield RowProblem(self.file, None, "no-rows", "has no rows; expected at least one")
         yield from self._label_forms()
@@ -164,12 +166,12 @@ class _FileCheck:
             return _digest(*cells.values())
         return b"".join(sorted(_digest(cells[name]) for name in self.schema.unordered))
 
-    def _overlap(self, line: int, what: str, place: Place) -> RowProblem:
-        where = f"{place[0]}:{place[1]}"
+    def _overlap(self, line: int, what: str, location: Location) -> RowProblem:
+        where = f"{location[0]}:{location[1]}"
         return RowProblem(self.file, line, "overlap", f"{what} also stands in {where}; keep it in one of the two")
 
     def _label_forms(self) -> Iterator[RowProblem]:
-        """Labels that the file writes in several forms, or in another form than the training data."""
+        """Problems of labels that the file spells in several ways, or otherwise than the training data."""
         for name, values in self.labels.items():
             for forms in same_but_for_form(values):
                 yield RowProblem(self.file, None, "mixed-labels", f"{name!r} has {forms_message(forms)}")
@@ -180,9 +182,9 @@ class _FileCheck:
                 known |= {form_key(label): label for label in values}
                 continue
             for label in sorted(values):
-                meant = known.get(form_key(label), label)
-                if meant != label:
-                    message = f"{name!r} has {shorten(label)!r} where the training data has {shorten(meant)!r}"
+                usual = known.get(form_key(label), label)
+                if usual != label:
+                    message = f"{name!r} has {shorten(label)!r} where the training data has {shorten(usual)!r}"
                     yield RowProblem(self.file, None, "mixed-labels", f"{message}; write them in the same way")
 
     def _one_class(self) -> Iterator[RowProblem]:
@@ -194,6 +196,6 @@ class _FileCheck:
 
 
 def _digest(*texts: str) -> bytes:
-    """A digest of texts that ignores how they are spaced and broken into lines."""
+    """A digest of texts that ignores spacing and line breaks."""
     spaced = "\0".join(" ".join(text.split()) for text in texts)
     return hashlib.blake2b(spaced.encode(), digest_size=16).digest()

@@ -1,1 +1,1 @@
-"""Which layers are frozen, the split below and above, the store of activations, and what it costs."""
+"""Freezing: which layers are frozen, the split into prefix and suffix, the activation cache, and costs."""

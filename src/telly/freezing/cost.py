@@ -1,7 +1,7 @@
-"""What a variant costs, from a model's shape alone; and whether a store pays, from measured rates.
+"""Costs of a variant, estimated from the model's shape; and whether an activation cache pays, from measured rates.
 
-The estimates follow the usual count of two operations a parameter and token for a forward, twice that for the backward
-of a trained layer, and the matrix products of attention on top. They are meant to be right within a factor of two.
+The estimates count two operations per parameter and token for a forward, twice that for the backward of a trained
+layer, and the matrix products of attention on top (Kaplan et al. 2020). They aim to be right within a factor of two.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ GEMM_SHARE = 0.6
 
 @dataclass(frozen=True)
 class Workload:
-    """What an epoch of a task reads.
+    """Amount of data that an epoch of a task reads.
 
     Attributes:
         tokens: tokens of all batches of an epoch, padding included.
-        stored_tokens: tokens of the distinct sequences.
+        distinct_tokens: tokens of the distinct sequences, each counted once.
         batch_tokens: tokens of the largest batch, padding included.
         mean_length: tokens of the average sequence.
     """
 
     tokens: int
-    stored_tokens: int
+    distinct_tokens: int
     batch_tokens: int
     mean_length: float
 
@@ -85,14 +85,14 @@ def plan_costs(
     state_bytes: float = 2,
     head_parameters: int = 0,
 ) -> list[VariantCost]:
-    """Every variant of a model, which may be without values.
+    """Estimate the costs of base and of every K; works on a model without values (`meta` device).
 
     Args:
         stack: the model's layers.
         workload: what an epoch reads; None leaves the estimates that need it out.
         flops_per_second: the machine's rate, as `measure_flops` gives it.
-        state_bytes: bytes of a stored value.
-        head_parameters: of the task's new head, which every variant trains.
+        state_bytes: bytes per cached value.
+        head_parameters: parameters of the task's new head, which every variant trains.
     """
     plans = (plan_of(stack, k).with_head(head_parameters) for k in variants_of(len(stack)))
     return [_variant_cost(stack, plan, workload, flops_per_second, state_bytes) for plan in plans]
@@ -121,14 +121,14 @@ def _variant_cost(
         peak_bytes=PROCESS_BYTES + state + frozen + saved,
         # The prefix is released before training, so the two phases do not add up.
         peak_bytes_cached=PROCESS_BYTES + max(state + saved, plan.total * BYTES_FP32) if cached else None,
-        cache_bytes=int(work.stored_tokens * hidden * state_bytes) if cached else None,
+        cache_bytes=int(work.distinct_tokens * hidden * state_bytes) if cached else None,
         epoch_seconds=(top + bottom) / rate,
         epoch_seconds_cached=top / rate if cached else None,
     )
 
 
 def measure_flops(hidden: int, seconds: float = 0.3) -> float:
-    """Operations a second that training reaches here: the rate of a matrix product of this width, times a share."""
+    """Measure the operations per second of training on this machine: a matrix product's rate times `GEMM_SHARE`."""
     left, right = torch.randn(1024, hidden), torch.randn(hidden, 4 * hidden)
     torch.mm(left, right)
     count, started = 0, time.perf_counter()
@@ -141,7 +141,7 @@ def measure_flops(hidden: int, seconds: float = 0.3) -> float:
 
 @dataclass(frozen=True)
 class CacheDecision:
-    """Whether a run uses a store, and why, in words for a person."""
+    """Whether a run uses an activation cache, and the reason as a clause."""
 
     use: bool
     reason: str
@@ -149,7 +149,7 @@ class CacheDecision:
 
 @dataclass(frozen=True)
 class Rates:
-    """Measured seconds for all sequences once: frozen layers, reading their stored states, writing them."""
+    """Measured seconds for all sequences once: running the frozen layers, reading cached states, writing them."""
 
     compute: float
     read: float
@@ -157,12 +157,12 @@ class Rates:
 
 
 def decide(uses: float, rates: Rates, exists: bool) -> CacheDecision:
-    """Whether the store pays.
+    """Decide whether an activation cache pays.
 
     Args:
         uses: how often the run reads the average sequence of its training data.
-        rates: what computing, reading and writing take here.
-        exists: the store is on disk already, so it costs no computing or writing.
+        rates: time of computing, reading and writing on this machine.
+        exists: the cache is on disk already, so it costs no computing or writing.
     """
     if uses <= 1 and not exists:
         return CacheDecision(False, f"each sequence is read {uses:.1f} times: the frozen layers run once either way")
@@ -174,6 +174,6 @@ def decide(uses: float, rates: Rates, exists: bool) -> CacheDecision:
     with_cache = uses * rates.read + (0 if exists else rates.compute + rates.write)
     without = uses * rates.compute
     if with_cache >= without:
-        return CacheDecision(False, f"storing costs {with_cache:.1f} s and computing each time {without:.1f} s")
-    there = "the store is there already" if exists else "frozen layers once"
+        return CacheDecision(False, f"caching costs {with_cache:.1f} s and computing each time {without:.1f} s")
+    there = "the cache is there already" if exists else "frozen layers once"
     return CacheDecision(True, f"{there}: {with_cache:.1f} s instead of {without:.1f} s")

@@ -1,4 +1,4 @@
-"""The store's key: a fingerprint of everything that changes the numbers."""
+"""The key of an activation cache: a fingerprint of everything that changes the cached values."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ _WITHOUT_EFFECT = {
 
 @dataclass(frozen=True)
 class CacheKey:
-    """What the stored numbers depend on.
+    """Everything that the cached values depend on.
 
     Attributes:
         prefix: digest of the weights and settings of embeddings and blocks below `layer`.
-        layer: the block whose input is stored.
+        layer: the block whose input is cached.
         sequences: digest of the encoded inputs.
-        mask: mask policy: `padding` as the model does it, `prefix` where the table says what is visible.
-        dtype: precision of the stored states.
+        mask: attention mask: `padding` as the model makes it, `prefix` where the table has prefix lengths.
+        dtype: precision of the cached states.
         compute: precision of the forward, `fp32` or `bf16`.
         attention: the attention kernel.
-        states: what is stored of the states: the input of block `layer`, or a form of all layers' states.
-        source: `tokens`, or the fingerprint of the store of a lower layer that this one was derived from.
+        states: which states are cached: the input of block `layer`, or pooled states of all layers.
+        source: `tokens`, or the fingerprint of the cache of a lower layer that this one was derived from.
         format: version of the files.
     """
 
@@ -93,20 +93,22 @@ class CacheKey:
 
     @property
     def fingerprint(self) -> str:
-        """A digest of all parts; names the store's folder."""
+        """Digest of all parts; the name of the cache's folder."""
         text = json.dumps(asdict(self), sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
     def differences(self, other: dict[str, Any]) -> list[str]:
-        """Which parts another key, read from a file, has otherwise."""
+        """Describe the parts in which a key read from a file differs, one text each."""
         return [f"{name}: {other.get(name)} instead of {value}" for name, value in asdict(self).items()
                 if other.get(name) != value]  # fmt: skip
 
 
 def prefix_digests(stack: LayerStack) -> list[str]:
-    """Digests of growing parts of a model; weights are read once.
+    """Compute digests of growing parts of a model; weights are read once.
 
-    Entry K = 0 .. layers covers settings, embeddings and the blocks below K; the last entry covers the whole model.
+    Returns:
+        layers + 2 digests. Entry K = 0 .. layers covers settings, embeddings and the blocks below K; the last entry
+        covers the whole model.
     """
     running = hashlib.blake2b(_settings(stack.model).encode(), digest_size=16)
     for name, module in stack.before:

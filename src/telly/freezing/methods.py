@@ -1,7 +1,7 @@
-"""How the layers above the frozen ones are trained: with all weights, with adapters, or by their biases alone.
+"""Training methods of the layers above the frozen ones: all weights, adapters, or biases alone.
 
-Adapters are peft's, put into the model in place, so that stored states feed them as they feed full layers. They are
-saved as peft saves them, and merged into the weights for everything that follows.
+Adapters are those of peft, inserted into the model in place, so that cached states feed them as they feed full layers.
+They are saved in peft's format and merged into the weights of the saved model.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from telly.errors import ConfigError, PlanError
-from telly.freezing.plan import frozen_modules, plan_as_is
+from telly.freezing.plan import frozen_modules, plan_as_is, plan_of
 from telly.freezing.split import SplitModel
 from telly.freezing.variants import ADAPTERS, Lora, Method
 from telly.models.prefix_lm import checkpoint_part
@@ -29,23 +29,23 @@ class Adapter:
     """Adapters within a model.
 
     Args:
-        wrapped: peft's view of the model, whose layers it has replaced in place.
+        wrapped: the `PeftModel`, whose layers have been replaced in the model itself.
     """
 
     def __init__(self, wrapped: Any) -> None:
         self._wrapped = wrapped
 
     def save(self, folder: Path) -> None:
-        """Write them as `PeftModel.from_pretrained(model, folder)` reads them."""
+        """Write the adapters in the format that `PeftModel.from_pretrained(model, folder)` reads."""
         self._wrapped.save_pretrained(folder, save_embedding_layers=False)  # the default would ask the hub
 
     def merge(self) -> None:
-        """Put them into the weights in place, and take them out of the model."""
+        """Merge the adapters into the weights in place, and remove them from the model."""
         self._wrapped.merge_and_unload()
 
 
 def check_method(stack: LayerStack, k: int | None, method: Method, lora: Lora | None = None) -> None:
-    """Refuse what `apply_method` would refuse; works on a model without values (`meta` device).
+    """Check that `apply_method` would succeed; works on a model without values (`meta` device).
 
     Raises:
         ConfigError, PlanError: as `apply_method`.
@@ -57,19 +57,19 @@ def check_method(stack: LayerStack, k: int | None, method: Method, lora: Lora | 
 
 
 def apply_method(split: SplitModel, method: Method, lora: Lora | None = None, seed: int = 0) -> Adapter | None:
-    """Train of a split model's layers above K only what `method` names; changes model and plan in place.
+    """Restrict training above K to what the method trains; changes model and plan in place.
 
     Args:
         split: a split model; for `HEAD_ONLY` one with K = number of layers.
         method: what is trained.
         lora: settings of LoRA.
-        seed: of the adapters' first weights.
+        seed: seed of the adapters' initial weights.
 
     Returns:
         the adapters, where there are any.
 
     Raises:
-        ConfigError: peft is not installed, or there is no place for adapters in such a model.
+        ConfigError: peft is not installed, or the model has no layer that could get an adapter.
         PlanError: the layers above K have no biases.
     """
     adapter = None
@@ -86,6 +86,35 @@ def apply_method(split: SplitModel, method: Method, lora: Lora | None = None, se
     if method is not Method.FULL:
         split.plan = plan_as_is(split.stack, split.k, method)
     return adapter
+
+
+def count_trained(stack: LayerStack, k: int | None, method: Method, lora: Lora | None = None) -> int:
+    """Number of parameters that a method trains above K; works on a model without values (`meta` device).
+
+    Raises:
+        ConfigError, PlanError: as `apply_method`.
+    """
+    if method is Method.FULL:
+        return plan_of(stack, k).trainable
+    if method is Method.HEAD_ONLY:
+        return 0
+    if method is Method.BITFIT:
+        return sum(p.numel() for p in _biases(stack, k))
+    layers = _adapted_layers(stack, k, method, lora)
+    if method is Method.LORA:
+        rank = (lora or Lora()).rank
+        return sum(rank * (inputs + outputs) for inputs, outputs in map(_features, layers.values()))
+    # IA3 scales what goes into a feed-forward layer, and what comes out of the other layers.
+    feedforward = _feedforward(stack.model)
+    return sum(_features(layer)[0 if _named(name, feedforward) else 1] for name, layer in layers.items())
+
+
+def _features(layer: nn.Module) -> tuple[int, int]:
+    """Width of a linear layer's input and output; transformers' `Conv1D` has its weight transposed."""
+    if isinstance(layer, nn.Linear):
+        return layer.in_features, layer.out_features
+    inputs, outputs = layer.weight.shape  # type: ignore[misc]
+    return int(inputs), int(outputs)
 
 
 def _biases(stack: LayerStack, k: int | None) -> list[nn.Parameter]:
@@ -113,7 +142,7 @@ def _biases(stack: LayerStack, k: int | None) -> list[nn.Parameter]:
 def _adapter_config(stack: LayerStack, k: int | None, method: Method, lora: Lora | None) -> Any:
     """Settings for peft that name the modules above K which get an adapter.
 
-    They are named one by one, since peft's own choice of layers fits one list of layers a model and not every method.
+    They are named one by one, since peft's own choice of layers fits one list of layers per model and not every method.
 
     Raises:
         ConfigError: peft is not installed, or it or the model has no place for them.
@@ -121,6 +150,33 @@ def _adapter_config(stack: LayerStack, k: int | None, method: Method, lora: Lora
     from transformers.pytorch_utils import Conv1D
 
     peft = _peft(method)
+    lora = lora or Lora()
+    layers = _adapted_layers(stack, k, method, lora)
+    transposed = any(isinstance(module, Conv1D) for module in layers.values())
+    if method is Method.LORA:
+        return peft.LoraConfig(
+            r=lora.rank,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules=_pattern(layers),
+            fan_in_fan_out=transposed,
+        )
+    feedforward = _feedforward(stack.model)
+    return peft.IA3Config(
+        target_modules=_pattern(layers),
+        feedforward_modules=_pattern(name for name in layers if _named(name, feedforward)),
+        fan_in_fan_out=transposed,
+    )
+
+
+def _adapted_layers(stack: LayerStack, k: int | None, method: Method, lora: Lora | None) -> dict[str, nn.Module]:
+    """The linear layers above K that get an adapter, by name.
+
+    Raises:
+        ConfigError: peft is not installed, or it or the model has no place for them.
+    """
+    from transformers.pytorch_utils import Conv1D
+
     model = checkpoint_part(stack.model)
     lora = lora or Lora()
     targets = (lora.targets if method is Method.LORA else ()) or _known_targets(model, method)
@@ -136,21 +192,13 @@ def _adapter_config(stack: LayerStack, k: int | None, method: Method, lora: Lora
             f"--method {method}: no linear layer{where} has a name that ends in {shown}; expected names as "
             f"{type(model).__name__}.named_modules() gives them (--lora-target)"
         )
-    transposed = any(isinstance(module, Conv1D) for module in layers.values())
-    if method is Method.LORA:
-        return peft.LoraConfig(
-            r=lora.rank,
-            lora_alpha=lora.alpha,
-            lora_dropout=lora.dropout,
-            target_modules=_pattern(layers),
-            fan_in_fan_out=transposed,
-        )
-    forward = peft.utils.TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING[_model_type(model)]
-    return peft.IA3Config(
-        target_modules=_pattern(layers),
-        feedforward_modules=_pattern(name for name in layers if _named(name, forward)),
-        fan_in_fan_out=transposed,
-    )
+    return layers
+
+
+def _feedforward(model: Any) -> Any:
+    """Peft's choice of feed-forward layers for the model's type."""
+    known = _peft(Method.IA3).utils.TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING
+    return known[_model_type(checkpoint_part(model))]
 
 
 def _known_targets(model: Any, method: Method) -> Any:
@@ -175,7 +223,7 @@ def _known_targets(model: Any, method: Method) -> Any:
 
 
 def _above(stack: LayerStack, model: Any, k: int | None) -> Iterator[tuple[str, nn.Module]]:
-    """Modules of `model`, which is the stack's or a part of it, that are neither frozen by K nor an unused pooler."""
+    """Modules of `model` (the stack's model or a part of it) that are neither frozen by K nor an unused pooler."""
     below = [*frozen_modules(stack, k), *(module for _, module in stack.unused_after)]
     frozen = {id(part) for module in below for part in module.modules()}
     return ((name, module) for name, module in model.named_modules() if id(module) not in frozen)
@@ -186,14 +234,14 @@ def _model_type(model: Any) -> str:
 
 
 def _named(name: str, targets: Any) -> bool:
-    """Whether a module's name is meant, as peft decides it."""
+    """Whether peft would choose a module of this name for these targets."""
     if isinstance(targets, str):
         return re.fullmatch(targets, name) is not None
     return any(name == target or name.endswith(f".{target}") for target in targets)
 
 
 def _pattern(names: Iterable[str]) -> str:
-    """A pattern of exactly these names; lists of names are shortened by peft, and may then name others."""
+    """A pattern of exactly these names; peft shortens lists of names, which may then match others."""
     return "|".join(map(re.escape, names))
 
 

@@ -1,8 +1,8 @@
-"""The freeze plan: which layers of a model are frozen, as data, and the act of freezing them.
+"""The freeze plan: which layers of a model are frozen, as data, and the functions that freeze them.
 
 Telly-K (arXiv 2304.05216): `base` trains every parameter; K freezes the embeddings and blocks 0 .. K-1. The pooler of a
-bare encoder, which mean pooling leaves unused, does not count among the trained parameters of Telly-K. What of the
-layers above K is trained is told by `telly.freezing.methods`.
+bare encoder, which mean pooling leaves unused, does not count among the trained parameters of Telly-K. How the layers
+above K are trained is in `telly.freezing.methods`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class LayerStatus:
 
 @dataclass(frozen=True)
 class FreezePlan:
-    """What is frozen.
+    """Which layers of a model are frozen and which are trained.
 
     Attributes:
         variant: `base` or the number K; with adapters and the like also their name (`Variant.slug`).
@@ -62,14 +62,14 @@ class FreezePlan:
         return 100.0 * self.trainable / self.total
 
     def with_head(self, parameters: int) -> FreezePlan:
-        """The plan of the model with a task's new head, which is trained; no parameters, no head."""
+        """Add a task's new head, which is trained, to the plan; without parameters there is no head."""
         if not parameters:
             return self
         head = LayerStatus("head", "trained", parameters, parameters)
         return FreezePlan(self.variant, self.k, (*self.layers, head))
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON-ready data, with the totals."""
+        """The plan as JSON-ready data, with the totals."""
         return {**asdict(self), "trainable": self.trainable, "total": self.total}
 
     def __str__(self) -> str:
@@ -126,16 +126,16 @@ def _plan(stack: LayerStack, k: int | None, variant: str, frozen: set[int]) -> F
 
 
 def freeze(model: nn.Module, k: int | None, tied_head: TiedHead = "freeze") -> FreezePlan:
-    """Freeze a model in place for Telly-K and return the plan. `unfreeze` takes it back.
+    """Freeze a model in place for Telly-K and return the plan. `unfreeze` reverts it.
 
     Frozen layers get no gradient and stay in eval mode whatever `.train()` is called on: with dropout they would give
-    other states each time, and there would be nothing to store.
+    other states each time, so there would be nothing to cache.
 
     Args:
         model: any model with a stack of blocks; of an encoder-decoder model the encoder is meant.
         k: freeze embeddings and blocks 0 .. k-1; None trains everything.
-        tied_head: what to do with a head whose weight is the frozen embedding: `freeze` leaves it frozen with them,
-            `untie` gives the head a trained copy, `refuse` is an error.
+        tied_head: what to do with a head whose weight is the frozen embedding matrix: `freeze` leaves it
+            frozen with them, `untie` gives the head a trained copy, `refuse` is an error.
 
     Raises:
         PlanError: K is out of range, nothing would be trained, or a tied head is refused.
@@ -181,25 +181,31 @@ def unfreeze(model: nn.Module) -> None:
         parameter.requires_grad_(True)
     for module in model.modules():
         if isinstance(module.__dict__.get("train"), types.MethodType):
-            del module.train  # the instance's lock; the class's method shows again
+            del module.train  # the lock is an instance attribute; below it is the class's own method
             module.train(model.training)
 
 
-def train(self: nn.Module, mode: bool = True) -> nn.Module:  # noqa: ARG001 - stands in for nn.Module.train
-    """In place of a frozen module's `train`: it stays in eval mode. Named so that copies and pickles find a `train`."""
+def train(self: nn.Module, mode: bool = True) -> nn.Module:  # noqa: ARG001 - has the signature of nn.Module.train
+    """Replacement of `nn.Module.train` that keeps a frozen module in eval mode.
+
+    A module's parent calls `child.train(mode)`, so the only place to refuse it is the child's own attribute. Pickle and
+    `copy.deepcopy` store a bound method as the object and the *name* of its function; so this function must be named
+    `train`, else copies of a frozen model would look for an attribute that no module has.
+    """
     for module in self.modules():
         module.training = False
     return self
 
 
 def _lock_eval(module: nn.Module) -> None:
+    """Put a module and all of its parts into eval mode for good; `unfreeze` lifts that."""
     module.eval()
     for part in module.modules():
         part.train = types.MethodType(train, part)  # type: ignore[method-assign]
 
 
 def frozen_modules(stack: LayerStack, k: int | None) -> list[nn.Module]:
-    """The modules that K freezes: those before the blocks, and blocks 0 .. k-1."""
+    """The modules that K freezes: those before the blocks, and blocks 0 .. k-1; none for None."""
     if k is None:
         return []
     stack.check_place(k)
@@ -225,13 +231,13 @@ def _layers(stack: LayerStack) -> Iterable[tuple[str, list[nn.Module]]]:
 def _tied_parameters(stack: LayerStack) -> list[tuple[str, nn.Module, str]]:
     """Parameters after the blocks that are the same object as one before them: (name, owner, attribute)."""
     before = {id(p) for _, module in stack.before for p in module.parameters()}
-    found = []
+    tied = []
     for top, module in stack.after:
         for prefix, owner in module.named_modules():
             for attribute, parameter in owner.named_parameters(recurse=False):
                 if id(parameter) in before:
-                    found.append((".".join(filter(None, (top, prefix, attribute))), owner, attribute))
-    return found
+                    tied.append((".".join(filter(None, (top, prefix, attribute))), owner, attribute))
+    return tied
 
 
 def _untie(model: nn.Module, tied: list[tuple[str, nn.Module, str]]) -> None:

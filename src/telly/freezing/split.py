@@ -1,4 +1,4 @@
-"""A frozen model as two parts: the prefix that runs once, and the suffix that is trained from stored states."""
+"""A frozen model in two parts: the prefix that runs once, and the suffix that is trained from cached states."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ CHECK_TOLERANCE = 1e-4
 
 
 class SplitModel(nn.Module):
-    """A model frozen below block K that accepts token ids or stored states.
+    """A model frozen below block K that accepts token ids or cached states.
 
     `split(input_ids=..., attention_mask=...)` is the model's own forward; `split(states=..., attention_mask=...)`
-    starts at block K. Both give the model's own output, and the same one. Needs `freeze`, which it calls.
+    starts at block K. Both give the same output, of the model's own type. The model is frozen in place.
 
     Args:
         model: any model with a stack of blocks.
@@ -38,7 +38,7 @@ class SplitModel(nn.Module):
 
     Raises:
         PlanError: as `telly.freeze`.
-        ModelError: replaying does not give the model's own output, so its states must not be stored.
+        ModelError: replaying does not give the model's own output, so its states must not be cached.
     """
 
     def __init__(
@@ -66,13 +66,13 @@ class SplitModel(nn.Module):
 
     @torch.no_grad()
     def prefix(self, **inputs: torch.Tensor) -> torch.Tensor:
-        """States that block K gets, or the last block gives, [batch, tokens, hidden]; no gradient, no dropout."""
+        """Compute the input of block K, or the last block's output, [batch, tokens, hidden]; no gradient."""
         self._need_prefix()
         return capture(self.stack, self._need_k(), **inputs)
 
     @torch.no_grad()
     def step(self, low: int, states: torch.Tensor, **inputs: torch.Tensor) -> torch.Tensor:
-        """States that block K gets, from those that block `low` gets; only the layers between run."""
+        """Run blocks `low` .. K-1 on hidden states at the input of block `low`, [batch, tokens, hidden]."""
         self._need_prefix()
         if low == self._need_k():
             return states
@@ -96,9 +96,9 @@ class SplitModel(nn.Module):
         return int(self.model.config.hidden_size)  # type: ignore[union-attr,arg-type]
 
     def release_prefix(self, file: Path) -> int:
-        """Move the frozen weights to a file, out of memory, while the suffix trains from states.
+        """Move the frozen weights from memory to a file while the suffix trains from states.
 
-        Weights that the suffix shares (a tied head) stay. `restore_prefix` brings them back.
+        Weights that the suffix shares (a tied head) stay. `restore_prefix` loads them again.
 
         Returns:
             bytes freed.
@@ -119,7 +119,7 @@ class SplitModel(nn.Module):
         return freed
 
     def restore_prefix(self) -> None:
-        """Bring released weights back into memory and delete their file; does nothing if none were released."""
+        """Load released weights into memory and delete their file; does nothing if none were released."""
         if self._released is None:
             return
         parameters = dict(self.model.named_parameters())
@@ -148,7 +148,7 @@ class SplitModel(nn.Module):
 
     def _need_k(self) -> int:
         if self.k is None:
-            raise CacheError("no layer is frozen (base), so there are no states to store or to start from")
+            raise CacheError("no layer is frozen (base), so there are no states to cache or to start from")
         return self.k
 
     def _need_prefix(self) -> None:
@@ -156,7 +156,11 @@ class SplitModel(nn.Module):
             raise CacheError("the frozen layers were released from memory; call restore_prefix() before using them")
 
     def _check(self) -> None:
-        """Prove on a small padded batch that the split is right for this very model."""
+        """Check on a small padded batch that replaying states gives the model's own output.
+
+        Raises:
+            ModelError: it does not, or the states depend on trained parameters.
+        """
         device = next(self.model.parameters()).device
         if device.type == "meta":
             return
@@ -189,12 +193,16 @@ class SplitModel(nn.Module):
 
 
 def has_decoder(model: Any) -> bool:
-    """Whether a model is a whole encoder-decoder, which wants decoder inputs as well."""
+    """Whether a model is an encoder-decoder with its decoder, which needs decoder inputs as well."""
     return bool(getattr(getattr(model, "config", None), "is_encoder_decoder", False) and model.can_generate())
 
 
 def first_tensor(output: Any) -> torch.Tensor:
-    """The main tensor of a model's output: last hidden state or logits."""
+    """The main tensor of a model's output: last hidden state or logits.
+
+    Raises:
+        ModelError: it has neither.
+    """
     for name in ("last_hidden_state", "logits"):
         value = getattr(output, name, None)
         if isinstance(value, torch.Tensor):

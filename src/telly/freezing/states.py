@@ -1,4 +1,4 @@
-"""How hidden states are stored: bytes per token, and the way to bytes and back."""
+"""Encoding of hidden states as bytes, and decoding."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SCALE_BYTES = 4
 
 
 class StateDtype(StrEnum):
-    """Precision of stored states.
+    """Precision of cached states.
 
     `int8` keeps a float32 scale per token: absolute maximum over 127, rounded to nearest. Its error is at most half a
     scale per value.

@@ -1,4 +1,4 @@
-"""Facts about model families: what the common structure does not say. Most families need no entry of their own."""
+"""Facts about model families that the common structure does not tell. Most families need no entry of their own."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ AUTO_CLASSES = {
 PassThrough = Callable[[nn.Module, torch.Tensor, tuple[Any, ...]], Any]
 
 
-def _hand_on(_block: nn.Module, hidden_states: torch.Tensor, _args: tuple[Any, ...]) -> torch.Tensor:
+def _pass_on(_block: nn.Module, hidden_states: torch.Tensor, _args: tuple[Any, ...]) -> torch.Tensor:
     return hidden_states
 
 
-def _hand_on_t5(block: nn.Module, hidden_states: torch.Tensor, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """T5's block 0 computes the relative position bias that all later blocks are handed."""
+def _pass_on_t5(block: nn.Module, hidden_states: torch.Tensor, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Pass the states on as T5 does: block 0 computes the relative position bias, which later blocks receive."""
     position_bias = args[1] if len(args) > 1 else None
     if position_bias is None:
         tokens = hidden_states.shape[1]
@@ -48,7 +48,7 @@ class Family:
         norm: what the class name of a final norm contains, in lower case.
     """
 
-    pass_through: PassThrough = _hand_on
+    pass_through: PassThrough = _pass_on
     needed_parameters: tuple[str, ...] = ()
     shared_dropouts: tuple[str, ...] = ()
     position_tables: tuple[str, ...] = ("position_embeddings", "wpe")
@@ -64,7 +64,7 @@ class Family:
         return self.norm in type(module).__name__.lower()
 
     def position_table(self, parts: Iterable[tuple[str, nn.Module]]) -> nn.Embedding | None:
-        """The learned positions among named modules and their parts; None where positions are not a table."""
+        """Find the learned positions among named modules and their parts; None where positions are not a table."""
         for prefix, part in parts:
             for name, module in part.named_modules(prefix=prefix):
                 if isinstance(module, nn.Embedding) and _last(name) in self.position_tables:
@@ -87,11 +87,11 @@ def _last(name: str) -> str:
 
 
 DEFAULT = Family()
-T5 = Family(_hand_on_t5, needed_parameters=("relative_attention_bias.weight",), shared_dropouts=("dropout",))
+T5 = Family(_pass_on_t5, needed_parameters=("relative_attention_bias.weight",), shared_dropouts=("dropout",))
 FAMILIES: dict[str, Family] = {"t5": T5, "mt5": T5}
 """By `config.model_type`."""
 
 
 def family_of(model: nn.Module) -> Family:
-    """The family's entry, or the default."""
+    """Look up the family of a model by `config.model_type`; the default for those without an entry."""
     return FAMILIES.get(str(getattr(getattr(model, "config", None), "model_type", "")), DEFAULT)

@@ -1,7 +1,7 @@
-"""The layer stack of any Hugging Face model: embeddings, an ordered list of blocks, what comes after.
+"""The layer stack of any Hugging Face model: embeddings, an ordered list of blocks, and what comes after.
 
-States are captured by a pre-hook at a block and replayed by letting the blocks below hand them on. Nothing stays
-patched: both restore the model, also after an exception, and leave other people's hooks alone.
+`capture` reads hidden states with a pre-hook at a block; `replay` starts a forward from hidden states by making the
+blocks below return them. Both restore the model, also after an exception, and leave the hooks of others alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from telly.models.families import Family, family_of, first_position
 
 @dataclass(frozen=True)
 class LayerStack:
-    """Where a model's blocks are.
+    """The blocks of a model, and the modules before and after them.
 
     Attributes:
         model: the whole model.
@@ -42,10 +42,10 @@ class LayerStack:
         return len(self.blocks)
 
     def check_layer(self, k: int) -> None:
-        """Refuse a split below which or above which there is no layer.
+        """Check that 0 <= k < number of layers.
 
         Raises:
-            PlanError: `k` is not in 0 .. layers - 1.
+            PlanError: it is not.
         """
         if not 0 <= k < len(self):
             raise PlanError(f"K must be between 0 and {len(self) - 1} for a model of {len(self)} layers, found {k}")
@@ -80,7 +80,8 @@ class LayerStack:
 def find_stack(model: nn.Module) -> LayerStack:
     """Find the blocks by structure: the `ModuleList` of one block type with the most parameters.
 
-    Of an encoder-decoder model it is the encoder's, since every decoder block looks at the trained encoder.
+    Of an encoder-decoder model it is the encoder's stack: every decoder block attends to the encoder's output, so no
+    decoder block could be frozen with constant inputs.
 
     Raises:
         ModelError: the model has no list of two or more blocks of one type.
@@ -100,7 +101,9 @@ def find_stack(model: nn.Module) -> LayerStack:
 
 
 def _around(model: nn.Module, path: str) -> tuple[tuple[tuple[str, nn.Module], ...], tuple[tuple[str, nn.Module], ...]]:
-    """Siblings of the blocks and of their ancestors, by order of registration."""
+    """Siblings of the blocks and of their ancestors: those registered before and those after, with their names."""
+    # Walk from the model down to the list of blocks. Modules are registered in the order in which they run, so at every
+    # level the siblings up to the path's child come before the blocks, and the rest after.
     before: list[tuple[str, nn.Module]] = []
     after: list[tuple[str, nn.Module]] = []
     family = family_of(model)
@@ -124,7 +127,7 @@ class _Captured(Exception):  # noqa: N818 - it is a jump, not an error
 
 
 def capture(stack: LayerStack, k: int, **inputs: torch.Tensor) -> torch.Tensor:
-    """Run embeddings and blocks 0 .. k-1 and return what block k would get; the layers above do not run.
+    """Run embeddings and blocks 0 .. k-1 and return the input of block k; the layers above do not run.
 
     Args:
         stack: the model's stack.
@@ -157,7 +160,7 @@ def _leave(_block: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
 
 
 def capture_all(stack: LayerStack, **inputs: torch.Tensor) -> list[torch.Tensor]:
-    """States of the embeddings and of every block, in one pass; what comes after the blocks does not run.
+    """Run the model once and return the states of the embeddings and of every block; what comes after does not run.
 
     The last entry is the last block's output, before a final norm where the model has one (`LayerStack.final_norm`).
 
@@ -168,17 +171,17 @@ def capture_all(stack: LayerStack, **inputs: torch.Tensor) -> list[torch.Tensor]
     Returns:
         hidden states, layers + 1 of [batch, tokens, hidden].
     """
-    found: list[torch.Tensor] = []
+    states: list[torch.Tensor] = []
 
     def enter(_block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        found.append(args[0] if args else kwargs["hidden_states"])
+        states.append(args[0] if args else kwargs["hidden_states"])
 
     handles = [block.register_forward_pre_hook(enter, with_kwargs=True) for block in stack.blocks]
     handles.append(stack.blocks[-1].register_forward_hook(_leave))
     try:
         stack.model(**inputs, **no_cache(stack.model))
     except _Captured as captured:
-        return [*found, captured.states]
+        return [*states, captured.states]
     finally:
         for handle in handles:
             handle.remove()
@@ -187,10 +190,14 @@ def capture_all(stack: LayerStack, **inputs: torch.Tensor) -> list[torch.Tensor]
 
 @contextmanager
 def replay(stack: LayerStack, k: int, states: torch.Tensor) -> Iterator[None]:
-    """While open, any forward of the model starts at block k from `states`, [batch, tokens, hidden].
+    """Make every forward of the model start at block k from `states`, as long as the context is open.
 
-    With k = layers it starts after the last block. Embeddings and the blocks below k do not compute. Call the model
-    with `inputs_embeds=states`, which gives it the shape, and with the attention mask.
+    Call the model with `inputs_embeds=states`, from which it takes batch size and length, and with the attention mask.
+
+    Args:
+        stack: the model's layers.
+        k: the block that the states enter, 0 .. layers; layers starts after the last block.
+        states: [batch, tokens, hidden].
     """
     stack.check_place(k)
 
@@ -199,9 +206,14 @@ def replay(stack: LayerStack, k: int, states: torch.Tensor) -> Iterator[None]:
             return (states, *args[1:]), kwargs
         return args, {**kwargs, "hidden_states": states}
 
+    # The model's own forward still runs: it builds the attention mask, then calls what is before the blocks, and every
+    # block in turn. So embeddings and their norm return the states as they are (a dropout among them, in eval mode,
+    # changes nothing), and the blocks below k pass them on in their family's form.
     overrides = [(module, _returning(states)) for _, module in stack.before if _has_parameters(module)]
     overrides += [(block, _skipping(stack.family, block, states)) for block in stack.blocks[:k]]
-    entered = stack.blocks[k : k + 1]  # none, where all blocks hand on
+    # The states are injected again at block k, since a model may combine the outputs of modules before the blocks:
+    # GPT-2 adds those of two embeddings, other decoders scale them. With k = layers there is no such block.
+    entered = stack.blocks[k : k + 1]
     handles = [block.register_forward_pre_hook(inject, with_kwargs=True, prepend=True) for block in entered]
     try:
         with _overridden(overrides):
@@ -228,15 +240,15 @@ def _has_parameters(module: nn.Module) -> bool:
 
 @contextmanager
 def _overridden(overrides: list[tuple[nn.Module, Callable[..., Any]]]) -> Iterator[None]:
-    """Replace the modules' forward for a while; an override of someone else's comes back as it was."""
-    kept: list[tuple[nn.Module, Any]] = []
+    """Replace the modules' forward while the context is open; an override by others is restored."""
+    originals: list[tuple[nn.Module, Any]] = []
     try:
         for module, forward in overrides:
-            kept.append((module, module.__dict__.get("forward")))
+            originals.append((module, module.__dict__.get("forward")))
             module.forward = forward
         yield
     finally:
-        for module, forward in reversed(kept):
+        for module, forward in reversed(originals):
             if forward is None:
                 del module.forward
             else:
@@ -244,24 +256,24 @@ def _overridden(overrides: list[tuple[nn.Module, Callable[..., Any]]]) -> Iterat
 
 
 def no_cache(model: nn.Module) -> dict[str, bool]:
-    """Decoders build a key/value cache unless told not to."""
+    """The argument that switches off the key/value cache of a decoder; empty for models without one."""
     return {"use_cache": False} if hasattr(getattr(model, "config", None), "use_cache") else {}
 
 
 def run_from(stack: LayerStack, k: int, states: torch.Tensor, **inputs: Any) -> Any:
-    """The model's own output, computed from block k upwards.
+    """Compute the model's own output from block k upwards.
 
     Args:
         stack: the model's stack.
         k: the block that `states` enter.
         states: [batch, tokens, hidden].
-        inputs: further inputs of the model, such as `attention_mask` and `labels`.
+        inputs: the model's other inputs, such as `attention_mask` and `labels`.
     """
     with replay(stack, k, states):
         return stack.model(inputs_embeds=states, **inputs, **no_cache(stack.model))
 
 
 def layer_step(stack: LayerStack, low: int, high: int, states: torch.Tensor, **inputs: Any) -> torch.Tensor:
-    """From the input of block `low` to that of block `high` (or the last one's output); only those between run."""
+    """Run blocks `low` .. `high` - 1 on hidden states at the input of block `low`, [batch, tokens, hidden]."""
     with replay(stack, low, states):
         return capture(stack, high, inputs_embeds=states, **inputs)

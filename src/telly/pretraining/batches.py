@@ -1,7 +1,6 @@
 """Batches of pre-training: a docstring/code pair becomes one of four kinds of sequence (UniXcoder, section 3.2).
 
-A batch mixes kinds; how far each token sees is a matter of the attention mask alone (`telly.models.prefix_lm`), so one
-forward serves all.
+A batch mixes kinds. They differ in the attention mask alone (`telly.models.prefix_lm`), so one forward pass serves all.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ Ids = npt.NDArray[np.int64]
 
 NOT_PREDICTED = -100
 REPLACED, KEPT = 0.8, 0.1
-"""Of the tokens to predict, BERT shows 80 % as `<mask>` and 10 % as they are; the rest as a random token."""
+"""BERT's treatment of the tokens to predict: 80 % become `<mask>`, 10 % stay, the rest become a random token."""
 
 
 class SequenceKind(StrEnum):
-    """What a sequence is trained on; the names are those of `MixtureRatios`."""
+    """Training objective of a sequence; the names are those of `MixtureRatios`."""
 
     MASKED = "masked"
     CAUSAL = "causal"
@@ -37,14 +36,14 @@ class SequenceKind(StrEnum):
 
 
 class BatchMaker:
-    """Makes batches from pairs. What is drawn depends on the seed and the pairs alone, so a resumed run draws the same.
+    """Builder of batches from pairs; its random choices depend on the seed and the pairs alone, also in a resumed run.
 
     Args:
         corpus: the encoded pairs.
-        tokenizer: tells the special tokens.
-        config: tells the seed.
-        shares: how the pairs are divided among the kinds.
-        masked_share: share of the tokens to predict, in sequences of the kind `MASKED`.
+        tokenizer: source of the special tokens.
+        config: source of the seed.
+        shares: ratios of the kinds of sequence.
+        masked_share: fraction of the tokens to predict, in sequences of the kind `MASKED`.
     """
 
     def __init__(
@@ -57,17 +56,18 @@ class BatchMaker:
         self._shares = [float(getattr(shares, kind.value)) for kind in self._kinds]
 
     def __call__(self, pairs: npt.NDArray[np.int64]) -> dict[str, torch.Tensor]:
-        """A batch of pairs [pairs, 2].
+        """Build a batch from pairs [pairs, 2].
 
         Returns:
             `input_ids`, `attention_mask`, `labels` [pairs, tokens]: all pairs, those of the kind `MASKED` first, whose
-            labels stand at the masked tokens; of the others, labels are the next tokens. `prefix_lengths` [pairs]:
+            labels are at the masked tokens; labels of the others are the next tokens. `prefix_lengths` [pairs]:
             lengths of the bidirectional prefixes. `docstring_ids`, `docstring_mask`, `docstring_labels` [masked pairs,
             tokens]: the other half of the contrast, masked as well.
         """
+        # Seeded by the batch's own pairs: a resumed run makes the same batch without replaying the ones before.
         rng = np.random.default_rng(zlib.crc32(np.array([self._config.seed, *pairs[:, 0]]).tobytes()))
         kinds = rng.choice(len(self._kinds), size=len(pairs), p=self._shares)
-        order = np.argsort(kinds, kind="stable")
+        order = np.argsort(kinds, kind="stable")  # kind 0 is `MASKED`, so its pairs come first
         pairs, kinds = pairs[order], kinds[order]
         rows = [
             self._sequence(self._kinds[kind], code, docstring, rng)
@@ -92,7 +92,7 @@ class BatchMaker:
         return batch
 
     def plain(self, pairs: npt.NDArray[np.int64]) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-        """Code and docstrings of pairs as they are encoded for search, each `input_ids` and `attention_mask`."""
+        """Code and docstrings of pairs, encoded as for search, each as `input_ids` and `attention_mask`."""
         code = [self._framed(InputMode.ENCODER_ONLY, self._corpus.code[row]) for row in pairs[:, 0]]
         docs = [self._framed(InputMode.ENCODER_ONLY, self._corpus.docstrings[row]) for row in pairs[:, 1]]
         return self._padded(code), self._padded(docs)
@@ -109,7 +109,7 @@ class BatchMaker:
     def _sequence(
         self, kind: SequenceKind, code_row: int, docstring_row: int, rng: np.random.Generator
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:
-        """Ids, labels, and how many tokens see each other."""
+        """Ids, labels, and the length of the bidirectional prefix."""
         code = self._corpus.code[code_row]
         if kind is SequenceKind.MASKED:
             ids = self._framed(InputMode.ENCODER_ONLY, code)
@@ -124,6 +124,7 @@ class BatchMaker:
             prompt = self._framed(InputMode.ENCODER_DECODER, source)
             ids = np.concatenate([prompt, [self._tokenizer.cls_token_id], target, [self._tokenizer.sep_token_id]])
             first, prefix_length = len(prompt) + 1, len(prompt)
+        # The label of a position is the token after it; prompts and mode tokens are not predicted.
         labels = np.full(len(ids), NOT_PREDICTED, dtype=np.int64)
         labels[first - 1 : -1] = ids[first:]
         return ids, labels, prefix_length
@@ -136,12 +137,12 @@ def mask_tokens(
 
     Args:
         ids: one sequence, [tokens].
-        rng: source of the draws.
-        share: share of ordinary tokens to predict.
-        tokenizer: tells `<mask>` and the vocabulary; its special tokens are neither chosen nor drawn.
+        rng: source of random numbers.
+        share: fraction of ordinary tokens to predict.
+        tokenizer: source of `<mask>` and the vocabulary; special tokens are neither chosen nor drawn.
 
     Returns:
-        changed ids and labels, each [tokens]; labels are `NOT_PREDICTED` where nothing is predicted.
+        changed ids and labels, each [tokens]; labels are `NOT_PREDICTED` at all other tokens.
     """
     ordinary = len(SPECIAL_TOKENS)
     chosen = (rng.random(len(ids)) < share) & (ids >= ordinary)
@@ -153,5 +154,5 @@ def mask_tokens(
 
 
 def _stacked(sequences: list[Ids], fill: int) -> torch.Tensor:
-    """[sequences, longest], filled up on the right."""
+    """A tensor [sequences, longest], padded on the right with `fill`."""
     return pad_sequence([torch.from_numpy(ids) for ids in sequences], batch_first=True, padding_value=fill)

@@ -1,4 +1,4 @@
-"""The model card: what the model was trained on, how, how fast, and what it can do untuned."""
+"""Model card of the embedded model: data, training, speed, and untuned results."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ more, and docstrings that stand word for word above another function, are not fo
 
 
 def _licence(packages: list[dict[str, Any]]) -> str:
-    """What the packages state, and what follows for those who use or publish the weights."""
+    """Licences stated by the packages, with the consequences for using or publishing the weights."""
     stated = Counter(package["license"] or "none" for package in packages)
     listed = "; ".join(f"{name} ({count})" for name, count in sorted(stated.items(), key=lambda one: (-one[1], one[0])))
     return f"""The licences that the packages state of themselves, with the number of packages: {listed}.

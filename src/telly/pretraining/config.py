@@ -1,4 +1,4 @@
-"""The recipe of pre-training. Its defaults are the recipe of the embedded model."""
+"""Recipe of pre-training; its defaults are the recipe of the embedded model."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from telly.config import Config
 
 
 class MixtureRatios(Config):
-    """How the pairs of a batch are divided among the kinds of sequence; the shares sum to one.
+    """Ratios in which the pairs of a batch are divided among the kinds of sequence; they sum to one.
 
     Attributes:
-        masked: code with masked tokens, seen in both directions; these pairs also take part in the contrast.
+        masked: code with masked tokens and bidirectional attention; these pairs also take part in the contrast.
         causal: code from left to right.
-        code: code written from its docstring.
-        docstring: docstring written from its code.
+        code: code generated from its docstring.
+        docstring: docstring generated from its code.
     """
 
     masked: float = Field(1.0, ge=0, le=1)
@@ -31,7 +31,7 @@ class MixtureRatios(Config):
 
 
 class Stage(Config):
-    """One stage of growth: how many layers are trained, for how long and on which mix of losses."""
+    """One stage of growth: number of layers, length of training, and mix of losses."""
 
     layers: NonNegativeInt = Field(description="0 trains the embeddings alone, as a weighted bag of tokens")
     steps: PositiveInt
@@ -47,7 +47,7 @@ class Stage(Config):
     def _has_negatives(self) -> Stage:
         if self.contrast_weight and self.batch_size < 2:
             raise ValueError(
-                f"batch_size: with {self.batch_size} pair a batch the contrast has no negatives; give at least 2, or "
+                f"batch_size: with {self.batch_size} pair per batch the contrast has no negatives; give at least 2, or "
                 "contrast_weight = 0"
             )
         return self

@@ -1,7 +1,7 @@
-"""The pre-training corpus: documented functions of a set of packages, mined once and kept memory-mapped.
+"""Pre-training corpus: documented functions of a set of packages, mined once and memory-mapped.
 
 The standard library is the evaluation data, so its functions and near-duplicates of them are left out wherever they
-are found. Whole packages are held out for evaluation while pre-training.
+occur. Whole packages are held out for evaluation while pre-training.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ LICENSE_FIELDS = (
 )
 ENCODE_BATCH = 1000
 HELD_OUT_SHARE = 10
-"""At most one function in so many is held out."""
+"""Reciprocal of the largest fraction of functions to hold out."""
 
 Mined = tuple[MinedFunction, str, Signature]
-"""A function, the key that its copies share, and its signature."""
+"""A function, the key that it shares with its copies, and its signature."""
 
 
 @dataclass(frozen=True)
 class Package:
-    """Where a part of the corpus comes from; version and licence as its own metadata state them, else None."""
+    """A source of the corpus; version and licence are those in its own metadata, or None."""
 
     name: str
     version: str | None
@@ -56,7 +56,7 @@ class Package:
 
 @dataclass(frozen=True)
 class Collection:
-    """What mining found: the functions, and of each the package (by its number), and how many were left out and why."""
+    """Result of mining: functions, the index of each one's package, and the number left out for each reason."""
 
     functions: list[MinedFunction]
     owners: list[int]
@@ -66,7 +66,7 @@ class Collection:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Encoded pairs without special tokens: `pairs` [n, 2] holds row numbers of code and docstring.
+    """Encoded pairs without special tokens: `pairs` [n, 2] holds row indices of code and docstring.
 
     The held-out pairs come last.
     """
@@ -83,15 +83,15 @@ class Corpus:
 
     @property
     def held_out_pairs(self) -> npt.NDArray[np.int64]:
-        """The pairs kept back for evaluation while pre-training."""
+        """The pairs held out for evaluation during pre-training."""
         return self.pairs[len(self.pairs) - self.held_out :]
 
 
 def collect(roots: list[Path], config: PretrainConfig) -> Collection:
     """Mine all roots; a root's sub-folders are its packages.
 
-    A function comes once, also in nearly the same words, and so does a docstring. Of a package with more functions
-    than the limit a random part is kept.
+    Copies and near-duplicates of a function, and repeated docstrings, are dropped. A random part is kept of a package
+    with more functions than the limit.
 
     Raises:
         DataError: a root is not a folder, or nothing was found in all of them.
@@ -130,20 +130,20 @@ def collect(roots: list[Path], config: PretrainConfig) -> Collection:
         Package(name, *metadata.get(name.lower(), (None, None)), n, name in held_out)
         for name, n in counts.most_common()
     ]
-    numbers = {package.name: i for i, package in enumerate(packages)}
-    return Collection(functions, [numbers[name] for name in names], packages, dict(left_out))
+    indices = {package.name: i for i, package in enumerate(packages)}
+    return Collection(functions, [indices[name] for name in names], packages, dict(left_out))
 
 
 def prepare(roots: list[Path], config: PretrainConfig, folder: Path) -> Corpus:
-    """Mine, train the tokenizer, encode; or open what an earlier call with the same folder has prepared."""
+    """Mine, train the tokenizer and encode, or open the result of an earlier call with the same folder."""
     from transformers import AutoTokenizer
 
     from telly.pretraining.tokenizer import train_tokenizer
 
     if not (folder / "pairs.npy").exists():
-        found = collect(roots, config)
-        train, held_out = _split(found, config)
-        functions = [found.functions[i] for i in [*train, *held_out]]
+        collection = collect(roots, config)
+        train, held_out = _split(collection, config)
+        functions = [collection.functions[i] for i in [*train, *held_out]]
         texts = (text for f in functions[: len(train)] for text in (f.code, f.docstring))
         tokenizer = train_tokenizer(texts, config.vocab_size)
         tokenizer.save_pretrained(folder / "tokenizer")
@@ -151,12 +151,13 @@ def prepare(roots: list[Path], config: PretrainConfig, folder: Path) -> Corpus:
         docs, doc_rows = _encode(tokenizer, [f.docstring for f in functions], config.docstring_tokens, "docstrings")
         code.save(folder / "code")
         docs.save(folder / "docstrings")
-        facts = {"packages": [asdict(p) for p in found.packages], "left_out": found.left_out, "held_out": len(held_out)}
+        packages = [asdict(package) for package in collection.packages]
+        facts = {"packages": packages, "left_out": collection.left_out, "held_out": len(held_out)}
         (folder / "corpus.json").write_text(json.dumps(facts, indent=1) + "\n")
         partial = folder / "pairs.partial.npy"
         np.save(partial, np.stack([code_rows, doc_rows], axis=1))
-        partial.rename(folder / "pairs.npy")  # last, so that an interrupted preparation starts anew
-    AutoTokenizer.from_pretrained(folder / "tokenizer")  # a damaged folder shows here, not an hour later
+        partial.rename(folder / "pairs.npy")  # last, so that an interrupted preparation starts over
+    AutoTokenizer.from_pretrained(folder / "tokenizer")  # a damaged folder fails here, not an hour later
     pairs = np.load(folder / "pairs.npy", allow_pickle=False)
     held = json.loads((folder / "corpus.json").read_text())["held_out"]
     return Corpus(SequenceTable.load(folder / "code"), SequenceTable.load(folder / "docstrings"), pairs, held)
@@ -171,32 +172,34 @@ def _mine_one(folder: Path) -> list[Mined]:
     return [(f, content_key(f.code), signature(f.code, "python")) for f in mine(folder)]
 
 
-def _held_out(counts: Counter[str], wanted: int) -> set[str]:
-    """Packages to hold out: in an order that follows from the names, until there are enough functions.
+def _held_out(counts: Counter[str], target: int) -> set[str]:
+    """Packages to hold out, in an order derived from their names, until they have `target` functions.
 
     A package that is alone, or too large, is not held out.
     """
-    most = sum(counts.values()) // HELD_OUT_SHARE
+    max_total = sum(counts.values()) // HELD_OUT_SHARE
     chosen: set[str] = set()
     total = 0
+    # Digests of names give an order that is arbitrary, but the same for any set of other packages.
     for name in sorted(counts, key=lambda name: hashlib.blake2b(name.encode()).digest()):
-        if total >= wanted:
+        if total >= target:
             break
-        if total + counts[name] <= most:
+        if total + counts[name] <= max_total:
             chosen.add(name)
             total += counts[name]
     return chosen
 
 
-def _split(found: Collection, config: PretrainConfig) -> tuple[list[int], list[int]]:
-    """Numbers of the functions to train on and of those held out, each in random order.
+def _split(collection: Collection, config: PretrainConfig) -> tuple[list[int], list[int]]:
+    """Indices of the functions to train on and of those held out, each in random order.
 
-    Where no package could be held out, some functions are.
+    If no package could be held out, some functions of all packages are.
     """
-    order = np.random.default_rng(config.seed).permutation(len(found.functions)).tolist()
-    held_out = [i for i in order if found.packages[found.owners[i]].held_out]
+    order = np.random.default_rng(config.seed).permutation(len(collection.functions)).tolist()
+    held_out = [i for i in order if collection.packages[collection.owners[i]].held_out]
     if held_out:
-        return [i for i in order if not found.packages[found.owners[i]].held_out], held_out[: config.held_out_pairs]
+        train = [i for i in order if not collection.packages[collection.owners[i]].held_out]
+        return train, held_out[: config.held_out_pairs]
     count = min(config.held_out_pairs, len(order) // HELD_OUT_SHARE)
     return order[count:], order[:count]
 
@@ -219,7 +222,7 @@ def _packages(root: Path) -> list[Path]:
 
 @cache
 def _library() -> tuple[frozenset[str], NearDuplicates]:
-    """Keys of the standard library's functions, and what is near to one of them."""
+    """Keys of the standard library's functions, and an index of their near-duplicates."""
     keys, near = set[str](), NearDuplicates()
     for function in _standard_library():
         keys.add(content_key(function.code))
@@ -239,7 +242,7 @@ def _standard_library() -> Iterable[MinedFunction]:
 
 def _metadata(roots: list[Path]) -> dict[str, tuple[str | None, str | None]]:
     """Version and licence by top-level folder, read from the `.dist-info` folders beside the packages."""
-    found: dict[str, tuple[str | None, str | None]] = {}
+    by_folder: dict[str, tuple[str | None, str | None]] = {}
     for root in roots:
         for info in root.glob("*.dist-info"):
             match = METADATA_FOLDER.fullmatch(info.name)
@@ -252,5 +255,5 @@ def _metadata(roots: list[Path]) -> dict[str, tuple[str | None, str | None]]:
             if (info / "RECORD").exists():
                 names += {line.split("/")[0] for line in (info / "RECORD").read_text().splitlines() if "/" in line}
             for name in names:
-                found.setdefault(name.lower(), value)
-    return found
+                by_folder.setdefault(name.lower(), value)
+    return by_folder

@@ -1,6 +1,6 @@
 """Cross-entropy over a vocabulary without the logits of all tokens in memory.
 
-With a narrow model the output layer costs as much as the layers below it. Here the tokens go through it in parts that
+In a narrow model the output layer costs as much as the layers below it. Here the tokens pass through it in parts that
 fit the processor's cache, and the gradients are computed on the way, so that nothing of the size of the logits is kept
 or read again. (`torch.nn.functional.linear_cross_entropy` does the same, but rounds the loss to bfloat16, and was
 slower on a CPU.)
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 PART = 512
-"""Tokens at once."""
+"""Number of tokens processed at once."""
 
 
 def linear_cross_entropy(
@@ -36,6 +36,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def forward(
         ctx: Any, states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, labels: torch.Tensor
     ) -> torch.Tensor:
+        # The gradient for loss 1 is computed here and only scaled in `backward`: the logits exist once, part by part.
         narrow, weights = states.to(torch.bfloat16), weight.to(torch.bfloat16)
         d_states = torch.empty_like(narrow)
         d_weight = torch.zeros_like(weight, dtype=torch.float32)

@@ -1,7 +1,7 @@
-"""What the embedded model is pre-trained on: UniXcoder's objectives on one stack (Guo et al. 2022, section 3.2).
+"""Objectives of pre-training: those of UniXcoder on one stack (Guo et al. 2022, section 3.2).
 
-Masked tokens, next tokens and the contrast of docstring and code. One forward of the masked code serves both masked
-tokens and contrast; logits are computed where there is a loss only.
+Masked tokens, next tokens and the contrast of docstring and code. One forward pass over the masked code serves both
+masked tokens and contrast; logits are computed only at positions with a loss.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from telly.pretraining.batches import NOT_PREDICTED
 from telly.pretraining.cross_entropy import linear_cross_entropy
 
 START_SCALE, MAX_SCALE = 20.0, 100.0
-"""Of the similarities; the reciprocal of the contrast's temperature, learned as in CLIP."""
+"""Scale of the similarities: the reciprocal of the contrast's temperature, learned as in CLIP."""
 
 
 class PretrainObjective(nn.Module):
-    """Weighted sum of the cross-entropies of masked and of next tokens, the symmetric InfoNCE of the pairs, the anchor.
+    """Weighted sum of masked-token and next-token cross-entropy, symmetric InfoNCE of the pairs, and the anchor.
 
-    Masked tokens are predicted by the masked-LM head, next tokens by the word embeddings alone, as telly's writing
-    tasks do. The anchor keeps what the first stage has learned while the layers above it still know nothing.
+    Masked tokens are predicted by the masked-LM head, next tokens by the word embeddings alone, as in telly's
+    generation tasks. The anchor preserves what the first stage has learned while the layers above it are untrained.
 
     Args:
         model: a `RobertaForMaskedLM`.
-        token_weight: weight of both losses of tokens.
+        token_weight: weight of both token losses.
         contrast_weight: weight of the contrast.
         anchor_weight: weight of the distance to the anchor.
-        anchor: embeddings that were trained alone; every token's state is held near what they give for it.
+        anchor: embeddings trained without layers; every token's state is held near their output for it.
     """
 
     def __init__(
@@ -46,26 +46,27 @@ class PretrainObjective(nn.Module):
     ) -> None:
         super().__init__()
         self.model = model
-        self._stack = (PrefixLM(model.base_model),)  # in a tuple: its parameters are the model's
+        self._stack = (PrefixLM(model.base_model),)  # a tuple hides it from `parameters`: they are the model's
         self.token_weight, self.contrast_weight = token_weight, contrast_weight
         self.log_scale = nn.Parameter(torch.tensor(math.log(START_SCALE)))
         self.anchor_weight = anchor_weight
         self._anchor = None if anchor is None else (anchor.eval().requires_grad_(False),)
 
     def forward(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The losses of one batch, see `BatchMaker`: `loss`, and of its parts those that the batch has."""
+        """Losses of one batch of `BatchMaker`: `loss`, and those of its parts that the batch has."""
         masked = len(batch["docstring_ids"]) if "docstring_ids" in batch else 0
         states = self.states(batch["input_ids"], batch["attention_mask"], batch["prefix_lengths"])
         docs = self.states(batch["docstring_ids"], batch["docstring_mask"]) if masked else None
         parts: dict[str, torch.Tensor] = {}
         if self.token_weight:
             if docs is not None:
-                code, found = predicted(states[:masked], batch["labels"][:masked])
-                more, labels = predicted(docs, batch["docstring_labels"])
+                code, code_labels = predicted(states[:masked], batch["labels"][:masked])
+                text, text_labels = predicted(docs, batch["docstring_labels"])
+                # The masked-LM head up to its output layer, which `linear_cross_entropy` applies in parts.
                 head = self.model.lm_head
-                before = head.layer_norm(F.gelu(head.dense(torch.cat([code, more]))))
-                labels = torch.cat([found, labels])
-                parts["masked"] = linear_cross_entropy(before, head.decoder.weight, head.decoder.bias, labels)
+                transformed = head.layer_norm(F.gelu(head.dense(torch.cat([code, text]))))
+                labels = torch.cat([code_labels, text_labels])
+                parts["masked"] = linear_cross_entropy(transformed, head.decoder.weight, head.decoder.bias, labels)
             if masked < len(states):
                 rest, labels = predicted(states[masked:], batch["labels"][masked:])
                 parts["next"] = linear_cross_entropy(rest, self._stack[0].head.weight, None, labels)
@@ -91,22 +92,22 @@ class PretrainObjective(nn.Module):
         return _pooled(self.states(ids, mask), mask)
 
     def masked_logits(self, states: torch.Tensor) -> torch.Tensor:
-        """Of masked tokens, [masked tokens, hidden] to [masked tokens, vocabulary]."""
+        """Logits of masked tokens, [masked tokens, hidden] to [masked tokens, vocabulary]."""
         logits: torch.Tensor = self.model.lm_head(states).float()
         return logits
 
     def next_logits(self, states: torch.Tensor) -> torch.Tensor:
-        """Of next tokens, [tokens, hidden] to [tokens, vocabulary]."""
+        """Logits of next tokens, [tokens, hidden] to [tokens, vocabulary]."""
         logits: torch.Tensor = self._stack[0].head(states).float()
         return logits
 
     def _distance(
         self, states: torch.Tensor, ids: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor
     ) -> torch.Tensor:
-        """Mean squared distance of states to the anchor's of the unmasked tokens, in units of their variance."""
+        """Mean squared distance to the anchor's states of the unmasked tokens, in units of their variance."""
         assert self._anchor is not None
         real = mask.bool()
-        with torch.no_grad():
+        with torch.no_grad():  # labels hold the original ids of masked tokens
             target = self._anchor[0](torch.where(labels != NOT_PREDICTED, labels, ids))[real].float()
         distance: torch.Tensor = F.mse_loss(states[real].float(), target) / target.var()
         return distance
@@ -118,7 +119,7 @@ class PretrainObjective(nn.Module):
 
 
 def predicted(states: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """States [predicted, hidden] and labels [predicted] where there is something to predict."""
+    """States [predicted, hidden] and labels [predicted] of the positions with a label."""
     where = labels != NOT_PREDICTED
     return states[where], labels[where]
 

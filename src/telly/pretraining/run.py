@@ -1,7 +1,7 @@
-"""The run: prepare the corpus, train the stages one after the other, export the model. Resumable at any point.
+"""Pre-training run: prepare the corpus, train one stage after the other, export the model; resumable at any point.
 
 Layout of the output folder: `corpus/`, `stage-1/` .. with the Trainer's checkpoints and, once a stage is finished,
-its weights, and `model/` with what `transformers` loads.
+its weights, and `model/` with the model that `transformers` loads.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from telly.pretraining.corpus import Corpus, prepare
 from telly.pretraining.objectives import PretrainObjective, predicted
 from telly.pretraining.showcase import examples, neighbour_similarity
 from telly.pretraining.throughput import Throughput, matrix_product_rate
+from telly.training.arguments import trainer_arguments
 from telly.training.progress import ProgressBar
 from telly.training.trainer import TellyTrainer, last_complete_checkpoint, remove_incomplete_checkpoints
 
@@ -42,7 +43,7 @@ RATE_KEYS = ("tokens_per_second", "flops")
 
 @dataclass(frozen=True)
 class StartingPoint:
-    """What a stage starts from: the weights of the stage before, and those of the last stage without layers."""
+    """Starting weights of a stage: those of the stage before, and those of the last stage without layers."""
 
     weights: dict[str, torch.Tensor] | None
     anchor: dict[str, torch.Tensor] | None
@@ -51,10 +52,10 @@ class StartingPoint:
 def pretrain(roots: list[Path], output: Path, config: PretrainConfig) -> Path:
     """Pre-train on the Python sources under `roots` and return the folder of the exported model.
 
-    A second call with the same folder and settings goes on where the first was interrupted.
+    A second call with the same folder and settings continues where the first was interrupted.
 
     Raises:
-        ConfigError: the folder holds a run with other settings, or one that still runs.
+        ConfigError: the folder holds a run with other settings, or one that is still running.
         DataError: the roots hold no documented functions.
     """
     with folder_lock(output):
@@ -68,7 +69,7 @@ def _pretrain(roots: list[Path], output: Path, config: PretrainConfig) -> Path:
         _check_settings(roots, output, config)
         corpus = prepare(roots, config, output / "corpus")
     except DataError:
-        if new:  # the settings in it would refuse the same command with another corpus
+        if new:  # otherwise its settings would refuse the same command with another corpus
             shutil.rmtree(output)
         raise
     tokenizer = AutoTokenizer.from_pretrained(output / "corpus" / "tokenizer")
@@ -84,18 +85,19 @@ def _pretrain(roots: list[Path], output: Path, config: PretrainConfig) -> Path:
 
 
 def _check_settings(roots: list[Path], output: Path, config: PretrainConfig) -> None:
-    """Write down corpus and recipe, or compare them with what the folder's run was started with.
+    """Record corpus and recipe, or compare them with those that the folder's run was started with.
 
-    Stages that have not begun may be changed, so that a run can be made longer.
+    Stages that have not begun may be changed, so that a run can be extended.
     """
     file = output / "settings.json"
     settings = {"corpus": [str(root.resolve()) for root in roots], **config.model_dump(mode="json")}
     if file.exists():
-        kept = json.loads(file.read_text())
-        begun = sum((output / f"stage-{n}").exists() for n in range(1, len(kept.get("stages", ())) + 1))
-        different = sorted(k for k in settings.keys() | kept.keys() if k != "stages" and settings.get(k) != kept.get(k))
+        earlier = json.loads(file.read_text())
+        begun = sum((output / f"stage-{n}").exists() for n in range(1, len(earlier.get("stages", ())) + 1))
+        keys = settings.keys() | earlier.keys()
+        different = sorted(k for k in keys if k != "stages" and settings.get(k) != earlier.get(k))
         different += [
-            f"stage {n + 1}" for n in range(begun) if settings["stages"][n : n + 1] != kept["stages"][n : n + 1]
+            f"stage {n + 1}" for n in range(begun) if settings["stages"][n : n + 1] != earlier["stages"][n : n + 1]
         ]
         if different:
             raise ConfigError(
@@ -133,17 +135,17 @@ def _train_stage(
 ) -> dict[str, torch.Tensor]:
     finished = folder / "model.safetensors"
     if finished.exists():
-        kept: dict[str, torch.Tensor] = load_file(finished)
-        return kept
+        weights: dict[str, torch.Tensor] = load_file(finished)
+        return weights
     set_seed(config.seed + stage.layers)
     model = _new_model(config, stage.layers, tokenizer, dropout=0.0)
     anchor = None
     if start.weights is not None:
         _load_stacked(model, start.weights)
     if start.anchor is not None and stage.anchor_weight:
-        lone = _new_model(config, 0, tokenizer, dropout=0.0)
-        _load_stacked(lone, start.anchor)
-        anchor = lone.roberta.embeddings
+        without_layers = _new_model(config, 0, tokenizer, dropout=0.0)
+        _load_stacked(without_layers, start.anchor)
+        anchor = without_layers.roberta.embeddings
     objective = PretrainObjective(
         model, stage.token_weight, stage.contrast_weight, anchor_weight=stage.anchor_weight, anchor=anchor
     )
@@ -155,7 +157,7 @@ def _train_stage(
         batch_sampler=LengthBucketBatchSampler(
             corpus.code.lengths[pairs[:, 0]], stage.batch_size, seed=config.seed, drop_last=True
         ),
-        collate=lambda numbers: batches(pairs[numbers]),
+        collate=lambda indices: batches(pairs[indices]),
         evaluate_fn=lambda: evaluate(objective, corpus, tokenizer, config),
         callbacks=[ProgressBar(f"{stage.layers} layers", MEASURES), Throughput(objective, model.config)],
     )
@@ -174,10 +176,11 @@ def _train_stage(
     rate = matrix_product_rate(next(model.parameters()).device, torch.bfloat16)
     entry = {**stage.model_dump(), "matrix_product_rate": rate, "losses": losses, "evaluations": evaluations}
     (folder / "stage.json").write_text(json.dumps(entry, indent=1) + "\n")
+    # The decoder is tied to the word embeddings, and safetensors refuses shared tensors.
     state = {k: v.contiguous() for k, v in model.state_dict().items() if k != "lm_head.decoder.weight"}
     partial = folder / "model.partial"
     save_file({k: v.clone() for k, v in state.items()}, partial)
-    partial.rename(finished)
+    partial.rename(finished)  # last: a stage counts as finished once this file exists
     return state
 
 
@@ -189,44 +192,38 @@ def _new_model(config: PretrainConfig, layers: int, tokenizer: Any, dropout: flo
 
 
 def _arguments(stage: Stage, folder: Path, config: PretrainConfig) -> TrainingArguments:
-    gpu = torch.cuda.is_available()
-    return TrainingArguments(
-        output_dir=str(folder),
-        max_steps=stage.steps,
-        per_device_train_batch_size=stage.batch_size,
+    return trainer_arguments(
+        folder,
+        batch_size=stage.batch_size,
         learning_rate=stage.learning_rate,
+        bf16=True,
+        seed=config.seed,
+        max_steps=stage.steps,
         weight_decay=0.01,
         adam_beta2=0.98,
         warmup_steps=min(100, max(1, stage.steps // 10)),
         lr_scheduler_type="cosine_with_min_lr",
         lr_scheduler_kwargs={"min_lr_rate": 0.1},
-        bf16=True,
         optim="adamw_torch_fused",
-        use_cpu=not gpu,
         eval_strategy="steps",
         eval_steps=config.evaluate_every,
         torch_compile=config.compile,
         save_steps=SAVE_STEPS,
         save_total_limit=2,
         logging_steps=LOG_STEPS,
-        logging_nan_inf_filter=False,
-        report_to=[],
-        disable_tqdm=True,
-        seed=config.seed,
-        remove_unused_columns=False,
-        dataloader_pin_memory=gpu,
     )
 
 
 def _load_stacked(model: RobertaForMaskedLM, previous: dict[str, torch.Tensor]) -> None:
-    """Start from a stage with fewer layers; after a stage without any, the blocks start at random."""
+    """Load a stage with fewer layers, its blocks repeated; blocks stay random after a stage without layers."""
     prefix = "roberta.encoder.layer."
     old_depth = len({k.removeprefix(prefix).split(".")[0] for k in previous if k.startswith(prefix)})
     state = {k: v for k, v in previous.items() if not k.startswith(prefix)}
     if old_depth:
         for new, old in enumerate(grow(old_depth, len(model.roberta.encoder.layer))):
-            own = f"{prefix}{old}."
-            state |= {f"{prefix}{new}.{k.removeprefix(own)}": v for k, v in previous.items() if k.startswith(own)}
+            source = f"{prefix}{old}."
+            block = {k.removeprefix(source): v for k, v in previous.items() if k.startswith(source)}
+            state |= {f"{prefix}{new}.{k}": v for k, v in block.items()}
     missing, unexpected = model.load_state_dict(state, strict=False)
     fresh = {k for k in missing if k.startswith(prefix)} if not old_depth else set()
     if unexpected or set(missing) - fresh - {"lm_head.decoder.weight"}:
@@ -237,7 +234,7 @@ def _load_stacked(model: RobertaForMaskedLM, previous: dict[str, torch.Tensor]) 
 def evaluate(objective: PretrainObjective, corpus: Corpus, tokenizer: Any, config: PretrainConfig) -> dict[str, float]:
     """Measures on the held-out pairs, untuned: masked-token accuracy, loss of the next token, docstring-to-code MRR.
 
-    The loss of the next token is that of code, from left to right.
+    The loss of the next token is measured on code, from left to right.
     """
     training = objective.training
     objective.eval()
@@ -261,9 +258,9 @@ def evaluate(objective: PretrainObjective, corpus: Corpus, tokenizer: Any, confi
             states = objective.states(batch["input_ids"], batch["attention_mask"], batch["prefix_lengths"])
             states, labels = predicted(states, batch["labels"])
             losses.append(F.cross_entropy(objective.next_logits(states), labels, reduction="none"))
-            for found, texts in zip(vectors, masked.plain(pairs), strict=True):
+            for embedded, texts in zip(vectors, masked.plain(pairs), strict=True):
                 plain = moved(texts)
-                found.append(objective.vectors(plain["input_ids"], plain["attention_mask"]))
+                embedded.append(objective.vectors(plain["input_ids"], plain["attention_mask"]))
     objective.train(training)
     code, docs = (torch.cat(part) for part in vectors)
     ranks = ranks_of_targets(docs, code, torch.arange(corpus.held_out, device=device))
@@ -277,14 +274,14 @@ def evaluate(objective: PretrainObjective, corpus: Corpus, tokenizer: Any, confi
 def export(
     output: Path, weights: dict[str, torch.Tensor], corpus: Corpus, tokenizer: Any, config: PretrainConfig
 ) -> Path:
-    """Write the model as half-precision safetensors with config, tokenizer and card; returns the folder."""
+    """Write the model as half-precision safetensors with config, tokenizer and card, and return the folder."""
     folder = output / "model"
     layers = config.stages[-1].layers
     model = _new_model(config, layers, tokenizer, config.dropout)
     model.load_state_dict(weights, strict=False)
     model.tie_weights()
     model.eval()
-    shown = {
+    evidence = {
         "neighbour_similarity": neighbour_similarity(model.roberta, tokenizer, corpus),
         "examples": examples(model.roberta, tokenizer, corpus),
     }
@@ -293,14 +290,14 @@ def export(
         tokenizer.save_pretrained(folder)
     size = sum(f.stat().st_size for f in folder.iterdir())
     stages = [json.loads((output / f"stage-{n}" / "stage.json").read_text()) for n in range(1, len(config.stages) + 1)]
-    summary = {"parameters": model.num_parameters(), "bytes": size, "stages": stages, **shown}
+    summary = {"parameters": model.num_parameters(), "bytes": size, "stages": stages, **evidence}
     (folder / "pretraining.json").write_text(json.dumps(summary, indent=1) + "\n")
     write_card(output, folder)
     return folder
 
 
 def grow(old: int, layers: int) -> list[int]:
-    """Which old block each of `layers` new ones starts from: the stack, repeated (Gong et al. 2019, section 3).
+    """Index of the old block that each of `layers` new ones starts from: the stack, repeated (Gong et al. 2019).
 
     Raises:
         ValueError: the new depth is not a multiple of the old one.

@@ -1,4 +1,4 @@
-"""What a pre-trained model shows in its card: how much its layers differ, and what it writes."""
+"""Evidence in a pre-trained model's card: differences between layers, and generated examples."""
 
 from __future__ import annotations
 
@@ -37,23 +37,22 @@ def neighbour_similarity(encoder: Any, tokenizer: Any, corpus: Corpus) -> list[f
 
 @torch.no_grad()
 def examples(encoder: Any, tokenizer: Any, corpus: Corpus) -> list[dict[str, str]]:
-    """What the model writes, greedily, about the first held-out pairs: a summary, code, and the next line.
+    """Greedy generations for the first held-out pairs: a summary, code, and the next line.
 
-    Each has `given`, `written` and `right`; what is given is cut as in training.
+    Each has `given`, `written` and `right`; the given text is truncated as in training.
     """
     stack = PrefixLM(encoder).eval()
-    found = []
-    for number in range(min(EXAMPLE_PAIRS, corpus.held_out)):
-        code_row, docstring_row = corpus.held_out_pairs[number]
+    generated = []
+    for code_row, docstring_row in corpus.held_out_pairs[:EXAMPLE_PAIRS]:
         code, docstring = corpus.code[code_row], corpus.docstrings[docstring_row]
         lines = tokenizer.decode(code).split("\n")
         known = "\n".join(lines[: max(1, len(lines) // 2)]) + "\n"
         known_ids = np.asarray(tokenizer(known, add_special_tokens=False)["input_ids"], dtype=np.int32)
-        summary = _answer(stack, tokenizer, _asked(tokenizer, code), NEW_TOKENS["summary"])
-        written = _answer(stack, tokenizer, _asked(tokenizer, docstring), NEW_TOKENS["code"])
+        summary = _answer(stack, tokenizer, _prompt(tokenizer, code), NEW_TOKENS["summary"])
+        written = _answer(stack, tokenizer, _prompt(tokenizer, docstring), NEW_TOKENS["code"])
         prompt = torch.tensor([*mode_head(tokenizer, InputMode.DECODER_ONLY), *known_ids])
         line = _answer(stack, tokenizer, (prompt, 0), NEW_TOKENS["completion"]).lstrip("\n").partition("\n")[0]
-        found += [
+        generated += [
             {
                 "kind": "summary",
                 "given": tokenizer.decode(code),
@@ -68,21 +67,23 @@ def examples(encoder: Any, tokenizer: Any, corpus: Corpus) -> list[dict[str, str
                 "right": "".join(lines[len(known.split("\n")) - 1 :][:1]),
             },
         ]
-    return found
+    return generated
 
 
 def _framed(tokenizer: Any, mode: InputMode, ids: npt.NDArray[np.int32]) -> torch.Tensor:
     return torch.tensor([*mode_head(tokenizer, mode), *ids, tokenizer.sep_token_id])
 
 
-def _asked(tokenizer: Any, source: npt.NDArray[np.int32]) -> tuple[torch.Tensor, int]:
+def _prompt(tokenizer: Any, source: npt.NDArray[np.int32]) -> tuple[torch.Tensor, int]:
     prompt = _framed(tokenizer, InputMode.ENCODER_DECODER, source)
     return torch.cat([prompt, torch.tensor([tokenizer.cls_token_id])]), len(prompt)
 
 
-def _answer(stack: PrefixLM, tokenizer: Any, asked: tuple[torch.Tensor, int], most: int) -> str:
-    prompt, prefix_length = asked
-    decoding = Decoding(beams=1, max_new_tokens=most, end_ids=(tokenizer.sep_token_id,), pad_id=tokenizer.pad_token_id)
-    answer = decode_single_sequence(stack, [prompt], decoding, torch.tensor([prefix_length]))[0]
+def _answer(stack: PrefixLM, tokenizer: Any, prompt: tuple[torch.Tensor, int], max_tokens: int) -> str:
+    ids, prefix_length = prompt
+    decoding = Decoding(
+        beams=1, max_new_tokens=max_tokens, end_ids=(tokenizer.sep_token_id,), pad_id=tokenizer.pad_token_id
+    )
+    answer = decode_single_sequence(stack, [ids], decoding, torch.tensor([prefix_length]))[0]
     text: str = tokenizer.decode(answer, skip_special_tokens=True)
     return text

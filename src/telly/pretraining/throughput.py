@@ -1,4 +1,4 @@
-"""How fast pre-training runs: tokens per second, and the share of the machine's measured matrix-product rate."""
+"""Throughput of pre-training: tokens per second, and the fraction of the measured matrix-product rate."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ RATE_REPEATS = 5
 
 
 def matrix_product_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Floating-point operations a second of large square matrix products: the best of some runs."""
+    """Floating-point operations per second of large square matrix products: the best of some runs."""
     a, b = (torch.randn(RATE_SIZE, RATE_SIZE, device=device, dtype=dtype) for _ in range(2))
     best = 0.0
-    for _ in range(RATE_REPEATS + 1):  # the first one warms up and is seldom the best
+    for _ in range(RATE_REPEATS + 1):  # the first repeat is a warm-up
         started = time.perf_counter()
         product = a @ b
-        float(product[0, 0])  # waits for an accelerator
+        float(product[0, 0])  # reading a value waits for an accelerator
         best = max(best, 2 * RATE_SIZE**3 / (time.perf_counter() - started))
     return best
 
 
 class Throughput(TrainerCallback):  # type: ignore[misc]
-    """Counts what the steps between two log entries did, and adds `tokens_per_second` and `flops` to the entry.
+    """Counter of the work between two log entries, which adds `tokens_per_second` and `flops` to the entry.
 
     Operations are those of the matrix products of forward and backward pass: six for every weight of a block and token,
     twelve for every layer, token and token seen, and six for every weight of the output layer and predicted token;
     padding does not count as work.
 
     Args:
-        objective: the model as it is trained; its forward is counted.
+        objective: the model in training; its forward passes are counted.
         config: the model's configuration.
     """
 
@@ -53,7 +53,7 @@ class Throughput(TrainerCallback):  # type: ignore[misc]
         self._restart()
 
     def on_evaluate(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
-        """Leave the evaluation out: the steps since the last entry are not reported."""
+        """Leave the evaluation out: steps since the last entry are not reported."""
         self._restart()
 
     def on_log(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:

@@ -13,7 +13,10 @@ SPECIAL_TOKENS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *(mode.value for mo
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
-    """Train on texts. Ids 0 to 3 are RoBERTa's (`<s>`, `<pad>`, `</s>`, `<unk>`), so its configs fit as they are."""
+    """Train a tokenizer on texts.
+
+    Ids 0 to 3 are RoBERTa's (`<s>`, `<pad>`, `</s>`, `<unk>`), so that its configs fit unchanged.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

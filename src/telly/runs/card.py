@@ -9,6 +9,7 @@ from typing import Any
 from telly.data.schema import SCHEMAS
 from telly.markdown import DASH, markdown_table
 from telly.metrics.table import METRICS
+from telly.models.families import auto_class
 from telly.models.folder import CONFIG, EMBEDDED
 from telly.runs.folder import CARD_FILE
 from telly.runs.record import RunRecord
@@ -194,17 +195,6 @@ def _use(record: RunRecord, architecture: str) -> str:
         )
     lines.append("`telly.json` beside the weights says how telly uses them; a head of its own is `head.safetensors`.")
     return "\n".join(lines)
-
-
-def auto_class(architecture: str) -> str:
-    """The Auto class of transformers that loads a saved architecture with all its weights and no others."""
-    if architecture.endswith("EncoderModel"):
-        return "AutoModelForTextEncoding"
-    if architecture.endswith("ForConditionalGeneration"):
-        return "AutoModelForSeq2SeqLM"
-    if architecture.endswith(("LMHeadModel", "ForCausalLM")):
-        return "AutoModelForCausalLM"
-    return "AutoModel"
 
 
 def _limits(record: RunRecord) -> str:

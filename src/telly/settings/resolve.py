@@ -15,6 +15,7 @@ from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tasks import get_task
 from telly.tasks.clone import SHARING_HEADS
 
+CACHE_FOLDER, FORMER_CACHE_FOLDER = "activations", "stores"
 METHOD_RATE = 10
 """Times the rate of full tuning, where less is trained: Hu et al. (2022) and Ben Zaken et al. (2022) take ten times and
 more of what is usual for full tuning, Liu et al. (2022) still more (docs/peft-baselines.md)."""
@@ -57,8 +58,14 @@ def resolve(config: TuneConfig) -> ResolvedConfig:
 
 
 def default_cache_dir() -> Path:
-    """Where stores lie unless told otherwise."""
-    return Path(platformdirs.user_cache_dir("telly")) / "stores"
+    """The folder of activation caches, unless the settings name another."""
+    return caches_in(Path(platformdirs.user_cache_dir("telly")))
+
+
+def caches_in(folder: Path) -> Path:
+    """The folder of activation caches within a folder; one that an earlier version named `stores` stays in use."""
+    caches, former = folder / CACHE_FOLDER, folder / FORMER_CACHE_FOLDER
+    return former if former.is_dir() and not caches.exists() else caches
 
 
 def run_name(config: TuneConfig) -> str:

@@ -15,6 +15,7 @@ from telly.analysis.probes.table import PROBES
 from telly.analysis.probing import ProbeConfig, run_probes, write_results
 from telly.freezing.variants import BASE, Variant
 from telly.runs.provenance import provenance
+from telly.settings.resolve import caches_in
 from telly.study.config import Cell, StudyConfig
 from telly.study.results import Outcome, State
 from telly.training.progress import counting_bar
@@ -48,7 +49,7 @@ def run_analyses(
             if cell.config.model == model and cell.variant == Variant() and cell.config.seed == study.seeds[0]
             and outcome.state is State.DONE
         ]  # fmt: skip
-        run = LayerExtractor(output / "stores", counting_bar)
+        run = LayerExtractor(caches_in(output), counting_bar)
         for name in study.analyses:
             asked = _ANALYSES[name]
             if asked.needs_tuned and not tuned:

@@ -26,6 +26,7 @@ from telly.models.stack import LayerStack
 from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.settings.lists import AXES, RESULT_SETTINGS, SETTINGS
 from telly.settings.renamed import RENAMED
+from telly.settings.resolve import caches_in
 from telly.tasks import TASKS, get_task
 
 SAMPLED = 1 << 20
@@ -36,7 +37,7 @@ class StudyBudget(Config):
     """What a study may take."""
 
     hours: PositiveFloat | None = Field(None, description="start no cell after so many hours")
-    disk_gb: PositiveFloat | None = Field(None, description="most disk that the stores of one cell may take")
+    disk_gb: PositiveFloat | None = Field(None, description="maximum disk space of one cell's activation caches")
 
 
 class Needs(Config):
@@ -133,14 +134,14 @@ class Cell:
 
     @property
     def cache_layer(self) -> int | None:
-        """K, where the run reads the store of its states; above all others where the last layer's are stored."""
+        """K, where the run reads cached states; above all others where the last layer's states are cached."""
         if not self.config.cache:
             return None
         return sys.maxsize if self.config.method is Method.HEAD_ONLY else self.config.k
 
     @property
     def group(self) -> tuple[str, str]:
-        """Model and task: cells that share stores and stand in one table."""
+        """Model and task: cells that share activation caches and a table."""
         return self.config.model, self.config.task
 
 
@@ -190,7 +191,7 @@ def cells_of(study: StudyConfig, output: Path) -> list[Cell]:
 
 
 def groups_of(cells: Sequence[Cell]) -> list[list[Cell]]:
-    """The cells of every model and task, which share stores and stand in one table."""
+    """The cells of every model and task, which share activation caches and a table."""
     groups: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
         groups.setdefault(cell.group, []).append(cell)
@@ -234,7 +235,7 @@ def _cell(study: StudyConfig, model: str, task: str, variant: Variant, seed: int
         raise ConfigError(f"variants: {variant.slug}: {model} has {layers} layers, so K is at most {layers - 1}")
     values = {
         "cache_always": True,  # a table must not hang on how busy the machine was
-        "cache_dir": output / "stores",
+        "cache_dir": caches_in(output),
         "cache_budget_gb": study.budget.disk_gb,
         **given,
         "task": task,

@@ -30,7 +30,8 @@ Launch = Callable[[Cell, bool], int]
 
 def run_here(config: TuneConfig, resume: bool) -> tuple[int, str | None]:
     """Run a cell in this process; gives its exit code and, if it is not 0, why in words."""
-    from telly.tuning.run import interruptible, tune
+    from telly.processes import interruptible
+    from telly.tuning.run import tune
 
     try:
         with interruptible():

@@ -1,9 +1,9 @@
 """Running a study's cells as Ray tasks on many machines.
 
 A task writes its cell's results itself before it ends, so that nothing is lost with the machine that asked for it. The
-stores of a model and task are made one from the other by a chain of tasks, K upwards, and a cell begins when its own is
-there: so no machine waits while it holds a processor, and what a store was derived from does not depend on which
-machine was faster.
+activation caches of a model and task are derived one from the other by a chain of tasks, K upwards, and a cell begins
+when its own is there: so no machine waits while it holds a processor, and what a cache was derived from does not depend
+on which machine was faster.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any
 from filelock import FileLock
 
 from telly.errors import ConfigError, TellyError
+from telly.settings.resolve import CACHE_FOLDER
 from telly.study.config import Cell, Needs, StudyConfig
 from telly.study.launch import FAILED, INTERRUPTED, in_processes, run_here
 from telly.study.results import Results, State, outcome_of
@@ -49,7 +50,7 @@ class RayJob:
         folder: the driver's working folder, from which paths to data count.
         needs: what a cell takes.
         deadline: start nothing after that, in seconds of `time.time`; None for no such time.
-        own_caches: every cell keeps its stores to itself, since machines share no folder.
+        own_caches: every cell keeps its activation caches to itself, since machines share no folder.
         command: what was typed, for the records.
     """
 
@@ -94,15 +95,15 @@ class RayPool:
                 self._results, token, str(Path.cwd()), self._needs, deadline, self._own_caches, tuple(sys.argv)
             )
             _check_machines(ray, job, self._say)
-            cells, stores = _submit(ray, job, starts)
+            cells, caches = _submit(ray, job, starts)
             try:
                 yield from _ends(ray, cells, self._say)
             finally:
-                _cancel(ray, [*stores, *cells])
+                _cancel(ray, [*caches, *cells])
 
 
 def _submit(ray: Any, job: RayJob, starts: Sequence[StartCell]) -> tuple[dict[Any, Cell], list[Any]]:
-    """Hand all tasks to Ray; returns cells by the reference of their result, and those of the stores."""
+    """Hand all tasks to Ray; returns cells by the reference of their result, and those of the caches."""
     takes = {"num_cpus": job.needs.cpus, "num_gpus": job.needs.gpus, "max_retries": job.needs.retries}
     cell_task = ray.remote(max_calls=1, **takes)(run_cell)  # a process each: its peak memory is its own
     cache_task = ray.remote(max_calls=1, **takes)(make_caches)
@@ -254,14 +255,14 @@ def look_around(job: RayJob) -> tuple[bool, str]:
 
 
 def make_caches(job: RayJob, cell: Cell, _before: object = None) -> None:
-    """Task: build the stores that a cell reads. What goes wrong, the cell will meet and record."""
+    """Task: build the activation caches that a cell reads. What goes wrong, the cell will meet and record."""
     from telly.tuning.run import build_caches
 
     if _prepare(job) is None:
         try:
             build_caches(cell.config)
         except TellyError as error:
-            print(f"telly: stores of {cell.name}: {error}", file=sys.stderr)
+            print(f"telly: activation caches of {cell.name}: {error}", file=sys.stderr)
 
 
 def run_cell(job: RayJob, cell: Cell, _caches: object = None) -> tuple[int, str | None]:
@@ -295,7 +296,7 @@ def _run_and_bring(job: RayJob, cell: Cell) -> tuple[int, str | None]:
     with TemporaryDirectory(prefix="telly-cell-") as folder:
         places: dict[str, Any] = {"output": Path(folder) / cell.folder.name}
         if job.own_caches:
-            places["cache_dir"] = Path(folder) / "stores"
+            places["cache_dir"] = Path(folder) / CACHE_FOLDER
         here = replace(cell, config=cell.config.model_copy(update=places))
         ended = _run(job, here, False)
         if ended[0] != INTERRUPTED and outcome_of(here).state in {State.DONE, State.FAILED}:

@@ -137,7 +137,7 @@ def _run_cells(
 def _one_by_one(
     starts: Sequence[StartCell], deadline: float | None, *, launch: Launch, say: Say
 ) -> Generator[Ended, None, None]:
-    """The pool of one machine: cells in their order, each made cheap by the stores of those before."""
+    """The pool of one machine: cells in their order, each made cheap by the activation caches of those before."""
     began = time.monotonic()
     for number, start in enumerate(starts):
         if deadline is not None and time.time() >= deadline:
@@ -251,7 +251,7 @@ def _summarize(study: StudyConfig, cells: Sequence[Cell], outcomes: Outcomes, re
 
 
 def _drop_caches(cells: Sequence[Cell], outcomes: Outcomes, left: set[Path]) -> None:
-    """Remove the stores that no cell will read: those of a K whose cells have all ended, once a higher K has its own.
+    """Remove the activation caches that no cell will read: those of a K that has ended, once a higher K has its own.
 
     The next K is derived from the highest one there is.
     """

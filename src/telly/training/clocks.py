@@ -1,4 +1,4 @@
-"""Named clocks that sum to the wall time, and peak memory."""
+"""Named clocks that sum to the wall time, and a measure of peak memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ class Clocks:
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
-        """Count the body's time under `name`, which must be one of `CLOCKS`."""
+        """Count the body's time under `name`.
+
+        Raises:
+            ValueError: `name` is not one of `CLOCKS`.
+        """
         if name not in self._seconds:
             raise ValueError(f"unknown clock {name!r}; known: {', '.join(CLOCKS)}")
         self._switch()
@@ -44,7 +48,7 @@ class Clocks:
         self._since = now
 
     def seconds(self) -> dict[str, float]:
-        """Seconds by clock until now."""
+        """Seconds by clock until now; they sum to `wall`."""
         self._switch()
         return dict(self._seconds)
 
@@ -57,7 +61,8 @@ class PeakMemory:
     """Peak resident memory of this process since the last `reset`, in bytes.
 
     On Linux the kernel keeps the exact peak; elsewhere memory is sampled every 50 ms. Pages of memory-mapped files that
-    were read count as resident, so a store's pages are in the figure although they can be dropped at any time.
+    were read count as resident, so the pages of an activation cache are in the figure although they can be
+    dropped at any time.
     """
 
     def __init__(self) -> None:
@@ -74,7 +79,7 @@ class PeakMemory:
         self._peak = 0
 
     def bytes(self) -> int:
-        """The peak since the last reset."""
+        """Peak resident memory since the last reset, in bytes."""
         if self._exact:
             status = Path("/proc/self/status").read_text()
             line = next(line for line in status.splitlines() if line.startswith("VmHWM"))

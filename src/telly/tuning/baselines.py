@@ -13,7 +13,7 @@ from telly.settings.lists import BASELINE_SETTINGS
 def reuse_baselines(runs: Path, record: RunRecord) -> dict[str, dict[str, float]]:
     """Baselines of a finished run with the same weights, data and settings of evaluation; empty without one.
 
-    The untuned model's scores are the same for every K, but for the rounding of stored states.
+    The untuned model's scores are the same for every K, except for the rounding of cached states.
 
     Args:
         runs: folder whose sub-folders may be runs.

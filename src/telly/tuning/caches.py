@@ -1,11 +1,10 @@
-"""Deciding whether a run uses the activation store, and opening its stores."""
+"""Deciding whether a job reads activation caches, and opening them."""
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,30 +14,36 @@ from telly.data.sequences import SequenceTable, SequenceTableBuilder
 from telly.freezing.build import BuildResult, CacheRequest, build_cache, check_writable, existing_cache
 from telly.freezing.cost import CacheDecision, Rates, decide
 from telly.freezing.source import RowSource
-from telly.freezing.split import SplitModel
 from telly.processes import first_decides, first_here_goes_first
-from telly.settings.config import ResolvedConfig
-from telly.tasks.base import Encoded
 from telly.training.progress import counting_bar
+from telly.tuning.job import Job
 
-CALIBRATION_TOKENS = 4096
-CALIBRATION_SHARE = 0.1
-"""At most so much of the data is computed only to measure."""
+SAMPLE_TOKENS = 4096
+SAMPLE_SHARE = 0.1
+"""Maximum share of the data that is computed only to measure rates."""
 
 
 @dataclass(frozen=True)
-class Sources:
-    """Where each data split's batches come from, and what became of the store."""
+class BatchSources:
+    """Where a job's batches come from.
+
+    Attributes:
+        by_split: batches by data split.
+        used: whether an activation cache is read.
+        reason: why, or why not.
+        complete: whether all sequences are cached.
+        builds: results of building the caches, by split.
+    """
 
     by_split: dict[str, RowSource]
     used: bool
     reason: str
-    complete: bool
-    builds: dict[str, BuildResult]
+    complete: bool = False
+    builds: dict[str, BuildResult] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """For the run record."""
-        stores = {
+        """As JSON-ready data for the run record."""
+        caches = {
             split: {
                 "folder": str(build.cache.folder),
                 "bytes": build.cache.nbytes,
@@ -50,46 +55,40 @@ class Sources:
             }
             for split, build in self.builds.items()
         }
-        return {"used": self.used, "reason": self.reason, "complete": self.complete, "stores": stores}
+        return {"used": self.used, "reason": self.reason, "complete": self.complete, "stores": caches}
 
 
-def open_sources(
-    config: ResolvedConfig,
-    split_model: SplitModel,
-    data: dict[str, Encoded],
-    pad_id: int,
-    digests: Sequence[str],
-    say: Callable[[str], None],
-) -> Sources:
-    """Build or open the stores of all splits if that pays; else batches come from tokens.
+def choose_cache(job: Job) -> CacheDecision:
+    """Decide whether a job reads activation caches: whether it may, and whether that pays on this machine.
 
-    Args:
-        config: resolved settings.
-        split_model: the frozen model.
-        data: encoded splits; `train` among them.
-        pad_id: id to pad with.
-        digests: the model's `prefix_digests`.
-        say: called with a sentence a person should know.
+    Raises:
+        CacheError: the cache folder cannot be written and holds no cache for this job.
     """
-    plain = {name: RowSource(encoded.table, pad_id) for name, encoded in data.items()}
-    if split_model.k is None:
-        return Sources(plain, False, "no layer is frozen", False, {})
-    if not config.cache:
-        return Sources(plain, False, "switched off", False, {})
-    stored = {name: encoded for name, encoded in data.items() if encoded.stored}
-    requests = _requests(config, split_model, stored, pad_id, tuple(digests))
-    decision = first_decides(lambda: _decide(config, data["train"], requests["train"]))
-    say(f"store: {'used' if decision.use else 'not used'}: {decision.reason}")
+    if job.split.k is None:
+        return CacheDecision(False, "no layer is frozen")
+    if not job.config.cache:
+        return CacheDecision(False, "switched off")
+    if job.config.cache_always:
+        return CacheDecision(True, "asked for")
+    return first_decides(lambda: _decide(job, _requests(job)["train"]))
+
+
+def open_sources(job: Job, decision: CacheDecision) -> BatchSources:
+    """Open the batches of all splits: from activation caches, which are built if need be, or from token ids.
+
+    Raises:
+        CacheError: as `build_cache`.
+    """
+    tokens = {name: RowSource(encoded.table, job.pad_id) for name, encoded in job.data.items()}
     if not decision.use:
-        return Sources(plain, False, decision.reason, False, {})
+        return BatchSources(tokens, False, decision.reason)
     with first_here_goes_first():
-        builds = {name: _build(name, request) for name, request in requests.items()}
+        builds = {name: _build(name, request) for name, request in _requests(job).items()}
     if not builds["train"].cache.cached_rows:
-        reason = "nothing fits into the budget or on the disk"
-        say(f"store: not used: {reason}")
-        return Sources(plain, False, reason, False, builds)
-    sources = plain | {name: RowSource(data[name].table, pad_id, build.cache) for name, build in builds.items()}
-    return Sources(sources, True, decision.reason, all(b.cache.complete for b in builds.values()), builds)
+        return BatchSources(tokens, False, "nothing fits into the budget or on the disk", builds=builds)
+    cached = {name: RowSource(job.data[name].table, job.pad_id, build.cache) for name, build in builds.items()}
+    complete = all(build.cache.complete for build in builds.values())
+    return BatchSources(tokens | cached, True, decision.reason, complete, builds)
 
 
 def _build(name: str, request: CacheRequest) -> BuildResult:
@@ -97,40 +96,43 @@ def _build(name: str, request: CacheRequest) -> BuildResult:
         return build_cache(request, progress)
 
 
-def _requests(
-    config: ResolvedConfig, split_model: SplitModel, data: dict[str, Encoded], pad_id: int, digests: tuple[str, ...]
-) -> dict[str, CacheRequest]:
+def _requests(job: Job) -> dict[str, CacheRequest]:
+    """The cache of every split that reads one; a budget is shared in proportion to their tokens."""
+    config = job.config
+    data = {name: encoded for name, encoded in job.data.items() if encoded.stored}
     budget = None if config.cache_budget_gb is None else int(config.cache_budget_gb * 1e9)
-    total = sum(int(encoded.table.lengths.sum()) for encoded in data.values())
+    total = max(1, sum(int(encoded.table.lengths.sum()) for encoded in data.values()))
     return {
         name: CacheRequest(
-            split_model,
+            job.split,
             encoded.table,
-            pad_id,
+            job.pad_id,
             config.cache_dir,
             config.cache_dtype,
-            config.precision == "bf16",
-            None if budget is None else int(budget * int(encoded.table.lengths.sum()) / max(1, total)),
-            digests,
+            bf16=config.precision == "bf16",
+            budget=None if budget is None else int(budget * int(encoded.table.lengths.sum()) / total),
+            digests=job.inputs.digests,
         )
         for name, encoded in data.items()
     }
 
 
-def _decide(config: ResolvedConfig, train: Encoded, request: CacheRequest) -> CacheDecision:
-    if config.cache_always:
-        return CacheDecision(True, "asked for")
+def _decide(job: Job, request: CacheRequest) -> CacheDecision:
     exists = existing_cache(request)
-    uses = config.epochs * train.uses_per_epoch
+    uses = job.config.epochs * job.train.uses_per_epoch
     if uses <= 1 and not exists:
         return decide(uses, Rates(0.0, 0.0, 0.0), exists)
-    return decide(uses, calibrate(request), exists)
+    return decide(uses, measure_rates(request), exists)
 
 
-def calibrate(request: CacheRequest) -> Rates:
-    """Seconds that all sequences would take to compute, to read and to write, from a small sample on this machine."""
+def measure_rates(request: CacheRequest) -> Rates:
+    """Estimate the seconds to compute, read and write all sequences, from a small sample on this machine.
+
+    Raises:
+        CacheError: the cache folder cannot be written.
+    """
     sample = _sample(request.table)
-    share = int(request.table.lengths.sum()) / int(sample.lengths.sum())
+    scale = int(request.table.lengths.sum()) / int(sample.lengths.sum())
     rows = np.arange(len(sample))
     check_writable(request.root)
     with tempfile.TemporaryDirectory(dir=request.root, prefix=".calibration-") as folder:
@@ -142,18 +144,18 @@ def calibrate(request: CacheRequest) -> Rates:
         result.cache.batch(rows)
         read = time.perf_counter() - started
     write = min(built, 2 * read)  # writing is buffered and about as fast as reading; the bulk of `built` is computing
-    return Rates((built - write) * share, read * share, write * share)
+    return Rates((built - write) * scale, read * scale, write * scale)
 
 
 def _sample(table: SequenceTable) -> SequenceTable:
-    """Some sequences of middle length, about `CALIBRATION_TOKENS` tokens or a tenth of the data."""
-    wanted = min(CALIBRATION_TOKENS, CALIBRATION_SHARE * int(table.lengths.sum()))
+    """Some sequences of median length and above, `SAMPLE_TOKENS` tokens or a tenth of the data."""
+    enough = min(SAMPLE_TOKENS, SAMPLE_SHARE * int(table.lengths.sum()))
     order = np.argsort(table.lengths, kind="stable")
-    middle = len(order) // 2
     builder, tokens = SequenceTableBuilder(), 0
-    for row in order[middle:]:
-        builder.add(table[int(row)].tolist(), None if table.prefix_lengths is None else int(table.prefix_lengths[row]))
+    for row in order[len(order) // 2 :]:
+        prefix_length = None if table.prefix_lengths is None else int(table.prefix_lengths[row])
+        builder.add(table[int(row)].tolist(), prefix_length)
         tokens += int(table.lengths[row])
-        if tokens >= wanted:
+        if tokens >= enough:
             break
     return builder.build()

@@ -1,4 +1,4 @@
-"""What an epoch of a run would read and what its variants cost; encodes the data, loads no weights."""
+"""Estimates before a run: what an epoch reads, and the costs of every variant. Encodes data, loads no weights."""
 
 from __future__ import annotations
 
@@ -8,9 +8,20 @@ from telly.data.batching import LengthBucketBatchSampler
 from telly.data.readers import read
 from telly.data.sample import sample_files
 from telly.errors import ConfigError
-from telly.freezing.cost import VariantCost, Workload, measure_flops, plan_costs
-from telly.freezing.variants import Method
+from telly.freezing.cost import (
+    ADAM_COPIES,
+    BYTES_FP32,
+    PROCESS_BYTES,
+    VariantCost,
+    Workload,
+    measure_flops,
+    plan_costs,
+)
+from telly.freezing.methods import count_trained
+from telly.freezing.plan import variants_of
+from telly.freezing.variants import BASE, Method
 from telly.models.load import load_config, load_tokenizer, shape_of
+from telly.models.stack import LayerStack
 from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tasks import get_task
 from telly.tasks.base import Encoded, Options
@@ -22,7 +33,7 @@ that leaves the forward and the gradient of the states, two of three. Adapters a
 
 
 def variant_costs(config: TuneConfig, data: str | None) -> list[VariantCost]:
-    """What base and every K of the settings' model and task train and, with data, take on this machine.
+    """Trained parameters of base and every K and, with data, time and memory on this machine.
 
     Args:
         config: the settings; what is open is resolved as a run would.
@@ -36,18 +47,42 @@ def variant_costs(config: TuneConfig, data: str | None) -> list[VariantCost]:
 
 
 def costs_of(config: TuneConfig, work: Workload | None) -> list[VariantCost]:
-    """What base and every K train and, with a workload, take on this machine."""
+    """Trained parameters of base and every K and, with a workload, time and memory on this machine."""
+    stack = _shape(config)
+    rate = measure_flops(_hidden_size(stack)) if work else None
+    return plan_costs(stack, work, rate, head_parameters=_head_parameters(config, stack))
+
+
+def trained_parameters(config: TuneConfig) -> dict[str, int]:
+    """Number of parameters that the settings' method trains, head included, for base and every K.
+
+    Raises:
+        ConfigError, PlanError: the method does not fit the model.
+    """
+    stack = _shape(config)
+    head = _head_parameters(config, stack)
+    return {
+        BASE if k is None else str(k): head + count_trained(stack, k, config.method, config.lora)
+        for k in variants_of(len(stack))
+    }
+
+
+def _shape(config: TuneConfig) -> LayerStack:
+    return shape_of(config.model, is_generative=get_task(config.task).is_generative)
+
+
+def _hidden_size(stack: LayerStack) -> int:
+    return int(stack.model.config.hidden_size)  # type: ignore[union-attr,arg-type]
+
+
+def _head_parameters(config: TuneConfig, stack: LayerStack) -> int:
     task = get_task(config.task)
-    stack = shape_of(config.model, is_generative=task.is_generative)
-    hidden = int(stack.model.config.hidden_size)  # type: ignore[union-attr,arg-type]
-    head = task.head(hidden, 2, Options(head=config.head or task.preset.head))
-    head_parameters = sum(p.numel() for p in head.parameters()) if head else 0
-    rate = measure_flops(hidden) if work else None
-    return plan_costs(stack, work, rate, head_parameters=head_parameters)
+    head = task.head(_hidden_size(stack), 2, Options(head=config.head or task.preset.head))
+    return sum(p.numel() for p in head.parameters()) if head else 0
 
 
 def workload(config: TuneConfig, data: str) -> Workload:
-    """Tokens that an epoch of `telly tune` with these settings reads.
+    """Count the tokens that an epoch of `telly tune` with these settings reads.
 
     Args:
         config: the settings; what is open is resolved as a run would.
@@ -66,7 +101,7 @@ def workload(config: TuneConfig, data: str) -> Workload:
 
 
 def workload_of(config: ResolvedConfig, encoded: Encoded) -> Workload:
-    """Tokens that an epoch reads of encoded training data.
+    """Count the tokens that an epoch reads of encoded training data.
 
     Args:
         config: resolved settings.
@@ -88,20 +123,20 @@ def workload_of(config: ResolvedConfig, encoded: Encoded) -> Workload:
     tokens = sum(int(column.sum()) for column in lengths.values())
     return Workload(
         tokens=sum(padded),
-        stored_tokens=int(encoded.table.lengths.sum()),
+        distinct_tokens=int(encoded.table.lengths.sum()),
         batch_tokens=max(padded),
         mean_length=tokens / (len(lengths) * len(encoded)),
     )
 
 
-def training_seconds(cost: VariantCost, config: ResolvedConfig, stored: int = 0, layers: int = 0) -> float:
-    """All epochs of training, and the frozen layers' single run; evaluation and start-up are not in it.
+def training_seconds(cost: VariantCost, config: ResolvedConfig, cached_k: int = 0, layers: int = 0) -> float:
+    """Predict the time of all epochs, and of the single run of the frozen layers; without evaluation and start-up.
 
     Args:
-        cost: the variant's, with a workload.
-        config: resolved settings; the store counts if they do not rule it out.
-        stored: the highest K whose states are on disk already.
-        layers: the model's, all of which run once where the head is trained alone.
+        cost: the variant's cost, with a workload.
+        config: the run's settings; the activation cache counts unless they switch it off.
+        cached_k: the highest K whose states are on disk already.
+        layers: number of layers of the model, all of which run once where the head is trained alone.
     """
     assert cost.epoch_seconds is not None
     epochs, whole = config.epochs, config.method is Method.HEAD_ONLY
@@ -111,4 +146,22 @@ def training_seconds(cost: VariantCost, config: ResolvedConfig, stored: int = 0,
     top *= PASSES[config.method]
     if k is None or not config.cache:
         return epochs * (bottom + top)
-    return bottom * (k - min(stored, k)) / max(1, k) + epochs * top
+    return bottom * (k - min(cached_k, k)) / max(1, k) + epochs * top
+
+
+def peak_memory(cost: VariantCost, base: VariantCost, config: ResolvedConfig) -> int:
+    """Peak memory of a run in bytes. Frozen weights have no gradient and no moments, also those above K.
+
+    Args:
+        cost: the variant's, with a workload.
+        base: the cost of training all weights.
+        config: the run's settings.
+    """
+    peak = cost.peak_bytes_cached if config.cache and cost.peak_bytes_cached is not None else cost.peak_bytes
+    assert peak is not None
+    if config.method is Method.FULL:
+        return peak
+    weights = PROCESS_BYTES + base.trainable * BYTES_FP32
+    if config.method is Method.HEAD_ONLY:
+        return weights
+    return max(weights, peak - cost.trainable * BYTES_FP32 * ADAM_COPIES)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 from transformers import TrainerCallback
 
 from telly.disk import write_json
@@ -35,47 +33,42 @@ class Run:
     clocks: Clocks
     memory: PeakMemory
     main: bool
-    claimed: bool = False
+    acquired: bool = False
     """Whether the output folder is this run's; before, nothing is written into it."""
 
     @property
     def folder(self) -> RunFolder:
-        """The output folder's files."""
+        """The files of the output folder."""
         return RunFolder(self.output)
 
-    def say(self, text: str) -> None:
-        """A line for the person at the terminal, once over all processes."""
-        if self.main:
-            tqdm.write(text, file=sys.stderr)
-
-    def keep_epochs(self) -> None:
+    def save_epochs(self) -> None:
         """Write the epochs so far as one JSON object a line, for whoever follows the run."""
         if self.main:
             lines = "".join(json.dumps(entry) + "\n" for entry in self.record.epochs)
             with explained_disk(self.output):
                 self.folder.metrics.write_text(lines, encoding="utf-8")
 
-    def keep_predictions(self, predictions: list[dict[str, Any]] | None) -> None:
+    def save_predictions(self, predictions: list[dict[str, Any]] | None) -> None:
         """Write what the model said about the test data, one JSON object a line; `telly score` reads it."""
         if self.main and predictions is not None:
             lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in predictions)
             with explained_disk(self.output):
                 self.folder.predictions.write_text(lines, encoding="utf-8")
 
-    def keep_scores(self, scores: dict[str, Floats]) -> None:
-        """Write the test scores of every example, from which `telly report` has its intervals and paired tests."""
-        if scores:
+    def save_per_example(self, per_example: dict[str, Floats]) -> None:
+        """Write the test statistics per example, from which `telly report` computes intervals and paired tests."""
+        if per_example:
             self.record.scores = self.folder.scores.name
-        if self.main and scores:
+        if self.main and per_example:
             with explained_disk(self.output):
-                write_scores(self.folder.scores, scores)
+                write_scores(self.folder.scores, per_example)
 
-    def keep(self) -> None:
+    def save(self) -> None:
         """Write the record as it stands."""
         self.record.clocks = self.clocks.seconds()
         self.record.wall_seconds = self.clocks.wall()
         self.record.peak_memory_bytes = max(self.record.peak_memory_bytes or 0, self.memory.bytes())
-        if self.main and self.claimed:
+        if self.main and self.acquired:
             with explained_disk(self.output):
                 self.record.save(self.output)
 
@@ -144,6 +137,6 @@ class Epochs(TrainerCallback):  # type: ignore[misc]
             "valid": {name.removeprefix("eval_"): value for name, value in metrics.items()},
         }
         self._run.record.epochs.append(entry)
-        self._run.keep_epochs()
-        self._run.keep()
+        self._run.save_epochs()
+        self._run.save()
         self._losses, self._before = [], self._train_seconds()

@@ -60,7 +60,7 @@ def matcher(pattern: bytes, *, path: bool, fold: bool = False) -> Matcher:
 
 
 @dataclass
-class _Group:
+class _Segment:
     """Components of a path between two `**`; a component is a list of chunks between two `*`."""
 
     before: bytes
@@ -70,7 +70,7 @@ class _Group:
 class _Translation:
     def __init__(self, pattern: bytes, *, path: bool, fold: bool) -> None:
         self.pattern, self.path, self.fold = pattern, path, fold
-        self.groups = [_Group(_NO_FOLDERS)]
+        self.groups = [_Segment(_NO_FOLDERS)]
         self.anything_after = False
 
     def expression(self) -> bytes:
@@ -134,7 +134,7 @@ class _Translation:
             self.anything_after = True
             return end
         self.groups[-1].components.pop()  # the empty one after the last slash
-        self.groups.append(_Group(_SOME_FOLDERS if after[:1] == b"\\" else _ANY_FOLDERS))
+        self.groups.append(_Segment(_SOME_FOLDERS if after[:1] == b"\\" else _ANY_FOLDERS))
         return end + (2 if after[:1] == b"\\" else 1)
 
     def _bracket(self, at: int) -> tuple[frozenset[int], int]:
@@ -209,7 +209,7 @@ def _component(chunks: list[bytes]) -> bytes:
     return first + middle + b"[^/]*" + rest[-1]
 
 
-def _middle(group: _Group) -> bytes:
+def _middle(group: _Segment) -> bytes:
     """Components that a `**` follows: where they first match is as good as any later place."""
     text = b"".join(_component(component) + b"/" for component in group.components)
     return b"(?>" + group.before + text + b")" if text or group.before else b""

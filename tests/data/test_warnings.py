@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from datasets import Dataset
 
-from telly.data import cautions
-from telly.data.cautions import warnings_about
+from telly.data import warnings as data_warnings
 from telly.data.schema import SCHEMAS, Column, Schema
+from telly.data.warnings import warnings_about
 
 CLONE, CLASSIFY = SCHEMAS["clone"], SCHEMAS["classify"]
 
@@ -77,7 +77,7 @@ def test_a_schema_without_key_compares_whole_rows() -> None:
 
 
 def test_rows_beyond_one_batch() -> None:
-    rows = [{"code": f"f{i}", "label": str(i % 2)} for i in range(cautions.BATCH + 5)]
+    rows = [{"code": f"f{i}", "label": str(i % 2)} for i in range(data_warnings.BATCH + 5)]
     train = Dataset.from_list(rows)
     test = Dataset.from_list([*rows[-3:], {"code": "other", "label": "0"}])
     (text,) = warnings_about({"train": train, "test": test}, CLASSIFY)

@@ -1,7 +1,7 @@
-"""What to be told before training on data that can be read: splits that share rows, labels that teach nothing.
+"""Warnings about readable data before training: splits that share rows, labels that teach nothing.
 
-One pass over the columns of each split, with 8 bytes a text kept. Texts are compared as they are; `telly data validate`
-compares them without regard to white space, and names files and lines.
+One pass over the columns of each split, with 8 bytes per text kept. Texts are compared as they are; `telly data
+validate` compares them without regard to white space, and names files and lines.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 TRAIN = "train"
 IMBALANCE = 0.95
 BATCH = 10_000
-NAMED_CLASSES = 5
+MAX_NAMED_CLASSES = 5
 ODD = np.int64(0x9E3779B97F4A7C1)
 
 Digests = npt.NDArray[np.int64]
 
 
 def warnings_about(datasets: Mapping[str, Dataset], schema: Schema) -> list[str]:
-    """What a user should know about the splits before training, a sentence each; none if there is nothing.
+    """Warnings about the splits before training, one sentence each.
 
     Args:
         datasets: the data by split as `telly.data.readers.read` gives it. Other splits are compared with `train`,
@@ -37,15 +37,15 @@ def warnings_about(datasets: Mapping[str, Dataset], schema: Schema) -> list[str]
         schema: the task's schema; its columns are those of the data.
     """
     splits = {name: _SplitContents(dataset, schema) for name, dataset in datasets.items()}
-    found = [text for name, split in splits.items() for text in _labels(name, split)]
+    warnings = [text for name, split in splits.items() for text in _labels(name, split)]
     train = splits.get(TRAIN)
     for name, split in splits.items():
         if train is not None and name != TRAIN:
-            found += _shared(name, split, train, schema)
-            found += _classes(name, split, train, schema)
+            warnings += _shared(name, split, train, schema)
+            warnings += _classes(name, split, train, schema)
         if name != TRAIN and schema.task == "search":
-            found += _one_candidate(name, split)
-    return found
+            warnings += _one_candidate(name, split)
+    return warnings
 
 
 class _SplitContents:
@@ -67,9 +67,10 @@ class _SplitContents:
             start = stop
 
     def identity(self, schema: Schema) -> Digests:
-        """A digest of what makes a row the same as another: its pair whatever the order, or its key, or all texts."""
+        """A digest by which rows are compared: of the unordered pair, the key column, or all texts."""
         if schema.unordered is not None:
             left, right = (self.texts[name] for name in schema.unordered)
+            # The smaller digest first, so that (a, b) and (b, a) are the same pair.
             return _joined(np.minimum(left, right), np.maximum(left, right))
         return self.texts[schema.key] if schema.key else _joined(*self.texts.values())
 
@@ -80,7 +81,7 @@ def _batches(dataset: Dataset) -> Iterator[dict[str, Any]]:
 
 
 def _joined(*columns: Digests) -> Digests:
-    """One digest a row, which depends on the order of the columns. Integers wrap around, which is as good as random."""
+    """One digest per row, which depends on the order of the columns; integers wrap around, as a hash may."""
     joined = columns[0]
     for column in columns[1:]:
         joined = joined * ODD + column
@@ -98,8 +99,8 @@ def _labels(name: str, split: _SplitContents) -> Iterator[str]:
             continue
         for forms in same_but_for_form(counts):
             yield f"{name}: {column!r} has {forms_message(forms)}"
-        (label, count), *others = counts.most_common(2)
-        if not others:
+        (label, count), *other_labels = counts.most_common(2)
+        if not other_labels:
             yield (
                 f"{name}: {column!r} is {shorten(label)!r} in all {count:,} rows, so there is nothing to tell apart; "
                 "add rows of another class"
@@ -112,7 +113,7 @@ def _labels(name: str, split: _SplitContents) -> Iterator[str]:
 
 
 def forms_message(forms: Sequence[str]) -> str:
-    """What to say of labels that differ in their form alone."""
+    """Message about labels that differ in their spelling alone."""
     shown = ", ".join(repr(shorten(form)) for form in forms)
     return f"{shown}, which are {len(forms)} classes though they look like one; write them in the same way"
 
@@ -150,8 +151,8 @@ def _classes(name: str, split: _SplitContents, train: _SplitContents, schema: Sc
             continue
         new = sorted(label for label in counts if label not in known)
         if new:
-            shown = ", ".join(repr(shorten(label)) for label in new[:NAMED_CLASSES])
-            more = f" and {len(new) - NAMED_CLASSES:,} more" if len(new) > NAMED_CLASSES else ""
+            shown = ", ".join(repr(shorten(label)) for label in new[:MAX_NAMED_CLASSES])
+            more = f" and {len(new) - MAX_NAMED_CLASSES:,} more" if len(new) > MAX_NAMED_CLASSES else ""
             yield (
                 f"{name}: {TRAIN} has no row of {column} {shown}{more}, which can thus not be predicted; "
                 f"add rows of it to {TRAIN}, or take it out of {name}"

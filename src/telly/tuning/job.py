@@ -1,0 +1,243 @@
+"""The engine that tunes one model on one task: runs, pilots and cache building prepare, train and evaluate here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import TrainerCallback, TrainerState, TrainingArguments, set_seed
+
+from telly.data.batching import LengthBucketBatchSampler
+from telly.errors import ConfigError
+from telly.freezing.fingerprint import prefix_digests
+from telly.freezing.methods import Adapter, apply_method
+from telly.freezing.plan import FreezePlan
+from telly.freezing.source import RowSource
+from telly.freezing.split import SplitModel
+from telly.freezing.variants import Method
+from telly.models.declared import check_pooling
+from telly.models.load import load_model, load_tokenizer
+from telly.models.stack import find_stack
+from telly.settings.config import ResolvedConfig
+from telly.tasks import get_task
+from telly.tasks.base import Encoded, Evaluation, Task
+from telly.training.clocks import Clocks
+from telly.training.trainer import TellyTrainer
+from telly.tuning.inputs import check_lengths, check_metric, load_datasets
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What jobs on the same model, task and data share.
+
+    Attributes:
+        datasets: raw data by split, `train` among them.
+        tokenizer: the model's tokenizer.
+        data: encoded data by split.
+        digests: `prefix_digests` of the model as it was loaded.
+    """
+
+    datasets: dict[str, Any]
+    tokenizer: Any
+    data: dict[str, Encoded]
+    digests: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A model that is ready to be tuned: frozen, with the method applied, beside its encoded data.
+
+    Attributes:
+        config: the settings.
+        task: the task.
+        inputs: data and tokenizer.
+        parameters: parameters of the model as it was loaded.
+        split: the frozen model; its layers above K have what the method trains.
+        adapter: the adapters, if the method has any.
+        module: the task's model around `split`, with its head and loss.
+        plan: what is frozen and trained, head included.
+    """
+
+    config: ResolvedConfig
+    task: Task
+    inputs: Inputs
+    parameters: int
+    split: SplitModel
+    adapter: Adapter | None
+    module: nn.Module
+    plan: FreezePlan
+
+    @property
+    def data(self) -> dict[str, Encoded]:
+        """The encoded data by split."""
+        return self.inputs.data
+
+    @property
+    def train(self) -> Encoded:
+        """The encoded training data."""
+        return self.data["train"]
+
+    @property
+    def pad_id(self) -> int:
+        """The id to pad batches with."""
+        return int(self.inputs.tokenizer.pad_token_id)
+
+    @property
+    def autocast(self) -> torch.autocast:
+        """The precision of evaluation."""
+        device = next(self.module.parameters()).device
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
+
+
+def prepare(
+    config: ResolvedConfig,
+    *,
+    device: torch.device | None = None,
+    datasets: dict[str, Any] | None = None,
+    inputs: Inputs | None = None,
+    clocks: Clocks | None = None,
+) -> Job:
+    """Load model and data, freeze, apply the method and encode.
+
+    Args:
+        config: the settings; `freeze` is a variant, not `auto`.
+        device: where to compute; by default the GPU, if there is one.
+        datasets: raw data by split; by default those of the settings are read.
+        inputs: those of an earlier job on the same model, task and data; None reads and encodes the data.
+        clocks: measures loading, digests and encoding.
+
+    Raises:
+        ConfigError: texts are longer than the model's positions, the metric or the method does not fit.
+        DataError, ModelError, PlanError: as their names say.
+    """
+    clocks = clocks or Clocks()
+    task = get_task(config.task)
+    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    set_seed(config.seed)
+    with clocks("load"):
+        if not task.is_generative:
+            check_pooling(config.model)
+        if inputs is None and datasets is None:
+            datasets = load_datasets(config, task)
+        tokenizer = inputs.tokenizer if inputs else load_tokenizer(config.model)
+        model = load_model(config.model, seed=config.seed, is_generative=task.is_generative).to(device)
+        split = _split(model, config)
+        check_lengths(config, task, split.stack)
+    if inputs is None:
+        assert datasets is not None
+        with clocks("prefix"):
+            digests = tuple(prefix_digests(split.stack))
+        with clocks("encode"):
+            data = task.encode(datasets, tokenizer, config.max_tokens, model.config)
+        inputs = Inputs(datasets, tokenizer, data, digests)
+    check_metric(config, task, inputs.data["train"])
+    with clocks("load"):
+        parameters = split.plan.total
+        adapter = apply_method(split, config.method, config.lora, config.seed)
+        module = _build(config, task, split, inputs.data["train"]).to(device)
+    shared = {id(p) for p in split.parameters()}
+    plan = split.plan.with_head(sum(p.numel() for p in module.parameters() if id(p) not in shared))
+    return Job(config, task, inputs, parameters, split, adapter, module, plan)
+
+
+def _split(model: nn.Module, config: ResolvedConfig) -> SplitModel:
+    """Freeze the model as the settings say.
+
+    Raises:
+        PlanError: K is out of range.
+    """
+    stack = find_stack(model)
+    if config.method is Method.HEAD_ONLY:
+        return SplitModel(model, len(stack), stack=stack)
+    if config.k is not None:
+        stack.check_layer(config.k)
+    return SplitModel(model, config.k, stack=stack)
+
+
+def _build(config: ResolvedConfig, task: Task, split: SplitModel, train: Encoded) -> nn.Module:
+    """The task's model. A new head depends on the seed alone, not on what was drawn before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return task.build(split, train, config.options)
+
+
+def sampler_of(job: Job, rank: int = 0, world_size: int = 1) -> LengthBucketBatchSampler:
+    """The order of the training examples; each of several processes has its own part of every batch.
+
+    Raises:
+        ConfigError: the data do not fill one batch.
+    """
+    try:
+        return LengthBucketBatchSampler(
+            job.train.lengths,
+            job.config.batch_size,
+            seed=job.config.seed,
+            drop_last=True,
+            rank=rank,
+            world_size=world_size,
+            pairs=job.train.pairs if job.config.shared_batches else None,
+        )
+    except ValueError as error:
+        raise ConfigError(f"--batch-size: {error}; give a smaller one, or more training examples") from None
+
+
+def train(
+    job: Job,
+    source: RowSource,
+    arguments: TrainingArguments,
+    *,
+    evaluate_fn: Callable[[], dict[str, float]] | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
+    make_trainer: Callable[..., TellyTrainer] = TellyTrainer,
+    checkpoint: str | None = None,
+) -> TrainerState:
+    """Train the job's module on its training data.
+
+    Args:
+        job: as `prepare` gives it.
+        source: batches of the training data's sequences.
+        arguments: the Trainer's settings.
+        evaluate_fn: computes validation metrics by name; None trains without evaluation.
+        callbacks: the Trainer's callbacks.
+        make_trainer: the class of the Trainer.
+        checkpoint: a checkpoint to resume from.
+
+    Returns:
+        the Trainer's state at the end.
+
+    Raises:
+        ConfigError: the data do not fill one batch.
+        TrainingError: the loss is not finite, or a checkpoint cannot be written or read.
+    """
+    sampler = sampler_of(job, arguments.process_index, arguments.world_size)
+    trainer = make_trainer(
+        job.module,
+        arguments,
+        batch_sampler=sampler,
+        collate=lambda indices: job.task.collate(source, job.train, indices, (job.config.seed, sampler.epoch)),
+        evaluate_fn=evaluate_fn,
+        callbacks=callbacks,
+    )
+    trainer.train(resume_from_checkpoint=checkpoint)
+    return trainer.state
+
+
+def evaluate(
+    job: Job, sources: Mapping[str, RowSource], split: str, *, final: bool, fit_on: str | None = None
+) -> Evaluation:
+    """Evaluate the job's module on a split.
+
+    Args:
+        job: as `prepare` gives it.
+        sources: batches by split.
+        split: what to evaluate on.
+        final: decode with the full beam, where text is generated, else greedily.
+        fit_on: the split on which a threshold is fitted first, where the task has one; None leaves it as it is.
+    """
+    job.module.eval()
+    if fit_on is not None:
+        job.task.fit_threshold(job.module, sources[fit_on], job.data[fit_on], job.autocast)
+    return job.task.evaluate(job.module, sources[split], job.data[split], job.autocast, final=final)

@@ -1,0 +1,125 @@
+"""Starting a run: the choice of K, what an interrupted run left, and the output folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from telly.config import to_toml
+from telly.disk import is_full_disk, write_text
+from telly.errors import ConfigError, DataError
+from telly.freezing.variants import AUTO, parse_freeze
+from telly.runs.folder import RunFolder
+from telly.runs.record import RunRecord
+from telly.settings.config import ResolvedConfig
+from telly.tasks import get_task
+from telly.training.clocks import Clocks, PeakMemory
+from telly.training.trainer import explained_disk, remove_incomplete_checkpoints
+from telly.tuning.session import Run
+
+Advisor = Callable[[ResolvedConfig, bool], tuple[str, dict[str, Any]]]
+"""Chooses the variant of `freeze = auto`; gives it and a report. The flag allows it to reuse earlier advice."""
+
+
+def is_main() -> bool:
+    """Whether this process speaks for all that train together."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def start(config: ResolvedConfig, resume: bool, overwrite: bool, advisor: Advisor | None) -> Run:
+    """Begin a run, or continue an interrupted one; nothing is written yet.
+
+    Raises:
+        ConfigError: the output folder holds another run, or there is no advisor for `freeze = auto`.
+    """
+    clocks, memory = Clocks(), PeakMemory()
+    folder = RunFolder(config.output)
+    earlier = _earlier_record(folder)
+    finished = earlier is not None and earlier.status == "finished"
+    advice = None
+    if config.freeze == AUTO:
+        folder.check_available(resume, overwrite, finished, None)  # before the pilots take their time
+        with clocks("advice"):
+            config, advice = _advised(config, advisor, reuse=resume or not overwrite)
+    if is_main():
+        folder.check_available(resume, overwrite, finished, to_toml(config))
+        if resume:
+            remove_incomplete_checkpoints(folder.checkpoints)
+    record = RunRecord(config=config.model_dump(mode="json"), advice=advice)
+    if resume and earlier is not None:
+        _continue(record, earlier)
+    return Run(config, get_task(config.task), folder.path, record, clocks, memory, is_main())
+
+
+def _continue(record: RunRecord, earlier: RunRecord) -> None:
+    """Take over what an interrupted run of the same settings has found."""
+    record.sessions = [*earlier.sessions, {"clocks": earlier.clocks, "wall_seconds": earlier.wall_seconds}]
+    record.epochs = earlier.epochs
+    if earlier.baselines_version == record.baselines_version:
+        record.baselines = earlier.baselines
+    record.data = earlier.data
+
+
+def _advised(config: ResolvedConfig, advisor: Advisor | None, *, reuse: bool) -> tuple[ResolvedConfig, dict[str, Any]]:
+    """The settings with the variant that the advisor chose, and its report."""
+    if advisor is None:
+        raise ConfigError("freeze: auto needs an advisor here; use telly.tune, or give the K that `telly advise` finds")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError(
+            "--freeze auto runs its pilots in one process; run `telly advise` first, then this command with its K"
+        )
+    freeze, advice = advisor(config, reuse)
+    return config.model_copy(update={"freeze": parse_freeze(freeze)}), advice
+
+
+def has_only_advice(config: ResolvedConfig) -> bool:
+    """Whether the output folder holds nothing but advice: the run was interrupted before it began."""
+    folder = RunFolder(config.output)
+    return config.freeze == AUTO and not folder.settings.exists() and folder.advice.is_dir()
+
+
+def acquire(run: Run, data: dict[str, dict[str, Any]], resume: bool, overwrite: bool) -> None:
+    """Take the output folder, once the settings, the model and the data have proved to be good.
+
+    Args:
+        run: the run.
+        data: description of the data by split, for the record.
+        resume: the run continues an interrupted one.
+        overwrite: an earlier run in the folder is removed.
+
+    Raises:
+        ConfigError: the run to resume was on other data, or the folder cannot be made.
+    """
+    changed = [name for name, old in run.record.data.items() if old["fingerprint"] != data[name]["fingerprint"]]
+    if resume and changed:
+        raise ConfigError(
+            f"{run.output}: the interrupted run had other {' and '.join(changed)} data; the files were changed since. "
+            "Restore them, or run anew with --overwrite"
+        )
+    run.record.data = data
+    if run.main:
+        if overwrite and not resume:
+            run.folder.remove()
+        with explained_disk(run.output):
+            _make_folder(run)
+            run.folder.remove_partial()
+            write_text(run.folder.settings, to_toml(run.config))
+    run.acquired = True
+    run.save()
+
+
+def _make_folder(run: Run) -> None:
+    try:
+        run.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if is_full_disk(error):
+            raise
+        raise ConfigError(f"{run.output}: cannot be made: {error.strerror or error}; choose another --output") from None
+
+
+def _earlier_record(folder: RunFolder) -> RunRecord | None:
+    try:
+        return RunRecord.read(folder.record)
+    except DataError:
+        return None
