@@ -65,7 +65,7 @@ class Page:
 PAGES = (
     Page("README.md", ("rich==15.0.0",)),
     Page("docs/walkthrough.md", ("dulwich==1.2.21",)),
-    Page("docs/using.md", ("rich==15.0.0",), ("telly tune search --freeze 11",)),
+    Page("docs/using.md", ("rich==15.0.0",)),
     Page("docs/serving.md", ("rich==15.0.0",)),
     Page("docs/repository.md", ("rich==15.0.0",)),
     Page(
