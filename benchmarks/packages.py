@@ -46,7 +46,7 @@ from telly.models.load import embedded_folder  # noqa: E402
 from telly.runs.folder import RECORD_FILE  # noqa: E402
 from telly.runs.provenance import provenance  # noqa: E402
 from telly.runs.record import RunRecord  # noqa: E402
-from telly.using.search import CANDIDATES, best_numbers, fuse  # noqa: E402
+from telly.using.search import CANDIDATES, fuse, top_indices  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "packages.json"
 PAGE = ROOT / "docs" / "walkthrough.md"
@@ -252,8 +252,8 @@ def scored(data: Path, run: Path | None) -> dict[str, Any]:
 def fused_rank(cosines: np.ndarray, words: np.ndarray, target: int) -> int:
     """Rank of the target where the best `CANDIDATES` of both orders are fused; the last one where neither has it."""
     count = min(CANDIDATES, len(words))
-    with_words = [int(number) for number in best_numbers(words, count) if words[number] > 0]
-    scores = fuse([best_numbers(cosines, count).tolist(), with_words])
+    with_words = [int(number) for number in top_indices(words, count) if words[number] > 0]
+    scores = fuse([top_indices(cosines, count).tolist(), with_words])
     own = scores.get(target)
     return len(words) if own is None else sum(score >= own for score in scores.values())
 

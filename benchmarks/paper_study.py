@@ -32,11 +32,11 @@ from telly.metrics.interval import Interval  # noqa: E402
 from telly.metrics.significance import Difference, Verdict, holm  # noqa: E402
 from telly.metrics.table import METRICS  # noqa: E402
 from telly.plots import PALETTE, new_figure, open_axes, save_figure  # noqa: E402
-from telly.report.analyses import draw_probe_figures, draw_similarity_figures  # noqa: E402
-from telly.report.boards import ComparisonGroup, boards_of  # noqa: E402
-from telly.report.scan import find_results  # noqa: E402
-from telly.report.scores import GroupScores, score_boards  # noqa: E402
-from telly.study.run import SUMMARY_FILE  # noqa: E402
+from telly.reports.analyses import draw_probe_figures, draw_similarity_figures  # noqa: E402
+from telly.reports.boards import ComparisonGroup, boards_of  # noqa: E402
+from telly.reports.scan import find_results  # noqa: E402
+from telly.reports.scores import GroupScores, score_boards  # noqa: E402
+from telly.studies.run import SUMMARY_FILE  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "paper-study.json"
 PAGE = ROOT / "docs" / "paper-study.md"

@@ -40,14 +40,15 @@ from benchmarks.table import made_by, publish, verdict  # noqa: E402
 from telly.data.readers import read  # noqa: E402
 from telly.data.sample import sample_files  # noqa: E402
 from telly.disk import write_json  # noqa: E402
+from telly.inference.embeddings import Embeddings  # noqa: E402
 from telly.inference.tuned_model import TunedModel  # noqa: E402
 from telly.metrics.bm25 import Bm25  # noqa: E402
 from telly.models.folder import EMBEDDED  # noqa: E402
 from telly.models.load import load_config  # noqa: E402
 from telly.runs.provenance import provenance  # noqa: E402
 from telly.tasks import get_task  # noqa: E402
-from telly.using.dense import Dense, Vectors  # noqa: E402
-from telly.using.search import CANDIDATES, best_numbers, fuse  # noqa: E402
+from telly.using.dense import Dense  # noqa: E402
+from telly.using.search import CANDIDATES, fuse, top_indices  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "search.json"
 FUNCTIONS, QUERIES, WARM_UP = 100_000, 200, 20
@@ -118,12 +119,12 @@ def texts(functions: int) -> tuple[list[str], list[str]]:
     return rng.sample(list(dataset["query"]), QUERIES + WARM_UP), drawn
 
 
-def unit(rng: np.random.Generator, count: int, hidden: int) -> Vectors:
+def unit(rng: np.random.Generator, count: int, hidden: int) -> Embeddings:
     """Unit vectors around `CENTRES` centres."""
     centres = np.random.default_rng(1).standard_normal((CENTRES, hidden), dtype=np.float32)
     found = rng.standard_normal((count, hidden), dtype=np.float32)
     found = centres[rng.integers(CENTRES, size=count)] + 0.5 * found
-    unit_vectors: Vectors = found / np.linalg.norm(found, axis=1, keepdims=True)
+    unit_vectors: Embeddings = found / np.linalg.norm(found, axis=1, keepdims=True)
     return unit_vectors
 
 
@@ -143,7 +144,7 @@ def one_size(tuned: TunedModel, queries: Sequence[str], index: Bm25, functions: 
         cosines = dict(zip(numbers.tolist(), scores.tolist(), strict=True))
         nearest = clock()
         found = index.scores(query)
-        best = {int(n): float(found[n]) for n in best_numbers(found, CANDIDATES) if found[n] > 0}
+        best = {int(n): float(found[n]) for n in top_indices(found, CANDIDATES) if found[n] > 0}
         worded = clock()
         fused = fuse([list(cosines), list(best)])
         sorted(fused, key=lambda number, fused=fused: (-fused[number], number))[:10]  # type: ignore[misc]
@@ -153,15 +154,15 @@ def one_size(tuned: TunedModel, queries: Sequence[str], index: Bm25, functions: 
     taken["all"] = np.sum(list(taken.values()), axis=0)
     return {
         "hidden": hidden,
-        "kind": "all compared" if dense.places is None else "graph",
+        "kind": "all compared" if dense.functions is None else "graph",
         "build_seconds": built,
-        "recall": None if dense.places is None else recall(dense, vectors, unit(rng, 100, hidden)),
+        "recall": None if dense.functions is None else recall(dense, vectors, unit(rng, 100, hidden)),
         "seconds": {name: spread(values[:, 0]) for name, values in taken.items()},
         "processor_seconds": {name: spread(values[:, 1]) for name, values in taken.items()},
     }
 
 
-def recall(graph: Dense, vectors: Vectors, queries: Vectors) -> float:
+def recall(graph: Dense, vectors: Embeddings, queries: Embeddings) -> float:
     """Share of the ten nearest that the graph finds."""
     found = [set(graph.nearest(query, CANDIDATES)[0][:10]) for query in queries]
     right = np.argsort(-(queries @ vectors.T), axis=1)[:, :10]

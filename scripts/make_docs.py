@@ -1,12 +1,17 @@
-"""Write the tables of the docs that follow from the code: columns in docs/data.md, settings in docs/tasks.md.
+"""Write what follows from the code in the docs: tables in docs/data.md and docs/tasks.md, and docs/api.md as a whole.
 
 python scripts/make_docs.py
 """
 
 from __future__ import annotations
 
+import inspect
+import re
+import textwrap
 from pathlib import Path
+from typing import Any
 
+import telly
 from telly.data.schema import SCHEMAS, Column
 from telly.tasks import TASKS
 
@@ -19,9 +24,10 @@ def main() -> None:
 
 
 def pages() -> dict[Path, str]:
-    """The pages that have tables, as they should be."""
+    """The pages that follow from the code, as they should be."""
     tables = {"data.md": ("columns", columns()), "tasks.md": ("presets", presets())}
-    return {DOCS / name: _with_table(DOCS / name, block, table) for name, (block, table) in tables.items()}
+    found = {DOCS / name: _with_table(DOCS / name, block, table) for name, (block, table) in tables.items()}
+    return found | {DOCS / "api.md": api()}
 
 
 def _with_table(page: Path, block: str, table: str) -> str:
@@ -65,6 +71,78 @@ def presets() -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+API_HEAD = """# API reference
+
+Generated from the docstrings by `scripts/make_docs.py`. `import telly` is instant: names are imported on first use.
+Errors that a user can correct are `telly.TellyError`; progress is logged under the logger `telly`.
+"""
+
+
+def api() -> str:
+    """The reference page of the public names: functions in full, everything else in one line."""
+    functions = ["tune", "advise", "study", "report", "score", "probe", "compare", "export", "load"]
+    parts = [API_HEAD, *(_entry(f"telly.{name}", getattr(telly, name)) for name in functions)]
+    methods = [telly.TunedModel.embed, telly.TunedModel.generate, telly.TunedModel.classify]
+    parts += [_entry(f"TunedModel.{method.__name__}", inspect.unwrap(method)) for method in methods]
+    parts.append("## Source code: `telly.code`\n\nThe functions behind `telly search`, `telly clones` and so on.\n")
+    parts.append(_list({f"telly.code.{name}": getattr(telly.code, name) for name in dir(telly.code)}))
+    rest = [name for name in dir(telly) if name not in {*functions, "TunedModel", "code", "errors", "__version__"}]
+    parts.append("## Building blocks\n\nFor training loops of your own.\n")
+    parts.append(_list({f"telly.{name}": getattr(telly, name) for name in rest if name != "TellyError"}))
+    errors = {name: value for name, value in vars(telly.errors).items() if inspect.isclass(value)}
+    parts.append("## Errors: `telly.errors`\n")
+    parts.append(_list(errors))
+    return "\n".join(parts)
+
+
+def _entry(name: str, function: Any) -> str:
+    """Signature and docstring of a function as a section."""
+    sections = _sections(inspect.getdoc(function) or "")
+    parts = [f"## `{name}`\n", f"```python\n{_signature(name, function)}\n```\n", sections[""] + "\n"]
+    if "Example" in sections:
+        lines = sections["Example"].replace(">>> import telly\n", "").splitlines()
+        code = "\n".join(re.sub(r"^(>>>|\.\.\.) ", "", line) if line[:3] in (">>>", "...") else f"# {line}"
+                         for line in lines)  # fmt: skip
+        parts.append(f"```python\n{code}\n```\n")
+    if "Args" in sections:
+        parts.append("\n".join(_arguments(sections["Args"])) + "\n")
+    if "Returns" in sections:
+        parts.append(f"Returns {_joined(sections['Returns'])}\n")
+    return "\n".join(parts)
+
+
+def _sections(doc: str) -> dict[str, str]:
+    """The parts of a docstring by their headings; the text before the first one under a blank name."""
+    found = re.split(r"^(Example|Args|Returns|Raises|Attributes):\n", doc, flags=re.MULTILINE)
+    paragraphs = "\n\n".join(_joined(text) for text in found[0].strip().split("\n\n"))
+    named = zip(found[1::2], found[2::2], strict=True)
+    return {"": paragraphs} | {name: textwrap.dedent(text).strip() for name, text in named}
+
+
+def _arguments(text: str) -> list[str]:
+    items = re.split(r"\n(?=\S)", text)
+    return [f"- `{name}`: {_joined(about)}" for name, _, about in (item.partition(": ") for item in items)]
+
+
+def _joined(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _signature(name: str, function: Any) -> str:
+    """A call with its defaults; the types are in the stubs and in the code."""
+    signature = inspect.signature(function)
+    parameters = [one.replace(annotation=one.empty) for one in signature.parameters.values() if one.name != "self"]
+    returned = str(signature.return_annotation).strip("'")
+    text = f"{name}{signature.replace(parameters=parameters, return_annotation=signature.empty)} -> {returned}"
+    return textwrap.fill(text, 100, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+
+
+def _list(names: dict[str, Any]) -> str:
+    """An item per name with the first sentence of its docstring."""
+    about = {name: re.split(r"(?<=\.)\s", inspect.getdoc(value) or "")[0] for name, value in names.items()}
+    return "".join(f"- `{name}`: {_joined(text)}\n" for name, text in about.items())
 
 
 if __name__ == "__main__":

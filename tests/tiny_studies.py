@@ -14,15 +14,15 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from telly.cli import app
-from telly.study.config import Cell, StudyConfig
+from telly.studies.config import Cell, StudyConfig
 from tiny_runs import SMALL, Tiny, complete, environment
 
 SETTINGS = {"max_tokens": {"query": 24, "code": 48}, "epochs": 2, "batch_size": 8, "learning_rate": 1e-3}
 WAIT_SECONDS = 240
 _RUN_A_CELL = """
 import json, sys
-from telly.study.config import Cell
-from telly.study.launch import in_processes, run_here
+from telly.studies.config import Cell
+from telly.studies.launch import in_processes, run_here
 from telly.settings.config import TuneConfig
 cell = Cell("base", TuneConfig(**json.loads(sys.argv[1])))
 """

@@ -83,7 +83,7 @@ def test_a_hub_model_without_a_network_names_the_folder_option():
         (["plan", "--model", "./nowhere"], "./nowhere: no such folder; expected a Hugging Face model folder"),
         (
             ["tune", "search", "--freeze", "ten"],
-            "freeze: --freeze must be 'base', 'auto' or a number of layers, found 'ten'",
+            "--freeze: expected K (a number of layers), base or auto (found 'ten')",
         ),
         (["tune", "search", "--max-tokens", "code"], "--max-tokens: expected NAME=VALUE, found 'code'"),
         (["tune", "search", "--max-tokens", "code=x"], "--max-tokens: expected a whole number, found 'x'"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import telly
 from telly.data.formats import raw_rows
 from telly.data.sample import sample_files
 from telly.data.schema import SCHEMAS
@@ -33,3 +34,12 @@ def test_sizes_of_the_samples() -> None:
     for counts, tasks in sizes.items():
         row = next(line for line in PAGE.splitlines() if f"| {counts} |" in line)
         assert all(f"`{task}`" in row.split("|")[1] for task in tasks)
+
+
+def test_the_reference_has_every_public_name_in_few_words():
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    assert len(text.split()) <= 1700
+    for name in {*dir(telly)} - {"code", "errors", "__version__", "TunedModel"}:
+        assert f"telly.{name}" in text
+    for name in dir(telly.code):
+        assert f"`telly.code.{name}`" in text

@@ -13,9 +13,9 @@ import torch
 from transformers import AutoTokenizer
 
 from telly.errors import DataError, ExportError
-from telly.export import onnx as export
-from telly.export.scores import ScoredData
-from telly.export.source import EmbeddingModel, load_for_export
+from telly.exports import onnx as export
+from telly.exports.scores import ScoredData
+from telly.exports.source import EmbeddingModel, load_for_export
 from telly.inference.tuned_model import TunedModel
 from telly.runs.inference_config import InferenceConfig
 from tiny_models import padded_batch, tiny_model, tiny_tokenizer
@@ -69,8 +69,8 @@ def words() -> object:
 def test_a_wrong_graph_is_an_error_and_leaves_nothing(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     real = export.run_session
     monkeypatch.setattr(export, "run_session", lambda *args: real(*args) + 2e-3)
-    with pytest.raises(ExportError, match=r"as ONNX its vectors differ from torch's by 2e-03|by 2.0e-03"):
-        export.export_onnx(load_for_export(str(run)), tmp_path / "out" / "onnx", int8=False, say=print)
+    with pytest.raises(ExportError, match=r"as ONNX its embeddings differ from torch's by 2e-03|by 2.0e-03"):
+        export.export_onnx(load_for_export(str(run)), tmp_path / "out" / "onnx", int8=False)
     assert not (tmp_path / "out").exists()
 
 
@@ -111,7 +111,7 @@ def test_changed_test_data_is_refused(run: Path, tmp_path: Path):
     (tmp_path / "record.json").write_text(json.dumps(record))
     (tmp_path / "model").symlink_to(run / "model")
     with pytest.raises(DataError, match="its test data was changed since the run"):
-        export.export_onnx(load_for_export(str(tmp_path)), tmp_path / "onnx", int8=True, say=print)
+        export.export_onnx(load_for_export(str(tmp_path)), tmp_path / "onnx", int8=True)
     assert not (tmp_path / "onnx").exists()
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from telly.errors import ConfigError, ExportError
-from telly.export import push as pushing
-from telly.export.push import push
+from telly.exports import push as pushing
+from telly.exports.push import push
 from tiny_runs import record_of, run_telly
 
 

@@ -14,9 +14,9 @@ from telly.data.readers import read
 from telly.data.sample import sample_files
 from telly.data.schema import SCHEMAS
 from telly.errors import ConfigError, ExportError
-from telly.export import sentence_transformers as export
-from telly.export import source as sources
-from telly.export.source import load_for_export
+from telly.exports import sentence_transformers as export
+from telly.exports import source as sources
+from telly.exports.source import load_for_export
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.models.load import load_model, load_tokenizer
@@ -106,7 +106,7 @@ def test_other_vectors_are_an_error_and_leave_nothing(run: Path, tmp_path: Path,
         return made
 
     monkeypatch.setattr(export, "_modules", without_a_layer)
-    with pytest.raises(ExportError, match=r"vectors differ from telly's by .*; expected at most 1e-05"):
+    with pytest.raises(ExportError, match=r"embeddings differ from telly's by .*; expected at most 1e-05"):
         export.export_sentence_transformers(source, tmp_path / "out" / "st")
     assert not (tmp_path / "out").exists()
 

@@ -15,9 +15,9 @@ import pytest
 
 from telly.disk import folder_lock
 from telly.errors import ConfigError
-from telly.report.scan import scan_runs
-from telly.study.config import StudyConfig
-from telly.study.run import run_cells
+from telly.reports.scan import scan_runs
+from telly.studies.config import StudyConfig
+from telly.studies.run import run_cells
 from tiny_runs import Telly, Tiny, files_below, record_of, run_telly
 
 IN_USE = "another process of telly is writing into this folder; wait until it has finished or end it, or choose another"

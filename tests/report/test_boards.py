@@ -19,11 +19,11 @@ from handwritten_runs import (
 from telly.analysis.published import telly_k
 from telly.errors import ConfigError, DataError
 from telly.metrics.significance import Verdict
-from telly.report.boards import ComparisonGroup, boards_of
-from telly.report.figures import draw_board, pareto
-from telly.report.scan import find_results
-from telly.report.scores import score_boards
-from telly.report.sheets import beside_paper
+from telly.reports.boards import ComparisonGroup, boards_of
+from telly.reports.figures import draw_board, pareto
+from telly.reports.scan import find_results
+from telly.reports.scores import score_boards
+from telly.reports.sheets import beside_paper
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from handwritten_runs import write_all
 
 from telly.analysis.published import telly_k
 from telly.errors import ConfigError
-from telly.report.earlier import FILES_FILE, replace_files
-from telly.report.fetch import FETCHED, _name, local_folders
+from telly.reports.earlier import FILES_FILE, replace_files
+from telly.reports.fetch import FETCHED, _name, local_folders
 from telly.training.clocks import CLOCKS
 from tiny_runs import Tiny, files_below, run_telly, tiny_data, tiny_model_folder
 

@@ -8,7 +8,7 @@ import io
 import pytest
 
 from telly.metrics.interval import Interval
-from telly.report.sheet import Table, TableCell, TableColumn, change_text, is_good, to_csv, to_latex, to_markdown
+from telly.reports.sheet import Table, TableCell, TableColumn, change_text, is_good, to_csv, to_latex, to_markdown
 
 SCORE = TableColumn("mrr", 4, True)
 SHEET = Table(

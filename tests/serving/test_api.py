@@ -23,7 +23,7 @@ from telly.serving.app import create_app
 from telly.serving.highlight import _lexer, marked
 from telly.serving.library import Library, models_by_task
 from telly.serving.settings import ServerSettings, check_token, find_address, read_token
-from telly.using.places import functions_of_text
+from telly.using.locations import functions_of_text
 from telly.using.search import build_index
 from using.conftest import DATES
 
@@ -302,11 +302,11 @@ def test_every_language_has_its_colours(language: str) -> None:
 
 def test_long_code_is_plain_after_a_while() -> None:
     code = "def f(date):\n" + "    date = 'text'\n" * 2000
-    [place] = functions_of_text(code, "python")
+    [location] = functions_of_text(code, "python")
     started = time.monotonic()
-    shown = marked("date", place, 10_000)
+    shown = marked("date", location, 10_000)
     assert time.monotonic() - started < 5 and shown["more"] == 0
-    assert "\n".join("".join(piece["text"] for piece in line) for line in shown["lines"]) == place.function.code
+    assert "\n".join("".join(piece["text"] for piece in line) for line in shown["lines"]) == location.function.code
     assert [piece["kind"] for piece in shown["lines"][1]] == ["", "", "", "string"]
     assert [(piece["text"], piece["kind"], piece["match"]) for piece in shown["lines"][-1]] == [
         ("    ", "", False),

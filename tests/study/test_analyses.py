@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from telly.report.scan import find_results
+from telly.reports.scan import find_results
 from tiny_runs import Tiny
 from tiny_studies import SETTINGS, telly_study, write_study
 

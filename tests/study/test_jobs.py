@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 from telly.cli import app
 from telly.errors import ConfigError
 from telly.runs.record import RunRecord
-from telly.study.config import Cell, cells_of
-from telly.study.launch import INTERRUPTED, in_own_process
-from telly.study.results import State
-from telly.study.run import LOGS, StartCell, run_cells, side_by_side
+from telly.studies.config import Cell, cells_of
+from telly.studies.launch import INTERRUPTED, in_own_process
+from telly.studies.results import State
+from telly.studies.run import LOGS, StartCell, run_cells, side_by_side
 from telly.tuning.baselines import reuse_baselines
 from tiny_runs import Tiny, largest_difference
 from tiny_studies import SETTINGS, study_of

@@ -17,10 +17,10 @@ import psutil
 import pytest
 
 from telly.errors import ConfigError
-from telly.study.config import Cell, StudyConfig, cells_of, load_study
-from telly.study.on_ray import RayPool
-from telly.study.results import Outcome, Results, State, outcome_of
-from telly.study.run import SUMMARY_FILE, run_cells
+from telly.studies.config import Cell, StudyConfig, cells_of, load_study
+from telly.studies.on_ray import RayPool
+from telly.studies.results import Outcome, Results, State, outcome_of
+from telly.studies.run import SUMMARY_FILE, run_cells
 from tiny_runs import SMALL, Tiny, complete, environment, largest_difference, record_of
 from tiny_studies import SETTINGS, telly_study, write_study
 

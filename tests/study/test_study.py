@@ -17,12 +17,12 @@ from telly.errors import ConfigError, TrainingError
 from telly.metrics.kept import read_scores
 from telly.metrics.significance import bootstrap_runs
 from telly.runs.record import RunRecord
-from telly.study.config import Cell, StudyConfig, built_in, cells_of, load_study
-from telly.study.estimate import estimates
-from telly.study.launch import FULL_DISK, INTERRUPTED, check_processes, in_own_process, in_processes
-from telly.study.results import Outcome, State, outcome_of
-from telly.study.run import SUMMARY_FILE, run_cells
-from telly.study.table import TABLE_FILE, table_of
+from telly.studies.config import Cell, StudyConfig, built_in, cells_of, load_study
+from telly.studies.estimate import estimates
+from telly.studies.launch import FULL_DISK, INTERRUPTED, check_processes, in_own_process, in_processes
+from telly.studies.results import Outcome, State, outcome_of
+from telly.studies.run import SUMMARY_FILE, run_cells
+from telly.studies.table import TABLE_FILE, table_of
 from tiny_runs import SMALL, Tiny, largest_difference, record_of, run_telly, tiny_data, tiny_model_folder
 from tiny_studies import SETTINGS, running, study_of, telly_study, write_study
 
@@ -56,7 +56,7 @@ def test_a_folder_is_a_function_of_what_decides_the_result(tiny: Tiny, tmp_path:
 
 def test_folders_are_those_of_the_first_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """So that the finished cells of an earlier study are not run again."""
-    monkeypatch.setattr("telly.study.config._model_digest", lambda model: "weights")
+    monkeypatch.setattr("telly.studies.config._model_digest", lambda model: "weights")
     study = StudyConfig(
         tasks=("search", "clone"), variants=("base", "frozen-9", "9-lora"), settings={"epochs": 3, "limit": 64}
     )
@@ -243,7 +243,7 @@ def test_tables_are_shown_early_and_once(tiny: Tiny, tmp_path: Path, monkeypatch
     other = tiny_model_folder(tmp_path / "other", seed=1)
     models, variants = [str(tiny.model), str(other)], ["base", 2]
     file = write_study(tmp_path / "mine.toml", tiny, models=models, variants=variants, seeds=[0, 1])
-    monkeypatch.setattr("telly.study.launch.in_own_process", Launcher({}))
+    monkeypatch.setattr("telly.studies.launch.in_own_process", Launcher({}))
     ended = telly_study(file, tmp_path / "out")
     told = [line.split(":")[0].split(",")[0] for line in ended.stderr.splitlines() if " of " in line or "done:" in line]
     assert [line.split(",")[0] for line in told if not line.startswith(("---", "in all", " "))] == [
@@ -309,7 +309,7 @@ def test_a_full_disk_is_told_by_the_record_of_processes(tiny: Tiny, tmp_path: Pa
         def wait(self) -> int:
             return 1
 
-    monkeypatch.setattr("telly.study.launch.subprocess", SimpleNamespace(Popen=Launched, DEVNULL=None))
+    monkeypatch.setattr("telly.studies.launch.subprocess", SimpleNamespace(Popen=Launched, DEVNULL=None))
     assert in_processes(2, cell, False) == FULL_DISK
     monkeypatch.setattr(Launched, "full", False)
     assert in_processes(2, cell, False) == 1

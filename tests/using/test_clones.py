@@ -26,7 +26,7 @@ from written_functions import STYLES, Layout, Statement, written
 BODY = [f"    value_{n} = table[{n}] + other.count({n})" for n in range(12)]
 
 
-def place(path: str, name: str, body: list[str], line: int = 1) -> CodeLocation:
+def location(path: str, name: str, body: list[str], line: int = 1) -> CodeLocation:
     code = "\n".join([f"def {name}(table, other):", *body, "    return table"])
     last, head = line + len(body) + 1, f"def {name}(table, other)"
     function = Function(name, line, code, "", last=last, signature=head, key=content_key(code))
@@ -38,20 +38,20 @@ def turned(*degrees: float) -> np.ndarray:
     return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
 
 
-PLACES = [
-    place("a.py", "one", BODY),
-    place("b.py", "two", BODY),  # a copy: names do not count
-    place("b.py", "three", [*BODY[:-1], "    value = 0"], line=40),  # one line of twelve is another
-    place("c.py", "four", ["    return sum(table)"] * 3),  # the model alone says so
-    place("d.py", "alone", ["    raise ValueError(table)"]),
+LOCATIONS = [
+    location("a.py", "one", BODY),
+    location("b.py", "two", BODY),  # a copy: names do not count
+    location("b.py", "three", [*BODY[:-1], "    value = 0"], line=40),  # one line of twelve is another
+    location("c.py", "four", ["    return sum(table)"] * 3),  # the model alone says so
+    location("d.py", "alone", ["    raise ValueError(table)"]),
 ]
-VECTORS = turned(0, 0, 10, 18, 90)
+EMBEDDINGS = turned(0, 0, 10, 18, 90)
 """Cosines: of 10 degrees .985, of 18 .951, of 8 .990; nothing else is near."""
 
 
 def test_groups_are_linked_by_pairs_that_are_near() -> None:
-    [group] = groups_of(PLACES, VECTORS, 0.98)
-    assert [one.function.name for one in group.places] == ["one", "two", "three", "four"]
+    [group] = groups_of(LOCATIONS, EMBEDDINGS, 0.98)
+    assert [one.function.name for one in group.locations] == ["one", "two", "three", "four"]
     found = {(pair.left, pair.right): (round(pair.similarity, 3), pair.kind) for pair in group.pairs}
     assert found == {
         (0, 1): (1.0, "copy"),
@@ -64,17 +64,17 @@ def test_groups_are_linked_by_pairs_that_are_near() -> None:
 
 
 def test_a_higher_similarity_leaves_fewer() -> None:
-    [group] = groups_of(PLACES, VECTORS, 0.995)
-    assert [one.function.name for one in group.places] == ["one", "two"] and group.kind == "copy"
-    [group] = groups_of(PLACES[:3], VECTORS[:3], 0.98)
+    [group] = groups_of(LOCATIONS, EMBEDDINGS, 0.995)
+    assert [one.function.name for one in group.locations] == ["one", "two"] and group.kind == "copy"
+    [group] = groups_of(LOCATIONS[:3], EMBEDDINGS[:3], 0.98)
     assert group.kind == "near-duplicate"
-    assert groups_of(PLACES[3:], VECTORS[3:], 0.98) == ()
-    assert groups_of(PLACES[:1], VECTORS[:1], 0.98) == ()
+    assert groups_of(LOCATIONS[3:], EMBEDDINGS[3:], 0.98) == ()
+    assert groups_of(LOCATIONS[:1], EMBEDDINGS[:1], 0.98) == ()
 
 
 def test_functions_without_a_key_are_copies_of_none() -> None:
     """Those of an index that was written before there were keys."""
-    old = [replace(one, function=replace(one.function, key="")) for one in (PLACES[0], PLACES[4])]
+    old = [replace(one, function=replace(one.function, key="")) for one in (LOCATIONS[0], LOCATIONS[4])]
     assert groups_of(old, turned(0, 90), 0.98) == ()
     [group] = groups_of(old, turned(0, 0), 0.98)
     assert group.kind == "similar"
@@ -82,25 +82,25 @@ def test_functions_without_a_key_are_copies_of_none() -> None:
 
 def test_texts_that_share_less_than_four_fifths_are_no_near_duplicates() -> None:
     """With two lines of twelve changed some 130 of 178 shingles are shared."""
-    changed = place("e.py", "five", [*BODY[:3], "    value = 0", *BODY[4:8], "    value = 1", *BODY[9:]])
-    [group] = groups_of([PLACES[0], changed], turned(0, 0), 0.98)
-    assert 0.65 < float(np.mean(signature(PLACES[0].function.code) == signature(changed.function.code))) < 0.8
+    changed = location("e.py", "five", [*BODY[:3], "    value = 0", *BODY[4:8], "    value = 1", *BODY[9:]])
+    [group] = groups_of([LOCATIONS[0], changed], turned(0, 0), 0.98)
+    assert 0.65 < float(np.mean(signature(LOCATIONS[0].function.code) == signature(changed.function.code))) < 0.8
     assert group.kind == "similar"
 
 
 def test_functions_are_compared_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("telly.using.clones.QUERIES", 2)
-    places = [PLACES[4], PLACES[3], PLACES[0], PLACES[2], PLACES[1]]
-    groups = groups_of(places, turned(90, 45, 0, 10, 120), 0.98)
-    assert [[one.function.name for one in group.places] for group in groups] == [["one", "three", "two"]]
+    locations = [LOCATIONS[4], LOCATIONS[3], LOCATIONS[0], LOCATIONS[2], LOCATIONS[1]]
+    groups = groups_of(locations, turned(90, 45, 0, 10, 120), 0.98)
+    assert [[one.function.name for one in group.locations] for group in groups] == [["one", "three", "two"]]
     [group] = groups
     assert {(pair.left, pair.right, pair.kind) for pair in group.pairs} == {(0, 1, "near-duplicate"), (0, 2, "copy")}
 
 
 def test_copies_are_linked_whatever_the_model_says() -> None:
-    copies = [place("a.py", f"f{n}", BODY, line=20 * n + 1) for n in range(60)]
+    copies = [location("a.py", f"f{n}", BODY, line=20 * n + 1) for n in range(60)]
     [group] = groups_of(copies, turned(*range(0, 180, 3)), 0.9999)
-    assert len(group.places) == 60 and group.kind == "copy"
+    assert len(group.locations) == 60 and group.kind == "copy"
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_copies_are_linked_whatever_the_model_says() -> None:
 def test_the_threshold_is_the_one_that_a_clone_run_chose(
     tmp_path: Path, model_folder: Path, task: str, threshold: float | None, expected: float
 ) -> None:
-    (tmp_path / "a.py").write_text(PLACES[0].function.code)
+    (tmp_path / "a.py").write_text(LOCATIONS[0].function.code)
     tuned = TunedModel.load(model_folder, TASKS)
     config = replace(tuned.config, task=task, threshold=threshold)
     found = clones_by(replace(tuned, config=config), tmp_path, index=tmp_path / "index")
@@ -117,22 +117,22 @@ def test_the_threshold_is_the_one_that_a_clone_run_chose(
 
 
 def test_many_copies_are_one_group() -> None:
-    copies = [place("a.py", f"f{n}", BODY, line=20 * n + 1) for n in range(130)]
+    copies = [location("a.py", f"f{n}", BODY, line=20 * n + 1) for n in range(130)]
     groups = groups_of(copies, np.repeat(turned(0), 130, axis=0), 0.9)
-    assert sum(len(group.places) for group in groups) == 130
+    assert sum(len(group.locations) for group in groups) == 130
     assert all(group.kind == "copy" for group in groups)
     assert len(groups) == 1
 
 
 def test_groups_with_pairs_of_a_kind_or_more_alike(tmp_path: Path) -> None:
-    def count(places: list[CodeLocation], vectors: np.ndarray, kind: Kind) -> int:
-        return len(Clones(tmp_path, "m", 0.98, 5, 4, groups_of(places, vectors, 0.98)).groups_with(kind))
+    def count(locations: list[CodeLocation], embeddings: np.ndarray, kind: Kind) -> int:
+        return len(Clones(tmp_path, "m", 0.98, 5, 4, groups_of(locations, embeddings, 0.98)).groups_with(kind))
 
     kinds: tuple[Kind, ...] = ("copy", "near-duplicate", "similar")
-    assert [count(PLACES, VECTORS, kind) for kind in kinds] == [1, 1, 1], "the group is similar, but has a copy"
-    assert [count(PLACES[1:3], VECTORS[1:3], kind) for kind in kinds] == [0, 1, 1]
-    assert [count(PLACES[2:4], VECTORS[2:4], kind) for kind in kinds] == [0, 0, 1]
-    assert count(PLACES[3:], VECTORS[3:], "similar") == 0
+    assert [count(LOCATIONS, EMBEDDINGS, kind) for kind in kinds] == [1, 1, 1], "the group is similar, but has a copy"
+    assert [count(LOCATIONS[1:3], EMBEDDINGS[1:3], kind) for kind in kinds] == [0, 1, 1]
+    assert [count(LOCATIONS[2:4], EMBEDDINGS[2:4], kind) for kind in kinds] == [0, 0, 1]
+    assert count(LOCATIONS[3:], EMBEDDINGS[3:], "similar") == 0
 
 
 def test_components() -> None:
@@ -141,10 +141,10 @@ def test_components() -> None:
 
 @pytest.fixture
 def clones(tmp_path: Path) -> Clones:
-    odd = CodeLocation("a dir/\udce4 <b>&.py", "python", PLACES[1].function)
+    odd = CodeLocation("a dir/\udce4 <b>&.py", "python", LOCATIONS[1].function)
     root = tmp_path / "my tree"
     root.mkdir()
-    return Clones(root, "some model", 0.98, 5, 5, groups_of([PLACES[0], odd, *PLACES[2:]], VECTORS, 0.98))
+    return Clones(root, "some model", 0.98, 5, 5, groups_of([LOCATIONS[0], odd, *LOCATIONS[2:]], EMBEDDINGS, 0.98))
 
 
 def test_sarif_has_what_the_standard_requires(clones: Clones) -> None:
@@ -208,10 +208,10 @@ def test_a_function_under_two_names_is_a_copy_in_every_language(tmp_path: Path, 
             file.parent.mkdir(parents=True)
             file.write_text(written(style, body, Layout(name, "  ", " ", comments=comments)))
     found = find_clones(tmp_path, model=str(model_folder), min_similarity=1.0, index=tmp_path / "index")
-    assert sorted(group.places[0].language for group in found.groups_with("copy")) == sorted(NAMES)
+    assert sorted(group.locations[0].language for group in found.groups_with("copy")) == sorted(NAMES)
     for group in found.groups:
-        assert [place.path.split("/")[0] for place in group.places] == ["alpha", "beta"]
-        assert {place.language for place in group.places} == {group.places[0].language}
+        assert [location.path.split("/")[0] for location in group.locations] == ["alpha", "beta"]
+        assert {location.language for location in group.locations} == {group.locations[0].language}
 
 
 def test_the_same_words_with_another_indentation_are_no_copy(tmp_path: Path, model_folder: Path) -> None:
@@ -225,8 +225,8 @@ def test_the_same_words_with_another_indentation_are_no_copy(tmp_path: Path, mod
 def test_clones_of_a_tree(tree: Path, model_folder: Path) -> None:
     found = find_clones(tree, model=str(model_folder), min_similarity=1.0 - 1e-5, min_lines=4)
     [group] = [group for group in found.groups if group.kind == "copy"]
-    assert [one.function.name for one in group.places] == ["Calendar.weeks", "weeks_between"]
-    assert [one.path for one in group.places] == ["dates.py", "shop/files.py"]
+    assert [one.function.name for one in group.locations] == ["Calendar.weeks", "weeks_between"]
+    assert [one.path for one in group.locations] == ["dates.py", "shop/files.py"]
     assert found.functions == 4, "days and join_paths are shorter"
     with pytest.raises(ConfigError, match=r"expected a cosine above 0 and at most 1, found 1\.5"):
         find_clones(tree, min_similarity=1.5)

@@ -26,7 +26,7 @@ from telly.freezing.source import RowSource
 from telly.inference.tuned_model import Role, TunedModel
 from telly.tasks.search import SearchTask
 from telly.using.index import FORMAT, META, CodeIndex, default_folder, open_index, write_generation
-from telly.using.reading import wanted
+from telly.using.reading import collect_options
 from telly.using.search import Searcher
 from telly.using.update import update_index
 from tiny_runs import Telly, run_telly, tiny_model_folder
@@ -56,28 +56,28 @@ def opened(folder: Path) -> CodeIndex:
 
 
 def names(folder: Path) -> list[str]:
-    return [place.function.name for place in opened(folder).places()]
+    return [location.function.name for location in opened(folder).locations()]
 
 
-def check_vectors(folder: Path, tuned: TunedModel) -> None:
+def check_embeddings(folder: Path, tuned: TunedModel) -> None:
     """Every function's vector is that of its code, wherever it was taken from."""
     index = opened(folder)
-    expected = tuned.embed([place.function.code for place in index.places()])
-    np.testing.assert_allclose(index.vectors, expected, atol=1e-6)
+    expected = tuned.embed([location.function.code for location in index.locations()])
+    np.testing.assert_allclose(index.embeddings, expected, atol=1e-6)
 
 
-def test_all_functions_with_their_places(tree: Path, tuned: TunedModel, tmp_path: Path) -> None:
+def test_all_functions_with_their_locations(tree: Path, tuned: TunedModel, tmp_path: Path) -> None:
     update = update_index(tree, tmp_path / "index", tuned)
     assert (update.functions, update.encoded, update.files["new"]) == (6, 6, 3)
     assert names(tmp_path / "index") == ALL
-    found = {place.function.name: place for place in opened(tmp_path / "index").places()}
+    found = {location.function.name: location for location in opened(tmp_path / "index").locations()}
     days, retry = found["Calendar.days"], found["RetryRequest"]
     assert (days.path, days.function.line, days.function.last) == ("dates.py", 11, 12), "two lines are enough"
     assert days.function.signature == "def days(self)"
     assert (retry.path, retry.language) == ("shop/retry.go", "go")
     assert retry.function.signature == "func RetryRequest(url string, times int) error"
     assert retry.function.description == "RetryRequest sends a request again until it succeeds."
-    check_vectors(tmp_path / "index", tuned)
+    check_embeddings(tmp_path / "index", tuned)
 
 
 def test_an_update_encodes_what_is_new_and_nothing_else(
@@ -97,15 +97,15 @@ def test_an_update_encodes_what_is_new_and_nothing_else(
     assert (changed.files["changed"], changed.files["unchanged"]) == (1, 2)
     assert len(encoded) == 1 and '"//", "|"' in encoded[0], "the file's other function only moved"
     assert names(folder) == ALL
-    assert next(p for p in opened(folder).places() if p.function.name == "join_paths").function.line == 4
-    check_vectors(folder, tuned)
+    assert next(p for p in opened(folder).locations() if p.function.name == "join_paths").function.line == 4
+    check_embeddings(folder, tuned)
 
     encoded.clear()
     (tree / "dates.py").unlink()
     gone = update_index(tree, folder, tuned)
     assert (gone.files["gone"], gone.functions, encoded) == (1, 3, [])
     assert names(folder) == ALL[3:]
-    check_vectors(folder, tuned)
+    check_embeddings(folder, tuned)
     assert sorted(path.name for path in folder.iterdir()) == ["current", "generation-3", "lock"]
 
 
@@ -115,7 +115,7 @@ def test_only_the_languages_that_were_asked_for(
     folder = tmp_path / "index"
     update_index(tree, folder, tuned)
     encoded.clear()
-    update_index(tree, folder, tuned, wanted(("go",)))
+    update_index(tree, folder, tuned, collect_options(("go",)))
     assert names(folder) == ["RetryRequest"]
     update_index(tree, folder, tuned)
     assert names(folder) == ["RetryRequest"], "as it was made"
@@ -148,7 +148,7 @@ def test_an_error_at_any_stage_leaves_a_whole_index(
 ) -> None:
     folder = tmp_path / "index"
     update_index(tree, folder, tuned)
-    before = [place.line() for place in opened(folder).places()]
+    before = [location.line() for location in opened(folder).locations()]
     (tree / "new.py").write_text("def brand_new(thing):\n    made = thing + 1\n    return made\n")
     encoded.clear()
 
@@ -160,7 +160,7 @@ def test_an_error_at_any_stage_leaves_a_whole_index(
         with pytest.raises(RuntimeError, match="power failure"):
             update_index(tree, folder, tuned)
     assert len(encoded) == 1
-    there = [place.line() for place in opened(folder).places()]
+    there = [location.line() for location in opened(folder).locations()]
     if stage == "the pieces' end":
         assert len(there) == 7, "the new index counts from when `current` names it"
     else:
@@ -171,7 +171,7 @@ def test_an_error_at_any_stage_leaves_a_whole_index(
     assert encoded == [], "what was encoded before is not encoded again"
     assert names(folder)[3] == "brand_new"
     assert {path.name.partition("-")[0] for path in folder.iterdir()} == {"current", "generation", "lock"}
-    check_vectors(folder, tuned)
+    check_embeddings(folder, tuned)
 
 
 KILL = "import os, signal, telly.using.update as u\nu.{name} = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)"
@@ -208,7 +208,7 @@ def test_interrupted_encoding_goes_on_where_it_was(
     monkeypatch.setattr(TunedModel, "embed", counted)
     update_index(tree, tmp_path / "index", tuned)
     assert len(encoded) == len(set(encoded)) == 6
-    check_vectors(tmp_path / "index", tuned)
+    check_embeddings(tmp_path / "index", tuned)
 
 
 def test_another_model_encodes_all_again_and_is_refused_for_queries(
@@ -223,13 +223,13 @@ def test_another_model_encodes_all_again_and_is_refused_for_queries(
     with pytest.raises(CodeIndexError) as error:
         Searcher(opened(folder), other)
     assert str(error.value) == (
-        f"{folder}: this index was made with {tuned.name}, not with {other_folder} (other model); their vectors cannot "
-        f"be compared. Encode all again: telly index {tree} --model {other_folder} --index {folder}"
+        f"{folder}: this index was made with {tuned.name}, not with {other_folder} (other model); their embeddings "
+        f"cannot be compared. Encode all again: telly index {tree} --model {other_folder} --index {folder}"
     )
     update = update_index(tree, folder, other)
     assert (update.former_model, update.encoded, len(encoded)) == (tuned.name, 6, 6)
     assert Searcher(opened(folder), other).search("date")
-    check_vectors(folder, other)
+    check_embeddings(folder, other)
 
 
 def test_two_processes_do_not_write_one_index(tree: Path, tuned: TunedModel, tmp_path: Path) -> None:
@@ -261,8 +261,8 @@ def test_a_folder_of_another_tree_and_damage_are_refused(tree: Path, tuned: Tune
     update_index(tree, folder, tuned)
     with pytest.raises(CodeIndexError, match=f"is the index of {tree}, not of {tree / 'shop'}"):
         update_index(tree / "shop", folder, tuned)
-    vectors = folder / "generation-1" / "vectors.npy"
-    vectors.write_bytes(vectors.read_bytes()[:-100])
+    embeddings = folder / "generation-1" / "vectors.npy"
+    embeddings.write_bytes(embeddings.read_bytes()[:-100])
     with pytest.raises(CodeIndexError, match=r"this index cannot be read .* remove the folder"):
         open_index(folder)
 
@@ -274,7 +274,7 @@ def test_an_index_of_an_earlier_format_is_refused_until_it_is_updated(
     folder = tmp_path / "index"
     update_index(tree, folder, tuned)
     former = opened(folder)
-    keys = [place.function.key for place in former.places()]
+    keys = [location.function.key for location in former.locations()]
     assert all(keys) and keys[2] == keys[4], "Calendar.weeks and weeks_between are copies"
     lines = [former.line(number).replace(key.encode(), b"") for number, key in enumerate(keys)]
     write_generation(former.folder, replace(former.meta, format=FORMAT - 1), former.files, lines)
@@ -287,8 +287,8 @@ def test_an_index_of_an_earlier_format_is_refused_until_it_is_updated(
     update = update_index(tree, folder, tuned)
     assert (update.changed, update.files["changed"], update.functions, update.encoded, encoded) == (True, 3, 6, 0, [])
     assert opened(folder).meta.format == FORMAT
-    assert [place.function.key for place in opened(folder).places()] == keys
-    check_vectors(folder, tuned)
+    assert [location.function.key for location in opened(folder).locations()] == keys
+    check_embeddings(folder, tuned)
     assert not update_index(tree, folder, tuned).changed
 
     meta = opened(folder).folder / META
@@ -311,7 +311,7 @@ def test_odd_file_names(tree: Path, tuned: TunedModel, tmp_path: Path) -> None:
     (tree / name).write_text("def odd_one(value):\n    changed = value + 1\n    return changed\n")
     update_index(tree, tmp_path / "index", tuned)
     [hit] = Searcher(opened(tmp_path / "index")).search("odd one", top=1, by="bm25")
-    assert hit.place.path == name
+    assert hit.location.path == name
     assert not update_index(tree, tmp_path / "index", tuned).changed
 
 
@@ -320,7 +320,7 @@ def test_the_vectors_are_those_of_the_tasks_evaluation(
 ) -> None:
     update_index(tree, tmp_path / "index", tuned)
     index = opened(tmp_path / "index")
-    codes = sorted({place.function.code for place in index.places()})
+    codes = sorted({location.function.code for location in index.locations()})
     queries = [f"find the {number} thing of {'many ' * number}" for number in range(len(codes))]
     seen: dict[str, torch.Tensor] = {}
 
@@ -336,8 +336,8 @@ def test_the_vectors_are_those_of_the_tasks_evaluation(
     task.evaluate(tuned.module, source, data, torch.autocast("cpu", enabled=False), final=True)
 
     by_code = dict(zip(codes, seen["codes"].numpy(), strict=True))
-    expected = np.stack([by_code[place.function.code] for place in index.places()])
-    np.testing.assert_allclose(index.vectors, expected, atol=1e-6)
+    expected = np.stack([by_code[location.function.code] for location in index.locations()])
+    np.testing.assert_allclose(index.embeddings, expected, atol=1e-6)
     np.testing.assert_allclose(tuned.embed(queries, "query"), seen["queries"].numpy(), atol=1e-6)
     short = replace(tuned, config=replace(tuned.config, max_tokens={"query": 8, "code": 48}))
     assert np.abs(short.embed(queries, "query") - seen["queries"].numpy()).max() > 1e-3, "another limit gives others"

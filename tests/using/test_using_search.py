@@ -17,7 +17,7 @@ from telly.metrics.words import words
 from telly.using.choice import choose, newest_usable_run
 from telly.using.dense import Dense
 from telly.using.index import default_folder, open_index
-from telly.using.search import Searcher, best_numbers, build_index, fuse, open_search, search
+from telly.using.search import Searcher, build_index, fuse, open_search, search, top_indices
 from telly.using.update import update_index
 
 
@@ -33,11 +33,11 @@ def test_ranks_are_fused() -> None:
     assert sorted(scores, key=lambda number: -scores[number]) == [7, 9, 5]
 
 
-def test_the_best_numbers() -> None:
+def test_the_top_indices() -> None:
     scores = np.array([0.5, 2.0, 0.0, 2.0, 1.0], dtype=np.float32)
-    assert best_numbers(scores, 2).tolist() == [1, 3]
-    assert best_numbers(scores, 3).tolist() == [1, 3, 4]
-    assert best_numbers(scores, 9).tolist() == [1, 3, 4, 0, 2]
+    assert top_indices(scores, 2).tolist() == [1, 3]
+    assert top_indices(scores, 3).tolist() == [1, 3, 4]
+    assert top_indices(scores, 9).tolist() == [1, 3, 4, 0, 2]
 
 
 def test_each_way_to_search_has_its_own_order(tree: Path, tuned: TunedModel, tmp_path: Path) -> None:
@@ -47,13 +47,13 @@ def test_each_way_to_search_has_its_own_order(tree: Path, tuned: TunedModel, tmp
     searcher = Searcher(index, tuned)
     query = "read a date from a text"
     by_words = searcher.search(query, by="bm25")
-    assert by_words[0].place.function.name == "parse_date"
+    assert by_words[0].location.function.name == "parse_date"
     assert by_words[0].cosine is None and by_words[0].bm25 == by_words[0].score > 0
     near = searcher.search(query, by="dense")
     assert len(near) == 6 and [hit.score for hit in near] == sorted((hit.score for hit in near), reverse=True)
     fused = searcher.search(query)
-    expected = fuse([[hit.place.function.name for hit in hits] for hits in (near, by_words)])  # type: ignore[misc]
-    assert {hit.place.function.name: hit.score for hit in fused} == pytest.approx(expected)
+    expected = fuse([[hit.location.function.name for hit in hits] for hits in (near, by_words)])  # type: ignore[misc]
+    assert {hit.location.function.name: hit.score for hit in fused} == pytest.approx(expected)
     assert [len(searcher.search(query, top=n)) for n in (1, 4)] == [1, 4]
 
 
@@ -62,9 +62,9 @@ def test_a_description_is_searched_for_words(tree: Path, tuned: TunedModel, tmp_
     index = open_index(tmp_path / "index")
     assert index is not None
     searcher = Searcher(index)
-    assert [hit.place.function.name for hit in searcher.search("succeeds", by="bm25")] == ["RetryRequest"]
+    assert [hit.location.function.name for hit in searcher.search("succeeds", by="bm25")] == ["RetryRequest"]
     assert searcher.search("zebra", by="bm25") == []
-    with pytest.raises(ConfigError, match="searching by vectors needs the index's model"):
+    with pytest.raises(ConfigError, match="searching by embeddings needs the index's model"):
         searcher.search("succeeds")
     with pytest.raises(ConfigError, match="the query is blank"):
         searcher.search("  ", by="bm25")
@@ -83,13 +83,13 @@ def test_words_saved_are_words_loaded(tmp_path: Path) -> None:
 
 def test_the_graph_finds_what_comparing_all_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
-    vectors, queries = unit(rng, 2000), unit(rng, 50)
-    flat = Dense.build(vectors)
+    embeddings, queries = unit(rng, 2000), unit(rng, 50)
+    flat = Dense.build(embeddings)
     monkeypatch.setattr(telly.using.dense, "MAX_COMPARED", 0)
-    built = Dense.build(vectors)
-    assert flat.places is None and built.places is not None, "the switch has an effect"
+    built = Dense.build(embeddings)
+    assert flat.functions is None and built.functions is not None, "the switch has an effect"
     built.save(tmp_path / "dense")
-    graph = Dense.load(tmp_path / "dense", vectors)
+    graph = Dense.load(tmp_path / "dense", embeddings)
     shares = [len(set(flat.nearest(q, 10)[0]) & set(graph.nearest(q, 10)[0])) / 10 for q in queries]
     assert np.mean(shares) > 0.95
 
@@ -97,7 +97,7 @@ def test_the_graph_finds_what_comparing_all_finds(tmp_path: Path, monkeypatch: p
     kept = np.flatnonzero(np.arange(2000) % 5 != 0)
     moved = np.full(2000, -1)
     moved[kept] = np.arange(len(kept)) + 50
-    now = np.concatenate([unit(rng, 50), vectors[kept]])
+    now = np.concatenate([unit(rng, 50), embeddings[kept]])
     updated = Dense.build(now, graph, moved)
     assert updated.index.ntotal == 2050, "only what is new was added"
     monkeypatch.setattr(telly.using.dense, "MAX_COMPARED", 1 << 30)
@@ -138,16 +138,16 @@ def test_the_newest_finished_run_of_the_task_is_taken(tmp_path: Path) -> None:
     assert choose("search", "telly-mini", runs).line == "model: telly-mini, not tuned"
 
 
-def test_the_library_makes_the_index_it_needs(tree: Path, model_folder: Path) -> None:
-    said: list[str] = []
-    searcher = open_search(tree, model=str(model_folder), say=said.append)
-    assert said[0] == f"no index of {tree} yet: making it in {default_folder(tree, 'search')}"
-    assert searcher.search("join paths", top=1, by="bm25")[0].place.function.name == "join_paths"
+def test_the_library_makes_the_index_it_needs(tree: Path, model_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "telly"):
+        searcher = open_search(tree, model=str(model_folder))
+    assert caplog.messages[0] == f"no index of {tree} yet: making it in {default_folder(tree, 'search')}"
+    assert searcher.search("join paths", top=1, by="bm25")[0].location.function.name == "join_paths"
     (tree / "more.py").write_text("def zebra_crossing(road):\n    lines = road + 1\n    return lines\n")
     assert not search("zebra", tree, by="bm25"), "an index is not updated by itself"
     [hit] = open_search(tree, by="bm25", update=True).search("zebra", by="bm25")
-    assert hit.place.path == "more.py"
-    assert telly.search("zebra", tree, top=3) and telly.build_index is build_index
+    assert hit.location.path == "more.py"
+    assert telly.code.search("zebra", tree, top=3) and telly.code.build_index is build_index
 
 
 def test_a_model_that_is_gone_is_explained(tree: Path, model_folder: Path, tmp_path: Path) -> None:

@@ -123,7 +123,12 @@ def advise(
     output: Path | None = None,
     reuse: bool = False,
 ) -> dict[str, Any]:
-    """Choose K for a run, and write how to `advice.json`.
+    """Choose K for a run from short pilot runs, and write the reasons to `advice.json`.
+
+    Example:
+        >>> import telly
+        >>> advice = telly.advise(telly.TuneConfig(task="search"), tolerance=0.01)
+        >>> advice["variant"], advice["reason"]
 
     Args:
         config: the run's settings; its `freeze` is not looked at.

@@ -15,9 +15,23 @@ logger = logging.getLogger(__name__)
 
 
 def tune(config: TuneConfig, *, resume: bool = False, overwrite: bool = False) -> RunRecord:
-    """Tune a model on a task; `telly.tuning.run.tune`, which with `freeze = auto` takes the K of `advise`.
+    """Tune a model on a task, and evaluate it on the test data.
 
-    The advice lies in the run's folder. A run that was interrupted takes it over when it is resumed.
+    With `freeze="auto"` the run takes the K that `advise` chooses; the advice is written into the run's folder, and a
+    resumed run reads it from there.
+
+    Example:
+        >>> import telly
+        >>> record = telly.tune(telly.TuneConfig(task="search", freeze="9"))
+        >>> record.test["mrr"]
+
+    Args:
+        config: settings of the run.
+        resume: continue an interrupted run in the same folder.
+        overwrite: replace an earlier run in the same folder.
+
+    Returns:
+        the run's record: settings, metrics, times, memory.
 
     Raises:
         TellyError: as `telly.tuning.run.tune` and `advise`.

@@ -1,7 +1,7 @@
-"""The command line: one file a subcommand, parsing and printing only.
+"""The command line: one module per command, for parsing and printing only.
 
-Importing this module must stay cheap (`telly --help` shows within a third of a second), so torch, transformers and
-datasets are imported inside the commands.
+`telly --help` must stay quick, so a command's module is imported when the command is used, and heavy libraries when it
+runs.
 """
 
 from __future__ import annotations
@@ -12,71 +12,62 @@ import sys
 
 import typer
 
-from telly.cli import (
-    advise,
-    cache,
-    classify,
-    clones,
-    compare,
-    complete,
-    data,
-    demo,
-    export,
-    generate,
-    index,
-    listing,
-    plan,
-    pretrain,
-    probe,
-    report,
-    score,
-    search,
-    serve,
-    study,
-    summarize,
-    tune,
-)
+from telly.cli.groups import CommandEntry, CommandGroups
 from telly.cli.messages import show_messages
 from telly.errors import TellyError
 
 USER_ERROR = 2
 INTERRUPTED = 130
+SUMMARY = (
+    "Fine-tune pre-trained code models cheaply: frozen layers run once, the rest trains from the activation cache."
+)
+COMMANDS = (
+    CommandEntry("tune", "Tune", "Tune a model on a task", "tune"),
+    CommandEntry("study", "Tune", "Run a grid of models, tasks, variants and seeds", "study"),
+    CommandEntry("data", "Tune", "Make data from a repository, and check data", "data"),
+    CommandEntry("cache", "Tune", "List, verify and remove activation caches", "cache"),
+    CommandEntry("pretrain", "Tune", "Pre-train a small model on Python sources", "pretrain"),
+    CommandEntry("demo", "Tune", "Compare full and frozen tuning, in minutes", "demo"),
+    CommandEntry("advise", "Decide", "Choose K by short pilot runs", "advise"),
+    CommandEntry("plan", "Decide", "Show parameters and costs of base and every K", "plan"),
+    CommandEntry("ls", "Decide", "List tasks with their columns and presets", "listing"),
+    CommandEntry("report", "Analyse", "Write a page of all results, with tests", "report"),
+    CommandEntry("score", "Analyse", "Score predictions, with confidence intervals", "score"),
+    CommandEntry("compare", "Analyse", "Compare models layer by layer", "compare"),
+    CommandEntry("probe", "Analyse", "Probe what each layer knows about code", "probe"),
+    CommandEntry("search", "Use", "Find functions by what they do", "search"),
+    CommandEntry("index", "Use", "Index a source tree for search", "index"),
+    CommandEntry("clones", "Use", "Find clones in a source tree", "clones"),
+    CommandEntry("summarize", "Use", "Describe functions in words", "summarize"),
+    CommandEntry("complete", "Use", "Complete a line of code", "complete"),
+    CommandEntry("generate", "Use", "Write the code that a text describes", "generate"),
+    CommandEntry("classify", "Use", "Classify functions", "classify"),
+    CommandEntry("serve", "Use", "Serve all of these over HTTP", "serve"),
+    CommandEntry("export", "Share", "Write a model for sentence-transformers or ONNX", "export"),
+    CommandEntry("push", "Share", "Upload a model to the Hugging Face hub", "export", epilog="PUSH_EPILOG"),
+)
+"""All commands in the order of help."""
+
+
+class TellyCommands(CommandGroups):
+    """The commands of `telly`."""
+
+    entries = COMMANDS
+
 
 app = typer.Typer(
-    help="Fine-tune pre-trained code models cheaply: frozen layers run once, the top trains from the store.",
+    cls=TellyCommands,
+    help=SUMMARY,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.add_typer(tune.app, name="tune")
-app.command("plan", epilog=plan.EPILOG)(plan.plan)
-app.command("advise", epilog=advise.EPILOG)(advise.advise)
-app.add_typer(data.app, name="data")
-app.add_typer(cache.app, name="cache")
-app.command("pretrain", epilog=pretrain.EPILOG)(pretrain.pretrain)
-app.command("demo")(demo.demo)
-app.command("score", epilog=score.EPILOG)(score.score)
-app.command("compare", epilog=compare.EPILOG)(compare.compare)
-app.command("probe", epilog=probe.EPILOG)(probe.probe)
-app.command("report", epilog=report.EPILOG)(report.report)
-app.command("export", epilog=export.EPILOG)(export.export)
-app.command("push", epilog=export.PUSH_EPILOG)(export.push)
-app.command("study", epilog=study.EPILOG)(study.study)
-app.command("index", epilog=index.EPILOG)(index.index)
-app.command("search", epilog=search.EPILOG)(search.search)
-app.command("serve", epilog=serve.EPILOG)(serve.serve)
-app.command("clones", epilog=clones.EPILOG)(clones.clones)
-app.command("summarize", epilog=summarize.EPILOG)(summarize.summarize)
-app.command("complete", epilog=complete.EPILOG)(complete.complete)
-app.command("generate", epilog=generate.EPILOG)(generate.generate)
-app.command("classify", epilog=classify.EPILOG)(classify.classify)
-app.command("ls")(listing.ls)
 
 
 @app.callback(invoke_without_command=True)
 def root(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
-    """Fine-tune pre-trained code models cheaply: frozen layers run once, the top trains from the store."""
+    """Show messages, and the version if it is asked for."""
     show_messages()
     if version:
         from importlib.metadata import version as installed

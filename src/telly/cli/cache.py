@@ -6,13 +6,23 @@ from pathlib import Path
 
 import typer
 
-app = typer.Typer(help="List, verify and remove activation caches.", no_args_is_help=True, rich_markup_mode=None)
-FOLDER = typer.Option(None, "--cache-dir", help="Folder of activation caches. [default: in your cache folder]")
+from telly.cli.groups import CommandList, SectionedCommand
+
+app = typer.Typer(
+    cls=CommandList,
+    help="List, verify and remove activation caches.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+FOLDER = typer.Option(
+    None, "--cache-dir", metavar="DIR", help="Folder of activation caches. [default: in the user's cache folder]"
+)
 
 
-@app.command("ls")
+@app.command("ls", cls=SectionedCommand)
 def ls(cache_dir: Path | None = FOLDER) -> None:
-    """List the activation caches: name, layer, sequences, size, whether complete, and when last written."""
+    """List the activation caches: name, layer, sequences, size, completeness, last change."""
     from telly.cli.console import print_caches
     from telly.freezing.inventory import find_caches
 
@@ -21,13 +31,14 @@ def ls(cache_dir: Path | None = FOLDER) -> None:
 
 
 @app.command(
-    epilog="Example:\n\n  telly cache verify\n\nreads every byte of every cache and exits with 2 if one is damaged."
+    cls=SectionedCommand,
+    epilog="Example:\n\n  telly cache verify\n\nreads every byte of every cache and exits with 2 if one is damaged.",
 )
 def verify(
     names: list[str] = typer.Argument(None, help="Activation caches to verify; all without names."),
     cache_dir: Path | None = FOLDER,
 ) -> None:
-    """Compare every shard with its checksum; exits with 2 if one is damaged. The next run mends it."""
+    """Compare every shard with its checksum; exit with 2 if one is damaged. The next run repairs it."""
     from telly.freezing.inventory import find_caches, verify_cache
 
     damaged = False
@@ -40,7 +51,7 @@ def verify(
         raise typer.Exit(2)
 
 
-@app.command()
+@app.command(cls=SectionedCommand)
 def rm(
     names: list[str] = typer.Argument(None, help="Activation caches to remove."),
     everything: bool = typer.Option(False, "--all", help="Remove all activation caches."),

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from telly.cli.using import Json, Model, say, where
+from telly.cli.using import Json, Model, where
 
 EPILOG = """Examples:
 
@@ -32,12 +32,12 @@ def classify(
     from telly.using.answers import classes_answer
     from telly.using.classify import classify as find
 
-    found = find(path, model=model, say=say)
+    found = find(path, model=model)
     if as_json:
         typer.echo(json.dumps(classes_answer(found), indent=1))
         return
     for one in found:
         share = one.probabilities[one.label]
-        typer.echo(f"{where(one.place, Path())}  {one.label}  {share:.3f}  {one.place.function.name}")
+        typer.echo(f"{where(one.location, Path())}  {one.label}  {share:.3f}  {one.location.function.name}")
     counts = Counter(one.label for one in found)
     typer.echo(f"{len(found):,} functions: " + ", ".join(f"{n:,} {label}" for label, n in counts.most_common()))

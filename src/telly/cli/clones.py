@@ -71,9 +71,8 @@ def clones(
         min_lines=min_lines,
         model=model,
         index=index_folder,
-        what=asked_for(language, tests),
+        options=asked_for(language, tests),
         workers=workers,
-        say=say,
     )
     if sarif is not None:
         from telly.using.sarif import sarif as log
@@ -100,12 +99,12 @@ def _write(file: Path, text: str) -> None:
 
 
 def _text(found: Clones, root: Path) -> str:
-    cloned = sum(len(group.places) for group in found.groups)
+    cloned = sum(len(group.locations) for group in found.groups)
     lines = []
     for number, group in enumerate(found.groups, start=1):
         least, most = group.similarity
-        lines.append(f"{number}. {group.kind}: {len(group.places)} functions, similarity {least:.3f} to {most:.3f}")
-        lines += [f"   {where(place, root)}  {place.function.name}" for place in group.places]
+        lines.append(f"{number}. {group.kind}: {len(group.locations)} functions, similarity {least:.3f} to {most:.3f}")
+        lines += [f"   {where(location, root)}  {location.function.name}" for location in group.locations]
     return "\n".join(
         [
             *lines,

@@ -44,22 +44,23 @@ def compare(
     seed: Annotated[int, typer.Option(min=0, help="Of the drawing of texts and the bootstrap.")] = 0,
 ) -> None:
     """Compare models layer by layer: representational similarity, CKA, Procrustes distance."""
-    from dataclasses import asdict
+    from telly.api.compare import compare as run
 
-    from telly.analysis.compare import CompareConfig, write_result
-    from telly.analysis.compare import compare as run
-    from telly.analysis.figures import draw_comparison
-    from telly.analysis.layers import LayerExtractor
-    from telly.runs.provenance import provenance
-    from telly.settings.resolve import default_cache_dir
-    from telly.training.progress import counting_bar
-
-    config = CompareConfig(model, tuple(with_), data, task, split, limit, max_tokens, paper, seed=seed)
-    result = run(config, LayerExtractor(cache_dir or default_cache_dir(), counting_bar))
-    about = {"settings": asdict(config), "provenance": provenance()}
-    write_result(result, output, about)
-    if figures:
-        draw_comparison(result, output, with_paper=with_paper)
+    result = run(
+        model,
+        with_,
+        data=data,
+        task=task,
+        split=split,
+        limit=limit,
+        max_tokens=max_tokens,
+        paper=paper,
+        seed=seed,
+        output=output,
+        figures=figures,
+        with_paper=with_paper,
+        cache_dir=cache_dir,
+    )
     _print(result)
     typer.echo(f"results: {output}")
 

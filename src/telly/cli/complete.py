@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from telly.cli.using import Json, Model, say
+from telly.cli.using import Json, Model
 
 EPILOG = """Examples:
 
@@ -18,7 +18,7 @@ writes line 42 from the lines before it; what stands there is not looked at.
 
 
 def complete(
-    place: Annotated[str, typer.Argument(metavar="FILE:LINE", help="A source file and the line to write, from 2.")],
+    location: Annotated[str, typer.Argument(metavar="FILE:LINE", help="A source file and the line to write, from 2.")],
     model: Model = None,
     as_json: Json = False,
 ) -> None:
@@ -26,5 +26,5 @@ def complete(
     from telly.using.answers import completion_answer
     from telly.using.writing import complete as write
 
-    found = write(place, model=model, say=say)
+    found = write(location, model=model)
     typer.echo(json.dumps(completion_answer(found), indent=1) if as_json else f"{found.indent}{found.text}")

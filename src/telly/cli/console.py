@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # `telly score` prints without torch
     from telly.freezing.cost import VariantCost
     from telly.freezing.inventory import CacheEntry
     from telly.runs.record import RunRecord
-    from telly.study.table import StudyTable
+    from telly.studies.table import StudyTable
 
 
 def print_records(records: Sequence[RunRecord]) -> None:

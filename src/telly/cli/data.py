@@ -10,13 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from telly.cli.groups import CommandList, SectionedCommand
 from telly.data.schema import SCHEMAS
 
 if TYPE_CHECKING:
     from telly.data.validate import ValidationReport
     from telly.mining.repository.mine import Mined
 
-app = typer.Typer(help="Make data sets from repositories, and check data sets.", no_args_is_help=True)
+app = typer.Typer(
+    cls=CommandList,
+    help="Make data sets from repositories, and check data sets.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
 
 
 @app.callback()
@@ -37,7 +44,7 @@ FILE_HELP = (
 )
 
 
-@app.command(epilog=EPILOG)
+@app.command(cls=SectionedCommand, epilog=EPILOG)
 def validate(
     file: Annotated[Path, typer.Argument(help=FILE_HELP)],
     task: Annotated[str, typer.Option(help=f"The task the data is for: {', '.join(SCHEMAS)}.")] = "search",
@@ -82,7 +89,7 @@ REPOSITORY_EPILOG = """Examples:
 """
 
 
-@app.command("from-repo", epilog=REPOSITORY_EPILOG)
+@app.command("from-repo", cls=SectionedCommand, epilog=REPOSITORY_EPILOG)
 def from_repo(
     source: Annotated[
         str, typer.Argument(metavar="PATH|GIT_URL", help="A folder of sources, or a git repository's address.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +12,7 @@ EPILOG = """Examples:
 
   telly export runs/search-telly-mini-k9-s0 --to sentence-transformers --output search-model
 
-a folder that SentenceTransformer("search-model") loads, with the vectors of telly's own evaluation.
+a folder that SentenceTransformer("search-model") loads, with the embeddings of telly's own evaluation.
 
   telly export runs/search-telly-mini-k9-s0 --to onnx --int8 --output search-onnx
 
@@ -23,7 +22,7 @@ search-onnx/model.onnx for onnxruntime, and model-int8.onnx, a quarter of its si
 
 a model without a run: the embedded one, a folder or a hub id.
 
-Runs of search, clone-retrieval and clone with --head cosine have vectors. Every run's folder `model` is in the form of
+Runs of search, clone-retrieval and clone with --head cosine embed. Every run's folder `model` is in the form of
 transformers already.
 """
 PUSH_EPILOG = """Examples:
@@ -51,21 +50,11 @@ def export(
     output: Annotated[Path, typer.Option(help="Folder to write; new or empty.")],
     int8: Annotated[bool, typer.Option("--int8", help="onnx: 8-bit weights as well, and what they cost.")] = False,
 ) -> None:
-    """Write a model that gives vectors for sentence-transformers or ONNX, checked against telly."""
-    from telly.errors import ConfigError
+    """Export an embedding model to sentence-transformers or ONNX, checked against telly."""
+    from telly.api.export import export as write
 
-    if int8 and to is not ExportFormat.ONNX:
-        raise ConfigError("--int8: only with --to onnx")
-    from telly.export.onnx import export_onnx
-    from telly.export.sentence_transformers import export_sentence_transformers
-    from telly.export.source import load_for_export
-
-    loaded = load_for_export(model)
-    if to is ExportFormat.ONNX:
-        made = export_onnx(loaded, output, int8=int8, say=partial(typer.echo, err=True))
-    else:
-        made = export_sentence_transformers(loaded, output)
-    typer.echo(f"checked: vectors as telly's, {made.agreement}")
+    made = write(model, output, to.value, int8=int8)
+    typer.echo(f"checked: embeddings as telly's, {made.agreement}")
     if made.loss is not None:
         typer.echo(f"int8: {made.loss}")
     typer.echo(f"{to.value}: {made.folder}")
@@ -77,6 +66,6 @@ def push(
     private: Annotated[bool, typer.Option("--private", help="Only for those whom you let in.")] = False,
 ) -> None:
     """Upload a tuned or exported model with its card to the Hugging Face hub."""
-    from telly.export.push import push as upload
+    from telly.exports.push import push as upload
 
     typer.echo(f"uploaded: {upload(folder, repository, private=private)}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from telly.cli.using import Json, Model, say
+from telly.cli.using import Json, Model
 
 EPILOG = """Examples:
 
@@ -26,5 +26,5 @@ def generate(
     from telly.using.answers import generation_answer
     from telly.using.writing import generate as write
 
-    code = write(description, model=model, say=say)
+    code = write(description, model=model)
     typer.echo(json.dumps(generation_answer(description, code), indent=1) if as_json else code)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from telly.cli.using import IndexFolder, Json, Languages, Model, Tests, Workers, asked_for, quoted, say
+from telly.cli.using import IndexFolder, Json, Languages, Model, Tests, Workers, asked_for, quoted
 
 if TYPE_CHECKING:
     from telly.using.update import Update
@@ -39,8 +39,8 @@ def index(
     """Index the functions of a source tree for `telly search`, in eleven languages; nothing of it is run."""
     from telly.using.search import build_index
 
-    what = asked_for(language, tests)
-    update = build_index(path, model=model, index=index_folder, what=what, workers=workers, say=say)
+    options = asked_for(language, tests)
+    update = build_index(path, model=model, index=index_folder, options=options, workers=workers)
     if as_json:
         typer.echo(json.dumps(_as_dict(update), indent=1))
         return

@@ -49,29 +49,24 @@ def probe(
     ] = None,
 ) -> None:
     """Probe what every layer of a model tells about code: tokens, syntax, meaning, structure."""
-    from dataclasses import asdict
+    from telly.api.probe import probe as run
 
-    from telly.analysis.figures import draw_probes
-    from telly.analysis.layers import LayerExtractor
-    from telly.analysis.probes.table import PROBES
-    from telly.analysis.probing import ProbeConfig, run_probes, write_results
-    from telly.errors import ConfigError
-    from telly.runs.provenance import provenance
-    from telly.settings.resolve import default_cache_dir
-    from telly.training.progress import counting_bar
-
-    names = tuple(PROBES) if not probe or "all" in probe else tuple(dict.fromkeys(probe))
-    unknown = [name for name in names if name not in PROBES]
-    if unknown:
-        raise ConfigError(f"unknown probe {unknown[0]!r}; known: all, {', '.join(PROBES)}")
-    config = ProbeConfig(tuple(dict.fromkeys(model)), names, data, language, limit, max_tokens, seeds, hard)
-    run = LayerExtractor(cache_dir or default_cache_dir(), counting_bar)
-    results = run_probes([PROBES[name] for name in names], config, run)
+    results = run(
+        model,
+        probe or (),
+        data=data,
+        language=language,
+        limit=limit,
+        max_tokens=max_tokens,
+        seeds=seeds,
+        hard=hard,
+        output=output,
+        figures=figures,
+        with_paper=with_paper,
+        cache_dir=cache_dir,
+    )
     for result in results:
         _print(result)
-    write_results(results, output, {"settings": asdict(config), "provenance": provenance()})
-    if figures:
-        draw_probes(results, output, with_paper=with_paper)
     typer.echo(f"\nresults: {output}")
 
 

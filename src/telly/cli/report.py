@@ -47,16 +47,10 @@ def report(
     title: Annotated[str | None, typer.Option(help="Heading of the page.")] = None,
 ) -> None:
     """Write a page of all results: tables, figures, tests, provenance."""
-    from telly.errors import ConfigError
-    from telly.report.build import ReportConfig, build
+    from telly.api.report import report as build
 
-    if not 0 < margin < 1:
-        raise ConfigError(f"--margin: expected a share between 0 and 1, such as 0.01; found {margin}")
-    if output.exists() and not output.is_dir():
-        raise ConfigError(f"--output: {output} is a file; expected a folder, or nothing")
     command = shlex.join(["telly", *sys.argv[1:]])
-    given = {} if title is None else {"title": title}
-    made = build(ReportConfig(tuple(runs), output, with_paper, margin, resamples, command, **given))
+    made = build(runs, output, with_paper=with_paper, margin=margin, resamples=resamples, title=title, command=command)
     for section, lead in made.leads.items():
         typer.echo(f"{section}: {lead}")
     if made.left_out:

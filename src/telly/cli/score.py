@@ -62,9 +62,10 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Score predictions against the right answers, with confidence intervals."""
-    from telly.metrics.scoring import score as score_files
+    from telly.api.score import score as score_files
 
-    scores, other, comparisons = score_files(task, gold, pred, compare, resamples, seed, by_line)
+    result = score_files(task, gold, pred, compare, by_line=by_line, resamples=resamples, seed=seed)
+    scores, other, comparisons = result.scores, result.other, result.comparisons
     if as_json:
         typer.echo(json.dumps(_as_dict(task, scores, other, comparisons, resamples, seed), indent=1))
         return

@@ -43,7 +43,7 @@ def search(
     query: Annotated[str, typer.Argument(help="What the function does, in words.")],
     path: Annotated[Path, typer.Argument(help="The folder that was indexed.")] = Path(),
     top: Annotated[int, typer.Option(min=1, help="How many functions.")] = 10,
-    by: Annotated[By, typer.Option(help="The model's vectors, words (BM25), or both.")] = By.FUSED,
+    by: Annotated[By, typer.Option(help="The model's embeddings (dense), words (bm25), or both.")] = By.FUSED,
     update: Annotated[bool, typer.Option("--update", help="Bring the index up to date first.")] = False,
     lines: Annotated[int, typer.Option(min=0, help="Lines of code to show of each.")] = SNIPPET_LINES,
     model: Model = None,
@@ -54,7 +54,7 @@ def search(
     from telly.using.answers import search_answer
     from telly.using.search import open_search
 
-    searcher = open_search(path, model=model, index=index_folder, by=by.value, update=update, say=say)
+    searcher = open_search(path, model=model, index=index_folder, by=by.value, update=update)
     hits = searcher.search(query, top, by.value)
     if as_json:
         answer = search_answer(query, by.value, searcher.index.meta.model, hits, lines)
@@ -69,11 +69,11 @@ def search(
 def _text(hit: SearchHit, root: Path, lines: int) -> str:
     from telly.using.answers import snippet
 
-    function = hit.place.function
-    text = [f"{where(hit.place, root)}  {hit.score:.4f}  {function.signature}"]
+    function = hit.location.function
+    text = [f"{where(hit.location, root)}  {hit.score:.4f}  {function.signature}"]
     if function.description:
         text.append(f"    {function.description}")
-    body = snippet(hit.place, lines)
+    body = snippet(hit.location, lines)
     more = len(function.code.split("\n")) - len(body)
     text += [f"    | {line}" for line in body] + ([f"    | ... {more} more lines"] if body and more > 0 else [])
     return "\n".join([*text, ""])

@@ -57,5 +57,5 @@ def serve(
         typer.echo(f"search: {url}  API: {url}/docs  {'with' if token else 'no'} token; Ctrl-C stops")
 
     settings = ServerSettings(host, port, token, max_request_kb * 1024, timeout)
-    run(path, settings, models=model or (), index=index_folder, update=update, say=say, ready=ready)
+    run(path, settings, models=model or (), index=index_folder, update=update, ready=ready)
     say("stopped")

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
-    from telly.study.config import Cell, StudyConfig
-    from telly.study.run import Pool
+    from telly.studies.config import Cell
 
 EPILOG = """Examples:
 
@@ -66,102 +65,38 @@ def study(
     """Run a grid of models, tasks, variants and seeds; cells share what the frozen layers gave."""
     from functools import partial
 
-    from telly.study.forks import begin_to_import
+    from telly.studies.forks import begin_to_import
 
     if not dry_run and ray is None and processes in (None, 1) and (Path(name).is_file() or not Path(name).suffix):
         begin_to_import()
 
+    from telly.api.study import plan_study
     from telly.cli.console import print_records, print_study
-    from telly.study.analyses import run_analyses
-    from telly.study.config import Needs, cells_of, groups_of, load_study
-    from telly.study.launch import check_processes, in_own_process, in_processes
-    from telly.study.results import State
-    from telly.study.run import run_cells
-    from telly.study.table import table_of
-    from telly.urls import is_url
 
-    settings = load_study(name)
-    options = {"cpus": cpus, "gpus": gpus, "retries": retries, "processes": processes}
-    given = {option: value for option, value in options.items() if value is not None}
-    settings = settings.model_copy(update={"cell": Needs.parse(settings.cell.model_dump() | given, "options")})
-    place = output or f"studies/{Path(name).stem}"
-    folder = _folder(place, ray, given.keys() - {"processes"})
-    cells = cells_of(settings, folder)
-    check_processes(cells, settings.cell.processes)
-    _check_jobs(jobs, ray, settings.cell.processes)
-    _print_estimates(cells, jobs, together=ray is not None)
+    plan = plan_study(name, output, jobs=jobs, processes=processes, ray=ray, cpus=cpus, gpus=gpus, retries=retries)
+    _print_estimates(plan.cells, jobs, together=ray is not None)
     if dry_run:
         return
-    say = partial(typer.echo, err=True)
-    launch = in_own_process if settings.cell.processes == 1 else partial(in_processes, settings.cell.processes)
     try:
-        outcomes = run_cells(
-            cells, settings, place, say, launch, _pool(settings, place, jobs, ray, say), partial(print_study, err=True)
-        )
+        result = plan.run(partial(print_study, err=True))
     except KeyboardInterrupt:
-        say("what is done is kept; the same command goes on")
+        typer.echo("what is done is kept; the same command goes on", err=True)
         raise
-    by_folder = {cell.folder: outcome for cell, outcome in zip(cells, outcomes, strict=True)}
-    for group in groups_of(cells):
-        table = table_of(group, by_folder)
-        if table is not None:
-            print_study(table)
-            done = [outcome for cell in group if (outcome := by_folder[cell.folder]).state is State.DONE]
-            print_records([outcome.record for outcome in done if outcome.record is not None])
-    analyses = run_analyses(settings, cells, outcomes, folder, say) if not is_url(place) else []
-    failed = [(cell, o) for cell, o in zip(cells, outcomes, strict=True) if o.error is not None]
-    for cell, outcome in failed:
-        typer.echo(f"failed: {cell.name}: {outcome.error}", err=True)
-    typer.echo(f"\nresults: {place} (a folder for every cell, table.md and study.json)")
-    for found in analyses:
+    for table, records in result.tables:
+        print_study(table)
+        print_records(list(records))
+    for cell, error in result.errors.items():
+        typer.echo(f"failed: {cell}: {error}", err=True)
+    typer.echo(f"\nresults: {plan.output} (a folder for every cell, table.md and study.json)")
+    for found in result.analyses:
         typer.echo(f"         {found}")
-    typer.echo(f"a page of all of them: telly report {place}")
-    if failed:
+    typer.echo(f"a page of all of them: telly report {plan.output}")
+    if result.errors:
         raise typer.Exit(1)
 
 
-def _folder(place: str, ray: str | None, for_ray: set[str]) -> Path:
-    """The folder that cells are named by: the study's, or a relative one where results go to a URL."""
-    from telly.errors import ConfigError
-    from telly.urls import is_url
-
-    if ray is None and for_ray:
-        raise ConfigError(f"{', '.join(sorted(for_ray))}: only Ray heeds it; give --ray as well")
-    if not is_url(place):
-        return Path(place)
-    if ray is None:
-        raise ConfigError(f"--output {place}: a URL needs --ray; give a folder")
-    return Path()
-
-
-def _pool(settings: StudyConfig, place: str, jobs: int, ray: str | None, say: Callable[[str], None]) -> Pool | None:
-    """What runs the cells; None for one after the other."""
-    from functools import partial
-
-    from telly.study.run import side_by_side
-
-    if ray is not None:
-        from telly.study.on_ray import RayPool
-
-        return RayPool(ray, settings, place, say)
-    if jobs > 1:
-        import torch
-
-        return partial(side_by_side, jobs=jobs, threads=max(1, torch.get_num_threads() // jobs), say=say)
-    return None
-
-
-def _check_jobs(jobs: int, ray: str | None, processes: int) -> None:
-    from telly.errors import ConfigError
-
-    if jobs > 1 and ray is not None:
-        raise ConfigError("--jobs: Ray decides how many cells run at a time; leave it out, or leave out --ray")
-    if jobs > 1 and processes > 1:
-        raise ConfigError(f"--jobs {jobs}: {processes} processes share a cell already; leave out one of the two")
-
-
-def _print_estimates(cells: list[Cell], jobs: int, *, together: bool) -> None:
-    from telly.study.estimate import estimates
+def _print_estimates(cells: Sequence[Cell], jobs: int, *, together: bool) -> None:
+    from telly.studies.estimate import estimates
 
     found = estimates(cells)
     typer.echo(f"{len(cells)} cells", err=True)

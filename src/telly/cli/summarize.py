@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from telly.cli.using import Json, Model, say, where
+from telly.cli.using import Json, Model, where
 
 EPILOG = """Examples:
 
@@ -31,9 +31,9 @@ def summarize(
     from telly.using.answers import summaries_answer
     from telly.using.writing import summarize as write
 
-    found = write(file, model=model, say=say)
+    found = write(file, model=model)
     if as_json:
         typer.echo(json.dumps(summaries_answer(found), indent=1))
         return
     for one in found:
-        typer.echo(f"{where(one.place, Path())}  {one.place.function.name}\n    {one.text}")
+        typer.echo(f"{where(one.location, Path())}  {one.location.function.name}\n    {one.text}")

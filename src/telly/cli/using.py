@@ -35,16 +35,16 @@ def say(line: str) -> None:
 
 def asked_for(languages: list[str] | None, tests: bool) -> CollectOptions | None:
     """What the options say is to be read; None where none is given, and an index keeps to what it was made of."""
-    from telly.using.reading import wanted
+    from telly.using.reading import collect_options
 
-    return wanted(tuple(languages or ()), tests=tests) if languages or tests else None
+    return collect_options(tuple(languages or ()), tests=tests) if languages or tests else None
 
 
-def where(place: CodeLocation, root: Path) -> str:
+def where(location: CodeLocation, root: Path) -> str:
     """A function's file and line, as editors read them, from the folder that the user stands in."""
     from telly.mining.repository.collect import shown
 
-    return f"{shown(str(root / place.path))}:{place.function.line}"
+    return f"{shown(str(root / location.path))}:{location.function.line}"
 
 
 def quoted(*words: object) -> str:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from datasets import Dataset
 from torch import nn
@@ -21,6 +19,7 @@ from telly.data.sequences import SequenceTable
 from telly.errors import ConfigError
 from telly.freezing.fingerprint import prefix_digests
 from telly.freezing.source import RowSource
+from telly.inference.embeddings import EmbeddingKey, Embeddings
 from telly.inference.encoder import PlainEncoder
 from telly.models.declared import cautions_about, check_pooling
 from telly.models.load import load_model, load_tokenizer
@@ -41,7 +40,6 @@ from telly.tuning.inputs import check_lengths, fitting_lengths
 
 logger = logging.getLogger(__name__)
 
-Embeddings = npt.NDArray[np.float32]
 Role = Literal["query", "document"]
 Ability = Literal["embed", "generate", "classify"]
 
@@ -62,7 +60,7 @@ DEFAULT_TASK = "search"
 
 
 @dataclass(frozen=True)
-class Classification:
+class ClassPrediction:
     """The class of a text.
 
     Attributes:
@@ -74,30 +72,6 @@ class Classification:
     label: str
     probability: float
     probabilities: dict[str, float]
-
-
-@dataclass(frozen=True)
-class EmbeddingKey:
-    """Everything that the embeddings of functions depend on.
-
-    Attributes:
-        model: digest of all weights and of the model's settings.
-        tokenizer: digest of how texts become tokens.
-        max_tokens: length limit of functions.
-        precision: precision of the forward pass, `fp32` or `bf16`.
-        pooling: how token states become one embedding.
-    """
-
-    model: str
-    tokenizer: str
-    max_tokens: int
-    precision: str
-    pooling: str = "mean, unit length"
-
-    @property
-    def fingerprint(self) -> str:
-        """Digest of all parts."""
-        return hashlib.blake2b(json.dumps(asdict(self), sort_keys=True).encode(), digest_size=12).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -252,7 +226,7 @@ class TunedModel:
         source = RowSource(data.table, self.tokenizer.pad_token_id)
         return task.generate(model, source, data, self.autocast, model.beams)
 
-    def classify(self, texts: Sequence[str]) -> list[Classification]:
+    def classify(self, texts: Sequence[str]) -> list[ClassPrediction]:
         """The class of each text, with the probabilities of all classes.
 
         Raises:
@@ -267,13 +241,13 @@ class TunedModel:
         source = RowSource(table, self.tokenizer.pad_token_id)
         names = self.config.classes
         return [
-            Classification(names[int(row.argmax())], float(row.max()), dict(zip(names, row.tolist(), strict=True)))
+            ClassPrediction(names[int(row.argmax())], float(row.max()), dict(zip(names, row.tolist(), strict=True)))
             for row in task.probabilities(model, source, rows, self.autocast)
         ]
 
     @property
     def abilities(self) -> tuple[Ability, ...]:
-        """What the model can do: names of methods."""
+        """Names of the methods that the model can do."""
         return _abilities(self.task, self.config.head)
 
     def check_can(self, ability: Ability) -> None:
@@ -321,7 +295,7 @@ class TunedModel:
 
     @cached_property
     def key(self) -> EmbeddingKey:
-        """What its embeddings of functions depend on; an index of another key cannot be searched with this model."""
+        """Key of its embeddings of functions; an index with another key cannot be searched with this model."""
         tokenizer = self.tokenizer.backend_tokenizer.to_str() if self.tokenizer.is_fast else repr(self.tokenizer)
         return EmbeddingKey(
             prefix_digests(find_stack(self.encoder))[-1],

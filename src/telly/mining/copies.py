@@ -126,7 +126,7 @@ class _FunctionReader:
         return found
 
     def _is_own(self, leaf: Any, text: bytes) -> bool:
-        """Whether an identifier refers to the function that is read."""
+        """Return whether an identifier refers to the function that is read."""
         if text not in self.own.names or leaf.type not in IDENTIFIERS:
             return False
         third, second, last = self.before
@@ -140,7 +140,7 @@ class _FunctionReader:
 
 
 class _Role(enum.Enum):
-    """What a type of node is for: code, or layout that may not count."""
+    """Role of a node type: code, or layout that may not count."""
 
     CODE = enum.auto()
     COMMENT = enum.auto()
@@ -168,14 +168,14 @@ def _is_textual(kind: str) -> bool:
 
 @lru_cache(maxsize=1 << 14)
 def _between(text: bytes, textual: bool) -> bytes:
-    """What counts of a text between two nodes; a backslash continues a line."""
+    """The significant part of a text between two nodes; a backslash continues a line."""
     text = text if textual else b" ".join(text.split())
     return b"" if text in {b"", b"\\"} else _token(text)
 
 
 @lru_cache(maxsize=1 << 14)
 def _leaf(kind: str, text: bytes, structured: bool) -> bytes:
-    """What counts of a leaf."""
+    """The significant part of a leaf."""
     if kind == "jsx_text":
         text = _jsx_text(text)
     elif not _is_textual(kind):

@@ -70,7 +70,7 @@ class NearDuplicates:
         self._signatures: list[Signature] = []
 
     def has(self, values: Signature) -> bool:
-        """Whether a near-duplicate of a text with this signature was added."""
+        """Return whether a near-duplicate of a text with this signature was added."""
         near = (np.mean(self._signatures[i] == values) for i in self._index.query(_minhash(values)))
         return any(share >= self.similarity for share in near)
 

@@ -83,7 +83,7 @@ def _setting(node: ast.AST, field: str, value: object) -> Change:
 
 
 def _is_text(node: ast.AST) -> bool:
-    """Whether an operator joins or repeats text, which has no difference."""
+    """Return whether an operator joins or repeats text, which has no difference."""
     sides = (getattr(node, name, None) for name in ("left", "right", "value"))
     return any(isinstance(side, ast.JoinedStr) or (isinstance(side, ast.Constant) and isinstance(side.value, str))
                for side in sides)  # fmt: skip

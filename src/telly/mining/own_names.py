@@ -1,4 +1,4 @@
-"""What stands for a function itself in its own code: its name where it is defined, and the words that refer to it."""
+"""References of a function to itself in its own code: its name at the definition, and words that refer to it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _BINDING = re.compile(
 
 @dataclass(frozen=True)
 class Own:
-    """What stands for the function itself in its code.
+    """References to the function itself in its code.
 
     Attributes:
         parts: ids of the nodes that are the name where the function is defined.
@@ -58,7 +58,7 @@ class Own:
 
 
 def own_names(outer: Any, node: Any, holder: Any, language: str) -> Own:
-    """What stands for a function in its own code."""
+    """Find the references to a function in its own code."""
     parts: set[int] = set()
     words: list[bytes] = []
     objects = set(_OWN_OBJECT)
@@ -162,7 +162,7 @@ def _class_name(node: Any) -> set[bytes]:
 
 
 def _is_called_by_object(node: Any, name: Any, language: str) -> bool:
-    """Whether a function can be called only through an object: its name alone would mean another function."""
+    """Return whether a function can be called only through an object: its name alone would mean another function."""
     if name is not None and name.type in _MEMBERS:
         return True
     if language == "python":
@@ -201,7 +201,7 @@ def _count(node: Any) -> int:
 
 
 def _is_bound(outer: Any, text: bytes, word: bytes, parts: set[int]) -> bool:
-    """Whether a parameter or a variable within the function has the same name, and so hides the function."""
+    """Return whether a parameter or a variable within the function has the same name, and so hides the function."""
     places = [outer.start_byte + found.start() for found in re.finditer(re.escape(word), text)]
     for place in places:
         leaf = outer.descendant_for_byte_range(place, place + len(word))

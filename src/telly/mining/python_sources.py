@@ -95,7 +95,7 @@ def source_files(root: Path) -> Iterable[Path]:
 
 
 def is_generated(source: str) -> bool:
-    """Whether a comment or docstring at the top of a file says that a program wrote it."""
+    """Return whether a comment or docstring at the top of a file says that a program wrote it."""
     return _GENERATED.search(source[:GENERATED_NOTE_WITHIN]) is not None
 
 

@@ -1,4 +1,4 @@
-"""What the names in a Python function stand for, as far as its syntax tree shows."""
+"""Meaning of the names in a Python function, as far as its syntax tree shows."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def deleted(function: Function) -> set[str]:
 
 
 def uses(function: Function, name: str) -> list[ast.Name]:
-    """Where a variable that can be renamed stands in the body, to be read or written."""
+    """Occurrences in the body of a variable that can be renamed, reads and writes."""
     inside = (node for statement in function.body for node in ast.walk(statement))
     return [node for node in inside if isinstance(node, ast.Name) and node.id == name]
 

@@ -1,4 +1,4 @@
-"""Who may ask: a token, or nobody but this machine; and what a browser may do with what it gets."""
+"""Access: a token, or this machine alone; and the headers that restrict browsers."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ HEADERS = {
 
 
 def refusal(status: int, text: str, **headers: str) -> JSONResponse:
-    """An answer that says why there is none."""
+    """An error as JSON."""
     return JSONResponse({"error": text}, status, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
 def needs_token(path: str) -> bool:
-    """Whether a path is of the API's closed part."""
+    """True for paths of the API that need the token."""
     return path.startswith(API) and path not in OPEN
 
 
 class Protected:
-    """Puts the headers on every answer that tell a browser to run and to fetch nothing that is not the server's."""
+    """Middleware that adds headers to every response: browsers may only run and fetch what the server itself sends."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -54,7 +54,7 @@ class Protected:
 
 
 class Gate:
-    """Lets in who brings the token; without one, who addresses this machine by its own name.
+    """Middleware that checks the token; without a token, requests must address this machine by its own name.
 
     A page of another site may point its name at 127.0.0.1 (DNS rebinding) and then read answers as its own; its
     requests still have that name in `Host`. A token protects from that too: the other page does not know it. What

@@ -1,4 +1,4 @@
-"""The application: routes to the library's calls, and what stands before them."""
+"""The application: routes to the library's calls, and the middleware before them."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from telly.serving.worker import Worker
 from telly.using.answers import Answer
 
 STATUS: tuple[tuple[type[TellyError], int], ...] = ((NoModelError, 409), (CodeIndexError, 503), (TellyError, 422))
-"""Of the library's errors; the first that fits."""
+"""HTTP status by class of error; the first that matches counts."""
 
 
 def create_app(library: Library, settings: ServerSettings) -> FastAPI:
     """The server's application.
 
     Args:
-        library: what it answers from.
-        settings: who may ask, and for how much.
+        library: index and models.
+        settings: token and limits.
     """
     # the usual pages for the API load their scripts from another server
     app = FastAPI(title="telly", version=version("telly"), docs_url=None, redoc_url=None)

@@ -1,6 +1,6 @@
-"""Functions in pieces for a page: what each piece is in its language, and whether the query has that word.
+"""Functions in chunks for a page: the kind of each chunk in its language, and whether it is a word of the query.
 
-Pieces are data. Whoever shows them makes text of them, so no function's code can become part of a page's markup.
+Chunks are data, which the page shows as text, so no function's code can become part of its markup.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from telly.using.answers import snippet
 from telly.using.index import CodeLocation
 
 MAX_CHARACTERS = 8_000
-"""Of a function that are told apart; what follows is plain."""
+"""Maximum number of characters that are highlighted; the rest is plain."""
 COMMON = stop_words() | set(words("can do does from how i my so we what when where which you"))
-"""Words that are not marked, unless the query has no others: those that BM25 ignores, and those of questions."""
+"""Words that are not marked unless the query has no others: stop words of BM25, and those of questions."""
 KINDS = (
     ("Comment", "comment"),
     ("Literal.String", "string"),
@@ -31,37 +31,37 @@ KINDS = (
     ("Name.Builtin", "builtin"),
     ("Name.Decorator", "builtin"),
 )
-"""Kinds of pieces by Pygments' names of tokens; the first that fits."""
+"""Kinds of chunks by Pygments' names of tokens; the first that matches counts."""
 
-Piece = dict[str, Any]
+Chunk = dict[str, Any]
 
 
-def marked(query: str, place: CodeLocation, lines: int) -> dict[str, Any]:
-    """A function's signature, description and first lines in pieces.
+def marked(query: str, location: CodeLocation, lines: int) -> dict[str, Any]:
+    """A function's signature, description and first lines in chunks.
 
     Args:
-        query: whose words are marked.
-        place: the function.
-        lines: how many of its code; `more` says how many others there are.
+        query: words to mark.
+        location: the function.
+        lines: number of lines of its code; `more` is the number of the others.
     """
-    wanted = set(words(query))
-    wanted = wanted - COMMON or wanted
-    function = place.function
-    shown = snippet(place, lines)
+    query_words = set(words(query))
+    query_words = query_words - COMMON or query_words
+    function = location.function
+    shown = snippet(location, lines)
     return {
-        "signature": _pieces(function.signature, place.language, wanted),
-        "description": _pieces(function.description, "", wanted),
-        "lines": _by_line(_pieces("\n".join(shown), place.language, wanted)) if shown else [],
+        "signature": _chunks(function.signature, location.language, query_words),
+        "description": _chunks(function.description, "", query_words),
+        "lines": _by_line(_chunks("\n".join(shown), location.language, query_words)) if shown else [],
         "more": len(function.code.split("\n")) - len(shown),
     }
 
 
-def _pieces(text: str, language: str, wanted: set[str]) -> list[Piece]:
+def _chunks(text: str, language: str, query_words: set[str]) -> list[Chunk]:
     """The text cut wherever a token or a word of the query begins or ends."""
     kinds = list(_kinds(text, language))
-    marks = list(spans(text, wanted))
+    marks = list(spans(text, query_words))
     cuts = sorted({0, len(text), *(start for start, _ in kinds), *(edge for mark in marks for edge in mark)})
-    found: list[Piece] = []
+    chunks: list[Chunk] = []
     token = mark = 0
     for start, end in pairwise(cuts):
         while token + 1 < len(kinds) and kinds[token + 1][0] <= start:
@@ -69,12 +69,12 @@ def _pieces(text: str, language: str, wanted: set[str]) -> list[Piece]:
         while mark < len(marks) and marks[mark][1] <= start:
             mark += 1
         match = mark < len(marks) and marks[mark][0] <= start
-        found.append({"text": text[start:end], "kind": kinds[token][1], "match": match})
-    return found
+        chunks.append({"text": text[start:end], "kind": kinds[token][1], "match": match})
+    return chunks
 
 
 def _kinds(text: str, language: str) -> Iterator[tuple[int, str]]:
-    """Where kinds begin that differ from the one before; the first at 0."""
+    """Start and kind of every run of tokens of one kind; the first starts at 0."""
     last = None
     lexer = _lexer(language)
     if lexer is not None:
@@ -105,12 +105,12 @@ def _lexer(language: str) -> Any:
         return None
 
 
-def _by_line(pieces: list[Piece]) -> list[list[Piece]]:
-    lines: list[list[Piece]] = [[]]
-    for piece in pieces:
-        for number, part in enumerate(piece["text"].split("\n")):
+def _by_line(chunks: list[Chunk]) -> list[list[Chunk]]:
+    lines: list[list[Chunk]] = [[]]
+    for chunk in chunks:
+        for number, part in enumerate(chunk["text"].split("\n")):
             if number:
                 lines.append([])
             if part:
-                lines[-1].append({**piece, "text": part})
+                lines[-1].append({**chunk, "text": part})
     return lines

@@ -1,4 +1,4 @@
-"""The library's calls over one source tree: every task's model is loaded when it is first asked for, and stays."""
+"""The library's calls over one source tree; each task's model is loaded at its first request, and kept."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from telly.using.answers import (
 from telly.using.choice import choose
 from telly.using.classify import classes_by
 from telly.using.index import CodeLocation, default_folder, open_index
-from telly.using.places import functions_of_text
-from telly.using.search import TASK, By, Say, Searcher, near, open_search
-from telly.using.writing import check_description, code_by, completion_by, find_gap, summaries_by
+from telly.using.locations import functions_of_text
+from telly.using.search import TASK, By, Searcher, near, open_search
+from telly.using.writing import check_description, code_by, completion_by, completion_point, summaries_by
 
 MAX_FUNCTIONS = 50
-"""Of a text in one request."""
+"""Maximum number of functions of a text in one request."""
 ANY = ""
 
 
@@ -38,7 +38,7 @@ class NoModelError(TellyError):
 
 
 def models_by_task(models: Sequence[str]) -> dict[str, str]:
-    """Which model serves which task: a run its own, one that was not tuned all that have no run here.
+    """The model for each task: a run for its own, an untuned model for all tasks without a run here.
 
     Raises:
         ConfigError: two are for the same.
@@ -56,13 +56,13 @@ def models_by_task(models: Sequence[str]) -> dict[str, str]:
 
 @dataclass
 class Library:
-    """What a server answers from; its calls block, and each task's must not be made twice at a time.
+    """Index and models of a server. Calls block, and calls of one task must not overlap.
 
     Attributes:
         root: the tree.
-        folder: of its index for search.
+        folder: folder of its index for search.
         searcher: the index and its model.
-        models: by task, as `models_by_task` gives them; for others the newest run is taken.
+        models: models by task, from `models_by_task`; other tasks use their newest run.
     """
 
     root: Path
@@ -79,7 +79,6 @@ class Library:
         index: Path | None = None,
         *,
         update: bool = False,
-        say: Say = lambda _line: None,
     ) -> Library:
         """Open the index of a tree, which is made first if there is none, and load its model.
 
@@ -89,11 +88,11 @@ class Library:
         chosen = models_by_task(models)
         model = chosen.get(TASK, chosen.get(ANY))
         folder = index or default_folder(root, TASK)
-        searcher = open_search(root, model=model, index=folder, update=update, say=say)
+        searcher = open_search(root, model=model, index=folder, update=update)
         return cls(root.resolve(), folder, searcher, chosen)
 
     def about(self) -> Answer:
-        """What is served."""
+        """Name, size, time and model of the index."""
         meta = self.searcher.index.meta
         return {
             "name": shown(self.root.name or str(self.root)),
@@ -103,46 +102,46 @@ class Library:
         }
 
     def search(self, query: str, top: int, by: By, lines: int, *, with_marks: bool = False) -> Answer:
-        """What `telly search --json` prints, and marked for a page if asked."""
+        """Results as `telly search --json` prints them, optionally with chunks for a page."""
         self._take_new_index()
         hits = self.searcher.search(query, top, by)
         answer = search_answer(query, by, self.searcher.index.meta.model, hits, lines)
         if with_marks:
             for hit, row in zip(hits, answer["hits"], strict=True):
-                row["marked"] = marked(query, hit.place, lines)
+                row["marked"] = marked(query, hit.location, lines)
         return answer
 
     def clones(self, min_similarity: float | None, min_lines: int, top: int) -> Answer:
-        """The clones of the tree, those with the most repeated lines."""
+        """Clones of the tree, most repeated lines first."""
         tuned = self._tuned(*clones.TASKS)
         found = clones.clones_by(tuned, self.root, min_similarity=min_similarity, min_lines=min_lines)
         answer = clones_answer(found)
         return {**answer, "total": len(found.groups), "groups": answer["groups"][:top]}
 
     def summarize(self, code: str, language: str) -> Answer:
-        """What `telly summarize --json` prints for a file with this code."""
-        places = _few_functions(code, language)
-        return summaries_answer(summaries_by(self._tuned("summarize"), places))
+        """Summaries as `telly summarize --json` prints them for a file with this code."""
+        locations = _few_functions(code, language)
+        return summaries_answer(summaries_by(self._tuned("summarize"), locations))
 
     def complete(self, code: str, line: int | None) -> Answer:
-        """What `telly complete --json` prints for a file with this code; without a line the one after the last."""
+        """A line as `telly complete --json` prints it for a file with this code. [default: the line after the last]"""
         lines = code.split("\n")
         number = line or len(lines) + (lines[-1] != "")
-        gap = find_gap(code, str(number), "line", "a line")
-        return completion_answer(completion_by(self._tuned("complete"), gap))
+        point = completion_point(code, str(number), "line", "a line")
+        return completion_answer(completion_by(self._tuned("complete"), point))
 
     def generate(self, description: str) -> Answer:
-        """What `telly generate --json` prints."""
+        """Code as `telly generate --json` prints it."""
         check_description(description)
         return generation_answer(description, code_by(self._tuned("generate"), description))
 
     def classify(self, code: str, language: str) -> Answer:
-        """What `telly classify --json` prints for a file with this code."""
-        places = _few_functions(code, language)
-        return classes_answer(classes_by(self._tuned("classify"), places))
+        """Classes as `telly classify --json` prints them for a file with this code."""
+        locations = _few_functions(code, language)
+        return classes_answer(classes_by(self._tuned("classify"), locations))
 
     def _tuned(self, task: str, *others: str) -> TunedModel:
-        """A task's model; of clones also that of a related task."""
+        """The model of a task, loaded once; clones also take that of a related task."""
         if task not in self._loaded:
             given = next((self.models[name] for name in (task, *others, ANY) if name in self.models), None)
             try:
@@ -153,7 +152,7 @@ class Library:
         return self._loaded[task]
 
     def _take_new_index(self) -> None:
-        """After `telly index` has put a new generation in the place of this one."""
+        """Open the new generation that `telly index` has written meanwhile."""
         if self.searcher.index.is_current():
             return
         found = open_index(self.folder)
@@ -167,7 +166,7 @@ class Library:
 
 
 def _few_functions(code: str, language: str) -> list[CodeLocation]:
-    places = functions_of_text(code, language)
-    if len(places) > MAX_FUNCTIONS:
-        raise DataError(f"the code has {len(places)} functions; expected at most {MAX_FUNCTIONS} in a request")
-    return places
+    locations = functions_of_text(code, language)
+    if len(locations) > MAX_FUNCTIONS:
+        raise DataError(f"the code has {len(locations)} functions; expected at most {MAX_FUNCTIONS} in a request")
+    return locations

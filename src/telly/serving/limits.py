@@ -1,4 +1,4 @@
-"""What a request may cost: bytes, seconds, and how many are worked on at a time."""
+"""Limits of requests: bytes, seconds, and number at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from telly.serving.settings import ServerSettings
 
 
 class Limits:
-    """Reads a request's body within its limits, and then has it answered within its time.
+    """Middleware that reads a request's body within its limits, and then has it answered within its time.
 
     A body that says too large a size is refused before it is read, one that says none (chunked) as soon as it is too
     large. Whatever is behind is cancelled when the time is over.

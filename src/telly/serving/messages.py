@@ -1,4 +1,4 @@
-"""What requests and answers look like; the OpenAPI page is made of this."""
+"""Schemas of requests and responses, from which the OpenAPI page is made."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ def _known(language: str) -> str:
 
 Code = Annotated[str, Field(min_length=1, max_length=100_000, description="The text of a source file.")]
 Language = Annotated[
-    str, AfterValidator(_known), Field(description="Of the code.", json_schema_extra={"enum": list(NAMES)})
+    str, AfterValidator(_known), Field(description="Language of the code.", json_schema_extra={"enum": list(NAMES)})
 ]
 
 
 class BaseRequest(BaseModel):
-    """A request; what it does not know is an error."""
+    """A request; unknown fields are an error."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class SearchRequest(BaseRequest):
-    """What to look for."""
+    """A search."""
 
     query: str = Field(min_length=1, max_length=1000, description="What the function does, in words.")
-    top: int = Field(10, ge=1, le=100, description="How many functions.")
-    by: By = Field("fused", description="What the order follows: the model's vectors, words (BM25), or both.")
-    lines: int = Field(6, ge=0, le=MAX_LINES, description="Lines of code of each.")
-    marked: bool = Field(False, description="Also each function in pieces for a page, the query's words marked.")
+    top: int = Field(10, ge=1, le=100, description="Number of functions.")
+    by: By = Field("fused", description="Ranking: by the model's embeddings, by words (BM25), or both.")
+    lines: int = Field(6, ge=0, le=MAX_LINES, description="Lines of code per function.")
+    marked: bool = Field(False, description="Also each function in chunks for a page, the query's words marked.")
 
 
 class ClonesRequest(BaseRequest):
     """Which clones to look for."""
 
     min_similarity: float | None = Field(
-        None, gt=0, le=1, description="Least cosine; by default the run's threshold, else 0.95."
+        None, gt=0, le=1, description="Minimum cosine; by default the run's threshold, else 0.95."
     )
-    min_lines: int = Field(MIN_LINES, ge=1, description="Shorter functions are left out.")
-    top: int = Field(20, ge=1, le=1000, description="How many groups, those with the most repeated lines.")
+    min_lines: int = Field(MIN_LINES, ge=1, description="Minimum number of lines of a function.")
+    top: int = Field(20, ge=1, le=1000, description="Number of groups, most repeated lines first.")
 
 
 class CodeRequest(BaseRequest):
@@ -62,7 +62,7 @@ class CompleteRequest(BaseRequest):
     """A line to write."""
 
     code: Code
-    line: int | None = Field(None, ge=2, le=100_000, description="Its number, from 2; by default after the last.")
+    line: int | None = Field(None, ge=2, le=100_000, description="Line number, from 2; by default after the last.")
 
 
 class GenerateRequest(BaseRequest):
@@ -79,18 +79,18 @@ class Health(BaseModel):
 
 
 class About(BaseModel):
-    """What is served."""
+    """The server's index."""
 
-    name: str = Field(description="Of the folder.")
-    functions: int = Field(description="In the index.")
-    indexed: str = Field(description="When, in UTC.")
-    model: str = Field(description="That searches.")
+    name: str = Field(description="Name of the folder.")
+    functions: int = Field(description="Number of functions in the index.")
+    indexed: str = Field(description="Time of the last update, in UTC.")
+    model: str = Field(description="Model of the index.")
 
 
 class FoundFunction(BaseModel):
     """A function and where it is."""
 
-    path: str = Field(description="Under the folder; blank for code of the request.")
+    path: str = Field(description="Path in the folder; blank for code of the request.")
     line: int
     last_line: int
     name: str
@@ -100,30 +100,30 @@ class FoundFunction(BaseModel):
 
 
 class ChunkMessage(BaseModel):
-    """Some text of a function."""
+    """A chunk of a function's text."""
 
     text: str
     kind: str = Field(description="Such as keyword, string or comment; blank for any other.")
-    match: bool = Field(description="Whether it is a word of the query.")
+    match: bool = Field(description="True for a word of the query.")
 
 
 class Marked(BaseModel):
-    """A function in pieces."""
+    """A function in chunks."""
 
     signature: list[ChunkMessage]
     description: list[ChunkMessage]
     lines: list[list[ChunkMessage]]
-    more: int = Field(description="Lines of the function that are not among these.")
+    more: int = Field(description="Number of further lines of the function.")
 
 
 class HitMessage(FoundFunction):
     """A function that was found."""
 
-    score: float = Field(description="What the order follows.")
-    cosine: float | None = Field(description="Of query and function; null where it is not among the nearest.")
-    bm25: float | None = Field(description="Of the query's words; null where it is not among the best.")
+    score: float = Field(description="Score of the ranking.")
+    cosine: float | None = Field(description="Cosine of query and function; null if it is not among the nearest.")
+    bm25: float | None = Field(description="BM25 of the query's words; null if it is not among the best.")
     snippet: str
-    marked: Marked | None = Field(None, description="Only if asked for.")
+    marked: Marked | None = Field(None, description="Only if requested.")
 
 
 class SearchAnswer(BaseModel):
@@ -136,7 +136,7 @@ class SearchAnswer(BaseModel):
 
 
 class ClonePairMessage(BaseModel):
-    """Two functions of a group by their numbers in it, from 0."""
+    """Two functions of a group, by their indices in it."""
 
     left: int
     right: int
@@ -159,8 +159,8 @@ class ClonesAnswer(BaseModel):
     model: str
     min_similarity: float
     min_lines: int
-    functions: int = Field(description="That were compared.")
-    total: int = Field(description="Groups there are.")
+    functions: int = Field(description="Number of functions compared.")
+    total: int = Field(description="Number of all groups.")
     groups: list[CloneGroupMessage]
 
 
@@ -177,16 +177,16 @@ class SummariesAnswer(BaseModel):
 
 
 class CompleteAnswer(BaseModel):
-    """A line that was written."""
+    """A generated line."""
 
     line: int
     text: str
-    indent: str = Field(description="The white space that it begins with.")
-    actual: str = Field(description="What stands there.")
+    indent: str = Field(description="White space before the text.")
+    actual: str = Field(description="Text that the file has there.")
 
 
 class GenerateAnswer(BaseModel):
-    """Code that was written."""
+    """Generated code."""
 
     description: str
     code: str
@@ -206,7 +206,7 @@ class ClassesAnswer(BaseModel):
 
 
 class ErrorMessage(BaseModel):
-    """Why there is no answer."""
+    """An error."""
 
     error: str
 
@@ -223,4 +223,4 @@ _PROBLEMS = {
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorMessage, "description": text} for status, text in _PROBLEMS.items()
 }
-"""What any call of the API may answer instead."""
+"""Errors of every call of the API."""

@@ -1,4 +1,4 @@
-"""How a server is reached, and what it allows; a token comes from a file or the environment, never from a command."""
+"""Address, token and limits of a server; a token comes from a file or the environment, never from a command."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from telly.errors import ConfigError
 
 TOKEN_VARIABLE = "TELLY_TOKEN"
 MIN_TOKEN = 16
-"""Characters; what `secrets.token_urlsafe` makes has twice as many."""
+"""Minimum number of characters; `secrets.token_urlsafe` makes twice as many."""
 MAKE_TOKEN = "python -c 'import secrets; print(secrets.token_urlsafe(24))' > token && chmod 600 token"
 
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """Where a server is, what it asks of requests and what it allows them.
+    """Address, token and limits of a server.
 
     Attributes:
-        host: the address to listen on; other than on this machine's own, a token is needed.
-        port: 0 for any that is free.
-        token: what every request to the API must bring; None asks for nothing.
-        max_request_bytes: of a request's body.
-        seconds: that a request may take.
-        at_a_time: requests to the API that are worked on, waiting ones included.
+        host: address to listen on; a token is required unless it is this machine's own.
+        port: port; 0 for any that is free.
+        token: token that requests to the API must send; None for no token.
+        max_request_bytes: maximum size of a request's body.
+        seconds: maximum duration of a request.
+        at_a_time: maximum number of requests to the API at a time, waiting ones included.
     """
 
     host: str = "127.0.0.1"
@@ -42,7 +42,7 @@ class ServerSettings:
 
 
 def read_token(file: Path | None, environment: Mapping[str, str] = os.environ) -> str | None:
-    """The token of a file, else of the environment, else None.
+    """The token from a file, else from the environment, else None.
 
     Raises:
         ConfigError: the file cannot be read, or the token is too short or has signs that a header cannot hold.
@@ -71,20 +71,20 @@ def _checked(text: str, source: str) -> str:
 
 
 def others_can_read(file: Path) -> bool:
-    """Whether other users of the machine can read a file."""
+    """True if other users of the machine can read a file."""
     return os.name == "posix" and bool(file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a server listens."""
+    """Address that a server listens on."""
 
     family: socket.AddressFamily
     name: tuple[Any, ...]
 
     @property
     def local(self) -> bool:
-        """Whether only programs of this machine can reach it."""
+        """True if only programs of this machine can reach it."""
         return ipaddress.ip_address(str(self.name[0]).partition("%")[0]).is_loopback
 
 
@@ -104,7 +104,7 @@ def find_address(host: str, port: int) -> Address:
 
 
 def check_token(address: Address, token: str | None) -> None:
-    """Refuse to serve others without a token.
+    """Refuse to serve other machines without a token.
 
     Raises:
         ConfigError: other machines could reach the server, and there is no token.
@@ -117,7 +117,7 @@ def check_token(address: Address, token: str | None) -> None:
 
 
 def bind(address: Address) -> socket.socket:
-    """A socket with the address, which does not listen yet.
+    """A socket bound to the address, which does not listen yet.
 
     Raises:
         ConfigError: the port is taken or not allowed, or the address is another machine's.
@@ -141,7 +141,7 @@ def bind(address: Address) -> socket.socket:
 
 
 def url(bound: socket.socket) -> str:
-    """Where a browser finds the server."""
+    """URL of the server for a browser."""
     host, port = bound.getsockname()[:2]
     if ipaddress.ip_address(host).is_unspecified:
         host = socket.gethostname()

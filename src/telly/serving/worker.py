@@ -1,4 +1,4 @@
-"""Work that takes long, apart from the event loop."""
+"""A thread for long calls, outside the event loop."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Result = TypeVar("Result")
 
 
 class Worker:
-    """A thread that does one thing after another, so that no model runs twice at a time.
+    """A thread that runs one job after another, so that no model runs twice at a time.
 
-    What is cancelled before its turn is never begun; what is cancelled later is done to its end, for nobody. The
-    thread does not keep the process from ending.
+    A job cancelled before its turn is never started; one cancelled later runs to its end. The thread does not keep
+    the process from ending.
 
     Args:
-        name: of the thread.
+        name: name of the thread.
     """
 
     def __init__(self, name: str) -> None:
@@ -27,7 +27,7 @@ class Worker:
         threading.Thread(target=self._work, name=name, daemon=True).start()
 
     async def run(self, job: Callable[[], Result]) -> Result:
-        """Have something done, and wait for it."""
+        """Run a job, and wait for it."""
         future: Future[Result] = Future()
         self._jobs.put((future, job))
         return await asyncio.wrap_future(future)
@@ -39,5 +39,5 @@ class Worker:
                 continue
             try:
                 future.set_result(job())
-            except BaseException as error:  # noqa: BLE001 - it belongs to who waits for the job
+            except BaseException as error:  # noqa: BLE001 - raised again where the job is awaited
                 future.set_exception(error)

@@ -204,7 +204,9 @@ class TuneConfig(Config):
         PositiveFloat | None,
         Setting("Temperature of the softmax over candidates.", WEIGHTS, EVALUATION, label="temperature"),
     ] = None
-    head: Annotated[str | None, Setting("Which head is trained.", WEIGHTS, EVALUATION, label="head")] = None
+    head: Annotated[
+        str | None, Setting("Which head is trained.", WEIGHTS, EVALUATION, metavar="pair|cosine", label="head")
+    ] = None
     shared_batches: Annotated[
         bool | None,
         Setting("Make batches of pairs that share functions.", WEIGHTS, SPEED, off="--random-batches"),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from telly.declare import EVALUATION, LOCATION, WEIGHTS, Affects, settings_of
+from telly.declare import EVALUATION, LOCATION, WEIGHTS, Affects, Group, settings_of
 from telly.settings.config import TuneConfig
+from telly.tasks import get_task
 
 SETTINGS = settings_of(TuneConfig)
 """The settings of a run by name, in the order of help and docs."""
@@ -32,3 +33,10 @@ ROW_SETTINGS = tuple(name for name in RESULT_SETTINGS if name not in (*AXES, *DA
 """Settings that tell rows of a report apart, beside what is compared; the data has a fingerprint."""
 CARD_SETTINGS = tuple((name, d.setting.label) for name, d in SETTINGS.items() if d.setting.label is not None)
 """Settings that a model card lists, with their labels."""
+
+
+def lacking(task: str) -> frozenset[str]:
+    """The settings that other tasks have and this one has not."""
+    preset = get_task(task).preset
+    of_tasks = [name for name, declared in SETTINGS.items() if declared.setting.group is Group.TASK]
+    return frozenset(name for name in of_tasks if getattr(preset, name) is None)

@@ -1,4 +1,4 @@
-"""Answers as JSON, the same from the command line and over HTTP."""
+"""Results as JSON, the same for the command line and over HTTP."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from telly.mining.repository.collect import shown
 
-if TYPE_CHECKING:  # some need torch, which searching for words alone does not wait for
+if TYPE_CHECKING:  # some need torch, which a search by words must not load
     from telly.using.classify import ClassifiedFunction
     from telly.using.clones import CloneGroup, Clones
     from telly.using.index import CodeLocation
@@ -17,58 +17,58 @@ if TYPE_CHECKING:  # some need torch, which searching for words alone does not w
 Answer = dict[str, Any]
 
 
-def place_answer(place: CodeLocation) -> Answer:
-    """A function and where it is."""
-    function = place.function
+def location_answer(location: CodeLocation) -> Answer:
+    """A function and its location."""
+    function = location.function
     return {
-        "path": shown(place.path),
+        "path": shown(location.path),
         "line": function.line,
         "last_line": function.last,
         "name": function.name,
         "signature": function.signature,
-        "language": place.language,
+        "language": location.language,
         "description": function.description,
     }
 
 
 def search_answer(query: str, by: str, model: str, hits: list[SearchHit], lines: int) -> Answer:
-    """What a search found, with the first lines of every function."""
+    """Results of a search, with the first lines of every function."""
     return {"query": query, "by": by, "model": model, "hits": [_hit(hit, lines) for hit in hits]}
 
 
 def _hit(hit: SearchHit, lines: int) -> Answer:
     scores = {"score": round(hit.score, 6), "cosine": hit.cosine, "bm25": hit.bm25}
-    return {**place_answer(hit.place), **scores, "snippet": "\n".join(snippet(hit.place, lines))}
+    return {**location_answer(hit.location), **scores, "snippet": "\n".join(snippet(hit.location, lines))}
 
 
-def snippet(place: CodeLocation, lines: int) -> list[str]:
+def snippet(location: CodeLocation, lines: int) -> list[str]:
     """The first lines of a function's code."""
-    return place.function.code.split("\n")[:lines]
+    return location.function.code.split("\n")[:lines]
 
 
 def summaries_answer(found: list[Summary]) -> Answer:
     """Functions and their summaries."""
-    return {"summaries": [{**place_answer(one.place), "summary": one.text} for one in found]}
+    return {"summaries": [{**location_answer(one.location), "summary": one.text} for one in found]}
 
 
 def completion_answer(found: Completion) -> Answer:
-    """A line that was written."""
+    """A generated line."""
     return asdict(found)
 
 
 def generation_answer(description: str, code: str) -> Answer:
-    """Code that was written for a description."""
+    """Code generated from a description."""
     return {"description": description, "code": code}
 
 
 def classes_answer(found: list[ClassifiedFunction]) -> Answer:
-    """Functions with their classes and the probabilities of all."""
-    return {"functions": [{**place_answer(one.place), "label": one.label, "probabilities": _shares(one)}
+    """Functions with their labels and the probabilities of all classes."""
+    return {"functions": [{**location_answer(one.location), "label": one.label, "probabilities": _probabilities(one)}
                           for one in found]}  # fmt: skip
 
 
-def _shares(one: ClassifiedFunction) -> dict[str, float]:
-    return {name: round(share, 6) for name, share in one.probabilities.items()}
+def _probabilities(one: ClassifiedFunction) -> dict[str, float]:
+    return {name: round(value, 6) for name, value in one.probabilities.items()}
 
 
 def clones_answer(found: Clones) -> Answer:
@@ -88,6 +88,6 @@ def _group(group: CloneGroup) -> Answer:
     return {
         "kind": group.kind,
         "repeated_lines": group.repeated_lines,
-        "functions": [place_answer(place) for place in group.places],
+        "functions": [location_answer(location) for location in group.locations],
         "pairs": pairs,
     }

@@ -1,7 +1,8 @@
-"""Classes of functions by a tuned classifier."""
+"""Classes of functions, by a tuned classifier."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 from telly.inference.tuned_model import TunedModel
 from telly.using.choice import choose
 from telly.using.index import CodeLocation
-from telly.using.places import functions_below
-from telly.using.search import Say
+from telly.using.locations import functions_below
+
+logger = logging.getLogger(__name__)
 
 TASK = "classify"
 
@@ -20,23 +22,22 @@ class ClassifiedFunction:
     """A function and its class.
 
     Attributes:
-        place: the function.
-        label: the likeliest class.
-        probabilities: of all classes by name.
+        location: the function.
+        label: the most probable class.
+        probabilities: probabilities of all classes, by name.
     """
 
-    place: CodeLocation
+    location: CodeLocation
     label: str
     probabilities: dict[str, float]
 
 
-def classify(path: Path | str, *, model: str | None = None, say: Say = lambda _line: None) -> list[ClassifiedFunction]:
-    """Tell the class of every function of a file or folder.
+def classify(path: Path | str, *, model: str | None = None) -> list[ClassifiedFunction]:
+    """Classify every function of a file or folder.
 
     Args:
         path: a folder, FILE, FILE:FUNCTION or FILE:LINE.
         model: a run's folder. [default: the newest run of classify]
-        say: told what a person should know.
 
     Raises:
         ConfigError: there is no tuned model; without one there are no classes.
@@ -44,14 +45,14 @@ def classify(path: Path | str, *, model: str | None = None, say: Say = lambda _l
     """
     choice = choose(TASK, model)
     tuned = TunedModel.load(choice.model, TASK)
-    say(choice.line)
+    logger.info(choice.line)
     return classes_by(tuned, functions_below(Path(path)))
 
 
-def classes_by(tuned: TunedModel, places: Sequence[CodeLocation]) -> list[ClassifiedFunction]:
+def classes_by(tuned: TunedModel, locations: Sequence[CodeLocation]) -> list[ClassifiedFunction]:
     """Classes of functions by a loaded model."""
-    classes = tuned.classify([place.function.code for place in places])
+    classes = tuned.classify([location.function.code for location in locations])
     return [
-        ClassifiedFunction(place, found.label, found.probabilities)
-        for place, found in zip(places, classes, strict=True)
+        ClassifiedFunction(location, found.label, found.probabilities)
+        for location, found in zip(locations, classes, strict=True)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -12,36 +13,38 @@ import numpy as np
 from tqdm import tqdm
 
 from telly.errors import CodeIndexError, ConfigError
+from telly.inference.embeddings import Embeddings
 from telly.inference.tuned_model import TunedModel
 from telly.mining.duplicates import signature
 from telly.mining.repository.collect import CollectOptions
 from telly.using.choice import choose
-from telly.using.dense import Dense, Vectors
+from telly.using.dense import Dense
 from telly.using.index import CodeLocation, default_folder, open_index
-from telly.using.search import Say
 from telly.using.update import update_index
+
+logger = logging.getLogger(__name__)
 
 TASK = "clone"
 TASKS = (TASK, "clone-retrieval", "search")
-"""Tasks whose models have vectors to compare; the first is the default's."""
+"""Tasks whose models embed; the first is the default's."""
 MIN_SIMILARITY = 0.95
-"""Cosine from which functions are clones where no run has chosen a threshold (docs/using.md)."""
+"""Minimum cosine of clones if no run has chosen a threshold (docs/using.md)."""
 MIN_LINES = 5
 NEIGHBOURS = 50
-"""Of every function; more copies of one function are linked through each other."""
+"""Neighbours per function; more copies of one function are linked through each other."""
 QUERIES = 512
-"""Functions whose neighbours are looked for at a time."""
+"""Functions per call of FAISS."""
 NEAR_DUPLICATE = 0.8
-"""Share of shingles of five tokens, as MinHash estimates it, from which texts are near-duplicates."""
+"""Minimum Jaccard similarity of near-duplicates over shingles of five tokens, as estimated by MinHash."""
 
 Kind = Literal["copy", "near-duplicate", "similar"]
 KINDS: tuple[Kind, ...] = ("copy", "near-duplicate", "similar")
-"""How alike two functions are: copies (`telly.mining.copies`), nearly equal texts, or alike only by the model."""
+"""Kinds of clones, most similar first: copies (`telly.mining.copies`), near-duplicate texts, similar by the model."""
 
 
 @dataclass(frozen=True)
 class ClonePair:
-    """Two functions of a group, by their numbers within it."""
+    """Two functions of a group, by their indices within it."""
 
     left: int
     right: int
@@ -54,11 +57,11 @@ class CloneGroup:
     """Functions that are clones of each other, some of them perhaps through others.
 
     Attributes:
-        places: the functions in the order of the tree.
-        pairs: which of them are how alike, the most alike first.
+        locations: the functions in the order of the tree.
+        pairs: the linked pairs, most similar first.
     """
 
-    places: tuple[CodeLocation, ...]
+    locations: tuple[CodeLocation, ...]
     pairs: tuple[ClonePair, ...] = field(repr=False)
 
     @property
@@ -68,19 +71,19 @@ class CloneGroup:
 
     @property
     def similarity(self) -> tuple[float, float]:
-        """The least and the greatest of the pairs."""
+        """Lowest and highest cosine of the pairs."""
         found = [pair.similarity for pair in self.pairs]
         return min(found), max(found)
 
     @property
     def repeated_lines(self) -> int:
-        """Lines that would be gone if one function, the longest, stood for all."""
-        lines = [place.function.last - place.function.line + 1 for place in self.places]
+        """Lines saved if one function, the longest, replaced all of them."""
+        lines = [location.function.last - location.function.line + 1 for location in self.locations]
         return sum(lines) - max(lines)
 
     def _linked(self, kinds: tuple[Kind, ...]) -> bool:
         links = [(pair.left, pair.right) for pair in self.pairs if pair.kind in kinds]
-        return len(components(links)) == 1 and len(components(links)[0]) == len(self.places)
+        return len(components(links)) == 1 and len(components(links)[0]) == len(self.locations)
 
 
 @dataclass(frozen=True)
@@ -89,11 +92,11 @@ class Clones:
 
     Attributes:
         root: the tree.
-        model: what compared the functions.
-        min_similarity: from which cosine on.
-        min_lines: shorter functions were left out.
-        functions: how many were compared.
-        groups: those with the most repeated lines first.
+        model: name of the model.
+        min_similarity: minimum cosine of clones.
+        min_lines: minimum length of a function.
+        functions: number of functions compared.
+        groups: the groups, most repeated lines first.
     """
 
     root: Path
@@ -104,7 +107,7 @@ class Clones:
     groups: tuple[CloneGroup, ...]
 
     def groups_with(self, kind: Kind) -> list[CloneGroup]:
-        """The groups with at least one pair of a kind, or of one that is more alike."""
+        """Groups with at least one pair of a kind, or of a more similar one."""
         kinds = KINDS[: KINDS.index(kind) + 1]
         return [group for group in self.groups if any(pair.kind in kinds for pair in group.pairs)]
 
@@ -116,36 +119,35 @@ def find_clones(
     min_lines: int = MIN_LINES,
     model: str | None = None,
     index: Path | None = None,
-    what: CollectOptions | None = None,
+    options: CollectOptions | None = None,
     workers: int | None = None,
-    say: Say = lambda _line: None,
 ) -> Clones:
     """Find the clones of a source tree.
 
-    The vectors are kept in an index, as search's are, so that the next call encodes only what has changed.
+    Embeddings are kept in an index, as those of search, so that the next call encodes only what has changed.
 
     Args:
         path: the tree.
-        min_similarity: cosine from which on two functions are clones. [default: what the run chose on its validation
-            data, else `MIN_SIMILARITY`]
-        min_lines: leave out shorter functions: accessors and the like are all alike.
+        min_similarity: minimum cosine of clones. [default: the threshold that the run chose on its validation data,
+            else `MIN_SIMILARITY`]
+        min_lines: minimum length of a function; accessors and the like are all similar.
         model: a run of clone with the cosine head, of clone-retrieval or of search. [default: the newest run of clone]
         index: the index's folder. [default: in the user's cache folder]
-        what: which functions, as `telly.using.reading.wanted` makes it. [default: as before, or all without tests]
-        workers: processes that read. [default: one a processor]
-        say: told what a person should know.
+        options: functions to read, from `telly.using.reading.collect_options`. [default: as before, or all without
+            tests]
+        workers: processes that read files. [default: one per processor]
 
     Raises:
         TellyError: as `telly.using.update.update_index`.
-        ConfigError: the similarity is no cosine, or the model's vectors cannot be compared.
+        ConfigError: the similarity is not a cosine, or the model does not embed.
     """
     if min_similarity is not None and not 0 < min_similarity <= 1:
         raise ConfigError(f"--min-similarity: expected a cosine above 0 and at most 1, found {min_similarity:g}")
     choice = choose(TASK, model)
-    say(choice.line)
+    logger.info(choice.line)
     tuned = TunedModel.load(choice.model, TASKS)
     return clones_by(
-        tuned, path, min_similarity=min_similarity, min_lines=min_lines, index=index, what=what, workers=workers
+        tuned, path, min_similarity=min_similarity, min_lines=min_lines, index=index, options=options, workers=workers
     )
 
 
@@ -156,25 +158,25 @@ def clones_by(
     min_similarity: float | None = None,
     min_lines: int = MIN_LINES,
     index: Path | None = None,
-    what: CollectOptions | None = None,
+    options: CollectOptions | None = None,
     workers: int | None = None,
 ) -> Clones:
-    """As `find_clones`, by a model that is loaded.
+    """As `find_clones`, by a loaded model.
 
     Raises:
         TellyError: as `telly.using.update.update_index`.
     """
     root = Path(path)
     folder = index or default_folder(root, TASK)
-    update_index(root, folder, tuned, what, workers)
+    update_index(root, folder, tuned, options, workers)
     found = open_index(folder)
     if found is None:
         raise CodeIndexError(f"{folder}: the index was removed while it was read; run the command again")
-    least = min_similarity if min_similarity is not None else _threshold(tuned)
-    places = list(found.places())
-    kept = [n for n, place in enumerate(places) if place.function.last - place.function.line + 1 >= min_lines]
-    groups = groups_of([places[n] for n in kept], np.asarray(found.vectors)[kept], least)
-    return Clones(root, tuned.name, least, min_lines, len(kept), groups)
+    cosine = min_similarity if min_similarity is not None else _threshold(tuned)
+    locations = list(found.locations())
+    long = [i for i, one in enumerate(locations) if one.function.last - one.function.line + 1 >= min_lines]
+    groups = groups_of([locations[i] for i in long], np.asarray(found.embeddings)[long], cosine)
+    return Clones(root, tuned.name, cosine, min_lines, len(long), groups)
 
 
 def _threshold(tuned: TunedModel) -> float:
@@ -182,65 +184,65 @@ def _threshold(tuned: TunedModel) -> float:
     return MIN_SIMILARITY if chosen is None else chosen
 
 
-def groups_of(places: list[CodeLocation], vectors: Vectors, min_similarity: float) -> tuple[CloneGroup, ...]:
+def groups_of(locations: list[CodeLocation], embeddings: Embeddings, min_similarity: float) -> tuple[CloneGroup, ...]:
     """Groups of functions linked by pairs whose cosine is at least `min_similarity`, or that are copies.
 
     Args:
-        places: the functions.
-        vectors: their unit vectors, [functions, hidden].
-        min_similarity: the least cosine.
+        locations: the functions.
+        embeddings: their unit-length embeddings, [functions, hidden].
+        min_similarity: minimum cosine.
     """
-    keys = [place.function.key for place in places]
-    links = {(a, b): cosine for a, b, cosine in _links(vectors, min_similarity)}
-    same: dict[str, list[int]] = {}
-    for number, key in enumerate(keys):
+    keys = [location.function.key for location in locations]
+    links = {(a, b): cosine for a, b, cosine in _links(embeddings, min_similarity)}
+    copies: dict[str, list[int]] = {}
+    for index, key in enumerate(keys):
         if key:
-            same.setdefault(key, []).append(number)
-    for numbers in same.values():  # whatever the model says, and also where there are more than neighbours
-        links |= {(a, b): min(1.0, float(vectors[a] @ vectors[b])) for a, b in pairwise(numbers)}
-    of: dict[int, int] = {}
+            copies.setdefault(key, []).append(index)
+    # copies are linked in a chain, whatever the model says and even if there are more of them than `NEIGHBOURS`
+    for indices in copies.values():
+        links |= {(a, b): min(1.0, float(embeddings[a] @ embeddings[b])) for a, b in pairwise(indices)}
+    # hand each link to the component that its functions are in
     members = components(list(links))
-    for number, group in enumerate(members):
-        of.update(dict.fromkeys(group, number))
+    component = {index: at for at, indices in enumerate(members) for index in indices}
     within: list[dict[tuple[int, int], float]] = [{} for _ in members]
     for (a, b), cosine in links.items():
-        within[of[a]][a, b] = cosine
-    found = [_group(places, keys, group, pairs) for group, pairs in zip(members, within, strict=True)]
-    return tuple(sorted(found, key=lambda group: -group.repeated_lines))
+        within[component[a]][a, b] = cosine
+    groups = [_group(locations, keys, indices, pairs) for indices, pairs in zip(members, within, strict=True)]
+    return tuple(sorted(groups, key=lambda group: -group.repeated_lines))
 
 
-def _links(vectors: Vectors, least: float) -> Iterator[tuple[int, int, float]]:
-    """Pairs of functions that are near enough, the lower number first; some come twice."""
-    if len(vectors) < 2:
+def _links(embeddings: Embeddings, min_similarity: float) -> Iterator[tuple[int, int, float]]:
+    """Pairs of similar functions with their cosines, the lower index first; some pairs come twice."""
+    if len(embeddings) < 2:
         return
-    dense = Dense.build(vectors)
-    with tqdm(total=len(vectors), desc="comparing", unit="function", disable=None) as bar:
-        for at in range(0, len(vectors), QUERIES):
-            part = np.ascontiguousarray(vectors[at : at + QUERIES])
-            scores, found = dense.index.search(part, min(NEIGHBOURS + 1, len(vectors)))
-            for row, place in np.argwhere((scores >= least) & (found >= 0)):
-                a, b = at + int(row), int(found[row, place])
+    dense = Dense.build(embeddings)
+    with tqdm(total=len(embeddings), desc="comparing", unit="function", disable=None) as bar:
+        for at in range(0, len(embeddings), QUERIES):
+            part = np.ascontiguousarray(embeddings[at : at + QUERIES])
+            scores, neighbours = dense.index.search(part, min(NEIGHBOURS + 1, len(embeddings)))
+            for row, column in np.argwhere((scores >= min_similarity) & (neighbours >= 0)):
+                a, b = at + int(row), int(neighbours[row, column])
                 if a != b:
-                    yield min(a, b), max(a, b), min(1.0, float(scores[row, place]))
+                    yield min(a, b), max(a, b), min(1.0, float(scores[row, column]))
             bar.update(len(part))
 
 
 def components(links: list[tuple[int, int]]) -> list[list[int]]:
-    """Numbers that are linked, directly or through others, each part in order."""
+    """Connected components of links, each sorted."""
     import networkx
 
     return sorted(sorted(part) for part in networkx.connected_components(networkx.Graph(links)))
 
 
 def _group(
-    places: list[CodeLocation], keys: list[str], numbers: list[int], links: dict[tuple[int, int], float]
+    locations: list[CodeLocation], keys: list[str], indices: list[int], links: dict[tuple[int, int], float]
 ) -> CloneGroup:
-    within = {number: at for at, number in enumerate(numbers)}
-    signatures = {number: signature(places[number].function.code, places[number].language) for number in numbers}
+    within = {index: at for at, index in enumerate(indices)}
+    signatures = {i: signature(locations[i].function.code, locations[i].language) for i in indices}
     pairs = []
     for (a, b), cosine in links.items():
         near = float(np.mean(signatures[a] == signatures[b])) >= NEAR_DUPLICATE
         kind: Kind = "copy" if keys[a] and keys[a] == keys[b] else "near-duplicate" if near else "similar"
         pairs.append(ClonePair(within[a], within[b], cosine, kind))
     pairs.sort(key=lambda pair: (-pair.similarity, pair.left, pair.right))
-    return CloneGroup(tuple(places[number] for number in numbers), tuple(pairs))
+    return CloneGroup(tuple(locations[index] for index in indices), tuple(pairs))

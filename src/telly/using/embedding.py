@@ -13,7 +13,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from tqdm import tqdm
 
-from telly.inference.tuned_model import Embeddings, TunedModel
+from telly.inference.embeddings import Embeddings
+from telly.inference.tuned_model import TunedModel
 
 CHUNK = 512
 """Functions encoded between two writes."""

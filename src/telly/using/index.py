@@ -1,7 +1,7 @@
-"""An index of a source tree's functions: how it lies on disk, and reading it.
+"""An index of a source tree's functions: its layout on disk, and reading it.
 
-A folder with generations, of which the file `current` names one. A generation is written whole beside the others, and
-then `current` is replaced; so whatever is killed, and whenever, one whole index is there. Nothing in it is pickled.
+The folder has generations, and the file `current` names one of them. A generation is written completely beside the
+others before `current` is replaced, so there is a complete index whenever a process is killed. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -21,35 +21,37 @@ import numpy.typing as npt
 import platformdirs
 
 from telly.errors import CodeIndexError
+from telly.inference.embeddings import Embeddings
 from telly.metrics.bm25 import Bm25
 from telly.mining.repository.extract import Function
-from telly.using.dense import Dense, Vectors
+from telly.using.dense import Dense
 
 FORMAT = 2
-"""Raised when what lies on disk changes its meaning. 2: words of any script without stop words, keys of functions."""
+"""Format of the files, raised when their meaning changes. 2: words of any script, no stop words, keys of functions."""
 EARLIER = (1,)
-"""Formats whose vectors an update takes over; it reads the sources anew."""
+"""Formats whose embeddings an update reuses; it reads the sources again."""
 CURRENT, LOCK = "current", "lock"
-META, FILES, FUNCTIONS, STARTS, VECTORS = "index.json", "files.json", "functions.jsonl", "starts.npy", "vectors.npy"
+META, FILES, FUNCTIONS, STARTS, EMBEDDINGS = "index.json", "files.json", "functions.jsonl", "starts.npy", "vectors.npy"
 WORDS, DENSE = "words", "dense"
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, RuntimeError)
-"""What reading a generation may raise that is not whole."""
+"""Exceptions of reading an incomplete generation."""
 
 
 @dataclass(frozen=True)
 class Meta:
-    """What an index is of, and what made it.
+    """Metadata of an index.
 
     Attributes:
-        root: the folder that was indexed.
-        task: what the model is for: search, clone or clone-retrieval.
-        model: its name, so that it can be loaded again.
-        key: what its vectors depend on, and the digest of that.
+        root: the indexed folder.
+        task: task of the model: search, clone or clone-retrieval.
+        model: name of the model, by which it can be loaded again.
+        key: everything the embeddings depend on (`EmbeddingKey`).
+        fingerprint: digest of the key.
         languages: the only languages; () for all.
-        tests: whether test files are in it.
-        made: when, in UTC.
-        functions: how many.
-        hidden: size of a vector.
+        tests: true if test files were read.
+        made: time of the last update, in UTC.
+        functions: number of functions.
+        hidden: size of an embedding.
     """
 
     root: str
@@ -67,7 +69,7 @@ class Meta:
 
 @dataclass(frozen=True)
 class IndexedFile:
-    """A file of an index: its functions are `count` from number `first` on."""
+    """A file of an index, with the index of its first function and the number of functions."""
 
     path: str
     digest: str
@@ -79,27 +81,27 @@ class IndexedFile:
 
 @dataclass(frozen=True)
 class CodeLocation:
-    """A function with where it is."""
+    """A function, and the file that it is in."""
 
     path: str
     language: str
     function: Function
 
     def line(self) -> bytes:
-        """As a line of JSON; bytes of a path that are no text survive as they are."""
+        """The location as a line of JSON; bytes of a path that are not text survive."""
         values = asdict(self)
         del values["function"]["cuts"]
         return json.dumps(values).encode() + b"\n"
 
     @classmethod
     def read(cls, line: bytes) -> CodeLocation:
-        """From such a line."""
+        """The location that `line` wrote."""
         values = json.loads(line)
         return cls(values["path"], values["language"], Function(**values["function"]))
 
 
 def default_folder(root: Path, task: str) -> Path:
-    """Where the index of a folder lies unless told otherwise: in the user's cache folder, not in the tree."""
+    """Default folder of a tree's index: in the user's cache folder, not in the tree."""
     root = root.resolve()
     digest = hashlib.blake2b(os.fsencode(root), digest_size=6).hexdigest()
     name = "".join(char if char.isascii() and char.isalnum() else "-" for char in root.name)[:40]
@@ -107,38 +109,38 @@ def default_folder(root: Path, task: str) -> Path:
 
 
 class CodeIndex:
-    """A generation of an index, open for reading. Files are mapped into memory, and read where they are needed.
+    """A generation of an index, open for reading; its files are memory-mapped.
 
     Args:
         folder: the generation's.
-        earlier: also open one of an earlier format, whose words cannot be searched, to bring it up to date.
+        earlier: also open an earlier format, for an update; its words cannot be searched.
     """
 
     def __init__(self, folder: Path, *, earlier: bool = False) -> None:
         self.folder = folder
         self.meta = _meta(folder, earlier)
         self.starts: npt.NDArray[np.int64] = np.load(folder / STARTS, allow_pickle=False)
-        self.vectors: Vectors = np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False)
+        self.embeddings: Embeddings = np.load(folder / EMBEDDINGS, mmap_mode="r", allow_pickle=False)
         self._stream: IO[bytes] = (folder / FUNCTIONS).open("rb")
         self._lines = mmap.mmap(self._stream.fileno(), 0, access=mmap.ACCESS_READ)
         shape = (self.meta.functions, self.meta.hidden)
-        if self.vectors.shape != shape or len(self.starts) != shape[0] + 1 or self.starts[-1] != len(self._lines):
+        if self.embeddings.shape != shape or len(self.starts) != shape[0] + 1 or self.starts[-1] != len(self._lines):
             raise ValueError("its files do not fit each other")
 
     def __len__(self) -> int:
         return self.meta.functions
 
-    def line(self, number: int) -> bytes:
-        """A function as it is written."""
-        return self._lines[self.starts[number] : self.starts[number + 1]]
+    def line(self, index: int) -> bytes:
+        """A function's line of JSON."""
+        return self._lines[self.starts[index] : self.starts[index + 1]]
 
-    def place(self, number: int) -> CodeLocation:
-        """A function by its number."""
-        return CodeLocation.read(self.line(number))
+    def location(self, index: int) -> CodeLocation:
+        """A function by its index."""
+        return CodeLocation.read(self.line(index))
 
-    def places(self) -> Iterator[CodeLocation]:
+    def locations(self) -> Iterator[CodeLocation]:
         """All functions in their order."""
-        return map(self.place, range(len(self)))
+        return map(self.location, range(len(self)))
 
     @cached_property
     def files(self) -> list[IndexedFile]:
@@ -147,16 +149,16 @@ class CodeIndex:
 
     @cached_property
     def dense(self) -> Dense:
-        """The vectors, to be searched."""
-        return Dense.load(self.folder / DENSE, self.vectors)
+        """The embeddings, to be searched."""
+        return Dense.load(self.folder / DENSE, self.embeddings)
 
     @cached_property
     def words(self) -> Bm25:
-        """The words of names, code and descriptions, to be searched."""
+        """Names, code and descriptions, to be searched by words."""
         return Bm25.load(self.folder / WORDS)
 
     def is_current(self) -> bool:
-        """Whether no other generation has been put in its place."""
+        """True if this is still the current generation."""
         try:
             name = (self.folder.parent / CURRENT).read_text(encoding="utf-8").strip()
             now = (self.folder / FUNCTIONS).stat()
@@ -222,7 +224,7 @@ def _damaged(folder: Path, error: Exception) -> str:
 
 
 def write_generation(folder: Path, meta: Meta, files: Sequence[IndexedFile], lines: Sequence[bytes]) -> None:
-    """Write what is not derived: settings, files and functions."""
+    """Write the files that are not derived from others: metadata, files and functions."""
     with (folder / FUNCTIONS).open("wb") as stream:
         stream.writelines(lines)
     lengths = np.fromiter(map(len, lines), dtype=np.int64, count=len(lines))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 
 from telly.mining.repository.collect import shown
-from telly.report.page import read_page_file
+from telly.reports.page import read_page_file
 from telly.using.clones import Clones
 
 

@@ -14,14 +14,14 @@ from telly.using.index import CodeLocation
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 ROOT = "SRCROOT"
 _ABOUT = {
-    "copy": "The same code stands in several functions.",
-    "near-duplicate": "Nearly the same code stands in several functions.",
+    "copy": "Several functions have the same code.",
+    "near-duplicate": "Several functions have nearly the same code.",
     "similar": "Functions seem to do the same with different code.",
 }
 
 
 def sarif(clones: Clones) -> dict[str, Any]:
-    """A log with one result a group: it stands at the group's first function and refers to the others."""
+    """A log with one result per group, at the group's first function, with the others as related locations."""
     rules = [{"id": _rule(kind), "name": f"{kind.title().replace('-', '')}Functions",
               "shortDescription": {"text": _ABOUT[kind]}, "defaultConfiguration": {"level": _level(kind)}}
              for kind in KINDS]  # fmt: skip
@@ -50,33 +50,33 @@ def _level(kind: str) -> str:
 
 
 def _result(group: CloneGroup) -> dict[str, Any]:
-    first, *others = group.places
+    first, *others = group.locations
     least, most = group.similarity
-    links = ", ".join(f"[{_clean(place.function.name)}]({at})" for at, place in enumerate(others, start=1))
+    links = ", ".join(f"[{_clean(location.function.name)}]({at})" for at, location in enumerate(others, start=1))
     cosine = f"{least:.2f}" if f"{least:.2f}" == f"{most:.2f}" else f"{least:.2f} to {most:.2f}"
-    codes = "\0".join(sorted(place.function.code for place in group.places))
+    codes = "\0".join(sorted(location.function.code for location in group.locations))
     return {
         "ruleId": _rule(group.kind),
         "ruleIndex": KINDS.index(group.kind),
         "level": _level(group.kind),
         "message": {"text": f"{_clean(first.function.name)} is like {links} (similarity {cosine})."},
         "locations": [_location(first)],
-        "relatedLocations": [{"id": at, **_location(place)} for at, place in enumerate(others, start=1)],
+        "relatedLocations": [{"id": at, **_location(location)} for at, location in enumerate(others, start=1)],
         "partialFingerprints": {"group/v1": hashlib.blake2b(codes.encode(), digest_size=16).hexdigest()},
         "properties": {"similarity": [round(least, 4), round(most, 4)]},
     }
 
 
-def _location(place: CodeLocation) -> dict[str, Any]:
+def _location(location: CodeLocation) -> dict[str, Any]:
     return {
         "physicalLocation": {
-            "artifactLocation": {"uri": quote(os.fsencode(place.path)), "uriBaseId": ROOT},
-            "region": {"startLine": place.function.line, "endLine": place.function.last},
+            "artifactLocation": {"uri": quote(os.fsencode(location.path)), "uriBaseId": ROOT},
+            "region": {"startLine": location.function.line, "endLine": location.function.last},
         },
-        "logicalLocations": [{"fullyQualifiedName": place.function.name, "kind": "function"}],
+        "logicalLocations": [{"fullyQualifiedName": location.function.name, "kind": "function"}],
     }
 
 
 def _clean(name: str) -> str:
-    """A name without the signs that messages give a meaning."""
+    """A name without the characters that have a meaning in messages."""
     return "".join(" " if char in "[]()\\{}" else char for char in name)

@@ -1,9 +1,10 @@
-"""Search in an index: by vectors, by words, or both, fused by their ranks."""
+"""Search in an index: by embeddings, by words, or both, fused by rank."""
 
 from __future__ import annotations
 
+import logging
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -11,22 +12,23 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from telly.errors import CodeIndexError, ConfigError, ModelError
+from telly.inference.embeddings import Embeddings
 from telly.mining.repository.collect import CollectOptions
-from telly.using.dense import Numbers, Vectors
+from telly.using.dense import Indices
 from telly.using.index import CodeIndex, CodeLocation, default_folder, open_index
 
 if TYPE_CHECKING:  # they need torch, which searching for words alone does not wait for
     from telly.inference.tuned_model import TunedModel
     from telly.using.update import Update
 
+logger = logging.getLogger(__name__)
+
 TASK = "search"
 By = Literal["fused", "dense", "bm25"]
 RANK_OFFSET = 60
 """k of reciprocal rank fusion (Cormack et al. 2009)."""
 CANDIDATES = 100
-"""Of each kind of search, before they are fused."""
-
-Say = Callable[[str], None]
+"""Candidates taken from each retriever before rank fusion."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,13 @@ class SearchHit:
     """A function that was found.
 
     Attributes:
-        place: the function and where it is.
-        score: what the order follows: of fused search the sum of 1 / (60 + rank), else cosine or BM25.
-        cosine: with the query; None where it is not among the nearest, or vectors were not searched.
-        bm25: of the query's words; None where it is not among the best, or words were not searched.
+        location: the function and where it is.
+        score: score of the ranking: the sum of 1 / (60 + rank) if fused, else cosine or BM25.
+        cosine: cosine with the query; None if it is not among the nearest, or embeddings were not searched.
+        bm25: BM25 of the query's words; None if it is not among the best, or words were not searched.
     """
 
-    place: CodeLocation
+    location: CodeLocation
     score: float
     cosine: float | None
     bm25: float | None
@@ -51,7 +53,7 @@ class Searcher:
 
     Args:
         index: the functions.
-        tuned: the model that made it, for queries; None searches for words alone.
+        tuned: the model that made it, which embeds queries; None searches by words alone.
 
     Raises:
         CodeIndexError: another model made the index.
@@ -66,6 +68,11 @@ class Searcher:
     def search(self, query: str, top: int = 10, by: By = "fused") -> list[SearchHit]:
         """The best functions for a sentence or some words, best first.
 
+        Args:
+            query: what the function does.
+            top: maximum number of functions.
+            by: rank by embeddings (`dense`), by words (`bm25`), or by both (`fused`).
+
         Raises:
             ConfigError: the query is blank, or there is no such way to search.
         """
@@ -77,33 +84,32 @@ class Searcher:
         cosines = self._nearest(query, count) if by != "bm25" else {}
         words = self._best_words(query, count) if by != "dense" else {}
         scores = {"fused": fuse([list(cosines), list(words)]), "dense": cosines, "bm25": words}[by]
-        best = sorted(scores, key=lambda number: (-scores[number], number))[:top]
-        return [SearchHit(self.index.place(n), scores[n], cosines.get(n), words.get(n)) for n in best]
+        best = sorted(scores, key=lambda index: (-scores[index], index))[:top]
+        return [SearchHit(self.index.location(n), scores[n], cosines.get(n), words.get(n)) for n in best]
 
     def _nearest(self, query: str, count: int) -> dict[int, float]:
         if self.tuned is None:
-            raise ConfigError("searching by vectors needs the index's model; give it, or search by bm25")
-        [vector] = self.tuned.embed([query], role="query")
-        numbers, scores = self.index.dense.nearest(vector, count)
-        return dict(zip(numbers.tolist(), scores.tolist(), strict=True))
+            raise ConfigError("searching by embeddings needs the index's model; give it, or search by bm25")
+        [embedding] = self.tuned.embed([query], role="query")
+        indices, cosines = self.index.dense.nearest(embedding, count)
+        return dict(zip(indices.tolist(), cosines.tolist(), strict=True))
 
     def _best_words(self, query: str, count: int) -> dict[int, float]:
         scores = self.index.words.scores(query)
-        numbers = best_numbers(scores, count)
-        return {int(number): float(scores[number]) for number in numbers if scores[number] > 0}
+        return {int(index): float(scores[index]) for index in top_indices(scores, count) if scores[index] > 0}
 
 
 def fuse(rankings: Sequence[Sequence[int]]) -> dict[int, float]:
-    """Reciprocal rank fusion: the sum of 1 / (60 + rank) over the rankings that something is in."""
+    """Reciprocal rank fusion: scores by index, the sum of 1 / (60 + rank) over the rankings that have the index."""
     scores: dict[int, float] = {}
     for ranking in rankings:
-        for rank, number in enumerate(ranking, start=1):
-            scores[number] = scores.get(number, 0.0) + 1 / (RANK_OFFSET + rank)
+        for rank, index in enumerate(ranking, start=1):
+            scores[index] = scores.get(index, 0.0) + 1 / (RANK_OFFSET + rank)
     return scores
 
 
-def best_numbers(scores: Vectors, count: int) -> Numbers:
-    """Where the highest scores are, best first; of equals the first."""
+def top_indices(scores: Embeddings, count: int) -> Indices:
+    """Indices of the highest scores, [count], best first; of equal scores, the lower index first."""
     if count < len(scores):
         least = np.partition(scores, -count)[-count]
         candidates = np.flatnonzero(scores >= least)
@@ -118,7 +124,7 @@ def _other_model(index: CodeIndex, tuned: TunedModel) -> str:
     different = [name for name, value in now.__dict__.items() if name in made.key and made.key[name] != value]
     return (
         f"{index.folder.parent}: this index was made with {made.model}, not with {tuned.name} "
-        f"(other {', '.join(name.replace('_', ' ') for name in different)}); their vectors cannot be compared. "
+        f"(other {', '.join(name.replace('_', ' ') for name in different)}); their embeddings cannot be compared. "
         f"Encode all again: {_index_command(index, tuned.name)}"
     )
 
@@ -137,9 +143,8 @@ def build_index(
     *,
     model: str | None = None,
     index: Path | None = None,
-    what: CollectOptions | None = None,
+    options: CollectOptions | None = None,
     workers: int | None = None,
-    say: Say = lambda _line: None,
 ) -> Update:
     """Make the index of a source tree for search, or bring it up to date.
 
@@ -147,9 +152,9 @@ def build_index(
         path: the tree.
         model: a run's folder or another model. [default: the newest run of search, else the embedded model]
         index: the index's folder. [default: in the user's cache folder]
-        what: which functions, as `telly.using.reading.wanted` makes it. [default: as before, or all without tests]
-        workers: processes that read. [default: one a processor]
-        say: told what a person should know.
+        options: functions to read, from `telly.using.reading.collect_options`. [default: as before, or all without
+            tests]
+        workers: processes that read files. [default: one per processor]
 
     Raises:
         TellyError: as `telly.using.update.update_index`.
@@ -159,10 +164,10 @@ def build_index(
     from telly.using.update import update_index
 
     choice = choose(TASK, model)
-    say(choice.line)
+    logger.info(choice.line)
     root = Path(path)
     tuned = TunedModel.load(choice.model, TASK)
-    return update_index(root, index or default_folder(root, TASK), tuned, what, workers)
+    return update_index(root, index or default_folder(root, TASK), tuned, options, workers)
 
 
 def open_search(
@@ -172,17 +177,15 @@ def open_search(
     index: Path | None = None,
     by: By = "fused",
     update: bool = False,
-    say: Say = lambda _line: None,
 ) -> Searcher:
-    """The index of a source tree, ready for many queries; made first if there is none.
+    """Open the index of a source tree for many queries; without an index, it is made first.
 
     Args:
         path: the tree.
-        model: must be the one that made the index, which is what is taken by default.
+        model: model of queries, which must be the one that made the index. [default: that one]
         index: the index's folder. [default: in the user's cache folder]
-        by: what will be searched by; words alone need no model.
+        by: ranking that will be used; `bm25` needs no model.
         update: bring the index up to date first.
-        say: told what a person should know.
 
     Raises:
         CodeIndexError: the index is damaged, or another model's.
@@ -193,16 +196,17 @@ def open_search(
     found = open_index(folder, earlier=update)
     if found is None or update:
         if found is None:
-            say(f"no index of {root} yet: making it in {folder}")
-        build_index(root, model=model or (found.meta.model if found else None), index=folder, say=say)
+            logger.info("no index of %s yet: making it in %s", root, folder)
+        build_index(root, model=model or (found.meta.model if found else None), index=folder)
         found = open_index(folder)
         assert found is not None
-    tuned = None if by == "bm25" else _model_of(found, model, say)
-    say(f"index of {found.meta.made}, {len(found):,} functions{f'; model: {near(tuned.name)}' if tuned else ''}")
+    tuned = None if by == "bm25" else _model_of(found, model)
+    used = f"; model: {near(tuned.name)}" if tuned else ""
+    logger.info("index of %s, %s functions%s", found.meta.made, f"{len(found):,}", used)
     return Searcher(found, tuned)
 
 
-def _model_of(index: CodeIndex, model: str | None, say: Say) -> TunedModel:
+def _model_of(index: CodeIndex, model: str | None) -> TunedModel:
     from telly.inference.tuned_model import TunedModel
     from telly.models.folder import EMBEDDED
     from telly.using.choice import newest_usable_run
@@ -210,7 +214,7 @@ def _model_of(index: CodeIndex, model: str | None, say: Say) -> TunedModel:
     newest = newest_usable_run(TASK)
     if model is None and newest is not None and str(newest.resolve()) != index.meta.model:
         made = near(index.meta.model)
-        say(f"the index was made with {made}; {newest} is newer: `{_index_command(index)}` takes it")
+        logger.info("the index was made with %s; %s is newer: `%s` takes it", made, newest, _index_command(index))
     try:
         return TunedModel.load(model or index.meta.model, TASK)
     except ModelError as error:
@@ -221,7 +225,7 @@ def _model_of(index: CodeIndex, model: str | None, say: Say) -> TunedModel:
 
 
 def near(path: str) -> str:
-    """A path from the folder that the user stands in, where it is below."""
+    """A path relative to the working folder, if it is below it."""
     return str(Path(path).relative_to(Path.cwd())) if Path(path).is_relative_to(Path.cwd()) else path
 
 
@@ -234,7 +238,22 @@ def search(
     model: str | None = None,
     index: Path | None = None,
 ) -> list[SearchHit]:
-    """The functions of a source tree that a sentence describes, best first; `open_search` is for several queries.
+    """Search a source tree for the functions that a sentence describes, best first.
+
+    `open_search` loads index and model once for many queries.
+
+    Example:
+        >>> import telly
+        >>> for hit in telly.code.search("parse a date", "src", top=3):
+        ...     print(hit.location.path, hit.location.function.line, hit.score)
+
+    Args:
+        query: what the function does, in words.
+        path: the tree; without an index, it is made first.
+        top: maximum number of functions.
+        by: rank by embeddings (`dense`), by words (`bm25`), or by both (`fused`).
+        model: model of queries, which must be the one that made the index. [default: that one]
+        index: the index's folder. [default: in the user's cache folder]
 
     Raises:
         TellyError: as `open_search` and `Searcher.search`.

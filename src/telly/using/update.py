@@ -1,4 +1,4 @@
-"""Bringing an index up to date: changed files are parsed, new functions encoded, and the rest taken over."""
+"""Updates of an index: changed files are parsed, new functions encoded, everything else is reused."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from safetensors import SafetensorError
 
 from telly.disk import is_full_disk
 from telly.errors import CodeIndexError, ConfigError, DataError
+from telly.inference.embeddings import Embeddings
 from telly.inference.tuned_model import TunedModel
 from telly.metrics.bm25 import Bm25
 from telly.mining.repository.collect import CollectOptions
 from telly.mining.repository.languages import NAMES
 from telly.mining.repository.walk import SkippedFile
-from telly.using.dense import Dense, Numbers, Vectors, need_faiss
+from telly.using.dense import Dense, Indices, need_faiss
 from telly.using.embedding import EmbeddedChunks, embed_all, text_key
 from telly.using.index import (
     CURRENT,
     DENSE,
+    EMBEDDINGS,
     FORMAT,
     LOCK,
-    VECTORS,
     WORDS,
     CodeIndex,
     CodeLocation,
@@ -38,23 +39,23 @@ from telly.using.index import (
     open_index,
     write_generation,
 )
-from telly.using.reading import ReadFile, read_tree, wanted
+from telly.using.reading import ReadFile, collect_options, read_tree
 
 PARTIAL, GENERATION, CHUNKS = "partial", "generation-", "pieces-"
 
 
 @dataclass
 class Update:
-    """What bringing an index up to date came to.
+    """Summary of an update.
 
     Attributes:
-        folder: the index's.
-        files: files read: new, changed, unchanged and gone.
-        functions: of the index now.
-        encoded: texts of functions that went through the model.
-        skipped: files and folders that were not read, by reason.
-        former_model: the model of the index before, where that was another one.
-        former_format: the format of the index before.
+        folder: folder of the index.
+        files: number of files that are new, changed, unchanged and gone.
+        functions: functions in the index now.
+        encoded: distinct functions that were run through the model.
+        skipped: number of files and folders that were not read, by reason.
+        former_model: model of the index before, if it was another one.
+        former_format: format of the index before.
     """
 
     folder: Path
@@ -67,53 +68,54 @@ class Update:
 
     @property
     def changed(self) -> bool:
-        """Whether there is a new generation."""
+        """True if a new generation was written."""
         other = self.former_model is not None or self.former_format != FORMAT
         return other or self.files.total() != self.files["unchanged"]
 
 
 def update_index(
-    root: Path, folder: Path, tuned: TunedModel, what: CollectOptions | None = None, workers: int | None = None
+    root: Path, folder: Path, tuned: TunedModel, options: CollectOptions | None = None, workers: int | None = None
 ) -> Update:
     """Make the index of a source tree, or bring it up to date.
 
-    An interrupted call leaves the former index as it was, and the next one goes on with what was encoded.
+    An interrupted call leaves the former index unchanged, and the next call reuses the embeddings computed so far.
 
     Args:
-        root: the tree.
-        folder: the index's folder.
-        tuned: the model; another one than before encodes everything again.
-        what: which languages, and whether tests as well. [default: as the index was made, or all without tests]
-        workers: processes that read. [default: one a processor]
+        root: the source tree.
+        folder: folder of the index.
+        tuned: model that embeds; another one than before encodes everything again.
+        options: languages, and whether to read tests. [default: as the index was made, or all without tests]
+        workers: processes that read files. [default: one per processor]
 
     Raises:
         DataError: the tree cannot be read, or has no functions.
-        ConfigError: FAISS or a grammar is not installed, or the model has no vectors to compare.
+        ConfigError: FAISS or a grammar is not installed, or the model does not embed.
         CodeIndexError: the folder is another tree's index, is in use, or the disk is full.
     """
     need_faiss()
     root = root.resolve()
     if not root.is_dir():
         raise DataError(f"{root}: {'is a file' if root.exists() else 'no such folder'}; expected a folder of sources")
-    for language in what.languages if what else ():
+    for language in options.languages if options else ():
         if language not in NAMES:
             raise ConfigError(f"unknown language {language!r}; known: {', '.join(NAMES)}")
     tuned.check_can("embed")  # before anything is read
-    with _claimed(folder):
+    with _locked(folder):
         former = open_index(folder, earlier=True)
         if former is not None and former.meta.root != os.fsdecode(root):
             raise CodeIndexError(
                 f"{folder}: is the index of {former.meta.root}, not of {root}; give another folder with --index"
             )
         try:
-            return _Updating(root, folder, tuned, former, what, workers).run()
+            return _Updating(root, folder, tuned, former, options, workers).run()
         finally:
             if former is not None:
                 former.close()
 
 
 @contextmanager
-def _claimed(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of an index, and explain a disk that cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / LOCK, timeout=0):
@@ -131,7 +133,12 @@ def _claimed(folder: Path) -> Iterator[None]:
 
 
 class _Updating:
-    """One update under the lock."""
+    """One update, under the lock.
+
+    A function is known by its index, its line number in `functions.jsonl`. `lines` are the functions of the new
+    generation as they are written; `origin` has for each the index of the same line in the former generation, -1 for a
+    function of a new or changed file.
+    """
 
     def __init__(
         self,
@@ -139,15 +146,15 @@ class _Updating:
         folder: Path,
         tuned: TunedModel,
         former: CodeIndex | None,
-        what: CollectOptions | None,
+        options: CollectOptions | None,
         workers: int | None,
     ) -> None:
         self.root, self.folder, self.tuned, self.former, self.workers = root, folder, tuned, former, workers
-        kept = wanted(former.meta.languages, tests=former.meta.tests) if former else wanted()
-        self.what = what or kept
+        before = collect_options(former.meta.languages, tests=former.meta.tests) if former else collect_options()
+        self.options = options or before
         self.update = Update(folder)
         self.same_model = former is not None and former.meta.fingerprint == tuned.key.fingerprint
-        self.same_scope = former is not None and self.what == kept
+        self.same_scope = former is not None and self.options == before
         if former is not None:
             self.update.former_format = former.meta.format
         if former is not None and not self.same_model:
@@ -162,85 +169,91 @@ class _Updating:
         if not self.update.changed:
             self._chunks.remove()
             return self.update
-        vectors = self._vectors(lines, origin)
-        meta = self._meta(len(lines), vectors.shape[1])
-        self._write(meta, files, lines, vectors, self._moved(origin))
+        embeddings = self._embeddings(lines, origin)
+        meta = self._meta(len(lines), embeddings.shape[1])
+        self._write(meta, files, lines, embeddings, self._moved(origin))
         return self.update
 
     def _read(self) -> tuple[list[IndexedFile], list[bytes], list[int]]:
-        """The files, their functions as lines, and where each line was before, -1 for a new one."""
+        """The files of the tree, their functions as lines, and the origin of each line."""
         before = {file.path: file for file in self.former.files} if self.former else {}
+        # another scope or format asks for other functions of the same files, so all of them are parsed again
         readable = self.former is not None and self.former.meta.format == FORMAT
         usable = before if self.same_scope and readable else {}
         known = {path: file.digest for path, file in usable.items() if file.digest}
         files: list[IndexedFile] = []
         lines: list[bytes] = []
         origin: list[int] = []
-        for item in read_tree(self.root, self.what, known, self.workers):
+        for item in read_tree(self.root, self.options, known, self.workers):
             if isinstance(item, SkippedFile):
                 self.update.skipped[item.reason] += 1
                 continue
             old = before.get(item.path)
-            file, found, numbers = self._file(item, old, len(lines))
+            file, functions, indices = self._file(item, old, len(lines))
+            # a file without a digest cannot be read at all: unchanged if it could not be before, for the same reason
             same = item.functions is None or (old is not None and not item.digest and item.reason == old.reason)
             self.update.files["new" if old is None else "unchanged" if same else "changed"] += 1
             if file.reason:
                 self.update.skipped[file.reason] += 1
             files.append(file)
-            lines += found
-            origin += numbers
+            lines += functions
+            origin += indices
         self.update.files["gone"] = len(before.keys() - {file.path for file in files})
         return files, lines, origin
 
     def _file(self, item: ReadFile, old: IndexedFile | None, first: int) -> tuple[IndexedFile, list[bytes], list[int]]:
-        if item.functions is None:
+        """A file whose functions begin at index `first`, its functions as lines, and their origin."""
+        if item.functions is None:  # unchanged
             assert self.former is not None and old is not None
-            numbers = list(range(old.first, old.first + old.count))
-            found = [self.former.line(number) for number in numbers]
-            return IndexedFile(old.path, old.digest, old.language, first, old.count, old.reason), found, numbers
-        found = [CodeLocation(item.path, item.language, function).line() for function in item.functions]
-        file = IndexedFile(item.path, item.digest, item.language, first, len(found), item.reason)
-        return file, found, [-1] * len(found)
+            indices = list(range(old.first, old.first + old.count))
+            lines = [self.former.line(index) for index in indices]
+            return IndexedFile(old.path, old.digest, old.language, first, old.count, old.reason), lines, indices
+        lines = [CodeLocation(item.path, item.language, function).line() for function in item.functions]
+        file = IndexedFile(item.path, item.digest, item.language, first, len(lines), item.reason)
+        return file, lines, [-1] * len(lines)
 
-    def _vectors(self, lines: list[bytes], origin: list[int]) -> Vectors:
-        """Vectors of all functions; a text that the same model has seen, here or elsewhere, is not encoded again."""
+    def _embeddings(self, lines: list[bytes], origin: list[int]) -> Embeddings:
+        """Embeddings of all functions, [functions, hidden]; known texts are not encoded again."""
         former = self.former if self.same_model else None
-        taken: dict[bytes, int] = {}
+        # Functions of changed files have no origin, but most of them are as they were, or have moved to another file:
+        # they are found again by their text among the former functions that no line of the new generation comes from.
+        orphans: dict[bytes, int] = {}
         if former is not None:
-            gone = set(range(len(former))) - set(origin)  # the text of a changed file's functions may be as it was
-            taken = {text_key(former.place(number).function.code): number for number in gone}
-        texts: dict[bytes, str] = {}
-        keys: dict[int, bytes] = {}
+            gone = set(range(len(former))) - set(origin)
+            orphans = {text_key(former.location(index).function.code): index for index in gone}
+        # Each function gets either a source, the index of its embedding in the former generation, or the key of a text
+        # that must be encoded. Equal texts have one key and are encoded once.
         source = np.full(len(lines), -1, dtype=np.int64)
-        for number, line in enumerate(lines):
-            if former is not None and origin[number] >= 0:
-                source[number] = origin[number]
+        keys: dict[int, bytes] = {}
+        texts: dict[bytes, str] = {}
+        for index, line in enumerate(lines):
+            if former is not None and origin[index] >= 0:
+                source[index] = origin[index]
                 continue
             code = CodeLocation.read(line).function.code
             key = text_key(code)
-            if key in taken:
-                source[number] = taken[key]
+            if key in orphans:
+                source[index] = orphans[key]
             else:
-                keys[number], texts[key] = key, code
+                keys[index], texts[key] = key, code
         self.update.encoded = len(texts)
-        found = embed_all(self.tuned, texts, self._chunks) if texts else {}
-        hidden = self.tuned.hidden_size
-        vectors = np.zeros((len(lines), hidden), dtype=np.float32)
+        encoded = embed_all(self.tuned, texts, self._chunks) if texts else {}
+        embeddings = np.zeros((len(lines), self.tuned.hidden_size), dtype=np.float32)
         if former is not None:
-            old = source >= 0
-            vectors[old] = former.vectors[source[old]]
-        for number, key in keys.items():
-            vectors[number] = found[key]
-        return vectors
+            reused = source >= 0
+            embeddings[reused] = former.embeddings[source[reused]]
+        for index, key in keys.items():
+            embeddings[index] = encoded[key]
+        return embeddings
 
-    def _moved(self, origin: list[int]) -> Numbers | None:
-        """By former number of a function its number now, -1 where it is gone."""
+    def _moved(self, origin: list[int]) -> Indices | None:
+        """New index of every former function, -1 for one that is gone; None if the former graph cannot be reused."""
         if self.former is None or not self.same_model:
             return None
         moved = np.full(len(self.former), -1, dtype=np.int64)
-        for number, old in enumerate(origin):
+        for index, old in enumerate(origin):
             if old >= 0:
-                moved[old] = number
+                moved[old] = index
         return moved
 
     def _meta(self, functions: int, hidden: int) -> Meta:
@@ -251,8 +264,8 @@ class _Updating:
             _lasting_name(self.tuned.name),
             asdict(key),
             key.fingerprint,
-            self.what.languages,
-            self.what.tests,
+            self.options.languages,
+            self.options.tests,
             dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             functions,
             hidden,
@@ -263,18 +276,20 @@ class _Updating:
         meta: Meta,
         files: list[IndexedFile],
         lines: list[bytes],
-        vectors: Vectors,
-        moved: Numbers | None,
+        embeddings: Embeddings,
+        moved: Indices | None,
     ) -> None:
+        """Write a generation beside the former one, and then make it the current one."""
         partial = self.folder / PARTIAL
         try:
-            self._fill(partial, meta, files, lines, vectors, moved)
+            self._fill(partial, meta, files, lines, embeddings, moved)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)  # it may be what filled the disk
             raise
         number = int(self.former.folder.name.removeprefix(GENERATION)) + 1 if self.former else 1
         target = self.folder / f"{GENERATION}{number}"
         partial.rename(target)
+        # replacing one small file is atomic: readers see the former generation or the new one, each of them whole
         pointer = self.folder / f"{CURRENT}.partial"
         pointer.write_text(target.name, encoding="utf-8")
         _to_disk([pointer])
@@ -290,15 +305,15 @@ class _Updating:
         meta: Meta,
         files: list[IndexedFile],
         lines: list[bytes],
-        vectors: Vectors,
-        moved: Numbers | None,
+        embeddings: Embeddings,
+        moved: Indices | None,
     ) -> None:
         partial.mkdir()
         write_generation(partial, meta, files, lines)
-        np.save(partial / VECTORS, vectors, allow_pickle=False)
-        Bm25.of([_searched(CodeLocation.read(line)) for line in lines]).save(partial / WORDS)
+        np.save(partial / EMBEDDINGS, embeddings, allow_pickle=False)
+        Bm25.of([_words(CodeLocation.read(line)) for line in lines]).save(partial / WORDS)
         before = self.former.dense if self.former is not None and moved is not None else None
-        Dense.build(vectors, before, moved).save(partial / DENSE)
+        Dense.build(embeddings, before, moved).save(partial / DENSE)
         _to_disk(file for file in partial.rglob("*") if file.is_file())
 
     @property
@@ -306,32 +321,33 @@ class _Updating:
         return EmbeddedChunks(self.folder / f"{CHUNKS}{self.tuned.key.fingerprint}")
 
     def _sweep(self) -> None:
-        """Remove what killed processes left, other than vectors of this model."""
-        kept = {self._chunks.folder.name, self.former.folder.name if self.former else ""}
+        """Remove what killed processes left, except embeddings of this model."""
+        needed = {self._chunks.folder.name, self.former.folder.name if self.former else ""}
         for path in self.folder.iterdir():
-            if path.name not in kept and path.name.startswith((PARTIAL, GENERATION, CHUNKS)):
+            if path.name not in needed and path.name.startswith((PARTIAL, GENERATION, CHUNKS)):
                 shutil.rmtree(path, ignore_errors=True)
 
     def _nothing(self) -> str:
         why = ", ".join(f"{count:,} {reason}" for reason, count in self.update.skipped.most_common(5))
-        languages = ", ".join(self.what.languages or NAMES)
-        tests = "" if self.what.tests else "; --with-tests takes test files as well"
+        languages = ", ".join(self.options.languages or NAMES)
+        tests = "" if self.options.tests else "; --with-tests takes test files as well"
         return f"{self.root}: no functions found ({why or 'no source files'}); expected sources in {languages}{tests}"
 
 
-def _searched(place: CodeLocation) -> str:
-    """What is searched for words: where a function is, its name and code, and what it is said to do."""
-    return f"{Path(place.path).stem} {place.function.name}\n{place.function.description}\n{place.function.code}"
+def _words(location: CodeLocation) -> str:
+    """Text that BM25 searches: the file's stem, the function's name, its description and its code."""
+    function = location.function
+    return f"{Path(location.path).stem} {function.name}\n{function.description}\n{function.code}"
 
 
 def _lasting_name(model: str) -> str:
-    """The model's name from whatever folder."""
+    """Name of a model that is valid in any working folder."""
     path = Path(model).expanduser()
     return str(path.resolve()) if path.exists() else model
 
 
 def _to_disk(files: Iterable[Path]) -> None:
-    """Make the system write files, so that a power failure cannot leave `current` naming half an index."""
+    """Flush files to the disk, so that a power failure cannot leave `current` naming half an index."""
     for file in files:
         with file.open("rb+") as stream:
             os.fsync(stream.fileno())

@@ -1,7 +1,8 @@
-"""Summaries, next lines and functions, written as the run's evaluation writes them."""
+"""Summaries, next lines and functions, generated as in the run's evaluation."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,17 +12,14 @@ from telly.mining.repository.rows import cut
 from telly.mining.repository.walk import UnreadableError, read_text
 from telly.using.choice import choose
 from telly.using.index import CodeLocation
-from telly.using.places import functions_named, split_name
-from telly.using.search import Say
+from telly.using.locations import functions_named, split_name
+
+logger = logging.getLogger(__name__)
 
 
-def quiet(_line: str) -> None:
-    """Tell nobody."""
-
-
-def _ready(task: str, model: str | None, say: Say) -> TunedModel:
+def _load(task: str, model: str | None) -> TunedModel:
     choice = choose(task, model)
-    say(choice.line)
+    logger.info(choice.line)
     return TunedModel.load(choice.model, task)
 
 
@@ -29,41 +27,40 @@ def _ready(task: str, model: str | None, say: Say) -> TunedModel:
 class Summary:
     """A function and a sentence about it."""
 
-    place: CodeLocation
+    location: CodeLocation
     text: str
 
 
-def summarize(where: str, *, model: str | None = None, say: Say = quiet) -> list[Summary]:
+def summarize(where: str, *, model: str | None = None) -> list[Summary]:
     """Describe the functions of a file, or one of them.
 
     Args:
         where: FILE, FILE:FUNCTION or FILE:LINE.
         model: a run's folder or another model. [default: the newest run of summarize, else the embedded model]
-        say: told what a person should know.
 
     Raises:
         DataError: there is no such file or function.
         TellyError: the model cannot be used.
     """
-    places = functions_named(where)
-    return summaries_by(_ready("summarize", model, say), places)
+    locations = functions_named(where)
+    return summaries_by(_load("summarize", model), locations)
 
 
-def summaries_by(tuned: TunedModel, places: Sequence[CodeLocation]) -> list[Summary]:
-    """Describe functions by a model that is loaded."""
-    texts = tuned.generate([place.function.code for place in places])
-    return [Summary(place, text) for place, text in zip(places, texts, strict=True)]
+def summaries_by(tuned: TunedModel, locations: Sequence[CodeLocation]) -> list[Summary]:
+    """Summaries of functions by a loaded model."""
+    texts = tuned.generate([location.function.code for location in locations])
+    return [Summary(location, text) for location, text in zip(locations, texts, strict=True)]
 
 
 @dataclass(frozen=True)
 class Completion:
-    """A line of a file as the model writes it.
+    """A generated line of a file.
 
     Attributes:
-        line: its number, from 1.
-        text: what the model writes, without indentation.
-        indent: the white space that it begins with.
-        actual: what stands there; blank where nothing does.
+        line: line number, from 1.
+        text: the generated text, without indentation.
+        indent: white space before the text.
+        actual: the text that the file has there; blank if it has none.
     """
 
     line: int
@@ -72,16 +69,15 @@ class Completion:
     actual: str
 
 
-def complete(where: str, *, model: str | None = None, say: Say = quiet) -> Completion:
-    """Write a line of a file from all lines before it.
+def complete(where: str, *, model: str | None = None) -> Completion:
+    """Generate a line of a file from all lines before it.
 
     Args:
         where: FILE:LINE; the line after the last one is written at the end.
         model: a run's folder or another model. [default: the newest run of complete, else the embedded model]
-        say: told what a person should know.
 
     Raises:
-        DataError: there is no such file or line, or nothing stands before it.
+        DataError: there is no such file or line, or no code before it.
         TellyError: the model cannot be used.
     """
     file, number = split_name(where, "FILE:LINE")
@@ -89,19 +85,19 @@ def complete(where: str, *, model: str | None = None, say: Say = quiet) -> Compl
         text = read_text(file.parent, file.name)
     except UnreadableError as error:
         raise DataError(f"{file}: {error}; expected a source file") from None
-    gap = find_gap(text, number, where, "FILE:LINE with a line")
-    return completion_by(_ready("complete", model, say), gap)
+    point = completion_point(text, number, where, "FILE:LINE with a line")
+    return completion_by(_load("complete", model), point)
 
 
 @dataclass(frozen=True)
 class CompletionPoint:
-    """A line to write.
+    """A line to generate.
 
     Attributes:
-        line: its number, from 1.
-        context: what the model sees.
-        indent: the white space that it begins with.
-        actual: what stands there.
+        line: line number, from 1.
+        context: the lines before it, as the model gets them.
+        indent: white space before the text.
+        actual: the text that the file has there.
     """
 
     line: int
@@ -110,17 +106,17 @@ class CompletionPoint:
     actual: str
 
 
-def find_gap(text: str, number: str, where: str, expected: str) -> CompletionPoint:
-    """A line of a text, and what stands before it.
+def completion_point(text: str, number: str, where: str, expected: str) -> CompletionPoint:
+    """A line of a text with the lines before it.
 
     Args:
         text: the source.
-        number: of the line, as a person wrote it.
-        where: what the line is called in messages.
-        expected: what is asked for in messages, up to the range of numbers.
+        number: number of the line, as the user wrote it.
+        where: name of the line in error messages.
+        expected: expected input in error messages, up to the range of numbers.
 
     Raises:
-        DataError: there is no such line, or nothing stands before it.
+        DataError: there is no such line, or no code before it.
     """
     lines = text.split("\n")
     last = len(lines) + (lines[-1] != "")
@@ -136,34 +132,33 @@ def find_gap(text: str, number: str, where: str, expected: str) -> CompletionPoi
     return CompletionPoint(at + 1, row["context"], indent, there.strip())
 
 
-def completion_by(tuned: TunedModel, gap: CompletionPoint) -> Completion:
-    """Write a line by a model that is loaded."""
-    [text] = tuned.generate([gap.context])
-    return Completion(gap.line, text, gap.indent, gap.actual)
+def completion_by(tuned: TunedModel, point: CompletionPoint) -> Completion:
+    """Generate a line by a loaded model."""
+    [text] = tuned.generate([point.context])
+    return Completion(point.line, text, point.indent, point.actual)
 
 
 def _indent(line: str) -> str:
     return line[: len(line) - len(line.lstrip())]
 
 
-def generate(description: str, *, model: str | None = None, say: Say = quiet) -> str:
-    """Write code that a text describes.
+def generate(description: str, *, model: str | None = None) -> str:
+    """Generate code that a text describes.
 
     Args:
         description: the text.
         model: a run's folder or another model. [default: the newest run of generate, else the embedded model]
-        say: told what a person should know.
 
     Raises:
         ConfigError: the description is blank.
         TellyError: the model cannot be used.
     """
     check_description(description)
-    return code_by(_ready("generate", model, say), description)
+    return code_by(_load("generate", model), description)
 
 
 def check_description(description: str) -> None:
-    """Refuse a text that says nothing.
+    """Refuse a blank description.
 
     Raises:
         ConfigError: it is blank.
@@ -173,6 +168,6 @@ def check_description(description: str) -> None:
 
 
 def code_by(tuned: TunedModel, description: str) -> str:
-    """Write code by a model that is loaded."""
+    """Generate code by a loaded model."""
     [code] = tuned.generate([description])
     return code

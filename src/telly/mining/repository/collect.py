@@ -35,7 +35,7 @@ FILES_FOR_PROCESSES = 200
 
 @dataclass
 class Counts:
-    """What was read, left out and masked."""
+    """Counts of what was read, left out and masked."""
 
     files: Counter[str] = field(default_factory=Counter)
     functions: Counter[str] = field(default_factory=Counter)
@@ -110,7 +110,7 @@ class Spool:
 
 @dataclass(frozen=True)
 class CollectOptions:
-    """What to look for.
+    """Options of the search for functions.
 
     Args:
         documented: only functions with a description.

@@ -1,4 +1,4 @@
-"""What documents a function: the docstring within it, or the comment before it.
+"""Documentation of a function: the docstring within it, or the comment before it.
 
 Attributes, decorators, overload signatures and other comments may stand between a comment and its function. The package
 `telly.mining.repository.comments` reads what the comment says.
@@ -41,7 +41,7 @@ _NAMES = ("name", "declarator")
 
 @dataclass(frozen=True)
 class Documentation:
-    """What documents a function.
+    """Documentation of one function.
 
     Args:
         words: the description; blank where there is none.
@@ -64,7 +64,7 @@ class _Found:
 
 
 def documentation(node: Any, language: Language, blank: Collection[int]) -> Documentation | str:
-    """What documents a function, or why its docstring cannot be taken out of its code.
+    """Find the documentation of a function, or the reason why its docstring cannot be taken out of its code.
 
     Args:
         node: the function.
@@ -91,7 +91,7 @@ def last_row(node: Any) -> int:
 
 
 def is_comment(node: Any) -> bool:
-    """Whether a node is a comment in any grammar."""
+    """Return whether a node is a comment in any grammar."""
     return "comment" in node.type
 
 
@@ -123,7 +123,7 @@ def _docstring(node: Any, style: Style) -> Documentation | str:
 
 
 def _is_description(words: str, function: Any) -> bool:
-    """Whether words say what a function does, and not what one of its parameters is."""
+    """Return whether words say what a function does, and not what one of its parameters is."""
     item = _ITEM.match(words)
     return is_description(words) and (item is None or item[1] not in _parameter_words(function))
 
@@ -161,7 +161,7 @@ def _documents_child(parent: Any, node: Any, language: Language) -> bool:
 
 
 def _siblings_before(node: Any, language: Language) -> Iterator[Any]:
-    """What stands before a node, the nearest first; before the first statement of a body what stands before that."""
+    """Nodes before a node, the nearest first; for the first statement of a body, those before the body."""
     for _ in range(MAX_STEPS):
         before = node.prev_sibling
         if before is None and node.parent is not None and node.parent.type in language.bodies:
@@ -272,7 +272,7 @@ def _name(node: Any) -> str:
 
 
 def _is_beside_code(comment: Any, below: Any, style: Style) -> bool:
-    """Whether a comment follows something on its line and so belongs to that."""
+    """Return whether a comment follows something on its line and so belongs to that."""
     before = comment.prev_sibling
     if before is None or is_comment(before) or last_row(before) != comment.start_point[0]:
         return False
@@ -281,7 +281,7 @@ def _is_beside_code(comment: Any, below: Any, style: Style) -> bool:
 
 
 def _is_first_of_file(comment: Any) -> bool:
-    """Whether only a tag such as `<?php` stands before a comment. With a gap below, it is about the whole file."""
+    """Return whether only a tag such as `<?php` precedes a comment, which then, with a gap below, is about the file."""
     before = comment.prev_sibling
     outermost = comment.parent is not None and comment.parent.parent is None
     return outermost and (before is None or before.type in {"php_tag", "hash_bang_line"})

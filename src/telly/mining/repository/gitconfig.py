@@ -39,7 +39,7 @@ def settings_of(repository: Repository | None) -> Settings:
 
 
 def is_true(settings: Mapping[str, str | None], name: str) -> bool:
-    """Whether a setting is on; one that is not there is off."""
+    """Return whether a setting is on; one that is not there is off."""
     if name not in settings:
         return False
     value = settings[name]
@@ -141,7 +141,7 @@ def _normal(name: str) -> str:
 
 
 def _includes(name: str, file: Path, repository: Repository | None) -> bool:
-    """Whether a setting names a file to include, and its condition holds."""
+    """Return whether a setting names a file to include, and its condition holds."""
     if name == "include.path":
         return True
     if not name.startswith("includeif.") or not name.endswith(".path") or repository is None:

@@ -1,4 +1,4 @@
-"""Where a git repository keeps what: the layout of repositories, linked worktrees and submodules, read without git."""
+"""Layout of git repositories, linked worktrees and submodules, read without git."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a git index says is tracked, read without git; tracked files are never ignored."""
+"""Tracked files according to a git index, read without git; tracked files are never ignored."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from telly.mining.repository.regular import read_regular
 MAX_BYTES = 1 << 30
 _SUBMODULE = 0o160000
 _MODE_AT, _OBJECT_AT = 24, 40
-"""Where in an entry its mode and its object's name are; 16 bits of flags and the path follow the object's name."""
+"""Offsets of mode and object name in an entry; 16 bits of flags and the path follow the object name."""
 _EXTENDED = 0x4000
 
 
@@ -47,12 +47,12 @@ class Tracked:
 
 
 def is_submodule(mode: int) -> bool:
-    """Whether an entry's mode says that it is a submodule."""
+    """Return whether an entry's mode says that it is a submodule."""
     return stat.S_IFMT(mode) == _SUBMODULE
 
 
 def read_index(file: Path, *, fold: bool = False, object_bytes: int = 20) -> Tracked:
-    """What an index tracks; nothing where it cannot be read.
+    """Paths that an index tracks; none if it cannot be read.
 
     Args:
         file: the index.

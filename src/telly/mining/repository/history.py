@@ -1,4 +1,4 @@
-"""What git knows of a repository: a copy of a remote one, its commit, when each file was last changed."""
+"""Facts from git about a repository: a copy of a remote one, its commit, the last change of each file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OFFLINE_WORDS = (
 
 
 def is_address(source: str) -> bool:
-    """Whether a text is meant as the address of a git repository and not as a folder.
+    """Return whether a text is meant as the address of a git repository and not as a folder.
 
     Raises:
         DataError: it is an address that git is not given: of a helper program, or of an unknown protocol.

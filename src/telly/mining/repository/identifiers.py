@@ -107,7 +107,7 @@ def text_of(node: Any) -> str:
 
 
 def _string(node: Any) -> str | None:
-    """What a text says, if it is one piece on one line."""
+    """The content of a text literal that is one piece on one line."""
     parts = node.named_children
     text = text_of(parts[0]) if len(parts) == 1 and parts[0].type in {"string_fragment", "string_content"} else ""
     return text if text.isprintable() and text.strip() else None

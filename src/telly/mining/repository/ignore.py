@@ -45,7 +45,7 @@ class IgnoreFile:
     patterns: tuple[Pattern, ...]
 
     def ignores(self, path: bytes, *, folder: bool) -> bool | None:
-        """Whether a path is ignored; None where no pattern matches it."""
+        """Return whether a path is ignored; None where no pattern matches it."""
         inside = path[len(self.base) :]
         name = inside[inside.rfind(b"/") + 1 :]
         for pattern in reversed(self.patterns):

@@ -1,4 +1,4 @@
-"""What git ignores in a folder: git says so itself where it can, and otherwise its rules are applied here."""
+"""Files that git ignores in a folder, from git itself if possible, and otherwise by its rules, applied here."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ IGNORED, NESTED = "ignored by git", "another repository"
 
 
 class Scope(Protocol):
-    """What git ignores in one folder of a walk. Paths are under the walk's root, with `/`."""
+    """Files that git ignores in one folder of a walk; paths are relative to the walk's root, with `/`."""
 
     @property
     def says_what_is_built(self) -> bool:
-        """Whether there is a repository or an ignore file, which tell build products from sources."""
+        """True if there is a repository or an ignore file, which tell build products from sources."""
 
     def leaves_out(self, path: str) -> str | None:
         """Why git does not look into a folder in this one; None where it does."""
@@ -32,7 +32,7 @@ class Scope(Protocol):
         """The scope of a folder in this one that is not left out."""
 
     def ignores(self, path: str) -> bool:
-        """Whether git ignores a file in this folder."""
+        """Return whether git ignores a file in this folder."""
 
 
 def scope_of(root: Path) -> Scope:
@@ -77,7 +77,7 @@ def _scope_in(root: Path, repository: Repository, start: int) -> Scope | None:
 
 @dataclass(frozen=True)
 class _Listing:
-    """What git itself lists, by path from a folder of the repository on.
+    """Listing by git itself, by path relative to a folder of the repository.
 
     Attributes:
         root: that folder.
@@ -131,7 +131,7 @@ class _Listing:
 
 
 def _is_ignored(folder: Path, repository: Repository) -> bool:
-    """Whether the rules ignore a folder in which nothing is tracked."""
+    """Return whether the rules ignore a folder in which nothing is tracked."""
     command = [*in_repository(repository.top, repository.top), "check-ignore", "--quiet", "--no-index", "--"]
     done = run_git([*command, f"./{folder.relative_to(repository.top)}"], limit=SECONDS)
     if done.returncode not in (0, 1):
@@ -140,7 +140,7 @@ def _is_ignored(folder: Path, repository: Repository) -> bool:
 
 
 def _holds_anything(folder: Path) -> bool:
-    """Whether a folder can be read and is not empty."""
+    """Return whether a folder can be read and is not empty."""
     try:
         with os.scandir(folder) as entries:
             return next(entries, None) is not None

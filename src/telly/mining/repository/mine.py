@@ -29,7 +29,7 @@ RECORD = "mining.json"
 
 @dataclass(frozen=True)
 class MiningSettings:
-    """What to mine.
+    """Settings of mining a repository.
 
     Args:
         task: one of `TARGETS`.
@@ -74,7 +74,7 @@ def _known(what: str, found: str, known: list[str]) -> None:
 
 @dataclass
 class Mined:
-    """What came of it; `mining.json` has the same.
+    """Result of mining; `mining.json` has the same content.
 
     Attributes:
         rows: by split.
@@ -232,7 +232,7 @@ def _sorted(skipped: list[SkippedFile]) -> list[SkippedFile]:
 
 
 def summary_lines(found: Mined) -> list[str]:
-    """What was mined and what to know about it, for people."""
+    """Readable summary of what was mined, with its caveats."""
     counts = found.counts
     skipped = Counter(item.reason for item in counts.skipped)
     lines = [f"{'split':<10} {'functions':>10} {'rows':>10}"]

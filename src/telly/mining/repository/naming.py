@@ -96,7 +96,7 @@ def _own(node: Any, bound: str) -> str:
 
 
 def is_named_block(node: Any) -> bool:
-    """Whether a call of Ruby with a block is a function, and no block that is just run."""
+    """Return whether a call of Ruby with a block is a function, and no block that is just run."""
     return _called(node) in _RUBY_LAMBDAS or _ruby_defined(node) is not None
 
 
@@ -108,7 +108,7 @@ def body_of(holder: Any) -> Any:
 
 
 def binding(value: Any, language: Language) -> tuple[str, Any] | None:
-    """What a value is assigned to: the name, and the node that holds both."""
+    """Target of an assigned value: the name, and the node that holds both."""
     binders = dict(language.binders)
     child, parent, place = value, value.parent, None
     for _ in range(MAX_STEPS):
@@ -136,7 +136,7 @@ def binding(value: Any, language: Language) -> tuple[str, Any] | None:
 
 
 def _is_kept(node: Any, value: Any) -> bool:
-    """Whether a method of the function itself gives it back: `.bind(this)`, `.freeze`."""
+    """Return whether a method of the function itself gives it back: `.bind(this)`, `.freeze`."""
     called = {"member_expression": ("object", "property"), "call": ("receiver", "method")}.get(node.type)
     if called is None or node.child_by_field_name(called[0]) != value:
         return False
@@ -162,7 +162,7 @@ def _target(binder: Any, field: str, value: Any, place: int | None) -> str | Non
 
 
 def _gives_back(call: Any, language: Language) -> bool:
-    """Whether a call returns the function that it is given, or a version of it."""
+    """Return whether a call returns the function that it is given, or a version of it."""
     function = call.child_by_field_name("function")
     while function is not None and function.type == call.type:  # connect(state)(function () {})
         function = function.child_by_field_name("function")
@@ -301,7 +301,7 @@ def _implemented(node: Any) -> str:
 
 
 def _called(call: Any) -> str:
-    """What a call of Ruby calls: `Struct.new`."""
+    """Text of the callee of a Ruby call: `Struct.new`."""
     return plain(call) or ""
 
 

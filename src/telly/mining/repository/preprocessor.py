@@ -119,7 +119,7 @@ def without_branches(raw: bytes, *, macros: bool = True) -> bytes:
 
 
 def _macros(code: bytes) -> list[tuple[int, int]]:
-    """Where macros stand around the heads of functions in a text without directives and literals."""
+    """Positions of macros around the heads of functions, in a text without directives and literals."""
     spans = [match.span(1) for match in _EXPORT.finditer(code)]
     for _ in range(MAX_MACROS):
         code = _blanked(code, spans)
@@ -163,7 +163,7 @@ def _add(branch: _Branch, inner: _Branch) -> None:
 
 
 def _is_cut(branch: _Branch, after: bytes) -> bool:
-    """Whether a branch is no sequence of whole statements or declarations, as the body of what stands before it."""
+    """Return whether a branch is not a sequence of whole statements, given the text before it as its head."""
     if branch.depth or branch.lowest < 0 or _CONTINUES.match(branch.first):
         return True
     if after == b")" and branch.first.startswith(b"{"):

@@ -25,7 +25,7 @@ CLONE_FUNCTIONS = 10_000
 
 @dataclass(frozen=True)
 class MiningJob:
-    """What a task's files are made from.
+    """Sources of a task's files.
 
     Args:
         spool: the functions.

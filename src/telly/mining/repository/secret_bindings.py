@@ -83,7 +83,7 @@ _COMPARING = re.compile(
 _COMPARED = re.compile(
     r"\s{0,4}(?:[!=]==?|\)\s{0,3}=(?=\s)|\.\w{1,20}[!?]?\(|,)\s{0,4}[$&*@]?(?:\w{1,40}(?:\.|->|::)){0,3}\Z"
 )
-"""What stands between a text and the name that it is compared with."""
+"""Text between a literal and the name that it is compared with."""
 _ATTRIBUTE = re.compile(
     r"(?:@\w{1,40}|#?\[\w{1,40})\([^\n\"]{0,60}\"([^\"\n]{3,100})\"[^\n\"]{0,20}\)\]?\s{1,60}(?:[\w.<>?$]{1,40}\s{1,5}){0,5}\Z"
 )

@@ -186,7 +186,7 @@ def issued(text: str) -> Iterator[tuple[int, int, str]]:
 
 
 def _start(text: str, at: int, before: re.Pattern[str] | None) -> int:
-    """Where the token begins whose prefix or mark stands at a place; -1 where there is none."""
+    """Start of the token whose prefix or mark is at a position; -1 if there is none."""
     if before is not None:
         found = before.search(text, max(0, at - _LONGEST_BEFORE), at)
         return found.start() if found else -1

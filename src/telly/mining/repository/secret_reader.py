@@ -60,7 +60,7 @@ _COMPARISONS = frozenset({"==", "===", "!=", "!=="})
 
 @dataclass(frozen=True)
 class _Literal:
-    """Where the content of a string literal stands, and where the literal ends."""
+    """Span of the content of a string literal, and end of the literal."""
 
     start: int
     end: int
@@ -117,7 +117,7 @@ class ValueReader:
 
     @property
     def found(self) -> bool:
-        """Whether the value has a string literal."""
+        """True if the value has a string literal."""
         return bool(self.groups or self.aside)
 
     def _secrets(self) -> Iterator[tuple[int, int]]:
@@ -136,7 +136,7 @@ class ValueReader:
             yield one.start + start, one.start + end
 
     def _goes_on(self) -> bool:
-        """Whether the value continues on the next line."""
+        """Return whether the value continues on the next line."""
         if self.depth > 0 or self.previous in {"start", "join", "equal", "sign", "comma", "glue"}:
             return True
         ahead = _AHEAD.match(self.text, self.at)
@@ -162,7 +162,7 @@ class ValueReader:
         return True
 
     def _is_piece(self, literal: _Literal) -> bool:
-        """Whether a literal is one character, as the one before is, in a list of characters."""
+        """Return whether a literal is one character, as the one before is, in a list of characters."""
         last = self.groups[-1][-1]
         return all(_CHARACTER.fullmatch(self.text, one.start, one.end) for one in (last, literal))
 
@@ -190,7 +190,7 @@ class ValueReader:
         return True
 
     def _opens_block(self) -> bool:
-        """Whether a brace begins a block of code and no list of values, as `T{`, `[]string{` and `new[] {` do."""
+        """Return whether a brace begins a block of code rather than a list, as `T{`, `[]string{` and `new[] {` do."""
         if self.previous == "word":
             return not self.word[0].isupper() and self.text[self.at - 2].isspace()
         if self.previous == "close":

@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 MASK = "MASKED_SECRET"
-"""What stands in a secret's place. A secret of several lines leaves its line breaks behind, so lines keep numbers."""
+"""Replacement of a secret. A secret of several lines leaves its line breaks behind, so lines keep numbers."""
 RUN = 8
 """So many neighbours of an alphabet in a row are a table of characters and no secret."""
 LONG_RUN = 16
@@ -175,7 +175,7 @@ _WORD = re.compile(r"(?:[^\s\\]|\\[^\snrt])+")
 
 
 def is_secret(value: str, name: Strength, *, bound: bool = True) -> bool:
-    """Whether a value that belongs to a name is a secret.
+    """Return whether a value that belongs to a name is a secret.
 
     Args:
         value: the text between the quotes.
@@ -207,28 +207,28 @@ def _is_key(value: str, name: Strength, irregular: bool) -> bool:
 
 
 def _is_jumbled(value: str) -> bool:
-    """Whether letters of both cases, or letters, digits and signs are mixed, and next to nothing of it is a word."""
+    """Return whether upper and lower case, or letters, digits and signs are mixed, with hardly any word in it."""
     kinds = (re.search(kind, value) is not None for kind in ("[a-z]", "[A-Z]", "[0-9]", r"[^\w\s./:\\-]"))
     plain = sum(map(str.isalnum, value)) >= 0.7 * len(value)
     return sum(kinds) >= 2 and plain and wordiness(value) < 0.3 and not _NAME.fullmatch(value) and len(set(value)) >= 6
 
 
 def _is_named(value: str, name: Strength) -> bool:
-    """Whether a value is the name of something, with a number in it."""
+    """Return whether a value is the name of something, with a number in it."""
     if _NAME.fullmatch(value):
         return name is Strength.TOKEN or any(map(strength, _PIECES.findall(value)))
     return name is Strength.TOKEN and re.fullmatch(r"[a-z]*(?:[A-Z]+[a-z]{2,}[0-9]*_?){2,}", value) is not None
 
 
 def is_stand_in(value: str, shortest: int = 4) -> bool:
-    """Whether a value stands for a secret or is too short: a placeholder, a variable to be filled in, a mask."""
+    """Return whether a value stands for a secret or is too short: a placeholder, a variable to be filled in, a mask."""
     bare = _INTERPOLATED.sub("", value).strip()
     short = MASK in value or len(bare) < shortest
     return short or any(pattern.fullmatch(bare) is not None for pattern in (_PLACEHOLDER, _VARIABLE))
 
 
 def secret_parts(value: str, name: Strength, *, bound: bool = True) -> list[tuple[int, int]]:
-    """Where in a value secrets stand: the whole without space around it, or those words of it that look random."""
+    """Spans of secrets in a value: all of it without surrounding space, or those of its words that look random."""
     lead = _BLANK.match(value)
     start, end = lead.end() if lead else 0, len(value)
     while end > start and (value[end - 1].isspace() or _ESCAPED_BLANK.fullmatch(value, end - 2, end)):
@@ -240,7 +240,7 @@ def secret_parts(value: str, name: Strength, *, bound: bool = True) -> list[tupl
 
 
 def _is_phrase(value: str) -> bool:
-    """Whether several words are a passphrase and no sentence."""
+    """Return whether several words are a passphrase and no sentence."""
     parts = value.split()
     if any(word.lower().strip(".,:!?'") in _SENTENCE or strength(word) for word in parts):
         return False
@@ -286,7 +286,7 @@ _PAIRS = frozenset(group[0] + letter for group in _FOLLOWERS for letter in group
 
 
 def is_irregular(value: str) -> bool:
-    """Whether digits and capitals stand between letters as in no word, no name and no name with a number."""
+    """Return whether digits and capitals stand between letters as in no word, no name and no name with a number."""
     parts = re.findall(r"\d+|[A-Z]+[a-z]*|[^\W\d_A-Z]+|[\W_]+", value)
     changes = sum(one[0].isalnum() and other[0].isalnum() for one, other in pairwise(parts))
     least = 3 if any(map(str.isdigit, value)) else 4
@@ -304,7 +304,7 @@ def wordiness(value: str) -> float:
 
 
 def is_random(value: str) -> bool:
-    """Whether a long text is random, whatever it belongs to."""
+    """Return whether a long text is random, whatever it belongs to."""
     if has_run(value):
         return False
     if re.fullmatch(r"[0-9a-f]+|[0-9A-F]+", value):
@@ -314,7 +314,7 @@ def is_random(value: str) -> bool:
 
 
 def is_basic(value: str) -> bool:
-    """Whether a text is user and password of HTTP's basic scheme in base64."""
+    """Return whether a text is user and password of HTTP's basic scheme in base64."""
     try:
         plain = base64.b64decode(value + "=" * (-len(value) % 4), validate=True).decode()
     except (binascii.Error, UnicodeDecodeError, ValueError):
@@ -323,7 +323,7 @@ def is_basic(value: str) -> bool:
 
 
 def has_run(value: str, length: int = RUN) -> bool:
-    """Whether a part of an alphabet, so long at least, stands in a text."""
+    """Return whether a part of an alphabet, so long at least, stands in a text."""
     low = value.lower()
     return any(part[at : at + length] in low for part in _ALPHABETS for at in range(len(part) - length + 1))
 

@@ -89,7 +89,7 @@ def walk(root: Path, *, tests: bool = False) -> Iterator[SourceFile | SkippedFil
 def _entries(
     root: Path, folder: str, scope: Scope, *, tests: bool
 ) -> Iterator[SourceFile | SkippedFile | tuple[str, Scope]]:
-    """What a folder holds in name order; folders to go into come as a pair of their path and scope."""
+    """Entries of a folder in name order; folders to enter come as pairs of path and scope."""
     try:
         with os.scandir(root / folder) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)

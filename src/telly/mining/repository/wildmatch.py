@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 Matcher = Callable[[bytes], bool]
-"""Whether a pattern matches a whole name or path."""
+"""A test whether a pattern matches a whole name or path."""
 
 SPECIAL = frozenset(b"*?[\\")
 _SLASH = ord("/")
@@ -37,7 +37,7 @@ _CLASSES: dict[bytes, frozenset[int]] = {
 _LOWER = _CLASSES[b"lower"]
 
 _ANY_FOLDERS, _SOME_FOLDERS, _NO_FOLDERS = rb"(?:[^/]*/)*?", rb"(?:[^/]*/)+?", b""
-"""What a `**` stands for: any number of folders, at least one folder, or none because there is no `**`."""
+"""Meanings of `**`: any number of folders, at least one folder, or none because there is no `**`."""
 
 
 class NeverMatchesError(Exception):

@@ -1,4 +1,4 @@
-"""What rewrites share: free names, sites to rewrite, blocks of statements and what is known where they start."""
+"""Helpers of rewrites: free names, sites to rewrite, blocks of statements and variables known at their start."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def fresh(function: Function, rng: random.Random, count: int) -> list[str]:
 
 
 def is_original(node: ast.AST) -> bool:
-    """Whether a node is from the source: what one rewrite made, and has no line yet, another need not undo."""
+    """Return whether a node is from the source: what one rewrite made, and has no line yet, another need not undo."""
     return hasattr(node, "lineno")
 
 
@@ -62,7 +62,7 @@ def edit_blocks(function: Function, edit: Callable[[list[ast.stmt]], list[ast.st
 
 @dataclass(frozen=True)
 class RewriteSite:
-    """What is known where a block starts.
+    """Variables known at the start of a block.
 
     Attributes:
         bound: variables that have a value there, whichever way led to it.
@@ -73,7 +73,7 @@ class RewriteSite:
     guarded: bool = False
 
     def after(self, statement: ast.stmt) -> RewriteSite:
-        """What is known after a statement of the block."""
+        """Variables known after a statement of the block."""
         return RewriteSite(self.bound | _assigned(statement), self.guarded)
 
 
@@ -113,7 +113,7 @@ def _assigned(statement: ast.stmt) -> frozenset[str]:
 
 
 def _entered(statement: ast.AST) -> frozenset[str]:
-    """What a loop or `with` gives a value before its body starts."""
+    """Names that a loop or `with` assigns before its body starts."""
     match statement:
         case ast.For(target) | ast.AsyncFor(target):
             return frozenset(target_names(target))

@@ -33,7 +33,7 @@ NEEDS_ITS_SCOPE = LOOKING_AT_NAMES | {"super"}
 
 @dataclass(frozen=True)
 class Facts:
-    """What the rewrites of this module ask about a function."""
+    """Facts about a function that the rewrites of this module need."""
 
     function: Function
     own: set[str]
@@ -46,7 +46,7 @@ class Facts:
         return cls(function, private(function), bound_names(function), deleted(function))
 
     def may_move(self, value: Comprehension, place: RewriteSite) -> bool:
-        """Whether a comprehension's parts do the same in a loop, and the other way round, where `place` is known."""
+        """Return whether a comprehension and a loop are interchangeable, given the variables known at `place`."""
         seen = set[str]()
         for number, clause in enumerate(value.generators):
             targets = set(target_names(clause.target))
@@ -60,7 +60,7 @@ class Facts:
         return self._known(_elements(value), seen, place)
 
     def _known(self, parts: list[ast.expr], targets: set[str], place: RewriteSite) -> bool:
-        """Whether parts may move and read no variables but those of the loop so far and those that have a value."""
+        """Return whether parts may move, and read only variables of the loop so far and those with a value."""
         nodes = [node for part in parts for node in ast.walk(part)]
         names = {node.id for node in nodes if isinstance(node, ast.Name)}
         known = targets | (place.bound - self.deleted)
@@ -136,7 +136,7 @@ def _rename_targets(value: Comprehension, function: Function, names: list[str]) 
 
 
 def _step(value: Comprehension, target: str, key: str) -> list[ast.stmt]:
-    """What puts one element into the list, set or dict of this name."""
+    """Statements that put one element into the list, set or dict `target`."""
     filled = ast.Name(target, ast.Load())
     if not isinstance(value, ast.DictComp):
         method = "append" if isinstance(value, ast.ListComp) else "add"
@@ -195,7 +195,7 @@ def _as_comprehension(assignment: ast.stmt, loop: ast.For, facts: Facts, place: 
 
 
 def _collected(name: str, empty: ast.expr, loop: ast.For) -> Comprehension | None:
-    """What a loop adds to an empty list, set or dict of this name, if it does nothing else."""
+    """Comprehension equal to a loop that fills the empty list, set or dict `name` and does nothing else, or None."""
     clauses: list[ast.comprehension] = []
     last: ast.stmt = loop
     while True:
@@ -231,7 +231,7 @@ def _elements(value: Comprehension) -> list[ast.expr]:
 
 
 def _any_order(value: ast.DictComp) -> bool:
-    """Whether key and value can be evaluated in either order: a loop starts with the value."""
+    """Return whether key and value can be evaluated in either order: a loop starts with the value."""
     targets = _targets_in(value)
     return any(
         isinstance(part, ast.Constant) or (isinstance(part, ast.Name) and part.id in targets)

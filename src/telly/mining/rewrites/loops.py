@@ -72,7 +72,7 @@ def _is_length(stop: ast.expr) -> bool:
 
 
 def _counts_alone(name: str, body: list[ast.stmt], function: Function) -> bool:
-    """Whether the loop over `body` may count `name` itself: it runs to its end, and no one else sees the name."""
+    """Return whether the loop over `body` may count `name` itself: it runs to its end, and nothing else reads it."""
     inside = [part for statement in body for part in ast.walk(statement)]
     lazy = (ast.Lambda, ast.FunctionDef, ast.AsyncFunctionDef, ast.GeneratorExp, ast.ClassDef)
     if any(isinstance(part, (*lazy, ast.Continue)) for part in inside):

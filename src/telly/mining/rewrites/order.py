@@ -34,7 +34,7 @@ def reorder_statements(function: Function, rng: random.Random) -> None:
 
 
 def _independent(first: ast.stmt, second: ast.stmt, own: set[str], known: set[str], guarded: bool) -> bool:
-    """Whether two statements do the same in either order.
+    """Return whether two statements do the same in either order.
 
     Args:
         first: the statement that stands first.
@@ -50,7 +50,7 @@ def _independent(first: ast.stmt, second: ast.stmt, own: set[str], known: set[st
 
 
 def _is_plain(statement: ast.stmt) -> bool:
-    """Whether a statement ends where it stands, and is no docstring."""
+    """Return whether a statement ends where it stands, and is no docstring."""
     text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
     return isinstance(statement, PLAIN) and not text
 
@@ -65,7 +65,7 @@ def _is_quiet(statement: ast.stmt, own: set[str], known: set[str]) -> bool:
 
 
 def _is_still(value: ast.expr, known: set[str]) -> bool:
-    """Whether making a value calls nothing, cannot fail and looks only at `known` variables."""
+    """Return whether making a value calls nothing, cannot fail and looks only at `known` variables."""
     match value:
         case ast.Constant() | ast.UnaryOp(ast.USub(), ast.Constant(int() | float() | complex())):
             return True

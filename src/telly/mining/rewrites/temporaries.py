@@ -120,17 +120,17 @@ def inline_temporary(function: Function, rng: random.Random) -> None:
 
 
 def _is_still(names: frozenset[str]) -> IsStill:
-    """What tells constants and these names from other expressions."""
+    """A predicate that tells constants and these names from other expressions."""
     return lambda value: isinstance(value, ast.Constant) or (isinstance(value, ast.Name) and value.id in names)
 
 
 def _is_worth_a_name(slot: Slot) -> bool:
-    """Whether an expression is an operand or argument that does something; a method alone is none."""
+    """Return whether an expression is an operand or argument that does something; a method alone is none."""
     return isinstance(slot.value, WORTH_A_NAME) and slot.part != "func"
 
 
 def _reading_slot(assignment: ast.stmt, statement: ast.stmt, once: set[str], is_still: IsStill) -> Slot | None:
-    """Where a statement reads the variable that the one before gave a value, if the value may stand there."""
+    """The place where a statement reads the variable that the one before assigned, if the value may move there."""
     match assignment:
         case ast.Assign([ast.Name(name)], value) if name in once:
             if not any(isinstance(node, BINDING) for node in ast.walk(value)):

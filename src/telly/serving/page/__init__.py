@@ -1,4 +1,4 @@
-"""The pages: search, and the reference made of the OpenAPI description. They load nothing from anywhere else."""
+"""The pages: search, and the reference made from the OpenAPI description; both load files of this server only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from importlib import resources
 from typing import Any
 
-from telly.report import page as report_page
+from telly.reports import page as report_page
 
 FILES = {
     "base.css": "text/css",
@@ -14,20 +14,20 @@ FILES = {
     "search.js": "text/javascript",
     "theme.js": "text/javascript",
 }
-"""What the pages load, and its type."""
+"""Files that the pages load, and their media types."""
 _OF_THE_REPORT = {"base.css": "report.css", "theme.js": "theme.js"}
-"""Those that are the report's, by the names they have there."""
+"""Files shared with the report, by their names there."""
 _LIMITS = {
     "exclusiveMinimum": "above {:g}",
     "minimum": "at least {:,.0f}",
     "maximum": "at most {:,.0f}",
     "maxLength": "at most {:,} characters",
 }
-"""Of OpenAPI's limits those that a page tells, in words."""
+"""Limits of OpenAPI that the page shows, in words."""
 
 
 def read_page_file(name: str) -> str:
-    """A file of the pages."""
+    """The text of a file of the pages."""
     if name in _OF_THE_REPORT:
         return report_page.read_page_file(_OF_THE_REPORT[name])
     return resources.files(__name__).joinpath(name).read_text(encoding="utf-8")
@@ -109,7 +109,7 @@ def _field(openapi: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _kind(openapi: dict[str, Any], schema: dict[str, Any]) -> tuple[str, list[dict[str, Any]]]:
-    """What a value is, in words, and the fields of the objects in it."""
+    """Type of a value in words, and the fields of the objects in it."""
     if "$ref" in schema:
         return "object", _fields(openapi, schema)
     if "anyOf" in schema:

@@ -1,4 +1,4 @@
-"""What a documentation comment says in plain words: its first paragraph without comment signs, tags and markup.
+"""Plain words of a documentation comment: its first paragraph without comment signs, tags and markup.
 
 Each style has its own rules, since one style's markup is another's text.
 """
@@ -65,5 +65,5 @@ STYLES = {
 
 
 def is_description(words: str) -> bool:
-    """Whether there are enough words to say what a function does."""
+    """Return whether there are enough words to say what a function does."""
     return len(words.split()) + unspaced_letters(words) // 2 >= MIN_WORDS

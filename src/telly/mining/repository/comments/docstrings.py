@@ -154,7 +154,7 @@ def _after_block(lines: list[str], at: int) -> int:
 
 
 def _is_title(lines: list[str], at: int) -> bool:
-    """Whether a line is underlined and has text below; otherwise it is a sentence in a box."""
+    """Return whether a line is underlined and has text below; otherwise it is a sentence in a box."""
     if is_drawn(lines[at]) or at + 1 >= len(lines) or not _UNDERLINE.match(lines[at + 1].strip()):
         return False
     return not all(map(is_drawn, lines[at + 2 :])) or _SECTION.match(lines[at].strip()) is not None

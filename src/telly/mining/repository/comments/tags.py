@@ -40,7 +40,7 @@ _MODIFIER = re.compile(
 
 @dataclass(frozen=True)
 class Tagged:
-    """What distinguishes a style of comments with tags.
+    """Features of a comment style with tags.
 
     Args:
         verbatim: rules for pieces that no other rule may change.

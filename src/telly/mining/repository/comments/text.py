@@ -1,4 +1,4 @@
-"""What all comment styles share: verbatim pieces, paragraphs, drawn lines and notes for tools."""
+"""Helpers of all comment styles: verbatim pieces, paragraphs, drawn lines and notes for tools."""
 
 from __future__ import annotations
 
@@ -74,28 +74,28 @@ def one_line(text: str) -> str:
 
 
 def is_drawn(line: str) -> bool:
-    """Whether a line is blank or only drawn, as those of boxes and rules."""
+    """Return whether a line is blank or only drawn, as those of boxes and rules."""
     bare = line.strip()
     return not bare or _DRAWN.fullmatch(bare) is not None
 
 
 def is_directive(line: str) -> bool:
-    """Whether a line of a comment addresses a tool, such as a linter, or states a copyright."""
+    """Return whether a line of a comment addresses a tool, such as a linter, or states a copyright."""
     return _DIRECTIVE.match(line) is not None
 
 
 def is_note(line: str) -> bool:
-    """Whether a line begins as a note to the authors, such as `TODO:`."""
+    """Return whether a line begins as a note to the authors, such as `TODO:`."""
     return _NOTE.match(line) is not None
 
 
 def is_legal(text: str) -> bool:
-    """Whether a text is the terms of a licence."""
+    """Return whether a text is the terms of a licence."""
     return _LEGAL.search(text) is not None
 
 
 def is_banner(text: str) -> bool:
-    """Whether a text is the title of a section, drawn between rules on its one line."""
+    """Return whether a text is the title of a section, drawn between rules on its one line."""
     return _BANNER.match(text) is not None
 
 
@@ -134,7 +134,7 @@ _LINE_SIGN = re.compile(r"^[ \t]*(?://[/!]*<?|#+!?)")
 
 
 def is_block(comment: str) -> bool:
-    """Whether a comment is a block between `/*` and `*/`."""
+    """Return whether a comment is a block between `/*` and `*/`."""
     return comment.lstrip().startswith("/*")
 
 

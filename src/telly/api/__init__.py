@@ -1,0 +1,1 @@
+"""Public functions that combine rooms: one per command that is more than a call of one room."""

@@ -1,0 +1,30 @@
+"""The card of an exported model: its run's card with the usage of this form, or a short one without a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from telly.data.schema import SCHEMAS
+from telly.inference.tuned_model import TunedModel
+from telly.runs.card import card, front_matter, shown_name
+from telly.runs.folder import CARD_FILE
+
+
+def write_export_card(model: TunedModel, folder: Path, use: str, *further: str, library: str) -> None:
+    """Write `README.md` beside an exported model.
+
+    Args:
+        model: the model.
+        folder: where it was exported to.
+        use: the section that says how this form is used.
+        further: what was checked and measured at the export.
+        library: which loads it, as the hub calls it.
+    """
+    if model.record is not None:
+        text = card(model.record, use, *further, library=library)
+    else:
+        task, name = model.task.name, shown_name(model.name)
+        tuned = f"tuned for {task}" if model.is_tuned else f"not tuned, in the form of a model for {task}"
+        about = f"{name}, {tuned} ({SCHEMAS[task].summary}). Its own card says what it was trained on."
+        text = "\n\n".join([front_matter(task, model.name, library), f"# {name}", about, use, *further]) + "\n"
+    (folder / CARD_FILE).write_text(text, encoding="utf-8")

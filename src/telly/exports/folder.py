@@ -1,0 +1,56 @@
+"""The folder of an export: written completely or not at all, with a card and telly.json."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from telly.disk import folder_lock, whole_folder
+from telly.errors import ConfigError
+from telly.inference.tuned_model import TunedModel
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Result of an export.
+
+    Attributes:
+        folder: folder of the exported model.
+        difference: largest difference of an embedding's component from telly's own, on the texts of the check.
+        loss: loss of quality by 8-bit weights, as a sentence; None without them.
+    """
+
+    folder: Path
+    difference: float
+    loss: str | None = None
+
+    @property
+    def agreement(self) -> str:
+        """Agreement of its embeddings with telly's, in words."""
+        return agreement(self.difference)
+
+
+def agreement(difference: float) -> str:
+    """A largest difference between components of embeddings, in words."""
+    return "equal bit for bit" if difference == 0 else f"equal to {difference:.0e}"
+
+
+@contextmanager
+def new_folder(output: Path) -> Iterator[Path]:
+    """A folder to write into, which becomes `output` if all goes well.
+
+    Raises:
+        ConfigError: there is something already, or another process writes there.
+        DataError: it cannot be written.
+    """
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise ConfigError(f"--output: {output} exists already; expected a new or empty folder")
+    with folder_lock(output), whole_folder(output) as partial:
+        yield partial
+
+
+def write_inference_config(model: TunedModel, folder: Path) -> None:
+    """Write `telly.json`, which says how the embeddings are made, as in a run's model."""
+    model.config.write(folder, pooling="mean")

@@ -1,0 +1,224 @@
+"""A report of results in folders: one page, and its tables and figures as files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from telly.analysis.published import Published, telly_k
+from telly.metrics.significance import MODELS_NOTE, RESAMPLES, Verdict
+from telly.metrics.table import METRICS
+from telly.plots import inline_svg, page_style
+from telly.reports import sheets
+from telly.reports.boards import ComparisonGroup, boards_of
+from telly.reports.earlier import replace_files
+from telly.reports.fetch import local_folders
+from telly.reports.figures import draw_board
+from telly.reports.page import Drawing, Section, render
+from telly.reports.scan import ScanResult, StoredResult, find_results
+from telly.reports.scores import GroupScores, score_boards
+from telly.reports.sheet import Table, to_csv, to_latex, to_markdown
+
+PAGE_FILE, MARKDOWN_FILE = "report.html", "report.md"
+MARGIN = 0.01
+"""Share of base's score that may be lost and still be called similar."""
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """What is reported, and where.
+
+    Attributes:
+        places: where the results lie: folders, or URLs of any kind that fsspec knows.
+        output: the report's folder.
+        with_paper: put the paper's numbers beside one's own.
+        margin: of "similar or better", as a share of base's score.
+        resamples: of the bootstrap.
+        command: what gives the report again.
+        title: the page's heading.
+    """
+
+    places: tuple[str, ...]
+    output: Path
+    with_paper: bool = False
+    margin: float = MARGIN
+    resamples: int = RESAMPLES
+    command: str = ""
+    title: str = "Tuning code models with frozen layers"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written, and what a reader should see first.
+
+    Attributes:
+        page: the HTML file.
+        files: all files.
+        leads: by title of a section, what it comes to.
+        left_out: how many runs are in no table.
+    """
+
+    page: Path
+    files: tuple[Path, ...]
+    leads: dict[str, str] = field(default_factory=dict)
+    left_out: int = 0
+
+
+def build(config: ReportConfig) -> Report:
+    """Read all results, write page, tables and figures; those of an earlier report that are no more are removed.
+
+    Raises:
+        ConfigError: there is nothing to report, a URL cannot be read, or matplotlib is not installed.
+        DataError: a result cannot be read, or there is no room for copies of those behind a URL.
+    """
+    folders, copies = local_folders(config.places, config.output)
+    found = find_results(folders)
+    boards, repeated = boards_of(found.runs)
+    figures = config.output / "figures"
+    with page_style():
+        scores = score_boards(boards, config.margin, config.resamples)
+        sections = [
+            _board_section(board, found, number, config, figures)
+            for number, (board, found) in enumerate(zip(boards, scores, strict=True), start=1)
+        ]
+        sections += _analysis_sections(found, config, figures)
+    if config.with_paper and (paper := _paper_section(boards)):
+        sections.append(paper)
+    last = [sheets.provenance(found.runs)] if found.runs else []
+    unused = sheets.left_out(found, repeated)
+    sections.append(
+        Section("sources", "Provenance", sheets=[*last, *([unused] if unused else [])], commands=[config.command])
+    )
+    subtitle = (
+        f"{len(found.runs) - len(repeated)} finished runs; {len(unused.rows) if unused else 0} more are in no table."
+    )
+    files = _write(config, render(config.title, subtitle, sections), sections)
+    leads = {section.title: section.lead for section in sections if section.lead}
+    files += [*copies, *(file for section in sections for figure in section.figures for file in figure.files)]
+    replace_files(config.output, files, spared=folders)
+    return Report(config.output / PAGE_FILE, tuple(files), leads, len(unused.rows) if unused else 0)
+
+
+def _board_section(
+    board: ComparisonGroup, scores: GroupScores, number: int, config: ReportConfig, figures: Path
+) -> Section:
+    published = telly_k(board.task) if config.with_paper else []
+    name = f"{sheets.stem(board.task)}-{number}"
+    drawn = draw_board(board, scores, published, figures / name)
+    tables = [
+        sheets.results(board, scores, f"results-{name}"),
+        sheets.compared(board, scores, f"differences-{name}", config.margin),
+        sheets.clocks(board, f"clocks-{name}"),
+        sheets.beside_paper(board, published, f"paper-{name}") if published else None,
+    ]
+    statements = [
+        (found.verdict.value, found.sentence(board.rows[row].name, metric, METRICS[metric].digits))
+        for (row, metric), found in scores.differences.items()
+        if metric == board.metrics[0]
+    ]
+    return Section(name, board.title, lead(board, scores), statements, _inline(drawn, name),
+                   [table for table in tables if table is not None])  # fmt: skip
+
+
+def lead(board: ComparisonGroup, scores: GroupScores) -> str:
+    """The fastest setting that is shown to be similar to base or better, and what it saves."""
+    metric = board.metrics[0]
+    good = []
+    for (number, name), found in scores.differences.items():
+        row = board.rows[number]
+        base = board.base_of(row)
+        seconds, at_base = row.mean(lambda r: r.total_seconds), base and base.mean(lambda r: r.total_seconds)
+        if name == metric and found.verdict in (Verdict.BETTER, Verdict.SIMILAR) and seconds and at_base:
+            good.append((at_base / seconds, number, found))
+    if not good:
+        tested = any(name == metric for _, name in scores.differences)
+        none = f"No setting is shown to be similar to base or better in {metric}."
+        about = "" if all(found.compares_methods for found in scores.differences.values()) else f" {MODELS_NOTE}"
+        return f"{none}{about}" if tested else ""
+    ratio, number, found = max(good, key=lambda entry: entry[:2])
+    row = board.rows[number]
+    base = board.base_of(row)
+    trained, at_base = (
+        row.mean(lambda r: r.plan.get("trainable")),
+        base and base.mean(lambda r: r.plan.get("trainable")),
+    )
+    fewer = f", {100 * (1 - trained / at_base):.0f} % fewer trained parameters" if trained and at_base else ""
+    speed = f"1/{ratio:.1f} of base's time" if ratio > 1 else f"{1 / ratio:.1f} times base's time"
+    about = "" if found.compares_methods else f" {MODELS_NOTE}"
+    return (
+        f"{row.name} is {found.verdict.value} in {metric}, within {100 * found.margin:g} % of base, in {speed}{fewer}."
+        f"{about}"
+    )
+
+
+def _analysis_sections(found: ScanResult, config: ReportConfig, figures: Path) -> list[Section]:
+    """Probes and similarity; what draws them needs torch, so it is imported where there are such results."""
+    if not found.probes and not found.comparisons:
+        return []
+    from telly.reports import analyses
+
+    kinds = (
+        ("probe", "Probes", found.probes, analyses.probe_sheet, analyses.draw_probe_figures),
+        ("compare", "Similarity", found.comparisons, analyses.similarity_sheet, analyses.draw_similarity_figures),
+    )
+    sections = []
+    for verb, title, stored, sheet, draw in kinds:
+        for number, result in enumerate(stored, start=1):
+            name = f"{verb}-{number}"
+            files = draw(result, figures / name, config.with_paper)
+            drawn = {svg.stem.replace("-", " "): [file for file in files if file.stem == svg.stem]
+                     for svg in files if svg.suffix == ".svg"}  # fmt: skip
+            sections.append(
+                Section(name, f"{title}: {_where(result)}", figures=_inline(drawn, name),
+                        sheets=[sheet(result, f"table-{name}")], commands=[analyses.command(result, verb)])
+            )  # fmt: skip
+    return sections
+
+
+def _where(result: StoredResult) -> str:
+    return "/".join(result.folder.parts[-2:])
+
+
+def _paper_section(boards: Sequence[ComparisonGroup]) -> Section | None:
+    """The paper's own tables of the tasks that were run."""
+    rows: list[Published] = [row for task in dict.fromkeys(board.task for board in boards) for row in telly_k(task)]
+    if not rows:
+        return None
+    told = "The paper's numbers as published. Frozen layers run in every epoch there, and every row is one run."
+    return Section("published", "Published", told, sheets=sheets.published_tables(rows))
+
+
+def _inline(drawn: dict[str, list[Path]], name: str) -> list[Drawing]:
+    return [
+        Drawing(title, inline_svg(files[0].read_text(encoding="utf-8"), f"{name}-{number}", title), files)
+        for number, (title, files) in enumerate(drawn.items())
+    ]
+
+
+def _write(config: ReportConfig, page: str, sections: Sequence[Section]) -> list[Path]:
+    tables = config.output / "tables"
+    tables.mkdir(parents=True, exist_ok=True)
+    written = {config.output / PAGE_FILE: page, config.output / MARKDOWN_FILE: _markdown(config.title, sections)}
+    for section in sections:
+        for sheet in section.sheets:
+            written |= _table_files(tables, sheet)
+    for file, text in written.items():
+        file.write_text(text, encoding="utf-8", newline="\n")
+    return list(written)
+
+
+def _table_files(folder: Path, sheet: Table) -> dict[Path, str]:
+    kinds = {".md": to_markdown, ".csv": to_csv, ".tex": to_latex}
+    return {folder / f"{sheet.name}{suffix}": write(sheet) for suffix, write in kinds.items()}
+
+
+def _markdown(title: str, sections: Sequence[Section]) -> str:
+    parts = [f"# {title}\n"]
+    for section in sections:
+        parts.append(f"## {section.title}\n")
+        parts += [f"{section.lead}\n"] if section.lead else []
+        parts += ["".join(f"- {text}\n" for _, text in section.statements)] if section.statements else []
+        parts += [to_markdown(sheet) for sheet in section.sheets]
+        parts += [f"```sh\n{command}\n```\n" for command in section.commands if command]
+    return "\n".join(parts)

@@ -1,0 +1,271 @@
+"""The figures of tuned models: quality against time, metrics over K, time by clock, learning curves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from telly.analysis.published import Published
+from telly.freezing.variants import Method
+from telly.metrics.table import METRICS
+from telly.plots import PALETTE, new_figure, open_axes, save_figure, tip
+from telly.reports.boards import ComparisonGroup, ResultRow
+from telly.reports.scores import GroupScores
+from telly.reports.sheets import paper_source, row_hint
+from telly.runs.record import RunRecord
+from telly.training.clocks import CLOCKS
+
+MARKERS = "osD^vPX"
+LOG_FROM = 20
+"""From this ratio of the slowest to the fastest run on, time is drawn on a logarithmic axis."""
+
+
+def draw_board(
+    board: ComparisonGroup, scores: GroupScores, published: Sequence[Published], folder: Path
+) -> dict[str, list[Path]]:
+    """All figures of a board.
+
+    Args:
+        board: the runs.
+        scores: their intervals.
+        published: the paper's rows to draw beside them, or none.
+        folder: where SVG and PNG files are written.
+
+    Returns:
+        the files by title, SVG first.
+    """
+    drawn = {
+        "Quality against time": ("quality", _quality(board, scores)),
+        "Learning curves": ("learning", _learning(board)),
+        "Where the time goes": ("clocks", _clocks(board)),
+    }
+    if any(row.k is not None and row.method is not Method.HEAD_ONLY for row in board.rows):
+        drawn["Metrics over K"] = ("over-k", _over_k(board, scores, published))
+    return {
+        title: save_figure(figure, folder / f"{name}.svg", folder / f"{name}.png")
+        for title, (name, figure) in drawn.items()
+        if figure is not None
+    }
+
+
+def pareto(points: Sequence[tuple[float, float]], greater_is_better: bool = True) -> list[int]:
+    """Numbers of the points that no other one beats in time and quality, by rising time."""
+    sign = 1 if greater_is_better else -1
+    order = sorted(range(len(points)), key=lambda i: (points[i][0], -sign * points[i][1]))
+    front: list[int] = []
+    for i in order:
+        if not front or sign * points[i][1] > sign * points[front[-1]][1]:
+            front.append(i)
+    return front
+
+
+def _quality(board: ComparisonGroup, scores: GroupScores) -> Any:
+    metric = board.metrics[0]
+    points = [(n, row, row.mean(lambda r: r.total_seconds), row.metric(metric)) for n, row in enumerate(board.rows)]
+    known = [(n, row, x, y) for n, row, x, y in points if x is not None and y is not None]
+    if not known:
+        return None
+    figure = new_figure(7.2, 4.4)
+    axes = figure.subplots()
+    front = pareto([(x, y) for _, _, x, y in known], METRICS[metric].greater_is_better)
+    axes.step([known[i][2] for i in front], [known[i][3] for i in front], where="post", color="0.6", linewidth=1,
+              linestyle="--", zorder=1, label="no run is faster and better")  # fmt: skip
+    for place, (number, row, x, y) in enumerate(known):
+        color = PALETTE[board.models.index(row.model) % len(PALETTE)]
+        interval = scores.intervals.get((number, metric))
+        if interval:
+            axes.vlines(x, interval.low, interval.high, color=color, alpha=0.5, linewidth=1.5, zorder=2)
+        hollow = {"markerfacecolor": "none"} if row.is_base else {}
+        (point,) = axes.plot([x], [y], MARKERS[_kind(row)], color=color, markersize=8, zorder=3, **hollow)
+        tip(point, f"{row_hint(row)}; {metric} {y:.{METRICS[metric].digits}f} in {x:,.1f} s")
+        above = place % 2 == 0
+        axes.annotate(row.line, (x, y), (6, 6 if above else -12),
+                      textcoords="offset points", fontsize=7.5)  # fmt: skip
+    reach = [end for n, _, _, y in known for end in _ends(scores, n, metric, y)]
+    for number, model in enumerate(board.models):
+        _baseline_lines(axes, board, model, metric, number)
+        if len(board.models) > 1:
+            axes.plot([], [], "s", color=PALETTE[number % len(PALETTE)], label=model)
+    times = [x for _, _, x, _ in known]
+    if max(times) > LOG_FROM * min(times) > 0:
+        axes.set_xscale("log")
+    else:
+        axes.set_xlim(0, max(times) * 1.18)
+    lowest, highest = min(reach), max(reach)
+    room = max(highest - lowest, 0.02 * abs(highest))  # a method that is far away would press all runs together
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, lowest - 1.5 * room), min(high, highest + 1.5 * room))
+    axes.set_xlabel("seconds of the whole run")
+    axes.set_ylabel(_label(metric))
+    _finish(axes, figure)
+    return figure
+
+
+def _ends(scores: GroupScores, number: int, metric: str, value: float) -> tuple[float, float]:
+    """What a point covers: its interval, or itself."""
+    interval = scores.intervals.get((number, metric))
+    return (interval.low, interval.high) if interval else (value, value)
+
+
+def _kind(row: ResultRow) -> int:
+    """Which marker: base, cached, frozen, and one for each of the peers."""
+    if row.method is not Method.FULL:
+        return 2 + list(Method).index(row.method)
+    return 0 if row.is_base else 1 if "cached" in row.variant else 2
+
+
+def _baseline_lines(axes: Any, board: ComparisonGroup, model: str, metric: str, number: int) -> None:
+    """Methods without a trained model, as lines; those that do not depend on the model only once."""
+    first = board.baselines(board.models[0]) if number else {}
+    for style, (name, found) in zip(
+        (":", "-.", (0, (1, 4)), (0, (5, 5))), board.baselines(model).items(), strict=False
+    ):
+        if metric in found and first.get(name) != found:
+            owner = f", {model}" if len(board.models) > 1 and name.startswith("untuned") else ""
+            label = f"{name}{owner}: {found[metric]:.{METRICS[metric].digits}f}"
+            axes.axhline(found[metric], linestyle=style, linewidth=1, color="0.3", label=label)
+
+
+def _over_k(board: ComparisonGroup, scores: GroupScores, published: Sequence[Published]) -> Any:
+    columns = min(2, len(board.metrics))
+    lines = -(-len(board.metrics) // columns)
+    figure = new_figure(max(5.6, 4.3 * columns), 3.3 * lines)
+    panels = figure.subplots(lines, columns, squeeze=False).flat
+    own = [row.k or 0 for row in board.rows if row.method is not Method.HEAD_ONLY]
+    deepest = max(own + [int(p.variant) for p in published if p.variant != "base"])
+    for axes, metric in zip(panels, board.metrics, strict=False):
+        series = 0
+        for model in board.models:
+            for method, how in (
+                (method, how) for method in Method if method is not Method.HEAD_ONLY for how in ("cached", "frozen")
+            ):
+                rows = [(n, row) for n, row in enumerate(board.rows) if row.model == model and row.k is not None
+                        and row.method is method and how in row.variant and row.metric(metric) is not None]  # fmt: skip
+                kind = how if method is Method.FULL else f"{how}, {method}"
+                label = f"{model}, {kind}" if len(board.models) > 1 else kind
+                if rows:
+                    _draw_series(axes, rows, metric, scores, series, label)
+                series += bool(rows)
+            _draw_base(axes, board, model, metric, scores)
+        _draw_paper(axes, board, published, metric)
+        axes.set_xlabel("K: frozen layers")
+        axes.set_ylabel(_label(metric))
+        axes.set_xlim(-0.5, deepest + 0.5)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    for axes in list(figure.axes)[len(board.metrics) :]:
+        axes.set_visible(False)
+    for axes in figure.axes:
+        open_axes(axes)
+    if figure.axes[0].get_legend_handles_labels()[0]:
+        figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False,
+                      fontsize=7.5)  # fmt: skip
+    return figure
+
+
+def _draw_series(
+    axes: Any, rows: Sequence[tuple[int, ResultRow]], metric: str, scores: GroupScores, series: int, label: str
+) -> None:
+    color, shift = PALETTE[series % len(PALETTE)], 0.08 * (series - 0.5)
+    places = [(row.k or 0) + shift for _, row in rows]
+    values = [row.metric(metric) or 0.0 for _, row in rows]
+    axes.plot(places, values, linewidth=1, color=color, zorder=2)
+    axes.plot([], [], f"-{MARKERS[series % len(MARKERS)]}", color=color, markersize=5, linewidth=1, label=label)
+    for place, value, (number, row) in zip(places, values, rows, strict=True):
+        interval = scores.intervals.get((number, metric))
+        if interval:
+            axes.vlines(place, interval.low, interval.high, color=color, alpha=0.6, linewidth=1.5)
+        (point,) = axes.plot([place], [value], MARKERS[series % len(MARKERS)], color=color, markersize=5, zorder=3)
+        tip(point, f"{row_hint(row)}; {metric} {value:.{METRICS[metric].digits}f}")
+
+
+def _draw_base(axes: Any, board: ComparisonGroup, model: str, metric: str, scores: GroupScores) -> None:
+    """Base as a line over all K, its interval as a band."""
+    base = next((r for r in board.rows if r.model == model and r.is_base and r.metric(metric) is not None), None)
+    if base is None:
+        return
+    label = "base" if len(board.models) == 1 else f"base, {model}"
+    axes.axhline(base.metric(metric), color="0.3", linewidth=1, linestyle="--", label=label)
+    interval = scores.intervals.get((board.rows.index(base), metric))
+    if interval:
+        axes.axhspan(interval.low, interval.high, color="0.6", alpha=0.15, linewidth=0)
+
+
+def _draw_paper(axes: Any, board: ComparisonGroup, published: Sequence[Published], metric: str) -> None:
+    """The paper's curve, moved to one's own base, since data and machine differ."""
+    own = next((r.metric(metric) for r in board.rows if r.is_base), None) or 0.0
+    sources: dict[str, list[Published]] = {}
+    for row in published:
+        if metric in row.metrics:
+            sources.setdefault(paper_source(row), []).append(row)
+    for number, (source, rows) in enumerate(sources.items() if own else ()):
+        base = next(row.metrics[metric] for row in rows if row.variant == "base")
+        frozen = [row for row in rows if row.variant != "base"]
+        moved = [own * row.metrics[metric] / base for row in frozen]
+        doubt = " (cannot be reproduced)" if metric in rows[0].irreproducible else ""
+        axes.plot([int(row.variant) for row in frozen], moved, ":", linewidth=1.2,
+                  color=PALETTE[(4 + number) % len(PALETTE)], label=f"{source}, relative to base{doubt}")  # fmt: skip
+
+
+def _clocks(board: ComparisonGroup) -> Any:
+    figure = new_figure(7.2, 1.1 + 0.34 * len(board.rows))
+    axes = figure.subplots()
+    names = [row.name if len(board.models) > 1 else row.line for row in board.rows]
+    lefts = [0.0] * len(board.rows)
+    for color, clock in zip(PALETTE, CLOCKS, strict=False):
+        widths = [row.mean(lambda r, clock=clock: r.clocks.get(clock)) or 0.0 for row in board.rows]  # type: ignore[misc]
+        bars = axes.barh(range(len(names)), widths, left=lefts, color=color, label=clock, height=0.7)
+        for bar, row, width in zip(bars, board.rows, widths, strict=True):
+            tip(bar, f"{row.name}: {clock} {width:,.1f} s")
+        lefts = [left + width for left, width in zip(lefts, widths, strict=True)]
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xlabel("seconds")
+    open_axes(axes)
+    figure.legend(loc="outside upper center", ncols=len(CLOCKS), frameon=False, fontsize=7.5, columnspacing=1.2)
+    return figure
+
+
+def _learning(board: ComparisonGroup) -> Any:
+    metric = board.metrics[0]
+    figure = new_figure(7.2, 4.2)
+    axes = figure.subplots()
+    drawn = 0
+    for row in board.rows:
+        color = PALETTE[drawn % len(PALETTE)]
+        label: str | None = row.name if len(board.models) > 1 else row.line
+        for run in row.runs:
+            curve = list(_curve(run.record, metric))
+            if not curve:
+                continue
+            times, values = zip(*curve, strict=True)
+            (line,) = axes.plot(times, values, color=color, linewidth=1.2, marker=MARKERS[drawn % len(MARKERS)],
+                                markersize=4, alpha=0.85, label=label)  # fmt: skip
+            tip(line, f"{row.name}, seed {run.seed}; {run.folder}")
+            label = None
+        drawn += label is None
+    if not drawn:
+        return None
+    axes.set_xlim(left=0)
+    axes.set_xlabel("seconds until the epoch's end: loading, encoding, frozen layers, training; without evaluation")
+    axes.set_ylabel(f"{_label(metric)}, validation")
+    _finish(axes, figure)
+    return figure
+
+
+def _curve(record: RunRecord, metric: str) -> Iterable[tuple[float, float]]:
+    """Seconds and validation score at the end of every epoch."""
+    seconds = sum(record.clocks.get(clock, 0.0) for clock in ("load", "encode", "prefix"))
+    for epoch in record.epochs:
+        seconds += epoch["seconds"]
+        if metric in epoch.get("valid", {}):
+            yield seconds, epoch["valid"][metric]
+
+
+def _label(metric: str) -> str:
+    return f"{metric} (%)" if METRICS[metric].percentage else metric
+
+
+def _finish(axes: Any, figure: Any) -> None:
+    open_axes(axes)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=7.5)

@@ -1,0 +1,103 @@
+"""Intervals of scores and differences to base, from the per-example scores that runs keep; no model is run."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from telly.metrics.estimate import Resampled
+from telly.metrics.interval import Interval, Statistic
+from telly.metrics.kept import read_scores
+from telly.metrics.significance import Difference, bootstrap_runs, differences, enough_resamples
+from telly.metrics.table import METRICS
+from telly.reports.boards import ComparisonGroup, ResultRow
+
+RowNumber = int
+
+
+@dataclass(frozen=True)
+class GroupScores:
+    """What the bootstrap says of a board.
+
+    Attributes:
+        intervals: by number of the row and metric; of rows whose runs kept no scores there is none.
+        differences: to base, likewise.
+        without: rows whose runs kept no scores.
+        comparisons: how many differences the page has, over which p was corrected.
+    """
+
+    intervals: dict[tuple[RowNumber, str], Interval]
+    differences: dict[tuple[RowNumber, str], Difference]
+    without: tuple[ResultRow, ...]
+    comparisons: int = 0
+
+
+def score_boards(boards: Sequence[ComparisonGroup], margin: float, resamples: int, seed: int = 0) -> list[GroupScores]:
+    """Resample the examples of all boards, and test every difference to base, corrected over all the boards of a page.
+
+    Args:
+        boards: of one page.
+        margin: share of base's value that may be lost and still be called similar.
+        resamples: at least so many; more where the page has many comparisons of single runs.
+        seed: of the resampling.
+
+    Raises:
+        DataError: a run's scores cannot be read.
+    """
+    kept = [{number: _kept(row, board.metrics) for number, row in enumerate(board.rows)} for board in boards]
+    tests = [test for at, board in enumerate(boards) for test in _tests(at, board, kept[at])]
+    singles = sum(min(len(boards[at].rows[n].runs) for n in (number, base)) == 1 for at, number, base, _ in tests)
+    found: dict[tuple[int, RowNumber, str], Resampled] = {}
+    for at, board in enumerate(boards):
+        by_test: defaultdict[str | None, dict[RowNumber, dict[int, dict[str, Statistic]]]] = defaultdict(dict)
+        for number, runs in kept[at].items():
+            if runs:
+                by_test[board.rows[number].test_data][number] = runs
+        for systems in by_test.values():
+            drawn = bootstrap_runs(systems, enough_resamples(resamples, singles), seed)
+            found |= {(at, number, metric): value for (number, metric), value in drawn.items()}
+    compared = differences(
+        {
+            (at, number, metric): (found[at, number, metric], found[at, base, metric],
+                                   METRICS[metric].greater_is_better)
+            for at, number, base, metric in tests
+        },
+        margin,
+    )  # fmt: skip
+    return [
+        GroupScores(
+            {(number, metric): value.interval for (of, number, metric), value in found.items() if of == at},
+            {(number, metric): value for (of, number, metric), value in compared.items() if of == at},
+            tuple(row for number, row in enumerate(board.rows) if not kept[at][number]),
+            len(compared),
+        )
+        for at, board in enumerate(boards)
+    ]
+
+
+def _tests(
+    at: int, board: ComparisonGroup, kept: Mapping[RowNumber, Mapping[int, Mapping[str, Statistic]]]
+) -> Iterator[tuple[int, RowNumber, RowNumber, str]]:
+    """What is compared on a board: its number, a row, the row of its base, and a metric that both kept."""
+    for number, row in enumerate(board.rows):
+        base = board.base_of(row)
+        if base is None:
+            continue
+        against = board.rows.index(base)
+        if row.test_data != base.test_data:
+            continue
+        for name in board.metrics:
+            if all(kept[n] and name in next(iter(kept[n].values())) for n in (number, against)):
+                yield at, number, against, name
+
+
+def _kept(row: ResultRow, metrics: tuple[str, ...]) -> dict[int, dict[str, Statistic]]:
+    """Statistics by seed, of the metrics that every run of the row kept; nothing where a run kept none."""
+    by_seed = {}
+    for run in row.runs:
+        if run.record.scores is None:
+            return {}
+        by_seed[run.seed] = read_scores(run.folder / run.record.scores)
+    common = [name for name in metrics if all(name in found for found in by_seed.values())]
+    return {seed: {name: found[name] for name in common} for seed, found in by_seed.items()} if common else {}

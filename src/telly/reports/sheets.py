@@ -1,0 +1,342 @@
+"""The tables of a report: results, differences, clocks, the paper's numbers, probes, similarity, provenance."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
+
+from telly.analysis.published import IRREPRODUCIBLE_MARK, IRREPRODUCIBLE_NOTE, Published
+from telly.freezing.variants import Method
+from telly.metrics.significance import MODELS_NOTE
+from telly.metrics.table import METRICS
+from telly.reports.boards import ComparisonGroup, ResultRow
+from telly.reports.scan import ScanResult
+from telly.reports.scores import GroupScores
+from telly.reports.sheet import Table, TableCell, TableColumn
+from telly.runs.find import LeftOut, StoredRun
+from telly.runs.record import RunRecord
+from telly.training.clocks import CLOCKS
+
+Quantity = Callable[[RunRecord], float | None]
+
+COSTS: tuple[tuple[TableColumn, Quantity], ...] = (
+    (TableColumn("trained", 0, False), lambda r: r.plan.get("trainable")),
+    (TableColumn("s/epoch", 2, False), lambda r: r.epoch_seconds),
+    (TableColumn("convergence s", 1, False), lambda r: r.convergence_seconds),
+    (TableColumn("total s", 1, False), lambda r: r.total_seconds),
+    (TableColumn("peak MB", 0, False), lambda r: r.peak_memory_bytes / 1e6 if r.peak_memory_bytes else None),
+)
+"""What a run costs, in the order of the paper's tables; less is better for all."""
+COST_NOTE = (
+    "trained: parameters. s/epoch: median over epochs, training alone. convergence s: training up to the end of the "
+    "best epoch. total s: the whole run, with the pass through the frozen layers, evaluation and saving. Arrows: "
+    "change from base."
+)
+
+INTERVAL_NOTE = (
+    "Brackets: 95 % intervals. Of several seeds they cover test examples and training; of one seed test examples alone."
+)
+
+
+def stem(text: str) -> str:
+    """A text as part of a file's name."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def metric_column(name: str) -> TableColumn:
+    """A column for a metric, with its unit and direction."""
+    metric = METRICS[name]
+    return TableColumn(f"{name} (%)" if metric.percentage else name, metric.digits, metric.greater_is_better)
+
+
+def results(board: ComparisonGroup, scores: GroupScores, name: str) -> Table:
+    """One line a setting, beside methods without a trained model."""
+    several = len(board.models) > 1
+    columns = (TableColumn("model"),) * several + (
+        TableColumn("run"),
+        TableColumn("seeds", 0),
+        *(column for column, _ in COSTS),
+        *map(metric_column, board.metrics),
+    )
+    rows: list[tuple[TableCell, ...]] = []
+    hints = []
+    for model in board.models:
+        for baseline, metrics in board.baselines(model).items():
+            lead = (TableCell(model),) * several + (
+                TableCell(baseline),
+                TableCell(None),
+                *(TableCell(None) for _ in COSTS),
+            )
+            rows.append((*lead, *(TableCell(metrics.get(metric)) for metric in board.metrics)))
+            hints.append(f"{baseline}: not tuned, beside the runs of {model}")
+    for number, row in enumerate(board.rows):
+        base = board.base_of(row)
+        lead = (TableCell(row.model),) * several + (
+            TableCell(row.line),
+            TableCell(len(row.runs), hint=_listed(row.seeds)),
+        )
+        costs = (_compared(row.mean(of), base.mean(of) if base else None) for _, of in COSTS)
+        rows.append((*lead, *costs, *(_score(row, base, number, metric, scores) for metric in board.metrics)))
+        hints.append(row_hint(row))
+    notes = [COST_NOTE, INTERVAL_NOTE]
+    if any(len(row.runs) == 1 for row in board.rows):
+        notes.append(MODELS_NOTE)
+    if scores.without:
+        names = "; ".join(row.name for row in scores.without)
+        notes.append(f"Without interval, since the runs kept no scores of single examples: {names}.")
+    return Table(name, f"Results: {board.title}", columns, tuple(rows), tuple(hints), (*notes, *board.notes))
+
+
+def row_hint(row: ResultRow) -> str:
+    """What hovering over a row or a point tells."""
+    folders = ", ".join(str(run.folder) for run in row.runs)
+    return f"{row.name}; seeds {_listed(row.seeds)}; {folders}"
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds))
+
+
+def _compared(value: float | None, base: float | None) -> TableCell:
+    change = None if value is None or not base else value / base - 1
+    return TableCell(value, change=change)
+
+
+def _score(row: ResultRow, base: ResultRow | None, number: int, metric: str, scores: GroupScores) -> TableCell:
+    cell = _compared(row.metric(metric), base.metric(metric) if base else None)
+    difference = scores.differences.get((number, metric))
+    hint = difference.sentence(row.line, metric, METRICS[metric].digits) if difference else ""
+    return TableCell(cell.value, scores.intervals.get((number, metric)), cell.change, hint=hint)
+
+
+def compared(board: ComparisonGroup, scores: GroupScores, name: str, margin: float) -> Table | None:
+    """Every difference to base with its test; None where there is none."""
+    several = len(board.models) > 1
+    tests = (
+        TableColumn("difference", 4),
+        TableColumn("p", 4),
+        TableColumn("p, corrected", 4),
+        TableColumn("p similar", 4),
+        TableColumn("p similar, corrected", 4),
+        TableColumn("verdict"),
+        TableColumn("compared"),
+    )
+    columns = (TableColumn("model"),) * several + (TableColumn("run"), TableColumn("metric"), *tests)
+    rows, hints = [], []
+    for (number, metric), found in scores.differences.items():
+        row = board.rows[number]
+        lead = (TableCell(row.model),) * several + (TableCell(row.line), TableCell(metric))
+        rows.append(
+            (
+                *lead,
+                TableCell(found.difference, found.interval, signed=True),
+                TableCell(found.p),
+                TableCell(found.corrected),
+                TableCell(found.p_similar),
+                TableCell(found.corrected_similar),
+                TableCell(found.verdict.value),
+                TableCell(found.compared),
+            )
+        )
+        hints.append(found.sentence(row.name, metric, METRICS[metric].digits))
+    if not rows:
+        return None
+    notes = [
+        f"Differences on the same test examples; of several seeds on both sides, training is in the test as well. "
+        f"p corrected by Holm for all {scores.comparisons} differences of this page. Brackets are not corrected.",
+        f"Similar or better: corrected p similar below .05, that is, shown to lose less than {100 * margin:g} % of "
+        "base's value. Better, worse: corrected p below .05. Not decided: the data allow neither.",
+    ]
+    if any(not found.compares_methods for found in scores.differences.values()):
+        notes.append(MODELS_NOTE)
+    return Table(name, f"Differences to base: {board.title}", columns, tuple(rows), tuple(hints), tuple(notes))
+
+
+def clocks(board: ComparisonGroup, name: str) -> Table:
+    """Mean seconds by clock."""
+    several = len(board.models) > 1
+    names = (*CLOCKS, "total", "waiting")
+    columns = (TableColumn("model"),) * several + (
+        TableColumn("run"),
+        *(TableColumn(clock, 1, False) for clock in names),
+    )
+    rows = []
+    for row in board.rows:
+        lead = (TableCell(row.model),) * several + (TableCell(row.line),)
+        parts = (TableCell(row.mean(lambda r, clock=clock: r.clocks.get(clock))) for clock in CLOCKS)  # type: ignore[misc]
+        rows.append(
+            (
+                *lead,
+                *parts,
+                TableCell(row.mean(lambda r: r.wall_seconds)),
+                TableCell(row.mean(lambda r: r.store_wait_seconds)),
+            )
+        )
+    notes = (
+        "Clocks exclude each other and sum to the total, of a run's last session. waiting: for batches of the store, "
+        "part of train.",
+    )
+    return Table(
+        name, f"Seconds by clock: {board.title}", columns, tuple(rows), tuple(map(row_hint, board.rows)), notes
+    )
+
+
+def beside_paper(board: ComparisonGroup, published: Sequence[Published], name: str) -> Table | None:
+    """Changes from base, one's own beside the paper's; None where the paper has no such task or there is no base."""
+    own = {f"own: {model}": _own_changes(board, model) for model in board.models}
+    theirs = _published_changes(published)
+    lines = [key for changes in own.values() for key in changes]
+    if not lines or not theirs:
+        return None
+    sources = own | theirs
+    columns = (TableColumn("quantity"), TableColumn("run"), *(TableColumn(source, 1) for source in sources))
+    marked = {name for row in published for name in row.irreproducible}
+    rows = []
+    for quantity, variant in dict.fromkeys(lines):
+        cells = [_paper_cell(changes, quantity, variant) for changes in sources.values()]
+        mark = f" {IRREPRODUCIBLE_MARK}" if quantity in marked else ""
+        rows.append((TableCell(quantity + mark), TableCell(variant), *cells))
+    notes = (
+        "Change from base in per cent, so that machines, data and metrics of other size compare. The paper's numbers: "
+        "one seed, frozen layers run in every epoch; from its appendix and replication package.",
+        *_irreproducible(published, {quantity for quantity, _ in lines}),
+    )
+    return Table(name, f"Beside the paper: {board.title}", columns, tuple(rows), (), notes)
+
+
+def _paper_cell(changes: dict[tuple[str, str], float], quantity: str, variant: str) -> TableCell:
+    """Own variants are `K=9 cached`; the paper's, `K=9`, stand beside both cached and frozen."""
+    change = changes.get((quantity, variant), changes.get((quantity, variant.split(maxsplit=1)[0])))
+    return TableCell(None if change is None else 100 * change, signed=True)
+
+
+def _own_changes(board: ComparisonGroup, model: str) -> dict[tuple[str, str], float]:
+    found: dict[tuple[str, str], float] = {}
+    quantities = {column.name: of for column, of in COSTS if column.name in PAPER_COSTS}
+    for row in board.rows:
+        base = board.base_of(row)
+        if row.model != model or base is None or row.method is not Method.FULL:
+            continue  # the paper has no peers
+        pairs = {name: (row.mean(of), base.mean(of)) for name, of in quantities.items()}
+        pairs |= {metric: (row.metric(metric), base.metric(metric)) for metric in board.metrics}
+        found |= {
+            (name, row.line): value / at_base - 1 for name, (value, at_base) in pairs.items() if value and at_base
+        }
+    return found
+
+
+PAPER = "paper: "
+"""What stands before the name of a published source beside one's own."""
+PAPER_COSTS: dict[str, Callable[[Published], float]] = {
+    "trained": lambda row: row.trained_millions,
+    "s/epoch": lambda row: row.epoch_seconds,
+    "convergence s": lambda row: row.convergence_seconds,
+}
+
+
+def paper_values(row: Published) -> dict[str, float]:
+    """A published row's costs and metrics by the names of this report's columns."""
+    return {name: of(row) for name, of in PAPER_COSTS.items()} | row.metrics
+
+
+def _published_changes(published: Sequence[Published]) -> dict[str, dict[tuple[str, str], float]]:
+    found: dict[str, dict[tuple[str, str], float]] = {}
+    bases = {(row.model, row.dataset): paper_values(row) for row in published if row.variant == "base"}
+    for row in published:
+        base = bases[row.model, row.dataset]
+        if row.variant != "base":
+            changes = {(name, f"K={row.variant}"): value / base[name] - 1 for name, value in paper_values(row).items()}
+            found.setdefault(paper_source(row), {}).update(changes)
+    return found
+
+
+def paper_source(row: Published) -> str:
+    """Model and data of a published row, in short."""
+    return f"{PAPER}{row.model.rpartition('/')[2]}, {row.dataset}"
+
+
+def published_tables(published: Sequence[Published]) -> list[Table]:
+    """The paper's own tables, in the form of the results."""
+    grouped: dict[str, list[Published]] = {}
+    for row in published:
+        grouped.setdefault(f"{row.task}, {paper_source(row).removeprefix(PAPER)}", []).append(row)
+    sheets = []
+    for title, rows in grouped.items():
+        base = paper_values(next(row for row in rows if row.variant == "base"))
+        costs = (
+            TableColumn("trained (M)", 2, False),
+            TableColumn("s/epoch", 0, False),
+            TableColumn("convergence s", 0, False),
+        )
+        columns = (TableColumn("run"), *costs, *(_paper_column(name, rows[0]) for name in rows[0].metrics))
+        cells = [
+            (
+                TableCell("base" if row.variant == "base" else f"K={row.variant}"),
+                *(_compared(v, None if row.variant == "base" else base[n]) for n, v in paper_values(row).items()),
+            )
+            for row in rows
+        ]
+        notes = (f"Source: {rows[0].source}.", *_irreproducible(rows))
+        sheets.append(Table(stem(f"published {title}"), f"Published: {title}", columns, tuple(cells), (), notes))
+    return sheets
+
+
+def _paper_column(name: str, row: Published) -> TableColumn:
+    """A published metric's column, marked where its values cannot be reproduced."""
+    column = metric_column(name)
+    mark = f" {IRREPRODUCIBLE_MARK}" if name in row.irreproducible else ""
+    return replace(column, name=column.name + mark)
+
+
+def _irreproducible(published: Sequence[Published], metrics: Collection[str] | None = None) -> tuple[str, ...]:
+    """The note on published values that cannot be reproduced, where any of the metrics has such values."""
+    marked = {name for row in published for name in row.irreproducible if metrics is None or name in metrics}
+    return (f"{IRREPRODUCIBLE_MARK} {IRREPRODUCIBLE_NOTE}",) if marked else ()
+
+
+def provenance(runs: Iterable[StoredRun]) -> Table:
+    """Where every run comes from, and how to do it again."""
+    texts = ("started", "commit", "versions", "machine")
+    columns = (
+        TableColumn("run"),
+        TableColumn("folder", code=True),
+        TableColumn("seed", 0),
+        *map(TableColumn, texts),
+        TableColumn("given", code=True),
+        TableColumn("again", code=True),
+    )
+    rows = []
+    for run in runs:
+        record = run.record
+        commit = (record.provenance.get("commit") or "")[:12]
+        commit += " + changes" if commit and record.provenance.get("dirty") else ""
+        versions = record.provenance.get("versions") or {}
+        told = ", ".join(
+            f"{name} {versions[name]}" for name in ("telly", "torch", "transformers", "python") if versions.get(name)
+        )
+        machine = f"{record.provenance.get('processor') or '?'}, {record.device.get('threads') or '?'} threads"
+        rows.append(
+            (
+                TableCell(f"{record.config.get('task')}, {record.variant}"),
+                TableCell(str(run.folder)),
+                TableCell(run.seed),
+                TableCell(record.started[:19].replace("T", " ")),
+                TableCell(commit or None),
+                TableCell(told or None),
+                TableCell(machine),
+                TableCell(run.command),
+                TableCell(run.again),
+            )
+        )
+    notes = ("given: the command as it was typed. again: the same with all settings resolved, into another folder.",)
+    return Table("provenance", "Where every run comes from, and how to do it again", columns, tuple(rows), (), notes)
+
+
+def left_out(found: ScanResult, repeated: Sequence[LeftOut]) -> Table | None:
+    """Runs that are in no table, and why; None where there are none."""
+    listed = [*found.left_out, *repeated]
+    if not listed:
+        return None
+    rows = tuple((TableCell(str(one.folder)), TableCell(one.reason)) for one in listed)
+    return Table("left-out", "Runs that are in no table", (TableColumn("folder", code=True), TableColumn("why")), rows)

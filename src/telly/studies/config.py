@@ -1,0 +1,321 @@
+"""A study's settings, and the cells that they ask for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+
+from telly.config import Config, read_toml
+from telly.data.formats import content_files, data_files
+from telly.errors import ConfigError, DataError, PlanError, TellyError
+from telly.freezing.methods import check_method
+from telly.freezing.variants import BASE, Method, Variant
+from telly.models.folder import EMBEDDED
+from telly.models.load import resolve as resolve_model
+from telly.models.load import shape_of
+from telly.models.stack import LayerStack
+from telly.settings.config import ResolvedConfig, TuneConfig
+from telly.settings.lists import AXES, RESULT_SETTINGS, SETTINGS
+from telly.settings.renamed import RENAMED
+from telly.settings.resolve import caches_in
+from telly.tasks import TASKS, get_task
+
+SAMPLED = 1 << 20
+"""Bytes at both ends of a weight file that tell it from others, beside its size."""
+
+
+class StudyBudget(Config):
+    """What a study may take."""
+
+    hours: PositiveFloat | None = Field(None, description="start no cell after so many hours")
+    disk_gb: PositiveFloat | None = Field(None, description="maximum disk space of one cell's activation caches")
+
+
+class Needs(Config):
+    """What one cell takes of a machine."""
+
+    processes: PositiveInt = Field(1, description="that train it together, started by `accelerate launch`")
+    cpus: PositiveFloat = Field(1.0, description="of a machine that runs Ray")
+    gpus: float = Field(0.0, ge=0, description="of a machine that runs Ray")
+    retries: int = Field(3, ge=0, description="how often Ray starts it again when its machine or process dies")
+
+    @model_validator(mode="after")
+    def _a_gpu_each(self) -> Self:
+        if self.gpus > 1 and self.gpus != self.processes:
+            raise ValueError(f"gpus: {self.gpus:g} for {self.processes} processes; give every process one of its own")
+        return self
+
+
+class StudyConfig(Config):
+    """A grid: every variant and seed of every task and model."""
+
+    models: tuple[str, ...] = Field((EMBEDDED,), min_length=1)
+    tasks: tuple[str, ...] = Field(("search",), min_length=1)
+    variants: tuple[str, ...] = Field(
+        (BASE, "9"), min_length=1, description="base, K, frozen-K, a method, K-method or frozen-K-method"
+    )
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    settings: dict[str, Any] = Field(default_factory=dict, description="of `telly tune`, for all cells")
+    task: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="of `telly tune`, for the cells of a task"
+    )
+    analyses: tuple[Literal["compare", "probe"], ...] = Field(
+        (), description="of every model and its tuned versions (base, first seed), after the cells"
+    )
+    analysis_texts: PositiveInt = Field(1000, ge=50, description="most texts of an analysis")
+    method: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="of `telly tune`, for the cells of a peer such as lora; goes before the others",
+    )
+    renamed: ClassVar[Mapping[str, str]] = RENAMED
+    budget: StudyBudget = StudyBudget()
+    cell: Needs = Needs()
+
+    @field_validator("variants", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        return [str(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+    @field_validator("models", "tasks", "variants", "seeds", "analyses")
+    @classmethod
+    def _each_once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        twice = sorted({str(entry) for entry in value if value.count(entry) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} stands there twice; give each once")
+        return value
+
+    @field_validator("task")
+    @classmethod
+    def _known_tasks(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        unknown = sorted(value.keys() - TASKS.keys())
+        if unknown:
+            raise ValueError(f"no task {', '.join(unknown)}; known: {', '.join(TASKS)}")
+        return value
+
+    @model_validator(mode="after")
+    def _settings_are_used(self) -> Self:
+        methods = {variant.method.value for variant in map(_variant, self.variants) if variant is not None}
+        unused = sorted(self.method.keys() - methods)
+        if unused:
+            raise ValueError(f"method.{unused[0]}: no variant is trained so; found {', '.join(sorted(methods))}")
+        return self
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the grid.
+
+    Attributes:
+        variant: what is frozen and trained.
+        config: resolved settings, with the run's folder.
+    """
+
+    variant: Variant
+    config: ResolvedConfig
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.config.output
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        return f"{self.config.task}, {Path(self.config.model).name}, {self.variant.slug}, seed {self.config.seed}"
+
+    @property
+    def cache_layer(self) -> int | None:
+        """K, where the run reads cached states; above all others where the last layer's states are cached."""
+        if not self.config.cache:
+            return None
+        return sys.maxsize if self.config.method is Method.HEAD_ONLY else self.config.k
+
+    @property
+    def group(self) -> tuple[str, str]:
+        """Model and task: cells that share activation caches and a table."""
+        return self.config.model, self.config.task
+
+
+def load_study(name: str) -> StudyConfig:
+    """Settings from a TOML file, or of a built-in study.
+
+    Raises:
+        ConfigError: there is no such file or study, or its settings are wrong.
+    """
+    known = built_in()
+    if name in known:
+        return StudyConfig.parse(read_toml(known[name]), f"study {name}")
+    path = Path(name)
+    if not path.exists():
+        raise ConfigError(f"{name}: no such file; expected a TOML file, or one of the studies {', '.join(known)}")
+    return StudyConfig.parse(read_toml(path), name)
+
+
+def built_in() -> dict[str, Path]:
+    """Files of the studies that the package ships, by name."""
+    folder = Path(str(resources.files("telly.studies") / "studies"))
+    return {file.stem: file for file in sorted(folder.glob("*.toml"))}
+
+
+def cells_of(study: StudyConfig, output: Path) -> list[Cell]:
+    """All cells in the order in which they are run: model by model and task by task, base first, then K upwards.
+
+    A cell's folder is a function of its resolved settings, the content of its data and the files of its model.
+
+    Raises:
+        ConfigError: cells are impossible; the text lists every problem once.
+    """
+    cells: list[Cell] = []
+    problems: dict[str, None] = {}
+    for model in study.models:
+        for task in study.tasks:
+            for name in sorted(study.variants, key=_order):
+                for seed in study.seeds:
+                    try:
+                        variant = parse_variant(name)
+                        cells.append(_cell(study, model, task, variant, seed, output))
+                    except TellyError as error:
+                        problems[str(error)] = None
+    if problems:
+        raise ConfigError("the study cannot run:\n" + "\n".join(f"  {problem}" for problem in problems))
+    return cells
+
+
+def groups_of(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """The cells of every model and task, which share activation caches and a table."""
+    groups: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault(cell.group, []).append(cell)
+    return list(groups.values())
+
+
+def parse_variant(name: str) -> Variant:
+    """The variant that a study names.
+
+    Raises:
+        ConfigError: there is no such variant.
+    """
+    try:
+        return Variant.parse(name)
+    except PlanError as error:
+        raise ConfigError(f"variants: {error}") from None
+
+
+def _variant(name: str) -> Variant | None:
+    """The variant that a study names; None where it names none, which `cells_of` reports with the other problems."""
+    try:
+        return Variant.parse(name)
+    except PlanError:
+        return None
+
+
+def _order(name: str) -> tuple[int, int, bool]:
+    """The order in which variants are run; a name of none comes first."""
+    variant = _variant(name)
+    return (-1, -1, False) if variant is None else variant.order
+
+
+def _cell(study: StudyConfig, model: str, task: str, variant: Variant, seed: int, output: Path) -> Cell:
+    where = f"settings of {task}"
+    given = study.settings | study.task.get(task, {}) | study.method.get(variant.method.value, {})
+    own = [name for name in AXES if name in given]
+    if own:
+        raise ConfigError(f"settings: {', '.join(own)} is what the grid varies; leave it out of the file")
+    layers = len(_shape(model, False))
+    if variant.k is not None and variant.k >= layers:
+        raise ConfigError(f"variants: {variant.slug}: {model} has {layers} layers, so K is at most {layers - 1}")
+    values = {
+        "cache_always": True,  # a table must not hang on how busy the machine was
+        "cache_dir": caches_in(output),
+        "cache_budget_gb": study.budget.disk_gb,
+        **given,
+        "task": task,
+        "model": model,
+        "freeze": variant.freeze,
+        "method": variant.method,
+        "cache": variant.cached or not variant.freezes,
+        "seed": seed,
+    }
+    if not variant.cached:
+        values["cache_always"] = False
+    config = TuneConfig.parse(values, where).resolve()
+    check_method(_shape(model, get_task(task).is_generative), config.k, config.method, config.lora)
+    name = f"{task}-{Path(model).name}-{variant.slug}-s{seed}-{_digest(config)}"
+    return Cell(variant, config.model_copy(update={"output": output / "cells" / name}))
+
+
+def _digest(config: ResolvedConfig) -> str:
+    """A digest of what decides a cell's result: settings that affect it, the content of its data, its model's files.
+
+    It is taken of the settings as the first version wrote them, so that the cells of earlier studies are found.
+    """
+    former = {name: old for old, name in RENAMED.items()}
+    defaults = {name: declared.default for name, declared in SETTINGS.items()}
+    settings = dict.fromkeys(_ALWAYS) | {
+        former.get(name, name): value
+        for name, value in config.model_dump(mode="json").items()
+        if name in RESULT_SETTINGS and (former.get(name, name) in _ALWAYS or value != defaults[name])
+    }
+    settings["freeze"] = str(config.freeze)
+    settings["cache_always"] = config.variant.cached
+    files = {name: _data_digest(getattr(config, name), name) for name in ("data", "valid", "test")}
+    key = json.dumps([settings, files, _model_digest(config.model)], sort_keys=True)
+    return hashlib.blake2b(key.encode(), digest_size=4).hexdigest()
+
+
+_ALWAYS = (
+    *("task", "model", "data", "valid", "test", "columns", "limit", "eval_limit", "freeze", "top", "lora_rank"),
+    *("lora_alpha", "lora_dropout", "lora_targets", "cache", "cache_dtype", "cache_always", "epochs", "batch_size"),
+    *("learning_rate", "warmup", "temperature", "head", "shared_batches", "beams", "max_tokens", "precision"),
+    *("patience", "metric", "save_steps", "seed"),
+)
+"""Settings that the first version had, which are in the digest also where they have their default. A setting that is
+added later is in it only where its value is another, so that it changes no folder of a study that does not use it."""
+
+
+@cache
+def _shape(model: str, is_generative: bool) -> LayerStack:
+    """The layers of the model without values."""
+    return shape_of(model, is_generative=is_generative)
+
+
+@cache
+def _data_digest(source: str | None, split: str) -> str | None:
+    """Of the content of local data; a hub data set stands for itself."""
+    if source is None or not Path(source).exists():
+        if source is not None and (source.count("/") != 1 or Path(source).suffix):
+            raise DataError(f"{source}: no such file or folder")
+        return source
+    name = {"data": "train"}.get(split, split)
+    digest = hashlib.blake2b(digest_size=16)
+    for file in data_files(Path(source), name if Path(source).is_dir() else None):
+        for part in content_files(file):
+            with part.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "blake2b").digest())
+    return digest.hexdigest()
+
+
+@cache
+def _model_digest(model: str) -> str:
+    """Of the configuration, and of the sizes and both ends of the weight files; a hub id stands for itself."""
+    folder = Path(resolve_model(model))
+    if not folder.is_dir():
+        return model
+    digest = hashlib.blake2b((folder / "config.json").read_bytes(), digest_size=16)
+    for file in sorted((*folder.glob("*.safetensors"), *folder.glob("*.bin"), *folder.glob("tokenizer*"))):
+        size = file.stat().st_size
+        digest.update(f"{file.name} {size}\n".encode())
+        with file.open("rb") as stream:
+            digest.update(stream.read(SAMPLED))
+            stream.seek(max(0, size - SAMPLED))
+            digest.update(stream.read(SAMPLED))
+    return digest.hexdigest()

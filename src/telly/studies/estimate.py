@@ -1,0 +1,61 @@
+"""What a study's cells would take, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from telly.freezing.cost import VariantCost
+from telly.freezing.variants import Method
+from telly.studies.config import Cell
+from telly.tuning.estimate import SAMPLE, peak_memory, training_seconds, variant_costs
+
+
+@dataclass(frozen=True)
+class CellEstimate:
+    """What a cell takes; evaluation and start-up are not in it.
+
+    Attributes:
+        seconds: of training over all epochs, and of running frozen layers once.
+        peak_bytes: peak memory.
+        cache_bytes: size of its activation caches; 0 without any.
+    """
+
+    seconds: float
+    peak_bytes: int
+    cache_bytes: int
+
+
+def estimates(cells: Sequence[Cell]) -> list[CellEstimate]:
+    """One for every cell; cells of one model and task share the reading of their data.
+
+    Raises:
+        DataError, ModelError, ConfigError: as `telly.tuning.estimate.variant_costs`.
+    """
+    costs: dict[tuple[str, str], dict[int | None, VariantCost]] = {}
+    cached_k: dict[tuple[str, str], int] = {}
+    found = []
+    for cell in cells:
+        config = cell.config
+        if cell.group not in costs:
+            known = variant_costs(config, config.data or SAMPLE)
+            costs[cell.group] = {cost.k: cost for cost in known}
+            cached_k[cell.group] = 0
+        found.append(_estimate(cell, costs[cell.group], cached_k[cell.group]))
+        if config.k is not None and config.cache:
+            cached_k[cell.group] = config.k
+    return found
+
+
+def _estimate(cell: Cell, costs: Mapping[int | None, VariantCost], cached_k: int) -> CellEstimate:
+    """Estimate a cell; `cached_k` is the highest K whose states an earlier cell leaves."""
+    config = cell.config
+    layers, whole = len(costs) - 1, config.method is Method.HEAD_ONLY
+    seconds = training_seconds(costs[config.k], config, cached_k, layers)
+    peak = peak_memory(costs[config.k], costs[None], config)
+    if not config.cache or (config.k is None and not whole):
+        return CellEstimate(seconds, peak, 0)
+    k = layers if whole else config.k or 0
+    cache_bytes = costs[min(k, layers - 1)].cache_bytes
+    assert cache_bytes is not None
+    return CellEstimate(seconds, peak, cache_bytes)

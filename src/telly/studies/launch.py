@@ -1,0 +1,159 @@
+"""How a cell is run: in this process, in one of its own, or in several that train it together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from telly.disk import came_of_full_disk
+from telly.errors import ConfigError, TellyError
+from telly.settings.config import TuneConfig
+from telly.studies.config import Cell
+from telly.studies.forks import fork_context
+from telly.studies.results import State, outcome_of
+
+FULL_DISK = 75
+"""Exit code of a cell that found no room; the others would find none either."""
+FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
+
+Launch = Callable[[Cell, bool], int]
+"""Runs a cell, resuming or anew, and gives its exit code."""
+
+
+def run_here(config: TuneConfig, resume: bool) -> tuple[int, str | None]:
+    """Run a cell in this process; gives its exit code and, if it is not 0, why in words."""
+    from telly.processes import interruptible
+    from telly.tuning.run import tune
+
+    try:
+        with interruptible():
+            tune(
+                config,
+                resume=resume,
+                overwrite=not resume,
+                reuse_baselines_from=config.output.parent if config.output else None,
+            )
+    except KeyboardInterrupt:
+        return INTERRUPTED, "interrupted"
+    except TellyError as error:
+        return FULL_DISK if came_of_full_disk(error) else USER_ERROR, str(error)
+    return 0, None
+
+
+def in_own_process(cell: Cell, resume: bool) -> int:
+    """Run a cell in a fork of a process that has imported the libraries already; gives its exit code."""
+    process = started(cell, resume)
+    with handing_on([process]):
+        process.join()
+    return FAILED if process.exitcode is None else process.exitcode
+
+
+def started(cell: Cell, resume: bool, threads: int | None = None, log: Path | None = None) -> BaseProcess:
+    """Start a cell in a fork of a process that has imported the libraries already.
+
+    Args:
+        cell: what to run.
+        resume: go on with it.
+        threads: how many it computes with; by default as many as torch chooses.
+        log: file for what it tells of its progress, in place of standard error.
+    """
+    process = fork_context().Process(
+        target=_own_process, args=(cell.config.model_dump(mode="json"), resume, threads, log)
+    )
+    process.start()
+    return process
+
+
+def _own_process(values: dict[str, Any], resume: bool, threads: int | None, log: Path | None) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hands a Ctrl-C on
+    if log is not None:
+        with log.open("ab") as file:
+            os.dup2(file.fileno(), sys.stderr.fileno())
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    code, error = run_here(TuneConfig.parse(values), resume)
+    if error and code != INTERRUPTED:
+        print(f"telly: error: {error}", file=sys.stderr)
+    sys.exit(code)
+
+
+def check_processes(cells: Sequence[Cell], processes: int) -> None:
+    """Refuse a number of processes that cannot share the batches.
+
+    Raises:
+        ConfigError: a cell's batch size is no multiple of it.
+    """
+    odd = {f"{cell.config.task} {size}" for cell in cells if (size := cell.config.batch_size) % processes}
+    if odd:
+        raise ConfigError(
+            f"{processes} processes cannot share the batches: batch_size must be a multiple of it; found "
+            f"{', '.join(sorted(odd))}"
+        )
+
+
+def in_processes(count: int, cell: Cell, resume: bool) -> int:
+    """Run a cell in several processes that train it together, by `accelerate launch`; gives its exit code.
+
+    `--multi_gpu` only says that there are several processes: without GPUs telly lets them talk by gloo, while
+    `accelerate launch --cpu` would start one process unless MPI is installed.
+    """
+    from telly.config import to_toml
+
+    with tempfile.TemporaryDirectory(prefix="telly-cell-") as folder:
+        settings = Path(folder) / "cell.toml"
+        settings.write_text(to_toml(cell.config), encoding="utf-8")
+        how = ("--multi_gpu", "--num_processes", str(count), "--num_machines", "1", "--main_process_port", "0")
+        plain = ("--mixed_precision", "no", "--dynamo_backend", "no")  # precision is telly's own setting
+        run = ("-m", "telly", "tune", cell.config.task, "--config", str(settings))
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "telly.studies.accelerated", str(os.getpid())),
+                *(*how, *plain, *run, "--resume" if resume else "--overwrite"),
+            ],
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,  # a Ctrl-C in the terminal is handed on once, not sent to each of them
+        )
+        with handing_on([process]) as ended:
+            code = process.wait()
+    outcome = outcome_of(cell)
+    if outcome.state is State.DONE:
+        return 0
+    if ended:
+        return INTERRUPTED
+    full = outcome.record is not None and outcome.record.full_disk  # `accelerate launch` has one exit code for all
+    return FULL_DISK if full else code or FAILED
+
+
+@contextmanager
+def handing_on(processes: Collection[BaseProcess | subprocess.Popen[bytes]]) -> Iterator[list[int]]:
+    """While cells run, Ctrl-C and termination are theirs to act on; this process waits for their orderly end.
+
+    Args:
+        processes: of the cells; may change while this is open.
+
+    Yields:
+        the signals that came.
+    """
+    came: list[int] = []
+
+    def hand_on(number: int, _frame: Any) -> None:
+        came.append(number)
+        for process in processes:
+            process.terminate()
+
+    previous = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield came
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

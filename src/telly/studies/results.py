@@ -1,0 +1,163 @@
+"""Where a study's results lie: a folder, or a URL of any kind that fsspec knows."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from telly.disk import write_text
+from telly.errors import ConfigError
+from telly.runs.folder import RECORD_FILE
+from telly.runs.record import RunRecord
+from telly.studies.config import Cell
+from telly.urls import file_system, is_url
+
+CELLS = "cells"
+SEEN_SECONDS = 5.0
+"""How long a shared file system may take to show a new file on another machine."""
+
+
+class State(StrEnum):
+    """Where a cell stands."""
+
+    OPEN = "open"
+    DONE = "done"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a cell.
+
+    Attributes:
+        state: where it stands.
+        error: why it failed; None if it did not.
+        record: what the run recorded; None before it began.
+    """
+
+    state: State
+    error: str | None
+    record: RunRecord | None
+
+
+def outcome_of(cell: Cell) -> Outcome:
+    """Where a cell stands, by the record in its folder."""
+    try:
+        return _outcome((cell.folder / RECORD_FILE).read_bytes())
+    except OSError:
+        return Outcome(State.OPEN, None, None)
+
+
+def _outcome(text: bytes) -> Outcome:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return Outcome(State.OPEN, None, None)
+    found.pop("epoch_seconds", None)
+    record = RunRecord(**found)
+    state = {"finished": State.DONE, "failed": State.FAILED}.get(record.status, State.INTERRUPTED)
+    return Outcome(state, record.error if state is State.FAILED else None, record)
+
+
+@dataclass(frozen=True)
+class Results:
+    """The place of a study's results.
+
+    Attributes:
+        output: a folder, or a URL such as `s3://bucket/study`. Behind a URL there are finished and failed cells only:
+            they are made in a folder of the machine that runs them, and brought there when they are through.
+    """
+
+    output: str
+
+    @property
+    def is_url(self) -> bool:
+        """Whether results have to be brought there."""
+        return is_url(self.output)
+
+    @cached_property
+    def _place(self) -> tuple[Any, str]:
+        """The file system and the path on it.
+
+        Raises:
+            ConfigError: no such kind of URL is known, or the package for it is not installed.
+        """
+        return file_system(self.output, "--output")
+
+    def outcome(self, cell: Cell) -> Outcome:
+        """Where a cell stands."""
+        if not self.is_url:
+            return outcome_of(cell)
+        system, root = self._place
+        try:
+            return _outcome(system.cat_file(f"{root}/{CELLS}/{cell.folder.name}/{RECORD_FILE}"))
+        except FileNotFoundError:
+            return Outcome(State.OPEN, None, None)
+
+    def keep(self, cell: Cell, folder: Path) -> None:
+        """Bring a cell's folder to the URL; its record goes last, so that what is there by half does not count."""
+        system, root = self._place
+        files = [file for file in sorted(folder.rglob("*")) if file.is_file() and file.name != RECORD_FILE]
+        for file in (*files, folder / RECORD_FILE):
+            target = f"{root}/{CELLS}/{cell.folder.name}/{file.relative_to(folder).as_posix()}"
+            system.makedirs(target.rpartition("/")[0], exist_ok=True)
+            system.put_file(str(file), target)
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file beside the cells.
+
+        Raises:
+            ConfigError: nothing can be written there.
+        """
+        try:
+            if self.is_url:
+                system, root = self._place
+                system.makedirs(root, exist_ok=True)
+                system.pipe_file(f"{root}/{name}", text.encode())
+            else:
+                Path(self.output).mkdir(parents=True, exist_ok=True)
+                write_text(Path(self.output) / name, text)
+        except (FileExistsError, PermissionError, NotImplementedError) as error:
+            raise ConfigError(f"--output {self.output}: cannot be written: {error}") from None
+
+    @contextmanager
+    def token(self) -> Iterator[str]:
+        """For the duration of the body, a file beside the cells by which other machines see that they share the place.
+
+        Yields:
+            its name.
+        """
+        name = f".shared-{uuid.uuid4().hex}"
+        self.write(name, "")
+        try:
+            yield name
+        finally:
+            with suppress(OSError):
+                if self.is_url:
+                    self._place[0].rm_file(f"{self._place[1]}/{name}")
+                else:
+                    (Path(self.output) / name).unlink()
+
+    def sees(self, token: str) -> bool:
+        """Whether the file of that name is there, as seen from this machine."""
+        end = time.monotonic() + SEEN_SECONDS
+        while not self._exists(token):
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.2)
+        return True
+
+    def _exists(self, name: str) -> bool:
+        if not self.is_url:
+            return (Path(self.output) / name).exists()
+        self._place[0].invalidate_cache()
+        return bool(self._place[0].exists(f"{self._place[1]}/{name}"))
