@@ -29,7 +29,8 @@ from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.freezing.states import StateDtype
 from telly.models.load import load_config, load_model
-from telly.tasks.search import SearchModel, SearchTask
+from telly.tasks import get_task
+from telly.tasks.training.retrieval import RetrievalModel
 
 LORA_RANK = 8
 LORA_TARGETS = ("query", "value")
@@ -104,7 +105,7 @@ class Contestant:
         config = load_config(str(setting.folder))
         self._data = setting.load.encoded(config.vocab_size)
         self._source = RowSource(self._data.table, config.pad_token_id)
-        self.model = SearchModel(self._encoder(setting), temperature=0.05).train()
+        self.model = RetrievalModel(self._encoder(setting), temperature=0.05).train()
         trained = [p for p in self.model.parameters() if p.requires_grad]
         self.trained = sum(p.numel() for p in trained)
         self._optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, fused=True)
@@ -137,7 +138,7 @@ class Contestant:
         """Take the next training step. The seed is its number, so variants with the same dropout draw the same."""
         torch.manual_seed(self._taken)
         started = time.perf_counter()
-        batch = SearchTask().collate(self._source, self._data, self._load.numbers(self._taken))
+        batch = get_task("search").collate(self._source, self._data, self._load.numbers(self._taken))
         waiting = time.perf_counter() - started
         with self._autocast:
             loss = self.model(**batch)["loss"]

@@ -112,7 +112,7 @@ def of_board(board: ComparisonGroup, scores: GroupScores) -> dict[str, Any]:
         rows.append(
             {
                 "variant": BASE if row.is_base else str(row.k),
-                "trained": record.plan["trainable"],
+                "trained": record.trainable,
                 "epoch_seconds": record.epoch_seconds,
                 "prefix_seconds": record.clocks.get("prefix", 0.0),
                 "total_seconds": record.total_seconds,

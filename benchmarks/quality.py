@@ -31,7 +31,7 @@ import statistics
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,6 @@ import torch  # noqa: E402
 from benchmarks.shapes import CACHE  # noqa: E402
 from benchmarks.table import made_by, update_readme  # noqa: E402
 from telly.cli.demo import EPOCHS, EVAL_EXAMPLES, TRAIN_EXAMPLES, VARIANTS, demo_config, run_alone  # noqa: E402
-from telly.data.sample import sample_files  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.freezing.variants import Method  # noqa: E402
 from telly.models.folder import EMBEDDED  # noqa: E402
@@ -52,7 +51,7 @@ from telly.plots import new_figure, open_axes, save_figure  # noqa: E402
 from telly.runs.provenance import provenance  # noqa: E402
 from telly.runs.record import RunRecord  # noqa: E402
 from telly.settings.config import TuneConfig  # noqa: E402
-from telly.tasks import get_task  # noqa: E402
+from telly.tasks import get_spec, get_task  # noqa: E402
 from telly.tuning.inputs import describe, load_datasets  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "quality"
@@ -147,7 +146,11 @@ def pretraining(_: Path | None) -> dict[str, TuneConfig]:
     model_from_config(load_config(EMBEDDED), device="cpu").save_pretrained(untrained)  # type: ignore[operator]
     load_tokenizer(EMBEDDED).save_pretrained(untrained)
     shutil.copy(embedded_folder() / "telly.json", untrained)
-    lines = [line for file in sample_files().values() for line in file.read_text(encoding="utf-8").splitlines()]
+    lines = [
+        line
+        for file in get_spec("search").sample.files().values()
+        for line in file.read_text(encoding="utf-8").splitlines()
+    ]
     random.Random(0).shuffle(lines)
     folder.mkdir(parents=True, exist_ok=True)
     seen = set(json.loads(SEEN.read_text(encoding="utf-8"))["seen"])
@@ -270,7 +273,7 @@ def sharing(_: Path | None) -> dict[str, TuneConfig]:
     folder = RUNS / "sharing-data"
     folder.mkdir(parents=True, exist_ok=True)
     rng = random.Random(0)
-    for (split, file), negatives in zip(sample_files("clone-retrieval").items(), (4, 1, 1), strict=True):
+    for (split, file), negatives in zip(get_spec("clone-retrieval").sample.files().items(), (4, 1, 1), strict=True):
         rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
         pairs = [(a, b, 1) for a, b in itertools.combinations(rows, 2) if a["label"] == b["label"]]
         wanted = len(pairs) * (1 + negatives)
@@ -343,7 +346,7 @@ def measure(name: str, configs: dict[str, TuneConfig], jobs: int = 1) -> dict[st
     def one(run: str) -> dict[str, Any]:
         print(f"--- {run} ---", file=sys.stderr)
         record: RunRecord = run_alone(configs[run])
-        return _without_paths(asdict(record) | {"epoch_seconds": record.epoch_seconds})
+        return _without_paths(record.to_dict() | {"epoch_seconds": record.epoch_seconds})
 
     with ThreadPoolExecutor(jobs) as pool:
         records = dict(zip(configs, pool.map(one, configs), strict=True))
@@ -511,8 +514,8 @@ def _without_paths(record: dict[str, Any]) -> dict[str, Any]:
     """The record without folders of this machine."""
     config = {k: v for k, v in record["config"].items() if k not in {"data", "valid", "test", "output", "cache_dir"}}
     config["model"] = Path(config["model"]).name
-    stores = {k: {n: v for n, v in s.items() if n != "folder"} for k, s in record["cache"].get("stores", {}).items()}
-    cache = record["cache"] | {"stores": stores}
+    caches = {k: {n: v for n, v in s.items() if n != "folder"} for k, s in record["cache"].get("caches", {}).items()}
+    cache = record["cache"] | {"caches": caches}
     model = record["model"] | {"name": Path(record["model"]["name"]).name}
     return record | {"config": config, "cache": cache, "model": model, "command": None}
 

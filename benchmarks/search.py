@@ -38,7 +38,6 @@ import torch  # noqa: E402
 from benchmarks.shapes import SHAPES, model_folder  # noqa: E402
 from benchmarks.table import made_by, publish, verdict  # noqa: E402
 from telly.data.readers import read  # noqa: E402
-from telly.data.sample import sample_files  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.inference.embeddings import Embeddings  # noqa: E402
 from telly.inference.tuned_model import TunedModel  # noqa: E402
@@ -46,7 +45,7 @@ from telly.metrics.bm25 import Bm25  # noqa: E402
 from telly.models.folder import EMBEDDED  # noqa: E402
 from telly.models.load import load_config  # noqa: E402
 from telly.runs.provenance import provenance  # noqa: E402
-from telly.tasks import get_task  # noqa: E402
+from telly.tasks import get_spec, get_task  # noqa: E402
 from telly.using.dense import Dense  # noqa: E402
 from telly.using.search import CANDIDATES, fuse, top_indices  # noqa: E402
 
@@ -109,7 +108,7 @@ def model_of(hidden: int) -> str:
 def texts(functions: int) -> tuple[list[str], list[str]]:
     """Queries, and functions with some words exchanged."""
     rng = random.Random(0)
-    dataset = read(str(sample_files("search")["train"]), get_task("search").schema, {}, "train")
+    dataset = read(str(get_spec("search").sample.files()["train"]), get_task("search").schema, {}, "train")
     sample = [code.split(" ") for code in dataset["code"]]
     pool = [word for code in sample for word in code]
     drawn = []

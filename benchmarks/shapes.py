@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from transformers import RobertaConfig, RobertaModel
 
-from telly.data.sample import sample_files
 from telly.data.sequences import SequenceTableBuilder
 from telly.models.folder import EMBEDDED
 from telly.models.load import embedded_folder, load_config, quiet_transformers
 from telly.pretraining.tokenizer import SPECIAL_TOKENS, train_tokenizer
-from telly.tasks.base import Encoded
+from telly.tasks import get_spec
+from telly.tasks.training.base import Encoded
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".cache" / "benchmarks"
@@ -129,6 +129,6 @@ def depths(folder: Path) -> tuple[int, ...]:
 
 
 def _sample_texts() -> Iterator[str]:
-    for line in sample_files()["train"].read_text(encoding="utf-8").splitlines():
+    for line in get_spec("search").sample.files()["train"].read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         yield from (row["query"], row["code"])

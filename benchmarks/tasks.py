@@ -46,10 +46,10 @@ from telly.models.folder import EMBEDDED  # noqa: E402
 from telly.models.generation import Architecture  # noqa: E402
 from telly.models.load import load_config, load_model  # noqa: E402
 from telly.runs.provenance import provenance  # noqa: E402
-from telly.tasks import TASKS  # noqa: E402
-from telly.tasks.base import Encoded, Options  # noqa: E402
-from telly.tasks.clone import ClonePairs  # noqa: E402
-from telly.tasks.text_generation import TextGenerationModel, Texts  # noqa: E402
+from telly.tasks import get_spec, get_task  # noqa: E402
+from telly.tasks.training.base import Encoded  # noqa: E402
+from telly.tasks.training.generation import TextGenerationModel, Texts  # noqa: E402
+from telly.tasks.training.pairs import TextPairs  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "tasks.json"
 DOCS = ROOT / "docs" / "benchmarks.md"
@@ -113,13 +113,14 @@ class _Runner:
     """A variant that takes training steps on given batches."""
 
     def __init__(self, task: str, folder: str, k: int | None, data: Encoded, store: Path | None) -> None:
-        split = SplitModel(load_model(folder, is_generative=TASKS[task].is_generative), k)
+        split = SplitModel(load_model(folder, is_generative=get_task(task).is_generative), k)
         self.source = RowSource(data.table, PAD)
         if store is not None:
             self.source.cache = build_cache(CacheRequest(split, data.table, PAD, store)).cache
         self.data, self.task = data, task
         torch.manual_seed(0)
-        self.model = TASKS[task].build(split, data, Options(head="pair")).train()
+        options = get_spec(task).options_of({"head": "pair"})
+        self.model = get_task(task).build(split, len(data.classes), options).train()
         trained = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, fused=True)
 
@@ -164,10 +165,10 @@ def _clone(folder: str, k: int, rounds: int, work: Path) -> dict[str, Any]:
     table, rows = SequenceTable.of(ids)
     both = rows[where.reshape(-1, 2)]
     labels = rng.integers(0, 2, len(both))
-    data = ClonePairs(table, {"left": both[:, 0], "right": both[:, 1]}, labels=labels, classes=("0", "1"))
+    data = TextPairs(table, {"left": both[:, 0], "right": both[:, 1]}, labels=labels, classes=("0", "1"))
     numbers = np.arange(len(both)).reshape(2 * (1 + rounds), PAIRS)
-    mixed = [lambda source, n=n: TASKS["clone"].collate(source, data, n) for n in numbers[1 + rounds :]]
-    ours = [lambda source, n=n: TASKS["clone"].collate(source, data, n) for n in numbers[: 1 + rounds]]
+    mixed = [lambda source, n=n: get_task("clone").collate(source, data, n) for n in numbers[1 + rounds :]]
+    ours = [lambda source, n=n: get_task("clone").collate(source, data, n) for n in numbers[: 1 + rounds]]
     usual = [lambda source, n=n: _every_function(source, data, n) for n in numbers[1 + rounds :]]
     runners = {
         "full, usual batches": (_Runner("clone", folder, None, data, None), usual),
@@ -181,7 +182,7 @@ def _clone(folder: str, k: int, rounds: int, work: Path) -> dict[str, Any]:
     return {"steps": _in_turns(runners, rounds), "distinct_functions": distinct, "planning_seconds": planning}
 
 
-def _every_function(source: RowSource, data: ClonePairs, numbers: np.ndarray) -> dict[str, Any]:
+def _every_function(source: RowSource, data: TextPairs, numbers: np.ndarray) -> dict[str, Any]:
     """A batch as the usual scripts make it: both functions of every pair, whether they occur twice or not."""
     rows = np.concatenate([data.rows["left"][numbers], data.rows["right"][numbers]])
     places = torch.arange(len(rows))
@@ -213,7 +214,7 @@ def _texts(folder: str, examples: int, target: int, *, train: bool) -> Texts:
 def _generate(folder: str, k: int, rounds: int, work: Path) -> dict[str, Any]:
     data = _texts(folder, EXAMPLES * (1 + rounds), TARGET, train=True)
     numbers = np.arange(EXAMPLES * (1 + rounds)).reshape(-1, EXAMPLES)
-    batches = [lambda source, n=n: TASKS["generate"].collate(source, data, n) for n in numbers]
+    batches = [lambda source, n=n: get_task("generate").collate(source, data, n) for n in numbers]
     runners = {
         "full": (_Runner("generate", folder, None, data, None), batches),
         f"K={k} frozen": (_Runner("generate", folder, k, data, None), batches),
@@ -233,7 +234,7 @@ def _evaluation(folder: str, rounds: int) -> dict[str, Any]:
     answers: list[float] = []
     autocast = torch.autocast("cpu", enabled=False)
     for number in range(1 + rounds):
-        step = runner.step(lambda source, n=numbers[number]: TASKS["generate"].collate(source, data, n))
+        step = runner.step(lambda source, n=numbers[number]: get_task("generate").collate(source, data, n))
         runner.model.eval()
         started = time.perf_counter()
         runner.model.generate(RowSource(prompts.table, PAD), prompts, autocast, BEAMS)

@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from telly.data.sample import sample_files
 from telly.mining.duplicates import signature
 from telly.mining.python_sources import content_key, mine
 from telly.models.load import embedded_folder
 from telly.pretraining.corpus import _library
+from telly.tasks import get_spec
 
 SEEN = Path(__file__).with_name("sample_seen.json")
 
@@ -76,7 +76,7 @@ def packages_of_the_card() -> dict[str, int]:
 def sample_rows() -> dict[str, dict[str, Any]]:
     """All rows of the sample by their query, also those that were set aside before."""
     rows = {}
-    files = sample_files()
+    files = get_spec("search").sample.files()
     for split, file in [*files.items(), ("test", files["test"].with_name("seen.jsonl"))]:
         for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
             row = json.loads(line)

@@ -1,4 +1,4 @@
-"""Write what follows from the code in the docs: tables in docs/data.md and docs/tasks.md, and docs/api.md as a whole.
+"""Write what follows from the code in the docs: tables of data.md and tasks.md, and api.md and settings.md.
 
 python scripts/make_docs.py
 """
@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import telly
-from telly.data.schema import SCHEMAS, Column
+from telly.data.schema import Column
+from telly.declare import Affects, Declared, Group
+from telly.settings.lists import SETTINGS
 from telly.tasks import TASKS
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -27,7 +29,7 @@ def pages() -> dict[Path, str]:
     """The pages that follow from the code, as they should be."""
     tables = {"data.md": ("columns", columns()), "tasks.md": ("presets", presets())}
     found = {DOCS / name: _with_table(DOCS / name, block, table) for name, (block, table) in tables.items()}
-    return found | {DOCS / "api.md": api()}
+    return found | {DOCS / "api.md": api(), DOCS / "settings.md": settings()}
 
 
 def _with_table(page: Path, block: str, table: str) -> str:
@@ -40,8 +42,8 @@ def _with_table(page: Path, block: str, table: str) -> str:
 def columns() -> str:
     """One row a column of a task, with the names it is read from in the order of preference."""
     lines = ["| task: column | names that are read, the first one preferred |", "|---|---|"]
-    for task, schema in SCHEMAS.items():
-        for column in schema.columns:
+    for task, spec in TASKS.items():
+        for column in spec.schema.columns:
             names = ", ".join(f"`{name}`" for name in column.source_names)
             lines.append(f"| `{task}`: `{column.name}`{_values(column)} | {names} |")
     return "\n".join(lines) + "\n"
@@ -56,7 +58,7 @@ def presets() -> str:
     lines = ["| task | tokens, at most | batch | rate | epochs | beam | head | best by, and other metrics |",
              "|---|---|---:|---:|---:|---:|---|---|"]  # fmt: skip
     for name, task in TASKS.items():
-        preset = task.preset
+        preset, options = task.preset, task.options()
         limits = ", ".join(f"{column} {tokens}" for column, tokens in preset.max_tokens.items())
         others = ", ".join(f"`{metric}`" for metric in task.metrics if metric != preset.metric)
         cells = [
@@ -65,12 +67,48 @@ def presets() -> str:
             str(preset.batch_size),
             f"{preset.learning_rate:g}",
             str(preset.epochs),
-            str(preset.beams or "-"),
-            preset.head or "-",
+            str(getattr(options, "beams", "-")),
+            getattr(options, "head", "-"),
             f"**`{preset.metric}`**" + (f", {others}" if others else ""),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+SETTINGS_HEAD = """# Settings of `telly tune`
+
+Generated from the declarations in `telly.settings` by `scripts/make_docs.py`. A setting is an option of `telly tune`,
+a key of the TOML file for `--config` and of a [study](study.md), and a field of `telly.TuneConfig`. `telly advise`
+has them all except `freeze` and `output`. The last column says what a setting can change: *weights*; *evaluation*,
+the scores of given weights; *speed*, which is time, memory and disk; or *location*, where files are. Runs that agree
+in what affects their result are compared, and cells of a study that differ in speed or location alone share a folder.
+"""
+
+
+def settings() -> str:
+    """The page of all settings: a table per heading of the help."""
+    parts = [SETTINGS_HEAD]
+    for group in Group:
+        rows = [_setting(declared) for declared in SETTINGS.values() if declared.setting.group is group]
+        head = ["| key | option | meaning | default | affects |", "|---|---|---|---|---|"]
+        parts.append("\n".join([f"## {group}\n", *head, *rows]) + "\n")
+    return "\n".join(parts)
+
+
+def _setting(declared: Declared) -> str:
+    setting = declared.setting
+    off = f", `{setting.off}`" if setting.off else ""
+    option = "the command `telly tune TASK`" if declared.name == "task" else f"`{declared.option}`{off}"
+    choices = ", ".join(f"`{choice}`" for choice in declared.choices)
+    affects = ", ".join(kind for kind in Affects if kind in setting.affects)
+    cells = (
+        f"`{declared.name}`",
+        option,
+        setting.help + (f" One of {choices}." if choices else ""),
+        declared.shown_default,
+        affects,
+    )
+    return f"| {' | '.join(cells)} |"
 
 
 API_HEAD = """# API reference

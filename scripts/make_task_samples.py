@@ -27,10 +27,10 @@ from typing import Any
 
 import telly.data
 from make_sample import library_functions, module_of
-from telly.data.sample import sample_files
 from telly.mining.repository.rows import cut
 from telly.mining.scopes import identifiers
 from telly.mining.variants import parse_function, variants_of
+from telly.tasks import get_spec
 
 Row = dict[str, Any]
 MAX_BYTES = 1_100_000
@@ -50,8 +50,10 @@ def main() -> None:
     default = Path(telly.data.__file__).parent / "sample"
     parser.add_argument("folder", nargs="?", type=Path, default=default, help="where to write (default: the package)")
     folder: Path = parser.parse_args().folder
-    rows = {split: _read(file) for split, file in sample_files().items()}
-    aside = _read(sample_files()["test"].with_name("seen.jsonl"))  # functions of test modules like any other here
+    rows = {split: _read(file) for split, file in get_spec("search").sample.files().items()}
+    aside = _read(
+        get_spec("search").sample.files()["test"].with_name("seen.jsonl")
+    )  # functions of test modules like any other here
     rows["test"] = sorted([*rows["test"], *aside], key=lambda row: (row["path"], row["line"]))
     makers: dict[str, Callable[[dict[str, list[Row]], Path], str]] = {
         "complete": make_complete,

@@ -36,7 +36,6 @@ UNMENDED = {
     "runs": "R",
     "settings": "S",
     "studies": "R",
-    "tasks": "T",
     "training": "E",
     "tuning": "E",
 }

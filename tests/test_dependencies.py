@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-THROUGH = {"starlette": "fastapi", "markupsafe": "jinja2", "cycler": "matplotlib"}
+THROUGH = {"annotated_types": "pydantic", "starlette": "fastapi", "markupsafe": "jinja2", "cycler": "matplotlib"}
 """Packages that are a part of the interface of another one, which requires them."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from types import SimpleNamespace
+from typing import Any
 
 import datasets
 import tokenizers
@@ -12,9 +12,9 @@ import torch
 import transformers
 from torch import nn
 
-from telly.data.schema import SCHEMAS
-from telly.tasks import TASKS
-from telly.tasks.base import Encoded
+from telly.models.pooling import mean_pool
+from telly.tasks import get_spec, get_task
+from telly.tasks.training.base import Encoded, TaskModel
 
 HIDDEN, LAYERS, HEADS, VOCAB = 32, 4, 4, 97
 SHAPE = {
@@ -90,7 +90,7 @@ def tiny_dataset(task: str, examples: int = 12, seed: int = 0) -> datasets.Datas
     """Random words, or labels, in the columns of a task; every label occurs, and some functions occur twice."""
     rng = random.Random(seed)
     columns: dict[str, list[str]] = {}
-    for column in SCHEMAS[task].columns:
+    for column in get_spec(task).schema.columns:
         if column.kind == "label":
             columns[column.name] = [str(i % 2) for i in range(examples)]
         else:
@@ -106,9 +106,16 @@ TINY_TOKENS = 12
 
 def tiny_encoded(task: str, config: transformers.PretrainedConfig, seed: int = 0) -> Encoded:
     """A small training split of a task as a model gets it."""
-    limits = dict.fromkeys(TASKS[task].preset.max_tokens, TINY_TOKENS)
+    limits = dict.fromkeys(get_spec(task).preset.max_tokens, TINY_TOKENS)
     train = {"train": tiny_dataset(task, seed=seed)}
-    return TASKS[task].encode(train, tiny_tokenizer(), limits, config)["train"]
+    return get_task(task).encode(train, tiny_tokenizer(), limits, config)["train"]
+
+
+def tiny_task_model(task: str, encoder: Any, data: Encoded) -> TaskModel:
+    """A task's model in its most parameters: a temperature, or a head for two functions."""
+    options = get_spec(task).options_of({"temperature": 0.05, "head": "pair"})
+    model: TaskModel = get_task(task).build(encoder, len(data.classes), options)
+    return model
 
 
 class Given(nn.Module):
@@ -119,9 +126,17 @@ class Given(nn.Module):
         self.rows = nn.Parameter(rows)
         self.batches: list[int] = []
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> SimpleNamespace:
-        self.batches.append(len(input_ids))
-        return SimpleNamespace(last_hidden_state=self.rows[input_ids])
+    @property
+    def hidden_size(self) -> int:
+        return self.rows.shape[1]
+
+    @property
+    def device(self) -> torch.device:
+        return self.rows.device
+
+    def mean_pooled(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        self.batches.append(len(batch["input_ids"]))
+        return mean_pool(self.rows[batch["input_ids"]], batch["attention_mask"])
 
 
 def padded_batch(seed: int = 0, lengths: tuple[int, ...] = (11, 7, 3), pad_id: int = 1) -> dict[str, torch.Tensor]:

@@ -10,6 +10,7 @@ This module imports neither torch nor pydantic.
 
 from __future__ import annotations
 
+import dataclasses
 import types
 import typing
 from dataclasses import dataclass
@@ -121,6 +122,14 @@ class Declared(NamedTuple):
         return self.setting.option or "--" + self.name.replace("_", "-")
 
     @property
+    def shown_default(self) -> str:
+        """The default as help and docs show it: in the declaration's words, else the value; blank if there is none."""
+        value = self.default
+        if self.setting.default is not None:
+            return self.setting.default
+        return "" if value is None or value is ... or isinstance(value, bool | dict | tuple) else str(value)
+
+    @property
     def choices(self) -> tuple[str, ...]:
         """The values it can take, where they are few and known."""
         if isinstance(self.type, type) and issubclass(self.type, StrEnum):
@@ -129,21 +138,31 @@ class Declared(NamedTuple):
 
 
 def settings_of(config: type) -> dict[str, Declared]:
-    """The settings of a `Config` by name, in the order of its fields.
+    """The settings of a `Config` or of a dataclass by name, in the order of its fields.
 
     Raises:
         TypeError: a field has no `Setting`.
     """
-    fields: dict[str, Any] = getattr(config, "model_fields", {})
+    fields: dict[str, Any] = (
+        {field.name: field for field in dataclasses.fields(config)}
+        if dataclasses.is_dataclass(config)
+        else getattr(config, "model_fields", {})
+    )
     hints = typing.get_type_hints(config, include_extras=True)
     declared = {}
     for name, field in fields.items():
         kind, setting = _parts(hints[name])
         if setting is None:
             raise TypeError(f"{config.__name__}.{name}: declare help and `affects` with a Setting in its annotation")
-        default = field.get_default(call_default_factory=True) if not field.is_required() else ...
-        declared[name] = Declared(name, setting, kind, default)
+        declared[name] = Declared(name, setting, kind, _default(field))
     return declared
+
+
+def _default(field: Any) -> Any:
+    """The default of a field of a dataclass or of a `Config`; `...` where there is none."""
+    if isinstance(field, dataclasses.Field):
+        return ... if field.default is dataclasses.MISSING else field.default
+    return field.get_default(call_default_factory=True) if not field.is_required() else ...
 
 
 def _parts(hint: Any) -> tuple[Any, Setting | None]:

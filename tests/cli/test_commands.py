@@ -12,7 +12,7 @@ import transformers
 from typer.testing import CliRunner
 
 from telly.cli import app
-from telly.data.schema import SCHEMAS
+from telly.tasks import TASKS
 
 
 def telly(*args: str) -> subprocess.CompletedProcess[str]:
@@ -38,7 +38,7 @@ def test_help_does_not_import_heavy_libraries():
 @pytest.mark.parametrize(
     "command",
     [
-        *(["tune", task] for task in SCHEMAS),
+        *(["tune", task] for task in TASKS),
         ["plan"],
         ["data", "validate"],
         ["cache", "verify"],

@@ -36,6 +36,6 @@ def test_demo(tmp_path: Path):
     trained = [records[name]["plan"]["trainable"] for name in RUNS]
     assert trained[0] > trained[1] == trained[2] == 3 * trained[3]
     assert records["k9-cached"]["cache"]["used"]
-    assert records["k11-cached"]["cache"]["stores"]["train"]["source"] == "layer 9", "two layers ran, not eleven"
+    assert records["k11-cached"]["cache"]["caches"]["train"]["source"] == "layer 9", "two layers ran, not eleven"
     gap = records["k9-cached"]["test"]["mrr"] - records["k9-frozen"]["test"]["mrr"]
     assert abs(gap) < 0.05, "20 queries: one rank more or less"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,8 +14,8 @@ import typer
 from typer.testing import CliRunner
 
 from telly.cli import COMMANDS, app
-from telly.data.schema import SCHEMAS
 from telly.settings.lists import SETTINGS
+from telly.tasks import TASKS
 
 WIDTH = 80
 ROOT: Any = typer.main.get_command(app)
@@ -131,5 +133,17 @@ def test_a_former_option_is_refused_with_its_new_name(command: list[str]):
     assert str(answer.exception) == "--top is now called --method; rename it"
 
 
+def test_help_of_a_task_imports_no_torch():
+    code = (
+        "import sys; sys.argv = ['telly', 'tune', 'search', '--help']\n"
+        "import atexit\n"
+        "heavy = ('torch', 'transformers', 'datasets', 'numpy')\n"
+        "atexit.register(lambda: print([name for name in heavy if name in sys.modules]))\n"
+        "from telly.cli import main; main()"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert answer.stdout.rstrip().endswith("[]"), answer.stdout
+
+
 def test_every_task_has_a_command():
-    assert [path[1] for path in ALL if path[0] == "tune"] == list(SCHEMAS)
+    assert [path[1] for path in ALL if path[0] == "tune"] == list(TASKS)

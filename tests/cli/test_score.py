@@ -423,11 +423,10 @@ def test_files_that_cannot_be_read(folder: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_unknown_task(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    message = "telly: error: cannot score the task 'summarise'; did you mean 'summarize'?"
+    message = "telly: error: unknown task 'summarise'; did you mean 'summarize'?"
     assert failure("summarise", monkeypatch, capsys) == message
     message = (
-        "telly: error: cannot score the task 'x'; known: search, clone, clone-retrieval, summarize, generate, "
-        "complete, classify"
+        "telly: error: unknown task 'x'; known: search, clone, clone-retrieval, summarize, generate, complete, classify"
     )
     assert failure("x", monkeypatch, capsys) == message
 

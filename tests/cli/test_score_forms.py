@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from telly.cli import app, main
 from telly.errors import DataError
 from telly.metrics.agreement import in_the_same_terms
-from telly.metrics.answers import layout_for, read_pairs
+from telly.metrics.answers import read_pairs
+from telly.tasks import get_spec
 
 
 @pytest.fixture(autouse=True)
@@ -98,7 +99,7 @@ def test_the_form_of_a_label_never_changes_the_score(right: list[bool], forms: l
     write("gold", *gold)
     write("pred", *pred)
     try:
-        layout, files = layout_for("classify"), (Path("gold"), Path("pred"))
+        layout, files = get_spec("classify").answers, (Path("gold"), Path("pred"))
         pairs = in_the_same_terms(layout, *files, read_pairs(files[0], [files[1]], layout)[0])[0]
     except DataError:  # all are called by the label that is right for none
         assert expected == 0
@@ -214,7 +215,7 @@ def test_files_that_would_be_taken_for_lines_are_refused(name: str):
     """The header and the ids of a CSV file once counted as labels, and were right where both files had them."""
     write(name, "id,label", "1,0", "2,1")
     with pytest.raises(DataError, match=f"{name}: expected lines, .*; save it as JSON lines"):
-        read_pairs(Path(name), [Path(name)], layout_for("classify"))
+        read_pairs(Path(name), [Path(name)], get_spec("classify").answers)
 
 
 @pytest.mark.parametrize(("task", "header"), [("classify", "label"), ("classify", "Target"), ("search", "answers")])

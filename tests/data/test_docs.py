@@ -7,9 +7,7 @@ from pathlib import Path
 
 import telly
 from telly.data.formats import raw_rows
-from telly.data.sample import sample_files
-from telly.data.schema import SCHEMAS
-from telly.tasks import TASKS
+from telly.tasks import TASKS, get_spec
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
@@ -20,7 +18,9 @@ def test_tables_that_follow_from_the_code_are_up_to_date() -> None:
     assert spec is not None and spec.loader is not None
     make_docs = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(make_docs)
-    assert make_docs.columns().count("\n") == 2 + sum(len(schema.columns) for schema in SCHEMAS.values())
+    assert make_docs.columns().count("\n") == 2 + sum(
+        len(schema.columns) for schema in (spec.schema for spec in TASKS.values())
+    )
     assert make_docs.presets().count("\n") == 2 + len(TASKS)
     for page, text in make_docs.pages().items():
         assert page.read_text(encoding="utf-8") == text, "run `python scripts/make_docs.py`"
@@ -28,8 +28,8 @@ def test_tables_that_follow_from_the_code_are_up_to_date() -> None:
 
 def test_sizes_of_the_samples() -> None:
     sizes: dict[str, list[str]] = {}
-    for task in SCHEMAS:
-        counts = " / ".join(f"{sum(1 for _ in raw_rows(file)):,}" for file in sample_files(task).values())
+    for task in TASKS:
+        counts = " / ".join(f"{sum(1 for _ in raw_rows(file)):,}" for file in get_spec(task).sample.files().values())
         sizes.setdefault(counts, []).append(task)
     for counts, tasks in sizes.items():
         row = next(line for line in PAGE.splitlines() if f"| {counts} |" in line)

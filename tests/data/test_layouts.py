@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from telly.data.readers import read
-from telly.data.schema import SCHEMAS
 from telly.data.warnings import warnings_about
 from telly.errors import DataError
+from telly.tasks import TASKS
 
 pytest_plugins = ["handwritten"]
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -48,20 +48,20 @@ CODESEARCHNET = {
     ],
 )
 def test_known_layouts(task: str, given: dict[str, Any], expected: dict[str, str], write: Write) -> None:
-    data = read(str(write("train.json", given)), SCHEMAS[task])
+    data = read(str(write("train.json", given)), TASKS[task].schema)
     assert data.to_list() == [expected]
-    assert tuple(data.column_names) == SCHEMAS[task].names == tuple(expected)
+    assert tuple(data.column_names) == TASKS[task].schema.names == tuple(expected)
 
 
 def test_any_label_by_a_mapping(write: Write) -> None:
     file = write("a.jsonl", {"func": "f", "target": 1, "cwe": "CWE-119"})
-    assert read(str(file), SCHEMAS["classify"], {"label": "cwe"})["label"][:] == ["CWE-119"]
+    assert read(str(file), TASKS["classify"].schema, {"label": "cwe"})["label"][:] == ["CWE-119"]
 
 
 def test_hidden_answers(write: Write) -> None:
     file = write("test.json", {"input": "<s> a = <EOL>", "gt": ""})
     with pytest.raises(DataError) as error:
-        read(str(file), SCHEMAS["complete"])
+        read(str(file), TASKS["complete"].schema)
     assert str(error.value) == (
         f"{file}:1: empty-text: 'gt' has no text; CodeXGLUE keeps the answers of its test set to itself: score on rows "
         "with answers, such as a part of the training data that you set aside; "
@@ -73,7 +73,7 @@ def test_hidden_answers(write: Write) -> None:
 def test_labels_of_clones_are_binary(label: object, write: Write) -> None:
     file = write("a.jsonl", {"left": "a", "right": "b", "label": label})
     with pytest.raises(DataError) as error:
-        read(str(file), SCHEMAS["clone"])
+        read(str(file), TASKS["clone"].schema)
     assert str(error.value) == (
         f"{file}:1: bad-label: 'label' is {str(label)!r}; expected one of 0, 1, true or false; mend it or delete the "
         f"row; `telly data validate {file} --task clone` lists all problems"
@@ -92,8 +92,8 @@ def test_real_data(task: str, name: str, sizes: tuple[int, ...], shared_folder: 
     folder = shared_folder / "data" / name
     if not folder.is_dir():
         pytest.skip(f"needs data/{name} in the folder `shared`")
-    splits = {split: read(str(folder), SCHEMAS[task], split=split) for split in ("train", "valid", "test")}
+    splits = {split: read(str(folder), TASKS[task].schema, split=split) for split in ("train", "valid", "test")}
     assert tuple(map(len, splits.values())) == sizes
-    assert any("also" in text or "as well" in text for text in warnings_about(splits, SCHEMAS[task]))
+    assert any("also" in text or "as well" in text for text in warnings_about(splits, TASKS[task].schema))
     if task == "generate":
         assert "concode_field_sep" in splits["train"]["description"][0]

@@ -20,12 +20,13 @@ from typer.testing import CliRunner
 from telly.cli import app
 from telly.data.formats import raw_rows
 from telly.data.readers import read
-from telly.data.schema import SCHEMAS, DataRow, RowReader
+from telly.data.schema import DataRow, RowReader
 from telly.data.validate import validate
 from telly.data.warnings import warnings_about
 from telly.errors import DataError
+from telly.tasks import TASKS
 
-CLASSIFY = SCHEMAS["classify"]
+CLASSIFY = TASKS["classify"].schema
 ROWS = [{"code": "a b", "label": "0"}, {"code": "c, d; e", "label": "1"}]
 
 
@@ -247,7 +248,7 @@ NAMES = st.sampled_from(
 )
 def test_a_proposed_mapping_never_leads_to_the_same_error(names: list[str], task: str):
     """What the message says is followed to the letter, as a shell would; the column is then found."""
-    schema, mapping = SCHEMAS[task], dict[str, str]()
+    schema, mapping = TASKS[task].schema, dict[str, str]()
     values: dict[str, object] = dict.fromkeys(names, "1")
     for _ in schema.columns:
         problems = RowReader(schema, mapping, "f").read(1, values)

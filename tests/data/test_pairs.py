@@ -10,13 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from telly.data.readers import read
-from telly.data.schema import SCHEMAS
 from telly.data.validate import check, validate
 from telly.errors import DataError
+from telly.tasks import TASKS
 
 pytest_plugins = ["handwritten"]
 pytestmark = pytest.mark.usefixtures("own_cache")
-CLONE = SCHEMAS["clone"]
+CLONE = TASKS["clone"].schema
 FORMATS = ".jsonl, .json, .csv, .tsv, .parquet (all but the last also with .gz)"
 HINT = "a list of pairs (idx1 idx2 label) needs data.jsonl with the functions beside it"
 FUNCTIONS = [{"idx": str(i), "func": f"int f{i}()"} for i in range(4)]
@@ -134,7 +134,7 @@ def test_pairs_of_functions_are_not_for_other_tasks(folder: Path) -> None:
     with pytest.raises(
         DataError, match=r"valid.txt:1: missing-column: no column for 'query': .*found left, right, lab"
     ):
-        read(str(folder / "valid.txt"), SCHEMAS["search"])
+        read(str(folder / "valid.txt"), TASKS["search"].schema)
 
 
 def test_a_file_named_data_jsonl_alone_is_as_any_other(write: Write) -> None:

@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 
 from telly.data import readers
 from telly.data.readers import read
-from telly.data.schema import SCHEMAS, Column, Schema, parse_mapping, schema_for
+from telly.data.schema import Column, Schema, parse_mapping
 from telly.errors import ConfigError, DataError
+from telly.tasks import TASKS, get_spec
 
 pytest_plugins = ["handwritten"]
 pytestmark = pytest.mark.usefixtures("own_cache")
-SEARCH = SCHEMAS["search"]
+SEARCH = TASKS["search"].schema
 ROWS = [{"query": f"do thing {i}", "code": f"def f{i}():\n    return {i}"} for i in range(3)]
 FORMATS = ".jsonl, .json, .csv, .tsv, .parquet (all but the last also with .gz)"
 QUERY_NAMES = "query, docstring_tokens, func_documentation_tokens, docstring, func_documentation_string, doc, nl"
@@ -117,7 +118,7 @@ def test_bad_mapping(pairs: list[str], message: str) -> None:
 
 def test_unknown_task() -> None:
     with pytest.raises(ConfigError, match=r"^unknown task 'serch'; did you mean 'search'\?$"):
-        schema_for("serch")
+        get_spec("serch")
 
 
 def test_labels_become_strings(write: Write) -> None:

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from telly.data.sample import sample_files
-from telly.data.schema import SCHEMAS
 from telly.data.validate import check
 from telly.mining.copies import content_key
+from telly.tasks import TASKS, get_spec
 
 MEGABYTE = 1_000_000
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "make_sample.py"
@@ -19,13 +18,13 @@ SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "make_sample.py"
 
 @pytest.fixture(scope="module")
 def sample() -> dict[str, list[dict[str, Any]]]:
-    files = sample_files()
+    files = get_spec("search").sample.files()
     return {split: [json.loads(line) for line in file.open(encoding="utf-8")] for split, file in files.items()}
 
 
 def aside() -> list[dict[str, Any]]:
     """Rows of the test modules that no score counts."""
-    file = sample_files()["test"].with_name("seen.jsonl")
+    file = get_spec("search").sample.files()["test"].with_name("seen.jsonl")
     return [json.loads(line) for line in file.open(encoding="utf-8")]
 
 
@@ -37,7 +36,7 @@ def test_no_test_query_was_seen_in_pre_training(sample: dict[str, list[dict[str,
     assert keys == seen and len(seen) >= 18
     assert keys.isdisjoint(f"{row['path']}:{row['name']}" for row in sample["test"])
     assert {"inspect.py:getargvalues", "pydoc.py:pipepager"} <= keys, "copies in numpy and click"
-    assert f"holds {len(seen)} rows" in (sample_files()["test"].parent / "README.md").read_text()
+    assert f"holds {len(seen)} rows" in (get_spec("search").sample.files()["test"].parent / "README.md").read_text()
 
 
 def test_sizes(sample: dict[str, list[dict[str, Any]]]) -> None:
@@ -45,12 +44,12 @@ def test_sizes(sample: dict[str, list[dict[str, Any]]]) -> None:
     assert len(sample["test"]) + len(aside()) == 1000
     assert len(sample["valid"]) == 500
     assert sum(map(len, sample.values())) >= 4000
-    assert sum(file.stat().st_size for file in sample_files().values()) <= 4 * MEGABYTE
+    assert sum(file.stat().st_size for file in get_spec("search").sample.files().values()) <= 4 * MEGABYTE
 
 
 def test_no_problems() -> None:
-    files = sample_files()
-    report = check(files, SCHEMAS["search"])
+    files = get_spec("search").sample.files()
+    report = check(files, TASKS["search"].schema)
     assert report.problems == []
     assert set(report.rows) == {str(file) for file in files.values()}
 
@@ -74,7 +73,7 @@ def test_the_query_does_not_stand_in_the_code(sample: dict[str, list[dict[str, A
 
 
 def test_licence_and_readme_are_beside_it(sample: dict[str, list[dict[str, Any]]]) -> None:
-    folder = sample_files()["train"].parent
+    folder = get_spec("search").sample.files()["train"].parent
     assert "PYTHON SOFTWARE FOUNDATION LICENSE VERSION 2" in (folder / "LICENSE-CPython.txt").read_text()
     readme = (folder / "README.md").read_text()
     for split, rows in sample.items():
@@ -82,7 +81,7 @@ def test_licence_and_readme_are_beside_it(sample: dict[str, list[dict[str, Any]]
 
 
 def test_script_makes_the_same_bytes(tmp_path: Path) -> None:
-    folder = sample_files()["train"].parent
+    folder = get_spec("search").sample.files()["train"].parent
     version = ".".join(map(str, sys.version_info[:3]))
     if f"CPython {version}." not in (folder / "README.md").read_text():
         pytest.skip(f"the sample is not from CPython {version}")

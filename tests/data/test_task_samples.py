@@ -15,11 +15,10 @@ import pytest
 from telly.data import sample
 from telly.data.formats import raw_rows
 from telly.data.readers import read
-from telly.data.sample import sample_files
-from telly.data.schema import SCHEMAS
 from telly.data.validate import check
 from telly.data.warnings import warnings_about
 from telly.errors import ConfigError, DataError
+from telly.tasks import TASKS, get_spec
 
 pytest_plugins = ["handwritten"]
 MEGABYTE = 1_000_000
@@ -40,12 +39,12 @@ Rows = dict[str, list[dict[str, Any]]]
 def rows_of(task: str) -> Rows:
     return {
         split: [row.values for row in raw_rows(file) if not hasattr(row, "kind")]
-        for split, file in sample_files(task).items()
+        for split, file in get_spec(task).sample.files().items()
     }
 
 
 def functions() -> list[dict[str, Any]]:
-    file = sample_files("clone")["train"].with_name("data.jsonl")
+    file = get_spec("clone").sample.files()["train"].with_name("data.jsonl")
     return [json.loads(line) for line in file.open(encoding="utf-8")]
 
 
@@ -54,24 +53,29 @@ def squeezed(text: str) -> str:
 
 
 @pytest.mark.usefixtures("own_cache")
-@pytest.mark.parametrize("task", SCHEMAS)
+@pytest.mark.parametrize("task", TASKS)
 def test_every_task_has_a_sound_sample(task: str) -> None:
-    files = sample_files(task)
+    files = get_spec(task).sample.files()
     assert list(files) == ["train", "valid", "test"]
-    report = check(files, SCHEMAS[task])
+    report = check(files, TASKS[task].schema)
     assert report.problems == []
     assert tuple(report.rows.values()) == SIZES[task]
-    splits = {split: read(str(file), SCHEMAS[task]) for split, file in files.items()}
-    assert warnings_about(splits, SCHEMAS[task]) == []
+    splits = {split: read(str(file), TASKS[task].schema) for split, file in files.items()}
+    assert warnings_about(splits, TASKS[task].schema) == []
 
 
 def test_three_tasks_share_one_sample() -> None:
-    assert sample_files() == sample_files("search") == sample_files("summarize") == sample_files("generate")
+    assert (
+        get_spec("search").sample.files()
+        == get_spec("search").sample.files()
+        == get_spec("summarize").sample.files()
+        == get_spec("generate").sample.files()
+    )
 
 
 @pytest.mark.parametrize("task", OWN)
 def test_size_readme_and_licence(task: str) -> None:
-    files = sample_files(task)
+    files = get_spec(task).sample.files()
     folder = files["train"].parent
     assert sum(file.stat().st_size for file in folder.iterdir()) <= MEGABYTE
     readme = (folder / "README.md").read_text()
@@ -88,7 +92,7 @@ def places(task: str) -> dict[str, list[str]]:
     path = {function["idx"]: function["path"] for function in functions()}
     return {
         split: [path[idx] for line in file.open() for idx in line.split()[:2]]
-        for split, file in sample_files(task).items()
+        for split, file in get_spec(task).sample.files().items()
     }
 
 
@@ -124,7 +128,7 @@ def test_clones_have_texts_of_their_own_in_every_split_and_balanced_labels() -> 
 def test_the_kind_of_text_does_not_tell_clones_from_others() -> None:
     variant = {function["idx"]: function["variant"] for function in functions()}
     origin = {function["idx"]: (function["path"], function["name"]) for function in functions()}
-    for file in sample_files("clone").values():
+    for file in get_spec("clone").sample.files().values():
         lines = [line.split() for line in file.open()]
         kinds = {label: Counter((variant[a], variant[b]) for a, b, found in lines if found == label) for label in "01"}
         assert kinds["0"] == kinds["1"]
@@ -167,10 +171,10 @@ def test_classes_are_the_same_everywhere_and_the_name_is_hidden() -> None:
 
 def test_unknown_task_and_missing_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^unknown task 'clones'; did you mean 'clone'\?$"):
-        sample_files("clones")
+        get_spec("clones").sample.files()
     monkeypatch.setattr(sample, "files", lambda package: tmp_path)
     with pytest.raises(DataError) as error:
-        sample_files("clone")
+        get_spec("clone").sample.files()
     assert str(error.value) == (
         f"{tmp_path}/sample/clone/train.txt: the sample is not in this installation; "
         f"expected it beside {sample.__file__}; reinstall"
@@ -178,7 +182,7 @@ def test_unknown_task_and_missing_files(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 def test_script_makes_the_same_bytes(tmp_path: Path) -> None:
-    folder = sample_files()["train"].parent
+    folder = get_spec("search").sample.files()["train"].parent
     version = ".".join(map(str, sys.version_info[:3]))
     if f"CPython {version}." not in (folder / "README.md").read_text():
         pytest.skip(f"the samples are not from CPython {version}")

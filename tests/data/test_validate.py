@@ -8,13 +8,14 @@ import pytest
 from typer.testing import CliRunner
 
 from telly.cli.data import app
-from telly.data.schema import SCHEMAS, Column, RowProblem, Schema
+from telly.data.schema import Column, RowProblem, Schema
 from telly.data.validate import KINDS, check, validate
 from telly.errors import ConfigError, DataError
+from telly.tasks import TASKS
 
 pytest_plugins = ["handwritten"]
 pytestmark = pytest.mark.usefixtures("own_cache")
-SEARCH = SCHEMAS["search"]
+SEARCH = TASKS["search"].schema
 LABELLED = Schema("private", (Column("text"), Column("label", "label")), key="text")
 Write = Callable[..., Path]
 
@@ -234,7 +235,7 @@ def test_help_names_all_tasks_and_gives_an_example_for_pairs(monkeypatch: pytest
     code, output = run("--help")
     text = " ".join(output.replace("│", " ").split())
     assert code == 0
-    assert f"The task the data is for: {', '.join(SCHEMAS)}." in text
+    assert f"The task the data is for: {', '.join(TASKS)}." in text
     assert "telly data validate DIR/train.txt --task clone --test DIR/test.txt" in text
 
 

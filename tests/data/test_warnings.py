@@ -3,10 +3,11 @@ from __future__ import annotations
 from datasets import Dataset
 
 from telly.data import warnings as data_warnings
-from telly.data.schema import SCHEMAS, Column, Schema
+from telly.data.schema import Column, Schema
 from telly.data.warnings import warnings_about
+from telly.tasks import TASKS
 
-CLONE, CLASSIFY = SCHEMAS["clone"], SCHEMAS["classify"]
+CLONE, CLASSIFY = TASKS["clone"].schema, TASKS["classify"].schema
 
 
 def pairs(*texts: str) -> Dataset:
@@ -63,7 +64,7 @@ def test_code_in_train_whatever_its_label() -> None:
 
 def test_problems_of_retrieval_should_be_new() -> None:
     splits = {"train": labelled(a="1", b="2"), "test": labelled(c="2", d="3")}
-    assert warnings_about(splits, SCHEMAS["clone-retrieval"]) == [
+    assert warnings_about(splits, TASKS["clone-retrieval"].schema) == [
         "test: 1 of 2 labels stand in train as well; these say little about problems that are new, so split by label"
     ]
 

@@ -11,8 +11,6 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from telly.data.readers import read
-from telly.data.sample import sample_files
-from telly.data.schema import SCHEMAS
 from telly.errors import ConfigError, ExportError
 from telly.exports import sentence_transformers as export
 from telly.exports import source as sources
@@ -21,9 +19,9 @@ from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.models.load import load_model, load_tokenizer
 from telly.models.modes import encode_texts
-from telly.tasks import TASKS
-from telly.tasks.base import Options
-from telly.tasks.embeddings import embed_rows
+from telly.tasks import get_spec, get_task
+from telly.tasks.options import ContrastiveOptions
+from telly.tasks.training.embeddings import embed_rows
 from tiny_runs import record_of, run_telly, task_data, tiny_model_folder
 
 LIMITS = {"query": 24, "code": 48}
@@ -41,11 +39,13 @@ def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @torch.no_grad()
 def test_real_texts_get_the_vectors_of_tellys_evaluation(exported: Path, run: Path):
     """The oracle is the task's own encoding and model on real functions, most of which are cut."""
-    data = read(str(sample_files("search")["test"]), SCHEMAS["search"], {}, "test").select(range(EXAMPLES))
-    task, tokenizer = TASKS["search"], load_tokenizer(str(run))
+    data = read(str(get_spec("search").sample.files()["test"]), get_spec("search").schema, {}, "test").select(
+        range(EXAMPLES)
+    )
+    task, tokenizer = get_task("search"), load_tokenizer(str(run))
     encoded = task.encode({"train": data}, tokenizer, LIMITS, None)["train"]
     assert (encoded.table.lengths == 48).sum() > 5, "some functions must be cut, or truncation is not tested"
-    module = task.build(SplitModel(load_model(str(run)), None), encoded, Options()).eval()
+    module = task.build(SplitModel(load_model(str(run)), None), 0, ContrastiveOptions()).eval()
     source = RowSource(encoded.table, tokenizer.pad_token_id)
     model = SentenceTransformer(str(exported), device="cpu", local_files_only=True)
     for column, encode in (("query", model.encode_query), ("code", model.encode_document)):

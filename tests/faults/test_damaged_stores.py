@@ -20,7 +20,7 @@ SLOW_SHARDS = SMALL_SHARDS + (
 
 
 def store_of(output: Path, split: str = "train") -> Path:
-    return Path(record_of(output)["cache"]["stores"][split]["folder"])
+    return Path(record_of(output)["cache"]["caches"][split]["folder"])
 
 
 def test_killed_while_building(tiny: Tiny, tmp_path: Path):
@@ -42,7 +42,7 @@ def test_killed_while_building(tiny: Tiny, tmp_path: Path):
     run_telly(*command, "--resume", setup=SMALL_SHARDS)
     assert not leftover.exists()
     assert {file: (file.stat().st_ino, file.stat().st_mtime_ns) for file in finished} == finished
-    assert record_of(output)["cache"]["stores"]["train"]["built_shards"] == shards - len(finished)
+    assert record_of(output)["cache"]["caches"]["train"]["built_shards"] == shards - len(finished)
     assert files_below(folder) == files_below(store_of(reference))
     assert largest_difference(output, reference) == 0.0
 
@@ -67,7 +67,7 @@ def test_flipped_byte(tiny: Tiny, undisturbed: Callable[..., Path], tmp_path: Pa
     second = tmp_path / "second"
     ended = run_telly(*tiny.command(second, "cached"))
     assert f"shard 0 of {folder} does not have its checksum; it is computed anew" in ended.err.splitlines()
-    assert record_of(second)["cache"]["stores"]["train"]["built_shards"] == 1
+    assert record_of(second)["cache"]["caches"]["train"]["built_shards"] == 1
     assert files_below(folder) == sound
     assert largest_difference(second, undisturbed("cached")) == 0.0
 
@@ -80,7 +80,7 @@ def test_store_that_does_not_say_what_it_holds(tiny: Tiny, undisturbed: Callable
     (folder / "store.json").write_text("{")
     ended = run_telly(*tiny.command(second, "cached"))
     assert f"{folder} does not say what it holds (store.json is damaged); it is computed anew" in ended.err.splitlines()
-    assert record_of(second)["cache"]["stores"]["train"]["built_shards"] == 1
+    assert record_of(second)["cache"]["caches"]["train"]["built_shards"] == 1
     assert largest_difference(second, undisturbed("cached")) == 0.0
 
 
@@ -112,8 +112,8 @@ def test_another_models_store(tiny: Tiny, tmp_path: Path):
     # As the store of a lower layer, from which the next one would be derived, it is passed over.
     deeper = run_telly(*tiny.command(tmp_path / "deeper", "cached", "--freeze", "3"))
     assert deeper.code == 0
-    assert record_of(tmp_path / "deeper")["cache"]["stores"]["train"]["source"] == "tokens"
-    assert record_of(tmp_path / "deeper")["cache"]["stores"]["valid"]["source"] == "layer 2"
+    assert record_of(tmp_path / "deeper")["cache"]["caches"]["train"]["source"] == "tokens"
+    assert record_of(tmp_path / "deeper")["cache"]["caches"]["valid"]["source"] == "layer 2"
     assert CacheKey(**keys[0]).fingerprint == ours.name
 
 
@@ -124,7 +124,7 @@ def test_two_runs_on_one_store(tiny: Tiny, undisturbed: Callable[..., Path], tmp
     assert [end.code for end in ended] == [0, 0], ended
     assert any("another process builds" in end.err for end in ended), "they must have met"
     records = [record_of(output) for output in outputs]
-    built = [[store["built_shards"] for store in record["cache"]["stores"].values()] for record in records]
+    built = [[store["built_shards"] for store in record["cache"]["caches"].values()] for record in records]
     assert sorted(min(both) for both in zip(*built, strict=True)) == [0, 0, 0], "every store is built by one of them"
     assert len(list((tmp_path / "cache").glob("*/store.json"))) == 3
     assert records[0]["test"] == records[1]["test"] == record_of(undisturbed("cached"))["test"]

@@ -105,7 +105,7 @@ def test_disk_full_while_storing(tiny: Tiny, undisturbed: Callable[..., Path], t
     assert kept == 3, "the limit must hit after the first shards"
 
     run_telly(*tiny.command(output, "cached"), "--resume", setup=setup)
-    assert record_of(output)["cache"]["stores"]["train"]["built_shards"] == len(list(folder.glob("*.bin"))) - kept
+    assert record_of(output)["cache"]["caches"]["train"]["built_shards"] == len(list(folder.glob("*.bin"))) - kept
     assert largest_difference(output, undisturbed("cached")) < TOLERANCE
 
 
@@ -161,10 +161,10 @@ def test_what_does_not_fit_is_recomputed(
     setup = f"import telly.freezing.activation_cache as store\nstore.SHARD_BYTES = {shard_bytes}\n"
     ended = run_telly(*tiny.command(output, "cached", *options, cache=cache), setup=setup)
     record = record_of(output)
-    train = record["cache"]["stores"]["train"]
-    assert 0 < train["stored_rows"] < train["rows"]
+    train = record["cache"]["caches"]["train"]
+    assert 0 < train["cached_rows"] < train["rows"]
     assert not record["cache"]["complete"]
-    left_out = train["rows"] - train["stored_rows"]
+    left_out = train["rows"] - train["cached_rows"]
     assert re.search(
         rf"^the activation cache needs 0\.00 GB and 0\.00 GB may be taken: {left_out} of {train['rows']} sequences are "
         r"not cached, their frozen layers run in every epoch$",
@@ -183,7 +183,7 @@ def test_read_only_cache(tiny: Tiny, undisturbed: Callable[..., Path], mount: Mo
     before = files_below(cache)
 
     run_telly(*tiny.command(output, "cached", cache=cache))
-    assert {store["source"] for store in record_of(output)["cache"]["stores"].values()} == {"cache"}
+    assert {store["source"] for store in record_of(output)["cache"]["caches"].values()} == {"cache"}
     assert largest_difference(output, undisturbed("cached")) == 0.0
 
     expected = (

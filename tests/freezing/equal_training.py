@@ -13,8 +13,8 @@ from telly.freezing.build import CacheRequest, build_cache
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.freezing.states import StateDtype
-from telly.tasks import TASKS
-from telly.tasks.base import Encoded
+from telly.tasks import get_task
+from telly.tasks.training.base import Encoded
 from tiny_models import tiny_encoded
 
 PAIRS, STEPS, TOLERANCE = 12, 5, 2e-5
@@ -32,7 +32,7 @@ def a_step(
     """One loss in train mode: dropout is on in the trained layers, with the same draws for the same seed."""
     model.train()
     torch.manual_seed(seed)
-    loss: torch.Tensor = model(**TASKS[task].collate(source, data, numbers))["loss"]
+    loss: torch.Tensor = model(**get_task(task).collate(source, data, numbers))["loss"]
     return loss
 
 
@@ -49,8 +49,8 @@ def check_same_training(frozen: nn.Module, cached: nn.Module, task: str, folder:
         task: name of the task whose module both are.
         folder: of the store.
     """
-    data = tiny_encoded(task, frozen.split.model.config)
-    tokens, states = RowSource(data.table, 1), store_source(cached.split, data.table, folder)
+    data = tiny_encoded(task, frozen.encoder.model.config)
+    tokens, states = RowSource(data.table, 1), store_source(cached.encoder, data.table, folder)
     start = {name: p.detach().clone() for name, p in trained(frozen).items()}
     # A key bias has no gradient (softmax ignores a shift); without a larger eps Adam would blow up its rounding noise.
     optimizers = [torch.optim.AdamW(trained(m).values(), lr=1e-3, eps=1e-3) for m in (frozen, cached)]

@@ -16,12 +16,11 @@ from telly.freezing.build import CacheRequest, build_cache
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.freezing.states import StateDtype
-from telly.tasks import TASKS
-from telly.tasks.base import Encoded, Options
-from tiny_models import FAMILIES, VOCAB, WRITERS, tiny_encoded, tiny_model
+from telly.tasks import TASKS, get_task
+from telly.tasks.training.base import Encoded
+from tiny_models import FAMILIES, VOCAB, WRITERS, tiny_encoded, tiny_model, tiny_task_model
 
 CASES = [(task, family) for task in TASKS for family in (WRITERS if TASKS[task].is_generative else FAMILIES)]
-OPTIONS = Options(temperature=0.05, head="pair")
 
 
 def encoded(seed: int = 0) -> Encoded:
@@ -35,7 +34,7 @@ def encoded(seed: int = 0) -> Encoded:
 
 
 def search_model(k: int, family: str = "roberta") -> nn.Module:
-    return TASKS["search"].build(SplitModel(tiny_model(family), k), encoded(), OPTIONS)
+    return tiny_task_model("search", SplitModel(tiny_model(family), k), encoded())
 
 
 @pytest.mark.parametrize(("task", "family_name"), CASES)
@@ -48,7 +47,7 @@ def test_cached_equals_frozen_in_loss_gradient_and_weights(task: str, family_nam
 def tuned(task: str, family: str, k: int) -> nn.Module:
     split = SplitModel(tiny_model(family, is_generative=TASKS[task].is_generative), k)
     torch.manual_seed(0)
-    return TASKS[task].build(split, tiny_encoded(task, split.model.config), OPTIONS)
+    return tiny_task_model(task, split, tiny_encoded(task, split.model.config))
 
 
 @pytest.mark.parametrize("dtype", [StateDtype.BF16, StateDtype.INT8])
@@ -57,7 +56,7 @@ def test_lower_precision_is_close_but_not_equal(dtype: StateDtype, tmp_path: Pat
     data = encoded()
     model = search_model(2)
     exact = a_step(model, RowSource(data.table, 1), data, list(range(4)), 0).item()
-    rounded = a_step(model, store_source(model.split, data.table, tmp_path, dtype), data, list(range(4)), 0).item()
+    rounded = a_step(model, store_source(model.encoder, data.table, tmp_path, dtype), data, list(range(4)), 0).item()
     assert rounded == pytest.approx(exact, rel=0.1)
     assert abs(rounded - exact) > 1e-5
 
@@ -77,10 +76,10 @@ def test_dropout_left_on_in_frozen_layers_differs(tmp_path: Path):
     model = search_model(2)
     source = RowSource(data.table, 1)
     right = a_step(model, source, data, list(range(4)), 0).item()
-    for module in model.split.model.encoder.layer[0].modules():
+    for module in model.encoder.model.encoder.layer[0].modules():
         module.training = True
     torch.manual_seed(0)
-    assert abs(model(**TASKS["search"].collate(source, data, list(range(4))))["loss"].item() - right) > 1e-3
+    assert abs(model(**get_task("search").collate(source, data, list(range(4))))["loss"].item() - right) > 1e-3
 
 
 def test_dropout_is_not_baked_into_the_store(family: str, tmp_path: Path):

@@ -20,8 +20,7 @@ from telly.models.load import model_from_config
 from telly.models.prefix_lm import checkpoint_part
 from telly.models.stack import find_stack
 from telly.tasks import TASKS
-from telly.tasks.base import Options
-from tiny_models import FAMILIES, LAYERS, padded_batch, tiny_encoded, tiny_model
+from tiny_models import FAMILIES, LAYERS, padded_batch, tiny_encoded, tiny_model, tiny_task_model
 
 OWN_TARGETS = {"distilbert": ("q_lin", "v_lin"), "modernbert": ("Wqkv",), "starcoder2": ("q_proj", "v_proj")}
 """Families that peft does not know."""
@@ -48,7 +47,7 @@ def tuned(task: str, family: str, k: int | None, method: Method) -> nn.Module:
     apply_method(split, method, lora_of(family))
     shake(split)
     torch.manual_seed(0)
-    return TASKS[task].build(split, tiny_encoded(task, split.model.config), Options(temperature=0.05, head="pair"))
+    return tiny_task_model(task, split, tiny_encoded(task, split.model.config))
 
 
 def shake(split: SplitModel) -> None:
@@ -68,12 +67,12 @@ def test_cached_equals_frozen(method: Method, task: str, family_name: str, tmp_p
 @pytest.mark.parametrize("task", ["classify", "clone"])
 def test_a_head_alone_is_the_same_over_the_last_states(task: str, family: str, tmp_path: Path):
     frozen, cached = (tuned(task, family, None, Method.HEAD_ONLY) for _ in range(2))
-    assert cached.split.k == LAYERS
+    assert cached.encoder.k == LAYERS
     assert all(name.startswith("head.") for name in trained(cached))
-    before = {name: p.clone() for name, p in cached.split.named_parameters()}
+    before = {name: p.clone() for name, p in cached.encoder.named_parameters()}
     check_same_training(frozen, cached, task, tmp_path)
-    assert all(torch.equal(p, before[name]) for name, p in cached.split.named_parameters())
-    assert not any(module.training for module in cached.split.model.modules()), "else dropout changes the last states"
+    assert all(torch.equal(p, before[name]) for name, p in cached.encoder.named_parameters())
+    assert not any(module.training for module in cached.encoder.model.modules()), "else dropout changes the last states"
 
 
 @pytest.mark.parametrize("method", [Method.LORA, Method.IA3, Method.BITFIT])
@@ -91,7 +90,7 @@ def test_gradients_are_where_they_are_expected(method: Method, k: int | None):
         if ".layer." in name:
             assert int(name.split(".layer.")[1].split(".")[0]) >= lowest, name
     assert sum(name.startswith("head.") for name in with_gradient) == 4, "a new head is trained as a whole"
-    assert [m.training for m in (*model.split.model.encoder.layer, model.split.model.embeddings)] == (
+    assert [m.training for m in (*model.encoder.model.encoder.layer, model.encoder.model.embeddings)] == (
         [True] * 5 if k is None else [False, False, True, True, False]
     )
 

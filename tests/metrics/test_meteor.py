@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nltk.stem.porter import PorterStemmer
 
-from telly.data.sample import sample_files
 from telly.metrics.bleu import summary_tokens
 from telly.metrics.meteor import meteor, sentence_meteor
+from telly.tasks import get_spec
 
 TEXTS = st.lists(
     st.sampled_from(["a", "the", "run", "runs", "running", "runner", "cat", "cats", "."]), max_size=10
@@ -84,7 +84,7 @@ def test_real_comments_keep_the_score_that_was_published():
 
     The means are those of telly's own METEOR and stemmer, which nltk's replaced.
     """
-    lines = sample_files()["test"].read_text(encoding="utf-8").splitlines()
+    lines = get_spec("search").sample.files()["test"].read_text(encoding="utf-8").splitlines()
     comments = [" ".join(summary_tokens(json.loads(line)["query"])) for line in lines]
     generator = random.Random(0)
     thinned = [" ".join(word for word in text.split() if generator.random() > 0.3) for text in comments]

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 
-from telly.data.sample import sample_files
 from telly.metrics.bleu import summary_tokens
 from telly.metrics.cider import cider, sentence_ciders
 from telly.metrics.rouge import rouge_l, sentence_rouge_l
+from telly.tasks import get_spec
 
 TEXTS = st.lists(st.sampled_from(["a", "b", "c", "the", "cat", "sat", "."]), max_size=10).map(" ".join)
 PAIRS = st.lists(st.tuples(TEXTS, TEXTS.filter(bool)), min_size=1, max_size=8)
@@ -86,7 +86,7 @@ def test_equal_pycocoevalcap_on_random_texts(pairs: list[tuple[str, str]], gener
 
 
 def test_equal_pycocoevalcap_on_real_comments():
-    lines = sample_files()["valid"].read_text(encoding="utf-8").splitlines()
+    lines = get_spec("search").sample.files()["valid"].read_text(encoding="utf-8").splitlines()
     references = [" ".join(summary_tokens(json.loads(line)["query"])) for line in lines]
     assert len(references) == 500
     generator = random.Random(0)

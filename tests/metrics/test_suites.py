@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telly.errors import DataError
-from telly.metrics.answers import LAYOUTS
-from telly.metrics.scoring import TASKS, clone_retrieval_statistics, search_statistics
+from telly.metrics.ranking import clone_retrieval_statistics, search_statistics
 from telly.metrics.suites import completion, generation, summarization
 from telly.metrics.table import METRICS
+from telly.tasks import TASKS
 
 SUITES = (summarization, generation, completion)
 TEXTS = st.lists(st.sampled_from(["a", "b", "c", "get", "gets", "x_y", "(", ";"]), min_size=1, max_size=9).map(" ".join)
@@ -81,10 +81,9 @@ def test_clone_retrieval_looks_at_the_first_r_by_hand():
 def test_every_metric_is_in_the_table():
     pairs = {"search": ("a b", "a"), "clone-retrieval": ("a", "a")}
     found = set()
-    for task, statistics in TASKS.items():
+    for task, spec in TASKS.items():
         given_text, right = pairs.get(task, ("1", "1"))
-        found |= set(statistics([given_text] * 2, [right] * 2))
-    assert set(TASKS) == set(LAYOUTS)
+        found |= set(spec.score([given_text] * 2, [right] * 2))
     assert found <= set(METRICS)
     assert set(METRICS) - found == {"roc_auc"}, "needs scores, which files of labels do not have"
     assert all(metric.greater_is_better for metric in METRICS.values())
@@ -100,6 +99,6 @@ def test_the_tables_do_not_import_heavy_libraries():
 
 
 def test_metrics_of_texts_do_not_import_torch():
-    code = "import sys, telly.metrics.scoring; print('torch' in sys.modules)"
+    code = "import sys, telly.tasks.scoring; print('torch' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert answer.stdout.strip() == "False"

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from pure_functions import FUNCTIONS, Pure
 
-from telly.data.sample import sample_files
 from telly.mining.mutations import mutant_of
 from telly.mining.variants import REWRITES, variant_of, variants_of
+from telly.tasks import get_spec
 
 RUNNER = Path(__file__).with_name("run_functions.py")
 CALLS = 30
@@ -26,7 +26,9 @@ Texts = dict[str, list[str]]
 
 @cache
 def codes() -> dict[tuple[str, str], str]:
-    rows = [json.loads(line) for file in sample_files().values() for line in file.open(encoding="utf-8")]
+    rows = [
+        json.loads(line) for file in get_spec("search").sample.files().values() for line in file.open(encoding="utf-8")
+    ]
     return {(row["path"], row["name"]): row["code"] for row in reversed(rows)}
 
 

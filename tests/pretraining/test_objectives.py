@@ -21,7 +21,7 @@ from telly.pretraining.objectives import PretrainObjective
 from telly.pretraining.run import model_config
 from telly.pretraining.throughput import Throughput, matrix_product_rate
 from telly.pretraining.tokenizer import SPECIAL_TOKENS, train_tokenizer
-from telly.tasks import TASKS
+from telly.tasks import get_task
 
 CODE = [f"def add_{i}(a, b):\n    total = a + {i} * b\n    return total\n" for i in range(12)]
 DOCSTRINGS = [f"Add {i} times b to a and give the total." for i in range(12)]
@@ -71,7 +71,7 @@ def test_masking_follows_bert(tokenizer):
 ])  # fmt: skip
 def test_prefix_sequences_are_laid_out_as_the_writing_tasks_do(kind, task, sources, targets, corpus, tokenizer):
     batch = batch_of(corpus, tokenizer, **{kind: 1.0})
-    prompts = TASKS[task].prompts(sources, tokenizer, 500, WritingKind.ONE_STACK)
+    prompts = get_task(task).prompts(sources, tokenizer, 500, WritingKind.ONE_STACK)
     answers = tokenizer(targets, add_special_tokens=False)["input_ids"]
     for i, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
         length = int(batch["attention_mask"][i].sum())

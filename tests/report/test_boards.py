@@ -74,7 +74,7 @@ def test_peers_stand_beside_base_and_k(tmp_path: Path):
     assert [row.line for row in board.rows] == names
     assert [row.is_base for row in board.rows] == [True] + [False] * 7
     assert all(board.base_of(row) is board.rows[0] for row in board.rows[1:])
-    trained = [row.mean(lambda r: r.plan["trainable"]) for row in board.rows]
+    trained = [row.mean(lambda r: r.trainable) for row in board.rows]
     assert trained[2] == 147_456 and trained[5] == 147_456 / 4
     notes = [note for note in board.notes if note.startswith("Settings of ")]
     assert notes[0] == (
@@ -132,13 +132,21 @@ def test_other_data_is_another_board_and_changed_data_is_not_compared(tmp_path: 
     assert board.base_of(board.rows[1]) is None
 
 
+MODEL = {"name": "telly-mini", "parameters": 7_778_688}
+
+
 def test_other_weights_under_the_same_name_are_another_model(tmp_path: Path):
     """A new pooler differs by seed and is no other model; nor is a record that is older than the fingerprint."""
     for number, layers in enumerate(("aaaaaaaa", "bbbbbbbb", "bbbbbbbb")):
-        run(tmp_path, f"r{number}", seed=number, model={"fingerprint": str(number), "layers_fingerprint": layers})
+        run(
+            tmp_path,
+            f"r{number}",
+            seed=number,
+            model=MODEL | {"fingerprint": str(number), "layers_fingerprint": layers},
+        )
     (board,) = boards(tmp_path).values()
     assert {row.model: row.seeds for row in board.rows} == {"telly-mini (aaaaaa)": [0], "telly-mini (bbbbbb)": [1, 2]}
-    run(tmp_path / "old", "old", seed=7, model={"fingerprint": "x"})
+    run(tmp_path / "old", "old", seed=7, model=MODEL | {"fingerprint": "x"})
     (board,) = boards_of(find_results([tmp_path / "r1", tmp_path / "old"]).runs)[0]
     assert {row.model: row.seeds for row in board.rows} == {"telly-mini": [1, 7]}
 

@@ -50,7 +50,7 @@ def test_all_problems_are_reported_at_once():
         ({"beams": 2}, "beams: task search has no such setting; leave it out"),
         ({"task": "clone", "temperature": 0.1}, "temperature: task clone has no such setting; leave it out"),
         ({"task": "summarize", "head": "pair"}, "head: task summarize has no such setting; leave it out"),
-        ({"task": "clone", "head": "cos"}, "head: must be one of pair, cosine; found 'cos'"),
+        ({"task": "clone", "head": "cos"}, "head: Input should be 'pair' or 'cosine' (found 'cos')"),
         (
             {"method": "bitfit", "lora_alpha": 4},
             "lora_alpha: is for method = lora, found method = bitfit; leave it out",
@@ -214,7 +214,7 @@ def test_every_task_has_what_its_table_promises():
 
 def test_a_metric_that_the_data_cannot_give_is_refused():
     """With three classes there is no second of two classes to have a precision."""
-    task = TASKS["classify"]
+    task = get_task("classify")
     rows = {"code": ["w8 w9", "w10", "w11"], "label": ["a", "b", "c"]}
     train = task.encode({"train": Dataset.from_dict(rows)}, tiny_tokenizer(), {"code": 8}, None)["train"]
     check_metric(TuneConfig(task="classify", metric="macro_f1"), task, train)

@@ -17,7 +17,7 @@ def test_models_are_probed_and_compared_after_the_cells_and_only_once(tiny: Tiny
     telly_study(file, output)
     found = find_results([output])
     (probed,), (compared,) = found.probes, found.comparisons
-    tuned = [run.folder for run in found.runs if run.record.config["freeze"] == "base"]
+    tuned = [run.folder for run in found.runs if run.record.config.values["freeze"] == "base"]
     assert probed.content["settings"]["models"] == [str(tiny.model), *map(str, tuned)]
     assert {probe["probe"] for probe in probed.content["probes"]} == {"lexical", "syntactic", "semantic", "structural"}
     assert [c["other"] for c in compared.content["comparisons"]] == [str(folder) for folder in tuned]

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from telly.cli import app
 from telly.errors import ConfigError
+from telly.runs.parts import ModelInfo, RecordedConfig, SplitInfo
 from telly.runs.record import RunRecord
 from telly.studies.config import Cell, cells_of
 from telly.studies.launch import INTERRUPTED, in_own_process
@@ -36,7 +37,7 @@ def test_two_at_a_time_give_what_one_by_one_gives(tiny: Tiny, tmp_path: Path):
     assert [outcome.state for outcome in outcomes] == [State.DONE] * 3
     for one, other, outcome in zip(alone, together, outcomes, strict=True):
         assert largest_difference(one.folder, other.folder) < 1e-4
-        assert outcome.record is not None and outcome.record.device["threads"] == 1
+        assert outcome.record is not None and outcome.record.device is not None and outcome.record.device.threads == 1
     assert all("step/s" in file.read_text() for file in (tmp_path / "together" / LOGS).iterdir())
 
 
@@ -67,13 +68,17 @@ def test_jobs_beside_ray_or_processes_are_refused(tmp_path: Path):
             CliRunner().invoke(app, [*command, *more], catch_exceptions=False)
 
 
+def splits(**fingerprints: str) -> dict[str, SplitInfo]:
+    return {split: SplitInfo(10, 10, 99, fingerprint) for split, fingerprint in fingerprints.items()}
+
+
 def record(folder: Path, **more: Any) -> RunRecord:
-    settings = {"task": "search", "limit": 10, "seed": 0, "freeze": "base", "epochs": 2}
+    settings = {"task": "search", "model": "m", "limit": 10, "seed": 0, "freeze": "base", "epochs": 2}
     made = RunRecord(
-        config=settings | more.pop("config", {}),
+        config=RecordedConfig.from_values(settings | more.pop("config", {})),
         status="finished",
-        data={"train": {"fingerprint": "a"}, "test": {"fingerprint": "b"}},
-        model={"layers_fingerprint": "m"},
+        data=splits(train="a", test="b"),
+        model=ModelInfo("m", "all", 100, "m"),
         baselines={"bm25": {"mrr": 0.5}, "untuned": {"mrr": 0.25}},
     )
     for name, value in more.items():
@@ -88,8 +93,8 @@ def record(folder: Path, **more: Any) -> RunRecord:
     ({"config": {"seed": 1}}, False),
     ({"config": {"limit": 20}}, False),
     ({"config": {"max_tokens": {"query": 8}}}, False),
-    ({"model": {"layers_fingerprint": "other"}}, False),
-    ({"data": {"train": {"fingerprint": "a"}, "test": {"fingerprint": "c"}}}, False),
+    ({"model": ModelInfo("m", "all", 100, "other")}, False),
+    ({"data": splits(train="a", test="c")}, False),
 ])  # fmt: skip
 def test_baselines_are_taken_over_on_the_same_terms_only(tmp_path: Path, more: dict[str, Any], shared: bool):
     found = record(tmp_path / "first").baselines
@@ -104,6 +109,7 @@ def test_baselines_of_a_version_that_computed_them_otherwise_are_not_taken_over(
     file = tmp_path / "first" / "record.json"
     kept = json.loads(file.read_text())
     del kept["baselines_version"]  # as before the key was written
+    kept["format"] = 1
     file.write_text(json.dumps(kept))
     assert reuse_baselines(tmp_path, wanted) == {}
 

@@ -143,7 +143,7 @@ def test_a_machine_is_lost_in_the_middle(cluster: Any, study_file: Path, alone: 
     record = record_of(base.folder)
     assert len(record["sessions"]) == 1 and 4 <= record["resumed_from_step"] < STEPS, "it went on where it was"
     cells = cells_of(load_study(str(study_file)), output)
-    assert record_of(cells[2].folder)["cache"]["stores"]["train"]["source"] == "cache", "made before, by its own task"
+    assert record_of(cells[2].folder)["cache"]["caches"]["train"]["source"] == "cache", "made before, by its own task"
     assert [path.name for path in (output / "cells").iterdir() if path.suffix == ".lock"] == []
     left = [json.loads(file.read_text())["key"]["layer"] for file in (output / "activations").glob("*/store.json")]
     assert left == [3] * 3, "a lower K's stores are dropped"

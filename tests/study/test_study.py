@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +15,8 @@ import pytest
 from telly.errors import ConfigError, TrainingError
 from telly.metrics.kept import read_scores
 from telly.metrics.significance import bootstrap_runs
-from telly.runs.record import RunRecord
+from telly.runs.parts import PlanInfo, RecordedConfig
+from telly.runs.record import RecordFormatError, RunRecord
 from telly.studies.config import Cell, StudyConfig, built_in, cells_of, load_study
 from telly.studies.estimate import estimates
 from telly.studies.launch import FULL_DISK, INTERRUPTED, check_processes, in_own_process, in_processes
@@ -188,12 +188,13 @@ class Launcher:
     def __call__(self, cell: Cell, resume: bool) -> int:
         self.ran.append((cell.variant.slug, resume))
         code = self.codes.get(cell.variant.slug, 0)
-        record = RunRecord(config=cell.config.model_dump(mode="json"), wall_seconds=1.0, metric="mrr")
-        record.test, record.plan = SCORES[cell.variant.slug], {"trainable": 1000 * len(self.ran)}
+        record = RunRecord(RecordedConfig.of(cell.config), wall_seconds=1.0, metric="mrr")
+        trained = 1000 * len(self.ran)
+        record.test, record.plan = SCORES[cell.variant.slug], PlanInfo(cell.variant.slug, None, trained, 10**6)
         record.status = {0: "finished", INTERRUPTED: "interrupted"}.get(code, "failed")
         record.error = None if code == 0 else "it broke"
         cell.folder.mkdir(parents=True, exist_ok=True)
-        (cell.folder / "record.json").write_text(json.dumps(asdict(record)))
+        (cell.folder / "record.json").write_text(json.dumps(record.to_dict()))
         return code
 
 
@@ -263,13 +264,28 @@ def test_changes_are_against_the_same_seeds(tiny: Tiny, tmp_path: Path):
     cells = cells_of(study, tmp_path)
     outcomes = {
         cell.folder: Outcome(State.OPEN, None, None) if score is None else
-        Outcome(State.DONE, None, RunRecord(config={}, test={"mrr": score}, wall_seconds=1.0))
+        Outcome(State.DONE, None, RunRecord(RecordedConfig.of(cell.config), test={"mrr": score}, wall_seconds=1.0))
         for cell, score in zip(cells, (0.5, 0.25, None, 0.5), strict=True)
     }  # fmt: skip
     table = table_of(cells, outcomes)
     assert table is not None and table.title == "search, model: 3 of 4 cells"
     assert table.rows == (("base", "2", "0.3750", "", "-", "1"), ("2", "1", "0.5000", "+100.0 %", "-", "1"))
     assert table_of(cells, dict.fromkeys(outcomes, Outcome(State.OPEN, None, None))) is None
+
+
+def test_a_cell_with_another_json_file_is_open_and_one_of_a_newer_version_is_not_run_over(tiny: Tiny, tmp_path: Path):
+    (cell,) = cells_of(study_of(tiny, variants=["base"]), tmp_path)
+    cell.folder.mkdir(parents=True)
+    finished = RunRecord(RecordedConfig.of(cell.config), status="finished", test={"mrr": 0.5}).to_dict()
+    for text, state in (("[1]", State.OPEN), ("{", State.OPEN), ("{}", State.OPEN),
+                        (json.dumps(finished | {"of_tomorrow": 1}), State.DONE),
+                        (json.dumps(finished | {"format": 1}), State.DONE),
+                        (json.dumps(finished | {"status": "failed"}), State.FAILED)):  # fmt: skip
+        (cell.folder / "record.json").write_text(text)
+        assert outcome_of(cell).state is state
+    (cell.folder / "record.json").write_text(json.dumps(finished | {"format": 3}))
+    with pytest.raises(RecordFormatError, match="record of format 3, this version reads 1 and 2"):
+        outcome_of(cell)
 
 
 def test_an_interrupted_cell_goes_on(tiny: Tiny, tmp_path: Path):
@@ -302,7 +318,9 @@ def test_a_full_disk_is_told_by_the_record_of_processes(tiny: Tiny, tmp_path: Pa
         full = True
 
         def __init__(self, *_args: Any, **_more: Any) -> None:
-            record = RunRecord(config={}, status="failed", error="CacheError: it broke", full_disk=self.full)
+            record = RunRecord(
+                RecordedConfig.of(cell.config), status="failed", error="CacheError: it broke", full_disk=self.full
+            )
             cell.folder.mkdir(parents=True, exist_ok=True)
             record.save(cell.folder)
 
@@ -334,7 +352,7 @@ def test_a_cell_gives_what_the_run_alone_gives(tiny: Tiny, tmp_path: Path):
         run_telly(*tiny.command(alone, variant, *options, cache=alone / "cache"))
         assert largest_difference(cell.folder, alone) < 1e-4
         assert record_of(cell.folder)["test"]["mrr"] == pytest.approx(record_of(alone)["test"]["mrr"], abs=1e-3)
-    second, third = (record_of(cell.folder)["cache"]["stores"]["train"] for cell in cells[1:])
+    second, third = (record_of(cell.folder)["cache"]["caches"]["train"] for cell in cells[1:])
     assert "layer 2" in str(third["source"]), "one layer over the store below"
     assert not Path(second["folder"]).exists() and Path(third["folder"]).exists()
     before = [cell.folder.stat().st_mtime for cell in cells]
@@ -391,7 +409,7 @@ def test_two_processes_train_a_cell(tmp_path: Path):
     (cell,), (one,) = cells_of(study, tmp_path / "two"), cells_of(study, tmp_path / "one")
     (outcome,) = run_cells([cell], study, tmp_path / "two", said.append, partial(in_processes, 2))
     assert outcome.state is State.DONE and outcome.record is not None, said
-    assert outcome.record.device["processes"] == 2
+    assert outcome.record.device is not None and outcome.record.device.processes == 2
     run_cells([one], study, tmp_path / "one", said.append)
     assert largest_difference(cell.folder, one.folder) < 1e-4
     with pytest.raises(ConfigError, match="batch_size must be a multiple of it; found search 8"):

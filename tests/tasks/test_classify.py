@@ -13,11 +13,13 @@ from torch import nn
 from telly.errors import DataError, TrainingError
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
-from telly.tasks.base import Encoded, Options
-from telly.tasks.classify import ClassifyModel, ClassifyTask
+from telly.tasks import get_task
+from telly.tasks.options import TaskOptions
+from telly.tasks.training.base import Encoded
+from telly.tasks.training.classification import Classifier
 from tiny_models import CONFIGS, Given, tiny_model, tiny_tokenizer
 
-TASK = ClassifyTask()
+TASK = get_task("classify")
 NO_AUTOCAST = torch.autocast("cpu", enabled=False)
 
 
@@ -33,16 +35,16 @@ def encoded(**labels: list[str]) -> dict[str, Encoded]:
     return TASK.encode(datasets_of(**labels), tiny_tokenizer(), {"code": 12}, CONFIGS["roberta"]())
 
 
-def given(*shares: list[float]) -> ClassifyModel:
+def given(*shares: list[float]) -> Classifier:
     """Gives the i-th function the i-th row of probabilities: the mean over `<s> word </s>` is a third of the word's
     vector, which is three times their logarithms.
     """
     rows = torch.zeros(5 + len(shares), len(shares[0]))
     rows[5:] = 3 * torch.tensor(shares).log()
-    return ClassifyModel(Given(rows), nn.Identity())  # type: ignore[arg-type]
+    return Classifier(Given(rows), nn.Identity())  # type: ignore[arg-type]
 
 
-def evaluated(model: ClassifyModel, data: Encoded) -> Any:
+def evaluated(model: Classifier, data: Encoded) -> Any:
     return TASK.evaluate(model, RowSource(data.table, 1), data, NO_AUTOCAST, final=True)
 
 
@@ -141,7 +143,7 @@ def test_equal_functions_are_one_row_and_padding_is_left_out():
     assert len(data.table) == 2
     assert data.table[1].tolist() == [0, 11, 12, 13, 2], "cut to five tokens"
     torch.manual_seed(0)
-    model = TASK.build(SplitModel(tiny_model("roberta"), 2), data, Options()).eval()
+    model = TASK.build(SplitModel(tiny_model("roberta"), 2), len(data.classes), TaskOptions()).eval()
     source = RowSource(data.table, 1)
     alone = [model.logits(source.batch([row])) for row in (0, 1)]
     assert torch.allclose(model.logits(source.batch([0, 1])), torch.cat(alone), atol=1e-5)
@@ -149,7 +151,7 @@ def test_equal_functions_are_one_row_and_padding_is_left_out():
 
 def test_head_has_one_hidden_layer():
     """32 x 32 + 32 parameters, then 32 x 5 + 5."""
-    head = TASK.head(32, 5, Options())
+    head = TASK.head(32, 5, TaskOptions())
     assert sum(p.numel() for p in head.parameters()) == 32 * 32 + 32 + 32 * 5 + 5
 
 
@@ -159,9 +161,3 @@ def test_baseline_by_hand():
     found = TASK.baselines(datasets_of(**splits), "test", encoded(**splits)["train"])
     assert found["most frequent class"]["accuracy"] == pytest.approx(1 / 3)
     assert found["most frequent class"]["macro_f1"] == pytest.approx(1 / 4)
-
-
-def test_evaluating_something_else_is_a_type_error():
-    data = encoded(train=["a", "b"])["train"]
-    with pytest.raises(TypeError, match=r"^expected a ClassifyModel and labels, found Linear$"):
-        evaluated(nn.Linear(1, 1), data)  # type: ignore[arg-type]

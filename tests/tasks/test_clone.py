@@ -20,12 +20,13 @@ from telly.errors import DataError
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.models.load import model_from_config
-from telly.tasks.base import Options
-from telly.tasks.clone import MANY_PAIRS, MARGIN, CloneModel, ClonePairs, CloneTask
-from telly.tasks.labels import ClassHead
+from telly.tasks import get_task
+from telly.tasks.options import PairOptions
+from telly.tasks.training.labels import ClassHead
+from telly.tasks.training.pairs import MANY_PAIRS, MARGIN, CosineModel, PairClassifier, PairModel, TextPairs
 from tiny_models import CONFIGS, Given, tiny_model, tiny_tokenizer
 
-TASK = CloneTask()
+TASK = get_task("clone")
 LIMITS = {"left": 12, "right": 12}
 NO_AUTOCAST = torch.autocast("cpu", enabled=False)
 
@@ -39,27 +40,27 @@ def encoded(splits: Mapping[str, list[tuple[str, str, str]]]) -> dict[str, Any]:
     return TASK.encode(data, tiny_tokenizer(), LIMITS, CONFIGS["roberta"]())
 
 
-def pairs_of(pairs: list[tuple[int, int]], labels: list[int]) -> ClonePairs:
+def pairs_of(pairs: list[tuple[int, int]], labels: list[int]) -> TextPairs:
     """Pairs of one-token functions; the token is the number that is given."""
     builder = SequenceTableBuilder()
     rows = np.array([[builder.add([number]) for number in pair] for pair in pairs])
     sides = {"left": rows[:, 0], "right": rows[:, 1]}
-    return ClonePairs(builder.build(), sides, np.array(labels), ("0", "1"))
+    return TextPairs(builder.build(), sides, np.array(labels), ("0", "1"))
 
 
-def source_of(data: ClonePairs) -> RowSource:
+def source_of(data: TextPairs) -> RowSource:
     return RowSource(data.table, 0)
 
 
-def loss_of(model: CloneModel, pairs: list[tuple[int, int]], labels: list[int]) -> float:
+def loss_of(model: PairModel, pairs: list[tuple[int, int]], labels: list[int]) -> float:
     data = pairs_of(pairs, labels)
     return float(model(**TASK.collate(source_of(data), data, range(len(data))))["loss"].item())
 
 
-def by_cosine(*cosines: float) -> CloneModel:
+def by_cosine(*cosines: float) -> CosineModel:
     """Function 0 is (1, 0); function i has the i-th of the cosines with it."""
     rows = [[3.0, 0.0], *([cosine, math.sqrt(1 - cosine**2)] for cosine in cosines)]
-    return CloneModel(Given(torch.tensor(rows)), None)  # type: ignore[arg-type]
+    return CosineModel(Given(torch.tensor(rows)))
 
 
 class Decided(nn.Module):
@@ -80,10 +81,10 @@ def test_plan_at_unixcoders_shape(k: int | None, trained: int):
     """The encoder's 125,929,728 or, for K=11, 7,087,872, and the head's 1,181,954."""
     shape = {"vocab_size": 51416, "max_position_embeddings": 1026, "type_vocab_size": 10}
     split = SplitModel(model_from_config(transformers.RobertaConfig(**shape)), k)
-    head = TASK.head(split.hidden_size, 2, Options(head="pair"))
+    head = TASK.head(split.hidden_size, 2, PairOptions(head="pair"))
     assert head is not None
     assert split.plan.with_head(sum(p.numel() for p in head.parameters())).trainable == trained
-    assert TASK.head(split.hidden_size, 2, Options(head="cosine")) is None
+    assert TASK.head(split.hidden_size, 2, PairOptions(head="cosine")) is None
     assert split.plan.with_head(0) is split.plan
 
 
@@ -97,7 +98,7 @@ def test_head_by_hand():
 
 def test_pair_loss_by_hand():
     """Probability 3/4 of a clone: -ln 3/4 where it is one, -ln 1/4 where it is not."""
-    model = CloneModel(Given(torch.eye(4)), Decided())  # type: ignore[arg-type]
+    model = PairClassifier(Given(torch.eye(4)), Decided())
     assert loss_of(model, [(0, 1)], [1]) == pytest.approx(math.log(4 / 3), abs=1e-6)
     assert loss_of(model, [(0, 1), (2, 3)], [1, 0]) == pytest.approx((math.log(4 / 3) + math.log(4)) / 2, abs=1e-6)
 
@@ -107,7 +108,7 @@ def test_pair_head_is_given_left_then_right():
     head = nn.Linear(8, 2, bias=False)
     head.weight.data = torch.zeros(2, 8)
     head.weight.data[1, 0] = 5.0  # the left function's first number
-    model = CloneModel(Given(torch.eye(4)), head)  # type: ignore[arg-type]
+    model = PairClassifier(Given(torch.eye(4)), head)
     assert loss_of(model, [(0, 1)], [1]) == pytest.approx(math.log(1 + math.exp(-5)), abs=1e-6)
     assert loss_of(model, [(1, 0)], [1]) == pytest.approx(math.log(2), abs=1e-6)
     data = pairs_of([(0, 1), (1, 0)], [1, 0])
@@ -139,7 +140,7 @@ def test_a_function_in_many_pairs_of_a_batch_is_encoded_once():
     assert (batch["left"].tolist(), batch["right"].tolist()) == ([0, 1, 0, 2], [1, 0, 2, 2])
     model(**batch)
     TASK.evaluate(model, source_of(data), data, NO_AUTOCAST, final=True)
-    assert model.split.batches == [3, 3]
+    assert model.encoder.batches == [3, 3]
     only_two = TASK.collate(source_of(data), data, [1])
     assert only_two["functions"]["input_ids"].tolist() == [[0], [1]]
 
@@ -148,12 +149,12 @@ def test_encoding_once_gives_the_loss_and_gradient_of_encoding_every_side():
     """The shortcut against the long way, on a real encoder in eval mode."""
     found = encoded({"train": [("w10 w11", "w12", "1"), ("w12", "w13 w14 w15", "0"), ("w10 w11", "w13", "0")]})["train"]
     torch.manual_seed(0)
-    model = TASK.build(SplitModel(tiny_model("roberta"), None), found, Options(head="pair")).eval()
+    model = TASK.build(SplitModel(tiny_model("roberta"), None), 2, PairOptions(head="pair")).eval()
     batch = TASK.collate(source_of(found), found, [0, 1, 2])
     model(**batch)["loss"].backward()
     once = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
     model.zero_grad()
-    sides = [model.vectors(source_of(found).batch(found.rows[side])) for side in ("left", "right")]
+    sides = [model.represent(source_of(found).batch(found.rows[side])) for side in ("left", "right")]
     scores = model.head(torch.cat(sides, dim=-1))
     torch.nn.functional.cross_entropy(scores, batch["labels"]).backward()
     assert len(once) > 60
@@ -196,7 +197,7 @@ def test_threshold_is_chosen_on_validation_data_and_used_on_test_data():
 
 
 def test_the_pair_heads_threshold_is_a_half_and_stays():
-    model = CloneModel(Given(torch.eye(4)), Decided())  # type: ignore[arg-type]
+    model = PairClassifier(Given(torch.eye(4)), Decided())
     data = pairs_of([(0, 1), (2, 3)], [0, 0])
     TASK.fit_threshold(model, source_of(data), data, NO_AUTOCAST)
     assert TASK.evaluate(model, source_of(data), data, NO_AUTOCAST, final=False).predictions is None
@@ -213,7 +214,7 @@ def test_many_pairs_are_scored_one_by_one_in_their_order(pairs: int, head: bool)
     """They go through in parts; each score is that of its own pair, and none is left out or scored twice."""
     vectors = torch.nn.functional.normalize(torch.randn(40, 3, generator=torch.Generator().manual_seed(0)), dim=-1)
     torch.manual_seed(0)
-    model = CloneModel(Given(vectors), ClassHead(6, 3, 2) if head else None)  # type: ignore[arg-type]
+    model = PairClassifier(Given(vectors), ClassHead(6, 3, 2)) if head else CosineModel(Given(vectors))
     model.eval()
     drawn = np.random.default_rng(1).integers(40, size=(pairs, 2))
     data = pairs_of([(int(left), int(right)) for left, right in drawn], [i % 2 for i in range(pairs)])
@@ -228,12 +229,12 @@ def test_many_pairs_are_scored_one_by_one_in_their_order(pairs: int, head: bool)
     assert np.allclose([row["score"] for row in rows], expected.detach().numpy(), atol=2e-6)
 
 
-def all_pairs(functions: int) -> ClonePairs:
+def all_pairs(functions: int) -> TextPairs:
     pairs = [(i, j) for i in range(functions) for j in range(i + 1, functions)]
     return pairs_of(pairs, [i % 2 for i in range(len(pairs))])
 
 
-def sampler(data: ClonePairs, epoch: int = 0, **options: Any) -> list[list[int]]:
+def sampler(data: TextPairs, epoch: int = 0, **options: Any) -> list[list[int]]:
     found = LengthBucketBatchSampler(data.lengths, 8, pairs=data.pairs, **options)
     found.set_epoch(epoch)
     return list(found)
@@ -303,9 +304,3 @@ def test_baselines_by_hand():
     assert found["token overlap"]["precision"] == 1.0
     assert found["token overlap"]["recall"] == 0.5
     assert found["token overlap"]["accuracy"] == 0.75
-
-
-def test_evaluating_something_else_is_a_type_error():
-    data = pairs_of([(0, 1)], [1])
-    with pytest.raises(TypeError, match=r"^expected a CloneModel and labels, found Given$"):
-        TASK.evaluate(Given(torch.eye(2)), source_of(data), data, NO_AUTOCAST, final=True)

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from torch import nn
 
 from telly.errors import DataError
 from telly.freezing.source import RowSource
-from telly.tasks.base import Encoded
-from telly.tasks.clone_retrieval import CloneRetrievalModel, CloneRetrievalTask, hash_of
+from telly.tasks import get_task
+from telly.tasks.training.base import Encoded
+from telly.tasks.training.groups import GroupModel, hash_of
 from tiny_models import CONFIGS, Given, tiny_tokenizer
 
-TASK = CloneRetrievalTask()
+TASK = get_task("clone-retrieval")
 NO_AUTOCAST = torch.autocast("cpu", enabled=False)
 
 
@@ -33,11 +33,11 @@ def of_labels(*labels: str) -> Encoded:
     return encoded([(label, f"w{5 + i}") for i, label in enumerate(labels)])
 
 
-def given(vectors: list[list[float]]) -> CloneRetrievalModel:
+def given(vectors: list[list[float]]) -> GroupModel:
     """The i-th program's mean is the i-th vector: `<s>` and `</s>`, which frame it, are zero."""
     rows = torch.zeros(5 + len(vectors), len(vectors[0]))
     rows[5:] = torch.tensor(vectors)
-    return CloneRetrievalModel(Given(rows), temperature=1.0)  # type: ignore[arg-type]
+    return GroupModel(Given(rows), temperature=1.0)  # type: ignore[arg-type]
 
 
 def map_at_r_of(vectors: list[list[float]], *labels: str) -> float:
@@ -164,9 +164,3 @@ def test_baseline_by_hand():
 def test_a_words_bucket_is_the_same_in_every_process():
     """CRC-32 of `file` is 0x8c9f3610; Python's own hash differs from process to process."""
     assert hash_of("file") == 0x8C9F3610 % 4096
-
-
-def test_evaluating_something_else_is_a_type_error():
-    data = of_labels("a", "a")
-    with pytest.raises(TypeError, match=r"^expected a CloneRetrievalModel and labels, found Linear$"):
-        TASK.evaluate(nn.Linear(1, 1), RowSource(data.table, 1), data, NO_AUTOCAST, final=True)

@@ -13,11 +13,12 @@ from telly.errors import ConfigError
 from telly.freezing.source import RowSource
 from telly.models.generation import Architecture
 from telly.pretraining.tokenizer import train_tokenizer
-from telly.tasks.complete import CompleteTask, last_line
-from telly.tasks.text_generation import Texts
+from telly.tasks import get_task
+from telly.tasks.training.completion import last_line
+from telly.tasks.training.generation import Texts
 from tiny_models import CONFIGS, tiny_tokenizer
 
-TASK = CompleteTask()
+TASK = get_task("complete")
 PLAIN = {"context": ["w10 w11 w12", "w13"], "line": ["w20", "w21 w22"]}
 
 
@@ -142,13 +143,13 @@ def test_an_answer_ends_at_a_line_break_where_that_is_a_token():
     """Byte-level vocabularies have one. Where the tokenizer drops it, or knows it not, only the end token ends."""
     bytes_level = train_tokenizer(["def add(a, b):\n    return a + b\n"] * 5, 300)
     line_break = bytes_level.convert_tokens_to_ids("Ċ")
-    assert TASK.further_ends(bytes_level) == (line_break,)
+    assert TASK.extra_end_ids(bytes_level) == (line_break,)
     assert encoded("gpt2", tokenizer=bytes_level).end_ids == (2, line_break)
-    assert TASK.further_ends(tiny_tokenizer()) == ()
+    assert TASK.extra_end_ids(tiny_tokenizer()) == ()
     unknown = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "<unk>": 1}, unk_token="<unk>"))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=unknown, unk_token="<unk>", eos_token="<unk>")
     assert tokenizer("\n")["input_ids"] == [1]
-    assert TASK.further_ends(tokenizer) == (), "else every unknown word would end an answer"
+    assert TASK.extra_end_ids(tokenizer) == (), "else every unknown word would end an answer"
 
 
 def test_only_the_first_written_line_counts():

@@ -18,13 +18,14 @@ from telly.freezing.split import SplitModel
 from telly.metrics.text import exact_match
 from telly.models.generation import Architecture
 from telly.models.modes import encode_texts
-from telly.tasks import TASKS
-from telly.tasks.base import Options, length_batches
-from telly.tasks.text_generation import TextGenerationModel, Texts, end_token, start_token
+from telly.tasks import get_task
+from telly.tasks.options import GenerationOptions
+from telly.tasks.training.base import length_batches
+from telly.tasks.training.generation import TextGenerationModel, Texts, end_token, start_token
 from tiny_models import CONFIGS, WRITERS, tiny_model, tiny_tokenizer
 
 PAIRS = {"code": ["w10 w11", "w12"], "summary": ["w20 w21", "w22"]}
-TASK = TASKS["summarize"]
+TASK = get_task("summarize")
 LIMITS = {"code": 10, "summary": 8}
 NO_AUTOCAST = torch.autocast("cpu", enabled=False)
 
@@ -38,7 +39,7 @@ def encoded(
     task: str = "summarize",
 ) -> Texts:
     data = {"train": Dataset.from_dict(columns)} | {split: Dataset.from_dict(columns)}
-    found = TASKS[task].encode(data, tokenizer or tiny_tokenizer(), limits, CONFIGS[family]())[split]
+    found = get_task(task).encode(data, tokenizer or tiny_tokenizer(), limits, CONFIGS[family]())[split]
     assert isinstance(found, Texts)
     return found
 
@@ -204,16 +205,18 @@ class SimpleModel(nn.Module):
 @pytest.mark.parametrize("task", ["summarize", "complete"])
 def test_what_is_learned_is_what_is_written(task: str, family: str):
     """Three pairs by heart: a shift between training and decoding by one token or position would break the answers."""
-    source, target = TASKS[task].schema.names
+    source, target = get_task(task).schema.names
     texts = ["w30 w31 w32 w33", "w40", "w50 w51"], ["w60 w61 w62", "w70 w71 w72 w73", "w80"]
     columns = dict(zip((source, target), map(list, texts), strict=True))
     limits = {source: 12, target: 8}
     train, test = (encoded(family, columns, limits, split, task=task) for split in ("train", "test"))
-    model = TASKS[task].build(SplitModel(tiny_model(family, is_generative=True), None), train, Options(beams=3))
+    model = get_task(task).build(
+        SplitModel(tiny_model(family, is_generative=True), None), 0, GenerationOptions(beams=3)
+    )
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=3e-3)
-    batch = TASKS[task].collate(RowSource(train.table, 1), train, [0, 1, 2])
+    batch = get_task(task).collate(RowSource(train.table, 1), train, [0, 1, 2])
     source_of_test = RowSource(test.table, 1)
-    before = TASKS[task].evaluate(model, source_of_test, test, NO_AUTOCAST, final=False)
+    before = get_task(task).evaluate(model, source_of_test, test, NO_AUTOCAST, final=False)
     for _ in range(300):
         loss = model(**batch)["loss"]
         optimizer.zero_grad()
@@ -222,7 +225,7 @@ def test_what_is_learned_is_what_is_written(task: str, family: str):
         if loss < 0.1:
             break
     for final in (False, True):
-        found = TASKS[task].evaluate(model, source_of_test, test, NO_AUTOCAST, final=final)
+        found = get_task(task).evaluate(model, source_of_test, test, NO_AUTOCAST, final=final)
         assert found.predictions == [
             {"example": i, "prediction": answer, "gold": answer} for i, answer in enumerate(columns[target])
         ]
@@ -279,11 +282,11 @@ def test_answers_keep_their_blanks_whatever_the_tokenizer_would_tidy():
 @pytest.mark.parametrize("name", ["summarize", "generate"])
 def test_baseline_answers_with_the_nearest_training_example(name: str):
     """`parse the date` shares two words with the second training source and none with the first."""
-    source, target = TASKS[name].source, TASKS[name].target
+    source, target = get_task(name).source, get_task(name).target
     train = {source: ["open file", "parse date"], target: ["opens a file here", "parses a date now"]}
     test = {source: ["parse the date", "open one file"], target: ["parses a date now", "nothing like it"]}
     datasets = {"train": Dataset.from_dict(train), "test": Dataset.from_dict(test)}
-    found = TASKS[name].baselines(datasets, "test", encoded("gpt2"))
+    found = get_task(name).baselines(datasets, "test", encoded("gpt2"))
     assert found.keys() == {"nearest training answer"}
     if name == "generate":
         assert found["nearest training answer"]["exact_match"] == 50.0
@@ -309,11 +312,6 @@ def test_start_and_end_tokens():
     with pytest.raises(ModelError) as error:
         end_token(Tokens())
     assert str(error.value) == "the tokenizer has neither an end nor a separator token, so no answer could end"
-
-
-def test_evaluating_something_else_is_a_type_error():
-    with pytest.raises(TypeError, match=r"^expected a TextGenerationModel and texts, found Linear, Texts$"):
-        TASK.evaluate(nn.Linear(1, 1), RowSource(encoded("gpt2").table, 1), encoded("gpt2"), NO_AUTOCAST, final=True)
 
 
 def test_two_processes_with_unequal_numbers_of_tokens_weigh_every_token_alike(monkeypatch: pytest.MonkeyPatch):

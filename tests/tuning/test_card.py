@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from telly.models.families import auto_class
 from telly.runs.card import card, front_matter, shown_name, write_card
+from telly.runs.parts import RecordedConfig
 from telly.runs.record import RunRecord
 from tiny_runs import Tiny, run_telly, tiny_data, tiny_model_folder
 
@@ -20,6 +22,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny = Tiny(tiny_model_folder(folder / "model"), tiny_data(folder / "data"))
     run_telly(*tiny.command(folder / "run", "cached", "--epochs", "1", "--save-steps", "100"))
     return folder / "run"
+
+
+def changed(record: RunRecord, **settings: Any) -> RecordedConfig:
+    """The record's settings, some of them changed."""
+    return RecordedConfig.from_values({**record.config.values, **settings})
 
 
 def written(run: Path) -> tuple[RunRecord, str]:
@@ -41,20 +48,20 @@ def test_what_was_trained_on_what(run: Path):
     assert "(K=2)" in text
     assert "K=2: embeddings and layers 0 to 1 are those of model, unchanged" in text
     assert "the top trained from what was stored" in text
-    assert f"{record.plan['trainable']:,} of {record.plan['total']:,} parameters were trained" in text
+    assert f"{record.plan.trainable:,} of {record.plan.total:,} parameters were trained" in text
     for split, examples in (("train", 120), ("valid", 40), ("test", 40)):
-        tokens = record.data[split]["tokens"]
+        tokens = record.data[split].tokens
         assert re.search(rf"\| {split} \| {split}\.jsonl \| {examples} \| \d+ \| {tokens:,} \|", text), split
-    for setting in ("| learning rate | 0.001 |", "| examples a step | 8 |", "| most tokens | query 24, code 48 |"):
+    for setting in ("| learning rate | 0.001 |", "| examples per step | 8 |", "| most tokens | query 24, code 48 |"):
         assert setting in text
     assert "query at 24 tokens and code at 48 tokens; what comes after is not seen" in text
-    assert f"transformers {record.provenance['versions']['transformers']}" in text
+    assert f"transformers {record.provenance.versions['transformers']}" in text
     assert "the licences of the model it started from (model) and of the data" in text
 
 
 def test_no_folder_of_this_machine_is_in_it(run: Path):
     record, text = written(run)
-    assert "secret-project" in record.model["name"]
+    assert record.model is not None and "secret-project" in record.model.name
     assert "secret-project" not in text
     assert str(Path.home()) not in text
     assert "base_model" not in text
@@ -63,10 +70,10 @@ def test_no_folder_of_this_machine_is_in_it(run: Path):
 def test_it_follows_the_record(run: Path, tmp_path: Path):
     """Another record, another card: the sample, the embedded model, no test data, nothing frozen."""
     record, _ = written(run)
-    config = record.config | {"data": None}
-    plan = record.plan | {"k": None}
-    model = record.model | {"name": "telly-mini"}
-    other = replace(record, config=config, plan=plan, model=model, tested_on="valid", cautions=["Beware."])
+    assert record.plan is not None
+    config = changed(record, data=None, model="telly-mini")
+    plan = replace(record.plan, k=None)
+    other = replace(record, config=config, plan=plan, tested_on="valid", data_warnings=["Beware."])
     (tmp_path / "config.json").write_text('{"architectures": ["RobertaModel"]}')
     write_card(other, tmp_path)
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
@@ -92,14 +99,14 @@ def test_only_cosine_models_are_said_to_be_compared_by_it(run: Path, tmp_path: P
     record, text = written(run)
     assert "two are compared by their cosine" in text
     (tmp_path / "config.json").write_text('{"architectures": ["RobertaModel"]}')
-    write_card(replace(record, config=record.config | {"task": "classify"}), tmp_path)
+    write_card(replace(record, config=changed(record, task="classify")), tmp_path)
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert "mean of the last layer's states" in text and "cosine" not in text
 
 
 def test_texts_that_are_written_come_with_a_warning(run: Path):
     record, _ = written(run)
-    config = record.config | {"task": "generate", "max_tokens": {"description": 16, "code": 16}}
+    config = changed(record, task="generate", max_tokens={"description": 16, "code": 16})
     scores = {"bleu": 12.345, "exact_match": 1.0}
     text = card(replace(record, config=config, test=scores, baselines={}), "## Use")
     assert "**12.35 %**" in text or "**12.34 %**" in text

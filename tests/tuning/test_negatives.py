@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from telly.cli import main
 from telly.data.readers import read
-from telly.data.schema import SCHEMAS
 from telly.data.warnings import warnings_about
 from telly.errors import ConfigError
 from telly.pretraining.config import Stage
 from telly.settings.config import TuneConfig
-from telly.tasks.contrast import in_batch_loss
+from telly.tasks import TASKS
+from telly.tasks.training.contrastive import in_batch_loss
 from telly.tuning.inputs import check_negatives
 from tiny_runs import tiny_model_folder
 
@@ -114,7 +114,7 @@ def test_data_without_negatives_are_refused(
 
 
 def test_a_test_set_of_one_function_is_told(tmp_path: Path):
-    schema = SCHEMAS["search"]
+    schema = TASKS["search"].schema
     many = read(rows(tmp_path / "a.jsonl", {"query": "a", "code": "x"}, {"query": "b", "code": "y"}), schema)
     one = read(rows(tmp_path / "b.jsonl", {"query": "c", "code": "z"}, {"query": "d", "code": "z"}), schema)
     said = "test: has one distinct function, which every query finds first, so its scores say nothing; add others"

@@ -17,10 +17,11 @@ from telly.freezing.split import SplitModel
 from telly.models.families import auto_class
 from telly.models.load import load_model, load_tokenizer
 from telly.models.prefix_lm import PrefixLM
+from telly.runs.parts import RecordedConfig
 from telly.runs.record import RunRecord
 from telly.settings.config import TuneConfig
 from telly.tasks import TASKS, get_task
-from telly.tasks.base import Encoded
+from telly.tasks.training.base import Encoded
 from telly.training.clocks import Clocks, PeakMemory
 from telly.tuning.saving import save_model
 from telly.tuning.session import Run
@@ -68,9 +69,9 @@ def save(task_name: str, family: str, folder: Path, model_folder: Path) -> Any:
     train = Encoded(SequenceTable.ragged([]), {}, classes=classes)
     module = task.build(SplitModel(model, 2), train, config.options)
     folder.mkdir()
-    run = Run(config, task, folder, RunRecord(config.model_dump(mode="json")), Clocks(), PeakMemory(), True)
+    run = Run(config, task, folder, RunRecord(RecordedConfig.of(config)), Clocks(), PeakMemory(), True)
     save_model(run, module, load_tokenizer(str(model_folder)), classes)
-    saved = module.split.model
+    saved = module.encoder.model
     return saved.encoder if isinstance(saved, PrefixLM) else saved
 
 

@@ -17,7 +17,7 @@ from telly.mining.copies import content_key
 from telly.mining.duplicates import signature
 from telly.mining.repository.extract import Function
 from telly.mining.repository.languages import NAMES
-from telly.using.clones import TASKS, Clones, Kind, clones_by, components, find_clones, groups_of
+from telly.using.clones import Clones, Kind, clones_by, components, find_clones, groups_of, tasks
 from telly.using.index import CodeLocation
 from telly.using.page import render_clones
 from telly.using.sarif import sarif
@@ -110,7 +110,7 @@ def test_the_threshold_is_the_one_that_a_clone_run_chose(
     tmp_path: Path, model_folder: Path, task: str, threshold: float | None, expected: float
 ) -> None:
     (tmp_path / "a.py").write_text(LOCATIONS[0].function.code)
-    tuned = TunedModel.load(model_folder, TASKS)
+    tuned = TunedModel.load(model_folder, tasks())
     config = replace(tuned.config, task=task, threshold=threshold)
     found = clones_by(replace(tuned, config=config), tmp_path, index=tmp_path / "index")
     assert found.min_similarity == expected

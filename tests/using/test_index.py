@@ -18,13 +18,13 @@ import torch
 from datasets import Dataset
 from filelock import FileLock
 
-import telly.tasks.search
+import telly.tasks.training.retrieval
 import telly.using.embedding
 import telly.using.update
 from telly.errors import CodeIndexError, DataError
 from telly.freezing.source import RowSource
 from telly.inference.tuned_model import Role, TunedModel
-from telly.tasks.search import SearchTask
+from telly.tasks import get_task
 from telly.using.index import FORMAT, META, CodeIndex, default_folder, open_index, write_generation
 from telly.using.reading import collect_options
 from telly.using.search import Searcher
@@ -328,8 +328,8 @@ def test_the_vectors_are_those_of_the_tasks_evaluation(
         seen.update(queries=found, codes=candidates[targets])
         return torch.ones(len(found), dtype=torch.long)
 
-    monkeypatch.setattr(telly.tasks.search, "ranks_of_targets", kept)
-    task = SearchTask()
+    monkeypatch.setattr(telly.tasks.training.retrieval, "ranks_of_targets", kept)
+    task = get_task("search")
     dataset = Dataset.from_dict({"query": queries, "code": codes})
     data = task.encode({"test": dataset}, tuned.tokenizer, tuned.config.max_tokens, None)["test"]
     source = RowSource(data.table, tuned.tokenizer.pad_token_id)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from telly.advice.advise import ADVICE_FILE, advise
 from telly.runs.folder import RunFolder
+from telly.runs.parts import AdviceInfo
 from telly.runs.record import RunRecord
 from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tuning import run
@@ -39,10 +39,10 @@ def tune(config: TuneConfig, *, resume: bool = False, overwrite: bool = False) -
     return run.tune(config, resume=resume, overwrite=overwrite, advisor=_advisor)
 
 
-def _advisor(config: ResolvedConfig, reuse: bool) -> tuple[str, dict[str, Any]]:
+def _advisor(config: ResolvedConfig, reuse: bool) -> AdviceInfo:
     folder = RunFolder(config.output).advice
     advice = advise(config, output=folder, reuse=reuse)
     for sentence in (*advice["reason"], *advice["risk"]):
         logger.info("advice: %s", sentence)
-    told = ("variant", "reason", "risk", "tolerance", "seconds")
-    return advice["variant"], {name: advice[name] for name in told} | {"file": f"{folder.name}/{ADVICE_FILE}"}
+    summary = {name: advice[name] for name in ("variant", "reason", "risk", "tolerance", "seconds")}
+    return AdviceInfo(**summary, file=f"{folder.name}/{ADVICE_FILE}")

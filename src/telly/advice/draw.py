@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from telly.data.schema import Schema
 from telly.errors import DataError
-from telly.tasks.clone_retrieval import CloneRetrievalTask
 
 SHARE = 0.05
 """Of the training examples."""
@@ -85,7 +84,7 @@ def _order(dataset: Any, schema: Schema, count: int, rng: np.random.Generator) -
         return order
     labels = np.asarray(list(dataset[column]))[order]
     _, first, number = np.unique(labels, return_index=True, return_inverse=True)
-    if schema.task == CloneRetrievalTask.name:
+    if schema.open_labels:
         wanted = max(2, count // LABELS)  # of a label, so that it has others
         chosen, taken = [], 0
         for label in rng.permutation(len(first)):
@@ -102,7 +101,7 @@ def _order(dataset: Any, schema: Schema, count: int, rng: np.random.Generator) -
 def _known(valid: Any, train: Any, schema: Schema) -> Any:
     """The validation examples whose class the training examples have; labels that are new by design stay."""
     column = _label(schema)
-    if column is None or schema.task == CloneRetrievalTask.name:
+    if column is None or schema.open_labels:
         return valid
     known = set(train[column])
     return valid.select([i for i, label in enumerate(valid[column]) if label in known])

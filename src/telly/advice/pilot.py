@@ -19,7 +19,7 @@ from telly.metrics.kept import restored
 from telly.models.prefix_lm import checkpoint_part
 from telly.models.stack import find_stack
 from telly.settings.config import ResolvedConfig
-from telly.tasks.base import Encoded
+from telly.tasks.training.base import Encoded
 from telly.training.arguments import trainer_arguments
 from telly.training.progress import ProgressBar, counting_bar
 from telly.tuning.caches import BatchSources, choose_cache, open_sources

@@ -26,14 +26,6 @@ MIN_SPREAD = 0.02
 """Of expected losses: other models and data differ more than the tasks of the one model that they are published of."""
 MIN_CASES = 3
 """Published cases that an expectation rests on."""
-PAPER_TASKS = {
-    "code-search": "search",
-    "clone-detection": "clone",
-    "code-summarization": "summarize",
-    "code-generation": "generate",
-    "code-completion": "complete",
-}
-"""The paper's names of tasks beside similarities, and ours."""
 
 
 def rule_k(similarity: Sequence[float], share: float = SHARE) -> int:
@@ -96,7 +88,8 @@ class Case:
 @cache
 def published_cases() -> tuple[Case, ...]:
     """Everything that the paper has both for: UniXcoder's tasks. Its similarities of a task stand for all data sets."""
-    similarity = {PAPER_TASKS[name]: tuple(values) for name, values in published.similarity().items()}
+    names = {spec.paper_name: name for name, spec in TASKS.items()}
+    similarity = {names[paper_name]: tuple(values) for paper_name, values in published.similarity().items()}
     found: dict[tuple[str, str], list[published.Published]] = {}
     for row in published.telly_k():
         if "unixcoder" in row.model and row.task in similarity:

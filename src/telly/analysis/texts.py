@@ -7,11 +7,11 @@ import random
 import numpy as np
 
 from telly.data.readers import column_names, read
-from telly.data.sample import sample_files
-from telly.data.schema import CODE, Schema, find_source, schema_for
+from telly.data.schema import CODE, Schema, find_source
 from telly.errors import DataError
 from telly.mining.mutations import mutant_of
 from telly.mining.variants import variants_of
+from telly.tasks import get_spec
 
 MIN_TEXTS = 50
 """Fewer texts say nothing."""
@@ -35,8 +35,8 @@ def code_texts(
         ConfigError: there is no such task.
         DataError: there are fewer than `MIN_TEXTS`, or the data cannot be read.
     """
-    schema = CODE if task is None else schema_for(task)
-    source = data or str(sample_files(task or "search")["test"])
+    schema = CODE if task is None else get_spec(task).schema
+    source = data or str(get_spec(task or "search").sample.files()["test"])
     column = next((c.name for c in schema.columns if c.name in {"code", "left", "context"}), schema.columns[0].name)
     found = list(dict.fromkeys(read(source, schema, split=split)[column]))
     _check_enough(len(found), f"{source}: distinct texts in {column}")
@@ -52,7 +52,7 @@ def labelled_texts(data: str | None, limit: int, *, seed: int = 0) -> tuple[list
     Raises:
         DataError: there are fewer than `MIN_TEXTS`, or the data cannot be read.
     """
-    schema = schema_for("clone-retrieval")
+    schema = get_spec("clone-retrieval").schema
     if data is not None and _has_all(data, schema):
         found = read(data, schema)
         rows = list(zip(found["code"], found["label"], strict=True))

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from telly.metrics.interval import PairedComparison
-from telly.metrics.scoring import Scores
-from telly.metrics.scoring import score as score_files
+from telly.tasks.scoring import Scores
+from telly.tasks.scoring import score as score_files
 
 
 @dataclass(frozen=True)

@@ -97,10 +97,11 @@ def command_of(values: dict[str, Any], config: Path | None, variant: str) -> str
 def _schema(given: dict[str, Any]) -> Schema:
     """The columns of the task that was given as an option or in the file."""
     from telly.config import read_toml
-    from telly.data.schema import schema_for
+    from telly.tasks import get_spec
 
     in_file = read_toml(given["config"]) if given["config"] is not None else {}
-    return schema_for(given.get("task", in_file.get("task", "search")))
+    schema: Schema = get_spec(given.get("task", in_file.get("task", "search"))).schema
+    return schema
 
 
 def _register() -> None:

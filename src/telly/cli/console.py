@@ -52,7 +52,7 @@ def print_records(records: Sequence[RunRecord]) -> None:
 
 def _result_row(record: RunRecord, base: RunRecord | None, names: Sequence[str]) -> list[str]:
     metrics = record.test or {}
-    trainable, total = record.plan.get("trainable"), record.plan.get("total")
+    trainable, total = record.trainable, record.plan and record.plan.total
     return [
         record.variant,
         f"{trainable:,}" if trainable else DASH,

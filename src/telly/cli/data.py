@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from telly.cli.groups import CommandList, SectionedCommand
-from telly.data.schema import SCHEMAS
+from telly.tasks import TASKS, mined_tasks
 
 if TYPE_CHECKING:
     from telly.data.validate import ValidationReport
@@ -47,7 +47,7 @@ FILE_HELP = (
 @app.command(cls=SectionedCommand, epilog=EPILOG)
 def validate(
     file: Annotated[Path, typer.Argument(help=FILE_HELP)],
-    task: Annotated[str, typer.Option(help=f"The task the data is for: {', '.join(SCHEMAS)}.")] = "search",
+    task: Annotated[str, typer.Option(help=f"The task the data is for: {', '.join(TASKS)}.")] = "search",
     mapping: Annotated[
         list[str] | None,
         typer.Option("--map", metavar="NAME=COLUMN", help="Read NAME from the data's COLUMN; may be repeated."),
@@ -61,10 +61,11 @@ def validate(
 
     FILE is taken for the training data unless --train is given; the other files are compared with the training data.
     """
-    from telly.data.schema import parse_mapping, schema_for
+    from telly.data.schema import parse_mapping
     from telly.data.validate import check
+    from telly.tasks import get_spec
 
-    schema = schema_for(task)
+    schema = get_spec(task).schema
     given = {"train": train, "valid": valid, "test": test}
     files = {split: path for split, path in given.items() if path is not None}
     report = check({"train" if train is None else "file": file, **files}, schema, parse_mapping(mapping or [], schema))
@@ -95,7 +96,7 @@ def from_repo(
         str, typer.Argument(metavar="PATH|GIT_URL", help="A folder of sources, or a git repository's address.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder to make.")],
-    task: Annotated[str, typer.Option(help="search, summarize, generate, complete or clone.")] = "search",
+    task: Annotated[str, typer.Option(help=f"The task the data is for: {', '.join(mined_tasks())}.")] = "search",
     split: Annotated[str, typer.Option(help="file: by a hash of the path; date: newest files to the test.")] = "file",
     valid_share: Annotated[float, typer.Option(help="The share for validation.")] = 0.1,
     test_share: Annotated[float, typer.Option(help="The share for the test.")] = 0.1,
@@ -112,9 +113,11 @@ def from_repo(
     """
     from telly.mining.repository.mine import MiningSettings, mine
     from telly.mining.repository.splits import SplitRatios
+    from telly.tasks import mining_target
 
     settings = MiningSettings(
         task,
+        mining_target(task),
         split,  # type: ignore[arg-type]  # checked there
         SplitRatios(valid_share, test_share),
         tuple(language or ()),

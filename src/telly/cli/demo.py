@@ -44,7 +44,7 @@ def demo(
     print_records(records)
     typer.echo("")
     for record in records:
-        folder = RunFolder(Path(record.config["output"]))
+        folder = RunFolder(Path(record.config.output or ""))
         files = ", ".join(file.name for file in (folder.record, folder.metrics, folder.settings))
         typer.echo(f"{folder.path}: {files}, {folder.model.name}/")
 

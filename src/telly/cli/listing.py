@@ -7,8 +7,8 @@ import typer
 
 def ls() -> None:
     """List tasks with their columns, metrics and presets."""
+    from telly.declare import settings_of
     from telly.tasks import TASKS
-    from telly.tasks.clone import HEADS
 
     for task in TASKS.values():
         preset = task.preset
@@ -16,10 +16,13 @@ def ls() -> None:
         for column in task.schema.columns:
             typer.echo(f"  column {column.name} ({column.kind}), read from {', '.join(column.source_names)}")
         typer.echo(f"  metrics: {', '.join(task.metrics)}")
-        if preset.head:
-            typer.echo(f"  heads: {', '.join(HEADS)}")
+        options = settings_of(task.options)
+        for name, declared in options.items():
+            if declared.choices:
+                typer.echo(f"  {name}s: {', '.join(declared.choices)}")
         limits = ", ".join(f"{name} {n}" for name, n in preset.max_tokens.items())
         typer.echo(
             f"  preset: at most {limits} tokens, batch {preset.batch_size}, learning rate {preset.learning_rate:g}, "
-            f"{preset.epochs} epochs, best by {preset.metric}" + (f", beam {preset.beams}" if preset.beams else "")
+            f"{preset.epochs} epochs, best by {preset.metric}"
+            + (f", beam {options['beams'].default}" if "beams" in options else "")
         )

@@ -104,11 +104,7 @@ def _is_pairs(declared: Declared, value: Any) -> bool:
 
 
 def _default(declared: Declared) -> str:
-    """The default as help shows it: in the declaration's words, else the value."""
-    value = declared.default
-    nothing = value is None or isinstance(value, bool | dict | tuple) or value is ...
-    text = declared.setting.default or ("" if nothing else str(value))
-    return f" [default: {text}]" if text else ""
+    return f" [default: {declared.shown_default}]" if declared.shown_default else ""
 
 
 def _former(option: str) -> inspect.Parameter:

@@ -27,13 +27,14 @@ def plan(
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Print, for base and every K, the trained parameters and the estimated costs."""
-    from telly.data.schema import parse_mapping, schema_for
+    from telly.data.schema import parse_mapping
     from telly.models.folder import EMBEDDED
     from telly.settings.config import TuneConfig
+    from telly.tasks import get_spec
     from telly.tuning.estimate import variant_costs
 
     name = model or EMBEDDED
-    given = {"model": name, "task": task, "columns": parse_mapping(columns, schema_for(task))}
+    given = {"model": name, "task": task, "columns": parse_mapping(columns, get_spec(task).schema)}
     settings = TuneConfig.parse(given | ({"batch_size": batch_size} if batch_size is not None else {}))
     costs = variant_costs(settings, data)
     if as_json:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from telly.metrics.answers import LAYOUTS
 from telly.metrics.table import METRICS
+from telly.tasks import TASKS
 
 if TYPE_CHECKING:
     from telly.metrics.interval import Interval, PairedComparison
-    from telly.metrics.scoring import Scores
+    from telly.tasks.scoring import Scores
 
 EPILOG = """A file holds plain lines (an example a line, the same order in both files), lines `id<TAB>text` (if every
 line has a tab and no id comes twice), or JSON lines (id in id, idx or url; a prediction in prediction, pred or text; a
@@ -52,7 +52,7 @@ ABOUT = (
 
 
 def score(
-    task: Annotated[str, typer.Argument(help=f"One of {', '.join(LAYOUTS)}.")],
+    task: Annotated[str, typer.Argument(help=f"One of {', '.join(TASKS)}.")],
     gold: Annotated[Path, typer.Option(help="File of the right answers.")],
     pred: Annotated[Path, typer.Option(help="File of the predictions.")],
     compare: Annotated[Path | None, typer.Option(help="Predictions of another system, compared with --pred.")] = None,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from telly.cli.groups import LazyCommands, LazyGroup, SectionedCommand, loaded
-from telly.data.schema import SCHEMAS
+from telly.tasks import TASKS
 
 if TYPE_CHECKING:
     from telly.cli.options import GivenSettings
@@ -36,13 +36,6 @@ trains with two processes; --batch-size is the number of examples over all of th
 
 trains LoRA adapters in the layers from 9 on; RUN/adapter is a few hundred KB that peft loads. Needs telly[peft].
 """
-FILES = "--data train.jsonl --valid valid.jsonl --test test.jsonl"
-LAYOUTS = {
-    "clone": (
-        "--data DIR --valid DIR --test DIR",
-        "DIR as BigCloneBench has it: data.jsonl, train.txt, valid.txt, test.txt",
-    ),
-}
 
 
 class TuneCommands(LazyGroup):
@@ -50,12 +43,12 @@ class TuneCommands(LazyGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands = LazyCommands({task: partial(_command, task) for task in SCHEMAS})
+        self.commands = LazyCommands({task: partial(_command, task) for task in TASKS})
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the tasks with their summaries; no command is made for that."""
         with formatter.section("Tasks"):
-            formatter.write_dl([(task, schema.summary) for task, schema in SCHEMAS.items()])
+            formatter.write_dl([(task, spec.summary) for task, spec in TASKS.items()])
 
 
 app = typer.Typer(
@@ -98,12 +91,12 @@ def _command(task: str) -> Any:
     ) -> None:
         run(task, given, config, resume=resume, overwrite=overwrite, as_json=as_json)
 
-    tune_task.__doc__ = f"Tune for {SCHEMAS[task].summary}."
+    tune_task.__doc__ = f"Tune for {TASKS[task].summary}."
     tune_task.__annotations__["given"] = Any
-    command = with_settings(tune_task, settings_of_task(task), lambda _given: SCHEMAS[task])
+    command = with_settings(tune_task, settings_of_task(task), lambda _given: TASKS[task].schema)
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-    data, layout = LAYOUTS.get(task, (FILES, "docs/data.md has the names of columns; --map gives others"))
-    epilog = EXAMPLES.format(task=task, data=data, layout=layout)
+    example = TASKS[task].data_example
+    epilog = EXAMPLES.format(task=task, data=example.options, layout=example.layout)
     alone.command(task, cls=SectionedCommand, epilog=epilog)(command)
     return loaded(alone, task)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from telly.data.formats import content_files, data_files, format_of, named_twice, raw_rows, repeated_names
-from telly.data.schema import SCHEMAS, DataRow, RowProblem, RowReader, Schema, check_mapping
+from telly.data.schema import DataRow, RowProblem, RowReader, Schema, check_mapping
 from telly.errors import DataError
 from telly.hub import hub_answers
 
@@ -96,7 +96,7 @@ def _checked_files(files: list[Path], schema: Schema, mapping: dict[str, str]) -
 
 def _advice(file: Path, schema: Schema, mapping: dict[str, str]) -> str:
     """Advice about a bad row: a command that reads the same columns of the same file, and so finds the row, too."""
-    if schema.task not in SCHEMAS:
+    if not schema.is_task:
         return "mend it or delete the row"
     maps = [part for name, source in mapping.items() for part in ("--map", f"{name}={source}")]
     command = shlex.join(["telly", "data", "validate", str(file), "--task", schema.task, *maps])

@@ -1,7 +1,4 @@
-"""What a task reads: named columns, the names they have in known data sets, and how a row is checked.
-
-A new task is one line in `SCHEMAS`.
-"""
+"""Schemas: named columns, the names they have in known data sets, and how a row is checked."""
 
 from __future__ import annotations
 
@@ -48,15 +45,18 @@ class Column:
 
 @dataclass(frozen=True)
 class Schema:
-    """The columns of a task.
+    """The columns that a task reads.
 
     Args:
         task: the task's name.
-        columns: what it reads.
+        columns: its columns.
         summary: one line of help.
         key: the text column that alone must not stand in the training data and in a test set, if there is one: what
             the model is given, or for search what it has to find.
         unordered: two text columns that mean the same when they are swapped; they alone make two rows the same.
+        candidates: the text column whose distinct texts are ranked for every row, if the task ranks them.
+        open_labels: whether labels name groups, such as problems, that are others in every split, and not classes.
+        is_task: whether `telly data validate --task` knows it.
     """
 
     task: str
@@ -64,11 +64,25 @@ class Schema:
     summary: str = ""
     key: str | None = None
     unordered: tuple[str, str] | None = None
+    candidates: str | None = None
+    open_labels: bool = False
+    is_task: bool = True
 
     @property
     def names(self) -> tuple[str, ...]:
         """The columns' names within telly."""
         return tuple(column.name for column in self.columns)
+
+    def one(self, kind: Kind) -> Column:
+        """The only column of a kind.
+
+        Raises:
+            ValueError: there is none, or there are several.
+        """
+        columns = [column for column in self.columns if column.kind == kind]
+        if len(columns) != 1:
+            raise ValueError(f"{self.task}: expected one {kind} column, found {len(columns)}")
+        return columns[0]
 
 
 @dataclass(frozen=True)
@@ -99,112 +113,20 @@ class DataRow:
 # out likewise. The other tasks read strings before tokens: nothing in them gives the answer away, and tokens joined by
 # a blank have lost what counts there. Python without its line breaks cannot be run, so it is no target of generation,
 # and clones that differ in layout alone would become equal texts.
-_CODE_STRINGS = ("code", "function", "func", "func_code_string")
-_CODE_TOKENS = ("code_tokens", "function_tokens", "func_code_tokens")
-_DOC_TOKENS = ("docstring_tokens", "func_documentation_tokens")
-_DOC_STRINGS = ("docstring", "func_documentation_string", "doc")
-_TOKENS_FIRST = Column("code", aliases=(*_CODE_TOKENS, *_CODE_STRINGS))
-_STRINGS_FIRST = Column("code", aliases=(*_CODE_STRINGS, *_CODE_TOKENS))
-_HIDDEN = (
-    "CodeXGLUE keeps the answers of its test set to itself: score on rows with answers, such as a part of the "
-    "training data that you set aside"
+CODE_STRING_NAMES = ("code", "function", "func", "func_code_string")
+CODE_TOKEN_NAMES = ("code_tokens", "function_tokens", "func_code_tokens")
+DOCSTRING_NAMES = (
+    "docstring_tokens",
+    "func_documentation_tokens",
+    "docstring",
+    "func_documentation_string",
+    "doc",
 )
+CODE_TOKENS_FIRST = Column("code", aliases=(*CODE_TOKEN_NAMES, *CODE_STRING_NAMES))
+CODE_STRINGS_FIRST = Column("code", aliases=(*CODE_STRING_NAMES, *CODE_TOKEN_NAMES))
 
-SCHEMAS: dict[str, Schema] = {
-    schema.task: schema
-    for schema in (
-        Schema(
-            "search",
-            (
-                Column("query", aliases=("query", *_DOC_TOKENS, *_DOC_STRINGS, "nl", "comment", "summary"), prose=True),
-                _TOKENS_FIRST,
-            ),
-            summary="code search: find the function that a sentence describes",
-            key="code",
-        ),
-        Schema(
-            "clone",
-            (
-                Column("left", aliases=("func1", "code1", "function1")),
-                Column("right", aliases=("func2", "code2", "function2")),
-                Column("label", "label", aliases=("is_clone", "clone", "similar", "target"), values=("0", "1")),
-            ),
-            summary="clone detection: decide whether two functions do the same",
-            unordered=("left", "right"),
-        ),
-        Schema(
-            "clone-retrieval",
-            (Column("label", "label", aliases=("problem", "problem_id", "target")), _STRINGS_FIRST),
-            summary="clone retrieval: find the other programs that solve the same problem",
-            key="code",
-        ),
-        Schema(
-            "summarize",
-            (
-                _TOKENS_FIRST,
-                Column(
-                    "summary", aliases=("summary", *_DOC_TOKENS, *_DOC_STRINGS, "nl", "comment", "query"), prose=True
-                ),
-            ),
-            summary="code summarization: describe a function in a sentence",
-            key="code",
-        ),
-        Schema(
-            "generate",
-            (
-                Column(
-                    "description",
-                    aliases=(
-                        "nl",
-                        *_DOC_TOKENS,
-                        *_DOC_STRINGS,
-                        "text",
-                        "prompt",
-                        "intent",
-                        "query",
-                        "comment",
-                        "summary",
-                    ),
-                    prose=True,
-                ),
-                Column("code", aliases=(*_CODE_STRINGS, "canonical_solution", "snippet", "completion", *_CODE_TOKENS)),
-            ),
-            summary="code generation: write the function that a text describes",
-            key="description",
-        ),
-        Schema(
-            "complete",
-            (
-                Column("context", aliases=("input", "prompt", "prefix")),
-                Column("line", aliases=("gt", "completion", "next_line"), if_empty=_HIDDEN),
-            ),
-            summary="line completion: write the next line of a piece of code",
-            key="context",
-        ),
-        Schema(
-            "classify",
-            (_STRINGS_FIRST, Column("label", "label", aliases=("target", "class"))),
-            summary="code classification: tell which class a function belongs to, such as defective or not",
-            key="code",
-        ),
-    )
-}
-
-CODE = Schema("code", (_STRINGS_FIRST,), summary="source code alone, for looking into models")
-"""What probes and comparisons read where the data are of no task."""
-
-
-def schema_for(task: str) -> Schema:
-    """The schema of a task.
-
-    Raises:
-        ConfigError: there is no such task.
-    """
-    if task in SCHEMAS:
-        return SCHEMAS[task]
-    near = difflib.get_close_matches(task, SCHEMAS, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(SCHEMAS)}"
-    raise ConfigError(f"unknown task {task!r}; {hint}")
+CODE = Schema("code", (CODE_STRINGS_FIRST,), summary="source code alone, for looking into models", is_task=False)
+"""Read by probes and comparisons where the data belong to no task."""
 
 
 def check_mapping(schema: Schema, mapping: Mapping[str, str]) -> None:
@@ -259,7 +181,7 @@ def _present(name: str, found: Collection[str]) -> str | None:
 
 
 def missing_message(schema: Schema, column: Column, found: Collection[str], mapping: Mapping[str, str]) -> str:
-    """What to say when `find_source` gives None: what was expected, what is there, and advice that helps if followed.
+    """Error text for a column that `find_source` does not find: what was expected, what is there, and what to do.
 
     Only a column that no other column of the task reads is proposed, since two of them cannot read the same.
     """

@@ -43,8 +43,8 @@ def warnings_about(datasets: Mapping[str, Dataset], schema: Schema) -> list[str]
         if train is not None and name != TRAIN:
             warnings += _shared(name, split, train, schema)
             warnings += _classes(name, split, train, schema)
-        if name != TRAIN and schema.task == "search":
-            warnings += _one_candidate(name, split)
+        if name != TRAIN and schema.candidates is not None:
+            warnings += _one_candidate(name, split, schema.candidates)
     return warnings
 
 
@@ -88,8 +88,8 @@ def _joined(*columns: Digests) -> Digests:
     return joined
 
 
-def _one_candidate(name: str, split: _SplitContents) -> Iterator[str]:
-    if len(np.unique(split.texts["code"])) == 1:
+def _one_candidate(name: str, split: _SplitContents, column: str) -> Iterator[str]:
+    if len(np.unique(split.texts[column])) == 1:
         yield f"{name}: has one distinct function, which every query finds first, so its scores say nothing; add others"
 
 
@@ -141,7 +141,7 @@ def _shared(name: str, split: _SplitContents, train: _SplitContents, schema: Sch
 def _classes(name: str, split: _SplitContents, train: _SplitContents, schema: Schema) -> Iterator[str]:
     for column, counts in split.labels.items():
         known = train.labels[column]
-        if schema.task == "clone-retrieval":
+        if schema.open_labels:
             same = sum(label in known for label in counts)
             if same:
                 yield (

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from telly.data.schema import SCHEMAS
 from telly.inference.tuned_model import TunedModel
 from telly.runs.card import card, front_matter, shown_name
 from telly.runs.folder import CARD_FILE
+from telly.tasks import get_spec
 
 
 def write_export_card(model: TunedModel, folder: Path, use: str, *further: str, library: str) -> None:
@@ -25,6 +25,6 @@ def write_export_card(model: TunedModel, folder: Path, use: str, *further: str, 
     else:
         task, name = model.task.name, shown_name(model.name)
         tuned = f"tuned for {task}" if model.is_tuned else f"not tuned, in the form of a model for {task}"
-        about = f"{name}, {tuned} ({SCHEMAS[task].summary}). Its own card says what it was trained on."
+        about = f"{name}, {tuned} ({get_spec(task).summary}). Its own card says what it was trained on."
         text = "\n\n".join([front_matter(task, model.name, library), f"# {name}", about, use, *further]) + "\n"
     (folder / CARD_FILE).write_text(text, encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,6 @@ The tokenizer adds the mode tokens of a model that has them.
 sentence-transformers {version} or newer."""
 VERSION = "6.2"
 """Oldest version that the extra `export` allows; its Transformer has one limit for queries and one for documents."""
-EXAMPLES = {
-    "search": ('["def add(a, b):\\n    return a + b"]', '["add two numbers"]'),
-    "clone-retrieval": ('["int add(int a, int b) { return a + b; }"]', '["int sum(int x, int y) { return x + y; }"]'),
-    "clone": ('["def add(a, b):\\n    return a + b"]', '["def plus(x, y):\\n    return x + y"]'),
-}
 
 
 def export_sentence_transformers(model: TunedModel, output: Path) -> Exported:
@@ -60,10 +56,11 @@ def export_sentence_transformers(model: TunedModel, output: Path) -> Exported:
             _modules(library, model, plain).save(str(folder), create_model_card=False)
             difference = _check(library.SentenceTransformer(str(folder), device="cpu"), model)
         write_inference_config(model, folder)
-        documents, queries = EXAMPLES[model.task.name]
+        roles = model.roles
+        assert roles is not None  # checked when the model was opened
         use = USE.format(
-            documents=documents,
-            queries=queries,
+            documents=f"[{json.dumps(roles.example_document)}]",
+            queries=f"[{json.dumps(roles.example_query)}]",
             query_tokens=model.role_tokens("query"),
             document_tokens=model.role_tokens("document"),
             longest=max(model.role_tokens("query"), model.role_tokens("document")),

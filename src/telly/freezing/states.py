@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-import torch
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import torch
 
 _SCALE_BYTES = 4
 
@@ -28,6 +30,8 @@ class StateDtype(StrEnum):
 
     def to_bytes(self, states: torch.Tensor) -> npt.NDArray[np.uint8]:
         """Encode states [tokens, hidden] as [tokens, bytes_per_token]."""
+        import torch  # here, so that help and the checks of settings, which need the names alone, are quick
+
         states = states.detach().cpu()
         if self is StateDtype.BF16:
             return states.to(torch.bfloat16).contiguous().view(torch.uint8).numpy()
@@ -39,6 +43,8 @@ class StateDtype(StrEnum):
 
     def from_bytes(self, raw: npt.NDArray[np.uint8]) -> torch.Tensor:
         """Decode [..., bytes_per_token] to float32 states [..., hidden]; zero bytes give zero states."""
+        import torch
+
         data = torch.from_numpy(raw)
         if self is StateDtype.BF16:
             return data.view(torch.bfloat16).float()

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from telly.models.pooling import mean_pool
 from telly.models.stack import no_cache
 
 
@@ -28,6 +29,15 @@ class PlainEncoder(nn.Module):
     def hidden_size(self) -> int:
         """Width of the states."""
         return int(self.model.config.hidden_size)  # type: ignore[union-attr,arg-type]
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the weights."""
+        return next(self.parameters()).device
+
+    def mean_pooled(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Means of the last hidden states over real tokens, [batch, hidden]."""
+        return mean_pool(self(**batch).last_hidden_state, batch["attention_mask"])
 
     def forward(self, **inputs: Any) -> Any:
         """The model's own output from `input_ids` and masks, [batch, tokens]."""

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from datasets import Dataset
 from torch import nn
 
 from telly.data.sequences import SequenceTable
@@ -29,13 +28,10 @@ from telly.runs.folder import RunFolder
 from telly.runs.inference_config import InferenceConfig, load_head
 from telly.runs.record import RunRecord
 from telly.settings.config import ResolvedConfig, TuneConfig
-from telly.tasks import get_task
-from telly.tasks.base import Encoded, Options, Task
-from telly.tasks.classify import ClassifyModel, ClassifyTask
-from telly.tasks.clone import COSINE, CloneModel
-from telly.tasks.contrast import ContrastModel
-from telly.tasks.embeddings import embed_rows
-from telly.tasks.text_generation import TextGenerationModel, TextGenerationTask, Texts
+from telly.tasks import TASKS, AnySpec, embedding_tasks, get_spec, get_task
+from telly.tasks.spec import EmbeddingRoles
+from telly.tasks.training.base import AnyTask, TaskModel
+from telly.tasks.training.embeddings import embed_rows
 from telly.tuning.inputs import check_lengths, fitting_lengths
 
 logger = logging.getLogger(__name__)
@@ -43,18 +39,6 @@ logger = logging.getLogger(__name__)
 Role = Literal["query", "document"]
 Ability = Literal["embed", "generate", "classify"]
 
-ROLES: dict[str, tuple[str, str]] = {
-    "search": ("query", "code"),
-    "clone-retrieval": ("code", "code"),
-    "clone": ("left", "right"),
-}
-"""Columns of queries and documents, by task whose embeddings are compared by cosine."""
-TASKS_WITH: dict[Ability, str] = {
-    "embed": f"search, clone-retrieval, or clone with --head {COSINE}",
-    "generate": "summarize, generate or complete",
-    "classify": "classify",
-}
-"""Tasks whose runs have an ability, in the words of an error."""
 DEFAULT_TASK = "search"
 """Task of a model that telly did not tune, unless another one is given."""
 
@@ -87,14 +71,16 @@ class TunedModel:
         config: length limits, head, beam, classes and precision, with nothing left open.
         is_tuned: whether telly tuned it.
         module: the task's model with its head, in eval mode.
+        encoder: the transformers model without the task's head.
         tokenizer: the model's tokenizer.
     """
 
     name: str
-    task: Task
+    task: AnyTask
     config: InferenceConfig
     is_tuned: bool
-    module: nn.Module
+    module: TaskModel
+    encoder: Any
     tokenizer: Any
 
     @classmethod
@@ -129,7 +115,7 @@ class TunedModel:
         settings = _settings(name, saved, _task_name(name, saved, allowed))
         task = get_task(settings.task)
         if needs is not None:
-            _check_can(name, task, settings.head, needs)
+            _check_can(name, task.spec, settings.head, needs)
         if not task.is_generative:
             check_pooling(name)
             for caution in cautions_about(name):
@@ -161,13 +147,11 @@ class TunedModel:
             ModelError: the folder has no head, or one of another shape.
         """
         task = get_task(config.task)
-        options = Options(head=config.head, beams=config.beams)
-        classes = Encoded(SequenceTable.ragged([]), {}, classes=config.classes)  # they decide the shape of the head
-        module = task.build(PlainEncoder(encoder), classes, options).eval()  # type: ignore[arg-type]
-        head = getattr(module, "head", None)
-        if is_tuned and head is not None:
-            load_head(name, head)
-        return cls(name, task, config, is_tuned, module, tokenizer)
+        options = task.spec.options_of({"head": config.head, "beams": config.beams})
+        module: TaskModel = task.build(PlainEncoder(encoder), len(config.classes), options).eval()
+        if is_tuned and module.head is not None:
+            load_head(name, module.head)
+        return cls(name, task, config, is_tuned, module, encoder, tokenizer)
 
     @torch.no_grad()
     def embed(self, texts: Sequence[str], role: Role = "document") -> Embeddings:
@@ -199,9 +183,6 @@ class TunedModel:
     def embed_batch(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Embeddings of a batch of `input_ids` and `attention_mask`, [batch, tokens] each; returns [batch, hidden]."""
         self.check_can("embed")
-        if isinstance(self.module, CloneModel):
-            return self.module.vectors(batch)
-        assert isinstance(self.module, ContrastModel)
         return self.module.embed(batch)
 
     @torch.no_grad()
@@ -215,16 +196,13 @@ class TunedModel:
             ConfigError: the model was not tuned to generate.
         """
         self.check_can("generate")
-        task, model = self.task, self.module
-        assert isinstance(task, TextGenerationTask) and isinstance(model, TextGenerationModel)
         if not texts:
             return []
-        # a blank target: only sources are encoded of a split that is not trained on
-        rows = Dataset.from_dict({task.source: list(texts), task.target: [""] * len(texts)})
-        data = task.encode({"test": rows}, self.tokenizer, self.config.max_tokens, self.encoder.config)["test"]
-        assert isinstance(data, Texts)
-        source = RowSource(data.table, self.tokenizer.pad_token_id)
-        return task.generate(model, source, data, self.autocast, model.beams)
+        config = self.config
+        generated: list[str] = self.task.generate_texts(
+            self.module, texts, self.tokenizer, config.max_tokens, self.autocast
+        )
+        return generated
 
     def classify(self, texts: Sequence[str]) -> list[ClassPrediction]:
         """The class of each text, with the probabilities of all classes.
@@ -233,22 +211,21 @@ class TunedModel:
             ConfigError: the model was not tuned to classify.
         """
         self.check_can("classify")
-        task, model = self.task, self.module
-        assert isinstance(task, ClassifyTask) and isinstance(model, ClassifyModel)
         if not texts:
             return []
-        table, rows = SequenceTable.of(self.token_ids(texts, self.config.max_tokens["code"]))
-        source = RowSource(table, self.tokenizer.pad_token_id)
         names = self.config.classes
+        probabilities = self.task.classify_texts(
+            self.module, texts, self.tokenizer, self.config.max_tokens, self.autocast
+        )
         return [
             ClassPrediction(names[int(row.argmax())], float(row.max()), dict(zip(names, row.tolist(), strict=True)))
-            for row in task.probabilities(model, source, rows, self.autocast)
+            for row in probabilities
         ]
 
     @property
     def abilities(self) -> tuple[Ability, ...]:
         """Names of the methods that the model can do."""
-        return _abilities(self.task, self.config.head)
+        return _abilities(self.task.spec, self.config.head)
 
     def check_can(self, ability: Ability) -> None:
         """Refuse a use that the model was not tuned for.
@@ -256,12 +233,7 @@ class TunedModel:
         Raises:
             ConfigError: names the model's task, what it can do, and which runs can do this.
         """
-        _check_can(self.name, self.task, self.config.head, ability)
-
-    @property
-    def encoder(self) -> Any:
-        """The transformers model without the task's head."""
-        return self.module.split.model  # type: ignore[union-attr]
+        _check_can(self.name, self.task.spec, self.config.head, ability)
 
     @property
     def hidden_size(self) -> int:
@@ -278,16 +250,23 @@ class TunedModel:
         """Context of the configured precision."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
 
+    @property
+    def roles(self) -> EmbeddingRoles | None:
+        """Columns of queries and documents; None if embeddings are not to be compared by cosine."""
+        return _roles(self.task.spec, self.config.head)
+
     def role_tokens(self, role: Role) -> int:
         """Length limit of queries or documents, special tokens included.
 
         Raises:
-            ConfigError: there is no such role.
+            ConfigError: there is no such role, or the model has none.
         """
         if role not in ("query", "document"):
             raise ConfigError(f"role: expected query or document, found {role!r}")
-        query, document = ROLES[self.task.name]
-        return self.config.max_tokens[query if role == "query" else document]
+        roles = self.roles
+        if roles is None:
+            raise ConfigError(f"{self.name}: a model of {self.task.name} has no queries and documents")
+        return self.config.max_tokens[roles.query if role == "query" else roles.document]
 
     def token_ids(self, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
         """Token ids of texts as the task encodes them, at most `max_tokens` each."""
@@ -346,15 +325,29 @@ def read_record(model: str) -> RunRecord | None:
     return RunRecord.read(file) if file.is_file() else None
 
 
-def _abilities(task: Task, head: str | None) -> tuple[Ability, ...]:
+def _roles(task: AnySpec, head: str | None) -> EmbeddingRoles | None:
+    return task.embedding_roles(task.options_of({"head": head}))
+
+
+def _abilities(task: AnySpec, head: str | None) -> tuple[Ability, ...]:
     if task.is_generative:
         return ("generate",)
-    if task.name in ROLES and head in (None, COSINE):
+    if _roles(task, head) is not None:
         return ("embed",)
-    return ("classify",) if isinstance(task, ClassifyTask) else ()
+    return ("classify",) if task.is_classifier else ()
 
 
-def _check_can(model: str, task: Task, head: str | None, ability: Ability) -> None:
+def _tasks_with(ability: Ability) -> str:
+    """Tasks whose runs have an ability, in the words of an error."""
+    names = {
+        "embed": embedding_tasks(),
+        "generate": [name for name, task in TASKS.items() if task.is_generative],
+        "classify": [name for name, task in TASKS.items() if task.is_classifier],
+    }[ability]
+    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _check_can(model: str, task: AnySpec, head: str | None, ability: Ability) -> None:
     abilities = _abilities(task, head)
     if ability in abilities:
         return
@@ -363,7 +356,7 @@ def _check_can(model: str, task: Task, head: str | None, ability: Ability) -> No
     if ability == "embed":
         why = "whose embeddings were not trained to be compared by cosine"
     can = f"; it can {' and '.join(abilities)}" if abilities else ""
-    raise ConfigError(f"{model}: {what}, {why}{can}; expected a run of {TASKS_WITH[ability]}")
+    raise ConfigError(f"{model}: {what}, {why}{can}; expected a run of {_tasks_with(ability)}")
 
 
 def _task_name(model: str, saved: InferenceConfig | None, allowed: tuple[str, ...]) -> str:
@@ -377,7 +370,7 @@ def _task_name(model: str, saved: InferenceConfig | None, allowed: tuple[str, ..
             raise ConfigError(f"{model}: was tuned for {saved.task}; expected a run of {' or '.join(allowed)}")
         return saved.task
     task = allowed[0] if allowed else DEFAULT_TASK
-    if isinstance(get_task(task), ClassifyTask):  # its head would be random
+    if get_spec(task).is_classifier:  # its head would be random
         raise ConfigError(
             f"{model}: was not tuned for {task}, so it has no classes to choose from; first run "
             f"`telly tune {task}`, or give the folder of such a run: --model RUN"
@@ -394,7 +387,7 @@ def _settings(model: str, saved: InferenceConfig | None, task: str) -> ResolvedC
     return TuneConfig.parse({"task": task, "model": model, "max_tokens": saved.max_tokens, **values}).resolve()
 
 
-def _fitted(settings: ResolvedConfig, task: Task, stack: LayerStack) -> ResolvedConfig:
+def _fitted(settings: ResolvedConfig, task: AnyTask, stack: LayerStack) -> ResolvedConfig:
     """Settings with length limits of at most the model's positions; those of a preset are only a matter of cost."""
     limits = fitting_lengths(settings, task, stack)
     if limits == settings.max_tokens:

@@ -5,7 +5,6 @@ A file is plain lines (an example a line), lines `id<TAB>text`, or JSON lines. C
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import json
 from collections import Counter
@@ -15,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from telly.errors import ConfigError, DataError
+from telly.errors import DataError
 from telly.jsontext import is_list_of_texts, object_of_pairs, repeated_keys
 from telly.metrics.labels import binary_form
 
@@ -29,16 +28,16 @@ OTHER_SUFFIXES = (".csv", ".parquet", ".gz", ".xlsx", ".pkl", ".npy")
 
 @dataclass(frozen=True)
 class AnswerLayout:
-    """What a task's files hold.
+    """Layout of a task's gold and prediction files.
 
     Attributes:
         form: `text` as it is; `label`, one word; `ranking`, ids separated by white space, best first.
-        gold_keys: under which an object of a gold file has its answer, the preferred first.
-        id_keys: under which an object has its id.
+        gold_keys: keys of the answer in an object of a gold file, the preferred first.
+        id_keys: keys of an object's id, the preferred first.
         pairs: whether lines `idx1 idx2 label` are read, with both ids together as the id.
-        labels: the only labels there may be; () allows any.
+        labels: the only labels allowed; () allows any.
         prose: whether texts are natural language.
-        ranks_examples: whether what is ranked are the examples themselves, by their ids.
+        ranks_examples: whether rankings order the examples themselves, by their ids.
     """
 
     form: Form
@@ -50,39 +49,14 @@ class AnswerLayout:
     ranks_examples: bool = False
 
     def keys(self, gold: bool) -> tuple[str, ...]:
-        """Under which an object has its answer or prediction."""
+        """Keys of the answer in a gold file, or of the prediction, the preferred first."""
         if gold:
             return self.gold_keys
         return ("prediction", "pred", "text", *(("answers",) if self.form == "ranking" else ("answer", "label")))
 
 
-_REFERENCE = ("reference", "gold")
-LAYOUTS: dict[str, AnswerLayout] = {
-    "search": AnswerLayout("ranking", ("answers", "answer", *_REFERENCE, "label", "idx"), ("id", "url", "index")),
-    "clone": AnswerLayout("label", ("label", "gold", "answer"), pairs=True, labels=("0", "1")),
-    "clone-retrieval": AnswerLayout(
-        "ranking", ("answers", "answer", *_REFERENCE), ("index", "id", "idx", "url"), ranks_examples=True
-    ),
-    "summarize": AnswerLayout(
-        "text", (*_REFERENCE, "docstring_tokens", "docstring", "summary", "text", "answer"), prose=True
-    ),
-    "generate": AnswerLayout("text", (*_REFERENCE, "code", "gt", "text", "answer")),
-    "complete": AnswerLayout("text", (*_REFERENCE, "gt", "code", "text", "answer")),
-    "classify": AnswerLayout("label", ("label", "gold", "target", "answer", "text")),
-}
-
-
-def layout_for(task: str) -> AnswerLayout:
-    """What a task's files hold.
-
-    Raises:
-        ConfigError: there is no such task.
-    """
-    if task in LAYOUTS:
-        return LAYOUTS[task]
-    near = difflib.get_close_matches(task, LAYOUTS, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(LAYOUTS)}"
-    raise ConfigError(f"cannot score the task {task!r}; {hint}")
+REFERENCE_KEYS = ("reference", "gold")
+"""Keys of a right answer that every task reads."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +134,7 @@ class _Source:
 
     @property
     def unique(self) -> bool:
-        """Whether no id comes twice."""
+        """True if no id comes twice."""
         return self.ids is not None and len(set(self.ids)) == len(self.ids)
 
     def entries(self) -> list[PredictionEntry]:

@@ -182,3 +182,24 @@ def _checked(
 def _outside(labels: NDArray[np.int64], classes: int) -> Sequence[int]:
     outside: list[int] = np.unique(labels[(labels < 0) | (labels >= classes)])[:5].tolist()
     return outside
+
+
+def clone_statistics(predictions: Sequence[str], labels: Sequence[str]) -> dict[str, Statistic]:
+    """`precision`, `recall`, `f1` and `accuracy` of labels 0 and 1."""
+    found = binary_statistics([int(label) for label in labels], [int(label) for label in predictions])
+    return {name: found[name] for name in ("precision", "recall", "f1", "accuracy")}
+
+
+def label_statistics(predictions: Sequence[str], labels: Sequence[str]) -> dict[str, Statistic]:
+    """`accuracy` and `macro_f1` of any labels; where the right ones are 0 and 1 also `precision`, `recall`, `f1`.
+
+    No label is always wrong and no class of its own, and so is another label than 0 and 1 where the right ones are
+    these.
+    """
+    given, right = [text.strip() for text in predictions], [text.strip() for text in labels]
+    binary = set(right) <= {"0", "1"}
+    classes = ["0", "1"] if binary else sorted({*given, *right} - {""})
+    number = {label: i for i, label in enumerate(classes)}
+    found = multiclass_statistics([number[r] for r in right], [number.get(g, -1) for g in given], max(2, len(classes)))
+    # Which of two names is the positive one is not known.
+    return found if binary else {name: found[name] for name in ("accuracy", "macro_f1")}

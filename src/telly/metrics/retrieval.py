@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
-from telly.metrics.interval import Statistic, mean_statistic, values_of
+from telly.metrics.interval import Statistic, values_of
+from telly.metrics.ranking import rank_statistics
 
-RECALL_CUTOFFS = (1, 5, 10)
 CHUNK_QUERIES = 256
 
 
@@ -60,10 +59,7 @@ def retrieval_statistics(ranks: torch.Tensor) -> dict[str, Statistic]:
     """The metrics of `retrieval_metrics` in the form that can be resampled."""
     if not len(ranks):
         raise ValueError("no ranks: expected at least one query")
-    per_query = ranks.cpu().double().numpy()
-    return {"mrr": mean_statistic(1.0 / per_query)} | {
-        f"recall@{k}": mean_statistic((per_query <= k).astype(np.float64)) for k in RECALL_CUTOFFS
-    }
+    return rank_statistics(ranks.cpu().reshape(-1, 1).tolist(), [1] * len(ranks))
 
 
 class MapAtR(NamedTuple):

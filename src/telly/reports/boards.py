@@ -41,8 +41,7 @@ class ResultRow:
     @property
     def k(self) -> int | None:
         """K, or None for base."""
-        k: int | None = self.runs[0].record.plan.get("k")
-        return k
+        return self.runs[0].record.k
 
     @property
     def method(self) -> Method:
@@ -72,9 +71,8 @@ class ResultRow:
     @property
     def test_data(self) -> str | None:
         """Fingerprint of the examples that it was scored on."""
-        record = self.runs[0].record
-        found: str | None = record.data.get(record.tested_on or "", {}).get("fingerprint")
-        return found
+        split = self.runs[0].record.tested_split
+        return None if split is None else split.fingerprint
 
     def mean(self, of: Callable[[RunRecord], float | None]) -> float | None:
         """Mean over the runs of something in the record; None where a run does not have it."""
@@ -149,11 +147,11 @@ def boards_of(runs: Iterable[StoredRun]) -> tuple[list[ComparisonGroup], list[Le
 
 
 def _data_key(record: RunRecord) -> tuple[str, ...]:
-    config = record.config
-    examples = {name: split.get("examples") for name, split in record.data.items()}
+    settings = record.config.values
+    examples = {name: split.examples for name, split in record.data.items()}
     return (
-        str(config.get("task")),
-        *(str(config.get(name)) for name in DATA_SETTINGS),
+        record.config.task,
+        *(str(settings.get(name)) for name in DATA_SETTINGS),
         str(examples),
         str(record.tested_on),
     )
@@ -164,10 +162,9 @@ def _told_weights(runs: Sequence[StoredRun]) -> frozenset[str]:
 
     Records of older runs have no fingerprint of the layers alone.
     """
-    found: defaultdict[str, set[str]] = defaultdict(set)
+    found: defaultdict[str, set[str | None]] = defaultdict(set)
     for run in runs:
-        known = run.record.model.get("layers_fingerprint")
-        found[str(run.record.config.get("model"))] |= {known} if known else set()
+        found[run.record.config.model] |= {_layers_fingerprint(run.record)} - {None}
     return frozenset(name for name, prints in found.items() if len(prints) > 1)
 
 
@@ -184,28 +181,33 @@ def _latest(runs: Sequence[StoredRun], told: frozenset[str]) -> tuple[list[Store
 
 
 def _row_key(record: RunRecord, told: frozenset[str]) -> tuple[Any, ...]:
-    return (*_model_key(record, told), record.plan.get("k"), record.variant, tuple(sorted(_settings(record).items())),
+    return (*_model_key(record, told), record.k, record.variant, tuple(sorted(_settings(record).items())),
             _stored_as(record))  # fmt: skip
 
 
 def _model_key(record: RunRecord, told: frozenset[str]) -> tuple[str, str | None]:
-    name = str(record.config.get("model"))
-    return name, record.model.get("layers_fingerprint") if name in told else None
+    name = record.config.model
+    return name, _layers_fingerprint(record) if name in told else None
+
+
+def _layers_fingerprint(record: RunRecord) -> str | None:
+    return None if record.model is None else record.model.layers_fingerprint
 
 
 def _stored_as(record: RunRecord) -> str | None:
-    return str(record.config.get("cache_dtype")) if record.cache.get("used") else None
+    return str(record.config.cache_dtype) if record.uses_cache else None
 
 
 def _settings(record: RunRecord) -> dict[str, str]:
     # Settings that this version does not know may matter, so they are shown.
-    told = {name: str(value) for name, value in record.config.items() if name in ROW_SETTINGS or name not in SETTINGS}
-    if "cache_dtype" not in told or not record.cache.get("used"):  # the setting means nothing to a run without a cache
+    values = record.config.values
+    told = {name: str(value) for name, value in values.items() if name in ROW_SETTINGS or name not in SETTINGS}
+    if "cache_dtype" not in told or not record.uses_cache:  # the setting means nothing to a run without a cache
         told["cache_dtype"] = str(SETTINGS["cache_dtype"].default)
     # Records of older runs have no settings of LoRA, and those of other runs say nothing there.
     told = {name: value for name, value in told.items() if not (name.startswith(_OF_LORA) and value in _NOTHING)}
-    prints = [str(record.data.get(name or "", {}).get("fingerprint")) for name in ("train", record.tested_on)]
-    return told | {FINGERPRINT: " ".join(text[:8] for text in prints)}
+    splits = (record.data.get("train"), record.tested_split)
+    return told | {FINGERPRINT: " ".join(str(split and split.fingerprint)[:8] for split in splits)}
 
 
 def _board(runs: Sequence[StoredRun], told: frozenset[str]) -> ComparisonGroup:
@@ -224,9 +226,7 @@ def _board(runs: Sequence[StoredRun], told: frozenset[str]) -> ComparisonGroup:
     record = rows[0].runs[0].record
     metrics = [name for name in record.test or {} if name in METRICS]
     metrics.sort(key=lambda name: name != record.metric)
-    return ComparisonGroup(
-        str(record.config.get("task")), _data_name(record), tuple(rows), tuple(metrics), _notes(rows)
-    )
+    return ComparisonGroup(record.config.task, _data_name(record), tuple(rows), tuple(metrics), _notes(rows))
 
 
 def _told_apart(row: ResultRow, rows: Sequence[ResultRow], by_cache: bool) -> ResultRow:
@@ -249,10 +249,9 @@ def _model_names(keys: set[tuple[str, str | None]]) -> dict[tuple[str, str | Non
 
 
 def _data_name(record: RunRecord) -> str:
-    config = record.config
-    source = config.get("data")
+    source = record.config.data
     name = "the sample" if source is None else _last_parts(source)
-    sizes = [f"{split['examples']:,} {part}" for part, split in record.data.items() if split.get("examples")]
+    sizes = [f"{split.examples:,} {part}" for part, split in record.data.items() if split.examples]
     return f"{name} ({', '.join(sizes)})" if sizes else name
 
 
@@ -261,22 +260,15 @@ def _last_parts(source: str) -> str:
     return "/".join(parts[-2:])
 
 
-def _found_states(record: RunRecord) -> bool:
-    """Whether a store, or one that it was derived from, was there before the run."""
-    stores = (record.cache.get("stores") or {}).values()
-    return any(store.get("built_shards") == 0 or store.get("source") not in (None, "tokens") for store in stores)
-
-
 def _notes(rows: Sequence[ResultRow]) -> tuple[str, ...]:
     records = [run.record for row in rows for run in row.runs]
     notes = []
-    machines = {(r.provenance.get("processor"), r.provenance.get("cpus"), r.device.get("type"), r.device.get("threads"),
-                 r.device.get("processes")) for r in records}  # fmt: skip
+    machines = {(r.provenance.processor, r.provenance.cpus, r.device) for r in records}
     if len(machines) > 1:
         notes.append("The runs were made on different machines or with different threads; their times do not compare.")
-    if len({r.provenance.get("commit") for r in records}) > 1 or any(r.provenance.get("dirty") for r in records):
+    if len({r.provenance.commit for r in records}) > 1 or any(r.provenance.dirty for r in records):
         notes.append("The runs were made with different versions of the code, or with changes that are not committed.")
-    if any(_found_states(r) for r in records):
+    if any(r.cache is not None and r.cache.found_states for r in records):
         notes.append(
             "Some runs found stored states of earlier runs; what it took to build these is not in their seconds."
         )
@@ -285,7 +277,7 @@ def _notes(rows: Sequence[ResultRow]) -> tuple[str, ...]:
     if all(len(row.runs) == 1 for row in rows):
         notes.append("One seed a line: intervals know the chance of test examples, not that of seeds.")
     notes += _peer_notes(rows)
-    return (*notes, *dict.fromkeys(caution for r in records for caution in r.cautions))
+    return (*notes, *dict.fromkeys(warning for r in records for warning in r.data_warnings))
 
 
 def _peer_notes(rows: Sequence[ResultRow]) -> list[str]:

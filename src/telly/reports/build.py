@@ -140,8 +140,8 @@ def lead(board: ComparisonGroup, scores: GroupScores) -> str:
     row = board.rows[number]
     base = board.base_of(row)
     trained, at_base = (
-        row.mean(lambda r: r.plan.get("trainable")),
-        base and base.mean(lambda r: r.plan.get("trainable")),
+        row.mean(lambda r: r.trainable),
+        base and base.mean(lambda r: r.trainable),
     )
     fewer = f", {100 * (1 - trained / at_base):.0f} % fewer trained parameters" if trained and at_base else ""
     speed = f"1/{ratio:.1f} of base's time" if ratio > 1 else f"{1 / ratio:.1f} times base's time"

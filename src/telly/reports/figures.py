@@ -257,9 +257,9 @@ def _curve(record: RunRecord, metric: str) -> Iterable[tuple[float, float]]:
     """Seconds and validation score at the end of every epoch."""
     seconds = sum(record.clocks.get(clock, 0.0) for clock in ("load", "encode", "prefix"))
     for epoch in record.epochs:
-        seconds += epoch["seconds"]
-        if metric in epoch.get("valid", {}):
-            yield seconds, epoch["valid"][metric]
+        seconds += epoch.seconds
+        if metric in epoch.valid:
+            yield seconds, epoch.valid[metric]
 
 
 def _label(metric: str) -> str:

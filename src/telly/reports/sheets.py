@@ -21,7 +21,7 @@ from telly.training.clocks import CLOCKS
 Quantity = Callable[[RunRecord], float | None]
 
 COSTS: tuple[tuple[TableColumn, Quantity], ...] = (
-    (TableColumn("trained", 0, False), lambda r: r.plan.get("trainable")),
+    (TableColumn("trained", 0, False), lambda r: r.trainable),
     (TableColumn("s/epoch", 2, False), lambda r: r.epoch_seconds),
     (TableColumn("convergence s", 1, False), lambda r: r.convergence_seconds),
     (TableColumn("total s", 1, False), lambda r: r.total_seconds),
@@ -170,7 +170,7 @@ def clocks(board: ComparisonGroup, name: str) -> Table:
                 *lead,
                 *parts,
                 TableCell(row.mean(lambda r: r.wall_seconds)),
-                TableCell(row.mean(lambda r: r.store_wait_seconds)),
+                TableCell(row.mean(lambda r: r.cache_wait_seconds)),
             )
         )
     notes = (
@@ -309,16 +309,16 @@ def provenance(runs: Iterable[StoredRun]) -> Table:
     rows = []
     for run in runs:
         record = run.record
-        commit = (record.provenance.get("commit") or "")[:12]
-        commit += " + changes" if commit and record.provenance.get("dirty") else ""
-        versions = record.provenance.get("versions") or {}
+        commit = (record.provenance.commit or "")[:12]
+        commit += " + changes" if commit and record.provenance.dirty else ""
+        versions = record.provenance.versions
         told = ", ".join(
             f"{name} {versions[name]}" for name in ("telly", "torch", "transformers", "python") if versions.get(name)
         )
-        machine = f"{record.provenance.get('processor') or '?'}, {record.device.get('threads') or '?'} threads"
+        machine = f"{record.provenance.processor or '?'}, {record.device.threads if record.device else '?'} threads"
         rows.append(
             (
-                TableCell(f"{record.config.get('task')}, {record.variant}"),
+                TableCell(f"{record.config.task}, {record.variant}"),
                 TableCell(str(run.folder)),
                 TableCell(run.seed),
                 TableCell(record.started[:19].replace("T", " ")),

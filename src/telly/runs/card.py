@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
-from telly.data.schema import SCHEMAS
 from telly.markdown import DASH, markdown_table
 from telly.metrics.table import METRICS
 from telly.models.families import auto_class
@@ -14,8 +12,7 @@ from telly.models.folder import CONFIG, EMBEDDED
 from telly.runs.folder import CARD_FILE
 from telly.runs.record import RunRecord
 from telly.settings.lists import CARD_SETTINGS
-from telly.tasks import get_task
-from telly.tasks.clone import COSINE
+from telly.tasks import get_spec
 
 
 def write_card(record: RunRecord, folder: Path) -> None:
@@ -39,7 +36,7 @@ def card(record: RunRecord, use: str, *further: str, library: str = "transformer
         library: which loads it, as the hub calls it.
     """
     sections = (
-        front_matter(record.config["task"], record.model["name"], library),
+        front_matter(record.config.task, record.config.model, library),
         _head(record),
         _scores(record),
         _trained(record),
@@ -77,16 +74,16 @@ def value(metric: str, found: float) -> str:
 
 
 def _head(record: RunRecord) -> str:
-    task, name = record.config["task"], shown_name(record.model["name"])
+    task, name = record.config.task, shown_name(record.config.model)
+    parameters = f" ({record.model.parameters:,} parameters)" if record.model else ""
     return (
         f"# {name}, tuned for {task} ({_variant(record)})\n\n"
-        f"{name} ({record.model['parameters']:,} parameters), tuned with telly for {SCHEMAS[task].summary}."
+        f"{name}{parameters}, tuned with telly for {get_spec(task).summary}."
     )
 
 
 def _variant(record: RunRecord) -> str:
-    k = record.plan["k"]
-    return "all layers trained" if k is None else f"K={k}"
+    return "all layers trained" if record.k is None else f"K={record.k}"
 
 
 def _scores(record: RunRecord) -> str:
@@ -106,7 +103,7 @@ def _scores(record: RunRecord) -> str:
         else ""
     )
     return (
-        f"## Scores\n\nOn the {split['examples']:,} examples of the {record.tested_on} data{chosen}.{flattering}\n\n"
+        f"## Scores\n\nOn the {split.examples:,} examples of the {record.tested_on} data{chosen}.{flattering}\n\n"
         + markdown_table(("", *names), rows)
         + _not_better(record)
     )
@@ -129,9 +126,10 @@ def _not_better(record: RunRecord) -> str:
 
 
 def _trained(record: RunRecord) -> str:
-    k, plan = record.plan["k"], record.plan
-    once = ", once a distinct sequence; the top trained from what was stored" if record.cache.get("used") else ""
-    start = shown_name(record.model["name"])
+    k, plan = record.k, record.plan
+    assert plan is not None  # of a finished run
+    once = ", once a distinct sequence; the top trained from what was stored" if record.uses_cache else ""
+    start = shown_name(record.config.model)
     if k is None:
         what = "Nothing was frozen (`base`)."
     elif k == 0:
@@ -139,41 +137,42 @@ def _trained(record: RunRecord) -> str:
     else:
         layers = "layer 0" if k == 1 else f"layers 0 to {k - 1}"
         what = f"K={k}: embeddings and {layers} are those of {start}, unchanged; they ran without dropout{once}."
-    share = 100 * plan["trainable"] / plan["total"]
+    share = 100 * plan.trainable / plan.total
     return (
-        f"## What was trained\n\n{what}\n\n{plan['trainable']:,} of {plan['total']:,} parameters were trained "
+        f"## What was trained\n\n{what}\n\n{plan.trainable:,} of {plan.total:,} parameters were trained "
         f"({share:.1f} %)."
     )
 
 
 def _data(record: RunRecord) -> str:
-    config = record.config
+    sources = {split: record.config.source(split) for split in record.data}
     rows = [
         (
             split,
-            "telly's sample" if config["data"] is None else shown_name(config["data" if split == "train" else split]),
-            f"{found['examples']:,}",
-            f"{found['distinct_sequences']:,}",
-            f"{found['tokens']:,}",
+            "telly's sample" if source is None else shown_name(source),
+            f"{record.data[split].examples:,}",
+            f"{record.data[split].distinct_sequences:,}",
+            f"{record.data[split].tokens:,}",
         )
-        for split, found in record.data.items()
+        for split, source in sources.items()
     ]
-    cautions = "".join(f"\n- {caution}" for caution in record.cautions)
+    warnings = "".join(f"\n- {warning}" for warning in record.data_warnings)
     return (
         "## Data\n\n"
         + markdown_table(("split", "data", "examples", "distinct sequences", "tokens"), rows)
-        + (f"\n\nWhat a reader should know of it:\n{cautions}" if cautions else "")
+        + (f"\n\nWhat a reader should know of it:\n{warnings}" if warnings else "")
     )
 
 
 def _settings(record: RunRecord) -> str:
-    limits = ", ".join(f"{column} {tokens}" for column, tokens in record.config["max_tokens"].items())
-    rows = [(label, f"{record.config[name]}") for name, label in CARD_SETTINGS if record.config.get(name) is not None]
+    limits = ", ".join(f"{column} {tokens}" for column, tokens in record.config.max_tokens.items())
+    values = record.config.values
+    rows = [(label, f"{values[name]}") for name, label in CARD_SETTINGS if values.get(name) is not None]
     return "## Settings\n\n" + markdown_table(("setting", "value"), [("most tokens", limits), *rows])
 
 
 def _use(record: RunRecord, architecture: str) -> str:
-    task = record.config["task"]
+    task = record.config.task
     loader = auto_class(architecture)
     lines = [
         "## Use\n",
@@ -184,8 +183,9 @@ def _use(record: RunRecord, architecture: str) -> str:
         "tokenizer = AutoTokenizer.from_pretrained(FOLDER)",
         "```\n",
     ]
-    if not get_task(task).is_generative:
-        exports = task in ("search", "clone-retrieval") or record.config.get("head") == COSINE
+    spec = get_spec(task)
+    if not spec.is_generative:
+        exports = spec.embedding_roles(spec.options_of(record.config.values)) is not None
         lines.append(
             "One vector a text is the mean of the last layer's states over real tokens"
             + (", and two are compared by their cosine" if exports else "")
@@ -198,22 +198,22 @@ def _use(record: RunRecord, architecture: str) -> str:
 
 
 def _limits(record: RunRecord) -> str:
-    limits = " and ".join(f"{column} at {tokens} tokens" for column, tokens in record.config["max_tokens"].items())
+    limits = " and ".join(f"{column} at {tokens} tokens" for column, tokens in record.config.max_tokens.items())
     points = [
         f"Texts are cut: {limits}; what comes after is not seen.",
         "The scores are of one run with one seed, on data of the same kind as it was trained on. Other languages, "
         "styles of code or ways to ask were not tested.",
         "What the model it started from learned from its own data is still in it.",
     ]
-    if get_task(record.config["task"]).is_generative:
+    if get_spec(record.config.task).is_generative:
         points.append("It writes what is likely, not what is right: run nothing that it writes unread.")
     return "## Limits\n\n" + "\n".join(f"- {point}" for point in points)
 
 
 def _licence(record: RunRecord) -> str:
-    model = shown_name(record.model["name"])
-    ours = " telly-mini comes under telly's licence." if record.model["name"] == EMBEDDED else ""
-    sample = " The sample is code of CPython, under the PSF's licence." if record.config["data"] is None else ""
+    model = shown_name(record.config.model)
+    ours = " telly-mini comes under telly's licence." if record.config.model == EMBEDDED else ""
+    sample = " The sample is code of CPython, under the PSF's licence." if record.config.data is None else ""
     return (
         "## Licence\n\nThis card grants none: the licences of the model it started from "
         f"({model}) and of the data it was trained on decide.{ours}{sample}"
@@ -221,11 +221,11 @@ def _licence(record: RunRecord) -> str:
 
 
 def _versions(record: RunRecord) -> str:
-    found: dict[str, Any] = record.provenance["versions"]
-    versions = ", ".join(f"{name} {version}" for name, version in found.items() if version)
-    commit = record.provenance.get("commit")
+    versions = ", ".join(f"{name} {version}" for name, version in record.provenance.versions.items() if version)
+    commit = record.provenance.commit
+    start = f"; weights it started from: `{record.model.fingerprint}`" if record.model else ""
     return (
         f"## Versions\n\n{versions}"
         + (f"; telly's commit {commit[:12]}" if commit else "")
-        + f". Run of {record.started}; weights it started from: `{record.model['fingerprint']}`."
+        + f". Run of {record.started}{start}."
     )

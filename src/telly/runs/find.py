@@ -26,7 +26,7 @@ class StoredRun:
     @property
     def seed(self) -> int:
         """The run's seed."""
-        return int(self.record.config.get("seed", 0))
+        return self.record.config.seed
 
     @property
     def command(self) -> str:
@@ -37,7 +37,7 @@ class StoredRun:
     def again(self) -> str:
         """A command that repeats the run with all its settings resolved, in another folder."""
         settings = str(RunFolder(self.folder).settings)
-        words = ["telly", "tune", str(self.record.config.get("task")), "--config", settings]
+        words = ["telly", "tune", self.record.config.task, "--config", settings]
         return shlex.join([*words, "--output", f"{self.folder}-again"])
 
 
@@ -83,7 +83,7 @@ def newest_run(
     usable = [
         run
         for run in find_runs([folder])[0]
-        if run.record.config.get("task") == task and RunFolder(run.folder).has_model and accepts(run.record)
+        if run.record.config.task == task and RunFolder(run.folder).has_model and accepts(run.record)
     ]
     return max(usable, key=lambda run: run.record.started).folder if usable else None
 

@@ -5,22 +5,50 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 
+@dataclass(frozen=True)
+class Provenance:
+    """Versions, commit and machine behind a result; what is not known is None.
+
+    Attributes:
+        versions: version by package, and of Python.
+        commit: commit of telly's checkout.
+        dirty: whether the checkout had changes that were not committed.
+        platform: operating system and its version.
+        processor: name of the processor.
+        cpus: number of processors that the process may use.
+    """
+
+    versions: dict[str, str | None]
+    commit: str | None = None
+    dirty: bool | None = None
+    platform: str | None = None
+    processor: str | None = None
+    cpus: int | None = None
+
+
 def provenance() -> dict[str, Any]:
-    """Versions, commit and machine."""
+    """The present `Provenance` as JSON values."""
+    return asdict(current_provenance())
+
+
+def current_provenance() -> Provenance:
+    """Versions, commit and machine of this process."""
     packages = ("telly", "torch", "transformers", "tokenizers", "datasets", "accelerate", "peft")
-    return {
-        "versions": {name: _version(name) for name in packages} | {"python": platform.python_version()},
-        "commit": _git("rev-parse", "HEAD"),
-        "dirty": None if (status := _git("status", "--porcelain")) is None else bool(status),
-        "platform": platform.platform(),
-        "processor": processor_name(),
-        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-    }
+    status = _git("status", "--porcelain")
+    return Provenance(
+        versions={name: _version(name) for name in packages} | {"python": platform.python_version()},
+        commit=_git("rev-parse", "HEAD"),
+        dirty=None if status is None else bool(status),
+        platform=platform.platform(),
+        processor=processor_name(),
+        cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+    )
 
 
 def processor_name() -> str | None:

@@ -1,72 +1,109 @@
-"""The run record: one JSON file with everything needed to trust a run or to redo it."""
+"""The run record: one JSON file with everything needed to trust a run or to repeat it. Needs no torch."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
+import statistics
 import sys
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from telly.disk import write_json
 from telly.errors import DataError
 from telly.freezing.variants import Method, Variant
 from telly.runs.folder import RunFolder
-from telly.runs.provenance import provenance
+from telly.runs.parts import (
+    AdviceInfo,
+    CacheReport,
+    DeviceInfo,
+    EpochInfo,
+    ModelInfo,
+    PlanInfo,
+    RecordedConfig,
+    Session,
+    SplitInfo,
+)
+from telly.runs.provenance import Provenance, current_provenance
 from telly.settings.renamed import current_names
 
-RECORD_FORMAT = 1
+RECORD_FORMAT = 2
+"""2: `method`, `data_warnings`, `cache_wait_seconds` and `caches` in place of format 1's `top`, `cautions`,
+`store_wait_seconds` and `stores`. Both are read."""
 BASELINES_VERSION = 2
-"""Raised whenever a baseline's computation changes, so that scores of another version are not taken over. 2: BM25
-leaves out stop words and knows the words of any script."""
+"""Raised whenever a baseline's computation changes, so that scores of another version are not reused. 2: BM25 leaves
+out stop words and knows the words of any script."""
 Status = Literal["running", "finished", "failed", "interrupted"]
+
+
+class RecordFormatError(DataError):
+    """The record was written in a format that this version of telly does not know."""
 
 
 @dataclass
 class RunRecord:
-    """What a run was and what came of it. What is not known is None and shown as a dash.
+    """Settings and results of a run. What is not known (yet) is None or empty.
 
     Attributes:
+        config: the resolved settings.
+        command: the command line.
+        format: version of the file's format.
         status: only `finished` means that the results are those of the whole run.
-        full_disk: whether it failed because no more could be written.
-        model: its name, parameters, and digests of the weights it started from: of all, and of embeddings and layers
-            alone, which do not change with the seed as a new pooler does.
-        clocks: seconds by name; they sum to `wall_seconds` (see `docs/measuring.md`).
-        sessions: clocks and wall time of earlier, interrupted sessions of the same run.
-        epochs: by epoch: its training seconds, training loss and validation metrics.
+        error: why it failed or was interrupted.
+        full_disk: whether it failed because the disk was full.
+        started: UTC time in ISO format.
+        provenance: versions, commit and machine.
+        device: device and processes.
+        data: size and identity of the data by split.
+        model: the model it started from.
+        plan: what was frozen.
+        cache: whether batches came from activation caches.
+        clocks: seconds by clock; they sum to `wall_seconds` (see `docs/measuring.md`).
+        wall_seconds: seconds from start to end of the last session.
+        cache_wait_seconds: seconds for which training waited for cached states.
+        sessions: earlier, interrupted sessions of the same run.
+        resumed_from_step: step of the checkpoint from which the last session continued.
+        peak_memory_bytes: peak memory of the whole run.
+        peak_memory_train_bytes: peak memory of training.
+        epochs: results of every epoch.
+        data_warnings: what a reader should know about the data and the model, in sentences.
+        best_epoch: epoch with the best validation metric; its weights were saved.
+        metric: the metric that chose it.
         test: test metrics of the best epoch's weights.
-        tested_on: the split they are of; `valid` where there was no test data, and then they flatter.
-        cautions: what the data made a reader should know, in sentences.
-        scores: the file beside the record with the test scores of every example (`metrics/kept.py`); None where none
-            are kept.
+        tested_on: the split they were measured on: `test`, or `valid` if there was no test data.
+        scores: name of the file with the test scores of every example (`telly.metrics.kept`); None if there is none.
         baselines: test metrics of methods without a trained model, by name.
-        baselines_version: the version of their computation.
-        advice: how K was chosen, where the run was to choose it itself.
+        baselines_version: version of their computation.
+        advice: how K was chosen, with `freeze = auto`.
     """
 
-    config: dict[str, Any]
+    config: RecordedConfig
     command: list[str] = field(default_factory=lambda: list(sys.argv))
     format: int = RECORD_FORMAT
     status: Status = "running"
     error: str | None = None
     full_disk: bool = False
     started: str = field(default_factory=lambda: dt.datetime.now(dt.UTC).isoformat(timespec="seconds"))
-    provenance: dict[str, Any] = field(default_factory=provenance)
-    device: dict[str, Any] = field(default_factory=dict)
-    data: dict[str, Any] = field(default_factory=dict)
-    model: dict[str, Any] = field(default_factory=dict)
-    plan: dict[str, Any] = field(default_factory=dict)
-    cache: dict[str, Any] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=current_provenance)
+    device: DeviceInfo | None = None
+    data: dict[str, SplitInfo] = field(default_factory=dict)
+    model: ModelInfo | None = None
+    plan: PlanInfo | None = None
+    cache: CacheReport | None = None
     clocks: dict[str, float] = field(default_factory=dict)
     wall_seconds: float | None = None
-    store_wait_seconds: float | None = None
-    sessions: list[dict[str, Any]] = field(default_factory=list)
+    cache_wait_seconds: float | None = None
+    sessions: list[Session] = field(default_factory=list)
     resumed_from_step: int | None = None
     peak_memory_bytes: int | None = None
     peak_memory_train_bytes: int | None = None
-    epochs: list[dict[str, Any]] = field(default_factory=list)
-    cautions: list[str] = field(default_factory=list)
+    epochs: list[EpochInfo] = field(default_factory=list)
+    data_warnings: list[str] = field(default_factory=list)
     best_epoch: int | None = None
     metric: str | None = None
     test: dict[str, float] | None = None
@@ -74,49 +111,65 @@ class RunRecord:
     scores: str | None = None
     baselines: dict[str, dict[str, float]] = field(default_factory=dict)
     baselines_version: int = BASELINES_VERSION
-    advice: dict[str, Any] | None = None
+    advice: AdviceInfo | None = None
+
+    @property
+    def k(self) -> int | None:
+        """K, or None if no layer is frozen as a whole."""
+        return None if self.plan is None else self.plan.k
+
+    @property
+    def trainable(self) -> int | None:
+        """Number of trained parameters."""
+        return None if self.plan is None else self.plan.trainable
 
     @property
     def method(self) -> Method:
-        """What was trained of the layers that were not frozen."""
-        return Method(self.config.get("method") or Method.FULL)
+        """What was trained in the layers that were not frozen."""
+        return self.config.method
 
     @property
     def is_base(self) -> bool:
-        """Whether everything was trained: what others are compared with."""
-        return self.plan.get("k") is None and self.method is Method.FULL
+        """Whether everything was trained: the reference of comparisons."""
+        return self.k is None and self.method is Method.FULL
+
+    @property
+    def uses_cache(self) -> bool:
+        """Whether batches came from activation caches."""
+        return self.cache is not None and self.cache.used
 
     @property
     def variant(self) -> str:
         """`base`, `K=9 cached`, `K=9 frozen`, `lora` or `K=9 cached, lora`."""
-        return str(Variant(self.plan.get("k"), self.method, bool(self.cache.get("used"))))
+        return str(Variant(self.k, self.method, self.uses_cache))
+
+    @property
+    def tested_split(self) -> SplitInfo | None:
+        """Size and identity of the split that `test` was measured on."""
+        return self.data.get(self.tested_on or "")
 
     @property
     def epoch_seconds(self) -> float | None:
         """Median training seconds of an epoch, evaluation and saving not included."""
-        seconds: list[float] = sorted(epoch["seconds"] for epoch in self.epochs)
-        if not seconds:
-            return None
-        middle = len(seconds) // 2
-        return seconds[middle] if len(seconds) % 2 else (seconds[middle - 1] + seconds[middle]) / 2
+        return statistics.median(epoch.seconds for epoch in self.epochs) if self.epochs else None
 
     @property
     def convergence_seconds(self) -> float | None:
         """Training seconds up to the end of the best epoch."""
         if self.best_epoch is None:
             return None
-        return float(sum(epoch["seconds"] for epoch in self.epochs if epoch["epoch"] <= self.best_epoch))
+        return float(sum(epoch.seconds for epoch in self.epochs if epoch.epoch <= self.best_epoch))
 
     @property
     def total_seconds(self) -> float | None:
         """Wall time of all sessions together."""
         if self.wall_seconds is None:
             return None
-        return self.wall_seconds + sum(session.get("wall_seconds") or 0.0 for session in self.sessions)
+        return self.wall_seconds + sum(session.wall_seconds or 0.0 for session in self.sessions)
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON values."""
-        return asdict(self)
+        return asdict(self) | {"config": dict(self.config.values)}
 
     @classmethod
     def read(cls, file: Path) -> RunRecord:
@@ -126,21 +179,22 @@ class RunRecord:
             DataError: the file cannot be read, is not a record, or has a format that this version does not know.
         """
         try:
-            text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            text = file.read_bytes()
+        except OSError as error:
             raise DataError(_unreadable(file, error)) from None
         return cls.parse(text, file)
 
     @classmethod
     def parse(cls, text: str | bytes, origin: Path | str) -> RunRecord:
-        """Make a record from its JSON. What an older record does not have keeps its default.
+        """Make a record from its JSON. Unknown keys are ignored; what an older record does not have keeps its default.
 
         Args:
             text: the JSON.
             origin: where it is from, for errors.
 
         Raises:
-            DataError: it is not a record, or has a format that this version does not know.
+            RecordFormatError: it has a format that this version does not know.
+            DataError: it is not a record.
         """
         try:
             found = json.loads(text)
@@ -150,14 +204,54 @@ class RunRecord:
             raise DataError(
                 f"{origin}: expected the record of a run with `config` and `status`; found another JSON file"
             )
-        if found.get("format") != RECORD_FORMAT:
-            raise DataError(f"{origin}: record of format {found.get('format')!r}, this version reads {RECORD_FORMAT}")
-        known: dict[str, Any] = {one.name: found[one.name] for one in fields(cls) if one.name in found}
-        return cls(**{"baselines_version": 1} | known | {"config": current_names(found["config"])})
+        read = _READERS.get(str(found.get("format")))
+        if read is None:
+            raise RecordFormatError(
+                f"{origin}: record of format {found.get('format')!r}, this version reads {' and '.join(_READERS)}; "
+                "read it with the version of telly that wrote it, or run it again"
+            )
+        try:
+            values = read(found)
+            return _adapter().validate_python(values | {"config": RecordedConfig.from_values(values["config"])})
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise DataError(
+                f"{origin}: {where}: {first['msg']} (found {str(first['input'])[:80]!r}); run it again or remove it"
+            ) from None
 
     def save(self, folder: Path) -> None:
         """Write the record into a run's folder."""
         write_json(RunFolder(folder).record, self.to_dict() | {"epoch_seconds": self.epoch_seconds})
+
+
+def _from_format_1(found: dict[str, Any]) -> dict[str, Any]:
+    """A record of format 1 in the keys of format 2."""
+    values: dict[str, Any] = _renamed(found, {"cautions": "data_warnings", "store_wait_seconds": "cache_wait_seconds"})
+    values["config"] = current_names(found["config"])
+    for name in ("device", "model", "plan", "cache"):
+        values[name] = values.get(name) or None  # was an empty object until it was known
+    values["cache"] = report = _renamed(values["cache"], {"stores": "caches"})
+    if isinstance(report, dict) and isinstance(report.get("caches"), dict):
+        builds = report["caches"].items()
+        report["caches"] = {split: _renamed(build, {"stored_rows": "cached_rows"}) for split, build in builds}
+    return {"baselines_version": 1} | values | {"format": RECORD_FORMAT}
+
+
+def _renamed(values: Any, names: dict[str, str]) -> Any:
+    """An object with other keys; whatever else was found is left to validation."""
+    if not isinstance(values, dict):
+        return values
+    return {names.get(name, name): value for name, value in values.items()}
+
+
+_READERS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"1": _from_format_1, str(RECORD_FORMAT): dict}
+"""By format: from a record's JSON to the values of the present format."""
+
+
+@cache
+def _adapter() -> TypeAdapter[RunRecord]:
+    return TypeAdapter(RunRecord)
 
 
 def _unreadable(origin: Path | str, error: Exception) -> str:

@@ -113,7 +113,7 @@ class Library:
 
     def clones(self, min_similarity: float | None, min_lines: int, top: int) -> Answer:
         """Clones of the tree, most repeated lines first."""
-        tuned = self._tuned(*clones.TASKS)
+        tuned = self._tuned(*clones.tasks())
         found = clones.clones_by(tuned, self.root, min_similarity=min_similarity, min_lines=min_lines)
         answer = clones_answer(found)
         return {**answer, "total": len(found.groups), "groups": answer["groups"][:top]}

@@ -16,9 +16,8 @@ from telly.freezing.states import StateDtype
 from telly.freezing.variants import ADAPTERS, AUTO, BASE, Freeze, Lora, Method, Variant, parse_freeze
 from telly.models.folder import EMBEDDED
 from telly.settings.renamed import RENAMED
-from telly.tasks import TASKS, get_task
-from telly.tasks.base import Options
-from telly.tasks.clone import HEADS
+from telly.tasks import TASKS, get_spec, option_names, tasks_with_head
+from telly.tasks.options import Beams, Head, SharedBatches, TaskOptions, Temperature
 
 LORA_SETTINGS = ("lora_rank", "lora_alpha", "lora_dropout", "lora_targets")
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -200,23 +199,10 @@ class TuneConfig(Config):
             label="share of steps in which the learning rate rises",
         ),
     ] = 0.1
-    temperature: Annotated[
-        PositiveFloat | None,
-        Setting("Temperature of the softmax over candidates.", WEIGHTS, EVALUATION, label="temperature"),
-    ] = None
-    head: Annotated[
-        str | None, Setting("Which head is trained.", WEIGHTS, EVALUATION, metavar="pair|cosine", label="head")
-    ] = None
-    shared_batches: Annotated[
-        bool | None,
-        Setting("Make batches of pairs that share functions.", WEIGHTS, SPEED, off="--random-batches"),
-    ] = None
-    beams: Annotated[
-        PositiveInt | None,
-        Setting(
-            "Beam size on test data; validation is greedy.", EVALUATION, metavar="N", label="beam size on test data"
-        ),
-    ] = None
+    temperature: Temperature | None = None
+    head: Head | None = None
+    shared_batches: SharedBatches | None = None
+    beams: Beams | None = None
     max_tokens: Annotated[
         dict[str, PositiveInt],
         Setting(
@@ -298,19 +284,17 @@ class TuneConfig(Config):
 
     @model_validator(mode="after")
     def _fits_task(self) -> Self:
-        task = get_task(self.task)
+        task = get_spec(self.task)
         if self.metric is not None and self.metric not in task.metrics:
             raise ValueError(f"metric: {self.task} has {', '.join(task.metrics)}; found {self.metric!r}")
-        for name in ("temperature", "head", "beams", "shared_batches"):
-            if getattr(self, name) is not None and getattr(task.preset, name) is None:
+        for name in option_names():
+            if getattr(self, name) is not None and name not in task.option_names:
                 raise ValueError(f"{name}: task {self.task} has no such setting; leave it out")
-        if self.batch_size == 1 and task.preset.temperature is not None:
+        if self.batch_size is not None and self.batch_size < task.min_batch_size:
             raise ValueError(
                 f"batch_size: {self.task} contrasts the examples of a batch, and of one alone it learns nothing; give "
-                "at least 2"
+                f"at least {task.min_batch_size}"
             )
-        if self.head is not None and self.head not in HEADS:
-            raise ValueError(f"head: must be one of {', '.join(HEADS)}; found {self.head!r}")
         unknown = self.max_tokens.keys() - task.preset.max_tokens.keys()
         if unknown:
             raise ValueError(
@@ -341,13 +325,13 @@ class TuneConfig(Config):
                 raise ValueError(
                     f"method: {Method.HEAD_ONLY} freezes all layers, found freeze = {self.freeze}; leave it out"
                 )
-            task = get_task(self.task)
-            head = self.head or task.preset.head
-            if task.head(1, 2, Options(head=head)) is None:
+            options = self.options
+            if not get_spec(self.task).has_head(options):
+                head = getattr(options, "head", None)
                 which = f" with the {head} head" if head else ""
                 raise ValueError(
                     f"method: {Method.HEAD_ONLY} trains a new head alone, and {self.task}{which} has none with "
-                    f"parameters; expected one of {', '.join(_with_head())}"
+                    f"parameters; expected one of {', '.join(tasks_with_head())}"
                 )
         if self.method in ADAPTERS and find_spec("peft") is None:
             raise ValueError(f"method: {self.method} needs peft: pip install 'telly[peft]'")
@@ -364,9 +348,10 @@ class TuneConfig(Config):
         return resolve(self)
 
     @property
-    def options(self) -> Options:
-        """What the task's model is built with."""
-        return Options(self.temperature, self.beams, self.head)
+    def options(self) -> TaskOptions:
+        """The task's own options; the preset's where they are open."""
+        options: TaskOptions = get_spec(self.task).options_of(dict(self))
+        return options
 
     @property
     def k(self) -> int | None:
@@ -409,13 +394,3 @@ class ResolvedConfig(TuneConfig):
     def resolve(self) -> ResolvedConfig:
         """The same settings."""
         return self
-
-
-def _with_head() -> list[str]:
-    """Tasks with a new head, and the head where there is a choice, as a person would name them."""
-    found = []
-    for name, task in TASKS.items():
-        choices = HEADS if task.preset.head is not None else (None,)
-        fitting = [head for head in choices if task.head(1, 2, Options(head=head)) is not None]
-        found += [f"{name} with --head {head}" if head else name for head in fitting]
-    return found

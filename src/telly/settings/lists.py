@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from telly.declare import EVALUATION, LOCATION, WEIGHTS, Affects, Group, settings_of
+from telly.declare import EVALUATION, LOCATION, WEIGHTS, Affects, settings_of
 from telly.settings.config import TuneConfig
-from telly.tasks import get_task
+from telly.tasks import get_spec, option_names
 
 SETTINGS = settings_of(TuneConfig)
 """The settings of a run by name, in the order of help and docs."""
@@ -37,6 +37,4 @@ CARD_SETTINGS = tuple((name, d.setting.label) for name, d in SETTINGS.items() if
 
 def lacking(task: str) -> frozenset[str]:
     """The settings that other tasks have and this one has not."""
-    preset = get_task(task).preset
-    of_tasks = [name for name, declared in SETTINGS.items() if declared.setting.group is Group.TASK]
-    return frozenset(name for name in of_tasks if getattr(preset, name) is None)
+    return frozenset(option_names()) - frozenset(get_spec(task).option_names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,7 @@ from telly.freezing.variants import AUTO, Lora, Method
 from telly.models.folder import TELLY_FILE, read_telly_file
 from telly.models.load import resolve as resolve_model
 from telly.settings.config import ResolvedConfig, TuneConfig
-from telly.tasks import get_task
-from telly.tasks.clone import SHARING_HEADS
+from telly.tasks import get_spec
 
 CACHE_FOLDER, FORMER_CACHE_FOLDER = "activations", "stores"
 METHOD_RATE = 10
@@ -27,15 +27,13 @@ def resolve(config: TuneConfig) -> ResolvedConfig:
     Raises:
         ModelError: the model's recommendation is not readable.
     """
-    preset = get_task(config.task).preset
+    task = get_spec(config.task)
+    preset = task.preset
     advice = recommendation(config.model, config.task)
     defaults: dict[str, Any] = {
         "epochs": preset.epochs,
         "batch_size": preset.batch_size,
         "learning_rate": preset.learning_rate,
-        "temperature": preset.temperature,
-        "head": preset.head,
-        "beams": preset.beams,
         "metric": preset.metric,
     } | {name: value for name, value in advice.items() if name != "max_tokens"}
     given = {name for name in config.model_fields_set if getattr(config, name) is not None}
@@ -51,10 +49,8 @@ def resolve(config: TuneConfig) -> ResolvedConfig:
         chosen["cache_dir"] = default_cache_dir()
     if config.output is None:
         chosen["output"] = Path("runs") / run_name(config)
-    if preset.shared_batches is not None and config.shared_batches is None:
-        chosen["shared_batches"] = preset.shared_batches and (config.head or chosen["head"]) in SHARING_HEADS
     values = config.model_dump() | chosen
-    return ResolvedConfig.parse(values)
+    return ResolvedConfig.parse(values | asdict(task.options_of(values)))
 
 
 def default_cache_dir() -> Path:

@@ -27,7 +27,7 @@ from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.settings.lists import AXES, RESULT_SETTINGS, SETTINGS
 from telly.settings.renamed import RENAMED
 from telly.settings.resolve import caches_in
-from telly.tasks import TASKS, get_task
+from telly.tasks import TASKS, get_spec
 
 SAMPLED = 1 << 20
 """Bytes at both ends of a weight file that tell it from others, beside its size."""
@@ -248,7 +248,7 @@ def _cell(study: StudyConfig, model: str, task: str, variant: Variant, seed: int
     if not variant.cached:
         values["cache_always"] = False
     config = TuneConfig.parse(values, where).resolve()
-    check_method(_shape(model, get_task(task).is_generative), config.k, config.method, config.lora)
+    check_method(_shape(model, get_spec(task).is_generative), config.k, config.method, config.lora)
     name = f"{task}-{Path(model).name}-{variant.slug}-s{seed}-{_digest(config)}"
     return Cell(variant, config.model_copy(update={"output": output / "cells" / name}))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections.abc import Iterator
@@ -14,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from telly.disk import write_text
-from telly.errors import ConfigError
-from telly.runs.folder import RECORD_FILE
-from telly.runs.record import RunRecord
+from telly.errors import ConfigError, DataError
+from telly.runs.folder import RECORD_FILE, RunFolder
+from telly.runs.record import RecordFormatError, RunRecord
 from telly.studies.config import Cell
 from telly.urls import file_system, is_url
 
@@ -50,20 +49,25 @@ class Outcome:
 
 
 def outcome_of(cell: Cell) -> Outcome:
-    """Where a cell stands, by the record in its folder."""
+    """State of a cell, by the record in its folder.
+
+    Raises:
+        RecordFormatError: another version of telly wrote the record.
+    """
+    file = RunFolder(cell.folder).record
     try:
-        return _outcome((cell.folder / RECORD_FILE).read_bytes())
+        return _outcome(file.read_bytes(), str(file))
     except OSError:
         return Outcome(State.OPEN, None, None)
 
 
-def _outcome(text: bytes) -> Outcome:
+def _outcome(text: bytes, origin: str) -> Outcome:
     try:
-        found = json.loads(text)
-    except ValueError:
+        record = RunRecord.parse(text, origin)
+    except RecordFormatError:
+        raise  # the cell may be done, and running it would replace its results
+    except DataError:
         return Outcome(State.OPEN, None, None)
-    found.pop("epoch_seconds", None)
-    record = RunRecord(**found)
     state = {"finished": State.DONE, "failed": State.FAILED}.get(record.status, State.INTERRUPTED)
     return Outcome(state, record.error if state is State.FAILED else None, record)
 
@@ -98,8 +102,9 @@ class Results:
         if not self.is_url:
             return outcome_of(cell)
         system, root = self._place
+        place = f"{root}/{CELLS}/{cell.folder.name}/{RECORD_FILE}"
         try:
-            return _outcome(system.cat_file(f"{root}/{CELLS}/{cell.folder.name}/{RECORD_FILE}"))
+            return _outcome(system.cat_file(place), place)
         except FileNotFoundError:
             return Outcome(State.OPEN, None, None)
 

@@ -268,6 +268,6 @@ def _drop_caches(cells: Sequence[Cell], outcomes: Outcomes, left: set[Path]) -> 
 
 
 def _caches(outcome: Outcome) -> list[Path]:
-    if outcome.record is None:
+    if outcome.record is None or outcome.record.cache is None:
         return []
-    return [Path(store["folder"]) for store in outcome.record.cache.get("stores", {}).values()]
+    return [Path(cache.folder) for cache in outcome.record.cache.caches.values()]

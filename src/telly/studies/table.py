@@ -74,7 +74,7 @@ def table_of(cells: Sequence[Cell], outcomes: Mapping[Path, Outcome]) -> StudyTa
     metric = cells[0].config.metric
     rows = tuple(
         (variant.slug, str(len(runs)), _score(metric, runs), _change(metric, runs, done.get(Variant(), {})),
-         _mean(runs, lambda r: r.plan.get("trainable")), _mean(runs, lambda r: r.total_seconds))
+         _mean(runs, lambda r: r.trainable), _mean(runs, lambda r: r.total_seconds))
         for variant, runs in done.items()
     )  # fmt: skip
     task, model = cells[0].config.task, Path(cells[0].config.model).name

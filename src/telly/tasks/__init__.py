@@ -1,37 +1,93 @@
-"""The downstream tasks: one file a task, one line here. Help texts and tests are derived from this table."""
+"""The downstream tasks: one module per task, one line here. Imports no torch; `get_task` does, when it is called.
+
+Help, validation, scoring and every other list of tasks are derived from `TASKS`.
+"""
 
 from __future__ import annotations
 
-from telly.errors import ConfigError
-from telly.tasks.base import Task
-from telly.tasks.classify import ClassifyTask
-from telly.tasks.clone import CloneTask
-from telly.tasks.clone_retrieval import CloneRetrievalTask
-from telly.tasks.complete import CompleteTask
-from telly.tasks.generate import GenerateTask
-from telly.tasks.search import SearchTask
-from telly.tasks.summarize import SummarizeTask
+import difflib
+from typing import TYPE_CHECKING, Any
 
-TASKS: dict[str, Task] = {
-    task.name: task
-    for task in (
-        SearchTask(),
-        CloneTask(),
-        CloneRetrievalTask(),
-        SummarizeTask(),
-        GenerateTask(),
-        CompleteTask(),
-        ClassifyTask(),
+from telly.errors import ConfigError
+from telly.mining.target import MiningTarget
+from telly.tasks.classify import Classify
+from telly.tasks.clone import Clone
+from telly.tasks.clone_retrieval import CloneRetrieval
+from telly.tasks.complete import Complete
+from telly.tasks.generate import Generate
+from telly.tasks.search import Search
+from telly.tasks.spec import TaskSpec
+from telly.tasks.summarize import Summarize
+
+if TYPE_CHECKING:
+    from telly.tasks.training.base import AnyTask
+
+AnySpec = TaskSpec[Any]
+TASKS: dict[str, AnySpec] = {
+    spec.name: spec
+    for spec in (
+        Search(),
+        Clone(),
+        CloneRetrieval(),
+        Summarize(),
+        Generate(),
+        Complete(),
+        Classify(),
     )
 }
 
 
-def get_task(name: str) -> Task:
-    """The task of a name.
+def get_spec(name: str) -> AnySpec:
+    """Look up a task.
 
     Raises:
-        ConfigError: there is no such task; names those there are.
+        ConfigError: there is no such task.
     """
-    if name not in TASKS:
-        raise ConfigError(f"unknown task {name!r}; known: {', '.join(TASKS)}")
-    return TASKS[name]
+    if name in TASKS:
+        return TASKS[name]
+    near = difflib.get_close_matches(name, TASKS, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(TASKS)}"
+    raise ConfigError(f"unknown task {name!r}; {hint}")
+
+
+def get_task(name: str) -> AnyTask:
+    """Look up the training part of a task; imports torch.
+
+    Raises:
+        ConfigError: there is no such task.
+    """
+    return get_spec(name).training()
+
+
+def tasks_with_head() -> list[str]:
+    """Tasks whose model has new parameters, with the head where it has a choice."""
+    return [text for spec in TASKS.values() for text, options in spec.variants().items() if spec.has_head(options)]
+
+
+def embedding_tasks() -> list[str]:
+    """Tasks whose embeddings are compared by cosine, with the head where it has a choice."""
+    return [
+        text for spec in TASKS.values() for text, options in spec.variants().items() if spec.embedding_roles(options)
+    ]
+
+
+def option_names() -> list[str]:
+    """Names of the options that some task has."""
+    return list(dict.fromkeys(name for spec in TASKS.values() for name in spec.option_names))
+
+
+def mining_target(name: str) -> MiningTarget:
+    """Look up what is mined for a task.
+
+    Raises:
+        ConfigError: nothing is, or there is no such task.
+    """
+    target = TASKS[name].mining if name in TASKS else None
+    if target is None:
+        raise ConfigError(f"unknown task {name!r}; known: {', '.join(mined_tasks())}")
+    return target
+
+
+def mined_tasks() -> list[str]:
+    """Names of the tasks that a repository gives data for."""
+    return [name for name, spec in TASKS.items() if spec.mining is not None]

@@ -1,207 +1,73 @@
-"""Clone detection: do two functions do the same?
+"""Clone detection: decide whether two functions do the same.
 
-Two heads. `pair` is the paper's: a classifier over both functions' vectors (2H -> H -> 2). `cosine` trains the vectors
-themselves (contrastive loss of Hadsell et al. 2006 on the cosine) and decides by a threshold that is chosen on
-validation data; its vectors can be indexed. A function that occurs more than once in a batch is encoded once.
+Two heads. `pair` is the paper's: a classifier over both functions' embeddings (2H -> H -> 2). `cosine` trains the
+embeddings themselves (contrastive loss of Hadsell et al. 2006 on the cosine) and decides by a threshold that is chosen
+on validation data; its embeddings can be indexed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-import torch
-import torch.nn.functional as F
-from torch import nn
+from telly.data.formats import PAIRS
+from telly.data.sample import Sample
+from telly.data.schema import Column, Schema
+from telly.metrics.answers import AnswerLayout
+from telly.mining.target import MinedRows, MiningTarget
+from telly.tasks.options import COSINE, PAIR, PairOptions
+from telly.tasks.spec import DataExample, EmbeddingRoles, Preset, TaskSpec
 
-from telly.data.schema import SCHEMAS
-from telly.data.sequences import Rows
-from telly.freezing.source import RowSource
-from telly.freezing.split import SplitModel
-from telly.metrics.classification import best_threshold, binary_metrics, binary_statistics
-from telly.tasks.base import BaseTask, Encoded, Evaluation, Options, Preset, batches_of, device_of
-from telly.tasks.embeddings import embed_rows, encoded_texts, pooled
-from telly.tasks.labels import ClassHead, class_numbers, most_frequent
+if TYPE_CHECKING:
+    from telly.metrics.interval import Statistic
+    from telly.tasks.training.base import AnyTask
 
-PAIR, COSINE = "pair", "cosine"
-HEADS = (PAIR, COSINE)
-SHARING_HEADS = (COSINE,)
-"""Heads that get batches of pairs that share functions unless told otherwise. As measured (docs/tasks/clone.md), the
-cosine learns as much from them as from random ones, the classifier less."""
-MARGIN = 0.3
-"""Cosine that pairs of different behaviour are pushed below."""
-MANY_PAIRS = 8
-"""From so many pairs a function on, pairs that share one are kept together in batches."""
+MAX_FUNCTIONS = 10_000
+"""Maximum that is mined: comparing all functions with all others grows with the square of their number."""
 
 
-@dataclass(frozen=True)
-class ClonePairs(Encoded):
-    """Pairs of functions. Where functions occur in many pairs, batches are made of pairs that share functions."""
+class Clone(TaskSpec[PairOptions]):
+    """Pairs of functions to same or not."""
 
-    def batch_tokens(self, indices: Rows) -> int:
-        """Every distinct function of the batch, padded to the longest."""
-        distinct = np.unique([rows[indices] for rows in self.rows.values()])
-        return len(distinct) * int(self.table.lengths[distinct].max())
-
-    @property
-    def pairs(self) -> npt.NDArray[np.int64] | None:
-        """The two functions of every pair; None where functions occur in few."""
-        if self.uses_per_epoch < MANY_PAIRS:
-            return None
-        return np.stack([self.rows["left"], self.rows["right"]], axis=1)
-
-
-class CloneTask(BaseTask):
-    """Two functions to same or not."""
-
-    name = "clone"
-    schema = SCHEMAS["clone"]
-    preset = Preset(
-        max_tokens={"left": 512, "right": 512},
-        batch_size=16,
-        learning_rate=5e-5,
-        epochs=10,
-        metric="f1",
-        head=PAIR,
-        shared_batches=True,
+    schema = Schema(
+        "clone",
+        (
+            Column("left", aliases=("func1", "code1", "function1")),
+            Column("right", aliases=("func2", "code2", "function2")),
+            Column("label", "label", aliases=("is_clone", "clone", "similar", "target"), values=("0", "1")),
+        ),
+        summary="clone detection: decide whether two functions do the same",
+        unordered=("left", "right"),
     )
-    metrics: tuple[str, ...] = ("f1", "precision", "recall", "accuracy")
+    sample = Sample("clone", PAIRS)
+    preset = Preset({"left": 512, "right": 512}, batch_size=16, learning_rate=5e-5, epochs=10, metric="f1")
+    metrics = ("f1", "precision", "recall", "accuracy")
+    answers = AnswerLayout("label", ("label", "gold", "answer"), pairs=True, labels=("0", "1"))
+    options = PairOptions
+    mining = MiningTarget(MinedRows.PAIRS, documented=False, languages=("python",), max_functions=MAX_FUNCTIONS)
+    data_example = DataExample(
+        "--data DIR --valid DIR --test DIR", "DIR as BigCloneBench has it: data.jsonl, train.txt, valid.txt, test.txt"
+    )
+    paper_name = "clone-detection"
 
-    def encode(
-        self, datasets: Mapping[str, Any], tokenizer: Any, max_tokens: dict[str, int], config: Any
-    ) -> dict[str, Encoded]:
-        """Tokenise every distinct function once, however many pairs it is in."""
-        classes, numbers = class_numbers(datasets, "label")
-        return {
-            name: ClonePairs(*encoded_texts(dataset, tokenizer, max_tokens), labels=numbers[name], classes=classes)
-            for name, dataset in datasets.items()
-        }
+    def score(self, predictions: Sequence[str], references: Sequence[str]) -> dict[str, Statistic]:
+        """Precision, recall, F1 and accuracy of labels."""
+        from telly.metrics.classification import clone_statistics
 
-    def head(self, hidden_size: int, classes: int, options: Options) -> nn.Module | None:
-        """The pair classifier; the cosine has no parameters."""
-        return ClassHead(2 * hidden_size, hidden_size, 2) if options.head == PAIR else None
+        return clone_statistics(predictions, references)
 
-    def build(self, split: SplitModel, train: Encoded, options: Options) -> CloneModel:
-        """The encoder with the head that was asked for."""
-        return CloneModel(split, self.head(split.hidden_size, 2, options))
+    def training(self) -> AnyTask:
+        """Classification of pairs."""
+        from telly.tasks.training.pairs import PairTask
 
-    def collate(self, source: RowSource, data: Encoded, indices: Rows, rng_key: tuple[int, ...] = ()) -> dict[str, Any]:
-        """The distinct functions of some pairs, which of them stand left and right, and the labels."""
-        assert data.labels is not None
-        picked = np.asarray(indices)
-        pairs = np.stack([data.rows["left"][picked], data.rows["right"][picked]])
-        distinct, where = np.unique(pairs, return_inverse=True)
-        left, right = torch.from_numpy(where.reshape(pairs.shape))
-        labels = torch.from_numpy(data.labels[picked])
-        return {"functions": source.batch(distinct), "left": left, "right": right, "labels": labels}
+        return PairTask(self)
 
-    @torch.no_grad()
-    def fit_threshold(self, model: nn.Module, source: RowSource, data: Encoded, autocast: torch.autocast) -> None:
-        """Choose the threshold with the best F1."""
-        if isinstance(model, CloneModel) and model.head is None:
-            assert data.labels is not None
-            scores = self._scores(model, source, data, autocast)
-            model.threshold.fill_(best_threshold(scores, data.labels))
+    def has_head(self, options: PairOptions) -> bool:
+        """The pair classifier has parameters, the cosine has none."""
+        return options.head == PAIR
 
-    @torch.no_grad()
-    def evaluate(
-        self, model: nn.Module, source: RowSource, data: Encoded, autocast: torch.autocast, *, final: bool
-    ) -> Evaluation:
-        """Precision, recall, F1, accuracy and the confusion counts. Data to choose on chooses its own threshold."""
-        if not isinstance(model, CloneModel) or data.labels is None:
-            raise TypeError(f"expected a CloneModel and labels, found {type(model).__name__}")
-        scores = self._scores(model, source, data, autocast)
-        if not final and model.head is None:
-            model.threshold.fill_(best_threshold(scores, data.labels))
-        predicted = (scores > model.threshold.item()).astype(np.int64)
-        if not final:
-            return Evaluation(binary_metrics(data.labels, predicted))
-        pairs = zip(predicted, data.labels, scores, strict=True)
-        rows = [{"example": i, "prediction": str(p), "gold": str(g), "score": round(float(s), 6)}
-                for i, (p, g, s) in enumerate(pairs)]  # fmt: skip
-        return Evaluation.of(
-            binary_statistics(data.labels, predicted), rows, further=binary_metrics(data.labels, predicted)
-        )
-
-    def _scores(
-        self, model: CloneModel, source: RowSource, data: Encoded, autocast: torch.autocast
-    ) -> npt.NDArray[np.float32]:
-        """How alike each pair is, [pairs]; every distinct function is encoded once."""
-        pairs = np.stack([data.rows["left"], data.rows["right"]])
-        distinct, where = np.unique(pairs, return_inverse=True)
-        device = device_of(model)
-        left, right = torch.from_numpy(where.reshape(pairs.shape)).to(device)
-        with autocast:
-            vectors = embed_rows(model.vectors, source, distinct, device)
-            found = [
-                model.similarity(vectors, left[i : i + 4096], right[i : i + 4096]) for i in range(0, len(left), 4096)
-            ]
-        scores: npt.NDArray[np.float32] = torch.cat(found).float().cpu().numpy()
-        return scores
-
-    def baselines(self, datasets: Mapping[str, Any], split: str, train: Encoded) -> dict[str, dict[str, float]]:
-        """The most frequent label, and the overlap of the pair's tokens with a threshold chosen on validation data."""
-        assert train.labels is not None
-        gold = np.array([int(label) for label in datasets[split]["label"]])
-        chosen = datasets.get("valid", datasets["train"])
-        labels = np.array([int(label) for label in chosen["label"]])
-        threshold = best_threshold(_overlaps(chosen), labels)
-        return {
-            "most frequent class": binary_metrics(gold, np.full(len(gold), most_frequent(train.labels))),
-            "token overlap": binary_metrics(gold, (_overlaps(datasets[split]) > threshold).astype(np.int64)),
-        }
-
-
-class CloneModel(nn.Module):
-    """Encoder, head and loss.
-
-    Args:
-        split: the encoder.
-        head: the pair classifier; None compares by cosine.
-    """
-
-    threshold: torch.Tensor
-
-    def __init__(self, split: SplitModel, head: nn.Module | None) -> None:
-        super().__init__()
-        self.split = split
-        self.head = head
-        self.register_buffer("threshold", torch.tensor(0.5))
-
-    def vectors(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Vectors of functions, [functions, hidden]; of length one where they are compared by cosine."""
-        found = pooled(self.split, batch)
-        return found if self.head is not None else F.normalize(found, dim=-1)
-
-    def similarity(self, vectors: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-        """Probability of a clone, or the cosine, [pairs]; `left` and `right` are numbers of vectors, [pairs]."""
-        if self.head is None:
-            return (vectors[left] * vectors[right]).sum(dim=-1)
-        scores: torch.Tensor = self.head(torch.cat([vectors[left], vectors[right]], dim=-1)).softmax(dim=-1)
-        return scores[:, 1]
-
-    def forward(
-        self, functions: dict[str, torch.Tensor], left: torch.Tensor, right: torch.Tensor, labels: torch.Tensor
-    ) -> dict[str, torch.Tensor]:
-        """Cross-entropy of the pair classifier, or the contrastive loss of the cosines."""
-        vectors = self.vectors(functions)
-        if self.head is not None:
-            scores = self.head(torch.cat([vectors[left], vectors[right]], dim=-1))
-            return {"loss": F.cross_entropy(scores.float(), labels)}
-        cosine = self.similarity(vectors, left, right).float()
-        apart = (cosine - MARGIN).clamp(min=0)
-        return {"loss": torch.where(labels == 1, (1 - cosine) ** 2, apart**2).mean()}
-
-
-def _overlaps(dataset: Any) -> npt.NDArray[np.float64]:
-    """Share of common words of each pair (Jaccard), [pairs]."""
-    found = []
-    words: dict[str, frozenset[str]] = {}  # a function is in many pairs
-    for texts in batches_of(dataset):
-        for left, right in zip(texts["left"], texts["right"], strict=True):
-            ours, theirs = (words.setdefault(text, frozenset(text.split())) for text in (left, right))
-            found.append(len(ours & theirs) / max(1, len(ours | theirs)))
-    return np.array(found)
+    def embedding_roles(self, options: PairOptions) -> EmbeddingRoles | None:
+        """Functions find functions, with the cosine head alone."""
+        if options.head != COSINE:
+            return None
+        return EmbeddingRoles("left", "right", "def plus(x, y):\n    return x + y", "def add(a, b):\n    return a + b")

@@ -6,111 +6,65 @@ the line's. A context that is too long loses its beginning.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from telly.data.schema import SCHEMAS
-from telly.errors import ConfigError
-from telly.metrics.suites import completion, completion_statistics
-from telly.metrics.text import restore_literals
-from telly.models.generation import Architecture
-from telly.models.modes import InputMode, mode_head
-from telly.tasks.base import Encoded, Preset
-from telly.tasks.text_generation import Prompt, TextGenerationTask, start_token
+from telly.data.sample import Sample
+from telly.data.schema import Column, Schema
+from telly.metrics.answers import REFERENCE_KEYS, AnswerLayout
+from telly.mining.target import MinedRows, MiningTarget
+from telly.tasks.options import Beams, GenerationOptions
+from telly.tasks.spec import Preset, TaskSpec
 
-_STATEMENT = re.compile(r"(?<=[;{}])")
-_AT_LINE_START = re.compile(r"\n[ \t]*\Z")
+if TYPE_CHECKING:
+    from telly.metrics.interval import Statistic
+    from telly.tasks.training.base import AnyTask
 
-
-class CompleteTask(TextGenerationTask):
-    """Context to line."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            SCHEMAS["complete"],
-            "context",
-            "line",
-            Preset(
-                max_tokens={"context": 936, "line": 64},
-                batch_size=32,
-                learning_rate=2e-5,
-                epochs=10,
-                metric="edit_similarity",
-                beams=5,
-            ),
-            completion_statistics,
-            ("exact_match", "edit_similarity"),
-            mode=InputMode.DECODER_ONLY,
-            loss_on_source=True,
-        )
-
-    def clean_source(self, text: str) -> str:
-        """The context without CodeXGLUE's marks, up to where the line begins: after a line break and its indentation,
-        or, in code that is one long line, after a word.
-        """
-        text = re.sub(r"\A<s> ?| ?</s>\Z", "", text)
-        text = restore_literals(re.sub(" ?<EOL> ?", "\n", text))
-        if "\n" not in text:
-            return text.strip()
-        return text if _AT_LINE_START.search(text) else f"{text.rstrip()}\n"
-
-    def clean_target(self, text: str) -> str:
-        """The line with its literals; one that is nothing but a placeholder stays as it is, so that it is a line."""
-        plain = text.replace("<EOL>", "").strip()
-        return restore_literals(plain).strip() or plain
-
-    def finish(self, text: str) -> str:
-        """The first line that is written."""
-        return text.strip().partition("\n")[0].strip()
-
-    def prompts(self, texts: list[str], tokenizer: Any, most: int, kind: Architecture) -> list[Prompt]:
-        """Contexts cut from the left.
-
-        An encoder-decoder reads them as any source; for the others every token sees its past only.
-        """
-        cleaned = [self.clean_source(text) for text in texts]
-        if kind is Architecture.ENCODER_DECODER:
-            return [Prompt(ids, None) for ids in _last_tokens(tokenizer, cleaned, most, framed=True)]
-        head = mode_head(tokenizer, InputMode.DECODER_ONLY) or [start_token(tokenizer)]
-        prefix_length = 0 if kind is Architecture.ONE_STACK else None
-        return [Prompt([*head, *ids], prefix_length) for ids in _last_tokens(tokenizer, cleaned, most - len(head))]
-
-    def target_texts(self, sources: list[str], targets: list[str]) -> list[str]:
-        """Lines as they follow their contexts: where a context is one long line, a blank comes between."""
-        one_line = ["\n" not in self.clean_source(source) for source in sources]
-        return [" " * blank + self.clean_target(text) for blank, text in zip(one_line, targets, strict=True)]
-
-    def further_ends(self, tokenizer: Any) -> tuple[int, ...]:
-        """A line break, where it is a token and not, as in some vocabularies, a blank or unknown."""
-        ids = tokenizer("\n", add_special_tokens=False)["input_ids"]
-        return tuple(ids) if len(ids) == 1 and tokenizer.decode(ids) == "\n" else ()
-
-    def baselines(self, datasets: Mapping[str, Any], split: str, train: Encoded) -> dict[str, dict[str, float]]:
-        """A copy of the context's last line (or statement), and the line of the nearest training context."""
-        gold = [self.clean_target(text) for text in datasets[split]["line"]]
-        copies = [last_line(self.clean_source(text)) for text in datasets[split]["context"]]
-        return {"copy of the last line": completion(copies, gold)} | super().baselines(datasets, split, train)
+_HIDDEN = (
+    "CodeXGLUE keeps the answers of its test set to itself: score on rows with answers, such as a part of the "
+    "training data that you set aside"
+)
 
 
-def _last_tokens(tokenizer: Any, texts: list[str], most: int, *, framed: bool = False) -> list[list[int]]:
-    """The last tokens of texts; `framed` by the tokenizer's own special tokens, else without.
+@dataclass(frozen=True)
+class CompleteOptions(GenerationOptions):
+    """The paper's beam."""
 
-    Raises:
-        ConfigError: there is no room for any.
-    """
-    if most < 1 + framed * tokenizer.num_special_tokens_to_add():
-        raise ConfigError(f"max_tokens: context leaves {most} tokens beside the special ones; expected at least 1")
-    side, tokenizer.truncation_side = tokenizer.truncation_side, "left"
-    try:
-        encoded = tokenizer(texts, add_special_tokens=framed, truncation=True, max_length=most)
-    finally:
-        tokenizer.truncation_side = side
-    found: list[list[int]] = encoded["input_ids"]
-    return found
+    beams: Beams = 5
 
 
-def last_line(context: str) -> str:
-    """The last line of a context that is not blank; of a context without line breaks the last statement."""
-    lines = context.splitlines() if "\n" in context else _STATEMENT.split(context)
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+class Complete(TaskSpec[CompleteOptions]):
+    """Contexts to lines."""
+
+    schema = Schema(
+        "complete",
+        (
+            Column("context", aliases=("input", "prompt", "prefix")),
+            Column("line", aliases=("gt", "completion", "next_line"), if_empty=_HIDDEN),
+        ),
+        summary="line completion: write the next line of a piece of code",
+        key="context",
+    )
+    sample = Sample("complete")
+    preset = Preset(
+        {"context": 936, "line": 64}, batch_size=32, learning_rate=2e-5, epochs=10, metric="edit_similarity"
+    )
+    metrics = ("exact_match", "edit_similarity")
+    answers = AnswerLayout("text", (*REFERENCE_KEYS, "gt", "code", "text", "answer"))
+    options = CompleteOptions
+    is_generative = True
+    mining = MiningTarget(MinedRows.LINES, documented=False, cuts=True)
+    paper_name = "code-completion"
+
+    def score(self, predictions: Sequence[str], references: Sequence[str]) -> dict[str, Statistic]:
+        """Exact match and edit similarity of lines, literals restored."""
+        from telly.metrics.suites import completion_statistics
+
+        return completion_statistics(predictions, references)
+
+    def training(self) -> AnyTask:
+        """Text generation from contexts that are cut on the left."""
+        from telly.tasks.training.completion import CompletionTask
+
+        return CompletionTask(self)

@@ -30,6 +30,6 @@ def reuse_baselines(runs: Path, record: RunRecord) -> dict[str, dict[str, float]
 
 
 def _terms(record: RunRecord) -> tuple[object, ...]:
-    data = {split: found.get("fingerprint") for split, found in record.data.items()}
-    settings = [record.config.get(name) for name in BASELINE_SETTINGS]
-    return record.baselines_version, record.model.get("layers_fingerprint"), data, settings
+    data = {split: info.fingerprint for split, info in record.data.items()}
+    settings = [record.config.values.get(name) for name in BASELINE_SETTINGS]
+    return record.baselines_version, record.model and record.model.layers_fingerprint, data, settings

@@ -6,7 +6,6 @@ import tempfile
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from telly.freezing.build import BuildResult, CacheRequest, build_cache, check_w
 from telly.freezing.cost import CacheDecision, Rates, decide
 from telly.freezing.source import RowSource
 from telly.processes import first_decides, first_here_goes_first
+from telly.runs.parts import CacheBuild, CacheReport
 from telly.training.progress import counting_bar
 from telly.tuning.job import Job
 
@@ -41,21 +41,21 @@ class BatchSources:
     complete: bool = False
     builds: dict[str, BuildResult] = field(default_factory=dict)
 
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON-ready data for the run record."""
+    def report(self) -> CacheReport:
+        """What became of the caches, for the run record."""
         caches = {
-            split: {
-                "folder": str(build.cache.folder),
-                "bytes": build.cache.nbytes,
-                "rows": len(build.cache.layout.lengths),
-                "stored_rows": build.cache.cached_rows,
-                "source": build.source,
-                "built_shards": build.built_shards,
-                "seconds": build.seconds,
-            }
+            split: CacheBuild(
+                folder=str(build.cache.folder),
+                bytes=build.cache.nbytes,
+                rows=len(build.cache.layout.lengths),
+                cached_rows=build.cache.cached_rows,
+                source=build.source,
+                built_shards=build.built_shards,
+                seconds=build.seconds,
+            )
             for split, build in self.builds.items()
         }
-        return {"used": self.used, "reason": self.reason, "complete": self.complete, "stores": caches}
+        return CacheReport(self.used, self.reason, self.complete, caches)
 
 
 def choose_cache(job: Job) -> CacheDecision:

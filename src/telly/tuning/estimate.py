@@ -6,7 +6,6 @@ from pathlib import Path
 
 from telly.data.batching import LengthBucketBatchSampler
 from telly.data.readers import read
-from telly.data.sample import sample_files
 from telly.errors import ConfigError
 from telly.freezing.cost import (
     ADAM_COPIES,
@@ -24,7 +23,7 @@ from telly.models.load import load_config, load_tokenizer, shape_of
 from telly.models.stack import LayerStack
 from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tasks import get_task
-from telly.tasks.base import Encoded, Options
+from telly.tasks.training.base import Encoded
 
 SAMPLE = "sample"
 PASSES = {Method.FULL: 1.0, Method.LORA: 2 / 3, Method.IA3: 2 / 3, Method.BITFIT: 2 / 3, Method.HEAD_ONLY: 0.0}
@@ -77,7 +76,7 @@ def _hidden_size(stack: LayerStack) -> int:
 
 def _head_parameters(config: TuneConfig, stack: LayerStack) -> int:
     task = get_task(config.task)
-    head = task.head(_hidden_size(stack), 2, Options(head=config.head or task.preset.head))
+    head = task.head(_hidden_size(stack), 2, config.options)
     return sum(p.numel() for p in head.parameters()) if head else 0
 
 
@@ -94,7 +93,7 @@ def workload(config: TuneConfig, data: str) -> Workload:
     """
     config = config.resolve()
     task = get_task(config.task)
-    source = str(sample_files(config.task)["train"]) if data == SAMPLE and not Path(data).exists() else data
+    source = str(task.spec.sample.files()["train"]) if data == SAMPLE and not Path(data).exists() else data
     datasets = {"train": read(source, task.schema, config.columns, "train", config.limit)}
     tokenizer, model_config = load_tokenizer(config.model), load_config(config.model)
     return workload_of(config, task.encode(datasets, tokenizer, config.max_tokens, model_config)["train"])

@@ -9,18 +9,18 @@ import numpy as np
 import numpy.typing as npt
 
 from telly.data.readers import read
-from telly.data.sample import sample_files
 from telly.errors import ConfigError, DataError
 from telly.models.generation import architecture_of
 from telly.models.stack import LayerStack
+from telly.runs.parts import SplitInfo
 from telly.settings.config import ResolvedConfig
-from telly.tasks.base import Encoded, Task
+from telly.tasks.training.base import AnyTask, Encoded
 
 SUBSET_SEED = 0
 """Which examples a limit keeps; not the run's seed, so that runs with several seeds see the same data."""
 
 
-def load_datasets(config: ResolvedConfig, task: Task) -> dict[str, Any]:
+def load_datasets(config: ResolvedConfig, task: AnyTask) -> dict[str, Any]:
     """The run's data sets by split: the user's files, or the sample.
 
     Raises:
@@ -28,7 +28,7 @@ def load_datasets(config: ResolvedConfig, task: Task) -> dict[str, Any]:
     """
     given = {"train": config.data, "valid": config.valid, "test": config.test}
     if config.data is None:
-        given = {name: str(path) for name, path in sample_files(config.task).items()}
+        given = {name: str(path) for name, path in task.spec.sample.files().items()}
     limits = {"train": config.limit, "valid": config.eval_limit, "test": config.eval_limit}
     found = {}
     for name, source in given.items():
@@ -44,7 +44,7 @@ def load_datasets(config: ResolvedConfig, task: Task) -> dict[str, Any]:
     return found
 
 
-def fitting_lengths(config: ResolvedConfig, task: Task, stack: LayerStack) -> dict[str, int]:
+def fitting_lengths(config: ResolvedConfig, task: AnyTask, stack: LayerStack) -> dict[str, int]:
     """The limits of the settings, cut to the positions that the model has."""
     limit = stack.position_limit
     if limit is None:
@@ -55,7 +55,7 @@ def fitting_lengths(config: ResolvedConfig, task: Task, stack: LayerStack) -> di
     return {column: min(tokens, limit) for column, tokens in config.max_tokens.items()}
 
 
-def check_lengths(config: ResolvedConfig, task: Task, stack: LayerStack) -> None:
+def check_lengths(config: ResolvedConfig, task: AnyTask, stack: LayerStack) -> None:
     """Refuse sequences that are longer than the model has positions.
 
     Raises:
@@ -89,7 +89,7 @@ def _in_proportion(config: ResolvedConfig, limit: int) -> dict[str, int]:
     return {column: max(2, tokens * limit // total) for column, tokens in config.max_tokens.items()}
 
 
-def check_metric(config: ResolvedConfig, task: Task, train: Encoded) -> None:
+def check_metric(config: ResolvedConfig, task: AnyTask, train: Encoded) -> None:
     """Refuse a metric that the data cannot give.
 
     Raises:
@@ -140,11 +140,6 @@ def check_negatives(
     ]
 
 
-def describe(dataset: Any, encoded: Encoded) -> dict[str, Any]:
-    """A split for the record; the fingerprint tells whether a run is resumed on the same data."""
-    return {
-        "examples": len(dataset),
-        "distinct_sequences": len(encoded.table),
-        "tokens": int(encoded.table.lengths.sum()),
-        "fingerprint": encoded.fingerprint(),
-    }
+def describe(dataset: Any, encoded: Encoded) -> SplitInfo:
+    """Size and identity of a split, for the record."""
+    return SplitInfo(len(dataset), len(encoded.table), int(encoded.table.lengths.sum()), encoded.fingerprint())

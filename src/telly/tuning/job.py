@@ -23,7 +23,7 @@ from telly.models.load import load_model, load_tokenizer
 from telly.models.stack import find_stack
 from telly.settings.config import ResolvedConfig
 from telly.tasks import get_task
-from telly.tasks.base import Encoded, Evaluation, Task
+from telly.tasks.training.base import AnyTask, Encoded, Evaluation, TaskModel
 from telly.training.clocks import Clocks
 from telly.training.trainer import TellyTrainer
 from telly.tuning.inputs import check_lengths, check_metric, load_datasets
@@ -62,12 +62,12 @@ class Job:
     """
 
     config: ResolvedConfig
-    task: Task
+    task: AnyTask
     inputs: Inputs
     parameters: int
     split: SplitModel
     adapter: Adapter | None
-    module: nn.Module
+    module: TaskModel
     plan: FreezePlan
 
     @property
@@ -157,11 +157,12 @@ def _split(model: nn.Module, config: ResolvedConfig) -> SplitModel:
     return SplitModel(model, config.k, stack=stack)
 
 
-def _build(config: ResolvedConfig, task: Task, split: SplitModel, train: Encoded) -> nn.Module:
+def _build(config: ResolvedConfig, task: AnyTask, split: SplitModel, train: Encoded) -> TaskModel:
     """The task's model. A new head depends on the seed alone, not on what was drawn before."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return task.build(split, train, config.options)
+        model: TaskModel = task.build(split, len(train.classes), config.options)
+    return model
 
 
 def sampler_of(job: Job, rank: int = 0, world_size: int = 1) -> LengthBucketBatchSampler:

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,9 +19,10 @@ from telly.disk import came_of_full_disk, folder_lock
 from telly.models.declared import cautions_about
 from telly.processes import first_decides, wait_for_all
 from telly.runs.card import write_card
+from telly.runs.parts import DeviceInfo, ModelInfo, PlanInfo
 from telly.runs.record import RunRecord
 from telly.settings.config import ResolvedConfig, TuneConfig
-from telly.tasks.base import Evaluation
+from telly.tasks.training.base import Evaluation
 from telly.training.progress import ProgressBar
 from telly.training.trainer import (
     SaveWithinEpochs,
@@ -98,17 +100,15 @@ def _tune(run: Run, resume: bool, overwrite: bool, reuse_baselines_from: Path | 
     """Prepare, train, evaluate and save; everything that a reader should know goes into the record."""
     record = run.record
     arguments = training_arguments(run)  # sets up the process group, if there is one
-    record.device = {"type": arguments.device.type, "threads": torch.get_num_threads(),
-                     "processes": arguments.world_size}  # fmt: skip
+    record.device = DeviceInfo(arguments.device.type, torch.get_num_threads(), arguments.world_size)
     job = prepare(run.config, device=arguments.device, clocks=run.clocks)
-    digests = job.inputs.digests
-    record.model = {"name": run.config.model, "fingerprint": digests[-1], "layers_fingerprint": digests[-2],
-                    "parameters": job.parameters}  # fmt: skip
+    *_, layers, whole = job.inputs.digests
+    record.model = ModelInfo(run.config.model, whole, job.parameters, layers)
     with run.clocks("encode"):
-        record.cautions = _data_warnings(job, arguments)
-    for warning in record.cautions:
+        record.data_warnings = _data_warnings(job, arguments)
+    for warning in record.data_warnings:
         logger.warning("caution: %s", warning)
-    record.plan = job.plan.to_dict()
+    record.plan = PlanInfo.of(job.plan)
     logger.info("%s", job.plan)
     described = {name: describe(job.inputs.datasets[name], encoded) for name, encoded in job.data.items()}
     acquire(run, described, resume, overwrite)
@@ -123,7 +123,7 @@ def _tune(run: Run, resume: bool, overwrite: bool, reuse_baselines_from: Path | 
         wait_for_all()  # the first process removes the checkpoints, and the others may still read the best one
         if run.main:
             with explained_disk(run.output):
-                save_model(run, job.module, job.inputs.tokenizer, job.train.classes, job.adapter)
+                save_model(run, job.split, job.module, job.inputs.tokenizer, job.train.classes, job.adapter)
 
 
 def _data_warnings(job: Job, arguments: TrainingArguments) -> list[str]:
@@ -147,12 +147,12 @@ def _open_sources(run: Run, job: Job) -> BatchSources:
         sources = open_sources(job, decision)
         if decision.use and not sources.used:
             logger.info("activation cache: not used: %s", sources.reason)
-        run.record.cache = sources.to_dict()
+        run.record.cache = report = sources.report()
     # Where text is generated, decoding needs the frozen layers for the new tokens.
     if sources.used and sources.complete and all(encoded.stored for encoded in job.data.values()):
         with run.clocks("save"), explained_disk(run.output):
             file = run.folder.checkpoints / f"prefix-{os.getpid()}.safetensors"
-            run.record.cache["released_bytes"] = job.split.release_prefix(file)
+            run.record.cache = replace(report, released_bytes=job.split.release_prefix(file))
     return sources
 
 
@@ -189,7 +189,7 @@ def _train_and_test(run: Run, job: Job, sources: BatchSources, arguments: Traini
     if checkpoint is not None:
         record.resumed_from_step = int(checkpoint.name.rpartition("-")[2])
         logger.info("resuming after step %d", record.resumed_from_step)
-    record.epochs = [epoch for epoch in record.epochs if epoch["step"] <= (record.resumed_from_step or 0)]
+    record.epochs = [epoch for epoch in record.epochs if epoch.step <= (record.resumed_from_step or 0)]
     run.save()
     run.save_epochs()
     run.memory.reset()
@@ -197,9 +197,9 @@ def _train_and_test(run: Run, job: Job, sources: BatchSources, arguments: Traini
         state = _train(run, job, sources, arguments, validate, checkpoint)
     record.peak_memory_train_bytes = run.memory.bytes()
     best = state.best_global_step
-    record.best_epoch = next((epoch["epoch"] for epoch in record.epochs if epoch["step"] == best), None)
+    record.best_epoch = next((epoch.epoch for epoch in record.epochs if epoch.step == best), None)
     record.metric = run.config.metric
-    record.store_wait_seconds = sources.by_split["train"].seconds if sources.used else None
+    record.cache_wait_seconds = sources.by_split["train"].seconds if sources.used else None
     tested = test(final=True)
     record.test, record.tested_on = tested.metrics, tested_on
     run.save_predictions(tested.predictions)

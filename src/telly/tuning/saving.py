@@ -5,26 +5,31 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from telly.disk import whole_folder
 from telly.freezing.methods import Adapter
+from telly.freezing.split import SplitModel
 from telly.freezing.variants import Variant
 from telly.models.load import quiet_transformers
 from telly.models.prefix_lm import checkpoint_part
 from telly.runs.inference_config import InferenceConfig, save_head
+from telly.tasks.training.base import TaskModel
 from telly.tuning.session import Run
 
 
 def save_model(
-    run: Run, module: nn.Module, tokenizer: Any, classes: tuple[str, ...], adapter: Adapter | None = None
+    run: Run,
+    split: SplitModel,
+    module: TaskModel,
+    tokenizer: Any,
+    classes: tuple[str, ...],
+    adapter: Adapter | None = None,
 ) -> None:
     """Write folders that plain libraries load, each replaced as a whole; a task's head has a file of its own.
 
     `model` is for transformers, with adapters merged into it; `adapter` is for peft and has the adapter alone.
     """
-    model = checkpoint_part(module.split.model)  # type: ignore[union-attr,arg-type]
-    head = getattr(module, "head", None)
+    model = checkpoint_part(split.model)
+    head = module.head
     usage = _inference_config(run, module, classes)
     about = {
         "class": type(model).__name__,
@@ -49,9 +54,9 @@ def save_model(
         write_own(folder)
 
 
-def _inference_config(run: Run, module: nn.Module, classes: tuple[str, ...]) -> InferenceConfig:
-    config, buffers = run.config, dict(module.named_buffers(recurse=False))
-    threshold = buffers["threshold"].item() if "threshold" in buffers else None
+def _inference_config(run: Run, module: TaskModel, classes: tuple[str, ...]) -> InferenceConfig:
+    config = run.config
+    threshold = None if module.threshold is None else module.threshold.item()
     return InferenceConfig(
         run.task.name, config.max_tokens, classes, config.head, threshold, config.beams, config.precision
     )

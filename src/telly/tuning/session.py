@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from telly.disk import write_json
 from telly.metrics.interval import Floats
 from telly.metrics.kept import write_scores
 from telly.runs.folder import RunFolder
+from telly.runs.parts import EpochInfo
 from telly.runs.record import RunRecord
 from telly.settings.config import ResolvedConfig
-from telly.tasks.base import Task
+from telly.tasks.training.base import AnyTask
 from telly.training.clocks import Clocks, PeakMemory
 from telly.training.trainer import TellyTrainer, explained_disk
 
@@ -27,7 +28,7 @@ class Run:
     """What the parts of one run share."""
 
     config: ResolvedConfig
-    task: Task
+    task: AnyTask
     output: Path
     record: RunRecord
     clocks: Clocks
@@ -44,7 +45,7 @@ class Run:
     def save_epochs(self) -> None:
         """Write the epochs so far as one JSON object a line, for whoever follows the run."""
         if self.main:
-            lines = "".join(json.dumps(entry) + "\n" for entry in self.record.epochs)
+            lines = "".join(json.dumps(asdict(entry)) + "\n" for entry in self.record.epochs)
             with explained_disk(self.output):
                 self.folder.metrics.write_text(lines, encoding="utf-8")
 
@@ -129,13 +130,13 @@ class Epochs(TrainerCallback):  # type: ignore[misc]
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Keep the epoch that ends with this evaluation."""
         metrics: dict[str, float] = kwargs["metrics"]
-        entry = {
-            "epoch": round(state.epoch),
-            "step": state.global_step,
-            "seconds": self._train_seconds() - self._before,
-            "train_loss": sum(self._losses) / len(self._losses) if self._losses else None,
-            "valid": {name.removeprefix("eval_"): value for name, value in metrics.items()},
-        }
+        entry = EpochInfo(
+            epoch=round(state.epoch),
+            step=state.global_step,
+            seconds=self._train_seconds() - self._before,
+            train_loss=sum(self._losses) / len(self._losses) if self._losses else None,
+            valid={name.removeprefix("eval_"): value for name, value in metrics.items()},
+        )
         self._run.record.epochs.append(entry)
         self._run.save_epochs()
         self._run.save()

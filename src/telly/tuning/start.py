@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
 
 from telly.config import to_toml
 from telly.disk import is_full_disk, write_text
 from telly.errors import ConfigError, DataError
 from telly.freezing.variants import AUTO, parse_freeze
 from telly.runs.folder import RunFolder
+from telly.runs.parts import AdviceInfo, RecordedConfig, Session, SplitInfo
 from telly.runs.record import RunRecord
 from telly.settings.config import ResolvedConfig
 from telly.tasks import get_task
@@ -18,8 +18,8 @@ from telly.training.clocks import Clocks, PeakMemory
 from telly.training.trainer import explained_disk, remove_incomplete_checkpoints
 from telly.tuning.session import Run
 
-Advisor = Callable[[ResolvedConfig, bool], tuple[str, dict[str, Any]]]
-"""Chooses the variant of `freeze = auto`; gives it and a report. The flag allows it to reuse earlier advice."""
+Advisor = Callable[[ResolvedConfig, bool], AdviceInfo]
+"""Chooses the variant of `freeze = auto`. The flag allows it to reuse earlier advice."""
 
 
 def is_main() -> bool:
@@ -46,7 +46,7 @@ def start(config: ResolvedConfig, resume: bool, overwrite: bool, advisor: Adviso
         folder.check_available(resume, overwrite, finished, to_toml(config))
         if resume:
             remove_incomplete_checkpoints(folder.checkpoints)
-    record = RunRecord(config=config.model_dump(mode="json"), advice=advice)
+    record = RunRecord(RecordedConfig.of(config), advice=advice)
     if resume and earlier is not None:
         _continue(record, earlier)
     return Run(config, get_task(config.task), folder.path, record, clocks, memory, is_main())
@@ -54,14 +54,14 @@ def start(config: ResolvedConfig, resume: bool, overwrite: bool, advisor: Adviso
 
 def _continue(record: RunRecord, earlier: RunRecord) -> None:
     """Take over what an interrupted run of the same settings has found."""
-    record.sessions = [*earlier.sessions, {"clocks": earlier.clocks, "wall_seconds": earlier.wall_seconds}]
+    record.sessions = [*earlier.sessions, Session(earlier.clocks, earlier.wall_seconds)]
     record.epochs = earlier.epochs
     if earlier.baselines_version == record.baselines_version:
         record.baselines = earlier.baselines
     record.data = earlier.data
 
 
-def _advised(config: ResolvedConfig, advisor: Advisor | None, *, reuse: bool) -> tuple[ResolvedConfig, dict[str, Any]]:
+def _advised(config: ResolvedConfig, advisor: Advisor | None, *, reuse: bool) -> tuple[ResolvedConfig, AdviceInfo]:
     """The settings with the variant that the advisor chose, and its report."""
     if advisor is None:
         raise ConfigError("freeze: auto needs an advisor here; use telly.tune, or give the K that `telly advise` finds")
@@ -69,8 +69,8 @@ def _advised(config: ResolvedConfig, advisor: Advisor | None, *, reuse: bool) ->
         raise ConfigError(
             "--freeze auto runs its pilots in one process; run `telly advise` first, then this command with its K"
         )
-    freeze, advice = advisor(config, reuse)
-    return config.model_copy(update={"freeze": parse_freeze(freeze)}), advice
+    advice = advisor(config, reuse)
+    return config.model_copy(update={"freeze": parse_freeze(advice.variant)}), advice
 
 
 def has_only_advice(config: ResolvedConfig) -> bool:
@@ -79,7 +79,7 @@ def has_only_advice(config: ResolvedConfig) -> bool:
     return config.freeze == AUTO and not folder.settings.exists() and folder.advice.is_dir()
 
 
-def acquire(run: Run, data: dict[str, dict[str, Any]], resume: bool, overwrite: bool) -> None:
+def acquire(run: Run, data: dict[str, SplitInfo], resume: bool, overwrite: bool) -> None:
     """Take the output folder, once the settings, the model and the data have proved to be good.
 
     Args:
@@ -91,7 +91,7 @@ def acquire(run: Run, data: dict[str, dict[str, Any]], resume: bool, overwrite: 
     Raises:
         ConfigError: the run to resume was on other data, or the folder cannot be made.
     """
-    changed = [name for name, old in run.record.data.items() if old["fingerprint"] != data[name]["fingerprint"]]
+    changed = [name for name, old in run.record.data.items() if old.fingerprint != data[name].fingerprint]
     if resume and changed:
         raise ConfigError(
             f"{run.output}: the interrupted run had other {' and '.join(changed)} data; the files were changed since. "

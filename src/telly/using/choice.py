@@ -8,15 +8,22 @@ from pathlib import Path
 from telly.models.folder import EMBEDDED
 from telly.runs.find import RUNS, newest_run
 from telly.runs.inference_config import InferenceConfig
-from telly.tasks.clone import COSINE
+from telly.runs.record import RunRecord
+from telly.tasks import get_spec
 
 
 def newest_usable_run(task: str, runs: Path = RUNS) -> Path | None:
     """Folder of the task's newest finished run with its model; None if there is none.
 
-    Of runs of clone detection, only those count whose embeddings are compared by cosine.
+    Of a task that can embed, such as clone detection, only runs count whose embeddings are compared by cosine.
     """
-    return newest_run(task, runs, lambda record: task != "clone" or record.config.get("head") == COSINE)
+    spec = get_spec(task)
+    can_embed = any(map(spec.embedding_roles, spec.variants().values()))
+
+    def fits(record: RunRecord) -> bool:
+        return not can_embed or spec.embedding_roles(spec.options_of(record.config.values)) is not None
+
+    return newest_run(task, runs, fits)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from telly.inference.embeddings import Embeddings
 from telly.inference.tuned_model import TunedModel
 from telly.mining.duplicates import signature
 from telly.mining.repository.collect import CollectOptions
+from telly.tasks import TASKS
 from telly.using.choice import choose
 from telly.using.dense import Dense
 from telly.using.index import CodeLocation, default_folder, open_index
@@ -25,7 +26,6 @@ from telly.using.update import update_index
 logger = logging.getLogger(__name__)
 
 TASK = "clone"
-TASKS = (TASK, "clone-retrieval", "search")
 """Tasks whose models embed; the first is the default's."""
 MIN_SIMILARITY = 0.95
 """Minimum cosine of clones if no run has chosen a threshold (docs/using.md)."""
@@ -112,6 +112,12 @@ class Clones:
         return [group for group in self.groups if any(pair.kind in kinds for pair in group.pairs)]
 
 
+def tasks() -> tuple[str, ...]:
+    """Tasks whose models can embed functions; a model that was not tuned is used for the first."""
+    able = [name for name, spec in TASKS.items() if any(map(spec.embedding_roles, spec.variants().values()))]
+    return (TASK, *(name for name in able if name != TASK))
+
+
 def find_clones(
     path: Path | str = ".",
     *,
@@ -145,7 +151,7 @@ def find_clones(
         raise ConfigError(f"--min-similarity: expected a cosine above 0 and at most 1, found {min_similarity:g}")
     choice = choose(TASK, model)
     logger.info(choice.line)
-    tuned = TunedModel.load(choice.model, TASKS)
+    tuned = TunedModel.load(choice.model, tasks())
     return clones_by(
         tuned, path, min_similarity=min_similarity, min_lines=min_lines, index=index, options=options, workers=workers
     )

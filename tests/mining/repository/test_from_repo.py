@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 from repository_sources import SOURCES
 
-from telly.data.schema import SCHEMAS
 from telly.data.validate import check
 from telly.errors import ConfigError, DataError
 from telly.mining.copies import content_key
@@ -24,6 +23,7 @@ from telly.mining.repository import collect
 from telly.mining.repository.mine import MiningSettings, mine, summary_lines
 from telly.mining.repository.rows import TARGETS
 from telly.mining.repository.splits import SplitRatios
+from telly.tasks import TASKS
 
 VERBS = ("add", "count", "draw", "find", "join", "keep", "list", "merge", "open", "parse", "read", "sort")
 NOUNS = ("apple", "book", "chair", "door", "engine", "forest", "garden", "house", "island", "jacket", "key", "lamp")
@@ -89,7 +89,7 @@ def test_every_task_gets_data_that_passes_the_check(repository: Path, tmp_path: 
     assert not mined.empty
     suffix = ".txt" if task == "clone" else ".jsonl"
     files = {split: out / f"{split}{suffix}" for split in mined.rows}
-    report = check(files, SCHEMAS[task])
+    report = check(files, TASKS[task].schema)
     assert report.problems == []
     assert sorted(report.rows.values()) == sorted(mined.rows.values())
     assert {path.name for path in out.iterdir()} == {file.name for file in files.values()} | {"mining.json"} | (

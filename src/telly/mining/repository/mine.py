@@ -19,9 +19,10 @@ from telly.mining.repository.collect import CollectOptions, Counts, Spool, colle
 from telly.mining.repository.ignored import repository_with
 from telly.mining.repository.languages import NAMES
 from telly.mining.repository.licences import licence_files
-from telly.mining.repository.rows import TARGETS, MiningJob
+from telly.mining.repository.rows import MiningJob, write_rows
 from telly.mining.repository.splits import SPLITS, By, SplitRatios, by_date, by_path
 from telly.mining.repository.walk import SkippedFile
+from telly.mining.target import MiningTarget
 
 FORMAT = 1
 RECORD = "mining.json"
@@ -32,7 +33,8 @@ class MiningSettings:
     """Settings of mining a repository.
 
     Args:
-        task: one of `TARGETS`.
+        task: name of the task that the data is for.
+        target: what the task needs, as its `telly.tasks.spec.TaskSpec.mining` declares.
         split: by a hash of the file's path, or by when it was last changed.
         shares: how much is for validation and test.
         languages: only these; () for all.
@@ -41,10 +43,11 @@ class MiningSettings:
         seed: decides what is drawn.
 
     Raises:
-        ConfigError: there is no such task, language or split.
+        ConfigError: there is no such language or split.
     """
 
     task: str
+    target: MiningTarget
     split: By = "file"
     shares: SplitRatios = field(default_factory=SplitRatios)
     languages: tuple[str, ...] = ()
@@ -53,13 +56,12 @@ class MiningSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _known("task", self.task, list(TARGETS))
         _known("split", self.split, ["file", "date"])
         for language in self.languages:
             _known("language", language, list(NAMES))
         if self.limit is not None and self.limit < 1:
             raise ConfigError(f"the limit must be at least 1 function, found {self.limit}")
-        only = TARGETS[self.task].languages
+        only = self.target.languages
         if only and self.languages and not set(self.languages) & set(only):
             raise ConfigError(
                 f"data for {self.task!r} is mined from {', '.join(only)} alone, found {', '.join(self.languages)}; "
@@ -114,7 +116,7 @@ def mine(source: str, output: Path, settings: MiningSettings, workers: int | Non
 
 
 def _mine(source: str, root: Path, output: Path, partial: Path, settings: MiningSettings, workers: int) -> Mined:
-    target = TARGETS[settings.task]
+    target = settings.target
     languages = settings.languages
     if target.languages:
         languages = tuple(name for name in target.languages if not languages or name in languages)
@@ -129,8 +131,8 @@ def _mine(source: str, root: Path, output: Path, partial: Path, settings: Mining
                 raise DataError(_nothing(source, counts, settings, languages))
             split_of = _splits(spool, dates, settings)
             numbers = distinct(spool, split_of, counts.left_out, documented=target.documented)
-            numbers = _limited(spool, numbers, settings.limit or target.most, counts.left_out, settings.seed)
-            rows = target.write(MiningJob(spool, numbers, partial, settings.seed, workers, counts.left_out))
+            numbers = _limited(spool, numbers, settings.limit or target.max_functions, counts.left_out, settings.seed)
+            rows = write_rows(target, MiningJob(spool, numbers, partial, settings.seed, workers, counts.left_out))
         finally:
             spool.close()
     functions = {split: len(numbers[split]) for split in SPLITS}
@@ -196,13 +198,13 @@ def _source(source: str, *, history_too: bool) -> Iterator[Path]:
 
 def _nothing(source: str, counts: Counts, settings: MiningSettings, languages: tuple[str, ...]) -> str:
     what = f"{' or '.join(languages)} functions" if languages else "functions"
-    kind = f"documented {what}" if TARGETS[settings.task].documented else what
+    kind = f"documented {what}" if settings.target.documented else what
     reasons = Counter(item.reason for item in counts.skipped) + counts.left_out
     why = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common(5)) or "no source files"
-    only = f"; data for {settings.task!r} is mined from {', '.join(TARGETS[settings.task].languages)} alone"
+    only = f"; data for {settings.task!r} is mined from {', '.join(settings.target.languages)} alone"
     return (
         f"{history.without_user(source)}: no {kind} found ({why})"
-        f"{only if TARGETS[settings.task].languages else ''}; expected sources in {', '.join(languages or NAMES)}"
+        f"{only if settings.target.languages else ''}; expected sources in {', '.join(languages or NAMES)}"
     )
 
 
@@ -212,7 +214,7 @@ def _record(source: str, repository: Path | None, settings: MiningSettings, foun
         "format": FORMAT,
         "source": shown(history.without_user(source)),
         "commit": history.commit_of(repository) if repository is not None else None,
-        "settings": asdict(settings),
+        "settings": {name: value for name, value in asdict(settings).items() if name != "target"},
         "rows": found.rows,
         "functions": found.functions,
         "languages": {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +15,11 @@ from telly.mining.copies import content_key
 from telly.mining.repository.collect import Spool, SpoolEntry, shown
 from telly.mining.repository.secrets import mask
 from telly.mining.repository.splits import SPLITS
+from telly.mining.target import MinedRows, MiningTarget
 
 CONTEXT_CHARACTERS = 1500
 CUTS = 2
 """Lines to complete that one function gives at most."""
-CLONE_FUNCTIONS = 10_000
-"""Comparing all functions with all others grows with the square of their number."""
 
 
 @dataclass(frozen=True)
@@ -48,23 +47,20 @@ class MiningJob:
         return map(self.spool.entry, self.numbers[split])
 
 
-@dataclass(frozen=True)
-class Target:
-    """How a task's data is mined and written.
+def write_rows(target: MiningTarget, job: MiningJob) -> dict[str, int]:
+    """Write the files that a target declares.
 
-    Args:
-        write: writes the files and gives the rows of each split.
-        documented: whether functions need a description.
-        cuts: whether lines to complete are needed.
-        languages: the only ones that there is data for; () for all.
-        most: functions that are taken at most, unless another limit is asked for.
+    Returns:
+        rows by split.
+
+    Raises:
+        DataError: as `write_clone`.
     """
-
-    write: Callable[[MiningJob], dict[str, int]]
-    documented: bool = True
-    cuts: bool = False
-    languages: tuple[str, ...] = ()
-    most: int | None = None
+    if target.rows is MinedRows.LINES:
+        return write_complete(job)
+    if target.rows is MinedRows.PAIRS:
+        return write_clone(job)
+    return _write_described(job, target.description)
 
 
 def _origin(entry: SpoolEntry) -> dict[str, object]:
@@ -72,17 +68,14 @@ def _origin(entry: SpoolEntry) -> dict[str, object]:
     return {"language": entry.language, "path": shown(entry.path), "name": function.name, "starts": function.line}
 
 
-def _described(column: str) -> Callable[[MiningJob], dict[str, int]]:
+def _write_described(job: MiningJob, column: str) -> dict[str, int]:
     """Rows of a description under the task's name for it, and the code."""
 
-    def write(job: MiningJob) -> dict[str, int]:
-        def found(split: str) -> Iterator[dict[str, object]]:
-            for entry in job.entries(split):
-                yield {column: entry.function.description, "code": entry.function.code, **_origin(entry)}
+    def rows(split: str) -> Iterator[dict[str, object]]:
+        for entry in job.entries(split):
+            yield {column: entry.function.description, "code": entry.function.code, **_origin(entry)}
 
-        return {split: _write_rows(job.folder / f"{split}.jsonl", found(split)) for split in SPLITS}
-
-    return write
+    return {split: _write_rows(job.folder / f"{split}.jsonl", rows(split)) for split in SPLITS}
 
 
 def write_complete(job: MiningJob) -> dict[str, int]:
@@ -172,13 +165,3 @@ def _write_rows(file: Path, rows: Iterator[dict[str, object]]) -> int:
 
 def _line(row: dict[str, object]) -> str:
     return json.dumps(row, ensure_ascii=False).encode(errors="replace").decode() + "\n"
-
-
-TARGETS: dict[str, Target] = {
-    "search": Target(_described("query")),
-    "summarize": Target(_described("summary")),
-    "generate": Target(_described("description")),
-    "complete": Target(write_complete, documented=False, cuts=True),
-    "clone": Target(write_clone, documented=False, languages=("python",), most=CLONE_FUNCTIONS),
-}
-"""The tasks that a repository gives data for."""

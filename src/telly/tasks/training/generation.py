@@ -1,30 +1,28 @@
-"""What the tasks that write text share: encoding, teacher-forced training, decoding.
+"""Text generation: encoding, teacher-forced training, decoding.
 
-One-stack and decoder-only models get prompt and answer as one sequence, so the frozen layers' states of both are
+Single-stack and decoder-only models get prompt and answer as one sequence, so the frozen layers' states of both are
 stored; of an encoder-decoder the source's are. The loss is taken where the answer is predicted.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from torch import nn
 from tqdm import tqdm
 
-from telly.data.schema import Schema
 from telly.data.sequences import Rows, SequenceTable, SequenceTableBuilder
 from telly.errors import ConfigError, ModelError
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.metrics.bm25 import bm25_nearest
-from telly.metrics.interval import Statistic, values_of
+from telly.metrics.interval import values_of
 from telly.models.generation import (
     Architecture,
     Decoding,
@@ -36,24 +34,16 @@ from telly.models.generation import (
 )
 from telly.models.modes import InputMode, encode_texts, supports_modes
 from telly.processes import mean_over_processes
-from telly.tasks.base import (
-    BaseTask,
-    Encoded,
-    Evaluation,
-    Options,
-    Preset,
-    batches_of,
-    device_of,
-    length_batches,
-    to_device,
-)
+from telly.tasks.options import GenerationOptions
+from telly.tasks.spec import TaskSpec
+from telly.tasks.training.base import Encoded, Evaluation, Task, TaskModel, batches_of, length_batches, to_device
 
 DECODED_TOKENS = 16384
 """Tokens of all beams' prompts and longest answers in a batch that is decoded; their keys and values are in memory."""
 MIN_TOKENS = 4
-"""Of a prompt or an answer, start and end tokens included."""
+"""Minimum length limit of prompts and answers, special tokens included."""
 PLACEHOLDER = "<mask0>"
-"""UniXcoder's mark of where the answer belongs; stands before source and answer where the vocabulary has it."""
+"""UniXcoder's placeholder of the answer, put before source and answer where the vocabulary has it."""
 
 
 @dataclass(frozen=True)
@@ -66,20 +56,20 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Texts(Encoded):
-    """A split of a writing task.
+    """A split of a text generation task.
 
     Rows of the training split are prompt and answer in one sequence, or sources; those of other splits are prompts.
 
     Attributes:
-        kind: how the model writes.
+        kind: the model's architecture.
         prompt_lengths: tokens of every example's prompt, [examples].
-        answers: the encoded answers, end token included; None where they are not trained on.
+        answers: encoded answers, end token included; None where they are not trained on.
         answer_rows: row in `answers`, [examples].
         references: the right text of every example.
         tokenizer: turns answers into text.
-        start_id: what an encoder-decoder's answers start from.
-        end_ids: what ends an answer.
-        max_answer_tokens: longest answer, end token included.
+        start_id: start token of an encoder-decoder's answers.
+        end_ids: tokens that end an answer.
+        max_answer_tokens: maximum length of an answer, end token included.
     """
 
     kind: Architecture = Architecture.ONE_STACK
@@ -108,205 +98,18 @@ class Texts(Encoded):
         return digest.hexdigest()
 
 
-class TextGenerationTask(BaseTask):
-    """A task whose model writes text.
+class TextGenerationModel(TaskModel):
+    """A model that generates text, and its loss.
 
     Args:
-        schema: what it reads.
-        source: the column that is given.
-        target: the column that is written.
-        preset: the paper's settings.
-        score: from predictions and references to metrics that can be resampled.
-        metrics: their names.
-        mode: how a one-stack model reads the source.
-        loss_on_source: whether the source's tokens are learned as well, as in language modelling.
+        encoder: the whole model with its output layer.
+        beams: beam width of the final evaluation.
     """
 
-    is_generative = True
+    encoder: SplitModel
 
-    def __init__(
-        self,
-        schema: Schema,
-        source: str,
-        target: str,
-        preset: Preset,
-        score: Callable[[Sequence[str], Sequence[str]], dict[str, Statistic]],
-        metrics: tuple[str, ...],
-        *,
-        mode: InputMode = InputMode.ENCODER_DECODER,
-        loss_on_source: bool = False,
-    ) -> None:
-        self.name, self.schema, self.preset, self.metrics = schema.task, schema, preset, metrics
-        self.source, self.target = source, target
-        self._score, self._mode, self._loss_on_source = score, mode, loss_on_source
-
-    def clean_source(self, text: str) -> str:
-        """The source as the model reads it."""
-        return text
-
-    def clean_target(self, text: str) -> str:
-        """The target as the model learns it."""
-        return text
-
-    def target_texts(self, sources: list[str], targets: list[str]) -> list[str]:
-        """The texts that are learned, given the raw sources and targets."""
-        return [self.clean_target(text) for text in targets]
-
-    def finish(self, text: str) -> str:
-        """A decoded answer as it is scored."""
-        return text.strip()
-
-    def further_ends(self, tokenizer: Any) -> tuple[int, ...]:
-        """Tokens beside the end token that end an answer."""
-        return ()
-
-    def encode(
-        self, datasets: Mapping[str, Any], tokenizer: Any, max_tokens: dict[str, int], config: Any
-    ) -> dict[str, Encoded]:
-        """Tokenise; the training split with its answers, the others as prompts.
-
-        Raises:
-            ModelError: the tokenizer has no token that can end an answer.
-        """
-        kind = architecture_of(config)
-        codec = _Codec(self, tokenizer, max_tokens, kind)
-        return {name: codec.encode(dataset, config, train=name == "train") for name, dataset in datasets.items()}
-
-    def prompts(self, texts: list[str], tokenizer: Any, most: int, kind: Architecture) -> list[Prompt]:
-        """Prompts of at most `most` tokens; for single-sequence models they end with the answer's start token."""
-        texts = [self.clean_source(text) for text in texts]
-        if kind is Architecture.ENCODER_DECODER:
-            return [Prompt(ids, None) for ids in encode_texts(tokenizer, texts, most, self._mode)]
-        start = start_token(tokenizer)
-        if kind is Architecture.DECODER:
-            head = text_start(tokenizer)
-            room = most - 1 - len(head)
-            plain = tokenizer(texts, add_special_tokens=False, truncation=True, max_length=room)["input_ids"]
-            return [Prompt([*head, *ids, start], None) for ids in plain]
-        placed = PLACEHOLDER in tokenizer.get_vocab() and supports_modes(tokenizer)
-        encoded = encode_texts(tokenizer, texts, most - placed - 1, self._mode)
-        if placed:
-            encoded = [[*ids[:3], start, *ids[3:]] for ids in encoded]
-        return [Prompt([*ids, start], len(ids)) for ids in encoded]
-
-    def build(self, split: SplitModel, train: Encoded, options: Options) -> TextGenerationModel:
-        """The model with its loss."""
-        return TextGenerationModel(split, options.beams or self.preset.beams or 1)
-
-    def collate(self, source: RowSource, data: Encoded, indices: Rows, rng_key: tuple[int, ...] = ()) -> dict[str, Any]:
-        """Sequences of some examples, where tokens are predicted, and which."""
-        assert isinstance(data, Texts)
-        picked = np.asarray(indices)
-        rows = data.rows["source"][picked]
-        if data.kind.is_single_sequence:
-            assert data.prompt_lengths is not None
-            first = np.ones(len(picked), dtype=np.int64) if self._loss_on_source else data.prompt_lengths[picked]
-            return {"inputs": source.batch(rows)} | _single_sequence_labels(
-                [data.table[int(row)] for row in rows], first
-            )
-        assert data.answers is not None and data.answer_rows is not None
-        answers = [data.answers[int(row)] for row in data.answer_rows[picked]]
-        return {"inputs": source.batch(rows)} | _decoder_labels(answers, data.start_id, source.pad_id)
-
-    @torch.no_grad()
-    def evaluate(
-        self, model: nn.Module, source: RowSource, data: Encoded, autocast: torch.autocast, *, final: bool
-    ) -> Evaluation:
-        """Write all answers and score them; `final` with the beam, else greedily."""
-        if not isinstance(model, TextGenerationModel) or not isinstance(data, Texts):
-            raise TypeError(
-                f"expected a TextGenerationModel and texts, found {type(model).__name__}, {type(data).__name__}"
-            )
-        predictions = self.generate(model, source, data, autocast, beams=model.beams if final else 1)
-        references = list(data.references)
-        rows = [
-            {"example": i, "prediction": p, "gold": r}
-            for i, (p, r) in enumerate(zip(predictions, references, strict=True))
-        ]
-        return Evaluation.of(self._score(predictions, references), rows)
-
-    def generate(
-        self, model: TextGenerationModel, source: RowSource, data: Texts, autocast: torch.autocast, beams: int
-    ) -> list[str]:
-        """The model's answers to all examples, as they are scored."""
-        exact: dict[str, Any] = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
-        generated = model.generate(source, data, autocast, beams)
-        return [self.finish(data.tokenizer.decode(ids, **exact)) for ids in generated]
-
-    def baselines(self, datasets: Mapping[str, Any], split: str, train: Encoded) -> dict[str, dict[str, float]]:
-        """The answer of the training example whose source is nearest by BM25."""
-        sources = [self.clean_source(text) for text in datasets["train"][self.source]]
-        queries = [self.clean_source(text) for text in datasets[split][self.source]]
-        answers = list(datasets["train"][self.target])
-        nearest = [self.finish(self.clean_target(answers[i])) for i in bm25_nearest(queries, sources)]
-        gold = [self.clean_target(text) for text in datasets[split][self.target]]
-        return {"nearest training answer": values_of(self._score(nearest, gold))}
-
-
-class _Codec:
-    """Encodes the splits of one run."""
-
-    def __init__(
-        self, task: TextGenerationTask, tokenizer: Any, max_tokens: dict[str, int], kind: Architecture
-    ) -> None:
-        self.task, self.tokenizer, self.kind = task, tokenizer, kind
-        self.max_source, self.max_target = max_tokens[task.source], max_tokens[task.target]
-        self.end = end_token(tokenizer)
-        for column, tokens in ((task.source, self.max_source), (task.target, self.max_target)):
-            if tokens < MIN_TOKENS:
-                raise ConfigError(f"max_tokens: {column} must be at least {MIN_TOKENS}, found {tokens}")
-
-    def encode(self, dataset: Any, config: Any, *, train: bool) -> Texts:
-        joined = train and self.kind.is_single_sequence
-        sources, targets = SequenceTableBuilder(), SequenceTableBuilder()
-        rows: list[int] = []
-        answer_rows: list[int] = []
-        prompt_lengths: list[int] = []
-        references: list[str] = []
-        for texts in batches_of(dataset):
-            prompts = self.task.prompts(texts[self.task.source], self.tokenizer, self.max_source, self.kind)
-            wanted = [self.task.clean_target(text) for text in texts[self.task.target]]
-            learned = self.task.target_texts(texts[self.task.source], texts[self.task.target])
-            answers = self._answers(learned) if train else [[] for _ in wanted]
-            for prompt, answer in zip(prompts, answers, strict=True):
-                rows.append(sources.add([*prompt.ids, *answer] if joined else prompt.ids, prompt.prefix_length))
-                prompt_lengths.append(len(prompt.ids))
-                if train and not self.kind.is_single_sequence:
-                    answer_rows.append(targets.add(answer))
-            references += wanted
-        separate = train and not self.kind.is_single_sequence
-        return Texts(
-            sources.build(),
-            {"source": np.asarray(rows, dtype=np.int64)},
-            stored=train or not self.kind.is_single_sequence,
-            kind=self.kind,
-            prompt_lengths=np.asarray(prompt_lengths, dtype=np.int64),
-            answers=targets.build() if separate else None,
-            answer_rows=np.asarray(answer_rows, dtype=np.int64) if separate else None,
-            references=references,
-            tokenizer=self.tokenizer,
-            start_id=0 if self.kind.is_single_sequence else decoder_start(config),
-            end_ids=(self.end, *self.task.further_ends(self.tokenizer)),
-            max_answer_tokens=self.max_target,
-        )
-
-    def _answers(self, texts: list[str]) -> list[list[int]]:
-        room = self.max_target - 1
-        plain = self.tokenizer(texts, add_special_tokens=False, truncation=True, max_length=room)["input_ids"]
-        return [[*ids, self.end] for ids in plain]
-
-
-class TextGenerationModel(nn.Module):
-    """A model that writes, and its loss.
-
-    Args:
-        split: the model with its output layer.
-        beams: size of the beam of the final evaluation.
-    """
-
-    def __init__(self, split: SplitModel, beams: int) -> None:
-        super().__init__()
-        self.split = split
+    def __init__(self, encoder: SplitModel, beams: int) -> None:
+        super().__init__(encoder)
         self.beams = beams
 
     def forward(
@@ -324,9 +127,9 @@ class TextGenerationModel(nn.Module):
             labels: those next tokens, [selected].
             decoder_input_ids: of an encoder-decoder, [batch, answer tokens].
         """
-        further = {} if decoder_input_ids is None else {"decoder_input_ids": decoder_input_ids}
-        with selected_logits(self.split.model, selected):
-            logits = self.split(**inputs, **further).logits  # [selected, vocabulary]
+        decoder = {} if decoder_input_ids is None else {"decoder_input_ids": decoder_input_ids}
+        with selected_logits(self.encoder.model, selected):
+            logits = self.encoder(**inputs, **decoder).logits  # [selected, vocabulary]
         # DDP averages the processes' gradients, and they predict unequal numbers of tokens.
         count = mean_over_processes(torch.tensor(float(len(labels)), device=labels.device))
         return {"loss": F.cross_entropy(logits.float(), labels, reduction="sum") / count}
@@ -334,7 +137,7 @@ class TextGenerationModel(nn.Module):
     @torch.no_grad()
     def generate(self, source: RowSource, data: Texts, autocast: torch.autocast, beams: int) -> list[list[int]]:
         """Token ids of the answers to all examples, decoded in batches of similar length."""
-        device = device_of(self)
+        device = self.device
         prompts, places = np.unique(data.rows["source"], return_inverse=True)  # equal prompts have equal answers
         lengths = data.table.lengths[prompts]
         generated: list[list[int]] = [[] for _ in prompts]
@@ -353,12 +156,204 @@ class TextGenerationModel(nn.Module):
         decoding = Decoding(beams, data.max_answer_tokens, data.end_ids, source.pad_id)
         if not data.kind.is_single_sequence:
             batch = to_device(source.batch(rows), device)
-            encoded = self.split.encode(**batch)
-            return decode_encoded(self.split.model, encoded, batch["attention_mask"], decoding)
+            encoded = self.encoder.encode(**batch)
+            return decode_encoded(self.encoder.model, encoded, batch["attention_mask"], decoding)
         prompts = [torch.from_numpy(data.table[int(row)].astype(np.int64)) for row in rows]
         return decode_single_sequence(
-            self.split.model, prompts, decoding, data.table.mask_inputs(rows).get("prefix_lengths")
+            self.encoder.model, prompts, decoding, data.table.mask_inputs(rows).get("prefix_lengths")
         )
+
+
+class TextGenerationTask(Task[SplitModel, TextGenerationModel, Texts, GenerationOptions]):
+    """Texts to texts. The schema has two columns: the source that is given, and the target that is generated.
+
+    Attributes:
+        source: the column that is given.
+        target: the column that is generated.
+        mode: input mode in which a single-stack model reads the source.
+        loss_on_source: whether the source's tokens are learned as well, as in language modelling.
+    """
+
+    mode = InputMode.ENCODER_DECODER
+    loss_on_source = False
+
+    def __init__(self, spec: TaskSpec[Any]) -> None:
+        super().__init__(spec)
+        self.source, self.target = spec.schema.names
+
+    def clean_source(self, text: str) -> str:
+        """Normalise a source text."""
+        return text
+
+    def clean_target(self, text: str) -> str:
+        """Normalise a target text."""
+        return text
+
+    def target_texts(self, sources: list[str], targets: list[str]) -> list[str]:
+        """Target texts as they are learned after their sources."""
+        return [self.clean_target(text) for text in targets]
+
+    def finish(self, text: str) -> str:
+        """Normalise a decoded answer before it is scored."""
+        return text.strip()
+
+    def extra_end_ids(self, tokenizer: Any) -> tuple[int, ...]:
+        """Tokens besides the end token that end an answer."""
+        return ()
+
+    def encode(
+        self, datasets: Mapping[str, Any], tokenizer: Any, max_tokens: dict[str, int], config: Any
+    ) -> dict[str, Texts]:
+        """Tokenise; the training split with its answers, the others as prompts.
+
+        Raises:
+            ModelError: the tokenizer has no token that can end an answer.
+        """
+        kind = architecture_of(config)
+        codec = _Codec(self, tokenizer, max_tokens, kind)
+        return {name: codec.encode(dataset, config, train=name == "train") for name, dataset in datasets.items()}
+
+    def prompts(self, texts: list[str], tokenizer: Any, most: int, kind: Architecture) -> list[Prompt]:
+        """Prompts of at most `most` tokens; for single-sequence models they end with the answer's start token."""
+        texts = [self.clean_source(text) for text in texts]
+        if kind is Architecture.ENCODER_DECODER:
+            return [Prompt(ids, None) for ids in encode_texts(tokenizer, texts, most, self.mode)]
+        start = start_token(tokenizer)
+        if kind is Architecture.DECODER:
+            head = text_start(tokenizer)
+            room = most - 1 - len(head)
+            plain = tokenizer(texts, add_special_tokens=False, truncation=True, max_length=room)["input_ids"]
+            return [Prompt([*head, *ids, start], None) for ids in plain]
+        placed = PLACEHOLDER in tokenizer.get_vocab() and supports_modes(tokenizer)
+        encoded = encode_texts(tokenizer, texts, most - placed - 1, self.mode)
+        if placed:
+            encoded = [[*ids[:3], start, *ids[3:]] for ids in encoded]
+        return [Prompt([*ids, start], len(ids)) for ids in encoded]
+
+    def build(self, encoder: SplitModel, num_classes: int, options: GenerationOptions) -> TextGenerationModel:
+        """The model with its loss."""
+        return TextGenerationModel(encoder, options.beams)
+
+    def collate(self, source: RowSource, data: Texts, indices: Rows, rng_key: tuple[int, ...] = ()) -> dict[str, Any]:
+        """Sequences of some examples, the positions at which tokens are predicted, and these tokens."""
+        picked = np.asarray(indices)
+        rows = data.rows["source"][picked]
+        if data.kind.is_single_sequence:
+            assert data.prompt_lengths is not None
+            first = np.ones(len(picked), dtype=np.int64) if self.loss_on_source else data.prompt_lengths[picked]
+            return {"inputs": source.batch(rows)} | _single_sequence_labels(
+                [data.table[int(row)] for row in rows], first
+            )
+        assert data.answers is not None and data.answer_rows is not None
+        answers = [data.answers[int(row)] for row in data.answer_rows[picked]]
+        return {"inputs": source.batch(rows)} | _decoder_labels(answers, data.start_id, source.pad_id)
+
+    @torch.no_grad()
+    def evaluate(
+        self, model: TextGenerationModel, source: RowSource, data: Texts, autocast: torch.autocast, *, final: bool
+    ) -> Evaluation:
+        """Generate all answers and score them; `final` with the beam, else greedily."""
+        predictions = self.generate(model, source, data, autocast, beams=model.beams if final else 1)
+        references = list(data.references)
+        rows = [
+            {"example": i, "prediction": p, "gold": r}
+            for i, (p, r) in enumerate(zip(predictions, references, strict=True))
+        ]
+        return Evaluation.of(self.spec.score(predictions, references), rows)
+
+    def generate(
+        self, model: TextGenerationModel, source: RowSource, data: Texts, autocast: torch.autocast, beams: int
+    ) -> list[str]:
+        """Answers to all examples, as they are scored."""
+        exact: dict[str, Any] = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
+        generated = model.generate(source, data, autocast, beams)
+        return [self.finish(data.tokenizer.decode(ids, **exact)) for ids in generated]
+
+    def generate_texts(
+        self,
+        model: TextGenerationModel,
+        texts: Sequence[str],
+        tokenizer: Any,
+        max_tokens: dict[str, int],
+        autocast: torch.autocast,
+    ) -> list[str]:
+        """Answers to raw source texts, with the model's beam."""
+        config = model.encoder.model.config
+        data = _Codec(self, tokenizer, max_tokens, architecture_of(config)).encode_sources(list(texts), config)
+        return self.generate(model, RowSource(data.table, tokenizer.pad_token_id), data, autocast, model.beams)
+
+    def baselines(self, datasets: Mapping[str, Any], split: str, train: Texts) -> dict[str, dict[str, float]]:
+        """The answer of the training example whose source is nearest by BM25."""
+        sources = [self.clean_source(text) for text in datasets["train"][self.source]]
+        queries = [self.clean_source(text) for text in datasets[split][self.source]]
+        answers = list(datasets["train"][self.target])
+        nearest = [self.finish(self.clean_target(answers[i])) for i in bm25_nearest(queries, sources)]
+        gold = [self.clean_target(text) for text in datasets[split][self.target]]
+        return {"nearest training answer": values_of(self.spec.score(nearest, gold))}
+
+
+class _Codec:
+    """Encodes the splits of one run."""
+
+    def __init__(
+        self, task: TextGenerationTask, tokenizer: Any, max_tokens: dict[str, int], kind: Architecture
+    ) -> None:
+        self.task, self.tokenizer, self.kind = task, tokenizer, kind
+        self.max_source, self.max_target = max_tokens[task.source], max_tokens[task.target]
+        self.end = end_token(tokenizer)
+        for column, tokens in ((task.source, self.max_source), (task.target, self.max_target)):
+            if tokens < MIN_TOKENS:
+                raise ConfigError(f"max_tokens: {column} must be at least {MIN_TOKENS}, found {tokens}")
+
+    def encode(self, dataset: Any, config: Any, *, train: bool) -> Texts:
+        joined = train and self.kind.is_single_sequence
+        separate = train and not self.kind.is_single_sequence
+        sources, targets = SequenceTableBuilder(), SequenceTableBuilder()
+        rows: list[int] = []
+        answer_rows: list[int] = []
+        prompt_lengths: list[int] = []
+        references: list[str] = []
+        for texts in batches_of(dataset):
+            prompts = self.task.prompts(texts[self.task.source], self.tokenizer, self.max_source, self.kind)
+            learned = self.task.target_texts(texts[self.task.source], texts[self.task.target])
+            answers = self._answers(learned) if train else [[] for _ in prompts]
+            for prompt, answer in zip(prompts, answers, strict=True):
+                rows.append(sources.add([*prompt.ids, *answer] if joined else prompt.ids, prompt.prefix_length))
+                prompt_lengths.append(len(prompt.ids))
+                if separate:
+                    answer_rows.append(targets.add(answer))
+            references += [self.task.clean_target(text) for text in texts[self.task.target]]
+        encoded = self._texts(sources, rows, prompt_lengths, config)
+        encoded = replace(encoded, references=references, stored=train or encoded.stored)
+        if not separate:
+            return encoded
+        return replace(encoded, answers=targets.build(), answer_rows=np.asarray(answer_rows, dtype=np.int64))
+
+    def encode_sources(self, texts: list[str], config: Any) -> Texts:
+        """Source texts alone, to be answered."""
+        sources = SequenceTableBuilder()
+        prompts = self.task.prompts(texts, self.tokenizer, self.max_source, self.kind)
+        rows = [sources.add(prompt.ids, prompt.prefix_length) for prompt in prompts]
+        return self._texts(sources, rows, [len(prompt.ids) for prompt in prompts], config)
+
+    def _texts(self, sources: SequenceTableBuilder, rows: list[int], prompt_lengths: list[int], config: Any) -> Texts:
+        """Prompts without references. Only an encoder's states of them can be cached."""
+        return Texts(
+            sources.build(),
+            {"source": np.asarray(rows, dtype=np.int64)},
+            stored=not self.kind.is_single_sequence,
+            kind=self.kind,
+            prompt_lengths=np.asarray(prompt_lengths, dtype=np.int64),
+            tokenizer=self.tokenizer,
+            start_id=0 if self.kind.is_single_sequence else decoder_start(config),
+            end_ids=(self.end, *self.task.extra_end_ids(self.tokenizer)),
+            max_answer_tokens=self.max_target,
+        )
+
+    def _answers(self, texts: list[str]) -> list[list[int]]:
+        room = self.max_target - 1
+        plain = self.tokenizer(texts, add_special_tokens=False, truncation=True, max_length=room)["input_ids"]
+        return [[*ids, self.end] for ids in plain]
 
 
 def start_token(tokenizer: Any) -> int:
@@ -374,7 +369,7 @@ def start_token(tokenizer: Any) -> int:
 
 
 def text_start(tokenizer: Any) -> list[int]:
-    """What the tokenizer's own template puts before a text: the start token, for Llama and its like, or nothing."""
+    """Tokens that the tokenizer's template puts before a text: the start token, as for Llama, or none."""
     template = tokenizer("")["input_ids"]
     return template[:1] if template and template[0] == tokenizer.bos_token_id else []
 
@@ -394,7 +389,7 @@ def end_token(tokenizer: Any) -> int:
 def _single_sequence_labels(
     sequences: list[npt.NDArray[np.int32]], first: npt.NDArray[np.int64]
 ) -> dict[str, torch.Tensor]:
-    """Where the tokens from number `first` on are predicted, and which they are."""
+    """Positions at which the tokens from index `first` on are predicted, and these tokens as labels."""
     selected = np.zeros((len(sequences), max(map(len, sequences))), dtype=bool)
     for i, ids in enumerate(sequences):
         selected[i, first[i] - 1 : len(ids) - 1] = True

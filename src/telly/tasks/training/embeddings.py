@@ -1,7 +1,4 @@
-"""One vector a sequence: what search, clone detection and classification look at.
-
-Mean of the last layer's states over real tokens, the paper's representation for all understanding tasks.
-"""
+"""Tokenised texts of understanding tasks, and their embeddings in batches of similar length."""
 
 from __future__ import annotations
 
@@ -15,10 +12,8 @@ import torch
 
 from telly.data.sequences import Rows, SequenceTable, SequenceTableBuilder
 from telly.freezing.source import RowSource
-from telly.freezing.split import SplitModel
 from telly.models.modes import encode_texts
-from telly.models.pooling import mean_pool
-from telly.tasks.base import batches_of, length_batches, to_device
+from telly.tasks.training.base import batches_of, length_batches, to_device
 
 
 def encoded_texts(
@@ -32,7 +27,7 @@ def encoded_texts(
         max_tokens: length limit by column.
 
     Returns:
-        the distinct sequences of all columns, and by column the row number of every example, [examples].
+        distinct sequences of all columns, and the row index of every example by column, [examples] each.
     """
     builder = SequenceTableBuilder()
     known: dict[tuple[bytes, int], int] = {}
@@ -48,29 +43,23 @@ def encoded_texts(
     return builder.build(), {column: np.asarray(found, dtype=np.int64) for column, found in rows.items()}
 
 
-def pooled(split: SplitModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Mean states of a batch of tokens or stored states, [batch, hidden]."""
-    states = split(**batch).last_hidden_state  # [batch, tokens, hidden]
-    return mean_pool(states, batch["attention_mask"])
-
-
 def embed_rows(
     embed: Callable[[dict[str, torch.Tensor]], torch.Tensor], source: RowSource, rows: Rows, device: torch.device
 ) -> torch.Tensor:
-    """Vectors of some rows in their order, [rows, hidden]; computed in batches of similar length.
+    """Embeddings of some rows in their order, [rows, hidden].
 
     Args:
-        embed: from a batch of tokens or states to vectors.
-        source: gives the batches.
-        rows: row numbers of the source's table.
-        device: where the model is.
+        embed: maps a batch of tokens or states to embeddings, [batch, hidden].
+        source: source of the batches.
+        rows: row indices of the source's table.
+        device: device of the model.
     """
     rows = np.asarray(rows)
-    found: torch.Tensor | None = None
+    embeddings: torch.Tensor | None = None
     for picked in length_batches(source.table.lengths[rows]):
-        vectors = embed(to_device(source.batch(rows[picked]), device)).float()
-        if found is None:
-            found = vectors.new_empty(len(rows), vectors.shape[1])
-        found[torch.from_numpy(picked).to(device)] = vectors
-    assert found is not None, "no rows"
-    return found
+        batch = embed(to_device(source.batch(rows[picked]), device)).float()
+        if embeddings is None:  # their width is known now
+            embeddings = batch.new_empty(len(rows), batch.shape[1])
+        embeddings[torch.from_numpy(picked).to(device)] = batch
+    assert embeddings is not None, "no rows"
+    return embeddings

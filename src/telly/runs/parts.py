@@ -1,0 +1,245 @@
+"""Parts of a run record: settings, model, data, freeze plan, activation caches, epochs and sessions. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import TypeAdapter
+
+from telly.freezing.variants import Method
+
+if TYPE_CHECKING:
+    from telly.freezing.plan import FreezePlan
+    from telly.settings.config import ResolvedConfig
+
+
+@dataclass(frozen=True)
+class RecordedConfig:
+    """Resolved settings of a run as its record has them.
+
+    They are not validated as settings of a new run are: another version of telly may have had other settings, and a
+    package that the run needed may not be installed here.
+
+    Attributes:
+        task: the task's name.
+        model: model folder, hub id or name of the embedded model.
+        data: training data; None means the task's sample.
+        valid: validation data.
+        test: test data.
+        method: what was trained in the layers that were not frozen.
+        cache_dtype: precision of cached states.
+        max_tokens: length limit by column.
+        head: which head, for tasks with a choice.
+        seed: the run's seed.
+        output: the run's folder, as it was given.
+        values: all settings by name, as JSON values.
+    """
+
+    task: str
+    model: str
+    data: str | None = None
+    valid: str | None = None
+    test: str | None = None
+    method: Method = Method.FULL
+    cache_dtype: str | None = None
+    max_tokens: dict[str, int] = field(default_factory=dict)
+    head: str | None = None
+    seed: int = 0
+    output: str | None = None
+    values: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, config: ResolvedConfig) -> RecordedConfig:
+        """The settings of a run that starts."""
+        return cls.from_values(config.model_dump(mode="json"))
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> RecordedConfig:
+        """Settings from their JSON values; those that are missing have their defaults.
+
+        Raises:
+            pydantic.ValidationError: `task` or `model` is missing, or a setting has another type.
+        """
+        names = {one.name for one in fields(cls)} - {"values"}
+        known = {name: value for name, value in values.items() if name in names}
+        return TypeAdapter(cls).validate_python(known | {"values": dict(values)})
+
+    def source(self, split: str) -> str | None:
+        """The data that a split (`train`, `valid` or `test`) was read from; None means the task's sample."""
+        return None if self.data is None else {"train": self.data, "valid": self.valid, "test": self.test}[split]
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """The model that a run started from.
+
+    Attributes:
+        name: model folder, hub id or name of the embedded model.
+        fingerprint: digest of all weights.
+        parameters: number of parameters.
+        layers_fingerprint: digest of embeddings and layers alone, which unlike `fingerprint` does not change with the
+            seed of a new pooler; None in records of older versions.
+    """
+
+    name: str
+    fingerprint: str
+    parameters: int
+    layers_fingerprint: str | None = None
+
+
+@dataclass(frozen=True)
+class SplitInfo:
+    """Size and identity of one data split.
+
+    Attributes:
+        examples: number of examples.
+        distinct_sequences: number of token sequences, equal ones counted once.
+        tokens: tokens of the distinct sequences.
+        fingerprint: digest of the encoded split; a run is resumed only on equal data.
+    """
+
+    examples: int
+    distinct_sequences: int
+    tokens: int
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """One layer of the freeze plan; `parameters` and `trainable` are counts."""
+
+    name: str
+    status: Literal["frozen", "trained", "mixed"]
+    parameters: int
+    trainable: int
+
+
+@dataclass(frozen=True)
+class PlanInfo:
+    """Summary of the run's `telly.freezing.plan.FreezePlan`.
+
+    Attributes:
+        variant: `base`, K, or either with the name of a PEFT method.
+        k: K, or None if no layer is frozen as a whole.
+        trainable: number of trained parameters.
+        total: number of all parameters.
+        layers: the plan layer by layer, bottom first.
+    """
+
+    variant: str
+    k: int | None
+    trainable: int
+    total: int
+    layers: tuple[LayerInfo, ...] = ()
+
+    @classmethod
+    def of(cls, plan: FreezePlan) -> PlanInfo:
+        """The summary of a plan."""
+        layers = tuple(LayerInfo(one.name, one.status, one.parameters, one.trainable) for one in plan.layers)
+        return cls(plan.variant, plan.k, plan.trainable, plan.total, layers)
+
+
+@dataclass(frozen=True)
+class CacheBuild:
+    """The activation cache of one data split.
+
+    Attributes:
+        folder: where it is.
+        bytes: its size.
+        rows: number of distinct sequences.
+        cached_rows: number of them that are cached.
+        source: what it was computed from: `tokens`, `layer N` of a shallower cache, or `cache` if it was complete.
+        built_shards: number of files that this run wrote.
+        seconds: time to build it.
+    """
+
+    folder: str
+    bytes: int
+    rows: int
+    cached_rows: int
+    source: str
+    built_shards: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class CacheReport:
+    """Whether batches came from activation caches, and why.
+
+    Attributes:
+        used: whether they did.
+        reason: why, or why not, in a sentence.
+        complete: whether all sequences of all splits are cached.
+        caches: the caches by split.
+        released_bytes: memory of frozen weights that was free while training from caches; None if they stayed.
+    """
+
+    used: bool
+    reason: str | None = None
+    complete: bool = False
+    caches: dict[str, CacheBuild] = field(default_factory=dict)
+    released_bytes: int | None = None
+
+    @property
+    def found_states(self) -> bool:
+        """Whether a cache, or one that it was derived from, existed before the run."""
+        return any(cache.built_shards == 0 or cache.source != "tokens" for cache in self.caches.values())
+
+
+@dataclass(frozen=True)
+class DeviceInfo:
+    """Device type (`cpu`, `cuda`), threads per process and number of processes."""
+
+    type: str
+    threads: int
+    processes: int = 1
+
+
+@dataclass(frozen=True)
+class EpochInfo:
+    """Results of one epoch.
+
+    Attributes:
+        epoch: its number, from 1.
+        step: optimiser steps since the start of training.
+        seconds: training time, without evaluation and saving.
+        train_loss: mean training loss; None if no step was made.
+        valid: validation metrics.
+    """
+
+    epoch: int
+    step: int
+    seconds: float
+    train_loss: float | None
+    valid: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Session:
+    """Clocks and wall time, in seconds, of an earlier, interrupted session of the run."""
+
+    clocks: dict[str, float] | None = None
+    wall_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class AdviceInfo:
+    """How `freeze = auto` chose K.
+
+    Attributes:
+        variant: the advised variant.
+        reason: why, in sentences.
+        risk: what may be wrong with it, in sentences.
+        tolerance: share of base's score that may be lost.
+        seconds: time that the advice took.
+        file: the whole advice, relative to the run's folder.
+    """
+
+    variant: str
+    reason: list[str]
+    risk: list[str]
+    tolerance: float
+    seconds: float
+    file: str

@@ -1,0 +1,76 @@
+"""Settings that some tasks have, by kind of task. A task with settings of its own subclasses `TaskOptions`.
+
+Limits stand in the annotations, where `telly.settings.config.TuneConfig` checks them; this module needs no pydantic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Gt
+
+from telly.declare import EVALUATION, SPEED, WEIGHTS, Setting
+
+PAIR, COSINE = "pair", "cosine"
+Temperature = Annotated[
+    float, Gt(0), Setting("Temperature of the softmax over candidates.", WEIGHTS, EVALUATION, label="temperature")
+]
+Head = Annotated[
+    Literal["pair", "cosine"],
+    Setting(
+        "How pairs are decided: by a classifier of both texts (the paper's) or by their cosine.",
+        WEIGHTS,
+        EVALUATION,
+        default="pair; telly-mini: cosine",
+        label="head",
+    ),
+]
+SharedBatches = Annotated[
+    bool,
+    Setting(
+        "Make batches of pairs that share functions.",
+        WEIGHTS,
+        SPEED,
+        off="--random-batches",
+        default="on with the cosine head",
+    ),
+]
+Beams = Annotated[
+    int,
+    Gt(0),
+    Setting("Beam size on test data; validation is greedy.", EVALUATION, metavar="N", label="beam size on test data"),
+]
+
+
+@dataclass(frozen=True)
+class TaskOptions:
+    """Settings of one task's model, none of them here. Defaults are the task's preset."""
+
+
+@dataclass(frozen=True)
+class ContrastiveOptions(TaskOptions):
+    """Settings of tasks that are trained with in-batch negatives."""
+
+    temperature: Temperature = 0.05
+
+
+@dataclass(frozen=True)
+class PairOptions(TaskOptions):
+    """Settings of tasks that decide about pairs of texts."""
+
+    head: Head = "pair"
+    shared_batches: SharedBatches | None = None
+
+    def __post_init__(self) -> None:
+        # The cosine learns as much from batches of pairs that share texts as from random ones, the classifier less, as
+        # measured in docs/tasks/clone.md.
+        if self.shared_batches is None:
+            object.__setattr__(self, "shared_batches", self.head == COSINE)
+
+
+@dataclass(frozen=True)
+class GenerationOptions(TaskOptions):
+    """Settings of tasks whose model generates text."""
+
+    beams: Beams = 1

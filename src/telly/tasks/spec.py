@@ -1,0 +1,151 @@
+"""Declarations of tasks: everything known about one that needs no torch, for help, validation and scoring."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from telly.data.sample import Sample
+from telly.data.schema import Schema
+from telly.declare import settings_of
+from telly.metrics.answers import AnswerLayout
+from telly.mining.target import MiningTarget
+from telly.tasks.options import TaskOptions
+
+if TYPE_CHECKING:
+    from telly.metrics.interval import Statistic
+    from telly.tasks.training.base import AnyTask
+
+OptionsT = TypeVar("OptionsT", bound=TaskOptions)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Default settings of a task; those of the paper (table of section 4) where it has them.
+
+    Attributes:
+        max_tokens: maximum length by column, special tokens included.
+        batch_size: examples per step.
+        learning_rate: peak learning rate of Adam.
+        epochs: maximum number of epochs; training stops early.
+        metric: validation metric that selects the best epoch.
+    """
+
+    max_tokens: dict[str, int]
+    batch_size: int
+    learning_rate: float
+    epochs: int
+    metric: str
+
+
+@dataclass(frozen=True)
+class EmbeddingRoles:
+    """The two sides of a similarity search with a task's embeddings.
+
+    Attributes:
+        query: column of the texts that are searched with.
+        document: column of the texts that are found; may be the same.
+        example_query: a short query for model cards.
+        example_document: a short document for model cards.
+    """
+
+    query: str
+    document: str
+    example_query: str
+    example_document: str
+
+
+@dataclass(frozen=True)
+class DataExample:
+    """How help shows a task's data.
+
+    Attributes:
+        options: data options of `telly tune` with example values.
+        layout: what those files or folders hold.
+    """
+
+    options: str
+    layout: str
+
+
+JSON_LINES = DataExample(
+    "--data train.jsonl --valid valid.jsonl --test test.jsonl",
+    "docs/data.md has the names of columns; --map gives others",
+)
+
+
+class TaskSpec(ABC, Generic[OptionsT]):
+    """Everything known about a task, without torch. Subclasses set the attributes and are stateless.
+
+    Attributes:
+        schema: name, summary and columns.
+        sample: the data set that is used where the user gives none.
+        preset: settings where the user gives none.
+        metrics: names of the task's metrics, as in `telly.metrics.table.METRICS`.
+        answers: layout of the files that `telly score` reads.
+        options: the type of its own settings.
+        is_generative: whether its model generates text; it is then loaded with its output layer.
+        is_classifier: whether its model assigns texts to the classes of its training data.
+        min_batch_size: minimum number of examples per step that teach something; 2 for in-batch negatives.
+        mining: how `telly data from-repo` makes data for it; None where it cannot.
+        data_example: how help shows its data.
+        paper_name: what the paper's tables call it.
+    """
+
+    schema: Schema
+    sample: Sample
+    preset: Preset
+    metrics: tuple[str, ...]
+    answers: AnswerLayout
+    options: type[OptionsT]
+    is_generative: bool = False
+    is_classifier: bool = False
+    min_batch_size: int = 1
+    mining: MiningTarget | None = None
+    data_example: DataExample = JSON_LINES
+    paper_name: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The task's name, as on the command line."""
+        return self.schema.task
+
+    @property
+    def summary(self) -> str:
+        """One line about the task."""
+        return self.schema.summary
+
+    @property
+    def option_names(self) -> tuple[str, ...]:
+        """Names of the task's own settings."""
+        return tuple(field.name for field in fields(self.options))
+
+    @abstractmethod
+    def score(self, predictions: Sequence[str], references: Sequence[str]) -> dict[str, Statistic]:
+        """Metrics of predictions, in a form that can be resampled; texts are in the form that `answers` declares."""
+
+    @abstractmethod
+    def training(self) -> AnyTask:
+        """The training part; imports torch."""
+
+    def has_head(self, options: OptionsT) -> bool:
+        """Tell whether the model gets new parameters beside those it is loaded with."""
+        return False
+
+    def embedding_roles(self, options: OptionsT) -> EmbeddingRoles | None:
+        """Query and document columns if the model's embeddings are trained to be compared by cosine, else None."""
+        return None
+
+    def options_of(self, settings: Mapping[str, Any]) -> OptionsT:
+        """The task's own options among checked settings; those that are absent or None get their defaults."""
+        given = {name: settings.get(name) for name in self.option_names}
+        return self.options(**{name: value for name, value in given.items() if value is not None})
+
+    def variants(self) -> dict[str, OptionsT]:
+        """Options with each head of the task, by a text such as `clone with --head pair`; one if it has no choice."""
+        head = settings_of(self.options).get("head")
+        if head is None:
+            return {self.name: self.options()}
+        return {f"{self.name} with --head {choice}": self.options_of({"head": choice}) for choice in head.choices}

@@ -1,0 +1,293 @@
+"""The training part of a task: how its data is encoded, its model and loss, and its evaluation."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from telly.data.schema import Schema
+from telly.data.sequences import Rows, SequenceTable
+from telly.freezing.source import RowSource
+from telly.metrics.interval import Floats, Statistic, values_of
+from telly.tasks.options import TaskOptions
+from telly.tasks.spec import Preset, TaskSpec
+
+ENCODE_BATCH = 1000
+EVAL_TOKENS = 4096
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One data split as distinct sequences and, by column, the row index of every example.
+
+    Attributes:
+        table: the sequences that go through the frozen layers.
+        rows: row indices by column, [examples] each.
+        labels: class indices, [examples], where the task has labels.
+        classes: the labels' names by class index.
+        stored: whether the split can be read from an activation cache; not where prompts are decoded token by token.
+    """
+
+    table: SequenceTable
+    rows: dict[str, npt.NDArray[np.int64]]
+    labels: npt.NDArray[np.int64] | None = None
+    classes: tuple[str, ...] = ()
+    stored: bool = True
+
+    def __len__(self) -> int:
+        return len(next(iter(self.rows.values())))
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Length of every example's longest sequence in tokens, [examples]; batches are bucketed by it."""
+        longest: npt.NDArray[np.int64] = np.max([self.table.lengths[rows] for rows in self.rows.values()], axis=0)
+        return longest
+
+    @property
+    def pairs(self) -> npt.NDArray[np.int64] | None:
+        """The two members of every example, [examples, 2], if batches should keep examples that share members together;
+        else None.
+        """
+        return None
+
+    def batch_tokens(self, indices: Rows) -> int:
+        """Tokens that a batch of these examples reads, padding included."""
+        return sum(len(indices) * int(self.table.lengths[rows[indices]].max()) for rows in self.rows.values())
+
+    @property
+    def uses_per_epoch(self) -> float:
+        """Average number of times that an epoch reads a distinct sequence."""
+        return sum(len(rows) for rows in self.rows.values()) / max(1, len(self.table))
+
+    def fingerprint(self) -> str:
+        """A digest of sequences, examples and labels; changes with the data and the tokenizer."""
+        digest = hashlib.blake2b(self.table.fingerprint().encode(), digest_size=16)
+        for array in (*self.rows.values(), self.labels):
+            if array is not None:
+                digest.update(np.ascontiguousarray(array).data)
+        digest.update("\0".join(self.classes).encode())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Results on a split.
+
+    Attributes:
+        metrics: values by name.
+        predictions: one JSON-ready object per example, in the split's order; None where there is nothing to show.
+        per_example: per-example sufficient statistics by metric, [examples, columns] (`Statistic.rows`); metrics that
+            cannot be computed from their sums (ROC-AUC) are absent.
+    """
+
+    metrics: dict[str, float]
+    predictions: list[dict[str, Any]] | None = field(default=None, repr=False)
+    per_example: dict[str, Floats] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        statistics: Mapping[str, Statistic],
+        predictions: list[dict[str, Any]] | None = None,
+        extra_metrics: Mapping[str, float] | None = None,
+    ) -> Evaluation:
+        """Evaluate statistics, and add `extra_metrics`, which cannot be computed from sums over examples."""
+        metrics = {**values_of(statistics), **(extra_metrics or {})}
+        return cls(metrics, predictions, {name: statistic.rows for name, statistic in statistics.items()})
+
+
+class Encoder(Protocol):
+    """Encoder of understanding tasks: a `SplitModel`, a plain model, or a session of onnxruntime."""
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the embeddings."""
+
+    @property
+    def device(self) -> torch.device:
+        """Device of its inputs and outputs."""
+
+    def mean_pooled(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Means of the last hidden states over real tokens, from tokens or cached states, [batch, hidden]."""
+
+
+class TaskModel(nn.Module):
+    """A task's model: an encoder, perhaps a head, perhaps a threshold. Its forward returns a dict with `loss`.
+
+    Args:
+        encoder: embeds texts, or, of generation tasks, is the whole model.
+        head: new parameters.
+        threshold: initial decision threshold, kept as a buffer beside the weights; None where the task has none.
+    """
+
+    encoder: Encoder
+    head: nn.Module | None
+    threshold: torch.Tensor | None
+
+    def __init__(self, encoder: Encoder, head: nn.Module | None = None, threshold: float | None = None) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+        self.register_buffer("threshold", None if threshold is None else torch.tensor(threshold))
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the trained parameters; released ones are on none."""
+        trained = next((p for p in self.parameters() if p.requires_grad), None)
+        return self.encoder.device if trained is None else trained.device
+
+    def fix_threshold(self, value: float) -> None:
+        """Set the threshold, if there is one."""
+        if self.threshold is not None:
+            self.threshold.fill_(value)
+
+    def embed(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """L2-normalised embeddings of a batch of tokens or cached states, [batch, hidden]."""
+        return F.normalize(self.encoder.mean_pooled(batch), dim=-1)
+
+
+EncoderT = TypeVar("EncoderT")
+ModelT = TypeVar("ModelT", bound=TaskModel)
+DataT = TypeVar("DataT", bound=Encoded)
+OptionsT = TypeVar("OptionsT", bound=TaskOptions)
+
+
+class Task(ABC, Generic[EncoderT, ModelT, DataT, OptionsT]):
+    """The training part of a task; stateless. Subclasses are kinds of tasks, which several tasks may share.
+
+    Args:
+        spec: the task's declaration.
+    """
+
+    def __init__(self, spec: TaskSpec[OptionsT]) -> None:
+        self.spec = spec
+
+    @property
+    def name(self) -> str:
+        """The task's name."""
+        return self.spec.name
+
+    @property
+    def schema(self) -> Schema:
+        """The task's columns."""
+        return self.spec.schema
+
+    @property
+    def preset(self) -> Preset:
+        """Settings where the user gives none."""
+        return self.spec.preset
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics that the task can have."""
+        return self.spec.metrics
+
+    @property
+    def is_generative(self) -> bool:
+        """True if the model generates text."""
+        return self.spec.is_generative
+
+    @abstractmethod
+    def encode(
+        self, datasets: Mapping[str, Any], tokenizer: Any, max_tokens: dict[str, int], config: Any
+    ) -> dict[str, DataT]:
+        """Tokenise data sets by split; `config` is the configuration of the model."""
+
+    @abstractmethod
+    def build(self, encoder: EncoderT, num_classes: int, options: OptionsT) -> ModelT:
+        """Build the model that is trained; its forward takes what `collate` returns."""
+
+    @abstractmethod
+    def collate(self, source: RowSource, data: DataT, indices: Rows, rng_key: tuple[int, ...] = ()) -> dict[str, Any]:
+        """A training batch of some examples.
+
+        Random choices depend on `rng_key` (the run's seed and the epoch) and the example alone, so that several
+        processes and resumed runs make the same ones as one uninterrupted process.
+        """
+
+    @abstractmethod
+    def evaluate(
+        self, model: ModelT, source: RowSource, data: DataT, autocast: torch.autocast, *, final: bool
+    ) -> Evaluation:
+        """All metrics of a split. `final` is for test data: generation tasks then use the full beam, else greedy
+        decoding, and pair tasks the threshold that was fitted, else the split's own.
+        """
+
+    @abstractmethod
+    def baselines(self, datasets: Mapping[str, Any], split: str, train: DataT) -> dict[str, dict[str, float]]:
+        """Metrics of methods without a trained model, by name: what a tuned model has to beat."""
+
+    def head(self, hidden_size: int, num_classes: int, options: OptionsT) -> nn.Module | None:
+        """New parameters for embeddings of a width; None where `TaskSpec.has_head` says that there are none."""
+        return None
+
+    def metrics_of(self, train: DataT) -> tuple[str, ...]:
+        """Names of the metrics that can be computed on this data."""
+        return self.metrics
+
+    def contrasted(self, data: DataT) -> dict[str, npt.NDArray[np.int64]]:
+        """Values of which a batch must hold two for its loss to have negatives, by name, [examples] each.
+
+        Empty for a task whose loss does not contrast the examples of a batch.
+        """
+        return {}
+
+    def fit_threshold(self, model: ModelT, source: RowSource, data: DataT, autocast: torch.autocast) -> None:
+        """Choose the model's threshold on validation data, if it has one that is not trained."""
+
+    def generate_texts(
+        self, model: ModelT, texts: Sequence[str], tokenizer: Any, max_tokens: dict[str, int], autocast: torch.autocast
+    ) -> list[str]:
+        """Generate a target text for each raw source text; only for tasks that are generative.
+
+        Args:
+            model: the model, in eval mode.
+            texts: raw source texts.
+            tokenizer: the model's tokenizer.
+            max_tokens: maximum length by column.
+            autocast: context of the precision.
+        """
+        raise NotImplementedError(f"{self.name} does not generate texts")
+
+    def classify_texts(
+        self, model: ModelT, texts: Sequence[str], tokenizer: Any, max_tokens: dict[str, int], autocast: torch.autocast
+    ) -> npt.NDArray[np.float32]:
+        """Class probabilities of texts, [texts, classes]; only for tasks that are classifiers. Arguments as
+        `generate_texts`.
+        """
+        raise NotImplementedError(f"{self.name} does not classify texts")
+
+
+AnyTask = Task[Any, Any, Any, Any]
+
+
+def batches_of(dataset: Any) -> Iterator[dict[str, list[str]]]:
+    """Columns of a data set in batches of `ENCODE_BATCH` rows."""
+    for start in range(0, len(dataset), ENCODE_BATCH):
+        yield dataset[start : start + ENCODE_BATCH]
+
+
+def to_device(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
+    """Move a batch to a device."""
+    return {name: value.to(device) for name, value in batch.items()}
+
+
+def length_batches(
+    lengths: npt.NDArray[np.int64], max_tokens_per_batch: int = EVAL_TOKENS
+) -> Iterator[npt.NDArray[np.int64]]:
+    """Positions by falling length, in batches of at most `max_tokens_per_batch` tokens, padding included."""
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        count = max(1, max_tokens_per_batch // int(lengths[order[start]]))
+        yield order[start : start + count]
+        start += count

@@ -1,0 +1,140 @@
+"""Classification of single texts: mean-pooled embeddings, a new head, cross-entropy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from telly.data.sequences import Rows, SequenceTable
+from telly.errors import TrainingError
+from telly.freezing.source import RowSource
+from telly.metrics.classification import multiclass_metrics, multiclass_statistics
+from telly.models.modes import encode_texts
+from telly.tasks.options import TaskOptions
+from telly.tasks.spec import TaskSpec
+from telly.tasks.training.base import Encoded, Encoder, Evaluation, Task, TaskModel
+from telly.tasks.training.embeddings import embed_rows, encoded_texts
+from telly.tasks.training.labels import ClassHead, class_indices, labels_of, most_frequent
+
+BINARY_METRICS = ("precision", "recall", "f1", "roc_auc")
+"""Metrics of the second of two classes."""
+
+
+class Classifier(TaskModel):
+    """Encoder, head and loss.
+
+    Args:
+        encoder: the encoder.
+        head: class logits from an embedding, [texts, hidden] to [texts, classes].
+    """
+
+    head: nn.Module
+
+    def __init__(self, encoder: Encoder, head: nn.Module) -> None:
+        super().__init__(encoder, head)
+
+    def logits(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Class logits, [batch, classes]."""
+        logits: torch.Tensor = self.head(self.encoder.mean_pooled(batch))
+        return logits
+
+    def forward(self, code: dict[str, torch.Tensor], labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Cross-entropy of a batch of tokens or cached states; `labels` are class indices, [batch]."""
+        return {"loss": F.cross_entropy(self.logits(code).float(), labels)}
+
+
+class ClassificationTask(Task[Encoder, Classifier, Encoded, TaskOptions]):
+    """Texts to classes; the schema has one text column and one label column."""
+
+    def __init__(self, spec: TaskSpec[TaskOptions]) -> None:
+        super().__init__(spec)
+        self.text, self.label = spec.schema.one("text").name, spec.schema.one("label")
+
+    def encode(
+        self, datasets: Mapping[str, Any], tokenizer: Any, max_tokens: dict[str, int], config: Any
+    ) -> dict[str, Encoded]:
+        """Tokenise the texts and give classes their indices."""
+        classes, indices = class_indices(datasets, self.label)
+        return {
+            name: Encoded(*encoded_texts(dataset, tokenizer, max_tokens), labels=indices[name], classes=classes)
+            for name, dataset in datasets.items()
+        }
+
+    def metrics_of(self, train: Encoded) -> tuple[str, ...]:
+        """Precision, recall, F1 and ROC-AUC are about the second of two classes."""
+        return tuple(name for name in self.metrics if len(train.classes) == 2 or name not in BINARY_METRICS)
+
+    def head(self, hidden_size: int, num_classes: int, options: TaskOptions) -> ClassHead:
+        """A classifier with one hidden layer."""
+        return ClassHead(hidden_size, hidden_size, num_classes)
+
+    def build(self, encoder: Encoder, num_classes: int, options: TaskOptions) -> Classifier:
+        """The encoder with a new head."""
+        return Classifier(encoder, self.head(encoder.hidden_size, num_classes, options))
+
+    def collate(self, source: RowSource, data: Encoded, indices: Rows, rng_key: tuple[int, ...] = ()) -> dict[str, Any]:
+        """Texts and their class indices."""
+        picked = np.asarray(indices)
+        return {
+            "code": source.batch(data.rows[self.text][picked]),
+            "labels": torch.from_numpy(labels_of(data)[picked]),
+        }
+
+    @torch.no_grad()
+    def evaluate(
+        self, model: Classifier, source: RowSource, data: Encoded, autocast: torch.autocast, *, final: bool
+    ) -> Evaluation:
+        """Accuracy and macro F1; for two classes also precision, recall, F1 and ROC-AUC of the second."""
+        labels, classes = labels_of(data), data.classes
+        probabilities = self.probabilities(model, source, data.rows[self.text], autocast)
+        if not np.isfinite(probabilities).all():
+            raise TrainingError(
+                "the probabilities of classes are not finite numbers after this epoch: training has diverged. Lower "
+                "--lr, or use --precision fp32, and run again with --overwrite"
+            )
+        predicted = probabilities.argmax(axis=-1)
+        positive = probabilities[:, 1] if len(classes) == 2 else None
+        rows = [
+            {"example": i, "prediction": classes[p], "gold": classes[g], "score": round(float(probabilities[i, p]), 6)}
+            for i, (p, g) in enumerate(zip(predicted, labels, strict=True))
+        ]
+        return Evaluation.of(
+            multiclass_statistics(labels, predicted, len(classes)),
+            rows,
+            extra_metrics=multiclass_metrics(labels, predicted, len(classes), positive),
+        )
+
+    @torch.no_grad()
+    def probabilities(
+        self, model: Classifier, source: RowSource, rows: Rows, autocast: torch.autocast
+    ) -> npt.NDArray[np.float32]:
+        """Class probabilities of some rows, [rows, classes]."""
+        with autocast:
+            logits = embed_rows(model.logits, source, rows, model.device).cpu()
+        probabilities: npt.NDArray[np.float32] = logits.softmax(dim=-1).numpy()
+        return probabilities
+
+    def classify_texts(
+        self,
+        model: Classifier,
+        texts: Sequence[str],
+        tokenizer: Any,
+        max_tokens: dict[str, int],
+        autocast: torch.autocast,
+    ) -> npt.NDArray[np.float32]:
+        """Class probabilities of texts; equal ones are encoded once."""
+        table, rows = SequenceTable.of(encode_texts(tokenizer, list(texts), max_tokens[self.text]))
+        return self.probabilities(model, RowSource(table, tokenizer.pad_token_id), rows, autocast)
+
+    def baselines(self, datasets: Mapping[str, Any], split: str, train: Encoded) -> dict[str, dict[str, float]]:
+        """The most frequent class of the training data."""
+        index = {name: i for i, name in enumerate(train.classes)}
+        gold = np.array([index[label] for label in datasets[split][self.label.name]])
+        guess = np.full(len(gold), most_frequent(labels_of(train)))
+        return {"most frequent class": multiclass_metrics(gold, guess, len(train.classes))}
