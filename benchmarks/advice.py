@@ -11,7 +11,6 @@ Writes `benchmarks/results/advice.json` and the tables of docs/advice.md. What w
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import json
 import statistics
 import sys
@@ -22,7 +21,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.table import made_by, publish  # noqa: E402
+from benchmarks.table import made_by, made_now, publish  # noqa: E402
 from telly.advice.advise import advise  # noqa: E402
 from telly.advice.decision import measured_loss  # noqa: E402
 from telly.advice.rule import TOLERANCE, leave_one_task_out, published_cases  # noqa: E402
@@ -33,7 +32,6 @@ from telly.freezing.variants import BASE, Variant  # noqa: E402
 from telly.metrics.kept import read_scores  # noqa: E402
 from telly.runs.find import StoredRun  # noqa: E402
 from telly.runs.folder import RECORD_FILE, SCORES_FILE  # noqa: E402
-from telly.runs.provenance import provenance  # noqa: E402
 from telly.runs.record import RunRecord  # noqa: E402
 from telly.settings.config import TuneConfig  # noqa: E402
 from telly.studies.results import CELLS  # noqa: E402
@@ -65,7 +63,7 @@ def main() -> None:
 
 def measure(study: Path | None, file: Path) -> dict[str, Any]:
     earlier = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    about = {"date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), "provenance": provenance()}
+    about = made_now()
     studies: dict[str, Any] = earlier.get("studies", {})
     if study is not None:
         summary = read_summary(study)

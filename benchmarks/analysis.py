@@ -8,7 +8,6 @@ Writes `benchmarks/results/analysis.json` and the table of docs/analysis.md.
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import statistics
 import sys
 import tempfile
@@ -23,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 
-from benchmarks.table import made_by, publish  # noqa: E402
+from benchmarks.table import made_by, made_now, publish  # noqa: E402
 from telly.analysis.layers import LayerExtractor, prepare  # noqa: E402
 from telly.analysis.probes.table import PROBES  # noqa: E402
 from telly.analysis.probing import ProbeConfig, ProbeItems, run_probes  # noqa: E402
@@ -31,7 +30,6 @@ from telly.data.sequences import SequenceTable  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.models.folder import EMBEDDED  # noqa: E402
 from telly.models.load import load_model, load_tokenizer  # noqa: E402
-from telly.runs.provenance import provenance  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "analysis.json"
 MODELS = 2
@@ -62,15 +60,13 @@ def measure(rounds: int) -> dict[str, Any]:
         for name, seconds in single_passes(config).items():
             again[name].append(seconds)
     return {
-        "command": f"python benchmarks/analysis.py --rounds {rounds}",
-        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        **made_now(f"python benchmarks/analysis.py --rounds {rounds}"),
         "threads": torch.get_num_threads(),
         "seeds": config.seeds,
         "models": MODELS,
         "whole_seconds": whole,
         "pass_seconds": passes,
         "single_pass_seconds": again,
-        "provenance": provenance(),
     }
 
 

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,11 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
 
-from benchmarks.table import publish, told  # noqa: E402
+from benchmarks.table import made_now, publish, told  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.metrics.estimate import Estimate, difference_of  # noqa: E402
 from telly.metrics.interval import mean_statistic  # noqa: E402
 from telly.metrics.significance import LEVEL, Runs, bootstrap_runs  # noqa: E402
-from telly.runs.provenance import provenance  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "error-rates.json"
 PAGE = ROOT / "docs" / "metrics.md"
@@ -59,12 +57,10 @@ def simulate(simulations: int) -> dict[str, Any]:
                           "similar": similar / simulations})  # fmt: skip
             print(found[-1], flush=True)
     return {
-        "command": f"python benchmarks/error_rates.py --simulations {simulations}",
-        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        **made_now(f"python benchmarks/error_rates.py --simulations {simulations}"),
         "simulations": simulations,
         "examples": EXAMPLES,
         "rates": found,
-        "provenance": provenance(),
     }
 
 

@@ -8,7 +8,6 @@ tuned versions, and compares them with it layer by layer. Writes `benchmarks/res
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import json
 import shutil
 import sys
@@ -20,12 +19,11 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.child import telly  # noqa: E402
 from benchmarks.shapes import CACHE  # noqa: E402
-from benchmarks.table import publish, told  # noqa: E402
+from benchmarks.table import made_now, publish, told  # noqa: E402
 from telly.analysis import COMPARE_FILE, PROBING_FILE, published  # noqa: E402
 from telly.cli.demo import run_alone  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.models.folder import EMBEDDED  # noqa: E402
-from telly.runs.provenance import provenance  # noqa: E402
 from telly.settings.config import TuneConfig  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "findings.json"
@@ -48,7 +46,7 @@ def main() -> None:
 
 def measure() -> dict[str, Any]:
     shutil.rmtree(RUNS, ignore_errors=True)
-    made = provenance()  # before the figures are drawn anew
+    made = made_now("python benchmarks/findings.py")  # before the figures are drawn anew
     records = {task: run_alone(tuned(task)) for task in TASKS}
     runs = [str(RUNS / task) for task in TASKS]
     models = [option for run in (EMBEDDED, *runs) for option in ("--model", run)]
@@ -59,8 +57,7 @@ def measure() -> dict[str, Any]:
     for folder, name in (("probe", "probes"), ("probe", "contributions"), ("compare", "similarity")):
         shutil.copyfile(RUNS / folder / f"{name}.svg", FIGURES / f"{name}.svg")
     return {
-        "command": "python benchmarks/findings.py",
-        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        **made,
         "tuned": {
             task: {"test": record.test, "baselines": record.baselines, "epochs": len(record.epochs)}
             for task, record in records.items()
@@ -71,7 +68,6 @@ def measure() -> dict[str, Any]:
             for task, found in zip(TASKS, comparison["comparisons"], strict=True)
         ],
         "texts": comparison["texts"],
-        "provenance": made,
     }
 
 

@@ -14,7 +14,6 @@ Here words are those of the code alone: in an index the docstring counts as well
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import json
 import os
 import re
@@ -34,7 +33,7 @@ import torch  # noqa: E402
 
 from benchmarks.child import telly  # noqa: E402
 from benchmarks.shapes import CACHE  # noqa: E402
-from benchmarks.table import made_by, publish, told, verdict  # noqa: E402
+from benchmarks.table import made_by, made_now, publish, told, verdict  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.errors import DataError  # noqa: E402
 from telly.inference.tuned_model import TunedModel  # noqa: E402
@@ -44,7 +43,6 @@ from telly.metrics.retrieval import ranks_in_scores, retrieval_statistics  # noq
 from telly.models.folder import EMBEDDED  # noqa: E402
 from telly.models.load import embedded_folder  # noqa: E402
 from telly.runs.folder import RECORD_FILE  # noqa: E402
-from telly.runs.provenance import provenance  # noqa: E402
 from telly.runs.record import RunRecord  # noqa: E402
 from telly.using.search import CANDIDATES, fuse, top_indices  # noqa: E402
 
@@ -113,14 +111,12 @@ def main() -> None:
 
 
 def measure(packages: list[Package], wheels: Path | None, beside: str) -> dict[str, Any]:
-    made = provenance()
+    made = made_now("python benchmarks/packages.py")
     return {
         "beside": beside,
-        "command": "python benchmarks/packages.py",
-        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        **made,
         "load": list(os.getloadavg()),
         "packages": [one(package, wheels, alone=beside == ALONE) for package in packages],
-        "provenance": made,
     }
 
 
@@ -140,8 +136,7 @@ def again_untuned(before: dict[str, Any], packages: list[Package], wheels: Path 
             raise SystemExit(f"{package.name}: {counted(place / 'data')}, the result has {row['functions']}")
         found = scored(place / "data", None)
         row |= {"mrr": found["mrr"] | {"tuned": row["mrr"]["tuned"]}, "gain": found["gain"], "seconds": row["seconds"]}
-    again = {"date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), "provenance": provenance()}
-    return before | {"packages": list(rows.values()), "untuned_again": again}
+    return before | {"packages": list(rows.values()), "untuned_again": made_now()}
 
 
 def one(package: Package, wheels: Path | None, *, alone: bool) -> dict[str, Any]:
@@ -286,7 +281,7 @@ def render(result: dict[str, Any]) -> str:
     time = _time_told(rows) if alone else f"No seconds are given: beside it ran {beside}."
     goal = f"to reach: {AT_LEAST}; {verdict(better >= AT_LEAST)}"
     if best != "tuned, fused":
-        goal = f"the target, {AT_LEAST}, is for the tuned one"
+        goal = "no target"
     text = (
         f"MRR; K=9, 3 epochs, one seed. BM25 is bm25s without English stop words. "
         f"{best.capitalize()} scores above BM25 on {better} of {len(rows)} ({goal}), "

@@ -33,9 +33,9 @@ from telly.metrics.significance import Difference, Verdict, holm  # noqa: E402
 from telly.metrics.table import METRICS  # noqa: E402
 from telly.plots import PALETTE, new_figure, open_axes, save_figure  # noqa: E402
 from telly.reports.analyses import draw_probe_figures, draw_similarity_figures  # noqa: E402
-from telly.reports.boards import ComparisonGroup, boards_of  # noqa: E402
+from telly.reports.groups import ComparisonGroup, group_runs  # noqa: E402
 from telly.reports.scan import find_results  # noqa: E402
-from telly.reports.scores import GroupScores, score_boards  # noqa: E402
+from telly.reports.scores import GroupScores, score_groups  # noqa: E402
 from telly.studies.run import SUMMARY_FILE  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "paper-study.json"
@@ -88,9 +88,9 @@ def run() -> tuple[Path, float]:
 def digest(folder: Path, minutes: float, beside: str) -> dict[str, Any]:
     """What the page needs of a study."""
     found = find_results([folder / "cells"])
-    boards, _ = boards_of(found.runs)
-    boards.sort(key=lambda board: TASKS.index(board.task))
-    scores = score_boards(boards, MARGIN, RESAMPLES)
+    groups, _ = group_runs(found.runs)
+    groups.sort(key=lambda group: TASKS.index(group.task))
+    scores = score_groups(groups, MARGIN, RESAMPLES)
     first = min((run.record for run in found.runs), key=lambda record: record.started)
     return {
         "command": f"telly study paper --jobs {JOBS}",
@@ -98,17 +98,17 @@ def digest(folder: Path, minutes: float, beside: str) -> dict[str, Any]:
         "minutes": minutes,
         "beside": beside,
         "settings": json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))["study"]["settings"],
-        "tasks": {board.task: of_board(board, of) for board, of in zip(boards, scores, strict=True)},
-        "provenance": first.provenance,
+        "tasks": {group.task: of_group(group, of) for group, of in zip(groups, scores, strict=True)},
+        "provenance": dataclasses.asdict(first.provenance),
     }
 
 
-def of_board(board: ComparisonGroup, scores: GroupScores) -> dict[str, Any]:
+def of_group(group: ComparisonGroup, scores: GroupScores) -> dict[str, Any]:
     """A task's scores with their differences to base, and what each variant took."""
     rows = []
-    for number, row in enumerate(board.rows):
+    for number, row in enumerate(group.rows):
         record = row.runs[0].record
-        differences = {name: scores.differences.get((number, name)) for name in board.metrics}
+        differences = {name: scores.differences.get((number, name)) for name in group.metrics}
         rows.append(
             {
                 "variant": BASE if row.is_base else str(row.k),
@@ -116,13 +116,13 @@ def of_board(board: ComparisonGroup, scores: GroupScores) -> dict[str, Any]:
                 "epoch_seconds": record.epoch_seconds,
                 "prefix_seconds": record.clocks.get("prefix", 0.0),
                 "total_seconds": record.total_seconds,
-                "metrics": {name: row.metric(name) for name in board.metrics},
+                "metrics": {name: row.metric(name) for name in group.metrics},
                 "differences": {
                     name: dataclasses.asdict(found) for name, found in differences.items() if found is not None
                 },
             }
         )
-    return {"data": board.data, "metrics": board.metrics, "baselines": board.baselines(board.models[0]), "rows": rows}
+    return {"data": group.data, "metrics": group.metrics, "baselines": group.baselines(group.models[0]), "rows": rows}
 
 
 def draw(result: dict[str, Any], file: Path) -> None:

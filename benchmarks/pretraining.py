@@ -8,7 +8,6 @@ docs/pretraining.md.
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import statistics
 import sys
 import time
@@ -25,7 +24,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 
-from benchmarks.table import made_by, publish  # noqa: E402
+from benchmarks.table import made_by, made_now, publish  # noqa: E402
 from telly.data.sequences import SequenceTable  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.models.folder import EMBEDDED  # noqa: E402
@@ -37,7 +36,6 @@ from telly.pretraining.corpus import Corpus  # noqa: E402
 from telly.pretraining.objectives import PretrainObjective  # noqa: E402
 from telly.pretraining.run import model_config  # noqa: E402
 from telly.pretraining.throughput import Throughput, matrix_product_rate  # noqa: E402
-from telly.runs.provenance import provenance  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "pretraining.json"
 PAIRS, CORPUS_PAIRS = 64, 640
@@ -107,15 +105,13 @@ def measure(rounds: int) -> dict[str, Any]:
                 rates[name].append(found)
         products.append(matrix_product_rate(torch.device("cpu"), torch.bfloat16))
     return {
-        "command": f"python benchmarks/pretraining.py --rounds {rounds}",
-        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        **made_now(f"python benchmarks/pretraining.py --rounds {rounds}"),
         "threads": torch.get_num_threads(),
         "matrix_product_rate": statistics.median(products),
         "variants": {
             name: {"tokens_per_second": [t for t, _ in found], "flops": [f for _, f in found]}
             for name, found in rates.items()
         },
-        "provenance": provenance(),
     }
 
 

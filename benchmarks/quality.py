@@ -21,7 +21,6 @@ nothing is trained: methods without a model are measured again on the same data,
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import itertools
 import json
 import os
@@ -41,14 +40,13 @@ sys.path.insert(0, str(ROOT))  # so that `python benchmarks/quality.py` finds it
 import torch  # noqa: E402
 
 from benchmarks.shapes import CACHE  # noqa: E402
-from benchmarks.table import made_by, update_readme  # noqa: E402
+from benchmarks.table import made_by, made_now, update_readme  # noqa: E402
 from telly.cli.demo import EPOCHS, EVAL_EXAMPLES, TRAIN_EXAMPLES, VARIANTS, demo_config, run_alone  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.freezing.variants import Method  # noqa: E402
 from telly.models.folder import EMBEDDED  # noqa: E402
 from telly.models.load import embedded_folder, load_config, load_tokenizer, model_from_config  # noqa: E402
 from telly.plots import new_figure, open_axes, save_figure  # noqa: E402
-from telly.runs.provenance import provenance  # noqa: E402
 from telly.runs.record import RunRecord  # noqa: E402
 from telly.settings.config import TuneConfig  # noqa: E402
 from telly.tasks import get_spec, get_task  # noqa: E402
@@ -352,11 +350,11 @@ def measure(name: str, configs: dict[str, TuneConfig], jobs: int = 1) -> dict[st
         records = dict(zip(configs, pool.map(one, configs), strict=True))
     return {
         "name": name,
-        "command": f"python benchmarks/quality.py {name}"
-        + (" --data FOLDER" if STUDIES[name].needs_data else "")
-        + (f" --jobs {jobs}" if jobs > 1 else ""),
-        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "provenance": provenance(),
+        **made_now(
+            f"python benchmarks/quality.py {name}"
+            + (" --data FOLDER" if STUDIES[name].needs_data else "")
+            + (f" --jobs {jobs}" if jobs > 1 else "")
+        ),
         "runs": records,
     }
 
@@ -381,8 +379,7 @@ def measure_baselines(result: dict[str, Any], configs: dict[str, TuneConfig]) ->
             known[terms] = task.baselines(datasets, "test", found["train"])
         record["baselines"] |= known[terms]
     again = {
-        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "provenance": provenance(),
+        **made_now(),
         "methods": sorted({method for scores in known.values() for method in scores}),
     }
     return result | {"baselines_again": again}
@@ -399,7 +396,7 @@ def again_told(result: dict[str, Any]) -> str:
     if again is None:
         return ""
     if "methods" in again:
-        return f" Only {', '.join(again['methods'])} were measured again: {made_by(again)}"
+        return f" Trivial baselines were measured again: {made_by(again)}"
     return f" Only BM25 and nearest answers were measured again: {made_by(again)}"
 
 
@@ -456,7 +453,7 @@ def render_seeds(result: dict[str, Any]) -> str:
         scores = ", ".join(_score(record["test"][metric]) for record in records)
         lines.append(f"| {variant} | {seconds} | {scores} |")
     origin = (
-        f"`{result['command']}`: {first['data']['train']['examples']:,} training pairs unless a row says otherwise, "
+        f"`{result['command']}`: {first['data']['train']['examples']:,} training pairs, "
         f"{len(first['epochs'])} epoch{'s' if len(first['epochs']) > 1 else ''}, "
         f"{first['data']['test']['examples']:,} test pairs, {first['config']['precision']}; "
         f"{made_by(result)}{again_told(result)}"
@@ -467,20 +464,18 @@ def render_seeds(result: dict[str, Any]) -> str:
 def render_tasks(result: dict[str, Any]) -> str:
     """One row per task: the best baseline, untuned, both seeds of base and K=9, and what the difference says."""
     lines = [
-        "| task, metric | examples: train, test | best trivial answer | untuned | base, 2 seeds | K=9, 2 seeds "
-        "| K=9 against base |",
-        "|---|---:|---|---:|---:|---:|---|",
+        "| task, metric | best trivial answer | untuned | base, 2 seeds | K=9, 2 seeds | K=9 against base |",
+        "|---|---|---:|---:|---:|---|",
     ]
     for task in dict.fromkeys(run.split("/")[0] for run in result["runs"]):
         runs = {run.split("/", 1)[1]: record for run, record in result["runs"].items() if run.startswith(f"{task}/")}
         first = next(iter(runs.values()))
-        metric, data = first["config"]["metric"], first["data"]
+        metric = first["config"]["metric"]
         baselines = {name: metrics[metric] for name, metrics in first["baselines"].items()}
         untuned = baselines.pop("untuned")
         best = max(baselines, key=lambda name: baselines[name])
         cells = [
             f"{task}, {metric}",
-            f"{data['train']['examples']:,}, {data['test']['examples']:,}",
             f"{best} {_score(baselines[best])}",
             _score(untuned),
             *(", ".join(map(_score, _by_seed(runs, variant, metric))) for variant in ("base", "K=9")),

@@ -18,7 +18,6 @@ a machine that does nothing else. Where something else ran beside it, the table 
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import os
 import random
 import sys
@@ -36,7 +35,7 @@ import numpy.typing as npt  # noqa: E402
 import torch  # noqa: E402
 
 from benchmarks.shapes import SHAPES, model_folder  # noqa: E402
-from benchmarks.table import made_by, publish, verdict  # noqa: E402
+from benchmarks.table import made_by, made_now, publish, verdict  # noqa: E402
 from telly.data.readers import read  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.inference.embeddings import Embeddings  # noqa: E402
@@ -44,7 +43,6 @@ from telly.inference.tuned_model import TunedModel  # noqa: E402
 from telly.metrics.bm25 import Bm25  # noqa: E402
 from telly.models.folder import EMBEDDED  # noqa: E402
 from telly.models.load import load_config  # noqa: E402
-from telly.runs.provenance import provenance  # noqa: E402
 from telly.tasks import get_spec, get_task  # noqa: E402
 from telly.using.dense import Dense  # noqa: E402
 from telly.using.search import CANDIDATES, fuse, top_indices  # noqa: E402
@@ -87,8 +85,7 @@ def measure(functions: int, sizes: Sequence[int], threads: int, beside: str) -> 
         index = Bm25.load(Path(folder) / "words")
         found = [one_size(models[hidden], queries, index, functions) for hidden in sizes]
     return {
-        "command": f"python benchmarks/search.py --sizes {' '.join(map(str, sizes))}",
-        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        **made_now(f"python benchmarks/search.py --sizes {' '.join(map(str, sizes))}"),
         "threads": threads,
         "beside": beside,
         "load": list(os.getloadavg()),
@@ -96,7 +93,6 @@ def measure(functions: int, sizes: Sequence[int], threads: int, beside: str) -> 
         "queries": len(queries) - WARM_UP,
         "bm25_build_seconds": building,
         "sizes": found,
-        "provenance": provenance(),
     }
 
 
@@ -203,12 +199,10 @@ def render(result: dict[str, Any]) -> str:
         if size["recall"] is not None
     ]
     if any("encode" not in size["seconds"] for size in result["sizes"]):
-        notes.append(
-            "A dash means that encoding was not measured: the total excludes it, and the target is not judged."
-        )
+        notes.append("Where encoding was not measured, the total excludes it and no target is judged.")
     origin = (
         f"`{result['command']}`: {result['functions']:,} functions, {result['queries']} queries, {result['threads']} "
-        "thread; the target is judged by the 95th percentile; indexing the words takes "
+        "thread, 95th percentile for the target; indexing the words takes "
         f"{result['bm25_build_seconds']:.0f} s. Running beside it: {result['beside']}. {made_by(result)}"
     )
     return "\n".join([*lines, "", *notes, "", origin])

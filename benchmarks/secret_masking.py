@@ -9,7 +9,6 @@ library. Nothing is verified over the network.
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import hashlib
 import math
 import random
@@ -30,10 +29,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "mining" / "repository")]
 
 from repository_secrets import CLEAN, FORMS, FURTHER, MISSED, PREFIXES  # noqa: E402
 
-from benchmarks.table import publish, told  # noqa: E402
+from benchmarks.table import made_now, publish, told  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.mining.repository.secrets import places  # noqa: E402
-from telly.runs.provenance import provenance  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "secret-masking.json"
 PAGE = ROOT / "docs" / "repository.md"
@@ -186,7 +184,7 @@ def main() -> None:
 
 def compare(rules: Path | None) -> dict[str, Any]:
     """Measure telly and the other detectors that are there."""
-    made = provenance()
+    made = made_now(" ".join(["python benchmarks/secret_masking.py", *(["--gitleaks gitleaks.toml"] if rules else [])]))
     detectors: dict[str, Detector] = {"telly": telly}
     other = detect_secrets()
     if other is not None:
@@ -198,16 +196,14 @@ def compare(rules: Path | None) -> dict[str, Any]:
     drawn = random.Random(0).sample(files, min(FILES, len(files)))
     code = [file.read_text(encoding="utf-8", errors="replace") for file in drawn]
     return {
-        "command": " ".join(["python benchmarks/secret_masking.py", *(["--gitleaks gitleaks.toml"] if rules else [])]),
-        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        **made,
         "rules_sha256": hashlib.sha256(rules.read_bytes()).hexdigest() if rules else None,
         "code": {
             "files": len(code),
             "lines": sum(text.count("\n") for text in code),
-            "python": made["versions"]["python"],
+            "python": made["provenance"]["versions"]["python"],
         },
         "rows": measure(detectors, code),
-        "provenance": made,
     }
 
 

@@ -8,7 +8,6 @@ loading, encoding, evaluation, saving. Writes `benchmarks/results/study.json` an
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import json
 import shutil
 import statistics
@@ -24,10 +23,9 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.child import telly  # noqa: E402
 from benchmarks.shapes import CACHE  # noqa: E402
-from benchmarks.table import publish, told, verdict  # noqa: E402
+from benchmarks.table import made_now, publish, told, verdict  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.runs.folder import RECORD_FILE  # noqa: E402
-from telly.runs.provenance import provenance  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "study.json"
 RUNS = CACHE / "study"
@@ -53,7 +51,7 @@ def main() -> None:
 
 
 def measure(rounds: int, numbers: Sequence[int]) -> dict[str, Any]:
-    made = provenance()
+    made = made_now(f"python benchmarks/study.py --rounds {rounds} --jobs {' '.join(map(str, numbers))}")
     sweeps: dict[str, list[float]] = {str(jobs): [] for jobs in numbers}
     alone: list[dict[str, float]] = []
     scores: dict[str, dict[str, float]] = {}
@@ -66,13 +64,11 @@ def measure(rounds: int, numbers: Sequence[int]) -> dict[str, Any]:
         alone.append({variant: one(variant) for variant in VARIANTS})
         scores["one by one"] = {run["config"]["freeze"]: run["test"]["mrr"] for run in records(RUNS / "alone")}
     return {
-        "command": f"python benchmarks/study.py --rounds {rounds} --jobs {' '.join(map(str, numbers))}",
-        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        **made,
         "settings": SETTINGS,
         "study_seconds": sweeps,
         "one_by_one_seconds": alone,
         "mrr": scores,
-        "provenance": made,
     }
 
 

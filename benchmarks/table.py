@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from telly.runs.provenance import provenance
 
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 DASH = "-"
@@ -118,6 +121,16 @@ def made_by(result: Result) -> str:
     made = result["provenance"]
     dirty = ", with uncommitted changes" if made["dirty"] else ""
     return f"commit {str(made['commit'])[:8]}{dirty}; {made['processor']}, {made['cpus']} cores; {result['date'][:10]}."
+
+
+def made_now(command: str | None = None) -> Result:
+    """Where a result comes from, to begin its file with: command, time, versions, commit and machine.
+
+    Args:
+        command: the command that made it; None for a part of a result, which was measured again.
+    """
+    made = {"date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), "provenance": provenance()}
+    return made if command is None else {"command": command, **made}
 
 
 def told(lines: Sequence[str], text: str, result: Result) -> str:

@@ -16,7 +16,6 @@ Both are measured on a part and scaled up.
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import json
 import statistics
 import sys
@@ -35,7 +34,7 @@ import torch  # noqa: E402
 from benchmarks.child import in_child, say  # noqa: E402
 from benchmarks.shapes import SHAPES, Shape, model_folder  # noqa: E402
 from benchmarks.steps import spread  # noqa: E402
-from benchmarks.table import short_title, update_readme  # noqa: E402
+from benchmarks.table import made_now, short_title, update_readme  # noqa: E402
 from telly.data.sequences import SequenceTable  # noqa: E402
 from telly.data.sharing import dense_batches  # noqa: E402
 from telly.disk import write_json  # noqa: E402
@@ -45,7 +44,6 @@ from telly.freezing.split import SplitModel  # noqa: E402
 from telly.models.folder import EMBEDDED  # noqa: E402
 from telly.models.generation import Architecture  # noqa: E402
 from telly.models.load import load_config, load_model  # noqa: E402
-from telly.runs.provenance import provenance  # noqa: E402
 from telly.tasks import get_spec, get_task  # noqa: E402
 from telly.tasks.training.base import Encoded  # noqa: E402
 from telly.tasks.training.generation import TextGenerationModel, Texts  # noqa: E402
@@ -74,11 +72,9 @@ def main() -> None:
         return
     shapes = ["tiny"] if options.quick else ["unixcoder", EMBEDDED]
     result = {
-        "command": f"python benchmarks/tasks.py --rounds {options.rounds}",
-        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        **made_now(f"python benchmarks/tasks.py --rounds {options.rounds}"),
         "rounds": options.rounds,
         "threads": torch.get_num_threads(),
-        "provenance": provenance(),
         "shapes": {name: _shape(SHAPES[name], options.rounds) for name in shapes},
     }
     if options.quick:

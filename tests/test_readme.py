@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,6 +23,22 @@ def block(page: Path, name: str) -> str:
 
 def test_the_readme_is_short() -> None:
     assert len(README.read_text(encoding="utf-8").split()) <= 1000
+
+
+def test_the_ten_lines_of_python_tune_and_embed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = block(README, "library")
+    assert len([line for line in example.splitlines() if line.strip()]) <= 10
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    names: dict[str, Any] = {}
+    exec(example, names)
+    assert (tmp_path / "runs" / "mine" / "record.json").is_file()
+    similarities = names["query"] @ names["code"].T
+    assert similarities.shape == (1, 2)
+    assert similarities[0, 0] > similarities[0, 1], "adding is nearer to `add` than to `read`"
+    assert capsys.readouterr().out.count("\n") == 2
 
 
 def test_the_example_of_a_training_loop_trains(tmp_path: Path):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from score_files import write, write_json
 from typer.testing import CliRunner
 
 from telly.analysis.published import IRREPRODUCIBLE_NOTE, telly_k
@@ -16,27 +17,14 @@ from telly.cli import app, main
 from telly.errors import DataError
 from telly.metrics.table import METRICS
 
+pytestmark = pytest.mark.usefixtures("folder")
+
 DOCS = Path(__file__).resolve().parents[2] / "docs/metrics.md"
 
 PUBLISHED_BLEU = {
     "base": 33.02, "0": 31.82, "1": 30.93, "2": 31.72, "3": 32.99, "4": 32.79, "5": 31.91, "6": 32.16, "7": 30.56,
     "8": 29.72, "9": 28.46, "10": 27.73, "11": 25.48,
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to work in, so that messages have short file names."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def write(name: str, *lines: str) -> None:
-    Path(name).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-
-
-def write_json(name: str, *objects: dict[str, Any]) -> None:
-    write(name, *map(json.dumps, objects))
 
 
 def score(task: str, *options: str, gold: str = "gold", pred: str = "pred") -> dict[str, Any]:

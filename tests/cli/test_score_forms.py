@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from score_files import write, write_json
 from typer.testing import CliRunner
 
 from telly.cli import app, main
@@ -18,20 +19,7 @@ from telly.metrics.agreement import in_the_same_terms
 from telly.metrics.answers import read_pairs
 from telly.tasks import get_spec
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to work in, so that messages have short file names."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def write(name: str, *lines: str) -> None:
-    Path(name).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-
-
-def write_json(name: str, *objects: dict[str, Any]) -> None:
-    write(name, *map(json.dumps, objects))
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def score(task: str) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from telly.analysis.probing import RANDOM_WEIGHTS, ProbeResult
 from telly.plots import new_figure, open_axes, save_figure, short_name
 
 MIXES = 2
-"""Models whose layer weights are drawn beside those of random weights; bars of more cannot be told apart."""
+"""Maximum number of models whose layer weights are drawn beside random weights; more bars would be illegible."""
 
 
 def draw_comparison(result: CompareResult, folder: Path, *, with_paper: bool = False) -> list[Path]:
-    """Similarity by layer of all models in one figure, and a map of all layers with all for each of them.
+    """Draw similarity by layer of all models in one figure, and for each model a map of all layers against all.
 
     Args:
         result: what to draw.
@@ -78,7 +78,7 @@ def _save(figure: Any, stem: Path) -> list[Path]:
 
 
 def draw_probes(results: Sequence[ProbeResult], folder: Path, *, with_paper: bool = False) -> list[Path]:
-    """Scores by layer with the baselines, and which layers the mix of the first two models looks at; one panel a probe.
+    """Draw scores by layer with baselines, and the layer weights of the first models; one panel per probe.
 
     Args:
         results: what to draw.

@@ -1,4 +1,4 @@
-"""The texts that models are compared and probed on."""
+"""Texts on which models are compared and probed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from telly.mining.variants import variants_of
 from telly.tasks import get_spec
 
 MIN_TEXTS = 50
-"""Fewer texts say nothing."""
+"""Minimum number of texts for a meaningful result."""
 VARIANTS = 2
 """Of every function and of its mutant, beside themselves."""
 

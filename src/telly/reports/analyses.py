@@ -16,7 +16,7 @@ from telly.errors import DataError
 from telly.metrics.interval import Interval
 from telly.plots import short_name
 from telly.reports.scan import StoredResult
-from telly.reports.sheet import Table, TableCell, TableColumn
+from telly.reports.table import Table, TableCell, TableColumn
 
 _OPTIONS = {"models": "model", "probes": "probe", "others": "with"}
 """Settings whose option has another name."""
@@ -24,7 +24,7 @@ _NO_OPTIONS = {"resamples"}
 Result = TypeVar("Result")
 
 
-def probe_sheet(stored: StoredResult, name: str) -> Table:
+def probe_table(stored: StoredResult, name: str) -> Table:
     """The best layer of every model in every probe, beside the mix of all layers and the baselines."""
     columns = (
         TableColumn("probe"),
@@ -76,7 +76,7 @@ def probe_sheet(stored: StoredResult, name: str) -> Table:
     return Table(name, f"What layers tell: {stored.folder}", columns, tuple(rows), (), notes)
 
 
-def similarity_sheet(stored: StoredResult, name: str) -> Table:
+def similarity_table(stored: StoredResult, name: str) -> Table:
     """Similarity of the layers of the same number."""
     result = _comparison(stored)
     columns = (

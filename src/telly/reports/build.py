@@ -10,15 +10,15 @@ from telly.analysis.published import Published, telly_k
 from telly.metrics.significance import MODELS_NOTE, RESAMPLES, Verdict
 from telly.metrics.table import METRICS
 from telly.plots import inline_svg, page_style
-from telly.reports import sheets
-from telly.reports.boards import ComparisonGroup, boards_of
+from telly.reports import tables
 from telly.reports.earlier import replace_files
 from telly.reports.fetch import local_folders
-from telly.reports.figures import draw_board
+from telly.reports.figures import draw_group
+from telly.reports.groups import ComparisonGroup, group_runs
 from telly.reports.page import Drawing, Section, render
 from telly.reports.scan import ScanResult, StoredResult, find_results
-from telly.reports.scores import GroupScores, score_boards
-from telly.reports.sheet import Table, to_csv, to_latex, to_markdown
+from telly.reports.scores import GroupScores, score_groups
+from telly.reports.table import Table, to_csv, to_latex, to_markdown
 
 PAGE_FILE, MARKDOWN_FILE = "report.html", "report.md"
 MARGIN = 0.01
@@ -74,21 +74,21 @@ def build(config: ReportConfig) -> Report:
     """
     folders, copies = local_folders(config.places, config.output)
     found = find_results(folders)
-    boards, repeated = boards_of(found.runs)
+    groups, repeated = group_runs(found.runs)
     figures = config.output / "figures"
     with page_style():
-        scores = score_boards(boards, config.margin, config.resamples)
+        scores = score_groups(groups, config.margin, config.resamples)
         sections = [
-            _board_section(board, found, number, config, figures)
-            for number, (board, found) in enumerate(zip(boards, scores, strict=True), start=1)
+            _group_section(group, found, number, config, figures)
+            for number, (group, found) in enumerate(zip(groups, scores, strict=True), start=1)
         ]
         sections += _analysis_sections(found, config, figures)
-    if config.with_paper and (paper := _paper_section(boards)):
+    if config.with_paper and (paper := _paper_section(groups)):
         sections.append(paper)
-    last = [sheets.provenance(found.runs)] if found.runs else []
-    unused = sheets.left_out(found, repeated)
+    last = [tables.provenance(found.runs)] if found.runs else []
+    unused = tables.left_out(found, repeated)
     sections.append(
-        Section("sources", "Provenance", sheets=[*last, *([unused] if unused else [])], commands=[config.command])
+        Section("sources", "Provenance", tables=[*last, *([unused] if unused else [])], commands=[config.command])
     )
     subtitle = (
         f"{len(found.runs) - len(repeated)} finished runs; {len(unused.rows) if unused else 0} more are in no table."
@@ -100,34 +100,34 @@ def build(config: ReportConfig) -> Report:
     return Report(config.output / PAGE_FILE, tuple(files), leads, len(unused.rows) if unused else 0)
 
 
-def _board_section(
-    board: ComparisonGroup, scores: GroupScores, number: int, config: ReportConfig, figures: Path
+def _group_section(
+    group: ComparisonGroup, scores: GroupScores, number: int, config: ReportConfig, figures: Path
 ) -> Section:
-    published = telly_k(board.task) if config.with_paper else []
-    name = f"{sheets.stem(board.task)}-{number}"
-    drawn = draw_board(board, scores, published, figures / name)
-    tables = [
-        sheets.results(board, scores, f"results-{name}"),
-        sheets.compared(board, scores, f"differences-{name}", config.margin),
-        sheets.clocks(board, f"clocks-{name}"),
-        sheets.beside_paper(board, published, f"paper-{name}") if published else None,
+    published = telly_k(group.task) if config.with_paper else []
+    name = f"{tables.stem(group.task)}-{number}"
+    drawn = draw_group(group, scores, published, figures / name)
+    shown = [
+        tables.results(group, scores, f"results-{name}"),
+        tables.compared(group, scores, f"differences-{name}", config.margin),
+        tables.clocks(group, f"clocks-{name}"),
+        tables.beside_paper(group, published, f"paper-{name}") if published else None,
     ]
     statements = [
-        (found.verdict.value, found.sentence(board.rows[row].name, metric, METRICS[metric].digits))
+        (found.verdict.value, found.sentence(group.rows[row].name, metric, METRICS[metric].digits))
         for (row, metric), found in scores.differences.items()
-        if metric == board.metrics[0]
+        if metric == group.metrics[0]
     ]
-    return Section(name, board.title, lead(board, scores), statements, _inline(drawn, name),
-                   [table for table in tables if table is not None])  # fmt: skip
+    return Section(name, group.title, lead(group, scores), statements, _inline(drawn, name),
+                   [table for table in shown if table is not None])  # fmt: skip
 
 
-def lead(board: ComparisonGroup, scores: GroupScores) -> str:
+def lead(group: ComparisonGroup, scores: GroupScores) -> str:
     """The fastest setting that is shown to be similar to base or better, and what it saves."""
-    metric = board.metrics[0]
+    metric = group.metrics[0]
     good = []
     for (number, name), found in scores.differences.items():
-        row = board.rows[number]
-        base = board.base_of(row)
+        row = group.rows[number]
+        base = group.base_of(row)
         seconds, at_base = row.mean(lambda r: r.total_seconds), base and base.mean(lambda r: r.total_seconds)
         if name == metric and found.verdict in (Verdict.BETTER, Verdict.SIMILAR) and seconds and at_base:
             good.append((at_base / seconds, number, found))
@@ -137,8 +137,8 @@ def lead(board: ComparisonGroup, scores: GroupScores) -> str:
         about = "" if all(found.compares_methods for found in scores.differences.values()) else f" {MODELS_NOTE}"
         return f"{none}{about}" if tested else ""
     ratio, number, found = max(good, key=lambda entry: entry[:2])
-    row = board.rows[number]
-    base = board.base_of(row)
+    row = group.rows[number]
+    base = group.base_of(row)
     trained, at_base = (
         row.mean(lambda r: r.trainable),
         base and base.mean(lambda r: r.trainable),
@@ -159,11 +159,11 @@ def _analysis_sections(found: ScanResult, config: ReportConfig, figures: Path) -
     from telly.reports import analyses
 
     kinds = (
-        ("probe", "Probes", found.probes, analyses.probe_sheet, analyses.draw_probe_figures),
-        ("compare", "Similarity", found.comparisons, analyses.similarity_sheet, analyses.draw_similarity_figures),
+        ("probe", "Probes", found.probes, analyses.probe_table, analyses.draw_probe_figures),
+        ("compare", "Similarity", found.comparisons, analyses.similarity_table, analyses.draw_similarity_figures),
     )
     sections = []
-    for verb, title, stored, sheet, draw in kinds:
+    for verb, title, stored, table, draw in kinds:
         for number, result in enumerate(stored, start=1):
             name = f"{verb}-{number}"
             files = draw(result, figures / name, config.with_paper)
@@ -171,7 +171,7 @@ def _analysis_sections(found: ScanResult, config: ReportConfig, figures: Path) -
                      for svg in files if svg.suffix == ".svg"}  # fmt: skip
             sections.append(
                 Section(name, f"{title}: {_where(result)}", figures=_inline(drawn, name),
-                        sheets=[sheet(result, f"table-{name}")], commands=[analyses.command(result, verb)])
+                        tables=[table(result, f"table-{name}")], commands=[analyses.command(result, verb)])
             )  # fmt: skip
     return sections
 
@@ -180,13 +180,13 @@ def _where(result: StoredResult) -> str:
     return "/".join(result.folder.parts[-2:])
 
 
-def _paper_section(boards: Sequence[ComparisonGroup]) -> Section | None:
+def _paper_section(groups: Sequence[ComparisonGroup]) -> Section | None:
     """The paper's own tables of the tasks that were run."""
-    rows: list[Published] = [row for task in dict.fromkeys(board.task for board in boards) for row in telly_k(task)]
+    rows: list[Published] = [row for task in dict.fromkeys(group.task for group in groups) for row in telly_k(task)]
     if not rows:
         return None
     told = "The paper's numbers as published. Frozen layers run in every epoch there, and every row is one run."
-    return Section("published", "Published", told, sheets=sheets.published_tables(rows))
+    return Section("published", "Published", told, tables=tables.published_tables(rows))
 
 
 def _inline(drawn: dict[str, list[Path]], name: str) -> list[Drawing]:
@@ -197,20 +197,20 @@ def _inline(drawn: dict[str, list[Path]], name: str) -> list[Drawing]:
 
 
 def _write(config: ReportConfig, page: str, sections: Sequence[Section]) -> list[Path]:
-    tables = config.output / "tables"
-    tables.mkdir(parents=True, exist_ok=True)
+    folder = config.output / "tables"
+    folder.mkdir(parents=True, exist_ok=True)
     written = {config.output / PAGE_FILE: page, config.output / MARKDOWN_FILE: _markdown(config.title, sections)}
     for section in sections:
-        for sheet in section.sheets:
-            written |= _table_files(tables, sheet)
+        for table in section.tables:
+            written |= _table_files(folder, table)
     for file, text in written.items():
         file.write_text(text, encoding="utf-8", newline="\n")
     return list(written)
 
 
-def _table_files(folder: Path, sheet: Table) -> dict[Path, str]:
+def _table_files(folder: Path, table: Table) -> dict[Path, str]:
     kinds = {".md": to_markdown, ".csv": to_csv, ".tex": to_latex}
-    return {folder / f"{sheet.name}{suffix}": write(sheet) for suffix, write in kinds.items()}
+    return {folder / f"{table.name}{suffix}": write(table) for suffix, write in kinds.items()}
 
 
 def _markdown(title: str, sections: Sequence[Section]) -> str:
@@ -219,6 +219,6 @@ def _markdown(title: str, sections: Sequence[Section]) -> str:
         parts.append(f"## {section.title}\n")
         parts += [f"{section.lead}\n"] if section.lead else []
         parts += ["".join(f"- {text}\n" for _, text in section.statements)] if section.statements else []
-        parts += [to_markdown(sheet) for sheet in section.sheets]
+        parts += [to_markdown(table) for table in section.tables]
         parts += [f"```sh\n{command}\n```\n" for command in section.commands if command]
     return "\n".join(parts)

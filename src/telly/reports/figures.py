@@ -10,9 +10,9 @@ from telly.analysis.published import Published
 from telly.freezing.variants import Method
 from telly.metrics.table import METRICS
 from telly.plots import PALETTE, new_figure, open_axes, save_figure, tip
-from telly.reports.boards import ComparisonGroup, ResultRow
+from telly.reports.groups import ComparisonGroup, ResultRow
 from telly.reports.scores import GroupScores
-from telly.reports.sheets import paper_source, row_hint
+from telly.reports.tables import paper_source, row_hint
 from telly.runs.record import RunRecord
 from telly.training.clocks import CLOCKS
 
@@ -21,13 +21,13 @@ LOG_FROM = 20
 """From this ratio of the slowest to the fastest run on, time is drawn on a logarithmic axis."""
 
 
-def draw_board(
-    board: ComparisonGroup, scores: GroupScores, published: Sequence[Published], folder: Path
+def draw_group(
+    group: ComparisonGroup, scores: GroupScores, published: Sequence[Published], folder: Path
 ) -> dict[str, list[Path]]:
-    """All figures of a board.
+    """All figures of a group.
 
     Args:
-        board: the runs.
+        group: the runs.
         scores: their intervals.
         published: the paper's rows to draw beside them, or none.
         folder: where SVG and PNG files are written.
@@ -36,12 +36,12 @@ def draw_board(
         the files by title, SVG first.
     """
     drawn = {
-        "Quality against time": ("quality", _quality(board, scores)),
-        "Learning curves": ("learning", _learning(board)),
-        "Where the time goes": ("clocks", _clocks(board)),
+        "Quality against time": ("quality", _quality(group, scores)),
+        "Learning curves": ("learning", _learning(group)),
+        "Where the time goes": ("clocks", _clocks(group)),
     }
-    if any(row.k is not None and row.method is not Method.HEAD_ONLY for row in board.rows):
-        drawn["Metrics over K"] = ("over-k", _over_k(board, scores, published))
+    if any(row.k is not None and row.method is not Method.HEAD_ONLY for row in group.rows):
+        drawn["Metrics over K"] = ("over-k", _over_k(group, scores, published))
     return {
         title: save_figure(figure, folder / f"{name}.svg", folder / f"{name}.png")
         for title, (name, figure) in drawn.items()
@@ -60,9 +60,9 @@ def pareto(points: Sequence[tuple[float, float]], greater_is_better: bool = True
     return front
 
 
-def _quality(board: ComparisonGroup, scores: GroupScores) -> Any:
-    metric = board.metrics[0]
-    points = [(n, row, row.mean(lambda r: r.total_seconds), row.metric(metric)) for n, row in enumerate(board.rows)]
+def _quality(group: ComparisonGroup, scores: GroupScores) -> Any:
+    metric = group.metrics[0]
+    points = [(n, row, row.mean(lambda r: r.total_seconds), row.metric(metric)) for n, row in enumerate(group.rows)]
     known = [(n, row, x, y) for n, row, x, y in points if x is not None and y is not None]
     if not known:
         return None
@@ -72,7 +72,7 @@ def _quality(board: ComparisonGroup, scores: GroupScores) -> Any:
     axes.step([known[i][2] for i in front], [known[i][3] for i in front], where="post", color="0.6", linewidth=1,
               linestyle="--", zorder=1, label="no run is faster and better")  # fmt: skip
     for place, (number, row, x, y) in enumerate(known):
-        color = PALETTE[board.models.index(row.model) % len(PALETTE)]
+        color = PALETTE[group.models.index(row.model) % len(PALETTE)]
         interval = scores.intervals.get((number, metric))
         if interval:
             axes.vlines(x, interval.low, interval.high, color=color, alpha=0.5, linewidth=1.5, zorder=2)
@@ -83,9 +83,9 @@ def _quality(board: ComparisonGroup, scores: GroupScores) -> Any:
         axes.annotate(row.line, (x, y), (6, 6 if above else -12),
                       textcoords="offset points", fontsize=7.5)  # fmt: skip
     reach = [end for n, _, _, y in known for end in _ends(scores, n, metric, y)]
-    for number, model in enumerate(board.models):
-        _baseline_lines(axes, board, model, metric, number)
-        if len(board.models) > 1:
+    for number, model in enumerate(group.models):
+        _baseline_lines(axes, group, model, metric, number)
+        if len(group.models) > 1:
             axes.plot([], [], "s", color=PALETTE[number % len(PALETTE)], label=model)
     times = [x for _, _, x, _ in known]
     if max(times) > LOG_FROM * min(times) > 0:
@@ -115,45 +115,45 @@ def _kind(row: ResultRow) -> int:
     return 0 if row.is_base else 1 if "cached" in row.variant else 2
 
 
-def _baseline_lines(axes: Any, board: ComparisonGroup, model: str, metric: str, number: int) -> None:
+def _baseline_lines(axes: Any, group: ComparisonGroup, model: str, metric: str, number: int) -> None:
     """Methods without a trained model, as lines; those that do not depend on the model only once."""
-    first = board.baselines(board.models[0]) if number else {}
+    first = group.baselines(group.models[0]) if number else {}
     for style, (name, found) in zip(
-        (":", "-.", (0, (1, 4)), (0, (5, 5))), board.baselines(model).items(), strict=False
+        (":", "-.", (0, (1, 4)), (0, (5, 5))), group.baselines(model).items(), strict=False
     ):
         if metric in found and first.get(name) != found:
-            owner = f", {model}" if len(board.models) > 1 and name.startswith("untuned") else ""
+            owner = f", {model}" if len(group.models) > 1 and name.startswith("untuned") else ""
             label = f"{name}{owner}: {found[metric]:.{METRICS[metric].digits}f}"
             axes.axhline(found[metric], linestyle=style, linewidth=1, color="0.3", label=label)
 
 
-def _over_k(board: ComparisonGroup, scores: GroupScores, published: Sequence[Published]) -> Any:
-    columns = min(2, len(board.metrics))
-    lines = -(-len(board.metrics) // columns)
+def _over_k(group: ComparisonGroup, scores: GroupScores, published: Sequence[Published]) -> Any:
+    columns = min(2, len(group.metrics))
+    lines = -(-len(group.metrics) // columns)
     figure = new_figure(max(5.6, 4.3 * columns), 3.3 * lines)
     panels = figure.subplots(lines, columns, squeeze=False).flat
-    own = [row.k or 0 for row in board.rows if row.method is not Method.HEAD_ONLY]
+    own = [row.k or 0 for row in group.rows if row.method is not Method.HEAD_ONLY]
     deepest = max(own + [int(p.variant) for p in published if p.variant != "base"])
-    for axes, metric in zip(panels, board.metrics, strict=False):
+    for axes, metric in zip(panels, group.metrics, strict=False):
         series = 0
-        for model in board.models:
+        for model in group.models:
             for method, how in (
                 (method, how) for method in Method if method is not Method.HEAD_ONLY for how in ("cached", "frozen")
             ):
-                rows = [(n, row) for n, row in enumerate(board.rows) if row.model == model and row.k is not None
+                rows = [(n, row) for n, row in enumerate(group.rows) if row.model == model and row.k is not None
                         and row.method is method and how in row.variant and row.metric(metric) is not None]  # fmt: skip
                 kind = how if method is Method.FULL else f"{how}, {method}"
-                label = f"{model}, {kind}" if len(board.models) > 1 else kind
+                label = f"{model}, {kind}" if len(group.models) > 1 else kind
                 if rows:
                     _draw_series(axes, rows, metric, scores, series, label)
                 series += bool(rows)
-            _draw_base(axes, board, model, metric, scores)
-        _draw_paper(axes, board, published, metric)
+            _draw_base(axes, group, model, metric, scores)
+        _draw_paper(axes, group, published, metric)
         axes.set_xlabel("K: frozen layers")
         axes.set_ylabel(_label(metric))
         axes.set_xlim(-0.5, deepest + 0.5)
         axes.xaxis.get_major_locator().set_params(integer=True)
-    for axes in list(figure.axes)[len(board.metrics) :]:
+    for axes in list(figure.axes)[len(group.metrics) :]:
         axes.set_visible(False)
     for axes in figure.axes:
         open_axes(axes)
@@ -179,21 +179,21 @@ def _draw_series(
         tip(point, f"{row_hint(row)}; {metric} {value:.{METRICS[metric].digits}f}")
 
 
-def _draw_base(axes: Any, board: ComparisonGroup, model: str, metric: str, scores: GroupScores) -> None:
+def _draw_base(axes: Any, group: ComparisonGroup, model: str, metric: str, scores: GroupScores) -> None:
     """Base as a line over all K, its interval as a band."""
-    base = next((r for r in board.rows if r.model == model and r.is_base and r.metric(metric) is not None), None)
+    base = next((r for r in group.rows if r.model == model and r.is_base and r.metric(metric) is not None), None)
     if base is None:
         return
-    label = "base" if len(board.models) == 1 else f"base, {model}"
+    label = "base" if len(group.models) == 1 else f"base, {model}"
     axes.axhline(base.metric(metric), color="0.3", linewidth=1, linestyle="--", label=label)
-    interval = scores.intervals.get((board.rows.index(base), metric))
+    interval = scores.intervals.get((group.rows.index(base), metric))
     if interval:
         axes.axhspan(interval.low, interval.high, color="0.6", alpha=0.15, linewidth=0)
 
 
-def _draw_paper(axes: Any, board: ComparisonGroup, published: Sequence[Published], metric: str) -> None:
+def _draw_paper(axes: Any, group: ComparisonGroup, published: Sequence[Published], metric: str) -> None:
     """The paper's curve, moved to one's own base, since data and machine differ."""
-    own = next((r.metric(metric) for r in board.rows if r.is_base), None) or 0.0
+    own = next((r.metric(metric) for r in group.rows if r.is_base), None) or 0.0
     sources: dict[str, list[Published]] = {}
     for row in published:
         if metric in row.metrics:
@@ -207,15 +207,15 @@ def _draw_paper(axes: Any, board: ComparisonGroup, published: Sequence[Published
                   color=PALETTE[(4 + number) % len(PALETTE)], label=f"{source}, relative to base{doubt}")  # fmt: skip
 
 
-def _clocks(board: ComparisonGroup) -> Any:
-    figure = new_figure(7.2, 1.1 + 0.34 * len(board.rows))
+def _clocks(group: ComparisonGroup) -> Any:
+    figure = new_figure(7.2, 1.1 + 0.34 * len(group.rows))
     axes = figure.subplots()
-    names = [row.name if len(board.models) > 1 else row.line for row in board.rows]
-    lefts = [0.0] * len(board.rows)
+    names = [row.name if len(group.models) > 1 else row.line for row in group.rows]
+    lefts = [0.0] * len(group.rows)
     for color, clock in zip(PALETTE, CLOCKS, strict=False):
-        widths = [row.mean(lambda r, clock=clock: r.clocks.get(clock)) or 0.0 for row in board.rows]  # type: ignore[misc]
+        widths = [row.mean(lambda r, clock=clock: r.clocks.get(clock)) or 0.0 for row in group.rows]  # type: ignore[misc]
         bars = axes.barh(range(len(names)), widths, left=lefts, color=color, label=clock, height=0.7)
-        for bar, row, width in zip(bars, board.rows, widths, strict=True):
+        for bar, row, width in zip(bars, group.rows, widths, strict=True):
             tip(bar, f"{row.name}: {clock} {width:,.1f} s")
         lefts = [left + width for left, width in zip(lefts, widths, strict=True)]
     axes.set_yticks(range(len(names)), names)
@@ -226,14 +226,14 @@ def _clocks(board: ComparisonGroup) -> Any:
     return figure
 
 
-def _learning(board: ComparisonGroup) -> Any:
-    metric = board.metrics[0]
+def _learning(group: ComparisonGroup) -> Any:
+    metric = group.metrics[0]
     figure = new_figure(7.2, 4.2)
     axes = figure.subplots()
     drawn = 0
-    for row in board.rows:
+    for row in group.rows:
         color = PALETTE[drawn % len(PALETTE)]
-        label: str | None = row.name if len(board.models) > 1 else row.line
+        label: str | None = row.name if len(group.models) > 1 else row.line
         for run in row.runs:
             curve = list(_curve(run.record, metric))
             if not curve:

@@ -11,14 +11,14 @@ from telly.metrics.interval import Interval, Statistic
 from telly.metrics.kept import read_scores
 from telly.metrics.significance import Difference, bootstrap_runs, differences, enough_resamples
 from telly.metrics.table import METRICS
-from telly.reports.boards import ComparisonGroup, ResultRow
+from telly.reports.groups import ComparisonGroup, ResultRow
 
 RowNumber = int
 
 
 @dataclass(frozen=True)
 class GroupScores:
-    """What the bootstrap says of a board.
+    """What the bootstrap says of a group.
 
     Attributes:
         intervals: by number of the row and metric; of rows whose runs kept no scores there is none.
@@ -33,11 +33,11 @@ class GroupScores:
     comparisons: int = 0
 
 
-def score_boards(boards: Sequence[ComparisonGroup], margin: float, resamples: int, seed: int = 0) -> list[GroupScores]:
-    """Resample the examples of all boards, and test every difference to base, corrected over all the boards of a page.
+def score_groups(groups: Sequence[ComparisonGroup], margin: float, resamples: int, seed: int = 0) -> list[GroupScores]:
+    """Resample the examples of all groups, and test every difference to base, corrected over all the groups of a page.
 
     Args:
-        boards: of one page.
+        groups: of one page.
         margin: share of base's value that may be lost and still be called similar.
         resamples: at least so many; more where the page has many comparisons of single runs.
         seed: of the resampling.
@@ -45,15 +45,15 @@ def score_boards(boards: Sequence[ComparisonGroup], margin: float, resamples: in
     Raises:
         DataError: a run's scores cannot be read.
     """
-    kept = [{number: _kept(row, board.metrics) for number, row in enumerate(board.rows)} for board in boards]
-    tests = [test for at, board in enumerate(boards) for test in _tests(at, board, kept[at])]
-    singles = sum(min(len(boards[at].rows[n].runs) for n in (number, base)) == 1 for at, number, base, _ in tests)
+    kept = [{number: _kept(row, group.metrics) for number, row in enumerate(group.rows)} for group in groups]
+    tests = [test for at, group in enumerate(groups) for test in _tests(at, group, kept[at])]
+    singles = sum(min(len(groups[at].rows[n].runs) for n in (number, base)) == 1 for at, number, base, _ in tests)
     found: dict[tuple[int, RowNumber, str], Resampled] = {}
-    for at, board in enumerate(boards):
+    for at, group in enumerate(groups):
         by_test: defaultdict[str | None, dict[RowNumber, dict[int, dict[str, Statistic]]]] = defaultdict(dict)
         for number, runs in kept[at].items():
             if runs:
-                by_test[board.rows[number].test_data][number] = runs
+                by_test[group.rows[number].test_data][number] = runs
         for systems in by_test.values():
             drawn = bootstrap_runs(systems, enough_resamples(resamples, singles), seed)
             found |= {(at, number, metric): value for (number, metric), value in drawn.items()}
@@ -69,25 +69,25 @@ def score_boards(boards: Sequence[ComparisonGroup], margin: float, resamples: in
         GroupScores(
             {(number, metric): value.interval for (of, number, metric), value in found.items() if of == at},
             {(number, metric): value for (of, number, metric), value in compared.items() if of == at},
-            tuple(row for number, row in enumerate(board.rows) if not kept[at][number]),
+            tuple(row for number, row in enumerate(group.rows) if not kept[at][number]),
             len(compared),
         )
-        for at, board in enumerate(boards)
+        for at, group in enumerate(groups)
     ]
 
 
 def _tests(
-    at: int, board: ComparisonGroup, kept: Mapping[RowNumber, Mapping[int, Mapping[str, Statistic]]]
+    at: int, group: ComparisonGroup, kept: Mapping[RowNumber, Mapping[int, Mapping[str, Statistic]]]
 ) -> Iterator[tuple[int, RowNumber, RowNumber, str]]:
-    """What is compared on a board: its number, a row, the row of its base, and a metric that both kept."""
-    for number, row in enumerate(board.rows):
-        base = board.base_of(row)
+    """What is compared on a group: its number, a row, the row of its base, and a metric that both kept."""
+    for number, row in enumerate(group.rows):
+        base = group.base_of(row)
         if base is None:
             continue
-        against = board.rows.index(base)
+        against = group.rows.index(base)
         if row.test_data != base.test_data:
             continue
-        for name in board.metrics:
+        for name in group.metrics:
             if all(kept[n] and name in next(iter(kept[n].values())) for n in (number, against)):
                 yield at, number, against, name
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from telly.reports.sheet import Table, change_text, interval_text, is_good, number_text
+from telly.reports.table import Table, change_text, interval_text, is_good, number_text
 
 WIDE = 560
 """Points, at 72 an inch."""
@@ -39,7 +39,7 @@ class Section:
         lead: what it comes to, in a sentence.
         statements: verdict and sentence of every comparison.
         figures: drawn above the tables.
-        sheets: its tables.
+        tables: its tables.
         commands: what gives its results again.
     """
 
@@ -48,7 +48,7 @@ class Section:
     lead: str = ""
     statements: Sequence[tuple[str, str]] = ()
     figures: Sequence[Drawing] = ()
-    sheets: Sequence[Table] = ()
+    tables: Sequence[Table] = ()
     commands: Sequence[str] = ()
 
 

@@ -8,10 +8,10 @@ import io
 import pytest
 
 from telly.metrics.interval import Interval
-from telly.reports.sheet import Table, TableCell, TableColumn, change_text, is_good, to_csv, to_latex, to_markdown
+from telly.reports.table import Table, TableCell, TableColumn, change_text, is_good, to_csv, to_latex, to_markdown
 
 SCORE = TableColumn("mrr", 4, True)
-SHEET = Table(
+TABLE = Table(
     "results-1",
     "Results: 100 % of a_b",
     (TableColumn("run"), TableColumn("trained", 0, False), SCORE),
@@ -25,7 +25,7 @@ SHEET = Table(
 
 
 def test_markdown():
-    assert to_markdown(SHEET) == (
+    assert to_markdown(TABLE) == (
         "### Results: 100 % of a_b\n\n"
         "| run | trained | mrr |\n|---|---:|---:|\n"
         "| base\\|x | 1,000 | 0.5000 |\n"
@@ -36,14 +36,14 @@ def test_markdown():
 
 
 def test_csv_has_all_digits_and_columns_for_intervals_and_changes():
-    rows = list(csv.DictReader(io.StringIO(to_csv(SHEET))))
+    rows = list(csv.DictReader(io.StringIO(to_csv(TABLE))))
     assert rows[1] == {"run": "K=9", "trained": "250", "trained change": "-0.75", "mrr": "0.45", "mrr low": "0.4",
                        "mrr high": "0.5", "mrr change": "-0.1"}  # fmt: skip
     assert rows[2]["trained"] == ""
 
 
 def test_latex():
-    text = to_latex(SHEET)
+    text = to_latex(TABLE)
     assert r"\caption{Results: 100 \% of a\_b}" in text and r"\begin{tabular}{lrr}" in text
     assert r"K=9 & 250 $\downarrow$ 75.0 \% & 0.4500 {[}0.4000, 0.5000{]} $\downarrow$ 10.0 \% \\" in text
     assert r"A note \& more." in text

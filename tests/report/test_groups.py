@@ -19,11 +19,11 @@ from handwritten_runs import (
 from telly.analysis.published import telly_k
 from telly.errors import ConfigError, DataError
 from telly.metrics.significance import Verdict
-from telly.reports.boards import ComparisonGroup, boards_of
-from telly.reports.figures import draw_board, pareto
+from telly.reports.figures import draw_group, pareto
+from telly.reports.groups import ComparisonGroup, group_runs
 from telly.reports.scan import find_results
-from telly.reports.scores import score_boards
-from telly.reports.sheets import beside_paper
+from telly.reports.scores import score_groups
+from telly.reports.tables import beside_paper
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +31,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_all(tmp_path_factory.mktemp("runs"))
 
 
-def boards(folder: Path) -> dict[str, ComparisonGroup]:
-    found, repeated = boards_of(find_results([folder]).runs)
+def groups(folder: Path) -> dict[str, ComparisonGroup]:
+    found, repeated = group_runs(find_results([folder]).runs)
     assert not repeated
-    return {board.task: board for board in found}
+    return {group.task: group for group in found}
 
 
 def run(folder: Path, name: str, variant: str = "base", seed: int = 0, **changes: Any) -> Path:
@@ -52,9 +52,9 @@ def test_seeds_of_a_setting_are_one_line_and_unfinished_runs_are_in_none(folder:
         "search-9-s3": "failed: TrainingError: loss is nan at step 7",
         "search-9-s4": "not finished: it still runs, or was killed",
     }
-    by_task = boards(folder)
+    by_task = groups(folder)
     assert [row.line for row in by_task["search"].rows] == ["base", "K=6 frozen", "K=9 cached", "K=11 cached"]
-    assert all(row.seeds == list(SEEDS) for board in by_task.values() for row in board.rows)
+    assert all(row.seeds == list(SEEDS) for group in by_task.values() for row in group.rows)
     assert by_task["search"].metrics == ("mrr", "recall@1", "recall@5", "recall@10")
     assert by_task["generate"].metrics[0] == "bleu"
     row = by_task["search"].rows[2]
@@ -68,20 +68,20 @@ def test_peers_stand_beside_base_and_k(tmp_path: Path):
     for variant in ("bitfit", "base", "9-lora", "lora", "9", "9-frozen", "head-only"):
         run(tmp_path, variant, variant)
     run(tmp_path, "new", "11", config={"method": "full", "lora_rank": None, "lora_targets": []})
-    board = boards(tmp_path)["search"]
+    group = groups(tmp_path)["search"]
     names = ["base", "bitfit", "lora", "K=9 cached", "K=9 frozen", "K=9 cached, lora", "K=11 cached",
              "head-only cached"]  # fmt: skip
-    assert [row.line for row in board.rows] == names
-    assert [row.is_base for row in board.rows] == [True] + [False] * 7
-    assert all(board.base_of(row) is board.rows[0] for row in board.rows[1:])
-    trained = [row.mean(lambda r: r.trainable) for row in board.rows]
+    assert [row.line for row in group.rows] == names
+    assert [row.is_base for row in group.rows] == [True] + [False] * 7
+    assert all(group.base_of(row) is group.rows[0] for row in group.rows[1:])
+    trained = [row.mean(lambda r: r.trainable) for row in group.rows]
     assert trained[2] == 147_456 and trained[5] == 147_456 / 4
-    notes = [note for note in board.notes if note.startswith("Settings of ")]
+    notes = [note for note in group.notes if note.startswith("Settings of ")]
     assert notes[0] == (
         "Settings of lora (in brackets those of base and K): learning_rate 0.002 (0.0002); lora_rank 8."
     )
     assert notes[1] == "Settings of bitfit (in brackets those of base and K): learning_rate 0.002 (0.0002)."
-    drawn = draw_board(board, score_boards([board], 0.01, 200)[0], [], tmp_path / "figures")
+    drawn = draw_group(group, score_groups([group], 0.01, 200)[0], [], tmp_path / "figures")
     over_k = drawn["Metrics over K"][0].read_text(encoding="utf-8")
     assert "cached, lora" in over_k and "head-only" not in over_k, "a head alone is no K"
     assert "head-only cached" in drawn["Quality against time"][0].read_text(encoding="utf-8")
@@ -91,17 +91,17 @@ def test_ranks_of_lora_are_told_apart(tmp_path: Path):
     for rank in (8, 16):
         run(tmp_path, f"lora-{rank}", "lora", config={"lora_rank": rank})
     run(tmp_path, "base")
-    (board,) = boards(tmp_path).values()
-    assert [row.line for row in board.rows] == ["base", "lora, lora_rank 16", "lora, lora_rank 8"]
+    (group,) = groups(tmp_path).values()
+    assert [row.line for row in group.rows] == ["base", "lora, lora_rank 16", "lora, lora_rank 8"]
 
 
 def test_the_paper_has_no_peers(tmp_path: Path):
     for variant in ("base", "9", "9-lora"):
         run(tmp_path, variant, variant)
-    (board,) = boards(tmp_path).values()
-    sheet = beside_paper(board, telly_k("search"), "paper")
-    assert sheet is not None
-    assert {str(cells[1].value) for cells in sheet.rows} == {"K=9 cached"}
+    (group,) = groups(tmp_path).values()
+    table = beside_paper(group, telly_k("search"), "paper")
+    assert table is not None
+    assert {str(cells[1].value) for cells in table.rows} == {"K=9 cached"}
 
 
 def test_a_folder_that_is_given_twice_counts_once(folder: Path):
@@ -112,24 +112,24 @@ def test_base_is_of_the_same_settings(tmp_path: Path):
     for rate in (1e-4, 2e-4):
         for variant in ("base", "9"):
             run(tmp_path, f"{variant}-{rate}", variant, config={"learning_rate": rate})
-    (board,) = boards(tmp_path).values()
-    lines = [row.line for row in board.rows]
+    (group,) = groups(tmp_path).values()
+    lines = [row.line for row in group.rows]
     assert lines[:2] == ["base, learning_rate 0.0001", "base, learning_rate 0.0002"]
-    for row in board.rows[2:]:
-        base = board.base_of(row)
+    for row in group.rows[2:]:
+        base = group.base_of(row)
         assert base is not None and base.settings["learning_rate"] == row.settings["learning_rate"]
-    assert board.base_of(board.rows[0]) is None
+    assert group.base_of(group.rows[0]) is None
 
 
-def test_other_data_is_another_board_and_changed_data_is_not_compared(tmp_path: Path):
+def test_other_data_is_another_group_and_changed_data_is_not_compared(tmp_path: Path):
     run(tmp_path, "a")
     run(tmp_path, "b", "9", config={"data": "mine.jsonl"})
-    assert len(boards_of(find_results([tmp_path]).runs)[0]) == 2
+    assert len(group_runs(find_results([tmp_path]).runs)[0]) == 2
     changed = json.loads((tmp_path / "a" / "record.json").read_text())["data"]
     changed["test"]["fingerprint"] = "other"
     run(tmp_path, "c", "9", data=changed)
-    (board,) = boards_of(find_results([tmp_path / "a", tmp_path / "c"]).runs)[0]
-    assert board.base_of(board.rows[1]) is None
+    (group,) = group_runs(find_results([tmp_path / "a", tmp_path / "c"]).runs)[0]
+    assert group.base_of(group.rows[1]) is None
 
 
 MODEL = {"name": "telly-mini", "parameters": 7_778_688}
@@ -144,29 +144,29 @@ def test_other_weights_under_the_same_name_are_another_model(tmp_path: Path):
             seed=number,
             model=MODEL | {"fingerprint": str(number), "layers_fingerprint": layers},
         )
-    (board,) = boards(tmp_path).values()
-    assert {row.model: row.seeds for row in board.rows} == {"telly-mini (aaaaaa)": [0], "telly-mini (bbbbbb)": [1, 2]}
+    (group,) = groups(tmp_path).values()
+    assert {row.model: row.seeds for row in group.rows} == {"telly-mini (aaaaaa)": [0], "telly-mini (bbbbbb)": [1, 2]}
     run(tmp_path / "old", "old", seed=7, model=MODEL | {"fingerprint": "x"})
-    (board,) = boards_of(find_results([tmp_path / "r1", tmp_path / "old"]).runs)[0]
-    assert {row.model: row.seeds for row in board.rows} == {"telly-mini": [1, 7]}
+    (group,) = group_runs(find_results([tmp_path / "r1", tmp_path / "old"]).runs)[0]
+    assert {row.model: row.seeds for row in group.rows} == {"telly-mini": [1, 7]}
 
 
 def test_of_a_run_that_was_done_again_the_later_one_counts(tmp_path: Path):
     run(tmp_path, "first", started="2026-01-01T00:00:00+00:00")
     run(tmp_path, "again", started="2026-01-02T00:00:00+00:00")
-    found, repeated = boards_of(find_results([tmp_path]).runs)
+    found, repeated = group_runs(find_results([tmp_path]).runs)
     assert [run.folder.name for run in found[0].rows[0].runs] == ["again"]
     assert [(one.folder.name, "done again later" in one.reason) for one in repeated] == [("first", True)]
 
 
 def test_scores_have_intervals_and_differences_verdicts(folder: Path):
-    board = boards(folder)["search"]
-    (scores,) = score_boards([board], 0.03, 2000)
-    for number, row in enumerate(board.rows):
+    group = groups(folder)["search"]
+    (scores,) = score_groups([group], 0.03, 2000)
+    for number, row in enumerate(group.rows):
         interval = scores.intervals[number, "mrr"]
         assert interval.low < (row.metric("mrr") or 0) < interval.high
     assert len(scores.differences) == 3 * 4, "every line but base, every metric"
-    verdicts = {board.rows[n].line: found.verdict for (n, m), found in scores.differences.items() if m == "mrr"}
+    verdicts = {group.rows[n].line: found.verdict for (n, m), found in scores.differences.items() if m == "mrr"}
     assert verdicts["K=11 cached"] is Verdict.WORSE and verdicts["K=6 frozen"] in (Verdict.BETTER, Verdict.SIMILAR)
     paired = scores.differences[2, "mrr"].interval
     own = scores.intervals[2, "mrr"]
@@ -176,17 +176,17 @@ def test_scores_have_intervals_and_differences_verdicts(folder: Path):
 def test_without_kept_scores_there_is_no_interval(tmp_path: Path):
     run(tmp_path, "base")
     run(tmp_path, "old", "9", scores=None)
-    (board,) = boards(tmp_path).values()
-    (scores,) = score_boards([board], 0.01, 200)
+    (group,) = groups(tmp_path).values()
+    (scores,) = score_groups([group], 0.01, 200)
     assert {number for number, _ in scores.intervals} == {0} and not scores.differences
     assert [row.line for row in scores.without] == ["K=9 cached"]
 
 
 def test_a_lost_file_of_scores_is_an_error(tmp_path: Path):
     (run(tmp_path, "base") / "scores.npz").unlink()
-    (board,) = boards(tmp_path).values()
+    (group,) = groups(tmp_path).values()
     with pytest.raises(DataError, match=r"base/scores\.npz: cannot be read as the scores of a run .*; run it again"):
-        score_boards([board], 0.01, 200)
+        score_groups([group], 0.01, 200)
 
 
 def test_nothing_to_report(tmp_path: Path):

@@ -10,10 +10,10 @@ from telly.analysis.published import IRREPRODUCIBLE_MARK, IRREPRODUCIBLE_NOTE, P
 from telly.freezing.variants import Method
 from telly.metrics.significance import MODELS_NOTE
 from telly.metrics.table import METRICS
-from telly.reports.boards import ComparisonGroup, ResultRow
+from telly.reports.groups import ComparisonGroup, ResultRow
 from telly.reports.scan import ScanResult
 from telly.reports.scores import GroupScores
-from telly.reports.sheet import Table, TableCell, TableColumn
+from telly.reports.table import Table, TableCell, TableColumn
 from telly.runs.find import LeftOut, StoredRun
 from telly.runs.record import RunRecord
 from telly.training.clocks import CLOCKS
@@ -50,42 +50,42 @@ def metric_column(name: str) -> TableColumn:
     return TableColumn(f"{name} (%)" if metric.percentage else name, metric.digits, metric.greater_is_better)
 
 
-def results(board: ComparisonGroup, scores: GroupScores, name: str) -> Table:
+def results(group: ComparisonGroup, scores: GroupScores, name: str) -> Table:
     """One line a setting, beside methods without a trained model."""
-    several = len(board.models) > 1
+    several = len(group.models) > 1
     columns = (TableColumn("model"),) * several + (
         TableColumn("run"),
         TableColumn("seeds", 0),
         *(column for column, _ in COSTS),
-        *map(metric_column, board.metrics),
+        *map(metric_column, group.metrics),
     )
     rows: list[tuple[TableCell, ...]] = []
     hints = []
-    for model in board.models:
-        for baseline, metrics in board.baselines(model).items():
+    for model in group.models:
+        for baseline, metrics in group.baselines(model).items():
             lead = (TableCell(model),) * several + (
                 TableCell(baseline),
                 TableCell(None),
                 *(TableCell(None) for _ in COSTS),
             )
-            rows.append((*lead, *(TableCell(metrics.get(metric)) for metric in board.metrics)))
+            rows.append((*lead, *(TableCell(metrics.get(metric)) for metric in group.metrics)))
             hints.append(f"{baseline}: not tuned, beside the runs of {model}")
-    for number, row in enumerate(board.rows):
-        base = board.base_of(row)
+    for number, row in enumerate(group.rows):
+        base = group.base_of(row)
         lead = (TableCell(row.model),) * several + (
             TableCell(row.line),
             TableCell(len(row.runs), hint=_listed(row.seeds)),
         )
         costs = (_compared(row.mean(of), base.mean(of) if base else None) for _, of in COSTS)
-        rows.append((*lead, *costs, *(_score(row, base, number, metric, scores) for metric in board.metrics)))
+        rows.append((*lead, *costs, *(_score(row, base, number, metric, scores) for metric in group.metrics)))
         hints.append(row_hint(row))
     notes = [COST_NOTE, INTERVAL_NOTE]
-    if any(len(row.runs) == 1 for row in board.rows):
+    if any(len(row.runs) == 1 for row in group.rows):
         notes.append(MODELS_NOTE)
     if scores.without:
         names = "; ".join(row.name for row in scores.without)
         notes.append(f"Without interval, since the runs kept no scores of single examples: {names}.")
-    return Table(name, f"Results: {board.title}", columns, tuple(rows), tuple(hints), (*notes, *board.notes))
+    return Table(name, f"Results: {group.title}", columns, tuple(rows), tuple(hints), (*notes, *group.notes))
 
 
 def row_hint(row: ResultRow) -> str:
@@ -110,9 +110,9 @@ def _score(row: ResultRow, base: ResultRow | None, number: int, metric: str, sco
     return TableCell(cell.value, scores.intervals.get((number, metric)), cell.change, hint=hint)
 
 
-def compared(board: ComparisonGroup, scores: GroupScores, name: str, margin: float) -> Table | None:
+def compared(group: ComparisonGroup, scores: GroupScores, name: str, margin: float) -> Table | None:
     """Every difference to base with its test; None where there is none."""
-    several = len(board.models) > 1
+    several = len(group.models) > 1
     tests = (
         TableColumn("difference", 4),
         TableColumn("p", 4),
@@ -125,7 +125,7 @@ def compared(board: ComparisonGroup, scores: GroupScores, name: str, margin: flo
     columns = (TableColumn("model"),) * several + (TableColumn("run"), TableColumn("metric"), *tests)
     rows, hints = [], []
     for (number, metric), found in scores.differences.items():
-        row = board.rows[number]
+        row = group.rows[number]
         lead = (TableCell(row.model),) * several + (TableCell(row.line), TableCell(metric))
         rows.append(
             (
@@ -150,19 +150,19 @@ def compared(board: ComparisonGroup, scores: GroupScores, name: str, margin: flo
     ]
     if any(not found.compares_methods for found in scores.differences.values()):
         notes.append(MODELS_NOTE)
-    return Table(name, f"Differences to base: {board.title}", columns, tuple(rows), tuple(hints), tuple(notes))
+    return Table(name, f"Differences to base: {group.title}", columns, tuple(rows), tuple(hints), tuple(notes))
 
 
-def clocks(board: ComparisonGroup, name: str) -> Table:
+def clocks(group: ComparisonGroup, name: str) -> Table:
     """Mean seconds by clock."""
-    several = len(board.models) > 1
+    several = len(group.models) > 1
     names = (*CLOCKS, "total", "waiting")
     columns = (TableColumn("model"),) * several + (
         TableColumn("run"),
         *(TableColumn(clock, 1, False) for clock in names),
     )
     rows = []
-    for row in board.rows:
+    for row in group.rows:
         lead = (TableCell(row.model),) * several + (TableCell(row.line),)
         parts = (TableCell(row.mean(lambda r, clock=clock: r.clocks.get(clock))) for clock in CLOCKS)  # type: ignore[misc]
         rows.append(
@@ -178,13 +178,13 @@ def clocks(board: ComparisonGroup, name: str) -> Table:
         "part of train.",
     )
     return Table(
-        name, f"Seconds by clock: {board.title}", columns, tuple(rows), tuple(map(row_hint, board.rows)), notes
+        name, f"Seconds by clock: {group.title}", columns, tuple(rows), tuple(map(row_hint, group.rows)), notes
     )
 
 
-def beside_paper(board: ComparisonGroup, published: Sequence[Published], name: str) -> Table | None:
+def beside_paper(group: ComparisonGroup, published: Sequence[Published], name: str) -> Table | None:
     """Changes from base, one's own beside the paper's; None where the paper has no such task or there is no base."""
-    own = {f"own: {model}": _own_changes(board, model) for model in board.models}
+    own = {f"own: {model}": _own_changes(group, model) for model in group.models}
     theirs = _published_changes(published)
     lines = [key for changes in own.values() for key in changes]
     if not lines or not theirs:
@@ -202,7 +202,7 @@ def beside_paper(board: ComparisonGroup, published: Sequence[Published], name: s
         "one seed, frozen layers run in every epoch; from its appendix and replication package.",
         *_irreproducible(published, {quantity for quantity, _ in lines}),
     )
-    return Table(name, f"Beside the paper: {board.title}", columns, tuple(rows), (), notes)
+    return Table(name, f"Beside the paper: {group.title}", columns, tuple(rows), (), notes)
 
 
 def _paper_cell(changes: dict[tuple[str, str], float], quantity: str, variant: str) -> TableCell:
@@ -211,15 +211,15 @@ def _paper_cell(changes: dict[tuple[str, str], float], quantity: str, variant: s
     return TableCell(None if change is None else 100 * change, signed=True)
 
 
-def _own_changes(board: ComparisonGroup, model: str) -> dict[tuple[str, str], float]:
+def _own_changes(group: ComparisonGroup, model: str) -> dict[tuple[str, str], float]:
     found: dict[tuple[str, str], float] = {}
     quantities = {column.name: of for column, of in COSTS if column.name in PAPER_COSTS}
-    for row in board.rows:
-        base = board.base_of(row)
+    for row in group.rows:
+        base = group.base_of(row)
         if row.model != model or base is None or row.method is not Method.FULL:
             continue  # the paper has no peers
         pairs = {name: (row.mean(of), base.mean(of)) for name, of in quantities.items()}
-        pairs |= {metric: (row.metric(metric), base.metric(metric)) for metric in board.metrics}
+        pairs |= {metric: (row.metric(metric), base.metric(metric)) for metric in group.metrics}
         found |= {
             (name, row.line): value / at_base - 1 for name, (value, at_base) in pairs.items() if value and at_base
         }
@@ -261,7 +261,7 @@ def published_tables(published: Sequence[Published]) -> list[Table]:
     grouped: dict[str, list[Published]] = {}
     for row in published:
         grouped.setdefault(f"{row.task}, {paper_source(row).removeprefix(PAPER)}", []).append(row)
-    sheets = []
+    tables = []
     for title, rows in grouped.items():
         base = paper_values(next(row for row in rows if row.variant == "base"))
         costs = (
@@ -278,8 +278,8 @@ def published_tables(published: Sequence[Published]) -> list[Table]:
             for row in rows
         ]
         notes = (f"Source: {rows[0].source}.", *_irreproducible(rows))
-        sheets.append(Table(stem(f"published {title}"), f"Published: {title}", columns, tuple(cells), (), notes))
-    return sheets
+        tables.append(Table(stem(f"published {title}"), f"Published: {title}", columns, tuple(cells), (), notes))
+    return tables
 
 
 def _paper_column(name: str, row: Published) -> TableColumn:

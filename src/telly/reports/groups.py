@@ -132,18 +132,18 @@ class ComparisonGroup:
         return found
 
 
-def boards_of(runs: Iterable[StoredRun]) -> tuple[list[ComparisonGroup], list[LeftOut]]:
+def group_runs(runs: Iterable[StoredRun]) -> tuple[list[ComparisonGroup], list[LeftOut]]:
     """Group runs; also those that were done again later, with the same settings and seed."""
     by_data: defaultdict[tuple[str, ...], list[StoredRun]] = defaultdict(list)
     for run in runs:
         by_data[_data_key(run.record)].append(run)
-    boards, repeated = [], []
+    groups, repeated = [], []
     for group in by_data.values():
         told = _told_weights(group)
         latest, older = _latest(group, told)
         repeated += older
-        boards.append(_board(latest, told))
-    return sorted(boards, key=lambda board: board.title), repeated
+        groups.append(_comparison_group(latest, told))
+    return sorted(groups, key=lambda group: group.title), repeated
 
 
 def _data_key(record: RunRecord) -> tuple[str, ...]:
@@ -210,7 +210,7 @@ def _settings(record: RunRecord) -> dict[str, str]:
     return told | {FINGERPRINT: " ".join(str(split and split.fingerprint)[:8] for split in splits)}
 
 
-def _board(runs: Sequence[StoredRun], told: frozenset[str]) -> ComparisonGroup:
+def _comparison_group(runs: Sequence[StoredRun], told: frozenset[str]) -> ComparisonGroup:
     names = _model_names({_model_key(run.record, told) for run in runs})
     grouped: defaultdict[tuple[Any, ...], list[StoredRun]] = defaultdict(list)
     for run in runs:
@@ -276,11 +276,11 @@ def _notes(rows: Sequence[ResultRow]) -> tuple[str, ...]:
         notes.append("Scores are of the validation data, on which the best epoch was chosen: there was no test data.")
     if all(len(row.runs) == 1 for row in rows):
         notes.append("One seed a line: intervals know the chance of test examples, not that of seeds.")
-    notes += _peer_notes(rows)
+    notes += _peft_notes(rows)
     return (*notes, *dict.fromkeys(warning for r in records for warning in r.data_warnings))
 
 
-def _peer_notes(rows: Sequence[ResultRow]) -> list[str]:
+def _peft_notes(rows: Sequence[ResultRow]) -> list[str]:
     """In which settings the peers of full training differ from it, and the settings that only they have."""
     notes = []
     full = [row.settings for row in rows if row.method is Method.FULL]

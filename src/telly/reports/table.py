@@ -119,15 +119,15 @@ def cell_text(column: TableColumn, cell: TableCell) -> str:
     )
 
 
-def to_markdown(sheet: Table) -> str:
+def to_markdown(table: Table) -> str:
     """A heading, the table and its notes."""
-    lines = [f"### {sheet.title}", ""]
-    lines.append("| " + " | ".join(_markdown(column.name) for column in sheet.columns) + " |")
-    lines.append("|" + "|".join("---" if column.digits is None else "---:" for column in sheet.columns) + "|")
-    for row in sheet.rows:
-        cells = (_markdown(cell_text(c, cell), code=c.code) for c, cell in zip(sheet.columns, row, strict=True))
+    lines = [f"### {table.title}", ""]
+    lines.append("| " + " | ".join(_markdown(column.name) for column in table.columns) + " |")
+    lines.append("|" + "|".join("---" if column.digits is None else "---:" for column in table.columns) + "|")
+    for row in table.rows:
+        cells = (_markdown(cell_text(c, cell), code=c.code) for c, cell in zip(table.columns, row, strict=True))
         lines.append("| " + " | ".join(cells) + " |")
-    for note in sheet.notes:
+    for note in table.notes:
         lines += ["", _markdown(note)]
     return "\n".join(lines) + "\n"
 
@@ -137,13 +137,13 @@ def _markdown(text: str, code: bool = False) -> str:
     return f"`{text}`" if code and text != DASH else text
 
 
-def to_csv(sheet: Table) -> str:
+def to_csv(table: Table) -> str:
     """All digits; intervals and changes have columns of their own where the table has any."""
-    wide = [_parts(sheet, i) for i in range(len(sheet.columns))]
+    wide = [_parts(table, i) for i in range(len(table.columns))]
     stream = io.StringIO()
     rows = csv.writer(stream, lineterminator="\n")
-    rows.writerow([f"{c.name}{part}" for c, parts in zip(sheet.columns, wide, strict=True) for part in parts])
-    for row in sheet.rows:
+    rows.writerow([f"{c.name}{part}" for c, parts in zip(table.columns, wide, strict=True) for part in parts])
+    for row in table.rows:
         found: list[float | str | None] = []
         for cell, parts in zip(row, wide, strict=True):
             low, high = (cell.interval.low, cell.interval.high) if cell.interval else (None, None)
@@ -153,8 +153,8 @@ def to_csv(sheet: Table) -> str:
     return stream.getvalue()
 
 
-def _parts(sheet: Table, column: int) -> list[str]:
-    cells = [row[column] for row in sheet.rows]
+def _parts(table: Table, column: int) -> list[str]:
+    cells = [row[column] for row in table.rows]
     bounds = [" low", " high"] if any(cell.interval for cell in cells) else []
     return ["", *bounds, *([" change"] if any(cell.change is not None for cell in cells) else [])]
 
@@ -164,16 +164,16 @@ _LATEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"
           "†": r"\textdagger{}", "[": "{[}", "]": "{]}", "<": r"\textless{}", ">": r"\textgreater{}"}  # fmt: skip
 
 
-def to_latex(sheet: Table) -> str:
+def to_latex(table: Table) -> str:
     """A `table` with `booktabs` rules; a line of its own for notes."""
-    align = "".join("l" if column.digits is None else "r" for column in sheet.columns)
-    lines = ["% needs \\usepackage{booktabs}", r"\begin{table}", r"\centering", rf"\caption{{{_latex(sheet.title)}}}",
-             rf"\label{{tab:{sheet.name}}}", rf"\begin{{tabular}}{{{align}}}", r"\toprule",
-             " & ".join(_latex(column.name) for column in sheet.columns) + r" \\", r"\midrule"]  # fmt: skip
-    for row in sheet.rows:
-        lines.append(" & ".join(_latex(cell_text(c, x)) for c, x in zip(sheet.columns, row, strict=True)) + r" \\")
+    align = "".join("l" if column.digits is None else "r" for column in table.columns)
+    lines = ["% needs \\usepackage{booktabs}", r"\begin{table}", r"\centering", rf"\caption{{{_latex(table.title)}}}",
+             rf"\label{{tab:{table.name}}}", rf"\begin{{tabular}}{{{align}}}", r"\toprule",
+             " & ".join(_latex(column.name) for column in table.columns) + r" \\", r"\midrule"]  # fmt: skip
+    for row in table.rows:
+        lines.append(" & ".join(_latex(cell_text(c, x)) for c, x in zip(table.columns, row, strict=True)) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
-    lines += [rf"\par\footnotesize {_latex(note)}" for note in sheet.notes]
+    lines += [rf"\par\footnotesize {_latex(note)}" for note in table.notes]
     return "\n".join([*lines, r"\end{table}"]) + "\n"
 
 
