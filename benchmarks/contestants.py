@@ -28,6 +28,7 @@ from telly.freezing.build import CacheRequest, build_cache
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.freezing.states import StateDtype
+from telly.inference.encoder import PlainEncoder
 from telly.models.load import load_config, load_model
 from telly.tasks import get_task
 from telly.tasks.training.retrieval import RetrievalModel
@@ -119,7 +120,7 @@ class Contestant:
             adapters = LoraConfig(r=LORA_RANK, target_modules=list(LORA_TARGETS), layers_to_transform=layers)
             with warnings.catch_warnings():  # PEFT reads an attribute that transformers is renaming
                 warnings.simplefilter("ignore", FutureWarning)
-                return get_peft_model(model, adapters)
+                return PlainEncoder(get_peft_model(model, adapters))
         split = SplitModel(model, self.variant.k)
         if self.variant.kind == "cached":
             request = CacheRequest(

@@ -1,1 +1,1 @@
-"""Choosing K before the run: what similarity says, what short pilots show, what it costs here."""
+"""Choosing K before a run, from similarity, short pilots and predicted costs."""

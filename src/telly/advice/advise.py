@@ -39,18 +39,18 @@ COSTED = 5000
 
 @dataclass(frozen=True)
 class Option:
-    """A variant of the run to come: what it would take, and what is known about its quality.
+    """A variant of the run to come, with its predicted costs and expected quality.
 
     Attributes:
         variant: `base` or K.
-        trainable: trained parameters.
-        seconds: of training, the frozen layers' single run included, as the cost model says, scaled by a pilot.
-        peak_bytes: of memory, estimated.
-        fits: whether both are within the budget.
-        similarity: of the topmost frozen layer, before and after the pilot; None for base.
-        score: of its pilot; None where there was none.
-        measured: its pilot against the reference's.
-        expected: the loss against the reference to expect of the whole run; None where there was no pilot.
+        trainable: trained parameters, head included.
+        seconds: predicted training time, including the frozen layers' single run; the cost model scaled by a pilot.
+        peak_bytes: predicted peak memory.
+        fits: whether time and memory are within the budget.
+        similarity: similarity of the highest frozen layer before and after the pilot; None for base.
+        score: score of its pilot; None without a pilot.
+        measured: loss of its pilot against the reference's.
+        expected: expected loss of the whole run against the reference; None without a pilot.
     """
 
     variant: str
@@ -66,25 +66,25 @@ class Option:
 
 @dataclass(frozen=True)
 class Advice:
-    """Which variant to run, and why.
+    """The variant to run, and how it was chosen.
 
     Attributes:
         variant: `base` or K.
-        reason: in sentences, how it was chosen.
-        risk: in sentences, what may be wrong with it.
-        metric: of the scores.
+        reason: how it was chosen, in sentences.
+        risk: what may be wrong with it, in sentences.
+        metric: validation metric of the scores.
         tolerance: relative loss against the reference that is allowed.
-        budget: what the run may take.
+        budget: maximum time and memory of the run.
         reference: the variant that others are compared with: base, or what fits the memory.
-        rule: what the similarity rule alone says.
-        similarity: of embeddings and every layer (RSA, Pearson), before and after the reference's pilot.
-        options: base and every K.
-        train_examples, valid_examples: what the pilots saw.
-        of_train: examples of the run to come.
-        seconds: that the advice took.
+        rule: K of the similarity rule alone.
+        similarity: similarity (RSA, Pearson) of embeddings and every layer before and after the reference's pilot.
+        options: one for base and one for every K.
+        train_examples, valid_examples: number of examples that the pilots read.
+        of_train: number of training examples of the run to come.
+        seconds: time that the advice took.
         saved: share of base's training time that the variant is predicted to save, after the advice's own cost.
-        settings: the run's, resolved.
-        key: of everything that the advice hangs on.
+        settings: settings of the run.
+        key: everything that the advice depends on.
     """
 
     variant: str
@@ -107,11 +107,11 @@ class Advice:
 
     @property
     def option(self) -> Option:
-        """The chosen one."""
+        """The option of the chosen variant."""
         return next(option for option in self.options if option.variant == self.variant)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON-ready data, with provenance."""
+        """The advice as JSON-ready data, with provenance."""
         return {"format": ADVICE_FORMAT, **asdict(self), "provenance": provenance()}
 
 
@@ -131,14 +131,14 @@ def advise(
         >>> advice["variant"], advice["reason"]
 
     Args:
-        config: the run's settings; its `freeze` is not looked at.
+        config: the run's settings; `freeze` is ignored.
         tolerance: relative loss of quality that is allowed.
-        budget: most that the run may take.
+        budget: maximum time and memory of the run; None is no limit.
         output: folder for `advice.json`; None writes nothing.
-        reuse: take what lies there if it is of the same settings and data.
+        reuse: take an advice in that folder if it is of the same settings and data.
 
     Returns:
-        what `advice.json` holds: `Advice.to_dict()`.
+        the content of `advice.json`: `Advice.to_dict()`.
 
     Raises:
         DataError: there is too little data for a pilot.
@@ -184,7 +184,7 @@ def _kept(file: Path, key: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _costs(config: ResolvedConfig, train: Any, drawn: Drawn) -> tuple[list[VariantCost], float]:
-    """What every variant takes, and which share of an epoch's tokens the pilot reads.
+    """Costs of every variant, and the share of an epoch's tokens that a pilot reads.
 
     Tokens are counted on `COSTED` examples at most. The size of the cache is then overestimated where sequences repeat.
     """

@@ -1,4 +1,4 @@
-"""`freeze = auto`: a run that asks for advice first and then goes on with it."""
+"""`freeze = auto`: a run that takes its K from the advice made when it begins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run may take and lose, as a person writes it: `30m`, `2h`, `4GB`; `1%`."""
+"""Budgets and tolerances of a run, as text: `30m`, `2h`, `4GB`; `1%`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
 
 @dataclass(frozen=True)
 class RunBudget:
-    """Most that a run may take; None is no limit.
+    """Maximum time and memory of a run; None is no limit.
 
     Attributes:
-        seconds: of training, the frozen layers' single run included.
-        bytes: of memory.
+        seconds: training time, including the frozen layers' single run.
+        bytes: peak memory.
     """
 
     seconds: float | None = None
@@ -29,7 +29,7 @@ class RunBudget:
 
 
 def parse_budget(texts: Sequence[str]) -> RunBudget:
-    """A time, a size of memory, or one of each.
+    """Read a time, a size of memory, or one of each.
 
     Raises:
         ConfigError: a text is neither, is zero, or a kind comes twice.
@@ -51,10 +51,10 @@ def parse_budget(texts: Sequence[str]) -> RunBudget:
 
 
 def parse_tolerance(text: str) -> float:
-    """A percentage as a share.
+    """Read a percentage as a ratio.
 
     Raises:
-        ConfigError: it is none, or not between 0 and 50 %.
+        ConfigError: the text is not a percentage, or not between 0 and 50 %.
     """
     match = _PERCENT.fullmatch(text)
     if match is None:
@@ -66,12 +66,12 @@ def parse_tolerance(text: str) -> float:
 
 
 def tell_seconds(seconds: float) -> str:
-    """For a person: `40 s`, `12 min`, `3.4 h`."""
+    """Format a time: `40 s`, `12 min`, `3.4 h`."""
     if seconds < 100:
         return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def tell_bytes(size: float) -> str:
-    """For a person: `850 MB`, `4.2 GB`."""
+    """Format a size: `850 MB`, `4.2 GB`."""
     return f"{size / 1e6:.0f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB"

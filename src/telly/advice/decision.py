@@ -1,4 +1,4 @@
-"""From pilots and published cases to a K: what each K is expected to lose, which to try next, which to take."""
+"""Decisions of the K search: the expected loss of a K, which K to try next, and which is good enough."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from telly.metrics.interval import Interval, Statistic, interval_of, resampled
 
 RESAMPLES = 1000
 PILOTS = 3
-"""Frozen variants that are tried on the walk from the rule's K, at most."""
+"""Maximum number of frozen variants tried in the search from the rule's K."""
 STRIDE = 6
-"""The first step from the rule's K is the layers divided by this."""
+"""The first step from the rule's K is the number of layers divided by this."""
 PROOF = 3.0
-"""Standard deviations over resampled examples; more than usual, since the luck of training is not resampled."""
+"""Standard deviations over resampled examples. More than usual, since the randomness of training is not resampled."""
 RULE_OF_THREE = 3.0
-"""Of n examples none differed: with 95 % confidence at most a share of 3 / n would (Hanley and Lippman-Hand 1983)."""
+"""If none of n examples differs, at most 3 / n of all would, with 95 % confidence (Hanley and Lippman-Hand 1983)."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Measured:
     """A pilot's relative loss against the reference's on the same examples; negative where it is better.
 
     Attributes:
-        loss: the loss.
+        loss: relative loss.
         sd: its standard deviation over resampled examples.
-        interval: of the loss, 95 %.
-        told_apart: whether any example tells the two pilots apart.
+        interval: 95 % interval of the loss.
+        told_apart: whether the two pilots differ on any example.
     """
 
     loss: float
@@ -40,26 +40,28 @@ class Measured:
 
 
 def measured_loss(reference: Statistic, other: Statistic, seed: int = 0) -> Measured | None:
-    """Compare two pilots by the paired bootstrap; None where the reference scores zero, so nothing can be lost.
+    """Compare two pilots by the paired bootstrap; None if the reference scores zero, so nothing can be lost.
 
-    Where no example tells them apart, resampling would be certain; then the rule of three says in what share of
-    examples they may differ, each of which is taken to count as much as the average.
+    If they differ on no example, resampling would give a zero interval; then the rule of three bounds the share of
+    examples on which they may differ, each of which is assumed to count as much as the average.
     """
     if reference.value <= 0:
         return None
     if np.array_equal(reference.rows, other.rows):
-        most = RULE_OF_THREE / len(reference.rows)
-        return Measured(0.0, most / NormalDist().inv_cdf(0.975), Interval(-most, most), told_apart=False)
+        bound = RULE_OF_THREE / len(reference.rows)
+        # The bound is read as a 95 % interval of a normal distribution, to give a standard deviation as below.
+        return Measured(0.0, bound / NormalDist().inv_cdf(0.975), Interval(-bound, bound), told_apart=False)
+    # Both pilots are resampled with the same draws of examples, so what they share cancels out of the ratio.
     drawn = resampled({"reference": reference, "other": other}, RESAMPLES, seed)
-    usable = drawn["reference"] > 0
+    usable = drawn["reference"] > 0  # a draw in which the reference scores zero has no relative loss
     losses = 1 - drawn["other"][usable] / drawn["reference"][usable]
     return Measured(1 - other.value / reference.value, float(np.std(losses)), interval_of(losses))
 
 
 def expectation(k: int, chosen: int, layers: int, measured: Measured | None) -> Expectation:
-    """The loss of K to expect: what published cases say, and what the pilot says, each by how sure it is.
+    """Expected loss of K, from published cases and from its pilot, weighted by their precision.
 
-    The mean of two normal distributions by their precisions. A pilot whose examples leave a wide interval moves the
+    This is the posterior mean of a normal prior and a normal measurement. A pilot with a wide interval moves the
     expectation little.
     """
     prior = expected_loss(k, chosen, layers)
@@ -70,18 +72,18 @@ def expectation(k: int, chosen: int, layers: int, measured: Measured | None) -> 
 
 
 def acceptable(expected: Expectation, measured: Measured | None, tolerance: float) -> bool:
-    """Whether a K is within the tolerance: it is expected to be, and its pilot does not show that it is not.
+    """Whether a K is good enough: its expected loss is tolerated, and its pilot does not show a larger one.
 
-    A pilot shows it where its whole 95 % interval lies beyond the tolerance; then published cases are no excuse.
+    A pilot shows that if its whole 95 % interval is beyond the tolerance; published cases cannot outweigh it.
     """
     shown = measured is not None and measured.interval.low > tolerance
     return expected.loss <= tolerance and not shown
 
 
 def proven(measured: Measured | None, tolerance: float) -> bool:
-    """Whether a pilot shows by itself that a K is within the tolerance: by `PROOF` standard deviations.
+    """Whether a pilot alone shows that the loss of a K is tolerated, by `PROOF` standard deviations.
 
-    Equal pilots show nothing: neither may have learned anything yet.
+    Equal pilots prove nothing: neither may have learned anything yet.
     """
     return measured is not None and measured.told_apart and measured.loss + PROOF * measured.sd <= tolerance
 
@@ -92,21 +94,21 @@ def highest_candidate(layers: int) -> int:
 
 
 def stride(layers: int) -> int:
-    """The first step from the rule's K."""
+    """Size of the first step from the rule's K, in layers."""
     return max(1, round(layers / STRIDE))
 
 
 def next_candidate(tried: Mapping[int, bool], start: int, lowest: int, layers: int) -> int | None:
-    """Which K to try next: the rule's, then upwards while it goes well, or downwards, then between.
+    """Choose the next K to try: the rule's, then upwards while K is good enough, or downwards, then between.
 
     Args:
         tried: whether each K tried so far is good enough.
         start: the rule's K.
-        lowest: the least K that the budget allows.
-        layers: of the model.
+        lowest: the lowest K that the budget allows.
+        layers: number of layers of the model.
 
     Returns:
-        None when nothing is left to learn, or enough was tried.
+        the K, or None if another pilot could not change the choice or enough were run.
     """
     if len(tried) >= PILOTS:
         return None
@@ -116,14 +118,14 @@ def next_candidate(tried: Mapping[int, bool], start: int, lowest: int, layers: i
     bad = min((k for k, fine in tried.items() if not fine and (good is None or k > good)), default=None)
     if good is None:
         assert bad is not None
-        found = max(bad - stride(layers), lowest)
+        candidate = max(bad - stride(layers), lowest)
     elif bad is None:
-        found = min(good + stride(layers), layers - 1)
+        candidate = min(good + stride(layers), layers - 1)
     else:
-        found = (good + bad) // 2
-    return None if found in tried else found
+        candidate = (good + bad) // 2
+    return None if candidate in tried else candidate
 
 
-def chance_beyond(found: Expectation, tolerance: float) -> float:
-    """How likely it is that the loss is above the tolerance, if expectations are right."""
-    return 1 - NormalDist(found.loss, found.sd).cdf(tolerance)
+def chance_beyond(expected: Expectation, tolerance: float) -> float:
+    """Probability that the loss is above the tolerance, if the expectation is right."""
+    return 1 - NormalDist(expected.loss, expected.sd).cdf(tolerance)

@@ -1,4 +1,4 @@
-"""The examples that pilots see: a few percent of the training data, and of the validation data enough to tell."""
+"""Samples for pilots: a few percent of the training data, and enough validation data to compare them."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from telly.data.schema import Schema
 from telly.errors import DataError
 
 SHARE = 0.05
-"""Of the training examples."""
+"""Share of the training examples that pilots read."""
 MIN_TRAIN, USUAL_TRAIN, MAX_TRAIN = 64, 96, 2000
-"""Refused with fewer; taken of small data; taken of large data."""
+"""Fewest examples accepted; sample size for small data; maximum sample size."""
 MIN_VALID, USUAL_VALID, MAX_VALID = 20, 100, 500
 LABELS = 12
-"""Programs of at least about so many labels are drawn, where others of the same label are what is searched for."""
+"""Approximate minimum number of labels in a sample for clone retrieval, which looks for others of the same label."""
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """What pilots read, and of how much.
+    """The samples that pilots read.
 
     Attributes:
         train: `datasets.Dataset` to tune on.
-        valid: to score on.
-        of_train: examples that the whole run would tune on.
+        valid: `datasets.Dataset` to score on.
+        of_train: number of examples that the whole run would tune on.
     """
 
     train: Any
@@ -37,18 +37,18 @@ class Drawn:
 
 
 def held_out(data: str | None, valid: str | None) -> bool:
-    """Whether validation examples have to come from the training file, since there is no other."""
+    """Whether validation examples must be taken from the training file, because it is the only one."""
     return data is not None and data == valid and Path(data).is_file()
 
 
 def draw(train: Any, valid: Any, schema: Schema, seed: int, *, hold_out: bool = False) -> Drawn:
-    """Draw the pilots' examples; the same ones for the same data and seed.
+    """Draw the pilots' samples; they depend on data and seed alone.
 
     Args:
         train: all training examples.
         valid: all validation examples; not read if some are held out.
-        schema: of the task.
-        seed: of the draw.
+        schema: schema of the task.
+        seed: seed of the draw.
         hold_out: take the validation examples from `train`, apart from those that are tuned on.
 
     Raises:
@@ -77,18 +77,18 @@ def draw(train: Any, valid: Any, schema: Schema, seed: int, *, hold_out: bool = 
 
 
 def _order(dataset: Any, schema: Schema, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Random examples, of which the first `count` have what the task needs of labels."""
+    """Random order of the examples, in which the first `count` have the labels that the task needs."""
     order = rng.permutation(len(dataset))
     column = _label(schema)
     if column is None:
         return order
     labels = np.asarray(list(dataset[column]))[order]
-    _, first, number = np.unique(labels, return_index=True, return_inverse=True)
+    _, first, label_index = np.unique(labels, return_index=True, return_inverse=True)
     if schema.open_labels:
         wanted = max(2, count // LABELS)  # of a label, so that it has others
         chosen, taken = [], 0
         for label in rng.permutation(len(first)):
-            found = np.flatnonzero(number == label)[:wanted]
+            found = np.flatnonzero(label_index == label)[:wanted]
             if len(found) > 1 and taken < count:
                 chosen.append(found)
                 taken += len(found)
@@ -99,7 +99,7 @@ def _order(dataset: Any, schema: Schema, count: int, rng: np.random.Generator) -
 
 
 def _known(valid: Any, train: Any, schema: Schema) -> Any:
-    """The validation examples whose class the training examples have; labels that are new by design stay."""
+    """Validation examples of classes among the training examples; for clone retrieval, whose labels are new, all."""
     column = _label(schema)
     if column is None or schema.open_labels:
         return valid

@@ -173,7 +173,7 @@ class KSearch:
         )
 
     def _lowest(self) -> int:
-        """The least K that fits the budget.
+        """The lowest K that fits the budget.
 
         Raises:
             PlanError: none does.

@@ -1,8 +1,8 @@
-"""The similarity rule: layers that tuning hardly changes can stay frozen. Its one parameter is of the paper's rows.
+"""The similarity rule: layers that tuning hardly changes can stay frozen. Its parameter is fitted to the paper's rows.
 
-How far tuning moves a layer depends on how long it tunes, so the rule is about shares: a layer counts as unchanged
-while one less its similarity is a small share of that of the last layer. A pilot of a few steps and a whole run can
-then say the same, which with a fixed similarity they could not.
+How far tuning moves a layer depends on the number of steps, so the rule uses ratios: a layer counts as unchanged while
+1 - similarity is a small share of that of the last layer. With a fixed threshold, a pilot of a few steps and a whole
+run would give different answers.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from telly.freezing.variants import BASE
 from telly.tasks import TASKS
 
 SHARE = 0.035
-"""Of the last layer's change; `fit(published_cases())`."""
-SHARES = tuple(number / 200 for number in range(1, 61))
-"""What `fit` chooses from: 0.5 % to 30 %."""
+"""Share of the last layer's change that a frozen layer may have; result of `fit(published_cases())`."""
+SHARES = tuple(step / 200 for step in range(1, 61))
+"""Candidates of `fit`: 0.5 % to 30 %."""
 TOLERANCE = 0.01
-"""Relative loss of quality that counts as none, unless told otherwise."""
+"""Relative loss of quality that is tolerated by default."""
 MIN_SPREAD = 0.02
-"""Of expected losses: other models and data differ more than the tasks of the one model that they are published of."""
+"""Minimum standard deviation of expected losses: other models differ more than the tasks of the one published model."""
 MIN_CASES = 3
-"""Published cases that an expectation rests on."""
+"""Minimum number of published cases for an expectation."""
 
 
 def rule_k(similarity: Sequence[float], share: float = SHARE) -> int:
     """The largest K whose frozen layers tuning hardly changes.
 
     Args:
-        similarity: of the tuned model's layers with the pre-trained one's: embeddings, then every layer.
-        share: of the last layer's change that a frozen layer may show.
+        similarity: similarity of the tuned model's layers with the pre-trained one's: embeddings, then every layer.
+        share: share of the last layer's change that a frozen layer may have.
 
     Returns:
         0 to layers - 1.
@@ -54,15 +54,15 @@ def rule_k(similarity: Sequence[float], share: float = SHARE) -> int:
 
 @dataclass(frozen=True)
 class Case:
-    """What is published of a task and data set: similarity by layer, quality and time by variant.
+    """Published results on a task and data set: similarity by layer, quality and time by variant.
 
     Attributes:
-        task: our name.
-        dataset: what was tuned on.
-        metric: whose values `quality` has, the greater the better.
-        similarity: of embeddings and every layer, before and after tuning base.
-        quality: by variant, `base` or K.
-        seconds: to convergence, by variant.
+        task: telly's name of the task.
+        dataset: the data set.
+        metric: metric of `quality`, the greater the better.
+        similarity: similarity of embeddings and every layer before and after tuning base.
+        quality: metric by variant, `base` or K.
+        seconds: time to convergence by variant.
     """
 
     task: str
@@ -87,7 +87,7 @@ class Case:
 
 @cache
 def published_cases() -> tuple[Case, ...]:
-    """Everything that the paper has both for: UniXcoder's tasks. Its similarities of a task stand for all data sets."""
+    """UniXcoder's tasks, for which the paper has both. A task's similarities are used for all of its data sets."""
     names = {spec.paper_name: name for name, spec in TASKS.items()}
     similarity = {names[paper_name]: tuple(values) for paper_name, values in published.similarity().items()}
     found: dict[tuple[str, str], list[published.Published]] = {}
@@ -104,9 +104,9 @@ def published_cases() -> tuple[Case, ...]:
 
 
 def fit(cases: Sequence[Case], tolerance: float = TOLERANCE) -> float:
-    """The share of `SHARES` that loses least beyond the tolerance, on average; of equal ones that which saves most.
+    """Choose the share of `SHARES` with the least average loss beyond the tolerance; among equals, the most time saved.
 
-    Where several give the same K everywhere, the middle one.
+    If several give the same K everywhere, the middle one is taken.
     """
 
     def cost(share: float) -> tuple[float, float]:
@@ -121,12 +121,12 @@ def fit(cases: Sequence[Case], tolerance: float = TOLERANCE) -> float:
 
 @dataclass(frozen=True)
 class Scored:
-    """What the rule says of a case that it was not fitted on.
+    """Result of the rule on a case that it was not fitted on.
 
     Attributes:
-        case: what is published.
-        share: fitted on the other tasks.
-        k: what the rule chose.
+        case: the published case.
+        share: share fitted on the other tasks.
+        k: K of the rule.
     """
 
     case: Case
@@ -135,7 +135,7 @@ class Scored:
 
 
 def leave_one_task_out(cases: Sequence[Case], tolerance: float = TOLERANCE) -> list[Scored]:
-    """The rule on every case, fitted on the cases of all other tasks."""
+    """Apply the rule to every case, each time fitted on the cases of all other tasks."""
     found = []
     for case in cases:
         share = fit([other for other in cases if other.task != case.task], tolerance)
@@ -152,12 +152,12 @@ class Expectation:
 
 
 def expected_loss(k: int, chosen: int, layers: int) -> Expectation:
-    """What the published cases let expect of a K so many layers above or below what the rule chose.
+    """Expected loss of a K, from published cases at the same distance from the rule's K.
 
     Args:
-        k: the K in question.
-        chosen: the rule's.
-        layers: of the model; distances are scaled to the paper's twelve.
+        k: the K.
+        chosen: the rule's K.
+        layers: number of layers of the model; distances are scaled to the paper's twelve.
     """
     known = _losses_by_distance()
     distance = round((k - chosen) * 12 / layers)
@@ -167,7 +167,7 @@ def expected_loss(k: int, chosen: int, layers: int) -> Expectation:
 
 @cache
 def _losses_by_distance() -> dict[int, list[float]]:
-    """Losses to base by K less the rule's K, where there are enough cases."""
+    """Losses to base by the distance of K from the rule's K, where there are enough cases."""
     found: dict[int, list[float]] = {}
     for case in published_cases():
         chosen = rule_k(case.similarity)

@@ -1,4 +1,4 @@
-"""An advice's reason and risk, in sentences for a person."""
+"""Reason and risk of an advice, in sentences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from telly.freezing.variants import BASE
 
 
 def reason(search: KSearch, variant: str, examples: int) -> list[str]:
-    """How a variant was chosen, in sentences; the pilots saw so many examples."""
+    """Explain how a variant was chosen; `examples` is the number of examples of a pilot."""
     change = f"{SHARE:.1%} of what it changed the last layer"
     moved = (
         f"changed layer 1 by more than {change}"
@@ -51,7 +51,7 @@ def reason(search: KSearch, variant: str, examples: int) -> list[str]:
 
 
 def risk(search: KSearch, variant: str, drawn: Drawn) -> list[str]:
-    """What may be wrong with it, in sentences."""
+    """Explain what may be wrong with a chosen variant."""
     told = []
     if variant != search.reference:
         chance = chance_beyond(search.expected(variant), search.tolerance)

@@ -1,4 +1,4 @@
-"""What layers know and what tuning changes: layer states, and similarity of models."""
+"""Analysis of layers: probes of what they encode, and similarity between models."""
 
 PROBING_FILE, COMPARE_FILE = "probing.json", "compare.json"
-"""What `telly probe` and `telly compare` write into their folders."""
+"""Result files of `telly probe` and `telly compare`."""

@@ -1,4 +1,4 @@
-"""Models compared layer by layer on the same texts: what tuning changed (the paper's RQ2)."""
+"""Layer-by-layer comparison of models on the same texts: what tuning changes (the paper's RQ2)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from telly.models.modes import encode_texts
 
 @dataclass(frozen=True)
 class CompareConfig:
-    """What is compared, on what.
+    """Settings of a comparison.
 
     Attributes:
         model: folder, hub id or embedded model; a run's folder stands for its tuned model.
@@ -51,7 +51,7 @@ class CompareConfig:
 
 @dataclass(frozen=True)
 class LayerSimilarity:
-    """One layer of two models."""
+    """Similarity of one layer of two models."""
 
     layer: str
     rsa: Rsa
@@ -61,7 +61,7 @@ class LayerSimilarity:
 
 @dataclass(frozen=True)
 class ModelComparison:
-    """A model against another.
+    """Comparison of a model with another.
 
     Attributes:
         other: the other model's name.
@@ -78,7 +78,7 @@ class ModelComparison:
 
 @dataclass(frozen=True)
 class CompareResult:
-    """All comparisons of one model, and on what they were made."""
+    """All comparisons of one model, with their settings."""
 
     model: str
     names: tuple[str, ...]
@@ -108,7 +108,7 @@ def compare(config: CompareConfig, run: LayerExtractor) -> CompareResult:
 
 @dataclass(frozen=True)
 class _Pooled:
-    """A model's pooled states: one tensor a layer, [texts, hidden]."""
+    """A model's pooled states: one tensor per layer, [texts, hidden]."""
 
     name: str
     layers: tuple[torch.Tensor, ...]

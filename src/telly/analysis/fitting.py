@@ -1,4 +1,4 @@
-"""What a probe does with states: classify them, tell pairs apart, or find what belongs together.
+"""Fitters of probes: classification of states, pairs, and retrieval.
 
 Each kind of probe has two modes, as in the paper: every layer by itself, and all layers mixed by weights that depend on
 the input. Both take states [items, layers, hidden] and a split of the items; scores are those of the test items.
@@ -40,7 +40,7 @@ Metrics = dict[str, float]
 
 @dataclass(frozen=True)
 class Split:
-    """Which items train, choose, and test; items of one group are on one side."""
+    """Split of items into training, validation and test; items of one group stay together."""
 
     train: torch.Tensor
     valid: torch.Tensor
@@ -48,7 +48,12 @@ class Split:
 
     @classmethod
     def of(cls, groups: npt.NDArray[np.int64], seed: int) -> Split:
-        """Draw groups [items] until their items' shares are reached."""
+        """Draw groups at random until each part has its share of the items.
+
+        Args:
+            groups: group of every item, [items].
+            seed: seed of the draw.
+        """
         names, members = np.unique(groups, return_inverse=True)
         order = np.random.default_rng(seed).permutation(len(names))
         place = np.empty(len(names), dtype=np.int64)
@@ -63,25 +68,25 @@ class Split:
 
 
 class Fitter(Protocol):
-    """A kind of probe over its own items."""
+    """A kind of probe, with its labels."""
 
     @property
     def groups(self) -> npt.NDArray[np.int64]:
-        """What must not be torn apart between training and testing, [items]."""
+        """Group of every item, [items]; a group is either trained or tested on."""
 
     def layerwise(self, states: torch.Tensor, split: Split, seed: int, *, control: bool) -> list[Metrics]:
-        """Scores of every layer by itself; `control` trains on labels that were shuffled."""
+        """Score every layer separately; `control` trains on shuffled labels."""
 
     def weighted(self, states: torch.Tensor, split: Split, seed: int) -> tuple[Metrics, list[float]]:
-        """Scores of all layers mixed, and the layers' mean weights on the test items."""
+        """Score a learned mix of all layers; returns metrics and the layers' mean weights on the test items."""
 
     def majority(self, split: Split) -> Metrics:
-        """Scores without looking at anything."""
+        """Score the majority baseline, which reads no states."""
 
 
 @dataclass(frozen=True)
 class Classification:
-    """Which class a token or text is of; states are [items, layers, hidden].
+    """Classification of tokens or texts; states are [items, layers, hidden].
 
     Attributes:
         labels: [items], in 0 .. classes - 1.
@@ -94,7 +99,7 @@ class Classification:
     classes: tuple[str, ...]
 
     def layerwise(self, states: torch.Tensor, split: Split, seed: int, *, control: bool) -> list[Metrics]:
-        """Ridge classifiers, all layers at once."""
+        """Score ridge classifiers, fitted for all layers at once."""
         labels = shuffled(self.labels, seed) if control else self.labels
         scaler = Scaler.of(states[split.train])
         weights = ridge_classifier(
@@ -105,7 +110,7 @@ class Classification:
         return [self._score(labels[split.test], found[:, layer]) for layer in range(states.shape[1])]
 
     def weighted(self, states: torch.Tensor, split: Split, seed: int) -> tuple[Metrics, list[float]]:
-        """A linear classifier over mixed layers, trained by Adam; the epoch that is best on validation items counts."""
+        """Score a linear classifier on mixed layers, trained with Adam; the best epoch on validation items counts."""
         scaler = Scaler.of(states[split.train])
         torch.manual_seed(seed)
         model = MixedClassifier(states.shape[1], states.shape[2], len(self.classes))
@@ -122,7 +127,7 @@ class Classification:
         return metrics, mean_weights(model.mix, test)
 
     def majority(self, split: Split) -> Metrics:
-        """The most frequent class of the training items."""
+        """Score the most frequent class of the training items."""
         most = int(torch.bincount(self.labels[split.train]).argmax())
         gold = self.labels[split.test]
         return self._score(gold, torch.full_like(gold, most))
@@ -140,7 +145,7 @@ class Classification:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Whether two texts belong together; states are [texts, layers, hidden].
+    """Binary classification of text pairs; states are [texts, layers, hidden].
 
     Attributes:
         left: text of every pair, [pairs].
@@ -155,7 +160,7 @@ class Pairs:
     groups: npt.NDArray[np.int64]
 
     def layerwise(self, states: torch.Tensor, split: Split, seed: int, *, control: bool) -> list[Metrics]:
-        """A linear map a layer, trained side by side."""
+        """Score one linear map per layer; all are trained together."""
         labels = shuffled(self.labels, seed) if control else self.labels
         scaled = self._scaled(states, split)
         model = PairMap(states.shape[1], states.shape[2])
@@ -166,7 +171,7 @@ class Pairs:
         return [{"accuracy": float(share)} for share in right]
 
     def weighted(self, states: torch.Tensor, split: Split, seed: int) -> tuple[Metrics, list[float]]:
-        """Both texts' layers are mixed by the same weights' rule, then mapped."""
+        """Score a linear map on mixed layers; both texts use the same mixing weights' rule."""
         scaled = self._scaled(states, split)
         model = nn.ModuleDict({"mix": LayerMix(*states.shape[1:]), "map": PairMap(1, states.shape[2])})
 
@@ -182,7 +187,7 @@ class Pairs:
         return {"accuracy": float(right.float().mean())}, mean_weights(model["mix"], scaled[texts])
 
     def majority(self, split: Split) -> Metrics:
-        """The more frequent answer of the training pairs."""
+        """Score the more frequent label of the training pairs."""
         most = int(torch.bincount(self.labels[split.train]).argmax())
         return {"accuracy": float((self.labels[split.test] == most).float().mean())}
 
@@ -201,7 +206,7 @@ class Pairs:
         split: Split,
         seed: int,
     ) -> None:
-        """The squared distance of cosine and label, so that the threshold of one half is the natural one."""
+        """Train with the squared difference of cosine and label, which makes one half the natural threshold."""
 
         def loss(items: torch.Tensor) -> torch.Tensor:
             # The sum over layers: each layer's map has its own gradient, as if it were trained alone.
@@ -212,7 +217,7 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Retrieval:
-    """Which texts do the same; states are [items, layers, hidden], scores MAP@R among the test items.
+    """Retrieval of texts with the same label, scored by MAP@R among the test items; states are [items, layers, hidden].
 
     Attributes:
         labels: what a text does, [items]; a label is in one part of the split alone.
@@ -227,7 +232,7 @@ class Retrieval:
         return groups
 
     def layerwise(self, states: torch.Tensor, split: Split, seed: int, *, control: bool) -> list[Metrics]:
-        """The map that whitens what differs within a label; a control's is made from shuffled labels."""
+        """Score the map that whitens the differences within a label; the control's is fitted to shuffled labels."""
         labels = shuffled(self.labels, seed) if control else self.labels
         scaler = Scaler.of(states[split.train])
         maps = discriminant_map(scaler(states[split.train]), labels[split.train])
@@ -236,7 +241,7 @@ class Retrieval:
         return [self._score(mapped[:, layer], gold) for layer in range(states.shape[1])]
 
     def weighted(self, states: torch.Tensor, split: Split, seed: int) -> tuple[Metrics, list[float]]:
-        """Mixed layers and a linear map, trained by the contrast of texts with the same label and others."""
+        """Score mixed layers and a linear map, trained with a contrastive loss between labels."""
         scaler = Scaler.of(states[split.train])
         torch.manual_seed(seed)
         model = nn.ModuleDict(
@@ -261,7 +266,7 @@ class Retrieval:
         return metrics, mean_weights(model["mix"], scaler(states[split.test]))
 
     def majority(self, split: Split) -> Metrics:
-        """Of random order: the share of right ones among the others, to which MAP@R comes near."""
+        """Score a random order: its expected MAP@R is about the share of items with the same label."""
         gold = self.labels[split.test]
         generator = torch.Generator().manual_seed(0)
         return self._score(torch.randn(len(gold), 64, generator=generator), gold)
@@ -271,7 +276,7 @@ class Retrieval:
 
 
 def shuffled(labels: torch.Tensor, seed: int) -> torch.Tensor:
-    """Labels of the control task (Hewitt and Liang 2019): as frequent as they were, but of no meaning."""
+    """Shuffle labels for the control task (Hewitt and Liang 2019): same frequencies, no meaning."""
     generator = torch.Generator().manual_seed(seed)
     return labels[torch.randperm(len(labels), generator=generator)]
 
@@ -284,7 +289,7 @@ def train(
     judge: Callable[[], float] | None = None,
     groups: torch.Tensor | None = None,
 ) -> None:
-    """Train by Adam for `STEPS` batches of item numbers; with a judge, the best weights of those it was shown are kept.
+    """Train with Adam for `STEPS` batches of item indices; with a judge, the best weights it has seen are kept.
 
     With `groups`, items of a group stand in one batch.
     """
@@ -305,15 +310,15 @@ def train(
 
 
 def _batches(items: torch.Tensor, groups: torch.Tensor | None, seed: int) -> Iterator[torch.Tensor]:
-    """`STEPS` batches, epoch after epoch in new orders."""
+    """Draw `STEPS` batches, in a new order every epoch."""
     generator = torch.Generator().manual_seed(seed)
     left = STEPS
     while left:
         order = items[torch.randperm(len(items), generator=generator)]
         if groups is not None:
-            _, numbers = torch.unique(groups[order], return_inverse=True)
-            drawn = torch.randperm(int(numbers.max()) + 1, generator=generator)
-            order = order[torch.argsort(drawn[numbers], stable=True)]
+            _, indices = torch.unique(groups[order], return_inverse=True)
+            drawn = torch.randperm(int(indices.max()) + 1, generator=generator)
+            order = order[torch.argsort(drawn[indices], stable=True)]
         batches = torch.split(order, BATCH)[:left]
         left -= len(batches)
         yield from batches
@@ -321,7 +326,7 @@ def _batches(items: torch.Tensor, groups: torch.Tensor | None, seed: int) -> Ite
 
 @torch.no_grad()
 def mean_weights(mix: nn.Module, states: torch.Tensor) -> list[float]:
-    """Mean weight of every layer over some items."""
+    """Compute the mean weight of every layer over some items."""
     weights: list[float] = mix(states)[1].mean(dim=0).tolist()
     return weights
 

@@ -27,20 +27,19 @@ from telly.freezing.states import StateDtype
 from telly.models.stack import LayerStack, capture_all, find_stack
 
 READ_ROWS = 1024
-"""Sequences whose states are read at once."""
+"""Number of sequences whose states are read at once."""
 
 
 class Pooling(StrEnum):
-    """What is kept of a sequence's states.
+    """Pooling of a sequence's states.
 
     Attributes:
-        TOKENS: every token's.
+        TOKENS: the states of all tokens.
         MEAN: the mean over real tokens.
-        FIRST: the first token's.
-        LAST: the last real token's.
-        PADDED_MEAN: the mean over all positions of the sequence padded to a fixed length, as the paper's scripts have
-            it.
-        PICKED: the mean over real tokens, and after it some tokens', as the request says.
+        FIRST: the states of the first token.
+        LAST: the states of the last real token.
+        PADDED_MEAN: the mean over all positions of the sequence padded to a fixed length, as in the paper's scripts.
+        PICKED: the mean over real tokens, followed by the states of the tokens in the request.
     """
 
     TOKENS = "tokens"
@@ -52,8 +51,8 @@ class Pooling(StrEnum):
 
 
 def layer_names(layers: int) -> list[str]:
-    """`emb`, `1` .. `L`."""
-    return ["emb", *(str(number) for number in range(1, layers + 1))]
+    """Names of embeddings and layers: `emb`, `1` .. `L`."""
+    return ["emb", *(str(layer) for layer in range(1, layers + 1))]
 
 
 @dataclass(frozen=True)

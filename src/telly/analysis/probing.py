@@ -1,4 +1,4 @@
-"""Probes: what the states of every layer tell about code (the paper's RQ1).
+"""Probes: which properties of code the states of every layer encode (the paper's RQ1).
 
 Every model runs once over the texts of all probes; what they need of all layers' states is cached, and every probe,
 layer, mode, seed and control reads from there. Beside each model stand the same architecture with random weights, a
@@ -51,7 +51,7 @@ class ProbeItems:
 
 @dataclass(frozen=True)
 class Probe:
-    """A probe: its data, and what it is judged by.
+    """A probe: its data and its metric.
 
     Attributes:
         name: its name.
@@ -66,7 +66,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class ProbeConfig:
-    """What is probed, on what.
+    """Settings of probing.
 
     Attributes:
         models: folders, hub ids or embedded models; a run's folder stands for its tuned model.
@@ -93,7 +93,7 @@ class ProbeConfig:
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean over the seeds, and its 95 % interval by Student's t, cut at 0 and 1, between which all scores lie."""
+    """Mean over seeds with its 95 % interval by Student's t, clipped to [0, 1], the range of all scores."""
 
     mean: float
     low: float
@@ -101,7 +101,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: list[float]) -> Spread:
-        """Of one value a seed; of a single seed there is no interval."""
+        """Compute it from one value per seed; a single seed gives no interval."""
         mean = statistics.mean(values)
         if len(values) < 2:
             return cls(mean, mean, mean)
@@ -111,7 +111,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class LayerScore:
-    """One layer, or one baseline, by itself.
+    """Scores of one layer, or of one baseline.
 
     Attributes:
         layer: its name.
@@ -126,7 +126,7 @@ class LayerScore:
 
 @dataclass(frozen=True)
 class ModelScore:
-    """What a probe found in a model.
+    """Scores of a probe on one model.
 
     Attributes:
         model: its name, or `random weights`.
@@ -145,7 +145,7 @@ class ModelScore:
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """One probe on all models.
+    """Scores of one probe on all models.
 
     Attributes:
         probe: its name.
@@ -214,7 +214,7 @@ def _result(probe: Probe, items: ProbeItems, measured: list[tuple[str, _Fits]], 
 
 @dataclass(frozen=True)
 class _Fits:
-    """What was fitted with every seed: metrics by layer, those of the control, and the mix."""
+    """Results of fitting with every seed: metrics by layer, metrics of the control task, and of the layer mix."""
 
     layerwise: list[list[Metrics]]
     control: list[list[Metrics]]
@@ -261,7 +261,7 @@ def _judged(
 
 
 def bag_of_tokens(items: ProbeItems, hidden: int) -> torch.Tensor:
-    """Fixed random vectors of the tokens in place of states: the token's own, or the mean over a text.
+    """Baseline states: fixed random embeddings of the tokens, or their mean over a text.
 
     Returns:
         [items, 1, hidden].

@@ -1,4 +1,4 @@
-"""How similar two representations of the same items are: RSA, CKA, Procrustes distance.
+"""Similarity of two representations of the same items: RSA, CKA, Procrustes distance.
 
 All functions take two tensors [items, features]; features may differ in number where the formula allows.
 """
@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 
 CHUNK = 512
-"""Rows of the similarity matrices in memory at once."""
+"""Number of rows of the similarity matrices in memory at once."""
 RESAMPLES = 200
 
 
 @dataclass(frozen=True)
 class Rsa:
-    """Representational similarity, with the 95 % interval of `pearson` over items where it was asked for."""
+    """Representational similarity, with a 95 % interval of `pearson` over items if it was requested."""
 
     pearson: float
     spearman: float
@@ -85,7 +85,7 @@ def _correlations(x: torch.Tensor, y: torch.Tensor, weights: torch.Tensor, diago
 
 
 def _moments(a: torch.Tensor, b: torch.Tensor) -> Iterator[torch.Tensor]:
-    """What is summed up for a correlation, one after the other, since each is as large as `a`."""
+    """The sums of a correlation, one after the other, since each summand is as large as `a`."""
     yield torch.ones_like(a)
     yield a
     yield b
@@ -130,7 +130,7 @@ def debiased_cka(x: torch.Tensor, y: torch.Tensor) -> float:
 
 
 def cka_matrix(xs: Sequence[torch.Tensor], ys: Sequence[torch.Tensor]) -> tuple[tuple[float, ...], ...]:
-    """`debiased_cka` of every one of some representations (row) with every one of others (column)."""
+    """Compute `debiased_cka` of every representation of the first list (row) with every one of the second (column)."""
     for x in xs:
         for y in ys:
             _check(x, y, least=4)
@@ -143,7 +143,7 @@ def cka_matrix(xs: Sequence[torch.Tensor], ys: Sequence[torch.Tensor]) -> tuple[
 
 
 def _hsic(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Unbiased HSIC of linear kernels whose diagonals are set to zero."""
+    """Compute the unbiased HSIC of linear kernels whose diagonals are zero."""
     n = len(x)
     own_x, own_y = (x * x).sum(dim=1), (y * y).sum(dim=1)
     trace = (x.T @ y).square().sum() - own_x @ own_y

@@ -1,4 +1,4 @@
-"""How probes are fitted: in closed form, for all layers at once, or by gradient where the probe itself is not linear.
+"""Solvers of probes: in closed form for all layers at once, or by gradient descent for probes that are not linear.
 
 Features are [items, layers, hidden]; every layer is standardised by the training items, so that no layer wins by scale.
 """
@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import nn
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
-"""Of ridge regression, in units of the mean variance of the features; the best on validation items is taken."""
+"""Penalties of ridge regression, in units of the features' mean variance; the best on validation items is taken."""
 SHRINKAGE = 0.1
-"""Share of the mean variance in the within-class covariance, so that few items can be whitened."""
+"""Share of the mean variance that is mixed into the within-class covariance, so that few items can be whitened."""
 
 
 @dataclass(frozen=True)
@@ -27,19 +27,19 @@ class Scaler:
 
     @classmethod
     def of(cls, features: torch.Tensor) -> Scaler:
-        """Of [items, layers, hidden]; a feature that does not vary keeps scale 1."""
+        """Fit to states [items, layers, hidden]; a constant feature keeps scale 1."""
         scale = features.std(dim=0)
         return cls(features.mean(dim=0), torch.where(scale > 1e-6, scale, torch.ones_like(scale)))
 
     def __call__(self, features: torch.Tensor) -> torch.Tensor:
-        """Standardised features."""
+        """Standardise features."""
         return (features - self.mean) / self.scale
 
 
 def ridge_classifier(
     train: torch.Tensor, labels: torch.Tensor, valid: torch.Tensor, valid_labels: torch.Tensor, classes: int
 ) -> torch.Tensor:
-    """Weights of one ridge classifier (least squares on one-hot labels) a layer, in closed form.
+    """Fit one ridge classifier (least squares on one-hot labels) per layer, in closed form.
 
     Args:
         train: standardised features, [items, layers, hidden].
@@ -75,13 +75,13 @@ def ridge_classifier(
 
 
 def classify(weights: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-    """Classes that a ridge classifier's weights give, [items, layers]."""
+    """Predict classes with ridge classifiers, [items, layers]."""
     scores = torch.einsum("ilh,lhc->ilc", features, weights[:, :-1]) + weights[:, -1]
     return scores.argmax(dim=-1)
 
 
 def discriminant_map(train: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """The linear map that whitens what differs within a class (Fisher 1936), one a layer, in closed form.
+    """Fit the linear map that whitens differences within a class (Fisher 1936), one per layer, in closed form.
 
     Args:
         train: standardised features, [items, layers, hidden].
@@ -103,7 +103,7 @@ def discriminant_map(train: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 class LayerMix(nn.Module):
-    """All layers' states mixed by weights that depend on the input (the paper's weighted layer-wise mode).
+    """Mix of all layers' states with input-dependent weights (the paper's weighted layer-wise mode).
 
     Every layer has a score vector; the softmax over the layers' scores weighs the layers.
     """
@@ -114,14 +114,14 @@ class LayerMix(nn.Module):
         self.bias = nn.Parameter(torch.zeros(layers))
 
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mixed features [items, hidden] of [items, layers, hidden], and the weights [items, layers]."""
+        """Mix states [items, layers, hidden]; returns features [items, hidden] and weights [items, layers]."""
         scores = (features * self.scores).sum(dim=-1) / math.sqrt(features.shape[-1]) + self.bias
         weights = scores.softmax(dim=-1)
         return (weights[..., None] * features).sum(dim=1), weights
 
 
 class MixedClassifier(nn.Module):
-    """A linear classifier over mixed layers."""
+    """Linear classifier on mixed layers."""
 
     def __init__(self, layers: int, hidden: int, classes: int) -> None:
         super().__init__()
@@ -129,13 +129,13 @@ class MixedClassifier(nn.Module):
         self.linear = nn.Linear(hidden, classes)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Logits [items, classes]."""
+        """Compute logits [items, classes]."""
         logits: torch.Tensor = self.linear(self.mix(features)[0])
         return logits
 
 
 class PairMap(nn.Module):
-    """One linear map into one space for both members of a pair, for every layer by itself; the cosine tells.
+    """Linear maps, one per layer, that map both members of a pair into one space, where the cosine is compared.
 
     Args:
         layers: number of independent maps.
@@ -147,6 +147,6 @@ class PairMap(nn.Module):
         self.maps = nn.Parameter(torch.eye(hidden).repeat(layers, 1, 1))
 
     def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-        """Cosines [pairs, layers] of mapped states, each given as [pairs, layers, hidden]."""
+        """Compute cosines [pairs, layers] of mapped states, each given as [pairs, layers, hidden]."""
         mapped = [torch.einsum("plh,lhg->plg", side, self.maps) for side in (left, right)]
         return F.cosine_similarity(mapped[0], mapped[1], dim=-1)

@@ -24,7 +24,7 @@ TiedHead = Literal["freeze", "untie", "refuse"]
 
 @dataclass(frozen=True)
 class LayerStatus:
-    """One layer of the plan; parameters shared with a layer above it in the list are counted there."""
+    """One layer of the plan. Parameters that it shares with an earlier layer are counted in that one only."""
 
     name: str
     status: Status
@@ -48,12 +48,12 @@ class FreezePlan:
 
     @property
     def total(self) -> int:
-        """All parameters, each counted once."""
+        """Number of all parameters, each counted once."""
         return sum(layer.parameters for layer in self.layers)
 
     @property
     def trainable(self) -> int:
-        """Parameters that are trained."""
+        """Number of trained parameters."""
         return sum(layer.trainable for layer in self.layers)
 
     @property
@@ -111,6 +111,7 @@ def plan_as_is(stack: LayerStack, k: int | None, method: Method) -> FreezePlan:
 
 
 def _plan(stack: LayerStack, k: int | None, variant: str, frozen: set[int]) -> FreezePlan:
+    # A tied head has the embeddings' parameters: `seen` keeps them from being counted twice.
     seen: set[int] = set()
     layers = []
     for name, modules in _layers(stack):

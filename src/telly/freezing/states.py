@@ -37,6 +37,7 @@ class StateDtype(StrEnum):
             return states.to(torch.bfloat16).contiguous().view(torch.uint8).numpy()
         if self is StateDtype.FP32:
             return states.to(torch.float32).contiguous().view(torch.uint8).numpy()
+        # Row-wise absmax quantization. A token of zeros has scale 0 and must not be divided by it.
         scale = states.float().abs().amax(dim=-1, keepdim=True) / 127.0  # [tokens, 1]
         steps = (states.float() / scale.clamp(min=torch.finfo(torch.float32).tiny)).round().to(torch.int8)
         return torch.cat([scale.contiguous().view(torch.uint8), steps.view(torch.uint8)], dim=-1).numpy()

@@ -1,8 +1,8 @@
-"""A key/value cache for beam search that keeps every prompt once in place.
+"""A key/value cache for beam search that never moves the prompts.
 
-All beams of an example share its prompt, and beams move only among themselves. So the prompt's keys and values are laid
-out once and never moved; only those of the generated tokens follow their beams. The library's cache copies everything
-at every token, and again for every reordering.
+All beams of an example share its prompt, and beams are reordered only among themselves. So the prompt's keys and values
+are written once, and only those of the generated tokens are moved. The library's cache copies everything at every
+token, and again at every reordering.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 
 class _PromptLayer(DynamicLayer):  # type: ignore[misc]
-    """One layer: room for prompt and answer, [batch x beams, heads, prompt + answer, size], filled from the left."""
+    """Cache of one layer: buffers of [batch x beams, heads, prompt + answer, size], filled from the left."""
 
     def __init__(self, keys: torch.Tensor, values: torch.Tensor, beams: int, room: int) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class _PromptLayer(DynamicLayer):  # type: ignore[misc]
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Add new tokens' keys and values, [batch x beams, heads, tokens, size], and return all so far."""
+        """Append keys and values of new tokens, [batch x beams, heads, tokens, size], and return all so far."""
         end = self._filled + key_states.shape[-2]
         for buffer, new in zip(self._room, (key_states, value_states), strict=True):
             buffer[:, :, self._filled : end] = new
@@ -34,23 +34,23 @@ class _PromptLayer(DynamicLayer):  # type: ignore[misc]
         return self.keys, self.values
 
     def get_seq_length(self) -> int:
-        """Tokens so far."""
+        """Number of tokens so far."""
         return self._filled
 
     def reorder_cache(self, beam_idx: torch.Tensor) -> None:
-        """Let the generated tokens follow their beams."""
+        """Reorder the generated tokens' keys and values; the prompt's are the same for all beams of an example."""
         for buffer in self._room:
             answer = buffer[:, :, self._prompt : self._filled]
             buffer[:, :, self._prompt : self._filled] = answer.index_select(0, beam_idx.to(buffer.device))
 
 
 def beam_cache(prompt: Cache, beams: int, room: int) -> Cache:
-    """The cache of encoded prompts, made ready for beam search.
+    """Make a cache for beam search from the cache of encoded prompts.
 
     Args:
         prompt: cache of full-attention layers after the prompts, batch x prompt tokens.
-        beams: beams of every example.
-        room: most tokens that come after what the cache holds.
+        beams: number of beams per example.
+        room: maximum number of tokens after those in the cache.
     """
     return Cache(layers=[_PromptLayer(layer.keys, layer.values, beams, room) for layer in prompt.layers])
 

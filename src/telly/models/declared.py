@@ -1,7 +1,7 @@
-"""What a folder of sentence-transformers declares about its embeddings, compared with what telly applies.
+"""Check of what a sentence-transformers folder declares about its embeddings against what telly applies.
 
 telly takes the mean of the last hidden states over all tokens, scales it to unit length and compares by cosine. A
-folder that declares anything else would silently give other embeddings than its author meant, so it is refused.
+folder that declares anything else would silently give other embeddings than its author intended, so it is refused.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _LEGACY_MODES = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
-"""Until version 5 every mode of pooling was a key of its own."""
+"""Before version 5 every pooling mode had its own key."""
 _WITHOUT_EFFECT = ("Normalize", "Dropout")
-"""Modules after the pooling that change nothing about the cosine of two embeddings."""
+"""Modules after the pooling that do not change the cosine of two embeddings."""
 _TRANSFORMER_SETTINGS = ("sentence_bert_config.json", "sentence_roberta_config.json", "sentence_distilbert_config.json")
 
 
 def check_pooling(name: str) -> None:
-    """Refuse a model whose folder declares other embeddings than telly makes.
+    """Check that a model's folder declares no other embeddings than telly computes.
 
     Args:
         name: folder, hub id or the embedded model. A subfolder that such a folder names as its transformer counts too.
@@ -54,7 +54,7 @@ def check_pooling(name: str) -> None:
 
 
 def cautions_about(name: str) -> list[str]:
-    """What a user should know about a model that is not refused: prompts that the folder has and telly does not add."""
+    """Warnings about a model that is accepted: prompts that its folder declares and telly does not add."""
     declared = _Declared.of(name)
     prompts = {} if declared is None else declared.prompts()
     if not prompts:
@@ -66,7 +66,7 @@ def cautions_about(name: str) -> list[str]:
 
 
 class _Declared:
-    """The files of one model."""
+    """Declarations in the files of one model."""
 
     def __init__(self, place: str, modules: list[dict[str, Any]] | None, inner: Path | None = None) -> None:
         self.place = place
@@ -75,7 +75,7 @@ class _Declared:
 
     @classmethod
     def of(cls, name: str) -> _Declared | None:
-        """What declares the model's embeddings; None where nothing does."""
+        """Find the declarations of a model; None if there are none."""
         place = resolve(name)
         folder = Path(place)
         if not folder.is_dir():
@@ -92,17 +92,17 @@ class _Declared:
 
     @property
     def advice(self) -> str:
-        """How to use the transformer without what is declared."""
+        """How to use the transformer without the declarations."""
         if self.inner is not None:
             return f"copy the folder {self.inner} alone to another place and give the copy"
         return f"remove {MODULES}, {SETTINGS} and the folders of modules (1_Pooling, ...) from a copy of the folder"
 
     def differences(self) -> list[str]:
-        """What is declared and not applied, in words."""
+        """Declarations that telly does not apply, in words."""
         return [*self._modules(), *self._transformer(), *self._settings()]
 
     def prompts(self) -> dict[str, str]:
-        """Prompts by role, without empty ones."""
+        """Non-empty prompts by role."""
         found = self._read(SETTINGS).get("prompts")
         found = found if isinstance(found, dict) else {}
         return {str(role): text for role, text in found.items() if isinstance(text, str) and text}
@@ -176,7 +176,7 @@ def _kind(module: dict[str, Any]) -> str:
 
 
 def _modes(settings: dict[str, Any]) -> list[str]:
-    """The modes of pooling that a configuration names, in whichever of the library's two forms."""
+    """Pooling modes in a configuration, in either of the library's two formats."""
     named = settings.get("pooling_mode")
     if named is not None:
         return [str(mode) for mode in named] if isinstance(named, list) else [str(named)]
@@ -191,7 +191,7 @@ def _settings_of(file: Path) -> dict[str, Any]:
 
 
 def _file(place: str, path: str) -> Path | None:
-    """A file of a model folder, or of a model of the hub, from its cache if the hub cannot be reached."""
+    """A file of a model folder or hub model; from the hub's local cache if the hub cannot be reached."""
     if Path(place).is_dir():
         file = Path(place) / path
         return file if file.is_file() else None

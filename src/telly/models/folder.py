@@ -1,4 +1,4 @@
-"""Which folder holds the model that a path stands for, and why a folder cannot be loaded, in words that help."""
+"""Model folders: which folder a path stands for, and why a folder cannot be loaded."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from safetensors import SafetensorError
 from telly.errors import ModelError
 
 EMBEDDED = "telly-mini"
-"""The model that the package ships."""
+"""Name of the model that the package includes."""
 CONFIG = "config.json"
 MODULES = "modules.json"
-"""The file in which sentence-transformers lists what a model is made of."""
+"""File in which sentence-transformers lists the modules of a model."""
 ADAPTER = "adapter_config.json"
 MODEL_FOLDER = "model"
 """Folder of a run, or of pre-training, with its model."""
@@ -39,11 +39,11 @@ _DAMAGED = (SafetensorError, EOFError, pickle.UnpicklingError)
 
 
 def folder_with_config(name: str, path: Path) -> Path:
-    """The folder that has `config.json`: the one that was named, that of a run's model, or that of the transformer.
+    """Find the folder with `config.json`: the given one, that of a run's model, or that of the transformer.
 
     Args:
-        name: what the user gave, for the error.
-        path: the folder that it is.
+        name: name that the user gave, for the error.
+        path: the folder.
 
     Raises:
         ModelError: there is none, or the folder is an adapter without its base model.
@@ -70,7 +70,7 @@ def folder_with_config(name: str, path: Path) -> Path:
 
 
 def read_telly_file(folder: Path) -> dict[str, Any]:
-    """What telly wrote about a model beside its weights, by section; empty if there is no such file.
+    """Read what telly wrote about a model beside its weights, by section; empty if there is no such file.
 
     Raises:
         ModelError: the file is damaged.
@@ -91,7 +91,7 @@ def read_telly_file(folder: Path) -> dict[str, Any]:
 
 
 def read_modules(folder: Path) -> list[dict[str, Any]] | None:
-    """The modules that sentence-transformers lists in a folder; None where there is no such list.
+    """Read the modules that sentence-transformers lists in a folder; None if there is no list.
 
     Raises:
         ModelError: the list cannot be read.
@@ -101,7 +101,7 @@ def read_modules(folder: Path) -> list[dict[str, Any]] | None:
 
 
 def modules_of(file: Path) -> list[dict[str, Any]]:
-    """The modules in a file of sentence-transformers, each with `type` and `path`.
+    """Read the modules in a sentence-transformers file, each with `type` and `path`.
 
     Raises:
         ModelError: it cannot be read.
@@ -119,7 +119,7 @@ _MEND = "restore the file, or remove it from a copy of the folder if the mean of
 
 
 def read_json(file: Path) -> Any:
-    """The content of a file that says how a model is used.
+    """Read a JSON file of a model folder.
 
     Raises:
         ModelError: it is not JSON.
@@ -131,13 +131,13 @@ def read_json(file: Path) -> Any:
 
 
 def other_formats(folder: Path) -> str:
-    """Files of formats that telly does not read, in words; nothing where there are none."""
+    """Describe files of formats that telly does not read; empty if there are none."""
     files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in _OTHER_FORMATS)
     return ", ".join(f"{file.relative_to(folder)} ({_OTHER_FORMATS[file.suffix.lower()]})" for file in files[:3])
 
 
 def explained(folder: Path, error: BaseException) -> str:
-    """Why a model folder cannot be loaded and what to do, from the libraries' error and from what is in the folder."""
+    """Explain why a model folder cannot be loaded and what to do, from the libraries' error and the folder's files."""
     pointer = next((file.name for file in sorted(folder.iterdir()) if _is_lfs_pointer(file)), None)
     if pointer is not None:
         return f"{pointer} is a pointer of Git LFS, not the file itself; fetch the files with `git lfs pull`"
@@ -161,7 +161,7 @@ def explained(folder: Path, error: BaseException) -> str:
 
 
 def _with_advice(first: str, error: BaseException) -> str:
-    """The first line of an error, in clearer words and with what to do where they are known."""
+    """The first line of an error, reworded and with advice for the known ones."""
     if isinstance(error, KeyError) and isinstance(error.args[0] if error.args else None, str):
         return f"config.json names {error.args[0]!r}, which this version of transformers does not know"
     if isinstance(error, FileNotFoundError):

@@ -1,4 +1,4 @@
-"""Models that write text: which kind a checkpoint is, its logits where there is a loss, and decoding in batches."""
+"""Generative models: architectures, logits at selected positions, and decoding in batches."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from telly.models.prefix_lm import checkpoint_part
 
 
 class Architecture(StrEnum):
-    """How a model writes.
+    """Architecture of a generative model.
 
     Attributes:
         ONE_STACK: an encoder of RoBERTa's shape, used as decoder too (`telly.models.prefix_lm`).
@@ -32,15 +32,15 @@ class Architecture(StrEnum):
 
     @property
     def is_single_sequence(self) -> bool:
-        """Whether source and target are one sequence."""
+        """Whether prompt and answer are one sequence."""
         return self is not Architecture.ENCODER_DECODER
 
 
 def architecture_of(config: Any) -> Architecture:
-    """The kind that a model's configuration tells.
+    """The architecture of a model, from its configuration.
 
     Raises:
-        ModelError: the library has no class for writing with such a model.
+        ModelError: transformers has no generative class for such a model.
     """
     from transformers.models.auto.modeling_auto import (
         MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
@@ -61,13 +61,14 @@ def architecture_of(config: Any) -> Architecture:
 
 @contextmanager
 def selected_logits(model: Any, selected: torch.Tensor) -> Iterator[None]:
-    """While open, the model's output layer runs at some positions only, and its logits are [selected, vocabulary].
+    """Run the model's output layer at selected positions only, as long as the context is open.
 
-    A vocabulary of 50,000 makes the logits of all positions the largest tensor of a step by far.
+    The logits are then [selected, vocabulary]. With a vocabulary of 50,000, the logits of all positions would be the
+    largest tensor of a step by far.
 
     Args:
         model: a model with an output layer.
-        selected: true where logits are wanted, [batch, tokens].
+        selected: true where logits are needed, [batch, tokens].
     """
 
     def select(_head: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -82,13 +83,13 @@ def selected_logits(model: Any, selected: torch.Tensor) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Decoding:
-    """How text is decoded.
+    """Decoding settings.
 
     Attributes:
-        beams: size of the beam; 1 is greedy.
-        max_new_tokens: longest answer, its end token included.
-        end_ids: tokens that end an answer.
-        pad_id: id to fill up ended answers with.
+        beams: beam size; 1 is greedy.
+        max_new_tokens: maximum length of an answer, end token included.
+        end_ids: ids of the tokens that end an answer.
+        pad_id: id to pad ended answers with.
     """
 
     beams: int
@@ -97,7 +98,7 @@ class Decoding:
     pad_id: int
 
     def arguments(self, **more: Any) -> dict[str, Any]:
-        """Arguments of the library's `generate`; `more` are further settings of its `GenerationConfig`."""
+        """Arguments of transformers' `generate`; `more` are additional settings of its `GenerationConfig`."""
         from transformers import GenerationConfig
 
         settings = GenerationConfig(
@@ -117,14 +118,14 @@ class Decoding:
 def decode_single_sequence(
     model: Any, prompts: list[torch.Tensor], decoding: Decoding, prefix_lengths: torch.Tensor | None = None
 ) -> list[list[int]]:
-    """Answers to prompts, by a model whose prompt and answer are one sequence.
+    """Generate answers to prompts, with a model whose prompt and answer are one sequence.
 
-    Every prompt is encoded once, whatever the number of beams.
+    Every prompt is encoded once, for any number of beams.
 
     Args:
         model: a decoder, or a `PrefixLM`.
-        prompts: token ids of each, [tokens]; at least one token each.
-        decoding: how.
+        prompts: token ids of each prompt, [tokens]; at least one token each.
+        decoding: decoding settings.
         prefix_lengths: for a `PrefixLM`, how many tokens at the start of each prompt see each other, [prompts].
 
     Returns:
@@ -144,7 +145,7 @@ def decode_single_sequence(
 def _encoded_prompts(
     model: Any, ids: torch.Tensor, mask: torch.Tensor, decoding: Decoding, prefix_lengths: torch.Tensor | None
 ) -> Any:
-    """The cache of all prompts but their last token, which starts the answer."""
+    """Encode all prompts but their last token, which starts the answer; returns the key/value cache."""
     from transformers import DynamicCache
 
     cache = DynamicCache()
@@ -164,13 +165,13 @@ def _encoded_prompts(
 def decode_encoded(
     model: Any, states: torch.Tensor, attention_mask: torch.Tensor, decoding: Decoding
 ) -> list[list[int]]:
-    """Answers to encoded sources, by an encoder-decoder.
+    """Generate answers to encoded sources, with an encoder-decoder.
 
     Args:
         model: the encoder-decoder.
         states: the encoder's last hidden states, [batch, tokens, hidden].
         attention_mask: [batch, tokens].
-        decoding: how.
+        decoding: decoding settings.
 
     Returns:
         token ids of each answer, without start and end token.
@@ -187,29 +188,33 @@ def decode_encoded(
 
 
 def _generate(model: Any, **arguments: Any) -> torch.Tensor:
-    """The library's `generate` without the model's own settings (sampling, penalties, forbidden tokens).
+    """Call `generate` without the model's own generation settings (sampling, penalties, forbidden tokens).
 
-    The library takes from them what the given settings leave open, which would change what is measured.
+    transformers fills in from them what the given settings leave open, which would change the results.
     """
     from transformers import GenerationConfig
 
-    kept = model.generation_config
+    own_settings = model.generation_config
     model.generation_config = GenerationConfig()
     try:
-        found: torch.Tensor = model.generate(**arguments)
-        return found
+        ids: torch.Tensor = model.generate(**arguments)
+        return ids
     finally:
-        model.generation_config = kept
+        model.generation_config = own_settings
 
 
 def decoder_start(config: Any) -> int:
-    """The token that an encoder-decoder's answers start from."""
+    """Id of the token with which an encoder-decoder's answers start."""
     start = getattr(config, "decoder_start_token_id", None)
     return int(config.pad_token_id if start is None else start)
 
 
 def left_padded(prompts: list[torch.Tensor], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Prompts that end in the same column, and their attention mask; each [prompts, longest]."""
+    """Pad prompts on the left, so that all end in the same column.
+
+    Returns:
+        token ids and attention mask, each [prompts, longest].
+    """
     width = max(len(prompt) for prompt in prompts)
     ids = torch.full((len(prompts), width), pad_id)
     mask = torch.zeros(len(prompts), width, dtype=torch.long)

@@ -1,8 +1,8 @@
-"""The argument by which a model's forward takes a key/value cache, found by running the model.
+"""The name of the forward argument for a key/value cache, found by running the model.
 
 transformers renamed `past_key_values` to `cache` in 5.24. Signatures do not tell which name works: decorators rename
-arguments, and `**kwargs` swallow unknown ones without an error. So each name is tried on two tokens, and the name
-counts whose cache holds them afterwards.
+arguments, and `**kwargs` accept unknown ones without an error. So each name is tried on two tokens; it works if its
+cache holds them afterwards.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from torch import nn
 CACHE_ARGUMENTS = ("cache", "past_key_values")
 """Names of the argument, newest first: an older name may still work, with a deprecation warning."""
 TRIAL_ERRORS = (TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError)
-"""What a forward raises that is given an argument it does not take."""
+"""Errors of a forward that is given an argument it does not accept."""
 TRIAL_ID = 3
-"""A token in every vocabulary, and padding in none that is in use."""
+"""An id in every vocabulary that is padding in none in use."""
 
 _known: WeakKeyDictionary[nn.Module, str | None] = WeakKeyDictionary()
 
@@ -28,7 +28,7 @@ def cache_argument(model: nn.Module) -> str | None:
     """Name of the forward argument that takes a key/value cache; None if the model keeps none.
 
     Args:
-        model: a transformers model that reads token ids, in training or evaluation mode. Its result is remembered.
+        model: a transformers model that reads token ids, in training or evaluation mode. The result is remembered.
     """
     if model not in _known:
         _known[model] = next((name for name in CACHE_ARGUMENTS if _fills(model, name)), None)
@@ -36,7 +36,7 @@ def cache_argument(model: nn.Module) -> str | None:
 
 
 def cached(model: nn.Module, cache: Any) -> dict[str, Any]:
-    """The keyword argument that hands a key/value cache to a model's forward or to its `generate`."""
+    """The keyword argument that passes a key/value cache to a model's forward or `generate`; empty if it keeps none."""
     name = cache_argument(model)
     return {} if name is None else {name: cache}
 

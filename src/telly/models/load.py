@@ -1,4 +1,4 @@
-"""Load Hugging Face checkpoints from a folder or a hub id, with errors that say what to do."""
+"""Loading of Hugging Face checkpoints from a folder or a hub id, with errors that say what to do."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def embedded_folder() -> Path:
 
 
 def resolve(name: str) -> str:
-    """The folder or hub id that a model name stands for.
+    """Resolve a model name to a folder or hub id.
 
     Raises:
         ModelError: it looks like a path and nothing is there, or it is a folder without a model.
@@ -66,7 +66,7 @@ def resolve(name: str) -> str:
 
 
 def load_config(name: str) -> Any:
-    """The model's configuration alone; reads no weights."""
+    """Load a model's configuration; reads no weights."""
     from transformers import AutoConfig
 
     with _explained(name):
@@ -74,19 +74,19 @@ def load_config(name: str) -> Any:
 
 
 def load_model(name: str, *, seed: int = 0, is_generative: bool = False) -> nn.Module:
-    """A model in float32 and eval mode.
+    """Load a model in float32 and eval mode.
 
     Parameters that the checkpoint lacks (an unused pooler, say) are drawn from `seed`, so that runs repeat.
 
     Args:
         name: folder, hub id or the embedded model.
-        seed: of what the checkpoint lacks.
+        seed: seed of parameters that the checkpoint lacks.
         is_generative: False gives the encoder (of an encoder-decoder checkpoint the encoder only). True gives a model
             with an output layer and `generate`: the checkpoint's own, or its encoder as a `PrefixLM`.
 
     Raises:
         ModelError: there is no such folder, the hub cannot be reached, the files are damaged, or the model cannot
-            write.
+            generate text.
     """
     config = load_config(name)
     with _explained(name), quiet_transformers(), torch.random.fork_rng(devices=[]):
@@ -101,7 +101,7 @@ def load_model(name: str, *, seed: int = 0, is_generative: bool = False) -> nn.M
     drawn = {*report["missing_keys"], *(found[0] for found in report["mismatched_keys"])}
     stack = find_stack(model)
     _check_complete(name, stack, drawn, whole=is_generative and architecture_of(config) is not Architecture.ONE_STACK)
-    _check_no_further_layers(name, stack, report["unexpected_keys"])
+    _check_layer_count(name, stack, report["unexpected_keys"])
     _check_finite(name, model)
     _check_padding(name, stack)
     return _finished(model, config, is_generative)
@@ -115,7 +115,7 @@ def _finished(model: Any, config: Any, is_generative: bool) -> nn.Module:
 
 
 def _check_complete(name: str, stack: LayerStack, drawn: set[str], *, whole: bool) -> None:
-    """Refuse a checkpoint whose layers would be random numbers; a head or pooler may be missing, unless all is used."""
+    """Check that all weights of the layers are in the checkpoint; only an unused head or pooler may be missing."""
     model = stack.model
     needed = {id(p) for _, module in stack.before for p in module.parameters()}
     needed |= {id(p) for block in stack.blocks for p in block.parameters()}
@@ -130,19 +130,19 @@ def _check_complete(name: str, stack: LayerStack, drawn: set[str], *, whole: boo
         )
 
 
-def _check_no_further_layers(name: str, stack: LayerStack, unexpected: Iterable[str]) -> None:
-    """Refuse a checkpoint with more layers than its settings say: the model would be cut without a word."""
-    further = re.compile(rf"(?:^|\.){re.escape(stack.path)}\.(\d+)\.")
-    numbers = [int(found[1]) for key in unexpected if (found := further.search(key))]
-    if numbers and max(numbers) >= len(stack.blocks):
+def _check_layer_count(name: str, stack: LayerStack, unexpected: Iterable[str]) -> None:
+    """Check that the checkpoint has no more layers than its settings say, which would be dropped silently."""
+    block_name = re.compile(rf"(?:^|\.){re.escape(stack.path)}\.(\d+)\.")
+    indices = [int(found[1]) for key in unexpected if (found := block_name.search(key))]
+    if indices and max(indices) >= len(stack.blocks):
         raise ModelError(
-            f"{name}: the checkpoint has {max(numbers) + 1} layers and config.json says {len(stack.blocks)}; expected "
+            f"{name}: the checkpoint has {max(indices) + 1} layers and config.json says {len(stack.blocks)}; expected "
             "the same number, so get both files from the same place"
         )
 
 
 def _check_finite(name: str, model: nn.Module) -> None:
-    """Refuse weights that are not numbers: every loss and every embedding would be NaN."""
+    """Check that all weights are finite: else every loss and every embedding would be NaN."""
     odd = [key for key, p in model.named_parameters() if not bool(p.isfinite().all())]
     if odd:
         raise ModelError(
@@ -152,7 +152,7 @@ def _check_finite(name: str, model: nn.Module) -> None:
 
 
 def _check_padding(name: str, stack: LayerStack) -> None:
-    """Refuse a model that tells padding from tokens when it counts positions, and does not know the id of padding."""
+    """Check that a model which skips padding when it counts positions knows the id of padding."""
     for _, module in stack.before:
         counting = (part for part in module.modules() if hasattr(part, "create_position_ids_from_input_ids"))
         if any(getattr(part, "padding_idx", 0) is None for part in counting):
@@ -163,7 +163,7 @@ def _check_padding(name: str, stack: LayerStack) -> None:
 
 
 def model_from_config(config: Any, device: str = "meta", *, is_generative: bool = False) -> nn.Module:
-    """A model with the config's shape; on the default `meta` device it takes no memory and has no values."""
+    """Build a model of the config's shape; on the default `meta` device it takes no memory and has no values."""
     try:
         with torch.device(device), quiet_transformers():
             model = _auto_class(config, is_generative).from_config(config, dtype=torch.float32)
@@ -173,7 +173,7 @@ def model_from_config(config: Any, device: str = "meta", *, is_generative: bool 
 
 
 def shape_of(name: str, *, is_generative: bool = False) -> LayerStack:
-    """The layers of a model without its values (`meta` device); reads only its configuration.
+    """Find the layers of a model without its values (`meta` device); reads only its configuration.
 
     Raises:
         ModelError: there is no such model, or it has no stack of layers.
@@ -182,7 +182,7 @@ def shape_of(name: str, *, is_generative: bool = False) -> LayerStack:
 
 
 def load_tokenizer(name: str) -> Any:
-    """The model's tokenizer; a missing padding token is taken from the end token.
+    """Load a model's tokenizer; a missing padding token is replaced by the end token.
 
     Raises:
         ModelError: there is none, it has neither a padding nor an end token, or it gives ids that the model's
@@ -203,7 +203,7 @@ def load_tokenizer(name: str) -> Any:
 
 
 def _check_vocabulary(name: str, tokenizer: Any, config: Any) -> None:
-    """Refuse a tokenizer without tokens of its own, or with ids beyond the embeddings. Spare embeddings are common."""
+    """Check that a tokenizer has a vocabulary and no ids beyond the embeddings. Spare embeddings are common."""
     vocabulary = tokenizer.get_vocab()
     added = {str(token) for token in tokenizer.added_tokens_decoder.values()} | set(tokenizer.all_special_tokens)
     if len(vocabulary.keys() - added) <= 1:  # what transformers makes where the files are missing; T5's has a blank
@@ -222,7 +222,7 @@ def _check_vocabulary(name: str, tokenizer: Any, config: Any) -> None:
 
 
 def _source(name: str) -> dict[str, Any]:
-    """Where to load from; no remote code, and for a hub that cannot be reached the local cache alone."""
+    """Arguments that say where to load from: no remote code, and only the local cache if the hub cannot be reached."""
     place = resolve(name)
     local = Path(place).is_dir() or not hub_answers()
     return {"pretrained_model_name_or_path": place, "local_files_only": local, "trust_remote_code": False}
@@ -259,7 +259,7 @@ def _explained(name: str, what: str = "model folder") -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Loading reports (unused heads, missing poolers) are expected here and would drown the run's own lines."""
+    """Silence transformers' loading reports: unused heads and missing poolers are expected, and no problem."""
     from transformers.utils import logging as hf_logging
 
     level = hf_logging.get_verbosity()

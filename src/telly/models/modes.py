@@ -1,4 +1,4 @@
-"""UniXcoder's input modes (Guo et al. 2022, section 3.1): a mode token tells the one stack how it is used."""
+"""UniXcoder's input modes (Guo et al. 2022, section 3.1): a token that tells the model how it is used."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from telly.errors import ConfigError, ModelError
 
 
 class InputMode(StrEnum):
-    """How a one-stack model is used; the value is the token as the published vocabulary writes it."""
+    """Mode of a model with one stack; the value is the token in the published vocabulary."""
 
     ENCODER_ONLY = "<encoder-only>"
     DECODER_ONLY = "<decoder-only>"
@@ -17,23 +17,24 @@ class InputMode(StrEnum):
 
 
 def supports_modes(tokenizer: Any) -> bool:
-    """Whether the vocabulary has all three mode tokens, and the tokens that stand around them."""
+    """Whether the vocabulary has all three mode tokens, and the start and end tokens around them."""
     vocabulary = tokenizer.get_vocab()
     framed = tokenizer.cls_token_id is not None and tokenizer.sep_token_id is not None
     return framed and all(mode.value in vocabulary for mode in InputMode)
 
 
 def mode_head(tokenizer: Any, mode: InputMode) -> list[int]:
-    """What a text begins with in a mode, `<s> MODE </s>`; nothing where the vocabulary has no modes."""
+    """Token ids at the start of a text, `<s> MODE </s>`; empty if the vocabulary has no modes."""
     if not supports_modes(tokenizer):
         return []
     return [tokenizer.cls_token_id, tokenizer.convert_tokens_to_ids(mode.value), tokenizer.sep_token_id]
 
 
 def put_mode_in_template(tokenizer: Any, mode: InputMode = InputMode.ENCODER_ONLY) -> None:
-    """Make a tokenizer give `<s> MODE </s> tokens </s>` by itself, so that others need not know of modes.
+    """Make a tokenizer add the mode token itself, so that its users need not know of modes.
 
-    It then gives the ids of `encode_texts`, cut texts included. One without modes is left as it is.
+    It then gives `<s> MODE </s> tokens </s>`, the ids of `encode_texts`, also for truncated texts. A tokenizer without
+    modes is left as it is.
 
     Raises:
         ModelError: the tokenizer has no template that could be changed.
@@ -58,10 +59,10 @@ def put_mode_in_template(tokenizer: Any, mode: InputMode = InputMode.ENCODER_ONL
 def encode_texts(
     tokenizer: Any, texts: list[str], max_tokens: int, mode: InputMode = InputMode.ENCODER_ONLY
 ) -> list[list[int]]:
-    """Token ids of texts, cut on the right so that special tokens included no text is longer than `max_tokens`.
+    """Encode texts, truncated on the right to at most `max_tokens` tokens, special tokens included.
 
-    Models with mode tokens get `<s> MODE </s> tokens </s>` as UniXcoder was trained with; for others the
-    tokenizer's own template stands.
+    Models with mode tokens get `<s> MODE </s> tokens </s>`, as UniXcoder was trained; for others the tokenizer's own
+    template is used.
 
     Raises:
         ConfigError: the limit leaves no room for text.

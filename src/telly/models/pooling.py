@@ -1,4 +1,4 @@
-"""One vector a sequence from its hidden states."""
+"""Pooling of hidden states to one embedding per sequence."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 
 
 def mean_pool(hidden_states: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-    """Mean of the states of real tokens.
+    """Compute the mean of the states of real tokens.
 
     Args:
         hidden_states: [batch, tokens, hidden].

@@ -21,7 +21,7 @@ from telly.models.families import family_of, first_position
 from telly.models.kv_cache import TRIAL_ERRORS, cache_argument, cached
 
 TOLERANCE = 1e-2
-"""Largest relative difference at which token-by-token decoding still counts as equal to one pass, in any precision."""
+"""Maximum relative difference between token-by-token decoding and one pass, in any precision."""
 
 
 class PrefixLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
@@ -51,12 +51,12 @@ class PrefixLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
             )
 
     def get_input_embeddings(self) -> nn.Module:
-        """The word embeddings."""
+        """The module of the word embeddings."""
         embeddings: nn.Module = self.encoder.get_input_embeddings()
         return embeddings
 
     def get_output_embeddings(self) -> nn.Module:
-        """The module that makes logits from states; its weight is the word embeddings'."""
+        """The output layer; its weight is that of the word embeddings."""
         return self.head
 
     def forward(
@@ -71,9 +71,9 @@ class PrefixLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         logits_to_keep: int = 0,
         **_ignored: Any,
     ) -> CausalLMOutput:
-        """Logits of the tokens that are given; arguments as of `states`.
+        """Compute the logits of the given tokens; the other arguments are those of `states`.
 
-        The output does not repeat the cache, which is filled in place: `generate` then keeps the one it gave.
+        The output does not contain the cache, which is filled in place: `generate` then keeps its own.
 
         Args:
             cache: key/value cache of earlier tokens.
@@ -94,7 +94,7 @@ class PrefixLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         inputs_embeds: torch.Tensor | None = None,
         cache: Any = None,
     ) -> Any:
-        """The encoder's output for the tokens that are given.
+        """Run the encoder on the given tokens.
 
         Args:
             input_ids: [batch, tokens]; with a cache the new ones only.
@@ -128,7 +128,7 @@ class PrefixLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         )
 
     def _why_not(self) -> str | None:
-        """Why the encoder cannot decode, found by decoding with it; None if it can.
+        """Try to decode with the encoder; returns why that fails, or None if it works.
 
         Two prompt tokens and one answer token are run in one pass, and again step by step behind a padding token. Both
         are the same only if the encoder honours masks of four dimensions, position ids, embeddings and the cache.
@@ -168,12 +168,12 @@ class PrefixLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
 
 
 def checkpoint_part(model: nn.Module) -> Any:
-    """The part of a model that a checkpoint holds and plain transformers loads: of a `PrefixLM` its encoder."""
+    """The part of a model that is saved and that plain transformers loads: the encoder of a `PrefixLM`."""
     return model.encoder if isinstance(model, PrefixLM) else model
 
 
 class _TiedHead(nn.Module):
-    """Logits by the word embeddings, which stay the model's only copy of their weight."""
+    """Output layer that uses the word embeddings, so that the model has only one copy of them."""
 
     def __init__(self, owner: PrefixLM) -> None:
         super().__init__()
@@ -186,12 +186,14 @@ class _TiedHead(nn.Module):
         return weight
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
-        """[..., hidden] to [..., vocabulary]."""
+        """Compute logits [..., vocabulary] from states [..., hidden]."""
         return F.linear(states, self.weight)
 
 
 def prefix_mask(attention_mask: torch.Tensor, prefix_lengths: torch.Tensor | None, tokens: int) -> torch.Tensor:
-    """Who sees whom: everyone sees the visible prefix and the past; padding is seen by nobody but itself.
+    """Make the attention mask of a prefix LM: a token attends to the bidirectional prefix and to its own past.
+
+    Padding is attended by itself only.
 
     Args:
         attention_mask: 1 for real tokens, [batch, keys]; padding on either side.

@@ -14,11 +14,11 @@ from telly.metrics.table import METRICS
 
 
 class ProgressBar(TrainerCallback):  # type: ignore[misc]
-    """One bar over all steps, with the loss, and a line for every evaluation.
+    """A progress bar over all steps with the loss, and a line per evaluation.
 
     Args:
-        title: what stands before the bar.
-        shown: which of an evaluation's values are told.
+        title: text before the bar.
+        shown: names of the metrics that are shown.
     """
 
     def __init__(self, title: str, shown: Container[str] = METRICS) -> None:
@@ -34,12 +34,12 @@ class ProgressBar(TrainerCallback):  # type: ignore[misc]
             )
 
     def on_step_end(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
-        """Go on one step."""
+        """Advance the bar."""
         if self._bar is not None:
             self._bar.update(state.global_step - self._bar.n)
 
     def on_log(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
-        """Show the loss, and validation metrics as a line of their own."""
+        """Show the loss in the bar, and validation metrics in a separate line."""
         if self._bar is None:
             return
         logs: dict[str, Any] = kwargs["logs"]
@@ -55,14 +55,14 @@ class ProgressBar(TrainerCallback):  # type: ignore[misc]
         self.close()
 
     def close(self) -> None:
-        """Leave the bar as it is and go to the next line; also where training ends with an error."""
+        """Leave the bar as it is and move to the next line; also called when training ends with an error."""
         if self._bar is not None:
             self._bar.close()
 
 
 @contextmanager
 def counting_bar(title: str, unit: str = "token") -> Iterator[Callable[[int, int], None]]:
-    """Gives a function of (done, total) that draws a bar; the bar ends with the body, also after an error."""
+    """Open a progress bar as a function of (done, total); it is closed at the end of the body, also after an error."""
     bar: Any = None
 
     def update(done: int, total: int) -> None:

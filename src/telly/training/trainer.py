@@ -36,15 +36,15 @@ Collate = Callable[[list[int]], dict[str, Any]]
 
 
 class TellyTrainer(Trainer):  # type: ignore[misc]
-    """A Trainer over example numbers.
+    """A Trainer whose data set is the indices of the examples.
 
     Args:
         model: a module whose forward takes what `collate` returns and gives a dict with `loss`.
         args: the Trainer's settings.
-        batch_sampler: draws this process's example numbers for every step.
-        collate: makes a batch from example numbers.
+        batch_sampler: draws this process's example indices for every step.
+        collate: makes a batch from example indices.
         evaluate_fn: computes validation metrics by name; None if there is no evaluation while training.
-        callbacks: further callbacks.
+        callbacks: additional callbacks.
     """
 
     def __init__(
@@ -72,34 +72,40 @@ class TellyTrainer(Trainer):  # type: ignore[misc]
         self._evaluate_fn = evaluate_fn
 
     def get_train_dataloader(self) -> DataLoader[int]:
-        """A loader that this class need not shard: the batch sampler already gives this process's share."""
+        """Make a data loader that is not sharded again: the batch sampler already gives this process's share."""
         return _EpochDataLoader(self.train_dataset, batch_sampler=self._batch_sampler, collate_fn=self.data_collator)
 
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
-        """Run the task's own evaluation and report its metrics under `eval_`."""
+        """Run the task's evaluation and report its metrics with the prefix `eval_`.
+
+        Raises:
+            TrainingError: the metric that chooses the best epoch is missing."""
         assert self._evaluate_fn is not None
         training = self.model.training
         self.model.eval()
         try:
-            found = first_decides(self._evaluate_fn)
+            values = first_decides(self._evaluate_fn)
         finally:
             self.model.train(training)
-        wanted = self.args.metric_for_best_model
-        if wanted is not None and wanted not in found:
+        metric = self.args.metric_for_best_model
+        if metric is not None and metric not in values:
             raise TrainingError(
-                f"the validation data gives no {wanted}, which is to choose the best epoch; it gives "
-                f"{', '.join(found)}. Choose another with --metric"
+                f"the validation data gives no {metric}, which is to choose the best epoch; it gives "
+                f"{', '.join(values)}. Choose another with --metric"
             )
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.items()}
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in values.items()}
         self.log(dict(metrics))  # log adds the epoch to what it is given
         self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """One step; stops at once, with the step's number, when the loss is no longer finite.
+        """Run one step.
 
         Returns:
-            the loss over all processes.
+            the mean loss over all processes.
+
+        Raises:
+            TrainingError: the loss is not finite; the text names the step.
         """
         loss = mean_over_processes(super().training_step(*args, **kwargs))
         if not torch.isfinite(loss):
@@ -111,7 +117,7 @@ class TellyTrainer(Trainer):  # type: ignore[misc]
         return loss
 
     def train(self, resume_from_checkpoint: str | None = None, **kwargs: Any) -> Any:
-        """Train, or go on from a checkpoint; at the end the best weights are loaded, where that was asked for.
+        """Train, or resume from a checkpoint; at the end the best weights are loaded, if the settings say so.
 
         A checkpoint that was written when training had ended is not trained further.
 
@@ -157,21 +163,21 @@ class TellyTrainer(Trainer):  # type: ignore[misc]
         load_trained_state(model or self.model, Path(resume_from_checkpoint))
 
     def _load_best_model(self) -> None:
-        """Left to `train`, which knows whether the best weights are there."""
+        """Do nothing: `train` loads the best weights, and checks that they are complete."""
 
 
 class _EpochDataLoader(DataLoader[int]):
-    """A DataLoader that hands the epoch number on to its batch sampler, which the Trainer asks for."""
+    """A DataLoader that passes the epoch number, which the Trainer sets, on to its batch sampler."""
 
     def set_epoch(self, epoch: int) -> None:
         self.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
 
 
 class _MarkComplete(TrainerCallback):  # type: ignore[misc]
-    """Marks a checkpoint after its last file is written, so that a half-written one is never resumed from."""
+    """Marks a checkpoint as complete after its last file, so that a half-written one is never resumed from."""
 
     def on_save(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
-        """Put the marker."""
+        """Write the marker."""
         wait_for_all()  # every process writes its own random state
         if state.is_world_process_zero:
             with explained_disk(Path(args.output_dir)):
@@ -179,7 +185,7 @@ class _MarkComplete(TrainerCallback):  # type: ignore[misc]
 
 
 class SaveWithinEpochs(TrainerCallback):  # type: ignore[misc]
-    """Saves every so many steps, beside the end of every epoch.
+    """Saves a checkpoint every `steps` steps, in addition to the end of every epoch.
 
     The last step of an epoch is left out: its checkpoint is written once, after the evaluation, so that no checkpoint
     lacks the metrics of the epoch it ends and none is written twice.
@@ -189,13 +195,13 @@ class SaveWithinEpochs(TrainerCallback):  # type: ignore[misc]
         self._steps = steps
 
     def on_step_end(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
-        """Ask for a checkpoint."""
+        """Request a checkpoint."""
         if state.global_step % self._steps == 0 and not float(state.epoch).is_integer():
             control.should_save = True
 
 
 def trained_state(model: nn.Module) -> dict[str, torch.Tensor]:
-    """The trained parameters by name, as contiguous CPU tensors; a tied parameter stands once."""
+    """Trained parameters by name, as contiguous CPU tensors; a tied parameter is listed once."""
     return {name: p.detach().cpu().contiguous() for name, p in model.named_parameters() if p.requires_grad}
 
 
@@ -222,13 +228,13 @@ def load_trained_state(model: nn.Module, checkpoint: Path) -> None:
 
 
 def last_complete_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint under a run's checkpoint folder that was written to its end."""
-    found = [p.parent for p in folder.glob(f"checkpoint-*/{COMPLETE_MARKER}")]
-    return max(found, key=lambda p: int(p.name.rpartition("-")[2]), default=None)
+    """Find the newest complete checkpoint in a run's checkpoint folder; None if there is none."""
+    complete = [p.parent for p in folder.glob(f"checkpoint-*/{COMPLETE_MARKER}")]
+    return max(complete, key=lambda p: int(p.name.rpartition("-")[2]), default=None)
 
 
 def remove_incomplete_checkpoints(folder: Path) -> None:
-    """Remove what an interrupted run wrote beside its complete checkpoints; it would be counted as a checkpoint."""
+    """Remove incomplete checkpoints and stray files of an interrupted run, which would count as checkpoints."""
     for path in folder.glob("*"):
         if path.is_file():
             path.unlink()
@@ -238,10 +244,10 @@ def remove_incomplete_checkpoints(folder: Path) -> None:
 
 @contextmanager
 def explained_disk(folder: Path) -> Iterator[None]:
-    """Says clearly that the disk is full, whichever library notices it.
+    """Turn the errors by which libraries report a full disk into a clear one.
 
     Raises:
-        TrainingError: the body could not write on.
+        TrainingError: the body could not write because the disk is full.
     """
     text = (
         f"{folder}: no room on the disk to save the run; what was saved before is kept. "
@@ -252,7 +258,7 @@ def explained_disk(folder: Path) -> Iterator[None]:
 
 
 def _training_was_over(checkpoint: Path) -> bool:
-    """Whether the last epoch was done, or early stopping had decided, when the checkpoint was written."""
+    """Whether training had ended, by the last epoch or by early stopping, when the checkpoint was written."""
     state = json.loads((checkpoint / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
     control = state.get("stateful_callbacks", {}).get("TrainerControl", {})
     return bool(control.get("args", {}).get("should_training_stop", False))

@@ -1,1 +1,1 @@
-"""Tuning a model on a task: settings, the run, its record."""
+"""The engine: tuning a model on a task."""

@@ -1,4 +1,4 @@
-"""Scores without tuning that another run has found already: runs that differ in what they train share them."""
+"""Reuse of baselines: scores without tuning are the same for runs that differ only in what they train."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from telly.settings.lists import BASELINE_SETTINGS
 
 
 def reuse_baselines(runs: Path, record: RunRecord) -> dict[str, dict[str, float]]:
-    """Baselines of a finished run with the same weights, data and settings of evaluation; empty without one.
+    """Find the baselines of a finished run with the same weights, data and evaluation settings; empty if there is none.
 
     The untuned model's scores are the same for every K, except for the rounding of cached states.
 

@@ -1,4 +1,4 @@
-"""What a run reads: its data sets by split, and whether the model takes their lengths."""
+"""Checks and descriptions of a run's data: data sets by split, length limits, metric, negatives."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from telly.settings.config import ResolvedConfig
 from telly.tasks.training.base import AnyTask, Encoded
 
 SUBSET_SEED = 0
-"""Which examples a limit keeps; not the run's seed, so that runs with several seeds see the same data."""
+"""Seed of the subset that a limit keeps. Not the run's seed, so that runs with several seeds read the same data."""
 
 
 def load_datasets(config: ResolvedConfig, task: AnyTask) -> dict[str, Any]:
-    """The run's data sets by split: the user's files, or the sample.
+    """Read the run's data sets by split: the user's files, or the sample.
 
     Raises:
         DataError: a file is missing, malformed or empty.
@@ -30,7 +30,7 @@ def load_datasets(config: ResolvedConfig, task: AnyTask) -> dict[str, Any]:
     if config.data is None:
         given = {name: str(path) for name, path in task.spec.sample.files().items()}
     limits = {"train": config.limit, "valid": config.eval_limit, "test": config.eval_limit}
-    found = {}
+    datasets = {}
     for name, source in given.items():
         if source is None:
             continue
@@ -38,14 +38,14 @@ def load_datasets(config: ResolvedConfig, task: AnyTask) -> dict[str, Any]:
         if not len(dataset):
             raise DataError(f"{source}: no examples; expected at least one for {name}")
         limit = limits[name]
-        if limit is not None and limit < len(dataset):  # files are often sorted, so the first ones would be alike
+        if limit is not None and limit < len(dataset):  # files are often sorted, so the first rows would be similar
             dataset = dataset.shuffle(seed=SUBSET_SEED).select(range(limit))
-        found[name] = dataset
-    return found
+        datasets[name] = dataset
+    return datasets
 
 
 def fitting_lengths(config: ResolvedConfig, task: AnyTask, stack: LayerStack) -> dict[str, int]:
-    """The limits of the settings, cut to the positions that the model has."""
+    """Reduce the length limits of the settings to the positions that the model has."""
     limit = stack.position_limit
     if limit is None:
         return config.max_tokens
@@ -56,10 +56,10 @@ def fitting_lengths(config: ResolvedConfig, task: AnyTask, stack: LayerStack) ->
 
 
 def check_lengths(config: ResolvedConfig, task: AnyTask, stack: LayerStack) -> None:
-    """Refuse sequences that are longer than the model has positions.
+    """Check that no sequence is longer than the model has positions.
 
     Raises:
-        ConfigError: names the column and the limit.
+        ConfigError: one may be; the text names the column and the limit.
     """
     limit = stack.position_limit
     if limit is None:
@@ -80,7 +80,7 @@ def check_lengths(config: ResolvedConfig, task: AnyTask, stack: LayerStack) -> N
 
 
 def task_limits(config: ResolvedConfig, limit: int) -> str:
-    """Limits in the proportion of those that were set, which together fit."""
+    """Length limits that fit together, in the proportion of those in the settings."""
     return ", ".join(f"{column}={tokens}" for column, tokens in _in_proportion(config, limit).items())
 
 
@@ -90,10 +90,10 @@ def _in_proportion(config: ResolvedConfig, limit: int) -> dict[str, int]:
 
 
 def check_metric(config: ResolvedConfig, task: AnyTask, train: Encoded) -> None:
-    """Refuse a metric that the data cannot give.
+    """Check that the data can give the metric of the settings.
 
     Raises:
-        ConfigError: names those that it can.
+        ConfigError: it cannot; the text names the metrics that it can.
     """
     known = task.metrics_of(train)
     if config.metric not in known:
@@ -106,17 +106,17 @@ def check_metric(config: ResolvedConfig, task: AnyTask, train: Encoded) -> None:
 def check_negatives(
     contrasted: Mapping[str, npt.NDArray[np.int64]], batches: Sequence[npt.NDArray[np.int64]]
 ) -> list[str]:
-    """Look for batches that teach a contrastive loss nothing because all of their examples are the same.
+    """Look for batches without negatives, from which a contrastive loss learns nothing.
 
     Args:
-        contrasted: as `Task.contrasted` gives it for the training data.
-        batches: numbers of examples, batch by batch.
+        contrasted: `Task.contrasted` of the training data.
+        batches: indices of examples, batch by batch.
 
     Returns:
-        a caution if some batches have no negatives; nothing if none or no contrast is there.
+        a warning if some batches have no negatives; else nothing.
 
     Raises:
-        ConfigError: no batch has any.
+        ConfigError: no batch has negatives.
     """
     for name, values in contrasted.items():
         distinct = len(np.unique(values))

@@ -158,7 +158,7 @@ def _split(model: nn.Module, config: ResolvedConfig) -> SplitModel:
 
 
 def _build(config: ResolvedConfig, task: AnyTask, split: SplitModel, train: Encoded) -> TaskModel:
-    """The task's model. A new head depends on the seed alone, not on what was drawn before."""
+    """Build the task's model. A new head depends on the seed alone, not on random numbers drawn before."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model: TaskModel = task.build(split, len(train.classes), config.options)
@@ -166,7 +166,7 @@ def _build(config: ResolvedConfig, task: AnyTask, split: SplitModel, train: Enco
 
 
 def sampler_of(job: Job, rank: int = 0, world_size: int = 1) -> LengthBucketBatchSampler:
-    """The order of the training examples; each of several processes has its own part of every batch.
+    """Make the order of the training examples; each of several processes has its own part of every batch.
 
     Raises:
         ConfigError: the data do not fill one batch.

@@ -72,7 +72,7 @@ def tune(
 def _run(
     config: ResolvedConfig, resume: bool, overwrite: bool, advisor: Advisor | None, reuse_baselines_from: Path | None
 ) -> RunRecord:
-    """The run, in a folder that no other process writes into."""
+    """Run in a folder that no other process writes into; the record says how it ended."""
     resume = resume and not has_only_advice(config)
     run = start(config, resume, overwrite, advisor)
     try:
@@ -127,7 +127,7 @@ def _tune(run: Run, resume: bool, overwrite: bool, reuse_baselines_from: Path | 
 
 
 def _data_warnings(job: Job, arguments: TrainingArguments) -> list[str]:
-    """What about the data and the model a reader of the results should know.
+    """Warnings about the data and the model that a reader of the results should know.
 
     Raises:
         ConfigError: the data do not fill one batch, or no batch has negatives.

@@ -1,4 +1,4 @@
-"""The folders with weights that a run leaves behind: the model, and adapters beside it."""
+"""Saving a run's result: a folder with the model, and one with the adapter alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def save_model(
     classes: tuple[str, ...],
     adapter: Adapter | None = None,
 ) -> None:
-    """Write folders that plain libraries load, each replaced as a whole; a task's head has a file of its own.
+    """Write folders that plain transformers and peft load, each replaced as a whole; a task's head has its own file.
 
     `model` is for transformers, with adapters merged into it; `adapter` is for peft and has the adapter alone.
     """

@@ -1,4 +1,4 @@
-"""What the parts of one tuning run share, and how it keeps its epochs."""
+"""State of one tuning run, and the callbacks that record its epochs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,18 @@ from telly.training.trainer import TellyTrainer, explained_disk
 
 @dataclass
 class Run:
-    """What the parts of one run share."""
+    """Mutable state of one tuning run.
+
+    Attributes:
+        config: the settings.
+        task: the task.
+        output: the output folder.
+        record: the run's record, which grows as the run proceeds.
+        clocks: measure the parts of the run.
+        memory: measures peak memory.
+        main: whether this process writes for all that train together.
+        acquired: whether the output folder belongs to this run; before that, nothing is written into it.
+    """
 
     config: ResolvedConfig
     task: AnyTask
@@ -35,7 +46,6 @@ class Run:
     memory: PeakMemory
     main: bool
     acquired: bool = False
-    """Whether the output folder is this run's; before, nothing is written into it."""
 
     @property
     def folder(self) -> RunFolder:
@@ -43,14 +53,14 @@ class Run:
         return RunFolder(self.output)
 
     def save_epochs(self) -> None:
-        """Write the epochs so far as one JSON object a line, for whoever follows the run."""
+        """Write the epochs so far, one JSON object per line."""
         if self.main:
             lines = "".join(json.dumps(asdict(entry)) + "\n" for entry in self.record.epochs)
             with explained_disk(self.output):
                 self.folder.metrics.write_text(lines, encoding="utf-8")
 
     def save_predictions(self, predictions: list[dict[str, Any]] | None) -> None:
-        """Write what the model said about the test data, one JSON object a line; `telly score` reads it."""
+        """Write the model's answers to the test data, one JSON object per line; `telly score` reads them."""
         if self.main and predictions is not None:
             lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in predictions)
             with explained_disk(self.output):
@@ -65,7 +75,7 @@ class Run:
                 write_scores(self.folder.scores, per_example)
 
     def save(self) -> None:
-        """Write the record as it stands."""
+        """Write the record with the times and the peak memory until now."""
         self.record.clocks = self.clocks.seconds()
         self.record.wall_seconds = self.clocks.wall()
         self.record.peak_memory_bytes = max(self.record.peak_memory_bytes or 0, self.memory.bytes())
@@ -75,7 +85,7 @@ class Run:
 
 
 class ClockedTrainer(TellyTrainer):
-    """Counts the time of checkpoints as `save`, and hands on the loss of every step."""
+    """A Trainer that counts the time of checkpoints as `save` and passes on the loss of every step."""
 
     def __init__(self, clocks: Clocks, on_loss: Callable[[float], None], *args: Any, **kwargs: Any) -> None:
         self._clocks = clocks
@@ -83,7 +93,7 @@ class ClockedTrainer(TellyTrainer):
         super().__init__(*args, **kwargs)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """One step, whose loss is handed on."""
+        """Run one step and pass on its loss."""
         loss = super().training_step(*args, **kwargs)
         self._on_loss(loss.item())
         return loss
@@ -94,9 +104,9 @@ class ClockedTrainer(TellyTrainer):
 
 
 class Epochs(TrainerCallback):  # type: ignore[misc]
-    """Keeps what every epoch took and gave, in the record and in `metrics.jsonl`.
+    """Records time, loss and validation metrics of every epoch, in the record and in `metrics.jsonl`.
 
-    A checkpoint within an epoch gets what the epoch took and lost so far, and a resumed run adds to that.
+    A checkpoint within an epoch contains the epoch's time and losses so far, and a resumed run adds to them.
     """
 
     def __init__(self, run: Run) -> None:
@@ -109,7 +119,7 @@ class Epochs(TrainerCallback):  # type: ignore[misc]
         self._losses.append(loss)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Take over the epoch that a checkpoint lies in; nothing where the run starts anew."""
+        """Continue the epoch of the checkpoint that the run resumes from, if any."""
         kept = self._run.folder.epoch_of_checkpoint(state.global_step)
         earlier: dict[str, Any] = {"seconds": 0.0, "losses": []}
         if kept.is_file():
@@ -118,7 +128,7 @@ class Epochs(TrainerCallback):  # type: ignore[misc]
         self._before = self._train_seconds() - earlier["seconds"]
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Put the epoch so far into the checkpoint."""
+        """Write the epoch so far into the checkpoint."""
         if self._run.main:
             so_far = {"seconds": self._train_seconds() - self._before, "losses": self._losses}
             with explained_disk(self._run.output):
@@ -128,7 +138,7 @@ class Epochs(TrainerCallback):  # type: ignore[misc]
         return self._run.clocks.seconds()["train"]
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Keep the epoch that ends with this evaluation."""
+        """Record the epoch that ends with this evaluation."""
         metrics: dict[str, float] = kwargs["metrics"]
         entry = EpochInfo(
             epoch=round(state.epoch),

@@ -1,4 +1,4 @@
-"""The paper's own numbers, from its appendix and its replication package. The README beside this names the sources."""
+"""The paper's results, from its appendix and its replication package. The README in this folder names the sources."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def probing() -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Published:
-    """A row of the paper's Telly-K tables, in this package's names of tasks and metrics.
+    """A row of the paper's Telly-K tables, with telly's names of tasks and metrics.
 
     Attributes:
         model: the hub's name of the model.
@@ -56,12 +56,12 @@ class Published:
 
     @property
     def irreproducible(self) -> tuple[str, ...]:
-        """Those of `metrics` that do not follow from the published predictions."""
+        """Filter `metrics` for those that do not follow from the published predictions."""
         return IRREPRODUCIBLE.get((self.model, self.task), ())
 
 
 def telly_k(task: str | None = None) -> list[Published]:
-    """Base and K = 0 to 11 of every model, task and data set that the paper tuned; of one task only if given."""
+    """Read base and K = 0 to 11 of every model, task and data set that the paper tuned, or of one task."""
     rows = [Published(**row) for row in _read("telly_k.json")]
     return [row for row in rows if task in (None, row.task)]
 
