@@ -167,13 +167,13 @@ def test_encodings_are_those_of_all_other_tasks(tokenizer: Any, modes: bool, mon
         assert [len(labels) for labels in examples.labels] == [len(ids) for ids in examples.encodings]
         assert [labels[0] for labels in examples.labels] == [labels[-1] for labels in examples.labels] == [-1] * 4
         assert examples.labels[3].tolist() == ([-1, -1, -1, 0, -1] if modes else [-1, 0, -1])
-        assert examples.skipped == [] and examples.numbers.tolist() == [0, 1, 2, 3]
+        assert examples.skipped == [] and examples.indices.tolist() == [0, 1, 2, 3]
 
 
 def test_skipped_texts_are_reported(tokenizer: Any) -> None:
     texts = ["", "x = 1", "x = 'a", "# only words", "# a comment that is long\nx", "y", "'\ud800'"]
     examples = lexical_examples(texts, tokenizer, 8)
-    assert examples.numbers.tolist() == [1, 5] and len(examples.encodings) == len(examples.labels) == 2
+    assert examples.indices.tolist() == [1, 5] and len(examples.encodings) == len(examples.labels) == 2
     assert examples.skipped == [
         SkippedTexts(0, "has no code token"),
         SkippedTexts(2, "cannot be tokenised as python"),
@@ -182,10 +182,10 @@ def test_skipped_texts_are_reported(tokenizer: Any) -> None:
         SkippedTexts(6, "has half a surrogate pair"),
     ]
     java = lexical_examples(["int f() { return 1; }", "int f( {", "// c"], tokenizer, 64, "java")
-    assert java.numbers.tolist() == [0]
+    assert java.indices.tolist() == [0]
     assert java.skipped == [SkippedTexts(1, "does not parse as java"), SkippedTexts(2, "has no code token")]
     nothing = lexical_examples([""], tokenizer, 8)
-    assert (nothing.encodings, nothing.numbers.tolist(), len(nothing.skipped)) == ([], [], 1)
+    assert (nothing.encodings, nothing.indices.tolist(), len(nothing.skipped)) == ([], [], 1)
 
 
 def test_a_slow_tokenizer_is_refused() -> None:
@@ -364,8 +364,8 @@ def test_pairs_are_seeded_and_say_what_was_skipped() -> None:
     texts = ["def f(", *numbered(20), "# nothing"]
     pairs = syntactic_pairs(texts, 1)
     check(pairs)
-    assert pairs.numbers.tolist() == list(range(1, 21))
-    assert [ast_text(texts[number]) for number in pairs.numbers] == pairs.asts
+    assert pairs.indices.tolist() == list(range(1, 21))
+    assert [ast_text(texts[index]) for index in pairs.indices] == pairs.asts
     assert pairs.skipped == [SkippedTexts(0, "does not parse as python"), SkippedTexts(21, "has no syntax tree")]
     assert pairs.ast.tolist() == syntactic_pairs(texts, 1).ast.tolist() != syntactic_pairs(texts, 2).ast.tolist()
 
@@ -449,7 +449,7 @@ def test_classes_of_complexity() -> None:
         "",
     ]
     examples = structural_examples(texts)
-    assert examples.labels.tolist() == [0, 5] and examples.numbers.tolist() == [1, 4]
+    assert examples.labels.tolist() == [0, 5] and examples.indices.tolist() == [1, 4]
     assert examples.labels.dtype == np.int64
     assert examples.skipped == [
         SkippedTexts(0, "does not parse as python"),

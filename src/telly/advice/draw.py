@@ -83,12 +83,12 @@ def _order(dataset: Any, schema: Schema, count: int, rng: np.random.Generator) -
     if column is None:
         return order
     labels = np.asarray(list(dataset[column]))[order]
-    _, first, number = np.unique(labels, return_index=True, return_inverse=True)
+    _, first, label_index = np.unique(labels, return_index=True, return_inverse=True)
     if schema.open_labels:
         wanted = max(2, count // LABELS)  # of a label, so that it has others
         chosen, taken = [], 0
         for label in rng.permutation(len(first)):
-            found = np.flatnonzero(number == label)[:wanted]
+            found = np.flatnonzero(label_index == label)[:wanted]
             if len(found) > 1 and taken < count:
                 chosen.append(found)
                 taken += len(found)

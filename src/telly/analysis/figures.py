@@ -33,7 +33,7 @@ def draw_comparison(result: CompareResult, folder: Path, *, with_paper: bool = F
     files = []
     if any(comparison.layers for comparison in result.comparisons):
         files += _save(_by_layer(result, with_paper), folder / "similarity")
-    for number, comparison in enumerate(result.comparisons, start=1):
+    for index, comparison in enumerate(result.comparisons, start=1):
         figure = new_figure(5.2, 4.4)
         axes = figure.subplots()
         image = axes.imshow(comparison.matrix, origin="lower", vmin=0, vmax=1, cmap="viridis", aspect="auto")
@@ -43,7 +43,7 @@ def draw_comparison(result: CompareResult, folder: Path, *, with_paper: bool = F
         columns = len(comparison.matrix[0])
         axes.set_xticks(range(columns), layer_names(columns - 1))
         figure.colorbar(image, label="CKA")
-        files += _save(figure, folder / f"layers-{number}")
+        files += _save(figure, folder / f"layers-{index}")
     return files
 
 
@@ -52,10 +52,10 @@ def _by_layer(result: CompareResult, with_paper: bool) -> Any:
     panels = figure.subplots(1, 3, sharey=False)
     titles = {"RSA (Pearson)": "rsa", "CKA (debiased)": "cka", "Procrustes distance": "procrustes"}
     for axes, (title, field) in zip(panels, titles.items(), strict=True):
-        for number, comparison in enumerate(c for c in result.comparisons if c.layers):
+        for index, comparison in enumerate(c for c in result.comparisons if c.layers):
             names = [entry.layer for entry in comparison.layers]
             values = [e.rsa.pearson if field == "rsa" else getattr(e, field) for e in comparison.layers]
-            (line,) = axes.plot(names, values, marker="osv^D"[number % 5], ms=4, label=short_name(comparison.other))
+            (line,) = axes.plot(names, values, marker="osv^D"[index % 5], ms=4, label=short_name(comparison.other))
             if field == "rsa" and comparison.layers[0].rsa.low is not None:
                 low, high = ([getattr(e.rsa, end) for e in comparison.layers] for end in ("low", "high"))
                 axes.fill_between(range(len(names)), low, high, color=line.get_color(), alpha=0.2, linewidth=0)
@@ -103,16 +103,16 @@ def draw_probes(results: Sequence[ProbeResult], folder: Path, *, with_paper: boo
 
 
 def _draw_layers(axes: Any, result: ProbeResult) -> None:
-    for number, model in enumerate(result.models):
+    for index, model in enumerate(result.models):
         random = model.model == RANDOM_WEIGHTS
         names = [layer.layer for layer in model.layers]
         found = [layer.metrics[result.metric] for layer in model.layers]
-        color = "0.6" if random else f"C{number}"
-        axes.plot(names, [s.mean for s in found], marker="" if random else "osv^D"[number % 5], ms=4, color=color,
+        color = "0.6" if random else f"C{index}"
+        axes.plot(names, [s.mean for s in found], marker="" if random else "osv^D"[index % 5], ms=4, color=color,
                   label=short_name(model.model))  # fmt: skip
         axes.fill_between(range(len(names)), [s.low for s in found], [s.high for s in found], color=color, alpha=0.15,
                           linewidth=0)  # fmt: skip
-        if number == 0:
+        if index == 0:
             control = [layer.control.mean for layer in model.layers if layer.control is not None]
             axes.plot(names, control, ":", linewidth=1, color=color, label="its control task")
     for baseline, style in zip(result.baselines, ("-.", "--"), strict=False):
@@ -135,8 +135,8 @@ def _draw_weights(axes: Any, result: ProbeResult, with_paper: bool) -> None:
                  for row in published.probing() if row["probe"] == result.probe and "layer_weights" in row
                  and row["weights_of"] != "random init"}  # fmt: skip
     width = 0.8 / len(bars)
-    for number, (label, weights) in enumerate(bars.items()):
-        places = [i + (number - (len(bars) - 1) / 2) * width for i in range(len(names))]
+    for index, (label, weights) in enumerate(bars.items()):
+        places = [i + (index - (len(bars) - 1) / 2) * width for i in range(len(names))]
         axes.bar(places, weights, width, label=label)
     axes.set_xticks(range(len(names)), names)
     axes.set_title(f"{result.probe}: weight of each layer in the mix", fontsize=10, loc="left")

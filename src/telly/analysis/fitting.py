@@ -316,9 +316,9 @@ def _batches(items: torch.Tensor, groups: torch.Tensor | None, seed: int) -> Ite
     while left:
         order = items[torch.randperm(len(items), generator=generator)]
         if groups is not None:
-            _, numbers = torch.unique(groups[order], return_inverse=True)
-            drawn = torch.randperm(int(numbers.max()) + 1, generator=generator)
-            order = order[torch.argsort(drawn[numbers], stable=True)]
+            _, indices = torch.unique(groups[order], return_inverse=True)
+            drawn = torch.randperm(int(indices.max()) + 1, generator=generator)
+            order = order[torch.argsort(drawn[indices], stable=True)]
         batches = torch.split(order, BATCH)[:left]
         left -= len(batches)
         yield from batches

@@ -52,7 +52,7 @@ class Pooling(StrEnum):
 
 def layer_names(layers: int) -> list[str]:
     """Names of embeddings and layers: `emb`, `1` .. `L`."""
-    return ["emb", *(str(number) for number in range(1, layers + 1))]
+    return ["emb", *(str(layer) for layer in range(1, layers + 1))]
 
 
 @dataclass(frozen=True)

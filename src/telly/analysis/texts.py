@@ -44,7 +44,7 @@ def code_texts(
 
 
 def labelled_texts(data: str | None, limit: int, *, seed: int = 0) -> tuple[list[str], list[int]]:
-    """Texts and what each does, as a number: data in POJ-104's layout, else families made from Python functions.
+    """Texts with a label of what each does: data in POJ-104's layout, else families made from Python functions.
 
     A family is a function and rewrites of it that keep what it does. Its mutant, nearly the same text with another
     behaviour, has a family of its own, so that the words of a text do not tell which family it belongs to.
@@ -61,8 +61,8 @@ def labelled_texts(data: str | None, limit: int, *, seed: int = 0) -> tuple[list
     labels = list(dict.fromkeys(label for _, label in rows))
     counts = len(rows) / max(1, len(labels))
     chosen = set(_drawn(labels, max(2, int(limit / max(1.0, counts))), seed))
-    numbers = {label: i for i, label in enumerate(labels)}
-    kept = [(text, numbers[label]) for text, label in rows if label in chosen]
+    indices = {label: i for i, label in enumerate(labels)}
+    kept = [(text, indices[label]) for text, label in rows if label in chosen]
     _check_enough(len(kept), f"{data or 'the sample'}: texts with others that do the same")
     return [text for text, _ in kept], [label for _, label in kept]
 
@@ -71,13 +71,13 @@ def _families(codes: list[str], limit: int, seed: int) -> list[tuple[str, str]]:
     """Texts with labels: of every function that has enough variants its own family and its mutant's."""
     rng = random.Random(seed)
     rows: list[tuple[str, str]] = []
-    for number, code in enumerate(codes):
+    for index, code in enumerate(codes):
         mutant = mutant_of(code, rng)
         if mutant is None or len(rows) >= limit:
             continue
         families = [[text, *variants_of(text, VARIANTS, rng)] for text in (code, mutant)]
         if all(len(family) == VARIANTS + 1 for family in families):
-            rows += [(text, f"{number} {side}") for side, family in enumerate(families) for text in family]
+            rows += [(text, f"{index} {side}") for side, family in enumerate(families) for text in family]
     return rows
 
 

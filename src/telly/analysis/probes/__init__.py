@@ -1,1 +1,1 @@
-"""Probes: what the frozen layers of a model know of code, told by how well a linear map reads it from them."""
+"""Probes: which properties of code a linear map can read from the states of a model's layers."""

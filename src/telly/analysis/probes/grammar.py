@@ -1,4 +1,4 @@
-"""Syntax trees of source text: Python's from its own parser, other languages' from tree-sitter. Nothing is ever run."""
+"""Syntax trees of source text: Python's from its own parser, other languages' from tree-sitter. No code is run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WRAPPERS = (("", ""), ("(", "\n)"), ("class A {", "\n}"))
 
 
 def python_tree(code: str) -> ast.Module:
-    """The tree of Python source.
+    """Parse Python source.
 
     Raises:
         UnusableTextError: it does not parse.
@@ -29,7 +29,7 @@ def python_tree(code: str) -> ast.Module:
 
 
 def tree_sitter_nodes(code: bytes, language: str) -> tuple[list[Any], int]:
-    """The outermost tree-sitter nodes of a text, and by how many bytes their positions lie behind those of the text.
+    """Parse a text with tree-sitter; returns its outermost nodes and the offset in bytes of their positions.
 
     Code that is no program by itself is read as an expression or as the body of a class; what was put around it is
     not among the nodes.
@@ -47,7 +47,7 @@ def tree_sitter_nodes(code: bytes, language: str) -> tuple[list[Any], int]:
 
 
 def _within(root: Any, start: int, end: int) -> list[Any]:
-    """The outermost nodes between two bytes, in their order; the file's root is none of them."""
+    """The outermost nodes between two byte positions, in order, without the root of the file."""
     found = []
     waiting = list(reversed(root.children))
     while waiting:

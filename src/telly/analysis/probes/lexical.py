@@ -46,13 +46,13 @@ class LexicalExamples:
         encodings: token ids of every kept text, special tokens included.
         labels: of every kept text [its tokens]: index into `CLASSES`, or -1 where there is no code token (special
             tokens, comments, white space).
-        numbers: which of the given texts they are, [kept].
+        indices: indices of the texts among those given, [kept].
         skipped: the others.
     """
 
     encodings: list[list[int]]
     labels: list[npt.NDArray[np.int64]]
-    numbers: npt.NDArray[np.int64]
+    indices: npt.NDArray[np.int64]
     skipped: list[SkippedTexts]
 
 
@@ -75,24 +75,24 @@ def lexical_examples(
             f"the lexical probe needs a fast tokenizer, which knows every token's characters, found "
             f"{type(tokenizer).__name__}; give the model a tokenizer.json"
         )
-    spans, numbers, skipped = usable(texts, partial(token_spans, language=language))
-    kept = [texts[number] for number in numbers]
+    spans, indices, skipped = usable(texts, partial(token_spans, language=language))
+    kept = [texts[index] for index in indices]
     encodings = encode_texts(tokenizer, kept, max_tokens) if kept else []
     offsets = _offsets(tokenizer, kept, max_tokens) if kept else []
     labels = [align(*example) for example in zip(kept, spans, offsets, strict=True)]  # each [tokens]
     labelled = [i for i, classes in enumerate(labels) if (classes != NO_CLASS).any()]
     unlabelled = sorted(set(range(len(kept))) - set(labelled))
-    skipped += [SkippedTexts(int(numbers[i]), f"has no code token among its first {max_tokens}") for i in unlabelled]
+    skipped += [SkippedTexts(int(indices[i]), f"has no code token among its first {max_tokens}") for i in unlabelled]
     return LexicalExamples(
         [encodings[i] for i in labelled],
         [labels[i] for i in labelled],
-        numbers[labelled],
+        indices[labelled],
         sorted(skipped, key=lambda entry: entry.number),
     )
 
 
 def _offsets(tokenizer: Any, texts: list[str], max_tokens: int) -> list[list[tuple[int, int]]]:
-    """Characters of every token of what `encode_texts` gives; (0, 0) for special tokens."""
+    """Character span of every token from `encode_texts`; (0, 0) for special tokens."""
     head = mode_head(tokenizer, InputMode.ENCODER_ONLY)
     room = max_tokens - len(head) - 1 if head else max_tokens
     encoded = tokenizer(
@@ -105,7 +105,7 @@ def _offsets(tokenizer: Any, texts: list[str], max_tokens: int) -> list[list[tup
 
 
 def align(text: str, spans: Iterable[Span], offsets: Sequence[tuple[int, int]]) -> npt.NDArray[np.int64]:
-    """The class of each piece of a tokenizer, [pieces].
+    """Find the class of each piece of a tokenizer, [pieces].
 
     A piece has the class of the code token that its first character other than white space lies in: the pieces of
     byte-level BPE begin with the blank before a word. It has -1 where there is no such token, as have empty pieces:
@@ -128,7 +128,7 @@ def align(text: str, spans: Iterable[Span], offsets: Sequence[tuple[int, int]]) 
 
 
 def token_spans(code: str, language: str = "python") -> list[Span]:
-    """The code tokens of a text in their order; comments and white space are none.
+    """Find the code tokens of a text, in order; comments and white space do not count.
 
     Python is read by the standard library's `tokenize`, so it need not parse. A formatted string is one token, as it
     was before Python 3.12, and soft keywords are identifiers. Other languages are read from the leaves of their
@@ -164,7 +164,7 @@ def _python_spans(code: str) -> Iterator[Span]:
 
 
 def _unix_lines(code: str) -> tuple[str, list[int]]:
-    """The text with line feeds for all line ends, as Python reads its sources, and where each character was."""
+    """Normalise line ends to line feeds, as Python reads its sources; also gives each character's original place."""
     dropped = {match.start() for match in re.finditer(r"\r(?=\n)", code)}
     origin = [at for at in range(len(code)) if at not in dropped]
     return re.sub(r"\r\n?", "\n", code), origin
@@ -173,7 +173,7 @@ def _unix_lines(code: str) -> tuple[str, list[int]]:
 def _labelled(
     tokens: Iterable[tokenize.TokenInfo],
 ) -> Iterator[tuple[tokenize.TokenInfo, tokenize.TokenInfo, int]]:
-    """First and last token of what has a class, and the class; only formatted strings are more than one token."""
+    """Group tokens with their class, as (first, last, class); only formatted strings have more than one token."""
     depth = 0
     opening = None
     for token in tokens:
@@ -219,13 +219,13 @@ def _tree_sitter_spans(code: bytes, language: str) -> Iterator[Span]:
 
 
 def _characters_before(code: bytes) -> npt.NDArray[np.int64]:
-    """How many characters of UTF-8 text begin before each byte, [bytes + 1]."""
+    """Count the characters of UTF-8 text that begin before each byte, [bytes + 1]."""
     begins = (np.frombuffer(code, dtype=np.uint8) & 0xC0) != 0x80  # all but continuation bytes
     return np.concatenate([[0], np.cumsum(begins, dtype=np.int64)])
 
 
 def _leaf_class(kind: str, named: bool, text: str) -> int:
-    """The class of a leaf that is no text literal.
+    """The class of a leaf other than a string literal.
 
     Grammars name what varies (`identifier`) and quote what does not (`"if"`), but for words such as `this`, `null` or
     `void_type`, which are told by their being words. No language lets a name begin with a digit.

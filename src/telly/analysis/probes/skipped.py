@@ -1,4 +1,4 @@
-"""Texts that a probe cannot use: recorded with the reason, never dropped in silence."""
+"""Texts that a probe cannot use; each is recorded with the reason."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SkippedTexts:
     """A text that was left out.
 
     Attributes:
-        number: which of the given texts, from 0.
+        number: index of the text among those given.
         reason: why, to be read after "the text"; equal causes have equal reasons, so that they can be counted.
     """
 
@@ -45,29 +45,30 @@ class UnusableTextError(DataError):
 def usable(
     texts: Iterable[str], derive: Callable[[str], T]
 ) -> tuple[list[T], npt.NDArray[np.int64], list[SkippedTexts]]:
-    """What `derive` gives for each text, the numbers of these texts [kept], and the texts for which it raises.
+    """Apply `derive` to each text, and collect the texts for which it raises `UnusableTextError`.
 
-    Only `UnusableTextError` is caught.
+    Returns:
+        the results, the indices of their texts [kept], and the skipped texts.
     """
     kept: list[T] = []
-    numbers: list[int] = []
+    indices: list[int] = []
     skipped: list[SkippedTexts] = []
-    for number, text in enumerate(texts):
+    for index, text in enumerate(texts):
         try:
             kept.append(derive(text))
-            numbers.append(number)
+            indices.append(index)
         except UnusableTextError as error:
-            skipped.append(SkippedTexts(number, error.reason))
-    return kept, np.asarray(numbers, dtype=np.int64), skipped
+            skipped.append(SkippedTexts(index, error.reason))
+    return kept, np.asarray(indices, dtype=np.int64), skipped
 
 
 def require(examples: Sized, skipped: Sequence[SkippedTexts], what: str) -> None:
     """Check that enough texts are left for a probe.
 
     Args:
-        examples: one entry a text that was kept.
-        skipped: the texts that were not.
-        what: the probe's name, for the message.
+        examples: one entry per text that was kept.
+        skipped: the other texts.
+        what: name of the probe, for the message.
 
     Raises:
         DataError: fewer than 50 are left.

@@ -25,12 +25,12 @@ class StructuralExamples:
 
     Attributes:
         labels: index into `CLASSES`, [kept].
-        numbers: which of the given texts they are, [kept].
+        indices: indices of the texts among those given, [kept].
         skipped: the others.
     """
 
     labels: npt.NDArray[np.int64]
-    numbers: npt.NDArray[np.int64]
+    indices: npt.NDArray[np.int64]
     skipped: list[SkippedTexts]
 
 
@@ -44,17 +44,17 @@ def structural_examples(texts: Sequence[str], language: str = "python") -> Struc
     Raises:
         ConfigError: radon or lizard is not installed, or lizard does not know the language.
     """
-    values, numbers, skipped = usable(texts, partial(complexity, language=language))
-    return StructuralExamples(np.asarray([complexity_class(v) for v in values], dtype=np.int64), numbers, skipped)
+    values, indices, skipped = usable(texts, partial(complexity, language=language))
+    return StructuralExamples(np.asarray([complexity_class(v) for v in values], dtype=np.int64), indices, skipped)
 
 
 def complexity_class(value: int) -> int:
-    """The class of a complexity from 1 on, an index into `CLASSES`."""
+    """Map a complexity of at least 1 to its class, an index into `CLASSES`."""
     return min(value, len(CLASSES)) - 1
 
 
 def complexity(code: str, language: str = "python") -> int:
-    """Cyclomatic complexity of the one function in a text, from 1; functions inside it do not count towards it.
+    """Compute the cyclomatic complexity of the only function in a text, without functions inside it.
 
     Python is measured by radon, other languages by lizard. The tools differ in what they count: radon also counts
     comprehensions, `assert` and the `else` of loops and `try`. Lizard reads tokens and no grammar, so it does not
@@ -93,7 +93,7 @@ def _by_lizard(code: str, language: str) -> int:
 
 
 def _inside(functions: list[Any], inner: int, outer: int) -> bool:
-    """Whether one function stands in another, told by lines; of two on the same lines the inner one ends first."""
+    """Whether one function is inside another, by their lines; of two on the same lines the inner one ends first."""
     lines = [(functions[i].start_line, functions[i].end_line) for i in (inner, outer)]
     if lines[0] == lines[1]:
         return inner < outer
@@ -107,7 +107,7 @@ def _check_one(functions: int) -> None:
 
 @cache
 def _lizard(language: str) -> tuple[Any, str]:
-    """What analyses a text, and the extension by which it knows the language."""
+    """The analyser of a text, and the file extension that stands for the language."""
     try:
         import lizard
     except ImportError:

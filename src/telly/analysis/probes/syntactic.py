@@ -29,15 +29,15 @@ class SyntacticPairs:
 
     Attributes:
         asts: flattened trees of the kept texts, [kept].
-        numbers: which of the given texts they are, [kept].
-        code: of every pair the code, an index into `numbers`, [2 * kept].
+        indices: indices of the texts among those given, [kept].
+        code: of every pair the code, an index into `indices`, [2 * kept].
         ast: of every pair the tree, an index into `asts`, [2 * kept].
         labels: 1 where the tree is the code's own, else 0, [2 * kept]; both pairs of a code stand together.
         skipped: texts that were not kept.
     """
 
     asts: list[str]
-    numbers: npt.NDArray[np.int64]
+    indices: npt.NDArray[np.int64]
     code: npt.NDArray[np.int64]
     ast: npt.NDArray[np.int64]
     labels: npt.NDArray[np.int64]
@@ -60,7 +60,7 @@ def syntactic_pairs(texts: Sequence[str], seed: int, *, hard: bool = False, lang
         DataError: there is no other tree to draw, or more than half of the trees are equal.
         ConfigError: a grammar is not installed.
     """
-    asts, numbers, skipped = usable(texts, partial(ast_text, language=language))
+    asts, indices, skipped = usable(texts, partial(ast_text, language=language))
     groups = np.unique(asts, return_inverse=True)[1].reshape(-1) if asts else np.zeros(0, dtype=np.int64)
     most = int(np.bincount(groups).max()) if asts else 0
     if len(asts) < 2 or most == len(asts) or (2 * most > len(asts) and not hard):
@@ -73,7 +73,7 @@ def syntactic_pairs(texts: Sequence[str], seed: int, *, hard: bool = False, lang
     own = np.arange(len(asts), dtype=np.int64)
     return SyntacticPairs(
         asts,
-        numbers,
+        indices,
         code=np.repeat(own, 2),
         ast=np.stack([own, wrong], axis=1).reshape(-1),
         labels=np.tile(np.array([1, 0], dtype=np.int64), len(asts)),
@@ -82,7 +82,7 @@ def syntactic_pairs(texts: Sequence[str], seed: int, *, hard: bool = False, lang
 
 
 def _rotated(groups: npt.NDArray[np.int64], most: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """A random permutation that moves every member of a group into another one, [n].
+    """Draw a permutation that moves every member of a group to another group, [n].
 
     With groups of at most `most` (and no more than half of all) side by side, `most` places on is another group.
     """
@@ -95,7 +95,7 @@ def _rotated(groups: npt.NDArray[np.int64], most: int, rng: np.random.Generator)
 
 
 def _nearest(asts: list[str], groups: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """For every text one with a different tree of about the same number of nodes, [n]."""
+    """Find for every text one with a different tree of about the same number of nodes, [n]."""
     members: list[list[int]] = [[] for _ in range(int(groups.max()) + 1)]
     for i, group in enumerate(groups):
         members[group].append(i)
@@ -112,7 +112,7 @@ def _nearest(asts: list[str], groups: npt.NDArray[np.int64], rng: np.random.Gene
 
 
 def ast_text(code: str, language: str = "python") -> str:
-    """The syntax tree of a text by structure-based traversal: `( Type children ) Type`, node types alone.
+    """Flatten the syntax tree of a text by structure-based traversal: `( Type children ) Type`, only node types.
 
     Kept are node types, among them the operators'. Python's expression contexts (`Load`, `Store`, `Del`) are left out,
     which follow from a node's place, and the file's root, which all texts have. `orelse` and `finalbody` are nodes

@@ -1,4 +1,4 @@
-"""The table of probes: from settings and a tokenizer to what is asked of the states."""
+"""The table of probes, and the data of each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from telly.models.modes import encode_texts
 
 
 def lexical_items(config: ProbeConfig, tokenizer: Any, max_tokens: int) -> ProbeItems:
-    """The type of code tokens: some tokens of every text, drawn at random."""
+    """Data of the lexical probe: the type of some random code tokens of every text."""
     texts = code_texts(config.data, config.limit)
     examples = lexical.lexical_examples(texts, tokenizer, max_tokens, config.language)
     require(examples.encodings, examples.skipped, "lexical")
@@ -37,11 +37,11 @@ def lexical_items(config: ProbeConfig, tokenizer: Any, max_tokens: int) -> Probe
 
 
 def syntactic_items(config: ProbeConfig, tokenizer: Any, max_tokens: int) -> ProbeItems:
-    """Whether a syntax tree without names and values is that of a text."""
+    """Data of the syntactic probe: whether a syntax tree without names and values belongs to a text."""
     texts = code_texts(config.data, config.limit)
     pairs = syntactic_pairs(texts, 0, hard=config.hard, language=config.language)
     require(pairs.asts, pairs.skipped, "syntactic")
-    codes = [texts[i] for i in pairs.numbers]
+    codes = [texts[i] for i in pairs.indices]
     fitter = Pairs(
         torch.from_numpy(pairs.code),
         torch.from_numpy(pairs.ast + len(codes)),
@@ -53,18 +53,18 @@ def syntactic_items(config: ProbeConfig, tokenizer: Any, max_tokens: int) -> Pro
 
 
 def semantic_items(config: ProbeConfig, tokenizer: Any, max_tokens: int) -> ProbeItems:
-    """Which texts do the same."""
+    """Data of the semantic probe: which texts do the same."""
     texts, labels = labelled_texts(config.data, config.limit)
     return ProbeItems(encode_texts(tokenizer, texts, max_tokens), None, Retrieval(torch.tensor(labels)), ())
 
 
 def structural_items(config: ProbeConfig, tokenizer: Any, max_tokens: int) -> ProbeItems:
-    """The cyclomatic complexity of functions, 1 to 5 and more."""
+    """Data of the structural probe: the cyclomatic complexity of functions, 1 to 5 and more."""
     texts = code_texts(config.data, config.limit)
     examples = structural.structural_examples(texts, config.language)
     require(examples.labels, examples.skipped, "structural")
-    encodings = encode_texts(tokenizer, [texts[i] for i in examples.numbers], max_tokens)
-    fitter = Classification(torch.from_numpy(examples.labels), examples.numbers, tuple(structural.CLASSES))
+    encodings = encode_texts(tokenizer, [texts[i] for i in examples.indices], max_tokens)
+    fitter = Classification(torch.from_numpy(examples.labels), examples.indices, tuple(structural.CLASSES))
     return ProbeItems(encodings, None, fitter, tuple(examples.skipped))
 
 
