@@ -14,8 +14,7 @@ from telly.models.stack import no_cache
 class PlainEncoder(nn.Module):
     """A model without frozen layers, with the part of `SplitModel` that evaluation needs.
 
-    `SplitModel(model, None)` would do as well, but looks for the layers and makes a plan for training, neither of
-    which inference has a use for.
+    `SplitModel(model, None)` would do as well, but makes a plan for training, which inference does not need.
 
     Args:
         model: any model of transformers, in eval mode.
