@@ -79,7 +79,8 @@ def test_store_that_does_not_say_what_it_holds(tiny: Tiny, undisturbed: Callable
     folder = store_of(first)
     (folder / "store.json").write_text("{")
     ended = run_telly(*tiny.command(second, "cached"))
-    assert f"{folder} does not say what it holds (store.json is damaged); it is computed again" in ended.err.splitlines()
+    expected = f"{folder} does not say what it holds (store.json is damaged); it is computed again"
+    assert expected in ended.err.splitlines()
     assert record_of(second)["cache"]["caches"]["train"]["built_shards"] == 1
     assert largest_difference(second, undisturbed("cached")) == 0.0
 
