@@ -196,23 +196,21 @@ def _seconds(grid: Grid, variant: str) -> float:
 
 
 def render_rule(result: dict[str, Any]) -> str:
+    """K, loss and saving on every published case, and how many meet the targets."""
     part = result["rule"]
-    lines = ["| task | data | K | loss to the best K or base | time saved | |", "|---|---|---:|---:|---:|---|"]
-    for row in part["rows"]:
-        lines.append(
-            f"| {row['task']} ({row['metric']}{_mark(row)}) | {row['dataset']} | {row['k']} "
-            f"| {_percent(row['loss'], 1)} | {_percent(row['saved'])} | {_verdict(row, result)} |"
-        )
-    origin = (
-        f"UniXcoder, the paper's rows. {_count(part['rows'], result)} The rule is fitted on the rows of all other "
-        f"tasks; one similarity a task stands for both of its data sets. Time is the paper's, to convergence, where "
-        f"frozen layers run in every epoch. `python benchmarks/advice.py`; {made_by(part)}"
+    cases = [
+        f"{row['task']}{_mark(row)} ({row['dataset']}) {row['k']} "
+        f"({_percent(row['loss'], 1)}, {_percent(row['saved'])})"
+        for row in part["rows"]
+    ]
+    return (
+        f"Chosen K (loss to the best variant, time saved): {'; '.join(cases)}. {_count(part['rows'], result)} "
+        f"`python benchmarks/advice.py`; {made_by(part)}"
     )
-    return "\n".join([*lines, "", origin])
 
 
 def _mark(row: dict[str, Any]) -> str:
-    """What marks a metric whose published values cannot be reproduced."""
+    """The mark of a metric whose published values cannot be reproduced."""
     rows = [published for published in telly_k(row["task"]) if published.dataset == row["dataset"]]
     return f" {IRREPRODUCIBLE_MARK}" if any(row["metric"] in published.irreproducible for published in rows) else ""
 
@@ -220,41 +218,39 @@ def _mark(row: dict[str, Any]) -> str:
 def render_studies(result: dict[str, Any]) -> str:
     if not result["studies"]:
         return "Not measured yet: `python benchmarks/advice.py --study studies/paper`, after `telly study paper`."
-    return "\n\n".join(render_study(name, part, result) for name, part in result["studies"].items())
+    longest = max(result["studies"].values(), key=lambda part: sum(row["base_seconds"] for row in part["rows"]))
+    return "\n\n".join(
+        render_study(name, part, result, table=part is longest) for name, part in result["studies"].items()
+    )
 
 
-def render_study(name: str, part: dict[str, Any], result: dict[str, Any]) -> str:
+def render_study(name: str, part: dict[str, Any], result: dict[str, Any], *, table: bool) -> str:
+    """How many tasks of a study meet the targets, below a row per task if `table` is set."""
     lines = [
-        "| task | advised | rule alone | best of the grid | its score | of the advised | loss to it | to base "
-        "| advice, s | its run, s | base, s | time saved | most that could be | |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|",
+        f"| study `{name}` | advised (best) | loss | time saved | possible | target |",
+        "|---|---:|---:|---:|---:|---|",
     ]
     for row in part["rows"]:
         variant = row["variant"] + ("" if row["in_grid"] else "*")
         lines.append(
-            f"| {row['model']}, {row['task']} ({row['metric']}) | {variant} | {row['rule']} | {row['best']} "
-            f"| {row['best_value']:.4f} | {row['value']:.4f} | {_loss(row)} | {_percent(row['loss_to_base'], 1)} "
-            f"| {row['advice_seconds']:,.0f} | {row['seconds']:,.0f} | {row['base_seconds']:,.0f} "
-            f"| {_percent(row['saved'])} | {_percent(row['possible']['saved'])} (K={row['possible']['variant']}) "
-            f"| {_verdict(row, result)} |"
+            f"| {row['task']} ({row['metric']}) | {variant} ({row['best']}) | {_loss(row)} | {_percent(row['saved'])} "
+            f"| {_percent(row['possible']['saved'])} (K={row['possible']['variant']}) | {_verdict(row, result)} |"
         )
     seeds = max(row["seeds"] for row in part["rows"])
     kept = sum(row["loss_to_base"] <= result["tolerance"] for row in part["rows"])
     could = sum(row["possible"]["saved"] >= result["saving"] for row in part["rows"])
     shown = sum((row["loss_interval"] or [0])[0] > result["tolerance"] for row in part["rows"])
     tolerance, counted = f"{result['tolerance']:.0%}", f"{seeds} seed{'s' if seeds > 1 else ''}"
+    models = ", ".join(dict.fromkeys(row["model"] for row in part["rows"]))
     own = [f"{task}: {_settings(settings)}" for task, settings in part["task"].items()]
     settings = "; ".join([_settings(part["settings"]), *own])
-    other = "" if all(row["in_grid"] for row in part["rows"]) else " \\* not in the grid, and run for this."
+    other = "" if all(row["in_grid"] for row in part["rows"]) else " \\* not in the grid, run for this comparison."
     origin = (
-        f"Study `{name}` ({settings}), {counted}. {_count(part['rows'], result)} Within {tolerance} "
-        f"of base, which is what it promises, on {kept}. In brackets 95 % of the loss by the bootstrap over test "
-        f"examples: it is shown to be above {tolerance} on {shown}. Time saved is against base, which also "
-        f"scores the baselines of all cells, with the advice's own; most that could be: by the fastest cell within "
-        f"{tolerance} of the best, known for nothing, which is at least {result['saving']:.0%} on {could}.{other} "
-        f"`python benchmarks/advice.py --study FOLDER`; {made_by(part)}"
+        f"Study `{name}`, {models}, {counted} ({settings}). {_count(part['rows'], result)} Within {tolerance} of base, "
+        f"as promised, on {kept}. The loss is shown to exceed {tolerance} on {shown}. A saving of "
+        f"{result['saving']:.0%} was possible on {could}.{other} Measured at {made_by(part)}"
     )
-    return "\n".join([*lines, "", origin])
+    return "\n".join([*lines, "", origin]) if table else origin
 
 
 def _settings(values: dict[str, Any]) -> str:
@@ -268,7 +264,7 @@ def _loss(row: dict[str, Any]) -> str:
 
 
 def _verdict(row: dict[str, Any], result: dict[str, Any]) -> str:
-    """What is missed, in words."""
+    """The targets that a row misses, in words."""
     missed = []
     if row["loss"] > result["tolerance"]:
         missed.append("quality")
@@ -281,13 +277,13 @@ def _count(rows: Sequence[dict[str, Any]], result: dict[str, Any]) -> str:
     good = [row for row in rows if row["loss"] <= result["tolerance"]]
     both = [row for row in good if row["saved"] >= result["saving"]]
     return (
-        f"Within {result['tolerance']:.0%} of the best on {len(good)} of {len(rows)}; that, and at least "
-        f"{result['saving']:.0%} of the time saved, on {len(both)}."
+        f"Within {result['tolerance']:.0%} of the best on {len(good)} of {len(rows)}; also at least "
+        f"{result['saving']:.0%} of the time saved on {len(both)}."
     )
 
 
 def _percent(value: float, digits: int = 0) -> str:
-    return f"{100 * value:.{digits}f} %"
+    return f"{value:.{digits}%}"
 
 
 if __name__ == "__main__":

@@ -111,20 +111,17 @@ def render(result: dict[str, Any]) -> str:
     fits = whole - once
     each = models * single
     rows = [
-        ("one pass of each model for everything, as telly does", once, once + fits),
-        (f"a pass of each model for each of {len(PROBES)} probes, which gives all layers", each, each + fits),
+        ("one pass per model (telly)", once, once + fits),
+        (f"one pass per model and probe ({len(PROBES)} probes)", each, each + fits),
     ]
-    lines = ["| | model runs, s | against telly | with the fits, s | against telly |", "|---|---:|---:|---:|---:|"]
+    lines = ["| | models, s | ratio | with fits, s | ratio |", "|---|---:|---:|---:|---:|"]
     lines += [
         f"| {name} | {runs:,.0f} | {runs / once:.1f}x | {total:,.0f} | {total / whole:.1f}x |"
         for name, runs, total in rows
     ]
-    spread = f"{min(result['whole_seconds']):,.0f} to {max(result['whole_seconds']):,.0f} s"
     origin = (
-        f"Medians of {len(result['whole_seconds'])}; all probes took {spread}. {models} models, {seeds} seeds. Passes "
-        f"for single probes were timed with one model, nothing stored, and count {models} times. The fits are the same "
-        f"in both lines. `{result['command']}`, {result['threads']} threads; "
-        f"{made_by(result)}"
+        f"Medians of {len(result['whole_seconds'])}; {models} models, {seeds} seeds. Passes per probe: one model "
+        f"without storing states, times {models}. `{result['command']}`, {result['threads']} threads; {made_by(result)}"
     )
     return "\n".join([*lines, "", origin])
 

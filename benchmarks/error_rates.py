@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def simulate(simulations: int) -> dict[str, Any]:
-    """The share of comparisons with a wrong statement, by training's variance and the number of seeds."""
+    """Rates of wrong verdicts by the variance of training and the number of seeds."""
     found = []
     for training in TRAINING:
         for seeds in SEEDS:
@@ -84,18 +84,18 @@ def compare(rng: np.random.Generator, seeds: int, training: float, number: int) 
 
 
 def render(result: dict[str, Any]) -> str:
-    """A line for every variance of training, a column for every number of seeds."""
+    """One row per variance of training, one column per number of seeds."""
     seeds = list(dict.fromkeys(rate["seeds"] for rate in result["rates"]))
     heads = [f"{count} seed{'s' if count > 1 else ''}" for count in seeds]
-    lines = [f"| variance by training, of that by examples | {' | '.join(heads)} |", "|---|" + "---:|" * len(heads)]
+    lines = [f"| variance of training / of examples | {' | '.join(heads)} |", "|---|" + "---:|" * len(heads)]
     for training in dict.fromkeys(rate["training"] for rate in result["rates"]):
         cells = [f"{rate['different']:.1%}, {rate['similar']:.1%}" for rate in result["rates"]
                  if rate["training"] == training]  # fmt: skip
         lines.append(f"| {training:g} | {' | '.join(cells)} |")
     text = (
-        f"Share of {result['simulations']:,} simulated comparisons, on {result['examples']} examples, in which equal "
-        "methods are called different (nominal 5 %), and in which one that loses exactly the margin is called similar "
-        "or better (nominal 2.5 %)."
+        f"Percentage of {result['simulations']:,} simulated comparisons (on {result['examples']} examples) that call "
+        "equal methods different (nominally 5%), and that call a loss of exactly the margin similar or better "
+        "(nominally 2.5%)."
     )
     return told(lines, text, result)
 

@@ -1,4 +1,4 @@
-"""What the layers of the embedded model know, and what tuning changes in them: the paper's findings 1 and 2, here.
+"""Probes of the embedded model's layers, and what tuning changes in them: the paper's findings 1 and 2.
 
 `python benchmarks/findings.py`  tunes the embedded model on five samples (base, everything trained), probes it and its
 tuned versions, and compares them with it layer by layer. Writes `benchmarks/results/findings.json`, three figures in
@@ -31,6 +31,8 @@ FIGURES = ROOT / "docs" / "figures"
 RUNS = CACHE / "findings"
 TASKS = ("search", "clone", "summarize", "generate", "complete")
 EXAMPLES, EPOCHS, TEXTS = 1000, 2, 1000
+SHOWN_LAYERS = ("3", "6", "9", "11", "12")
+"""Layers of the similarity table; the figure has all."""
 
 
 def main() -> None:
@@ -98,30 +100,41 @@ def _without_lists(probe: dict[str, Any]) -> dict[str, Any]:
 
 
 def render_probes(result: dict[str, Any]) -> str:
-    """Of every probe and model the best layer, and where the mix of layers looks; beside the paper's."""
-    lines = ["| probe | model | best layer | score | embeddings | last layer | bag of tokens | centre of the mix |",
-             "|---|---|---:|---:|---:|---:|---:|---:|"]  # fmt: skip
+    """One row per probe: scores of the untuned model, its baselines and the tuned models, and where the mix looks."""
+    lines = [f"| probe | {EMBEDDED}, best layer | random weights | bag of tokens | embeddings | last layer "
+             "| last layer, tuned | centre of the mix / UniXcoder's |", "|---|" + "---:|" * 7]  # fmt: skip
     for probe in result["probes"]:
-        metric = probe["metric"]
+        metric, models = probe["metric"], {model["model"]: model for model in probe["models"]}
+        layer, best = _best(models[EMBEDDED], metric)
         bag = next(b for b in probe["baselines"] if b["layer"] == "bag of tokens")["metrics"][metric]["mean"]
-        for model in probe["models"]:
-            scores = {layer["layer"]: layer["metrics"][metric] for layer in model["layers"]}
-            best = max(scores, key=lambda name: scores[name]["mean"])
-            found = scores[best]
-            ends = [scores[name]["mean"] for name in (next(iter(scores)), next(reversed(scores)))]
-            lines.append(
-                f"| {probe['probe']} | {model['model']} | {best} | {found['mean']:.3f} "
-                f"[{found['low']:.3f}, {found['high']:.3f}] | {ends[0]:.3f} | {ends[1]:.3f} | {bag:.3f} "
-                f"| {centre(model['weights']):.1f} |"
-            )
+        first, last = _ends(models[EMBEDDED], metric)
+        tuned_last = [_ends(models[task], metric)[1] for task in TASKS]
         paper = next(
             r for r in published.probing() if r["probe"] == probe["probe"] and r["weights_of"] == "pre-trained"
         )
         lines.append(
-            f"| {probe['probe']} | UniXcoder (paper) | - | - | - | - | - | {centre(paper['layer_weights']):.1f} |"
+            f"| {probe['probe']} | {layer}: {best} | {_best(models['random weights'], metric)[1]} | {bag:.3f} "
+            f"| {first:.3f} | {last:.3f} | {min(tuned_last):.3f}-{max(tuned_last):.3f} "
+            f"| {centre(models[EMBEDDED]['weights']):.1f} / {centre(paper['layer_weights']):.1f} |"
         )
-    text = "Means of three seeds with 95 % intervals; centre of the mix: mean layer (embeddings 0), by its weights."
+    text = (
+        "Means of three seeds with 95% intervals. Tuned: range over five tasks. Centre of the mix: mean layer, "
+        "weighted by the mix."
+    )
     return told(lines, text, result)
+
+
+def _best(model: dict[str, Any], metric: str) -> tuple[str, str]:
+    """The layer with the highest mean score, and this score with its interval."""
+    layer = max(model["layers"], key=lambda layer: layer["metrics"][metric]["mean"])
+    found = layer["metrics"][metric]
+    return layer["layer"], f"{found['mean']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+
+
+def _ends(model: dict[str, Any], metric: str) -> tuple[float, float]:
+    """The mean scores of the embeddings and of the last layer."""
+    layers = model["layers"]
+    return layers[0]["metrics"][metric]["mean"], layers[-1]["metrics"][metric]["mean"]
 
 
 def centre(weights: list[float]) -> float:
@@ -130,17 +143,14 @@ def centre(weights: list[float]) -> float:
 
 
 def render_similarity(result: dict[str, Any]) -> str:
-    """RSA of the embedded model and each tuned version, by layer, with the paper's."""
-    names = [entry["layer"] for entry in result["comparisons"][0]["layers"]]
-    lines = [f"| tuned for | {' | '.join(names)} |", "|---|" + "---:|" * len(names)]
+    """RSA of the untuned model and each tuned version in some layers."""
+    lines = [f"| tuned for | {' | '.join(SHOWN_LAYERS)} |", "|---|" + "---:|" * len(SHOWN_LAYERS)]
     for comparison in result["comparisons"]:
-        values = " | ".join(f"{entry['rsa']['pearson']:.2f}" for entry in comparison["layers"])
-        lines.append(f"| {comparison['task']} | {values} |")
-    for task, values in published.similarity().items():
-        lines.append(f"| {task} (paper, UniXcoder) | {' | '.join(f'{value:.2f}' for value in values)} |")
+        values = {entry["layer"]: entry["rsa"]["pearson"] for entry in comparison["layers"]}
+        lines.append(f"| {comparison['task']} | {' | '.join(f'{values[layer]:.2f}' for layer in SHOWN_LAYERS)} |")
     text = (
-        f"Pearson correlation of the cosine similarities of {result['texts']:,} functions. Tuned: base, {EXAMPLES:,} "
-        f"examples of the sample, {EPOCHS} epochs."
+        f"RSA (Pearson, {result['texts']:,} functions) before and after tuning all layers ({EXAMPLES:,} examples, "
+        f"{EPOCHS} epochs), by layer. The figure also shows the paper's UniXcoder."
     )
     return told(lines, text, result)
 

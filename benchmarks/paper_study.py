@@ -47,6 +47,8 @@ RESAMPLES = 5000
 TASKS = ("search", "clone", "summarize", "generate", "complete")
 SHOWN = {"generate": "edit_similarity"}
 """Where the metric that chose the epoch says nothing: the BLEU of what is generated here is below 0.3 of 100."""
+SHOWN_VARIANTS = (BASE, "6", "9", "11")
+"""Rows of the tables; the figure has all variants."""
 PEER = "microsoft/unixcoder-base"
 PAPER_DATA = {
     "search": "CodeSearchNet Python",
@@ -193,30 +195,43 @@ def render_wall(result: dict[str, Any]) -> str:
     cells = sum(len(found["rows"]) for found in result["tasks"].values())
     settings, in_time = result["settings"], verdict(result["minutes"] <= MAX_MINUTES)
     return (
-        f"{cells} cells, probes and comparisons: {result['minutes']:.0f} minutes (to reach: {MAX_MINUTES}; "
-        f"{in_time}). {settings['limit']} training examples a task, {settings['eval_limit']} to test on, "
-        f"{settings['epochs']} epochs, {settings['precision']}, one seed. Beside it ran: {result['beside']}. "
+        f"{settings['limit']} training and {settings['eval_limit']} test examples per task, {settings['epochs']} "
+        f"epochs, {settings['precision']}, one seed: {cells} cells and analyses in {result['minutes']:.0f} minutes "
+        f"(target: {MAX_MINUTES}; {in_time}), beside {result['beside']}. "
         f"`{result['command']}`; {made_by(result)}"
     )
 
 
 def render_quality(result: dict[str, Any]) -> str:
-    """A line a variant; a star where the difference to base holds after Holm's correction."""
+    """One row per shown variant, and the best score of a method without tuning; stars mark corrected differences."""
     tasks, verdicts = result["tasks"], verdicts_of(result)
     heads = [f"{task}, {shown(task, found)}" for task, found in tasks.items()]
-    lines = [f"| K | trained | {' | '.join(heads)} |", "|---|---:|" + "---:|" * len(heads)]
-    for name in dict.fromkeys(name for found in tasks.values() for name in found["baselines"]):
-        cells = [_plain(shown(task, found), found["baselines"].get(name, {})) for task, found in tasks.items()]
-        lines.append(f"| {name} | - | {' | '.join(cells)} |")
-    for number, row in enumerate(tasks[TASKS[0]]["rows"]):
+    lines = [f"| K | {' | '.join(heads)} |", "|---|" + "---:|" * len(heads)]
+    lines.append(f"| untuned | {' | '.join(_reference(task, found, untuned=True) for task, found in tasks.items())} |")
+    lines.append(f"| best baseline | {' | '.join(_reference(task, found) for task, found in tasks.items())} |")
+    for number, row in _shown_rows(tasks):
         cells = [_against_base(shown(task, found), found["rows"], number, verdicts.get((task, row["variant"])))
                  for task, found in tasks.items()]  # fmt: skip
-        lines.append(f"| {row['variant']} | {row['trained']:,} | {' | '.join(cells)} |")
+        lines.append(f"| {row['variant']} | {' | '.join(cells)} |")
     text = (
-        f"In brackets: against base. *: different from base after Holm's correction over the {len(verdicts)} "
-        "differences of this table. One seed each: every difference is one of two trained models, not of two methods."
+        f"K: change from base. *: different after Holm's correction over all {len(verdicts)} differences. One seed "
+        f"each: differences are of two trained models, not of two methods. All K: `{RESULT.relative_to(ROOT)}`."
     )
     return "\n".join([*lines, "", text])
+
+
+def _shown_rows(tasks: dict[str, Any]) -> list[tuple[int, dict[str, Any]]]:
+    """Number and content of the rows that the tables show."""
+    rows = tasks[TASKS[0]]["rows"]
+    return [(number, row) for number, row in enumerate(rows) if row["variant"] in SHOWN_VARIANTS]
+
+
+def _reference(task: str, found: dict[str, Any], *, untuned: bool = False) -> str:
+    """The score of the untuned model, or the best one of the methods without a model, with its name."""
+    metric = shown(task, found)
+    scores = {name: values for name, values in found["baselines"].items() if name.startswith("untuned") is untuned}
+    name = max(scores, key=lambda name: scores[name].get(metric, 0.0))
+    return _plain(metric, scores[name]) + ("" if untuned else f" ({name})")
 
 
 def _plain(metric: str, scores: dict[str, float]) -> str:
@@ -225,11 +240,10 @@ def _plain(metric: str, scores: dict[str, float]) -> str:
 
 def _against_base(metric: str, rows: list[dict[str, Any]], number: int, said: Verdict | None) -> str:
     row = rows[number]
-    text = _plain(metric, row["metrics"])
     if not number:
-        return text
+        return _plain(metric, row["metrics"])
     star = "*" if said in (Verdict.BETTER, Verdict.WORSE) else ""
-    return f"{text} ({row['metrics'][metric] / rows[0]['metrics'][metric] - 1:+.1%}){star}"
+    return f"{row['metrics'][metric] / rows[0]['metrics'][metric] - 1:+.1%}{star}"
 
 
 def verdicts_of(result: dict[str, Any]) -> dict[tuple[str, str], Verdict]:
@@ -251,7 +265,7 @@ def verdicts_of(result: dict[str, Any]) -> dict[tuple[str, str], Verdict]:
 
 
 def render_verdicts(result: dict[str, Any]) -> str:
-    """A sentence a task, made of the verdicts, and what they are about."""
+    """One sentence per task from the verdicts, and the tests behind them."""
     verdicts, lines, kept = verdicts_of(result), [], True
     for task, found in result["tasks"].items():
         metric, base = shown(task, found), found["rows"][0]["metrics"][shown(task, found)]
@@ -263,52 +277,41 @@ def render_verdicts(result: dict[str, Any]) -> str:
                              one["interval"]["low"] / base, one["interval"]["high"] / base))  # fmt: skip
         lines.append(f"- {sentences(task, metric, said)}")
     similar = "" if kept else (
-        " This result keeps no test of the margin and no scores of single examples, so nothing in it can be called "
-        "similar; only differences are tested."
+        " Without a test of the margin, nothing in it can be called similar."
     )  # fmt: skip
-    about = (
-        f"Corrected by Holm for the {len(verdicts)} differences of this page; intervals are not corrected. One seed "
-        f"each: the verdicts compare trained models, not methods, and another seed may turn them round.{similar}"
-    )
+    about = f"Intervals are not corrected.{similar}"
     return "\n".join([*lines, "", about])
 
 
 def render_time(result: dict[str, Any]) -> str:
-    tasks = result["tasks"]
-    lines = [f"| K | {' | '.join(tasks)} |", "|---|" + "---:|" * len(tasks)]
-    for number, row in enumerate(tasks[TASKS[0]]["rows"]):
-        cells = []
-        for found in tasks.values():
-            seconds, base = found["rows"][number]["epoch_seconds"], found["rows"][0]["epoch_seconds"]
-            cells.append(f"{seconds:.1f}" if not number else f"{seconds:.1f} ({base / seconds:.1f}x)")
-        lines.append(f"| {row['variant']} | {' | '.join(cells)} |")
-    note = (
-        "Seconds an epoch, and how many of them fit into one of base. Two cells ran at a time, each on one core, and "
-        "beside what else is named above: read the ratios, not the seconds."
-    )
-    return "\n".join([*lines, "", note])
+    """How much faster an epoch is than one of base, for the shown variants."""
+    parts = []
+    for task, found in result["tasks"].items():
+        rows = {row["variant"]: row["epoch_seconds"] for row in found["rows"] if row["variant"] in SHOWN_VARIANTS}
+        ratios = ", ".join(f"{rows[BASE] / seconds:.1f}" for variant, seconds in rows.items() if variant != BASE)
+        parts.append(f"{task} {ratios}")
+    frozen = ", ".join(variant for variant in SHOWN_VARIANTS if variant != BASE)
+    return f"Base's time per epoch divided by that of K = {frozen}, beside other work: {'; '.join(parts)}."
 
 
 def render_paper(result: dict[str, Any]) -> str:
-    """The paper's change of the same metric from base, for UniXcoder."""
+    """UniXcoder's change from base in the paper."""
     tasks = result["tasks"]
     heads = [f"{task}, {found['metrics'][0]}{_mark(task, found['metrics'][0])}" for task, found in tasks.items()]
     lines = [f"| K | {' | '.join(heads)} |", "|---|" + "---:|" * len(heads)]
     values = {task: published(task, found) for task, found in tasks.items()}
-    for row in tasks[TASKS[0]]["rows"]:
+    for _, row in _shown_rows(tasks):
         variant = row["variant"]
         cells = [f"{found[variant]:g}" if variant == BASE else f"{found[variant] / found[BASE] - 1:+.1%}"
                  for found in values.values()]  # fmt: skip
         lines.append(f"| {variant} | {' | '.join(cells)} |")
-    data = f"Data: {', '.join(f'{task}: {data}' for task, data in PAPER_DATA.items())}."
-    marked = (
-        [f"{IRREPRODUCIBLE_MARK} {IRREPRODUCIBLE_NOTE}"] if any(IRREPRODUCIBLE_MARK in head for head in heads) else []
-    )
-    return "\n".join([*lines, "", " ".join([data, *marked])])
+    if any(IRREPRODUCIBLE_MARK in head for head in heads):
+        lines += ["", f"{IRREPRODUCIBLE_MARK} {IRREPRODUCIBLE_NOTE}"]
+    return "\n".join(lines)
 
 
 def _mark(task: str, metric: str) -> str:
-    """What marks a column of the paper that its own predictions do not give."""
+    """The mark of a published column that cannot be reproduced from the paper's predictions."""
     rows = [row for row in telly_k(task) if row.model == PEER and row.dataset == PAPER_DATA[task]]
     return f" {IRREPRODUCIBLE_MARK}" if metric in rows[0].irreproducible else ""
 

@@ -174,21 +174,18 @@ def random_corpus() -> Corpus:
 
 
 def render(result: dict[str, Any]) -> str:
-    first = statistics.median(next(iter(result["variants"].values()))["tokens_per_second"])
-    lines = ["| variant | tokens/s | lowest and highest | against the first | of the matrix-product rate |",
-             "|---|---:|---:|---:|---:|"]  # fmt: skip
-    for name, found in result["variants"].items():
-        speeds = found["tokens_per_second"]
-        share = statistics.median(found["flops"]) / result["matrix_product_rate"]
-        lines.append(
-            f"| {name} | {statistics.median(speeds):,.0f} | {min(speeds):,.0f} - {max(speeds):,.0f} "
-            f"| {statistics.median(speeds) / first:.2f} | {share:.0%} |"
-        )
-    origin = (
-        f"`{result['command']}`; large bf16 matrix products: {result['matrix_product_rate'] / 1e9:,.0f} GFLOP/s; "
-        f"{result['threads']} threads; {made_by(result)}"
+    """Tokens per second of the first variant, and of the others relative to it."""
+    (first, reference), *others = [
+        (name, statistics.median(found["tokens_per_second"])) for name, found in result["variants"].items()
+    ]
+    spread = result["variants"][first]["tokens_per_second"]
+    share = statistics.median(result["variants"][first]["flops"]) / result["matrix_product_rate"]
+    ratios = "; ".join(f"{name} {speed / reference:.2f}" for name, speed in others)
+    return (
+        f"{first}: {reference:,.0f} tokens/s ({min(spread):,.0f}-{max(spread):,.0f}), {share:.0%} of the rate of large "
+        f"bf16 matrix products ({result['matrix_product_rate'] / 1e9:,.0f} GFLOP/s). Relative to it: {ratios}. "
+        f"`{result['command']}`, {result['threads']} threads; {made_by(result)}"
     )
-    return "\n".join([*lines, "", origin])
 
 
 if __name__ == "__main__":

@@ -59,6 +59,8 @@ LAYERS_PAIRS, LAYERS_QUERIES, LAYERS_SEEDS = 1000, 500, (0, 1, 2)
 SEEN = ROOT / "scripts" / "sample_seen.json"
 """Queries of the sample that the embedded model has seen in pre-training."""
 PEERS_K = "9"
+LAYERS_SHOWN = ("base", "3", "6", "7", "9", "11")
+"""Rows of the table of `layers`; the figure has all."""
 LAYERS_FIGURE = "docs/figures/layers.svg"
 PAPER_SEARCH = {
     "UniXcoder, CodeSearchNet Python (paper)":
@@ -432,7 +434,7 @@ def render_peers(result: dict[str, Any]) -> str:
         raise SystemExit("the demo was measured on other test data; run `benchmarks/quality.py demo` again")
     cached = f"K={PEERS_K} cached"
     rows = {"base": chosen["base"], **result["runs"], cached: chosen[cached]}
-    return render(result | {"runs": rows}) + " The rows without LoRA are those of `make demo` (docs/tasks/search.md)."
+    return render(result | {"runs": rows}) + " Rows without LoRA: `make demo`."
 
 
 def render_seeds(result: dict[str, Any]) -> str:
@@ -514,7 +516,7 @@ def _without_paths(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def render_layers(result: dict[str, Any]) -> str:
-    """Mean and extremes over the seeds for every K, and the figure."""
+    """Mean, minimum and maximum over the seeds for every K, and the figure."""
     runs = result["runs"]
     scores: dict[str, list[float]] = {}
     for run, record in runs.items():
@@ -522,17 +524,14 @@ def render_layers(result: dict[str, Any]) -> str:
     draw_layers(scores, ROOT / LAYERS_FIGURE)
     first = next(iter(runs.values()))
     base = statistics.mean(scores["base"])
-    lines = [
-        "| K | trained | MRR, mean | lowest and highest | against base |",
-        "|---|---:|---:|---:|---:|",
-    ]
+    lines = ["| K | MRR (min-max) | vs base |", "|---|---:|---:|"]
     for name, metrics in first["baselines"].items():
-        lines.append(f"| {name} | - | {metrics['mrr']:.4f} | - | {metrics['mrr'] / base - 1:+.1%} |")
+        lines.append(f"| {name} | {metrics['mrr']:.4f} | {metrics['mrr'] / base - 1:+.1%} |")
     for freeze, found in scores.items():
+        if freeze not in LAYERS_SHOWN:
+            continue
         mean = statistics.mean(found)
-        trained = f"{runs[f'{freeze}/{LAYERS_SEEDS[0]}']['plan']['trainable']:,}"
-        spread = f"{min(found):.4f} - {max(found):.4f}"
-        lines.append(f"| {freeze} | {trained} | {mean:.4f} | {spread} | {mean / base - 1:+.1%} |")
+        lines.append(f"| {freeze} | {mean:.4f} ({min(found):.4f}-{max(found):.4f}) | {mean / base - 1:+.1%} |")
     origin = (
         f"`{result['command']}`: {first['data']['train']['examples']:,} pairs, {len(first['epochs'])} epochs, "
         f"{first['data']['test']['examples']:,} queries, bf16, {len(LAYERS_SEEDS)} seeds; "
@@ -588,7 +587,7 @@ STUDIES = {
     "pretraining": Study(pretraining, page="docs/pretraining.md"),
     "layers": Study(layers, render_layers, "docs/pretraining.md"),
     "demo": Study(demo),
-    "peers": Study(peers, render_peers, "docs/peers.md"),
+    "peers": Study(peers, render_peers, "docs/peft-baselines.md"),
     "tasks": Study(real_tasks, render_tasks, "docs/tasks.md", needs_data=True, block="quality"),
     "clones": Study(clones, render_seeds, "docs/tasks/clone.md", needs_data=True),
     "sharing": Study(sharing, render_seeds, "docs/tasks/clone.md"),

@@ -26,13 +26,13 @@ FUNCTIONS = 10_000_000
 TOKENS = 150
 """Of the average function."""
 BATCH = 64
-DEPTHS = ("6", "9", "11")
+K = "9"
 MAX_EPOCHS = 100
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What computes: operations a second that training reaches, not the data table's peak."""
+    """A processor, and the operations per second that training reaches on it (not the data sheet's peak)."""
 
     name: str
     flops: float
@@ -40,7 +40,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Disk:
-    """What the store lies on: bytes a second."""
+    """A disk for the activation cache, and its bytes per second."""
 
     name: str
     rate: float
@@ -50,13 +50,11 @@ MACHINES = (
     Machine("2 CPU cores", 0.1e12),
     Machine("small GPU", 25e12),
     Machine("large GPU", 200e12),
-    Machine("8 large GPUs", 1600e12),
 )
 DISKS = (
     Disk("network folder, 0.2 GB/s", 0.2e9),
     Disk("SATA SSD, 0.5 GB/s", 0.5e9),
     Disk("NVMe, 3 GB/s", 3e9),
-    Disk("several NVMe, 20 GB/s", 20e9),
 )
 
 
@@ -66,8 +64,8 @@ def main() -> None:
 
 
 def tables() -> str:
-    """All Markdown of the block."""
-    return "\n\n".join((_assumed(), _sizes(), _epochs(), _reading(), _break_even()))
+    """The block's Markdown."""
+    return "\n\n".join((_assumed(), _table()))
 
 
 def work() -> Workload:
@@ -93,52 +91,35 @@ def break_even(machine: Machine, disk: Disk, k: str) -> int | None:
 
 
 def _assumed() -> str:
+    sizes = [f"{(costs(MACHINES[0], dtype)[K].cache_bytes or 0) / 1e12:.1f} TB as {dtype}" for dtype in StateDtype]
     return (
-        f"By `telly/freezing/cost.py` for UniXcoder-base's shape (12 layers of width {UNIXCODER['hidden_size']}), "
-        f"{FUNCTIONS:,} distinct functions of {TOKENS} tokens, each read once an epoch. **An estimate, not a "
-        "measurement**, meant to be right within a factor of two; operations a second are what training reaches, which "
-        "is about half of what a data table says."
+        f"**Estimated, not measured**, by `telly/freezing/cost.py`, meant to be right within a factor of two: "
+        f"UniXcoder-base's shape, {FUNCTIONS:,} distinct functions of {TOKENS} tokens, K={K}. The activation cache "
+        f"takes {', '.join(sizes)}, whatever K is. Operations per second are those that training reaches, about half "
+        "of the data sheet's. Last columns: from how many epochs on the cache pays on that disk."
     )
 
 
-def _sizes() -> str:
-    lines = ["| stored as | bytes a token | store, any K |", "|---|---:|---:|"]
-    for dtype in StateDtype:
-        size = costs(MACHINES[0], dtype)["9"].cache_bytes or 0
-        lines.append(f"| {dtype} | {dtype.bytes_per_token(UNIXCODER['hidden_size']):,} | {size / 1e12:.1f} TB |")
-    return "\n".join(lines)
-
-
-def _epochs() -> str:
-    head = ["hours of an epoch", "base", *(f"K={k} {how}" for k in DEPTHS for how in ("frozen", "cached"))]
-    lines = [f"| {' | '.join(head)} |", "|---" + "|---:" * (len(head) - 1) + "|"]
+def _table() -> str:
+    """One row per machine: hours of an epoch, the rate at which it reads the cache, and when the cache pays."""
+    heads = ["machine", "base, hours per epoch", "frozen", "cached", "reads, GB/s",
+             *(disk.name for disk in DISKS)]  # fmt: skip
+    lines = [f"| {' | '.join(heads)} |", "|---" + "|---:" * (len(heads) - 1) + "|"]
     for machine in MACHINES:
         found = costs(machine)
-        seconds = [found["base"].epoch_seconds]
-        for k in DEPTHS:
-            seconds += [found[k].epoch_seconds, found[k].epoch_seconds_cached]
-        cells = (f"{(second or 0) / 3600:,.3g}" for second in seconds)
+        cached = found[K].epoch_seconds_cached or 1
+        cells = [
+            *(_hours(seconds or 0) for seconds in (found["base"].epoch_seconds, found[K].epoch_seconds, cached)),
+            f"{(found[K].cache_bytes or 0) / cached / 1e9:,.2g}",
+            *(str(break_even(machine, disk, K) or "never") for disk in DISKS),
+        ]
         lines.append(f"| {machine.name}, {machine.flops / 1e12:g} TFLOP/s | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _reading() -> str:
-    head = ["GB/s that training reads, bf16", *(f"K={k}" for k in DEPTHS)]
-    lines = [f"| {' | '.join(head)} |", "|---" + "|---:" * len(DEPTHS) + "|"]
-    for machine in MACHINES:
-        found = costs(machine)
-        rates = ((found[k].cache_bytes or 0) / (found[k].epoch_seconds_cached or 1) / 1e9 for k in DEPTHS)
-        lines.append(f"| {machine.name} | {' | '.join(f'{rate:,.2g}' for rate in rates)} |")
-    return "\n".join(lines)
-
-
-def _break_even() -> str:
-    head = ["epochs from which the store of K=9 pays, bf16", *(disk.name for disk in DISKS)]
-    lines = [f"| {' | '.join(head)} |", "|---" + "|---:" * len(DISKS) + "|"]
-    for machine in MACHINES:
-        cells = [str(break_even(machine, disk, "9") or "never") for disk in DISKS]
-        lines.append(f"| {machine.name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+def _hours(seconds: float) -> str:
+    hours = seconds / 3600
+    return f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}"
 
 
 if __name__ == "__main__":

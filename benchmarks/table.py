@@ -1,4 +1,4 @@
-"""From a result file to the README's Markdown; nothing is measured or made up here. What is missing is a dash."""
+"""Markdown tables from the result file of `benchmarks/run.py`. Nothing is measured here; missing values are dashes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from telly.runs.provenance import provenance
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 DASH = "-"
 TARGET_SHAPE, TARGET_PRECISION = "unixcoder", "fp32"
+EMBEDDED = "telly-mini"
 
 SUMMARY = {
     "full": "full fine-tuning",
@@ -53,16 +54,16 @@ class Target:
 
 
 def render(result: Result) -> str:
-    """All Markdown: where the numbers are from, targets, then one table a shape and precision."""
+    """The whole block: provenance, targets, tables, and speed-ups alone for the embedded model and other precisions."""
     parts = [_origin(result), _targets(result)]
-    for shape in result.get("shapes", {}).values():
-        parts.append(f"**{shape['title']}**")
+    for name, shape in result.get("shapes", {}).items():
         if shape.get("skipped"):
-            parts.append(f"Not measured: {shape['skipped']}.")
-            continue
-        parts += [_variants(shape, precision) for precision in shape.get("steps", {}) or shape.get("memory", {})]
-        if shape.get("whole"):
-            parts.append(_whole_runs(shape["whole"]))
+            parts.append(f"**{shape['title']}** was not measured: {shape['skipped']}.")
+        elif name != EMBEDDED:
+            parts.append(f"**{shape['title']}**")
+            parts += [_variants(shape)] if shape.get("steps") or shape.get("memory") else []
+            parts += [_whole_runs(shape["whole"])] if shape.get("whole") else []
+    parts += [_others(result)] if _others(result) else []
     return "\n\n".join(parts)
 
 
@@ -145,17 +146,15 @@ def _origin(result: Result) -> str:
     return (
         f"`{result['command']}`, {result['date'][:10]}, commit {commit}; {made.get('processor') or DASH}, "
         f"{made.get('cpus') or DASH} cores, {result.get('threads') or DASH} threads; {versions}. "
-        f"Steps of {load['pairs']} pairs x {load['tokens']} tokens, median of {result['rounds']} (least-most), "
-        "variants taken in turns; a step is fetching the batch, forward, backward and optimizer. `frozen / it` is the "
-        "gain over freezing the same layers without a store. LoRA adapts all layers, `K=... LoRA` those from K on"
-        f"{'' if _has_lora_at_k(result) else ', which is not measured yet'}. Peaks are resident "
-        "memory of a process of its own, libraries included: while training, and from start to end. "
-        f"Raw numbers: `{result['file']}`."
+        f"Medians of {result['rounds']} alternating steps (min-max), from fetching a batch of {load['pairs']} pairs "
+        f"with {load['tokens']} tokens to the optimizer. `K=... LoRA` has adapters only in layers from K on"
+        f"{'' if _has_lora_at_k(result) else ', which is not measured yet'}. Peak: resident memory during training. "
+        f"All numbers: `{result['file']}`."
     )
 
 
 def _targets(result: Result) -> str:
-    lines = ["| target (UniXcoder's shape, fp32) | to reach | reached | |", "|---|---:|---:|---|"]
+    lines = ["| target (UniXcoder's shape, fp32) | required | measured | |", "|---|---:|---:|---|"]
     for target in TARGETS:
         value = target.value(result)
         limit = ("at least " if target.at_least else "at most ") + _write(target.limit, target.unit)
@@ -164,50 +163,64 @@ def _targets(result: Result) -> str:
     return "\n".join(lines)
 
 
-def _variants(shape: Result, precision: str) -> str:
-    steps = shape.get("steps", {}).get(precision, {})
-    memory = shape.get("memory", {}).get(precision, {})
-    lines = [
-        f"| {precision} | trained | s/step | full / it | LoRA / it | frozen / it | waiting for the batch "
-        "| peak MB, training | of full | peak MB, process |",
-        "|---|" + "---:|" * 9,
-    ]
+def _variants(shape: Result) -> str:
+    """One row per variant in the precision of the targets: time, speed-ups and memory."""
+    steps, memory = (shape.get(part, {}).get(TARGET_PRECISION, {}) for part in ("steps", "memory"))
+    heads = ["s/step", "vs full", "vs frozen", "peak MB"]
+    lines = [f"| {TARGET_PRECISION} | {' | '.join(heads)} |", "|---|" + "---:|" * len(heads)]
     for name in steps or memory:
-        step, peaks = steps.get(name, {}), memory.get(name, {})
         cells = [
-            name,
-            f"{step['trained']:,}" if step else DASH,
-            _seconds(step),
-            _write(_speed_up(steps, "full", name), "x"),
-            _write(_speed_up(steps, "LoRA", name), "x"),
-            _write(_speed_up(steps, frozen_peer(name), name), "x"),
-            _write(step.get("waiting_share"), "%"),
-            _write(peaks.get("training_peak"), "MB"),
-            _write(_ratio(peaks.get("training_peak"), memory.get("full", {}).get("training_peak")), "%"),
-            _write(peaks.get("process_peak"), "MB"),
+            _seconds(steps.get(name, {})),
+            *(_write(_speed_up(steps, other, name), "x") for other in ("full", frozen_peer(name))),
+            _write(memory.get(name, {}).get("training_peak"), "MB"),
         ]
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
+def short_title(shape: Result) -> str:
+    """A model's title without what the page says of it anyway."""
+    title: str = shape["title"]
+    return EMBEDDED if title.endswith(EMBEDDED) else title.partition(",")[0]
+
+
+def _others(result: Result) -> str:
+    """The speed-ups of the cached variants over full and frozen ones, for all other models and precisions."""
+    parts = []
+    for name, shape in result.get("shapes", {}).items():
+        for precision, steps in shape.get("steps", {}).items():
+            if (name, precision) == (TARGET_SHAPE, TARGET_PRECISION):
+                continue
+            ratios = [
+                f"{variant.partition(' ')[0]} {_write(_speed_up(steps, 'full', variant), 'x')} and "
+                f"{_write(_speed_up(steps, frozen_peer(variant), variant), 'x')}"
+                for variant in steps
+                if variant.endswith("cached")
+            ]
+            parts.append(f"{short_title(shape)}, {precision}: {', '.join(ratios)}")
+    return f"Cached steps, vs full and vs frozen. {'; '.join(parts)}." if parts else ""
+
+
 def _whole_runs(runs: Result) -> str:
-    clocks = ("load", "encode", "prefix", "train", "evaluate", "save", "other")
+    clocks = ("prefix", "train")
     lines = [
-        "| whole run, fp32 | s | full / it | frozen / it | " + " | ".join(clocks) + " |",
+        "| whole run, fp32 | s | vs full | vs frozen | " + " | ".join(clocks) + " |",
         "|---|" + "---:|" * (3 + len(clocks)),
     ]
     for name, run in runs.items():
         parts = [_write(run.get("clocks", {}).get(clock), "s") for clock in clocks]
         peers = ("full", frozen_peer(name))
         ratios = [_write(_ratio(_wall(runs, peer), run.get("wall_seconds")), "x") for peer in peers]
-        label = f"{name} (did not use the store)" if name.endswith("cached") and not run.get("cache_used") else name
+        label = f"{name} (did not use the cache)" if name.endswith("cached") and not run.get("cache_used") else name
         lines.append("| " + " | ".join([label, _write(run.get("wall_seconds"), "s"), *ratios, *parts]) + " |")
     first: Result = next(iter(runs.values()))
-    shares = "" if "train_pairs" not in first else (
-        f"\n\n{first['epochs']} epochs of {first['train_pairs']} pairs of the sample, cut to 128 tokens, "
-        f"{first['evaluate_pairs']} pairs to validate on after each and to test on; store built in the run."
-    )  # fmt: skip
-    return "\n".join(lines) + shares
+    if "train_pairs" not in first:
+        return "\n".join(lines)
+    text = (
+        f"{first['epochs']} epochs of {first['train_pairs']} pairs, {first['evaluate_pairs']} each for validation and "
+        "test; `prefix` builds the activation cache."
+    )
+    return "\n".join([*lines, "", text])
 
 
 def _seconds(step: Result) -> str:
@@ -288,8 +301,8 @@ TARGETS = (
     Target("step, full / K=9 cached", _steps_target("full", "K=9 cached"), 3.5, True, "x"),
     Target("step, LoRA in all layers / K=9 cached", _steps_target("LoRA", "K=9 cached"), 2.2, True, "x"),
     Target("step, full / K=11 cached", _steps_target("full", "K=11 cached"), 12, True, "x"),
-    Target("longest wait for the store, of a step", _longest_wait, 0.05, False, "%"),
-    Target("peak memory in training, K=9 cached of full", _memory_share, 0.5, False, "%"),
+    Target("longest wait for the activation cache, of a step", _longest_wait, 0.05, False, "%"),
+    Target("peak training memory, K=9 cached / full", _memory_share, 0.5, False, "%"),
     Target("whole run of 5 epochs, full / K=9 cached", _whole_speed_up, 2.5, True, "x"),
     Target("`telly --help`, seconds", _help_seconds, 0.3, False, "s"),
 )

@@ -34,7 +34,7 @@ import torch  # noqa: E402
 from benchmarks.child import in_child, say  # noqa: E402
 from benchmarks.shapes import SHAPES, Shape, model_folder  # noqa: E402
 from benchmarks.steps import spread  # noqa: E402
-from benchmarks.table import frozen_peer, made_now, update_readme  # noqa: E402
+from benchmarks.table import made_now, short_title, update_readme  # noqa: E402
 from telly.data.sequences import SequenceTable  # noqa: E402
 from telly.data.sharing import dense_batches  # noqa: E402
 from telly.disk import write_json  # noqa: E402
@@ -57,6 +57,8 @@ FUNCTIONS, PAIRS_EACH, PAIRS = 9000, 100, 16
 CODE, SOURCE, TARGET, EXAMPLES = 128, 128, 48, 8
 ANSWERS, ANSWER, BEAMS, EPOCH = 1000, 24, 5, 2000
 PAD, START, END = 1, 0, 2
+KINDS = ("full", "frozen", "cached")
+"""Columns of the tables, by the end of a variant's name."""
 
 
 def main() -> None:
@@ -246,57 +248,72 @@ def publish(result: dict[str, Any]) -> None:
 
 
 def render(result: dict[str, Any]) -> str:
-    """The Markdown of a result: the steps of the default configuration, and the time that answers take."""
+    """The steps of the default configuration, and the time that decoding takes."""
     made = result["provenance"]
-    lines = ["| model, task, fp32 | s/step | full / it | frozen / it |", "|---|---:|---:|---:|"]
-    notes = []
+    lines, notes = _head("model, task"), []
     for shape in result["shapes"].values():
         clone = {name.partition(",")[0]: step for name, step in shape["clone"]["steps"].items()
                  if name.endswith("batches")}  # fmt: skip
         for label, steps in (("clone detection", clone), ("code generation", shape["generate"]["steps"])):
-            lines += _rows(f"{shape['title']}: {label}", steps)
+            lines.append(_row(f"{short_title(shape)}: {label}", steps))
         evaluation = shape["evaluation"]
         epoch, answers = (evaluation[name]["median_seconds"] for name in ("epoch", "answers"))
-        notes.append(
-            f"{shape['title']}: {ANSWERS:,} answers of {ANSWER} tokens with a beam of {BEAMS} take {answers:,.0f} s, "
-            f"an epoch of full fine-tuning over {EPOCH:,} such examples {epoch:,.0f} s: {answers / epoch:.2f} of it."
-        )
+        notes.append(f"{answers:,.0f} s against {epoch:,.0f} s ({short_title(shape)})")
+    decoding = (
+        f"Generating {ANSWERS:,} answers of {ANSWER} tokens with {BEAMS} beams, against one epoch of full fine-tuning "
+        f"on {EPOCH:,} such examples: {', '.join(notes)}."
+    )
     origin = (
         f"`{result['command']}`, {result['date'][:10]}, commit {str(made['commit'])[:12]}"
         f"{' with uncommitted changes' if made['dirty'] else ''}; {made['processor']}, {made['cpus']} cores, "
-        f"{result['threads']} threads; median of {result['rounds']} steps (least-most), variants taken in turns. "
-        f"Clone detection: {FUNCTIONS:,} functions of {CODE} tokens in {PAIRS_EACH} pairs each, {PAIRS} random pairs a "
-        f"step, the pair classifier; full encodes both functions of every pair, as CodeXGLUE's script does. Steps per "
-        f"epoch are the same for all. Code generation: {EXAMPLES} sources of {SOURCE} tokens with answers of {TARGET}. "
-        f"A dash is not measured yet. Raw numbers: `benchmarks/results/tasks.json`."
+        f"{result['threads']} threads; fp32, medians of {result['rounds']} alternating steps (min-max). Clone "
+        f"detection: {PAIRS} random pairs per step of {FUNCTIONS:,} functions with {CODE} tokens, each in "
+        f"{PAIRS_EACH} pairs; full encodes both functions of every pair, as CodeXGLUE's script does. Code generation: "
+        f"{EXAMPLES} sources of {SOURCE} tokens per step, answers of {TARGET}. All numbers: "
+        f"`benchmarks/results/tasks.json`."
     )
-    return "\n".join([*lines, "", *notes, "", origin])
+    return "\n".join([*lines, "", decoding, "", origin])
 
 
 def render_shared(result: dict[str, Any]) -> str:
-    """The steps of batches of pairs that share functions, which are not the default of the pair classifier."""
-    lines = ["| batches that share functions, fp32 | s/step | full / it | frozen / it |", "|---|---:|---:|---:|"]
+    """The cached steps of batches of pairs that share functions, which are not the default of the pair classifier."""
+    parts = []
     for shape in result["shapes"].values():
         steps = {name: step for name, step in shape["clone"]["steps"].items() if not name.endswith("batches")}
-        lines += _rows(f"{shape['title']}: clone detection", steps)
+        full, frozen, cached = (_seconds(step) for step in _by_kind(steps))
+        ratios = _ratios(steps)
+        parts.append(f"{short_title(shape)}: full {full} s, frozen {frozen} s, cached {cached} s ({', '.join(ratios)})")
     distinct = next(iter(result["shapes"].values()))["clone"]["distinct_functions"]
-    text = (
-        f"The same pairs in batches of {distinct:.1f} distinct functions (`--shared-batches`), full fine-tuning as "
-        "well. They are the default of the cosine head alone: the pair classifier, which is timed here, learned "
-        "nothing from them in our test ([F1 0](tasks/clone.md#what-makes-it-fast)), so these are no gains over usual "
-        "training."
+    return (
+        f"With `--shared-batches` ({distinct:.1f} distinct functions per batch): {'; '.join(parts)}. These are not "
+        "gains over usual training: the pair classifier, timed here, learned nothing from such batches "
+        "([F1 0](tasks/clone.md#why-it-is-fast))."
     )
-    return "\n".join([*lines, "", text])
 
 
-def _rows(label: str, steps: dict[str, Any]) -> list[str]:
-    lines = []
-    for name, step in steps.items():
-        middle, frozen = step["median_seconds"], steps.get(frozen_peer(name))
-        seconds = f"{middle:.3g} ({step['min_seconds']:.3g}-{step['max_seconds']:.3g})"
-        against = "-" if frozen is None else f"{frozen['median_seconds'] / middle:.1f}x"
-        lines.append(f"| {label}, {name} | {seconds} | {steps['full']['median_seconds'] / middle:.1f}x | {against} |")
-    return lines
+def _head(label: str) -> list[str]:
+    columns = ["full, s/step", *(f"K={K} {kind}, s/step" for kind in KINDS[1:]), "cached vs full", "cached vs frozen"]
+    return [f"| {label} | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
+
+
+def _row(label: str, steps: dict[str, Any]) -> str:
+    """Seconds per step of the variants full, frozen and cached, and how much faster cached is than the others."""
+    return f"| {label} | {' | '.join([*map(_seconds, _by_kind(steps)), *_ratios(steps)])} |"
+
+
+def _by_kind(steps: dict[str, Any]) -> list[dict[str, Any]]:
+    """The steps of the variants full, frozen and cached; empty where not measured."""
+    return [next((step for name, step in steps.items() if name.endswith(kind)), {}) for kind in KINDS]
+
+
+def _seconds(step: dict[str, Any]) -> str:
+    return f"{step['median_seconds']:.3g} ({step['min_seconds']:.3g}-{step['max_seconds']:.3g})" if step else "-"
+
+
+def _ratios(steps: dict[str, Any]) -> list[str]:
+    """How much faster cached is than full and frozen."""
+    *others, cached = _by_kind(steps)
+    return [f"{step['median_seconds'] / cached['median_seconds']:.1f}x" if step else "-" for step in others]
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
 
-from benchmarks.table import made_by, publish  # noqa: E402
+from benchmarks.table import publish  # noqa: E402
 from telly.freezing.variants import BASE  # noqa: E402
 from telly.metrics.estimate import Resampled  # noqa: E402
 from telly.metrics.significance import Difference, Verdict, differences  # noqa: E402
@@ -36,7 +36,7 @@ class Said:
     Attributes:
         variant: its name.
         verdict: of the corrected tests of a page.
-        low: lower end of the 95 % interval of the difference, as a share of base.
+        low: lower end of the 95% interval of the difference, as a share of base.
         high: the upper end.
     """
 
@@ -47,7 +47,7 @@ class Said:
 
 
 def sentences(task: str, metric: str, found: Sequence[Said]) -> str:
-    """How many variants have which verdict, and what the intervals do not rule out."""
+    """Which variants have which verdict, and for undecided ones what the intervals do not rule out."""
     parts = []
     for verdict, words in (
         (Verdict.BETTER, "better than base"),
@@ -55,22 +55,20 @@ def sentences(task: str, metric: str, found: Sequence[Said]) -> str:
         (Verdict.WORSE, "worse than base"),
         (Verdict.OPEN, "not decided"),
     ):
-        named = [said.variant for said in found if said.verdict is verdict]
-        if len(named) == len(found):
+        said = [one for one in found if one.verdict is verdict]
+        names = ", ".join(one.variant for one in said)
+        if len(said) == len(found):
             none = verdict is Verdict.OPEN
-            parts.append(f"none of the {len(named)} K is decided" if none else f"all {len(named)} K are {words}")
-        elif named:
-            parts.append(f"K = {', '.join(named)} {'is' if len(named) == 1 else 'are'} {words}")
-    text = f"**{task}** ({metric}): {'; '.join(parts)}."
-    undecided = [said for said in found if said.verdict is Verdict.OPEN]
-    if undecided:
-        worst, best = min(undecided, key=lambda said: said.low), max(undecided, key=lambda said: said.high)
-        which = "The" if len(undecided) == len(found) else "Where it is not decided, the"
-        text += (
-            f" {which} 95 % intervals of the change reach from {worst.low:+.1%} "
-            f"(K = {worst.variant}) to {best.high:+.1%} (K = {best.variant})."
-        )
-    return text
+            parts.append(f"none of the {len(said)} K is decided" if none else f"all {len(said)} K are {words}")
+        elif said:
+            parts.append(f"K = {names} {'is' if len(said) == 1 else 'are'} {words}")
+        if said and verdict is Verdict.OPEN:
+            worst, best = min(said, key=lambda one: one.low), max(said, key=lambda one: one.high)
+            parts[-1] += (
+                f" (95% intervals of the change from {worst.low:+.1%} at K = {worst.variant} to {best.high:+.1%} at "
+                f"K = {best.variant})"
+            )
+    return f"**{task}** ({metric}): {'; '.join(parts)}."
 
 
 def over_seeds(scores: Mapping[str, Sequence[float]]) -> dict[str, Difference]:
@@ -90,10 +88,9 @@ def render_layers(result: dict[str, Any]) -> str:
              over_seeds(scores).items()]  # fmt: skip
     spread = (max(scores[BASE]) - min(scores[BASE])) / base
     return (
-        f"{sentences('Code search', METRIC, found)} Base's {len(scores[BASE])} seeds lie {spread:.1%} apart.\n\n"
-        f"Paired t-tests over {len(scores[BASE])} seeds, corrected by Holm for the {len(found)} K of this page. The "
-        f"result keeps no scores of single queries, so the tests cover training and not the choice of the queries. "
-        f"`python benchmarks/verdicts.py`, of the runs in the table: {made_by(result)}"
+        f"{sentences('Code search', METRIC, found)} Base's {len(scores[BASE])} seeds differ by up to {spread:.1%}.\n\n"
+        f"Paired t-tests over {len(scores[BASE])} seeds, corrected by Holm for {len(found)} K; they cover the variance "
+        "of training, not the choice of queries (`python benchmarks/verdicts.py`)."
     )
 
 

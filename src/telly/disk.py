@@ -69,9 +69,16 @@ def write_json(file: Path, value: dict[str, Any]) -> None:
 
 def write_text(file: Path, text: str) -> None:
     """Write a text so that the file is either the old one or the new one, never half."""
-    partial = file.with_suffix(f".{os.getpid()}.partial")
-    try:
+    with whole_file(file) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def whole_file(file: Path) -> Iterator[Path]:
+    """Yield a path beside the file; what is written there takes the file's place on success, else it is removed."""
+    partial = file.with_suffix(f".{os.getpid()}{PARTIAL_SUFFIX}")
+    try:
+        yield partial
         partial.replace(file)
     finally:
         partial.unlink(missing_ok=True)

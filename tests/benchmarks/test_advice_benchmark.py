@@ -45,14 +45,14 @@ def test_misses_are_shown():
     assert [line.strip("| ").rpartition("|")[2].strip() for line in text.splitlines() if "(mrr)" in line] == [
         *("met", "**missed: quality**", "**missed: saving**", "**missed: quality and saving**", "**missed: quality**"),
     ]
-    assert "| 9* |" in text and "not in the grid, and run for this" in text
+    assert "| 9* (2) |" in text and "not in the grid, run for this comparison" in text
     assert "not in the grid" not in advice.render_studies(result(row()))
-    assert "Within 1% of the best on 2 of 5; that, and at least 50% of the time saved, on 1." in text
-    assert "Study `mini` (epochs 2; search: beams 1), 1 seed." in text
-    assert "0.5 % (1.2 to 3.0)" in text and "it is shown to be above 1% on 4." in text
-    assert "Within 1% of base, which is what it promises, on 4." in text
-    assert "40 % (K=2)" in text and "at least 50% on 0." in text
-    assert "0.8000" in text and "0.7960" in text
+    assert "Within 1% of the best on 2 of 5; also at least 50% of the time saved on 1." in text
+    assert "Study `mini`, m, 1 seed (epochs 2; search: beams 1)." in text
+    assert "0.5% (1.2 to 3.0)" in text and "The loss is shown to exceed 1% on 4." in text
+    assert "Within 1% of base, as promised, on 4." in text
+    assert "40% (K=2)" in text and "A saving of 50% was possible on 0." in text
+    assert "| search (mrr) | 1 (2) | 0.5% (1.2 to 3.0) | 60% | 40% (K=2) | met |" in text.splitlines()
 
 
 def test_the_page_says_what_the_rule_gives():

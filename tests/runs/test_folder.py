@@ -19,6 +19,7 @@ from telly.runs.find import find_runs, newest_run
 from telly.runs.folder import RunFolder
 from telly.runs.inference_config import InferenceConfig, load_head, save_head
 from telly.runs.record import RunRecord
+from telly.tasks.options import PairOptions
 from tiny_models import CONFIGS
 
 ROOM = Path(telly.__file__).parent
@@ -108,7 +109,7 @@ def test_only_the_files_of_a_run_are_removed(tmp_path: Path):
 
 def test_settings_of_inference_are_read_back(tmp_path: Path):
     CONFIGS["roberta"]().save_pretrained(tmp_path)
-    config = InferenceConfig("clone", {"left": 8, "right": 9}, ("no", "yes"), "cosine", 0.5, None, "bf16")
+    config = InferenceConfig("clone", {"left": 8, "right": 9}, ("no", "yes"), PairOptions(head="cosine"), 0.5, "bf16")
     config.write(tmp_path, pooling="mean")
     assert InferenceConfig.read(str(tmp_path)) == config
     assert json.loads((tmp_path / "telly.json").read_text())["usage"]["pooling"] == "mean"

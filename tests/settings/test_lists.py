@@ -6,7 +6,7 @@ import pytest
 from pydantic import PositiveInt
 
 from telly.config import read_toml, to_toml
-from telly.declare import EVALUATION, LOCATION, SPEED, WEIGHTS, Setting, settings_of
+from telly.declare import EVALUATION, LOCATION, SPEED, WEIGHTS, Group, Setting, settings_of
 from telly.errors import ConfigError
 from telly.runs.folder import RunFolder
 from telly.settings.config import TuneConfig
@@ -15,7 +15,9 @@ from telly.settings.renamed import current_names, same_settings
 
 
 def test_every_setting_declares_help_and_what_it_affects():
-    assert list(SETTINGS) == list(TuneConfig.model_fields)
+    assert set(SETTINGS) == set(TuneConfig.model_fields)
+    groups = [declared.setting.group for declared in SETTINGS.values()]
+    assert groups == sorted(groups, key=list(Group).index)
     for name, declared in SETTINGS.items():
         assert declared.setting.affects, name
         assert declared.setting.help.endswith("."), name

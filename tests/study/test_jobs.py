@@ -26,14 +26,14 @@ from tiny_studies import SETTINGS, study_of
 
 
 def test_two_at_a_time_give_what_one_by_one_gives(tiny: Tiny, tmp_path: Path):
-    study, said = study_of(tiny, settings=SETTINGS | {"cache_dtype": "fp32"}), list[str]()
+    study = study_of(tiny, settings=SETTINGS | {"cache_dtype": "fp32"})
     alone, together = cells_of(study, tmp_path / "alone"), cells_of(study, tmp_path / "together")
-    run_cells(alone, study, tmp_path / "alone", said.append)
+    run_cells(alone, study, tmp_path / "alone")
 
     def pool(starts: Any, deadline: float | None) -> Any:
-        return side_by_side(starts, deadline, jobs=2, threads=1, say=said.append)
+        return side_by_side(starts, deadline, jobs=2, threads=1)
 
-    outcomes = run_cells(together, study, tmp_path / "together", said.append, pool=pool)
+    outcomes = run_cells(together, study, tmp_path / "together", pool=pool)
     assert [outcome.state for outcome in outcomes] == [State.DONE] * 3
     for one, other, outcome in zip(alone, together, outcomes, strict=True):
         assert largest_difference(one.folder, other.folder) < 1e-4
@@ -44,7 +44,7 @@ def test_two_at_a_time_give_what_one_by_one_gives(tiny: Tiny, tmp_path: Path):
 def test_ending_the_pool_ends_its_cells_in_order(tiny: Tiny, tmp_path: Path):
     study = study_of(tiny, settings=SETTINGS | {"epochs": 500})
     cells = cells_of(study, tmp_path)
-    pool = side_by_side([StartCell(cell, False) for cell in cells], None, jobs=2, threads=1, say=lambda _: None)
+    pool = side_by_side([StartCell(cell, False) for cell in cells], None, jobs=2, threads=1)
 
     def interrupt_one() -> None:
         end = time.monotonic() + 250
@@ -134,5 +134,5 @@ def test_a_study_finds_baselines_once(tiny: Tiny, tmp_path: Path):
             marked.save(cell.folder)
         return code
 
-    outcomes = run_cells(cells, study, tmp_path, lambda _: None, launch)
+    outcomes = run_cells(cells, study, tmp_path, launch)
     assert outcomes[1].record is not None and outcomes[1].record.baselines["bm25"]["mrr"] == 0.125

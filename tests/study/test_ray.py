@@ -224,7 +224,7 @@ def test_results_go_to_a_url(cluster: Any, study_file: Path, alone: Path, tmp_pa
 def run_pool(study_file: Path, output: Path, address: str, **more: Any) -> list[Outcome]:
     study = StudyConfig.parse(load_study(str(study_file)).model_dump() | more)
     cells: list[Cell] = cells_of(study, output)
-    return run_cells(cells, study, output, lambda _: None, pool=RayPool(address, study, str(output), lambda _: None))
+    return run_cells(cells, study, output, pool=RayPool(address, study, str(output)))
 
 
 def test_a_folder_that_machines_do_not_share(

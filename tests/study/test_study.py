@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import signal
 from functools import partial
@@ -198,16 +199,16 @@ class Launcher:
         return code
 
 
-def test_done_cells_are_kept_and_failed_ones_tried_again(tiny: Tiny, tmp_path: Path):
+def test_done_cells_are_kept_and_failed_ones_tried_again(tiny: Tiny, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    caplog.set_level("INFO", "telly")
     study = study_of(tiny, variants=FOUR)
     cells = cells_of(study, tmp_path)
-    said: list[str] = []
     first = Launcher({"2": 2})
-    outcomes = run_cells(cells, study, tmp_path, said.append, first)
+    outcomes = run_cells(cells, study, tmp_path, first)
     assert [o.state for o in outcomes] == [State.DONE, State.FAILED, State.DONE, State.DONE]
-    assert any(line.startswith("failed: search, model, 2, seed 0: it broke") for line in said)
+    assert any(line.startswith("failed: search, model, 2, seed 0: it broke") for line in caplog.messages)
     second = Launcher({})
-    assert all(o.state is State.DONE for o in run_cells(cells, study, tmp_path, said.append, second))
+    assert all(o.state is State.DONE for o in run_cells(cells, study, tmp_path, second))
     assert first.ran == [(v, False) for v in ("base", "2", "frozen-2", "3")] and second.ran == [("2", False)]
     summary = json.loads((tmp_path / SUMMARY_FILE).read_text())
     assert [cell["state"] for cell in summary["cells"]] == ["done"] * 4
@@ -223,7 +224,7 @@ def test_the_table_has_what_is_done_after_every_cell(tiny: Tiny, tmp_path: Path)
         seen.append((tmp_path / TABLE_FILE).read_text())
         return launcher(cell, resume)
 
-    run_cells(cells_of(study, tmp_path), study, tmp_path, lambda _: None, launch)
+    run_cells(cells_of(study, tmp_path), study, tmp_path, launch)
     lines = [
         "| base | 1 | 0.5000 |  | 1,000 | 1 |",
         "| 2 | 1 | 0.5100 | +2.0 % | 2,000 | 1 |",
@@ -244,7 +245,7 @@ def test_tables_are_shown_early_and_once(tiny: Tiny, tmp_path: Path, monkeypatch
     other = tiny_model_folder(tmp_path / "other", seed=1)
     models, variants = [str(tiny.model), str(other)], ["base", 2]
     file = write_study(tmp_path / "mine.toml", tiny, models=models, variants=variants, seeds=[0, 1])
-    monkeypatch.setattr("telly.studies.launch.in_own_process", Launcher({}))
+    monkeypatch.setattr(importlib.import_module("telly.api.study"), "in_own_process", Launcher({}))
     ended = telly_study(file, tmp_path / "out")
     told = [line.split(":")[0].split(",")[0] for line in ended.stderr.splitlines() if " of " in line or "done:" in line]
     assert [line.split(",")[0] for line in told if not line.startswith(("---", "in all", " "))] == [
@@ -292,9 +293,9 @@ def test_an_interrupted_cell_goes_on(tiny: Tiny, tmp_path: Path):
     study = study_of(tiny, variants=FOUR)
     cells = cells_of(study, tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        run_cells(cells, study, tmp_path, lambda _: None, Launcher({"2": INTERRUPTED}))
+        run_cells(cells, study, tmp_path, Launcher({"2": INTERRUPTED}))
     again = Launcher({})
-    run_cells(cells, study, tmp_path, lambda _: None, again)
+    run_cells(cells, study, tmp_path, again)
     assert again.ran == [("2", True), ("frozen-2", False), ("3", False)]
 
 
@@ -305,7 +306,7 @@ def test_a_full_disk_ends_the_study(tiny: Tiny, tmp_path: Path):
     with pytest.raises(
         TrainingError, match="no room on the disk for search, model, 2, seed 0; the cells that are done"
     ):
-        run_cells(cells, study, tmp_path, lambda _: None, launcher)
+        run_cells(cells, study, tmp_path, launcher)
     assert [variant for variant, _ in launcher.ran] == ["base", "2"]
     assert outcome_of(cells[0]).state is State.DONE
 
@@ -333,11 +334,11 @@ def test_a_full_disk_is_told_by_the_record_of_processes(tiny: Tiny, tmp_path: Pa
     assert in_processes(2, cell, False) == 1
 
 
-def test_no_cell_starts_when_the_time_is_spent(tiny: Tiny, tmp_path: Path):
+def test_no_cell_starts_when_the_time_is_spent(tiny: Tiny, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    caplog.set_level("INFO", "telly")
     study = study_of(tiny, variants=FOUR, budget={"hours": 1e-12})
-    said: list[str] = []
-    outcomes = run_cells(cells_of(study, tmp_path), study, tmp_path, said.append, Launcher({}))
-    assert {o.state for o in outcomes} == {State.OPEN} and "is spent; 4 cells are left" in said[-1]
+    outcomes = run_cells(cells_of(study, tmp_path), study, tmp_path, Launcher({}))
+    assert {o.state for o in outcomes} == {State.OPEN} and "is spent; 4 cells are left" in caplog.messages[-1]
 
 
 def test_a_cell_gives_what_the_run_alone_gives(tiny: Tiny, tmp_path: Path):
@@ -377,7 +378,8 @@ def check_table(cells: list[Cell], kept: str, printed: str) -> None:
     assert told in " ".join(kept.split()) and told in " ".join(printed.split())
 
 
-def test_a_killed_cell_goes_on(tiny: Tiny, tmp_path: Path):
+def test_a_killed_cell_goes_on(tiny: Tiny, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    caplog.set_level("INFO", "telly")
     study = study_of(tiny, variants=["base"], settings=SETTINGS | {"save_steps": 2})
     (cell,) = cells_of(study, tmp_path)
 
@@ -386,10 +388,9 @@ def test_a_killed_cell_goes_on(tiny: Tiny, tmp_path: Path):
         process.send_signal(signal.SIGKILL)
         return process.wait()
 
-    said: list[str] = []
-    (outcome,) = run_cells([cell], study, tmp_path, said.append, killed)
-    assert outcome.state is State.INTERRUPTED and "its process ended with exit code -9" in said[-1]
-    (outcome,) = run_cells([cell], study, tmp_path, said.append, in_own_process)
+    (outcome,) = run_cells([cell], study, tmp_path, killed)
+    assert outcome.state is State.INTERRUPTED and "its process ended with exit code -9" in caplog.messages[-1]
+    (outcome,) = run_cells([cell], study, tmp_path, in_own_process)
     assert outcome.state is State.DONE and outcome.record is not None and outcome.record.resumed_from_step
 
 
@@ -401,16 +402,16 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_two_processes_train_a_cell(tmp_path: Path):
+def test_two_processes_train_a_cell(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     """Through `accelerate launch`; without dropout they compute what one computes."""
+    caplog.set_level("INFO", "telly")
     tiny = Tiny(tiny_model_folder(tmp_path / "model", dropout=0.0), tiny_data(tmp_path / "data"))
     study = study_of(tiny, variants=[2], cell={"processes": 2})
-    said: list[str] = []
     (cell,), (one,) = cells_of(study, tmp_path / "two"), cells_of(study, tmp_path / "one")
-    (outcome,) = run_cells([cell], study, tmp_path / "two", said.append, partial(in_processes, 2))
-    assert outcome.state is State.DONE and outcome.record is not None, said
+    (outcome,) = run_cells([cell], study, tmp_path / "two", partial(in_processes, 2))
+    assert outcome.state is State.DONE and outcome.record is not None, caplog.messages
     assert outcome.record.device is not None and outcome.record.device.processes == 2
-    run_cells([one], study, tmp_path / "one", said.append)
+    run_cells([one], study, tmp_path / "one")
     assert largest_difference(cell.folder, one.folder) < 1e-4
     with pytest.raises(ConfigError, match="batch_size must be a multiple of it; found search 8"):
         check_processes([cell], 3)

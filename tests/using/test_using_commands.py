@@ -152,7 +152,7 @@ def test_summaries_are_those_of_the_runs_test(runs: dict[str, Any]) -> None:
     run, data = runs["summarize"]
     kept = [json.loads(line)["prediction"] for line in (run / "predictions.jsonl").read_text().splitlines()]
     tuned = TunedModel.load(run, "summarize")
-    assert tuned.config.beams == 2
+    assert tuned.config.task_options.beams == 2
     codes = list(read(str(data["test"]), get_task("summarize").schema, {}, "test")["code"])
     assert tuned.generate(codes) == kept and any(kept)
 

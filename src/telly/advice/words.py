@@ -17,7 +17,7 @@ def reason(search: KSearch, variant: str, examples: int) -> list[str]:
         if search.rule == 0
         else f"changed no layer up to {search.rule} by more than {change}"
     )
-    told = [
+    sentences = [
         f"Tuning {name_of(search.reference)} on {examples} examples {moved}: the similarity rule says K={search.rule}."
     ]
     for name in search.results:
@@ -31,46 +31,48 @@ def reason(search: KSearch, variant: str, examples: int) -> list[str]:
                 if name == search.needs_proof
                 else ", but its pilot alone shows that it loses more"
             )
-        told.append(
+        sentences.append(
             f"K={name}: expected to {'lose' if loss >= 0 else 'gain'} {abs(loss):.1%} of the {search.metric} of "
             f"{name_of(search.reference)}, {within}."
         )
     if variant == search.reference:
         least = "" if variant == BASE else f"K={variant} is the lowest that fits the memory. "
-        told.append(f"{least}No {'higher ' if least else ''}K that was tried is good enough.")
+        sentences.append(f"{least}No {'higher ' if least else ''}K that was tried is good enough.")
     elif not search.acceptable(variant):
-        told.append(f"No K that was tried within the budget is good enough; K={variant} is expected to lose least.")
+        sentences.append(
+            f"No K that was tried within the budget is good enough; K={variant} is expected to lose least."
+        )
     elif variant == search.needs_proof:
-        told.append(
+        sentences.append(
             f"The pilot of K={variant} alone is within {search.tolerance:.1%} by {PROOF:.0f} standard deviations, so "
             "none below it was tried."
         )
     else:
-        told.append(f"K={variant} is the largest of those that are good enough.")
-    return told
+        sentences.append(f"K={variant} is the largest of those that are good enough.")
+    return sentences
 
 
 def risk(search: KSearch, variant: str, drawn: Drawn) -> list[str]:
     """Explain what may be wrong with a chosen variant."""
-    told = []
+    sentences = []
     if variant != search.reference:
         chance = chance_beyond(search.expected(variant), search.tolerance)
-        told.append(
+        sentences.append(
             f"The chance that K={variant} loses more than {search.tolerance:.1%} is about {chance:.0%}, by the pilots "
             "and the paper's rows, if your model and data are like theirs."
         )
         measured = search.measured(variant)
         if measured is None:
-            told.append("The pilots' scores could not be compared; only published cases speak for it.")
+            sentences.append("The pilots' scores could not be compared; only published cases speak for it.")
         else:
             low, high = -measured.interval.high, -measured.interval.low
-            told.append(
+            sentences.append(
                 f"Its pilot alone says {-measured.loss:+.1%} (95 % interval {low:+.1%} to {high:+.1%}, of "
                 f"{len(drawn.valid)} examples). Both pilots have one seed, so this compares two trained models and not "
                 "two methods; another seed may say otherwise."
             )
-    told.append(
+    sentences.append(
         f"A pilot of {len(drawn.train)} of {drawn.of_train:,} examples sees the start of tuning, not its end. Times "
         "and memory are meant to be right within a factor of two."
     )
-    return told
+    return sentences

@@ -77,8 +77,13 @@ class StudyPlan:
             TrainingError: the disk is full; finished cells are kept.
         """
         processes = self.settings.cell.processes
+<<<<<<< HEAD
         start = launch.in_own_process if processes == 1 else partial(launch.in_processes, processes)
         outcomes = run_cells(self.cells, self.settings, self.output, logger.info, start, self._pool(), show)
+=======
+        launch = in_own_process if processes == 1 else partial(in_processes, processes)
+        outcomes = run_cells(self.cells, self.settings, self.output, launch, self._pool(), show)
+>>>>>>> main
         by_folder = {cell.folder: outcome for cell, outcome in zip(self.cells, outcomes, strict=True)}
         tables = []
         for group in groups_of(list(self.cells)):
@@ -89,7 +94,7 @@ class StudyPlan:
                 tables.append((table, records))
         analyses = []
         if not is_url(self.output):
-            analyses = run_analyses(self.settings, self.cells, outcomes, Path(self.output), logger.info)
+            analyses = run_analyses(self.settings, self.cells, outcomes, Path(self.output))
         return StudyResult(self.output, self.cells, tuple(outcomes), tuple(tables), tuple(analyses))
 
     def _pool(self) -> Pool | None:
@@ -97,10 +102,10 @@ class StudyPlan:
         if self.ray is not None:
             from telly.studies.on_ray import RayPool
 
-            return RayPool(self.ray, self.settings, self.output, logger.info)
+            return RayPool(self.ray, self.settings, self.output)
         if self.jobs > 1:
             threads = max(1, torch.get_num_threads() // self.jobs)
-            return partial(side_by_side, jobs=self.jobs, threads=threads, say=logger.info)
+            return partial(side_by_side, jobs=self.jobs, threads=threads)
         return None
 
 

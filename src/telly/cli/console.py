@@ -1,4 +1,4 @@
-"""Tables in the terminal. What is missing is a dash."""
+"""Tables in the terminal; missing values are shown as a dash."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # `telly score` prints without torch
 
 
 def print_records(records: Sequence[RunRecord]) -> None:
-    """Results of runs, one line each, with their baselines; then where their time went."""
+    """Print results of runs, one line per run, with their baselines; then their seconds by clock."""
     console = _console()
     base = next((r for r in records if r.is_base), None)
     names = [name for name in records[0].test or {} if name in METRICS]  # counts have a line of their own
@@ -77,7 +77,7 @@ def _baselines(records: Sequence[RunRecord]) -> dict[str, dict[str, float]]:
 
 
 def print_costs(name: str, costs: Sequence[VariantCost]) -> None:
-    """The plan of a model: one line a variant."""
+    """Print the freeze plan of a model, one line per variant."""
     estimated = any(cost.epoch_seconds is not None for cost in costs)
     header = ["K", "trained", "%"]
     if estimated:
@@ -96,7 +96,7 @@ def print_costs(name: str, costs: Sequence[VariantCost]) -> None:
 
 
 def print_advice(advice: Mapping[str, Any]) -> None:
-    """An advice as `advice.json` has it: every variant, why this one, what it saves and what may be wrong with it."""
+    """Print the content of `advice.json`: all variants, and the reason, saving and risk of the advised one."""
     columns = ["K", "trained", "s, predicted", "peak MB", "similarity", "pilot", "against base", "expected", ""]
     table = _table(f"{advice['settings']['task']}, {Path(advice['settings']['model']).name}", columns)
     reference = advice["reference"]
@@ -131,7 +131,7 @@ def print_advice(advice: Mapping[str, Any]) -> None:
 
 
 def print_study(table: StudyTable, *, err: bool = False) -> None:
-    """What a study has of a model and task; early ones go where its progress is told."""
+    """Print a study's table of one model and task; tables during the study go to standard error."""
     shown = _table(table.title, table.columns)
     for row in table.rows:
         shown.add_row(*row)
@@ -156,7 +156,7 @@ def print_caches(root: Path, entries: Sequence[CacheEntry]) -> None:
 
 
 def print_scores(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]) -> None:
-    """Scores of predictions, one line a metric, and what is to be said of them."""
+    """Print scores of predictions, one line per metric, and notes about them."""
     table = _table(escape(title), [escape(column) for column in columns])  # file names may hold brackets
     for row in rows:
         table.add_row(*row)
@@ -167,7 +167,7 @@ def print_scores(title: str, columns: Sequence[str], rows: Sequence[Sequence[str
 
 
 def _console(err: bool = False) -> Console:
-    """Wide enough for whole tables where the output is not a terminal."""
+    """A console that is wide enough for whole tables if the output is not a terminal."""
     console = Console(stderr=err)
     return console if console.is_terminal else Console(width=140, stderr=err)
 

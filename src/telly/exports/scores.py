@@ -90,8 +90,8 @@ class ScoredData:
             encoder: the model's own encoder, or `SessionEncoder` in its place.
         """
         model = self._model
-        options = model.task.spec.options_of({"head": model.config.head})
-        module: TaskModel = model.task.build(encoder, len(self._test.classes), options).eval()
+        classes = len(self._test.classes)
+        module: TaskModel = model.task.build(encoder, classes, model.config.task_options).eval()
         autocast = torch.autocast("cpu", torch.bfloat16, enabled=False)
         rows = {name: RowSource(data.table, model.tokenizer.pad_token_id) for name, data in self._data.items()}
         if self._threshold is not None:

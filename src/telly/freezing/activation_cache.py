@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 
 from telly.data.sequences import Rows
-from telly.disk import write_json
+from telly.disk import whole_file, write_json
 from telly.errors import CacheError
 from telly.freezing.fingerprint import CacheKey
 from telly.freezing.states import StateDtype
@@ -160,19 +160,14 @@ def write_shard(folder: Path, shard: int, rows: Sequence[npt.NDArray[np.uint8]])
     """Write a shard, then its checksum; an interruption in between leaves nothing that counts."""
     file = shard_file(folder, shard)
     digest = hashlib.blake2b(digest_size=16)
-    partial = file.with_suffix(f".{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as handle:
-            for row in rows:
-                data = np.ascontiguousarray(row).data
-                digest.update(data)
-                handle.write(data)
-            handle.flush()
-            os.fsync(handle.fileno())
-        partial.replace(file)
-        write_json(checksum_file(folder, shard), {"bytes": file.stat().st_size, "checksum": digest.hexdigest()})
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(file) as partial, partial.open("wb") as handle:
+        for row in rows:
+            data = np.ascontiguousarray(row).data
+            digest.update(data)
+            handle.write(data)
+        handle.flush()
+        os.fsync(handle.fileno())
+    write_json(checksum_file(folder, shard), {"bytes": file.stat().st_size, "checksum": digest.hexdigest()})
 
 
 def shard_is_sound(folder: Path, shard: int) -> bool:

@@ -19,7 +19,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from telly.data.sequences import SequenceTable
-from telly.disk import is_full_disk
+from telly.disk import full_disk_as
 from telly.errors import CacheError
 from telly.freezing.activation_cache import (
     META_FILE,
@@ -192,7 +192,7 @@ def fill_cache(
     folder = root / key.fingerprint
     shards = len(layout.shard_tokens)
     built = 0
-    with _explained_disk(folder, layout), _locked(folder) as writable:
+    with full_disk_as(partial(_full_disk, folder, layout)), _locked(folder) as writable:
         if writable:
             _open_folder(folder, key, layout, width)
             missing = [shard for shard in range(shards) if not _sound(folder, shard)]
@@ -404,15 +404,9 @@ def _check_read_only(folder: Path, key: CacheKey, shards: int) -> None:
         )
 
 
-@contextlib.contextmanager
-def _explained_disk(folder: Path, layout: CacheLayout) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if not is_full_disk(error):
-            raise
-        raise CacheError(
-            f"{folder}: no room on the disk while caching states ({layout.nbytes / 1e9:.2f} GB in all; "
-            f"{error.strerror}). What was written is kept and sound; make room and run again, "
-            "choose another --cache-dir, set --cache-budget, or run with --no-cache"
-        ) from error
+def _full_disk(folder: Path, layout: CacheLayout, error: BaseException) -> CacheError:
+    return CacheError(
+        f"{folder}: no room on the disk while caching states ({layout.nbytes / 1e9:.2f} GB in all; "
+        f"{getattr(error, 'strerror', None) or error}). What was written is kept and sound; make room and run again, "
+        "choose another --cache-dir, set --cache-budget, or run with --no-cache"
+    )

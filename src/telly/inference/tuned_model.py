@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +29,7 @@ from telly.runs.inference_config import InferenceConfig, load_head
 from telly.runs.record import RunRecord
 from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tasks import TASKS, AnySpec, embedding_tasks, get_spec, get_task
+from telly.tasks.options import TaskOptions
 from telly.tasks.spec import EmbeddingRoles
 from telly.tasks.training.base import AnyTask, TaskModel
 from telly.tasks.training.embeddings import embed_rows
@@ -115,7 +116,7 @@ class TunedModel:
         settings = _settings(name, saved, _task_name(name, saved, allowed))
         task = get_task(settings.task)
         if needs is not None:
-            _check_can(name, task.spec, settings.head, needs)
+            _check_can(name, task.spec, settings.options, needs)
         if not task.is_generative:
             check_pooling(name)
             for caution in cautions_about(name):
@@ -129,8 +130,7 @@ class TunedModel:
         config = replace(
             saved or InferenceConfig(task.name, {}),
             max_tokens=settings.max_tokens,
-            head=settings.head,
-            beams=settings.beams,
+            options=settings.options,
             precision=precision or settings.precision,
         )
         loaded = cls.of(encoder, tokenizer, config, name=name, is_tuned=saved is not None)
@@ -147,8 +147,7 @@ class TunedModel:
             ModelError: the folder has no head, or one of another shape.
         """
         task = get_task(config.task)
-        options = task.spec.options_of({"head": config.head, "beams": config.beams})
-        module: TaskModel = task.build(PlainEncoder(encoder), len(config.classes), options).eval()
+        module: TaskModel = task.build(PlainEncoder(encoder), len(config.classes), config.task_options).eval()
         if is_tuned and module.head is not None:
             load_head(name, module.head)
         return cls(name, task, config, is_tuned, module, encoder, tokenizer)
@@ -225,7 +224,7 @@ class TunedModel:
     @property
     def abilities(self) -> tuple[Ability, ...]:
         """Names of the methods that the model can do."""
-        return _abilities(self.task.spec, self.config.head)
+        return _abilities(self.task.spec, self.config.task_options)
 
     def check_can(self, ability: Ability) -> None:
         """Refuse a use that the model was not tuned for.
@@ -233,7 +232,7 @@ class TunedModel:
         Raises:
             ConfigError: names the model's task, what it can do, and which runs can do this.
         """
-        _check_can(self.name, self.task.spec, self.config.head, ability)
+        _check_can(self.name, self.task.spec, self.config.task_options, ability)
 
     @property
     def hidden_size(self) -> int:
@@ -253,7 +252,7 @@ class TunedModel:
     @property
     def roles(self) -> EmbeddingRoles | None:
         """Columns of queries and documents; None if embeddings are not to be compared by cosine."""
-        return _roles(self.task.spec, self.config.head)
+        return self.task.spec.embedding_roles(self.config.task_options)
 
     def role_tokens(self, role: Role) -> int:
         """Length limit of queries or documents, special tokens included.
@@ -325,14 +324,10 @@ def read_record(model: str) -> RunRecord | None:
     return RunRecord.read(file) if file.is_file() else None
 
 
-def _roles(task: AnySpec, head: str | None) -> EmbeddingRoles | None:
-    return task.embedding_roles(task.options_of({"head": head}))
-
-
-def _abilities(task: AnySpec, head: str | None) -> tuple[Ability, ...]:
+def _abilities(task: AnySpec, options: TaskOptions) -> tuple[Ability, ...]:
     if task.is_generative:
         return ("generate",)
-    if _roles(task, head) is not None:
+    if task.embedding_roles(options) is not None:
         return ("embed",)
     return ("classify",) if task.is_classifier else ()
 
@@ -347,11 +342,11 @@ def _tasks_with(ability: Ability) -> str:
     return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def _check_can(model: str, task: AnySpec, head: str | None, ability: Ability) -> None:
-    abilities = _abilities(task, head)
+def _check_can(model: str, task: AnySpec, options: TaskOptions, ability: Ability) -> None:
+    abilities = _abilities(task, options)
     if ability in abilities:
         return
-    what = f"is a model of {task.name}{f' with --head {head}' if head else ''}"
+    what = f"is a model of {task.title(options)}"
     why = f"which cannot {ability}"
     if ability == "embed":
         why = "whose embeddings were not trained to be compared by cosine"
@@ -382,9 +377,8 @@ def _settings(model: str, saved: InferenceConfig | None, task: str) -> ResolvedC
     """The run's own settings; for a model that was not tuned, its recommendation or the task's preset."""
     if saved is None:
         return TuneConfig(task=task, model=model).resolve()
-    values = {"head": saved.head, "beams": saved.beams, "precision": saved.precision}
-    values = {name: value for name, value in values.items() if value is not None}
-    return TuneConfig.parse({"task": task, "model": model, "max_tokens": saved.max_tokens, **values}).resolve()
+    values = {"task": task, "model": model, "max_tokens": saved.max_tokens, "precision": saved.precision}
+    return TuneConfig.parse(values | asdict(saved.task_options)).resolve()
 
 
 def _fitted(settings: ResolvedConfig, task: AnyTask, stack: LayerStack) -> ResolvedConfig:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from telly.disk import whole_file
 from telly.errors import DataError
 from telly.metrics import classification
 from telly.metrics.bleu import bleu_of_sums
@@ -26,13 +26,8 @@ def write_scores(file: Path, scores: Mapping[str, Floats]) -> None:
     """
     for name, rows in scores.items():
         restored(name, rows)  # refuses what `read_scores` could not read back
-    partial = file.with_suffix(f".{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as stream:
-            np.savez_compressed(stream, **{name: rows.astype(np.float32) for name, rows in scores.items()})  # type: ignore[arg-type]
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(file) as partial, partial.open("wb") as stream:
+        np.savez_compressed(stream, **{name: rows.astype(np.float32) for name, rows in scores.items()})  # type: ignore[arg-type]
 
 
 def read_scores(file: Path) -> dict[str, Statistic]:

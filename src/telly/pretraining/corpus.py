@@ -22,6 +22,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from telly.data.sequences import SequenceTable
+from telly.disk import whole_file
 from telly.errors import DataError
 from telly.mining.copies import content_key
 from telly.mining.duplicates import NearDuplicates, Signature, signature
@@ -154,9 +155,9 @@ def prepare(roots: list[Path], config: PretrainConfig, folder: Path) -> Corpus:
         packages = [asdict(package) for package in collection.packages]
         facts = {"packages": packages, "left_out": collection.left_out, "held_out": len(held_out)}
         (folder / "corpus.json").write_text(json.dumps(facts, indent=1) + "\n")
-        partial = folder / "pairs.partial.npy"
-        np.save(partial, np.stack([code_rows, doc_rows], axis=1))
-        partial.rename(folder / "pairs.npy")  # last, so that an interrupted preparation starts over
+        # last, so that an interrupted preparation starts over
+        with whole_file(folder / "pairs.npy") as partial, partial.open("wb") as stream:
+            np.save(stream, np.stack([code_rows, doc_rows], axis=1))
     AutoTokenizer.from_pretrained(folder / "tokenizer")  # a damaged folder fails here, not an hour later
     pairs = np.load(folder / "pairs.npy", allow_pickle=False)
     held = json.loads((folder / "corpus.json").read_text())["held_out"]

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, RobertaConfig, RobertaForMaskedLM, TrainingArguments, set_seed
 
 from telly.data.batching import LengthBucketBatchSampler
-from telly.disk import folder_lock, write_json
+from telly.disk import folder_lock, whole_file, write_json
 from telly.errors import ConfigError, DataError
 from telly.metrics.retrieval import ranks_of_targets, retrieval_metrics
 from telly.models.load import quiet_transformers
@@ -178,9 +178,8 @@ def _train_stage(
     (folder / "stage.json").write_text(json.dumps(entry, indent=1) + "\n")
     # The decoder is tied to the word embeddings, and safetensors refuses shared tensors.
     state = {k: v.contiguous() for k, v in model.state_dict().items() if k != "lm_head.decoder.weight"}
-    partial = folder / "model.partial"
-    save_file({k: v.clone() for k, v in state.items()}, partial)
-    partial.rename(finished)  # last: a stage counts as finished once this file exists
+    with whole_file(finished) as partial:  # last: a stage counts as finished once this file exists
+        save_file({k: v.clone() for k, v in state.items()}, partial)
     return state
 
 

@@ -1,1 +1,1 @@
-"""From records to tables, figures and pages; nothing is recomputed here."""
+"""Reports: tables, figures and a page made from run records, without running a model."""

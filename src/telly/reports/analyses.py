@@ -77,7 +77,7 @@ def probe_table(stored: StoredResult, name: str) -> Table:
 
 
 def similarity_table(stored: StoredResult, name: str) -> Table:
-    """Similarity of the layers of the same number."""
+    """Similarity of layers with the same index, model by model."""
     result = _comparison(stored)
     columns = (
         TableColumn("against"),
@@ -109,17 +109,17 @@ def similarity_table(stored: StoredResult, name: str) -> Table:
 
 
 def draw_probe_figures(stored: StoredResult, folder: Path, with_paper: bool) -> list[Path]:
-    """The figures of `telly probe`; the files, SVG before PNG."""
+    """Draw the figures of `telly probe`; returns the files, SVG before PNG."""
     return draw_probes(_probes(stored), folder, with_paper=with_paper)
 
 
 def draw_similarity_figures(stored: StoredResult, folder: Path, with_paper: bool) -> list[Path]:
-    """The figures of `telly compare`; the files, SVG before PNG."""
+    """Draw the figures of `telly compare`; returns the files, SVG before PNG."""
     return draw_comparison(_comparison(stored), folder, with_paper=with_paper)
 
 
 def command(stored: StoredResult, verb: str) -> str:
-    """The command that gives such results, with all its settings."""
+    """The command that repeats an analysis, with all its settings."""
     words = ["telly", verb]
     for name, value in (stored.content.get("settings") or {}).items():
         option = f"--{_OPTIONS.get(name, name).replace('_', '-')}"

@@ -27,15 +27,15 @@ MARGIN = 0.01
 
 @dataclass(frozen=True)
 class ReportConfig:
-    """What is reported, and where.
+    """Settings of a report.
 
     Attributes:
-        places: where the results lie: folders, or URLs of any kind that fsspec knows.
+        places: folders with results, or URLs of any kind that fsspec knows.
         output: the report's folder.
-        with_paper: put the paper's numbers beside one's own.
-        margin: of "similar or better", as a share of base's score.
-        resamples: of the bootstrap.
-        command: what gives the report again.
+        with_paper: show the paper's numbers beside those of the runs.
+        margin: maximum loss of "similar or better", as a share of base's score.
+        resamples: minimum number of bootstrap resamples.
+        command: the command that repeats the report.
         title: the page's heading.
     """
 
@@ -50,13 +50,13 @@ class ReportConfig:
 
 @dataclass(frozen=True)
 class Report:
-    """What was written, and what a reader should see first.
+    """Files of a report, and its main results.
 
     Attributes:
         page: the HTML file.
         files: all files.
-        leads: by title of a section, what it comes to.
-        left_out: how many runs are in no table.
+        leads: main result of a section in a sentence, by the section's title.
+        left_out: number of runs that are in no table.
     """
 
     page: Path
@@ -66,7 +66,7 @@ class Report:
 
 
 def build(config: ReportConfig) -> Report:
-    """Read all results, write page, tables and figures; those of an earlier report that are no more are removed.
+    """Read all results, write page, tables and figures, and remove files that only an earlier report had.
 
     Raises:
         ConfigError: there is nothing to report, a URL cannot be read, or matplotlib is not installed.
@@ -122,7 +122,7 @@ def _group_section(
 
 
 def lead(group: ComparisonGroup, scores: GroupScores) -> str:
-    """The fastest setting that is shown to be similar to base or better, and what it saves."""
+    """A sentence on the fastest row that is shown to be similar to base or better, and on what it saves."""
     metric = group.metrics[0]
     good = []
     for (number, name), found in scores.differences.items():
@@ -153,7 +153,7 @@ def lead(group: ComparisonGroup, scores: GroupScores) -> str:
 
 
 def _analysis_sections(found: ScanResult, config: ReportConfig, figures: Path) -> list[Section]:
-    """Probes and similarity; what draws them needs torch, so it is imported where there are such results."""
+    """Sections of probes and similarity; drawing them needs torch, which is imported only if there are such results."""
     if not found.probes and not found.comparisons:
         return []
     from telly.reports import analyses
@@ -181,7 +181,7 @@ def _where(result: StoredResult) -> str:
 
 
 def _paper_section(groups: Sequence[ComparisonGroup]) -> Section | None:
-    """The paper's own tables of the tasks that were run."""
+    """The section with the paper's own tables, for tasks that were run."""
     rows: list[Published] = [row for task in dict.fromkeys(group.task for group in groups) for row in telly_k(task)]
     if not rows:
         return None

@@ -1,4 +1,4 @@
-"""What a report wrote into its folder, so that the next one there leaves none of it behind."""
+"""The list of files that a report wrote, by which the next report in the same folder removes them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ FILES_FILE = "files.json"
 
 
 def replace_files(output: Path, files: Iterable[Path], spared: Iterable[Path] = ()) -> None:
-    """Note the files of a report that was just written, and remove those of the one before that it does not have.
+    """List the files of a new report, and remove files of the previous report that it does not have.
 
-    Nothing else is touched: neither what others put into the folder, nor what a list that was tampered with names
+    Nothing else is touched: neither other files in the folder, nor files that a manipulated list names
     outside of it.
 
     Args:
         output: the report's folder.
-        files: what it consists of now.
+        files: the new report's files.
         spared: folders whose files stay and stay listed: the report may have read what an earlier one copied.
     """
     read = [folder.resolve() for folder in spared]

@@ -1,4 +1,4 @@
-"""Copies of the results behind a URL, since a report reads folders and its page names files that one can go to."""
+"""Local copies of results behind a URL: a report reads folders, and its page refers to files on disk."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ READ_FILES = frozenset({RECORD_FILE, SCORES_FILE, SETTINGS_FILE, PROBING_FILE, C
 
 
 def local_folders(places: Iterable[str], output: Path) -> tuple[list[Path], list[Path]]:
-    """Folders in place of URLs: what a report reads of the files behind them is copied, and no weights.
+    """Replace URLs by local folders, into which the files that a report reads are copied; weights are not copied.
 
     Args:
         places: folders, and URLs of any kind that fsspec knows.
@@ -51,14 +51,14 @@ def local_folders(places: Iterable[str], output: Path) -> tuple[list[Path], list
 
 
 def _name(url: str) -> str:
-    """A name for a URL's copies: readable, of no other URL, and without a password or a signature that is in it."""
+    """A readable folder name that is unique to a URL and does not show passwords or signatures in it."""
     parts = urlsplit(url)
     shown = re.sub(r"[^\w.]+", "-", f"{parts.scheme} {parts.netloc.rpartition('@')[2]} {parts.path}").strip("-")
     return f"{shown}-{hashlib.blake2b(url.encode(), digest_size=4).hexdigest()}"
 
 
 def _fetch(url: str, folder: Path) -> list[Path]:
-    """Copy what a report reads; the copy of an earlier time is replaced once this one is whole."""
+    """Copy what a report reads; an earlier copy is replaced once this one is complete."""
     system, root = file_system(url, "telly report")
     names = sorted(name for path in _from(url, system.find, root) if _is_read(name := path[len(root) :].lstrip("/")))
     if not names:
@@ -72,10 +72,10 @@ def _fetch(url: str, folder: Path) -> list[Path]:
 
 
 def _from(url: str, read: Any, path: str) -> Any:
-    """What a file system gives.
+    """Read from a file system.
 
     Raises:
-        ConfigError: it gives an error of whatever kind.
+        ConfigError: reading fails, with whatever error.
     """
     try:
         return read(path)

@@ -24,7 +24,7 @@ LOG_FROM = 20
 def draw_group(
     group: ComparisonGroup, scores: GroupScores, published: Sequence[Published], folder: Path
 ) -> dict[str, list[Path]]:
-    """All figures of a group.
+    """Draw all figures of a comparison group.
 
     Args:
         group: the runs.
@@ -50,7 +50,7 @@ def draw_group(
 
 
 def pareto(points: Sequence[tuple[float, float]], greater_is_better: bool = True) -> list[int]:
-    """Numbers of the points that no other one beats in time and quality, by rising time."""
+    """Indices of the points that no other point beats in both time and quality, by rising time."""
     sign = 1 if greater_is_better else -1
     order = sorted(range(len(points)), key=lambda i: (points[i][0], -sign * points[i][1]))
     front: list[int] = []
@@ -103,20 +103,20 @@ def _quality(group: ComparisonGroup, scores: GroupScores) -> Any:
 
 
 def _ends(scores: GroupScores, number: int, metric: str, value: float) -> tuple[float, float]:
-    """What a point covers: its interval, or itself."""
+    """Ends of a point's interval, or the point itself if it has none."""
     interval = scores.intervals.get((number, metric))
     return (interval.low, interval.high) if interval else (value, value)
 
 
 def _kind(row: ResultRow) -> int:
-    """Which marker: base, cached, frozen, and one for each of the peers."""
+    """The kind that decides a row's marker: base, cached, frozen, or a PEFT method."""
     if row.method is not Method.FULL:
         return 2 + list(Method).index(row.method)
     return 0 if row.is_base else 1 if "cached" in row.variant else 2
 
 
 def _baseline_lines(axes: Any, group: ComparisonGroup, model: str, metric: str, number: int) -> None:
-    """Methods without a trained model, as lines; those that do not depend on the model only once."""
+    """Draw scores of methods without a trained model as lines; those that are equal for all models only once."""
     first = group.baselines(group.models[0]) if number else {}
     for style, (name, found) in zip(
         (":", "-.", (0, (1, 4)), (0, (5, 5))), group.baselines(model).items(), strict=False
@@ -180,7 +180,7 @@ def _draw_series(
 
 
 def _draw_base(axes: Any, group: ComparisonGroup, model: str, metric: str, scores: GroupScores) -> None:
-    """Base as a line over all K, its interval as a band."""
+    """Draw base as a line over all K, with its interval as a band."""
     base = next((r for r in group.rows if r.model == model and r.is_base and r.metric(metric) is not None), None)
     if base is None:
         return
@@ -192,7 +192,7 @@ def _draw_base(axes: Any, group: ComparisonGroup, model: str, metric: str, score
 
 
 def _draw_paper(axes: Any, group: ComparisonGroup, published: Sequence[Published], metric: str) -> None:
-    """The paper's curve, moved to one's own base, since data and machine differ."""
+    """Draw the paper's curve, shifted to the base of these runs, since data and machine differ."""
     own = next((r.metric(metric) for r in group.rows if r.is_base), None) or 0.0
     sources: dict[str, list[Published]] = {}
     for row in published:

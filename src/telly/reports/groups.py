@@ -1,4 +1,4 @@
-"""From runs to the lines of tables: what was tuned on the same data is compared; seeds of a setting are one line."""
+"""Comparison groups: runs on the same data are compared, and the seeds of one setting share a row."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ FINGERPRINT = "data"
 
 @dataclass(frozen=True)
 class ResultRow:
-    """The runs of one setting, one a seed.
+    """The runs of one setting, one per seed.
 
     Attributes:
         model: the model's name, short.
         variant: `base`, `K=9 cached`, `K=9 frozen`, `lora`, `K=9 cached, lora`.
-        settings: all that a run was told beside, as text; the data's fingerprint among it.
+        settings: the other settings of the runs as text, with the data's fingerprint.
         runs: by seed.
         differing: names of the settings in which the model's lines that are trained alike differ.
     """
@@ -45,7 +45,7 @@ class ResultRow:
 
     @property
     def method(self) -> Method:
-        """What was trained of the layers that were not frozen."""
+        """What was trained in the layers that were not frozen."""
         return self.runs[0].record.method
 
     @property
@@ -70,12 +70,12 @@ class ResultRow:
 
     @property
     def test_data(self) -> str | None:
-        """Fingerprint of the examples that it was scored on."""
+        """Fingerprint of the examples that the runs were scored on."""
         split = self.runs[0].record.tested_split
         return None if split is None else split.fingerprint
 
     def mean(self, of: Callable[[RunRecord], float | None]) -> float | None:
-        """Mean over the runs of something in the record; None where a run does not have it."""
+        """Mean of a quantity of the record over the runs; None if a run lacks it."""
         values = [of(run.record) for run in self.runs]
         return None if any(v is None for v in values) else statistics.fmean(v for v in values if v is not None)
 
@@ -86,14 +86,14 @@ class ResultRow:
 
 @dataclass(frozen=True)
 class ComparisonGroup:
-    """All that was tuned for one task on the same data.
+    """All runs of one task on the same data.
 
     Attributes:
         task: its name.
-        data: what the data are, in words.
-        rows: base first, then its peers, then K upwards, model by model.
+        data: name and sizes of the data, in words.
+        rows: model by model: base, its PEFT baselines, then rising K.
         metrics: names of the test metrics, the one that chose the best epoch first.
-        notes: what a reader of all its tables should know.
+        notes: sentences that apply to all tables of the group.
     """
 
     task: str
@@ -124,7 +124,7 @@ class ComparisonGroup:
         return same[0] if same else bases[0] if len(bases) == 1 else None
 
     def baselines(self, model: str) -> dict[str, dict[str, float]]:
-        """Scores of methods without a trained model beside a model's runs."""
+        """Test metrics of methods without a trained model, by name, from a model's runs."""
         found: dict[str, dict[str, float]] = {}
         for row in self.rows:
             if row.model == model:
@@ -133,7 +133,7 @@ class ComparisonGroup:
 
 
 def group_runs(runs: Iterable[StoredRun]) -> tuple[list[ComparisonGroup], list[LeftOut]]:
-    """Group runs; also those that were done again later, with the same settings and seed."""
+    """Group runs; returns the groups, and the runs that were repeated later with the same settings and seed."""
     by_data: defaultdict[tuple[str, ...], list[StoredRun]] = defaultdict(list)
     for run in runs:
         by_data[_data_key(run.record)].append(run)
@@ -158,9 +158,9 @@ def _data_key(record: RunRecord) -> tuple[str, ...]:
 
 
 def _told_weights(runs: Sequence[StoredRun]) -> frozenset[str]:
-    """Names of models that stand for several weights, so that their fingerprints have to tell them apart.
+    """Model names that occur with several weights, which only their fingerprints tell apart.
 
-    Records of older runs have no fingerprint of the layers alone.
+    Records of older runs lack the fingerprint of the layers.
     """
     found: defaultdict[str, set[str | None]] = defaultdict(set)
     for run in runs:
@@ -169,7 +169,7 @@ def _told_weights(runs: Sequence[StoredRun]) -> frozenset[str]:
 
 
 def _latest(runs: Sequence[StoredRun], told: frozenset[str]) -> tuple[list[StoredRun], list[LeftOut]]:
-    """Of runs with the same settings and seed the one that was started last."""
+    """Keep only the latest of the runs with the same settings and seed; the others are returned as left out."""
     newest: dict[tuple[Any, ...], StoredRun] = {}
     older = []
     for run in sorted(runs, key=lambda run: run.record.started):
@@ -242,7 +242,7 @@ def _told_apart(row: ResultRow, rows: Sequence[ResultRow], by_cache: bool) -> Re
 
 
 def _model_names(keys: set[tuple[str, str | None]]) -> dict[tuple[str, str | None], str]:
-    """Short names; where two models share one, with the beginning of their fingerprints."""
+    """Short model names; two models with the same one get the beginning of their fingerprint."""
     short = {key: short_name(key[0]) for key in keys}
     count = [*short.values()]
     return {key: name if count.count(name) == 1 else f"{name} ({(key[1] or '?')[:6]})" for key, name in short.items()}
@@ -281,7 +281,7 @@ def _notes(rows: Sequence[ResultRow]) -> tuple[str, ...]:
 
 
 def _peft_notes(rows: Sequence[ResultRow]) -> list[str]:
-    """In which settings the peers of full training differ from it, and the settings that only they have."""
+    """Notes on settings in which PEFT baselines differ from full tuning, or which only they have."""
     notes = []
     full = [row.settings for row in rows if row.method is Method.FULL]
     for method in (one for one in Method if one is not Method.FULL):

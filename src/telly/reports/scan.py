@@ -16,7 +16,7 @@ from telly.runs.folder import RECORD_FILE
 
 @dataclass(frozen=True)
 class StoredResult:
-    """What `telly probe` or `telly compare` wrote."""
+    """A result file of `telly probe` or `telly compare`, with its folder."""
 
     folder: Path
     content: dict[str, Any]
@@ -24,7 +24,7 @@ class StoredResult:
 
 @dataclass(frozen=True)
 class ScanResult:
-    """What lies in some folders.
+    """Results found in some folders.
 
     Attributes:
         runs: finished runs.
@@ -40,10 +40,10 @@ class ScanResult:
 
 
 def find_results(folders: Iterable[Path]) -> ScanResult:
-    """Search folders and all below them.
+    """Find results in folders and all below them.
 
     Raises:
-        ConfigError: one is no folder, or there is nothing to report in any.
+        ConfigError: one of them is not a folder, or there are no results in any.
     """
     folders = list(folders)
     for folder in folders:

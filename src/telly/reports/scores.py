@@ -1,4 +1,4 @@
-"""Intervals of scores and differences to base, from the per-example scores that runs keep; no model is run."""
+"""Intervals of scores and differences to base, from the per-example scores of runs."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ RowNumber = int
 
 @dataclass(frozen=True)
 class GroupScores:
-    """What the bootstrap says of a group.
+    """Bootstrap results of a comparison group.
 
     Attributes:
-        intervals: by number of the row and metric; of rows whose runs kept no scores there is none.
-        differences: to base, likewise.
+        intervals: by index of the row and metric; rows whose runs kept no scores have none.
+        differences: differences to base, by the same keys.
         without: rows whose runs kept no scores.
-        comparisons: how many differences the page has, over which p was corrected.
+        comparisons: number of differences on the page, over which p was corrected.
     """
 
     intervals: dict[tuple[RowNumber, str], Interval]
@@ -79,7 +79,7 @@ def score_groups(groups: Sequence[ComparisonGroup], margin: float, resamples: in
 def _tests(
     at: int, group: ComparisonGroup, kept: Mapping[RowNumber, Mapping[int, Mapping[str, Statistic]]]
 ) -> Iterator[tuple[int, RowNumber, RowNumber, str]]:
-    """What is compared on a group: its number, a row, the row of its base, and a metric that both kept."""
+    """The comparisons of a group: index of the group, of a row and of its base, and a metric that both kept."""
     for number, row in enumerate(group.rows):
         base = group.base_of(row)
         if base is None:
@@ -93,7 +93,7 @@ def _tests(
 
 
 def _kept(row: ResultRow, metrics: tuple[str, ...]) -> dict[int, dict[str, Statistic]]:
-    """Statistics by seed, of the metrics that every run of the row kept; nothing where a run kept none."""
+    """Statistics by seed, for metrics that every run of the row kept; empty if a run kept none."""
     by_seed = {}
     for run in row.runs:
         if run.record.scores is None:

@@ -1,4 +1,4 @@
-"""One table, written as Markdown, CSV or LaTeX; the page writes the same object as HTML."""
+"""Tables of a report, written as Markdown, CSV or LaTeX; the page writes the same objects as HTML."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class TableColumn:
 
     Attributes:
         name: its heading.
-        digits: after the point; None where the column holds text.
-        greater_is_better: which way a change is good; None where it is neither.
+        digits: decimal places; None for text.
+        greater_is_better: whether a rise is an improvement; None if neither direction is.
         code: whether the text is a command or a path.
     """
 
@@ -30,14 +30,14 @@ class TableColumn:
 
 @dataclass(frozen=True)
 class TableCell:
-    """What stands in a row and column.
+    """A value in a table, with interval, change and hint.
 
     Attributes:
         value: a number, a text, or None for a dash.
-        interval: of the number.
-        change: relative to base, as a share.
-        signed: whether to write a plus.
-        hint: what hovering tells.
+        interval: 95 % interval of the number.
+        change: relative change from base, 0.1 for 10 %.
+        signed: whether positive numbers are written with a plus.
+        hint: text shown on hovering.
     """
 
     value: float | str | None
@@ -48,7 +48,7 @@ class TableCell:
 
     @property
     def missing(self) -> bool:
-        """Whether there is nothing to show but a dash."""
+        """Whether the cell is shown as a dash."""
         return self.value is None or (isinstance(self.value, float) and math.isnan(self.value))
 
 
@@ -57,12 +57,12 @@ class Table:
     """A table.
 
     Attributes:
-        name: for files.
+        name: stem of its files.
         title: what it shows.
-        columns: the first names the row.
+        columns: the columns; the first one names the row.
         rows: cells in the columns' order.
-        hints: what hovering over a row tells, one each; or none.
-        notes: what is to be said of it.
+        hints: text shown on hovering over a row, one per row; or empty.
+        notes: sentences below the table.
     """
 
     name: str
@@ -105,7 +105,7 @@ def change_text(cell: TableCell) -> str:
 
 
 def is_good(column: TableColumn, cell: TableCell) -> bool | None:
-    """Whether a change is for the better; None where there is none to speak of."""
+    """Whether a change is an improvement; None without a change or a direction."""
     if column.greater_is_better is None or not change_text(cell) or change_text(cell).startswith("="):
         return None
     assert cell.change is not None
@@ -120,7 +120,7 @@ def cell_text(column: TableColumn, cell: TableCell) -> str:
 
 
 def to_markdown(table: Table) -> str:
-    """A heading, the table and its notes."""
+    """The table as Markdown, with heading and notes."""
     lines = [f"### {table.title}", ""]
     lines.append("| " + " | ".join(_markdown(column.name) for column in table.columns) + " |")
     lines.append("|" + "|".join("---" if column.digits is None else "---:" for column in table.columns) + "|")
@@ -138,7 +138,7 @@ def _markdown(text: str, code: bool = False) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """All digits; intervals and changes have columns of their own where the table has any."""
+    """The table as CSV with all digits; intervals and changes get columns of their own."""
     wide = [_parts(table, i) for i in range(len(table.columns))]
     stream = io.StringIO()
     rows = csv.writer(stream, lineterminator="\n")
@@ -165,7 +165,7 @@ _LATEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"
 
 
 def to_latex(table: Table) -> str:
-    """A `table` with `booktabs` rules; a line of its own for notes."""
+    """The table as LaTeX, a `table` with `booktabs` rules and a line per note."""
     align = "".join("l" if column.digits is None else "r" for column in table.columns)
     lines = ["% needs \\usepackage{booktabs}", r"\begin{table}", r"\centering", rf"\caption{{{_latex(table.title)}}}",
              rf"\label{{tab:{table.name}}}", rf"\begin{{tabular}}{{{align}}}", r"\toprule",

@@ -40,7 +40,7 @@ INTERVAL_NOTE = (
 
 
 def stem(text: str) -> str:
-    """A text as part of a file's name."""
+    """Make a text usable as part of a file name."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
@@ -51,7 +51,7 @@ def metric_column(name: str) -> TableColumn:
 
 
 def results(group: ComparisonGroup, scores: GroupScores, name: str) -> Table:
-    """One line a setting, beside methods without a trained model."""
+    """The table of results: one row per setting, after methods without a trained model."""
     several = len(group.models) > 1
     columns = (TableColumn("model"),) * several + (
         TableColumn("run"),
@@ -89,7 +89,7 @@ def results(group: ComparisonGroup, scores: GroupScores, name: str) -> Table:
 
 
 def row_hint(row: ResultRow) -> str:
-    """What hovering over a row or a point tells."""
+    """The text shown on hovering over a row or a point."""
     folders = ", ".join(str(run.folder) for run in row.runs)
     return f"{row.name}; seeds {_listed(row.seeds)}; {folders}"
 
@@ -111,7 +111,7 @@ def _score(row: ResultRow, base: ResultRow | None, number: int, metric: str, sco
 
 
 def compared(group: ComparisonGroup, scores: GroupScores, name: str, margin: float) -> Table | None:
-    """Every difference to base with its test; None where there is none."""
+    """The table of differences to base with their tests; None if there are none."""
     several = len(group.models) > 1
     tests = (
         TableColumn("difference", 4),
@@ -154,7 +154,7 @@ def compared(group: ComparisonGroup, scores: GroupScores, name: str, margin: flo
 
 
 def clocks(group: ComparisonGroup, name: str) -> Table:
-    """Mean seconds by clock."""
+    """The table of mean seconds by clock."""
     several = len(group.models) > 1
     names = (*CLOCKS, "total", "waiting")
     columns = (TableColumn("model"),) * several + (
@@ -183,7 +183,7 @@ def clocks(group: ComparisonGroup, name: str) -> Table:
 
 
 def beside_paper(group: ComparisonGroup, published: Sequence[Published], name: str) -> Table | None:
-    """Changes from base, one's own beside the paper's; None where the paper has no such task or there is no base."""
+    """The table of changes from base beside the paper's; None if the paper lacks the task or the group lacks a base."""
     own = {f"own: {model}": _own_changes(group, model) for model in group.models}
     theirs = _published_changes(published)
     lines = [key for changes in own.values() for key in changes]
@@ -206,7 +206,7 @@ def beside_paper(group: ComparisonGroup, published: Sequence[Published], name: s
 
 
 def _paper_cell(changes: dict[tuple[str, str], float], quantity: str, variant: str) -> TableCell:
-    """Own variants are `K=9 cached`; the paper's, `K=9`, stand beside both cached and frozen."""
+    """The change of a variant; the paper's `K=9` is shown beside both `K=9 cached` and `K=9 frozen`."""
     change = changes.get((quantity, variant), changes.get((quantity, variant.split(maxsplit=1)[0])))
     return TableCell(None if change is None else 100 * change, signed=True)
 
@@ -236,7 +236,7 @@ PAPER_COSTS: dict[str, Callable[[Published], float]] = {
 
 
 def paper_values(row: Published) -> dict[str, float]:
-    """A published row's costs and metrics by the names of this report's columns."""
+    """Costs and metrics of a published row, by the names of this report's columns."""
     return {name: of(row) for name, of in PAPER_COSTS.items()} | row.metrics
 
 
@@ -252,12 +252,12 @@ def _published_changes(published: Sequence[Published]) -> dict[str, dict[tuple[s
 
 
 def paper_source(row: Published) -> str:
-    """Model and data of a published row, in short."""
+    """Short name of a published row's model and data."""
     return f"{PAPER}{row.model.rpartition('/')[2]}, {row.dataset}"
 
 
 def published_tables(published: Sequence[Published]) -> list[Table]:
-    """The paper's own tables, in the form of the results."""
+    """The paper's own tables, in the layout of `results`."""
     grouped: dict[str, list[Published]] = {}
     for row in published:
         grouped.setdefault(f"{row.task}, {paper_source(row).removeprefix(PAPER)}", []).append(row)
@@ -290,13 +290,13 @@ def _paper_column(name: str, row: Published) -> TableColumn:
 
 
 def _irreproducible(published: Sequence[Published], metrics: Collection[str] | None = None) -> tuple[str, ...]:
-    """The note on published values that cannot be reproduced, where any of the metrics has such values."""
+    """The note on published values that cannot be reproduced; empty if none of the metrics has any."""
     marked = {name for row in published for name in row.irreproducible if metrics is None or name in metrics}
     return (f"{IRREPRODUCIBLE_MARK} {IRREPRODUCIBLE_NOTE}",) if marked else ()
 
 
 def provenance(runs: Iterable[StoredRun]) -> Table:
-    """Where every run comes from, and how to do it again."""
+    """The table of provenance: where every run comes from, and how to repeat it."""
     texts = ("started", "commit", "versions", "machine")
     columns = (
         TableColumn("run"),
@@ -334,7 +334,7 @@ def provenance(runs: Iterable[StoredRun]) -> Table:
 
 
 def left_out(found: ScanResult, repeated: Sequence[LeftOut]) -> Table | None:
-    """Runs that are in no table, and why; None where there are none."""
+    """The table of runs that are in no other table, with the reason; None if there are none."""
     listed = [*found.left_out, *repeated]
     if not listed:
         return None

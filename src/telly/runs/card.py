@@ -1,10 +1,11 @@
-"""The model card of a tuned model, made of its run's record alone, so that the two cannot disagree."""
+"""The model card of a tuned model, made from its run's record alone, so that the two cannot disagree."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+from telly.disk import write_text
 from telly.markdown import DASH, markdown_table
 from telly.metrics.table import METRICS
 from telly.models.families import auto_class
@@ -19,18 +20,18 @@ def write_card(record: RunRecord, folder: Path) -> None:
     """Write `README.md` into a tuned model's folder.
 
     Args:
-        record: of the finished run.
+        record: record of the finished run.
         folder: the run's model, with its `config.json`.
     """
     architectures = json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("architectures") or [""]
-    (folder / CARD_FILE).write_text(card(record, _use(record, architectures[0])), encoding="utf-8")
+    write_text(folder / CARD_FILE, card(record, _use(record, architectures[0])))
 
 
 def card(record: RunRecord, use: str, *further: str, library: str = "transformers") -> str:
-    """A card's text.
+    """The text of a model card.
 
     Args:
-        record: of the finished run.
+        record: record of the finished run.
         use: the section that says how this form of the model is used.
         further: sections after it, such as what became of the scores in another form.
         library: which loads it, as the hub calls it.
@@ -52,7 +53,7 @@ def card(record: RunRecord, use: str, *further: str, library: str = "transformer
 
 
 def front_matter(task: str, model: str, library: str) -> str:
-    """What the hub reads; the base model only where it is one of the hub's."""
+    """The card's front matter for the hub; it names the base model only if that is on the hub."""
     lines = [f"library_name: {library}"]
     if model != EMBEDDED and shown_name(model) == model and "/" in model:
         lines.append(f"base_model: {model}")
@@ -61,13 +62,13 @@ def front_matter(task: str, model: str, library: str) -> str:
 
 
 def shown_name(name: str) -> str:
-    """A model's or data set's name without the folders of this machine, which are nobody's business."""
+    """Name of a model or data set without the folders of this machine, which are private."""
     local = name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).exists()
     return Path(name.rstrip("/")).name if local else name
 
 
 def value(metric: str, found: float) -> str:
-    """A metric as it is printed; counts are whole."""
+    """A metric's value as text; counts are whole numbers."""
     if metric not in METRICS:
         return f"{found:,.0f}"
     return f"{found:.{METRICS[metric].digits}f}" + (" %" if METRICS[metric].percentage else "")
@@ -110,7 +111,7 @@ def _scores(record: RunRecord) -> str:
 
 
 def _not_better(record: RunRecord) -> str:
-    """A sentence about baselines that are as good, so that nobody has to look for them in the table."""
+    """A sentence that names the baselines that are as good as the model; empty if there are none."""
     assert record.test is not None
     metric = record.metric
     if metric is None or metric not in record.test:

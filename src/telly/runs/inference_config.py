@@ -15,6 +15,8 @@ from telly.errors import ModelError
 from telly.models.folder import TELLY_FILE, read_telly_file
 from telly.models.load import resolve
 from telly.runs.folder import HEAD_FILE
+from telly.tasks import get_spec
+from telly.tasks.options import TaskOptions
 
 SECTION = "usage"
 """Key of `telly.json` under which it lies."""
@@ -28,19 +30,22 @@ class InferenceConfig:
         task: the task it was tuned for.
         max_tokens: length limit by column.
         classes: names of the classes by index, for tasks with classes.
-        head: which head, for tasks with a choice.
+        options: the task's own options; by default those of its preset.
         threshold: lowest cosine of two functions that are clones, for models that compare by cosine.
-        beams: beam size, for generation tasks.
         precision: of evaluation, `fp32` or `bf16`.
     """
 
     task: str
     max_tokens: dict[str, int]
     classes: tuple[str, ...] = ()
-    head: str | None = None
+    options: TaskOptions | None = None
     threshold: float | None = None
-    beams: int | None = None
     precision: str = "fp32"
+
+    @property
+    def task_options(self) -> TaskOptions:
+        """The task's own options, with nothing left open."""
+        return get_spec(self.task).options() if self.options is None else self.options
 
     def write(self, folder: Path, **about: Any) -> None:
         """Write `telly.json` into a model's folder.
@@ -49,7 +54,8 @@ class InferenceConfig:
             folder: with the model.
             about: further facts for human readers, such as `pooling` and `variant`; not read back.
         """
-        write_json(folder / TELLY_FILE, {SECTION: asdict(self) | about})
+        values = {name: value for name, value in asdict(self).items() if name != "options"}
+        write_json(folder / TELLY_FILE, {SECTION: values | asdict(self.task_options) | about})
 
     @classmethod
     def read(cls, model: str) -> InferenceConfig | None:
@@ -67,8 +73,9 @@ class InferenceConfig:
             return None
         try:
             known = {name: found[name] for name in cls.__dataclass_fields__ if name in found}
-            return cls(**known | {"classes": tuple(found.get("classes", ()))})
-        except (TypeError, AttributeError) as error:
+            known |= {"classes": tuple(found.get("classes", ())), "options": get_spec(found["task"]).options_of(found)}
+            return cls(**known)
+        except (KeyError, TypeError, AttributeError) as error:
             raise ModelError(
                 f"{folder / TELLY_FILE}: cannot be read as what a run says about its model ({error}); tune it again"
             ) from None

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from telly.config import Config
 from telly.declare import EVALUATION, LOCATION, SPEED, WEIGHTS, Group, Setting
@@ -16,14 +25,25 @@ from telly.freezing.states import StateDtype
 from telly.freezing.variants import ADAPTERS, AUTO, BASE, Freeze, Lora, Method, Variant, parse_freeze
 from telly.models.folder import EMBEDDED
 from telly.settings.renamed import RENAMED
-from telly.tasks import TASKS, get_spec, option_names, tasks_with_head
-from telly.tasks.options import Beams, Head, SharedBatches, TaskOptions, Temperature
+from telly.tasks import TASKS, get_spec, option_names, option_types, tasks_with_head
+from telly.tasks.options import TaskOptions
 
 LORA_SETTINGS = ("lora_rank", "lora_alpha", "lora_dropout", "lora_targets")
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-class TuneConfig(Config):
+if TYPE_CHECKING:
+
+    class TaskSettings(Config):
+        """The options that tasks declare."""
+else:
+    # They are settings of a run as well, and None where a run leaves them to its task.
+    TaskSettings = create_model(
+        "TaskSettings", __base__=Config, **{name: (kind | None, None) for name, kind in option_types().items()}
+    )
+
+
+class TuneConfig(TaskSettings):
     """The settings of a run as the user gives them.
 
     What is None is taken from the model's recommendation or the task's preset by `resolve`.
@@ -199,10 +219,6 @@ class TuneConfig(Config):
             label="share of steps in which the learning rate rises",
         ),
     ] = 0.1
-    temperature: Temperature | None = None
-    head: Head | None = None
-    shared_batches: SharedBatches | None = None
-    beams: Beams | None = None
     max_tokens: Annotated[
         dict[str, PositiveInt],
         Setting(
@@ -271,7 +287,9 @@ class TuneConfig(Config):
     @classmethod
     def _task_exists(cls, value: str) -> str:
         if value not in TASKS:
-            raise ValueError(f"must be one of {', '.join(TASKS)}")
+            near = difflib.get_close_matches(value, TASKS, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"must be one of {', '.join(TASKS)}{hint}")
         return value
 
     @field_validator("freeze", mode="before")

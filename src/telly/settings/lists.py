@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from telly.declare import EVALUATION, LOCATION, WEIGHTS, Affects, settings_of
+from telly.declare import EVALUATION, LOCATION, WEIGHTS, Affects, Group, settings_of
 from telly.settings.config import TuneConfig
 from telly.tasks import get_spec, option_names
 
-SETTINGS = settings_of(TuneConfig)
+SETTINGS = dict(sorted(settings_of(TuneConfig).items(), key=lambda item: list(Group).index(item[1].setting.group)))
 """The settings of a run by name, in the order of help and docs."""
 AXES = ("task", "model", "freeze", "method", "cache", "seed")
 """Settings that a study varies and a report compares, rather than settings that they share."""

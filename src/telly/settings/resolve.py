@@ -18,7 +18,7 @@ from telly.tasks import get_spec
 CACHE_FOLDER, FORMER_CACHE_FOLDER = "activations", "stores"
 METHOD_RATE = 10
 """Times the rate of full tuning, where less is trained: Hu et al. (2022) and Ben Zaken et al. (2022) take ten times and
-more of what is usual for full tuning, Liu et al. (2022) still more (docs/peers.md)."""
+more of what is usual for full tuning, Liu et al. (2022) still more (docs/peft-baselines.md)."""
 
 
 def resolve(config: TuneConfig) -> ResolvedConfig:

@@ -1,1 +1,1 @@
-"""Studies: grids over models, tasks, variants and seeds, run cheapest way through, resumed where they stopped."""
+"""Studies: grids over models, tasks, variants and seeds that share caches and can be resumed."""

@@ -1,4 +1,4 @@
-"""`accelerate launch` that ends with the process that started it, also where that one is killed.
+"""`accelerate launch` that ends with the process that started it, even if that one is killed.
 
 python -m telly.studies.accelerated PID OPTION...
 """
@@ -16,7 +16,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Launch, unless the process of that number is gone already."""
+    """Launch, unless the parent process has ended already."""
     parent, *options = sys.argv[1:]
     if sys.platform == "linux":  # elsewhere a killed parent leaves its cell running to its end
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

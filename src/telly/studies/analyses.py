@@ -1,8 +1,9 @@
-"""What a study asks of its models beside scores: what their layers know, and what tuning changed in them (RQ1, RQ2)."""
+"""Analyses of a study's models beside scores: probes of their layers, and similarity before and after tuning."""
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from telly.studies.config import Cell, StudyConfig
 from telly.studies.results import Outcome, State
 from telly.training.progress import counting_bar
 
+logger = logging.getLogger(__name__)
+
 FOLDER = "analyses"
 
 
@@ -28,11 +31,10 @@ def run_analyses(
     cells: Sequence[Cell],
     outcomes: Sequence[Outcome],
     output: Path,
-    say: Callable[[str], None],
 ) -> list[Path]:
-    """Probe every model and its tuned versions, and compare them with it, as the study asks; what is there is kept.
+    """Probe every model and its tuned versions, and compare them, as the study asks; existing results are kept.
 
-    Tuned versions are those of base with the first seed, one a task; tasks whose cell is not done are left out.
+    Tuned versions are those of base with the first seed, one per task; tasks whose cell is not done are left out.
 
     Returns:
         the folders of the results.
@@ -53,13 +55,13 @@ def run_analyses(
         for name in study.analyses:
             asked = _ANALYSES[name]
             if asked.needs_tuned and not tuned:
-                say(f"{name}: no tuned version of {model}: a study needs the variant {BASE} for that")
+                logger.warning("%s: no tuned version of %s: a study needs the variant %s for that", name, model, BASE)
                 continue
             folder = output / FOLDER / f"{name}-{Path(model).name}"
             config = asked.config(model, tuned, study.analysis_texts)
             settings = asdict(config)
             if not _is_done(folder / asked.file, settings):
-                say(f"--- {asked.doing} {Path(model).name} and {len(tuned)} tuned versions ---")
+                logger.info("--- %s %s and %d tuned versions ---", asked.doing, Path(model).name, len(tuned))
                 asked.write(config, run, folder, {"settings": settings, "provenance": provenance()})
             done.append(folder)
     return done
@@ -67,7 +69,7 @@ def run_analyses(
 
 @dataclass(frozen=True)
 class _Analysis:
-    """What may be asked of a model and its tuned versions.
+    """An analysis of a model and its tuned versions.
 
     Attributes:
         doing: what a person is told.
@@ -103,7 +105,7 @@ _ANALYSES = {
 
 
 def _is_done(file: Path, settings: dict[str, Any]) -> bool:
-    """Whether a result of these settings is there; a cell's folder stands for its settings and data."""
+    """Whether a result with these settings exists; a cell's folder identifies its settings and data."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))["settings"]
     except (OSError, ValueError, KeyError):

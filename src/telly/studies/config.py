@@ -1,4 +1,4 @@
-"""A study's settings, and the cells that they ask for."""
+"""Settings of a study, and the cells of its grid."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ SAMPLED = 1 << 20
 
 
 class StudyBudget(Config):
-    """What a study may take."""
+    """Limits of a study's time and disk space."""
 
     hours: PositiveFloat | None = Field(None, description="start no cell after so many hours")
     disk_gb: PositiveFloat | None = Field(None, description="maximum disk space of one cell's activation caches")
 
 
 class Needs(Config):
-    """What one cell takes of a machine."""
+    """Resources that one cell takes."""
 
     processes: PositiveInt = Field(1, description="that train it together, started by `accelerate launch`")
     cpus: PositiveFloat = Field(1.0, description="of a machine that runs Ray")
@@ -56,7 +56,7 @@ class Needs(Config):
 
 
 class StudyConfig(Config):
-    """A grid: every variant and seed of every task and model."""
+    """Settings of a study: every variant and seed of every task and model is a cell."""
 
     models: tuple[str, ...] = Field((EMBEDDED,), min_length=1)
     tasks: tuple[str, ...] = Field(("search",), min_length=1)
@@ -129,12 +129,12 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """Name of the cell for messages."""
         return f"{self.config.task}, {Path(self.config.model).name}, {self.variant.slug}, seed {self.config.seed}"
 
     @property
     def cache_layer(self) -> int | None:
-        """K, where the run reads cached states; above all others where the last layer's states are cached."""
+        """The layer whose states the run reads from a cache, sys.maxsize for the last one's; None without cache."""
         if not self.config.cache:
             return None
         return sys.maxsize if self.config.method is Method.HEAD_ONLY else self.config.k
@@ -146,7 +146,7 @@ class Cell:
 
 
 def load_study(name: str) -> StudyConfig:
-    """Settings from a TOML file, or of a built-in study.
+    """Load the settings of a study from a TOML file, or those of a built-in study.
 
     Raises:
         ConfigError: there is no such file or study, or its settings are wrong.
@@ -211,7 +211,7 @@ def parse_variant(name: str) -> Variant:
 
 
 def _variant(name: str) -> Variant | None:
-    """The variant that a study names; None where it names none, which `cells_of` reports with the other problems."""
+    """Parse a variant; None if the text names none, which `cells_of` reports with the other problems."""
     try:
         return Variant.parse(name)
     except PlanError:
@@ -219,7 +219,7 @@ def _variant(name: str) -> Variant | None:
 
 
 def _order(name: str) -> tuple[int, int, bool]:
-    """The order in which variants are run; a name of none comes first."""
+    """Sort key of the order in which variants run; unknown names come first."""
     variant = _variant(name)
     return (-1, -1, False) if variant is None else variant.order
 
@@ -284,13 +284,13 @@ added later is in it only where its value is another, so that it changes no fold
 
 @cache
 def _shape(model: str, is_generative: bool) -> LayerStack:
-    """The layers of the model without values."""
+    """The model's layers without weights, on the meta device."""
     return shape_of(model, is_generative=is_generative)
 
 
 @cache
 def _data_digest(source: str | None, split: str) -> str | None:
-    """Of the content of local data; a hub data set stands for itself."""
+    """Digest of the content of local data; a hub data set is identified by its name."""
     if source is None or not Path(source).exists():
         if source is not None and (source.count("/") != 1 or Path(source).suffix):
             raise DataError(f"{source}: no such file or folder")
@@ -306,7 +306,7 @@ def _data_digest(source: str | None, split: str) -> str | None:
 
 @cache
 def _model_digest(model: str) -> str:
-    """Of the configuration, and of the sizes and both ends of the weight files; a hub id stands for itself."""
+    """Digest of the configuration and of sizes and both ends of the weight files; a hub id identifies itself."""
     folder = Path(resolve_model(model))
     if not folder.is_dir():
         return model

@@ -1,4 +1,4 @@
-"""What a study's cells would take, before anything runs."""
+"""Estimated time, memory and disk space of a study's cells."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from telly.tuning.estimate import SAMPLE, peak_memory, training_seconds, variant
 
 @dataclass(frozen=True)
 class CellEstimate:
-    """What a cell takes; evaluation and start-up are not in it.
+    """Estimated cost of a cell, without evaluation and start-up.
 
     Attributes:
         seconds: of training over all epochs, and of running frozen layers once.
@@ -27,7 +27,7 @@ class CellEstimate:
 
 
 def estimates(cells: Sequence[Cell]) -> list[CellEstimate]:
-    """One for every cell; cells of one model and task share the reading of their data.
+    """Estimate every cell; cells of one model and task share the reading of their data.
 
     Raises:
         DataError, ModelError, ConfigError: as `telly.tuning.estimate.variant_costs`.

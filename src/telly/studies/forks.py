@@ -1,4 +1,4 @@
-"""The process that cells are forked from: it imports the libraries once, and computes nothing."""
+"""The process from which cells are forked: it imports the libraries once and computes nothing."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ PRELOADED = ["telly.tuning.run"]
 
 
 def fork_context() -> ForkServerContext:
-    """Where cells' processes are started."""
+    """The multiprocessing context in which processes of cells are started."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     return context
 
 
 def begin_to_import() -> None:
-    """Start the process that cells are forked from, and do not wait for its imports.
+    """Start the process from which cells are forked, without waiting for its imports.
 
     They take seconds: this process can read a study's settings and data meanwhile.
     """

@@ -1,4 +1,4 @@
-"""How a cell is run: in this process, in one of its own, or in several that train it together."""
+"""Running a cell: in this process, in its own, or in several processes that train it together."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Launch = Callable[[Cell, bool], int]
 
 
 def run_here(config: TuneConfig, resume: bool) -> tuple[int, str | None]:
-    """Run a cell in this process; gives its exit code and, if it is not 0, why in words."""
+    """Run a cell in this process; returns the exit code and, if it is not 0, the reason."""
     from telly.processes import interruptible
     from telly.tuning.run import tune
 
@@ -49,7 +49,7 @@ def run_here(config: TuneConfig, resume: bool) -> tuple[int, str | None]:
 
 
 def in_own_process(cell: Cell, resume: bool) -> int:
-    """Run a cell in a fork of a process that has imported the libraries already; gives its exit code."""
+    """Run a cell in a fork of a process that has imported the libraries already; returns the exit code."""
     process = started(cell, resume)
     with handing_on([process]):
         process.join()
@@ -61,9 +61,9 @@ def started(cell: Cell, resume: bool, threads: int | None = None, log: Path | No
 
     Args:
         cell: what to run.
-        resume: go on with it.
+        resume: continue an interrupted run.
         threads: how many it computes with; by default as many as torch chooses.
-        log: file for what it tells of its progress, in place of standard error.
+        log: file for its progress, in place of standard error.
     """
     process = fork_context().Process(
         target=_own_process, args=(cell.config.model_dump(mode="json"), resume, threads, log)
@@ -91,7 +91,7 @@ def check_processes(cells: Sequence[Cell], processes: int) -> None:
     """Refuse a number of processes that cannot share the batches.
 
     Raises:
-        ConfigError: a cell's batch size is no multiple of it.
+        ConfigError: a cell's batch size is not a multiple of it.
     """
     odd = {f"{cell.config.task} {size}" for cell in cells if (size := cell.config.batch_size) % processes}
     if odd:
@@ -102,7 +102,7 @@ def check_processes(cells: Sequence[Cell], processes: int) -> None:
 
 
 def in_processes(count: int, cell: Cell, resume: bool) -> int:
-    """Run a cell in several processes that train it together, by `accelerate launch`; gives its exit code.
+    """Run a cell in several processes that train it together, by `accelerate launch`; returns the exit code.
 
     `--multi_gpu` only says that there are several processes: without GPUs telly lets them talk by gloo, while
     `accelerate launch --cpu` would start one process unless MPI is installed.
@@ -136,7 +136,7 @@ def in_processes(count: int, cell: Cell, resume: bool) -> int:
 
 @contextmanager
 def handing_on(processes: Collection[BaseProcess | subprocess.Popen[bytes]]) -> Iterator[list[int]]:
-    """While cells run, Ctrl-C and termination are theirs to act on; this process waits for their orderly end.
+    """Forward Ctrl-C and termination to running cells; this process waits for their orderly end.
 
     Args:
         processes: of the cells; may change while this is open.

@@ -8,6 +8,7 @@ on which machine was faster.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -28,8 +29,10 @@ from telly.settings.resolve import CACHE_FOLDER
 from telly.studies.config import Cell, Needs, StudyConfig
 from telly.studies.launch import FAILED, INTERRUPTED, in_processes, run_here
 from telly.studies.results import Results, State, outcome_of
-from telly.studies.run import Ended, Say, StartCell, about_left
+from telly.studies.run import Ended, StartCell, about_left
 from telly.urls import is_url
+
+logger = logging.getLogger(__name__)
 
 LOCAL, AUTO = "local", "auto"
 CONNECT_SECONDS = 5.0
@@ -42,7 +45,7 @@ NOT_STARTED = -1
 
 @dataclass(frozen=True)
 class RayJob:
-    """What every task of a study is told.
+    """Facts that every Ray task of a study needs.
 
     Attributes:
         results: where results go.
@@ -70,16 +73,14 @@ class RayPool:
         address: of the cluster (`HOST:PORT`), `auto` for the one this machine belongs to, or `local` to start one here.
         study: what a cell takes, and its settings.
         output: the study's folder, which all machines see, or a URL.
-        say: told in a sentence what a person should know.
     """
 
-    def __init__(self, address: str, study: StudyConfig, output: str, say: Say) -> None:
+    def __init__(self, address: str, study: StudyConfig, output: str) -> None:
         self._address = address
         self._needs = study.cell
         self._results = Results(output if is_url(output) else str(Path(output).absolute()))
         given = study.settings.keys() | {name for values in study.task.values() for name in values}
         self._own_caches = self._results.is_url and "cache_dir" not in given
-        self._say = say
 
     def __call__(self, starts: Sequence[StartCell], deadline: float | None) -> Generator[Ended, None, None]:
         """Run cells wherever there is room; closing this interrupts those that run, in order.
@@ -94,10 +95,10 @@ class RayPool:
             job = RayJob(
                 self._results, token, str(Path.cwd()), self._needs, deadline, self._own_caches, tuple(sys.argv)
             )
-            _check_machines(ray, job, self._say)
+            _check_machines(ray, job)
             cells, caches = _submit(ray, job, starts)
             try:
-                yield from _ends(ray, cells, self._say)
+                yield from _ends(ray, cells)
             finally:
                 _cancel(ray, [*caches, *cells])
 
@@ -120,9 +121,9 @@ def _submit(ray: Any, job: RayJob, starts: Sequence[StartCell]) -> tuple[dict[An
     return cells, [ref for chain in chains.values() for ref in chain.values()]
 
 
-def _ends(ray: Any, cells: dict[Any, Cell], say: Say) -> Iterator[Ended]:
+def _ends(ray: Any, cells: dict[Any, Cell]) -> Iterator[Ended]:
     waiting, started = dict(cells), time.monotonic()
-    say(f"{len(cells)} cells handed to Ray")
+    logger.info("%d cells handed to Ray", len(cells))
     while waiting:
         (ref,), _ = ray.wait(list(waiting), num_returns=1)
         cell = waiting.pop(ref)
@@ -137,18 +138,18 @@ def _ends(ray: Any, cells: dict[Any, Cell], say: Say) -> Iterator[Ended]:
         yield Ended(cell, code, error)
         if waiting:
             done = len(cells) - len(waiting)
-            say(f"{done} of {len(cells)} cells have ended{about_left(started, done, len(cells))}")
+            logger.info("%d of %d cells have ended%s", done, len(cells), about_left(started, done, len(cells)))
 
 
 def _reason(ray: Any, error: Exception) -> str:
-    """One line: the task's own error, or what Ray says of a task that did not end."""
+    """The task's own error, or Ray's message about a task that did not end, as one line."""
     if isinstance(error, ray.exceptions.RayTaskError):
         return f"{type(error.cause).__name__}: {error.cause}"
     return f"Ray: {str(error).strip().splitlines()[0]}"
 
 
 def _cancel(ray: Any, refs: list[Any]) -> None:
-    """End what still runs: in order first, by force where that takes too long."""
+    """End tasks that still run: orderly at first, by force if that takes too long."""
     _, running = ray.wait(refs, num_returns=len(refs), timeout=0)
     for ref in running:
         ray.cancel(ref)
@@ -160,7 +161,7 @@ def _cancel(ray: Any, refs: list[Any]) -> None:
 
 @contextmanager
 def _connected(address: str) -> Iterator[Any]:
-    """Ray, connected to a cluster while the body runs.
+    """Connect Ray to a cluster while the body runs.
 
     Raises:
         ConfigError: it is not installed, or the cluster cannot be reached.
@@ -186,7 +187,7 @@ def _connected(address: str) -> Iterator[Any]:
 
 
 def _check_address(address: str) -> None:
-    """Whether anything answers, found in seconds: Ray itself would try for minutes."""
+    """Check within seconds that the address answers; Ray itself would try for minutes."""
     if address in {LOCAL, AUTO} or is_url(address):
         return
     host, _, port = address.rpartition(":")
@@ -201,7 +202,7 @@ def _check_address(address: str) -> None:
         ) from None
 
 
-def _check_machines(ray: Any, job: RayJob, say: Say) -> None:
+def _check_machines(ray: Any, job: RayJob) -> None:
     """Ask every machine that can run a cell whether it sees the results' place and has this version of telly.
 
     Raises:
@@ -216,9 +217,9 @@ def _check_machines(ray: Any, job: RayJob, say: Say) -> None:
         if node["Resources"].get("CPU", 0) >= job.needs.cpus and node["Resources"].get("GPU", 0) >= job.needs.gpus
     ]
     if not fit:
-        say(
-            f"none of the {len(nodes)} machines has {job.needs.cpus:g} CPUs and {job.needs.gpus:g} GPUs, which a cell "
-            "takes; waiting for one"
+        logger.warning(
+            "none of the %d machines has %g CPUs and %g GPUs, which a cell takes; waiting for one",
+            *(len(nodes), job.needs.cpus, job.needs.gpus),
         )
     ask = ray.remote(num_cpus=0)(look_around)
     asked = {
@@ -250,12 +251,12 @@ def _not_shared(where: str) -> str:
 
 
 def look_around(job: RayJob) -> tuple[bool, str]:
-    """What a machine sees: the results' place or not, and its version of telly."""
+    """Whether a machine sees the place of the results, and its version of telly."""
     return job.results.sees(job.token), version("telly")
 
 
 def make_caches(job: RayJob, cell: Cell, _before: object = None) -> None:
-    """Task: build the activation caches that a cell reads. What goes wrong, the cell will meet and record."""
+    """Ray task that builds the activation caches of a cell; the cell will meet and record any error."""
     from telly.tuning.run import build_caches
 
     if _prepare(job) is None:
@@ -266,7 +267,7 @@ def make_caches(job: RayJob, cell: Cell, _before: object = None) -> None:
 
 
 def run_cell(job: RayJob, cell: Cell, _caches: object = None) -> tuple[int, str | None]:
-    """Task: run a cell and leave its results where they belong.
+    """Ray task that runs a cell and stores its results.
 
     One that was tried before, on a machine that is lost, goes on where a shared folder has it.
 
@@ -300,7 +301,7 @@ def _run_and_bring(job: RayJob, cell: Cell) -> tuple[int, str | None]:
         here = replace(cell, config=cell.config.model_copy(update=places))
         ended = _run(job, here, False)
         if ended[0] != INTERRUPTED and outcome_of(here).state in {State.DONE, State.FAILED}:
-            job.results.keep(cell, here.folder)
+            job.results.save(cell, here.folder)
     return ended
 
 
@@ -311,7 +312,7 @@ def _run(job: RayJob, cell: Cell, resume: bool) -> tuple[int, str | None]:
 
 
 def _prepare(job: RayJob) -> tuple[int, str] | None:
-    """Make this process like one on the driver's machine; gives code and reason where nothing may start."""
+    """Set up this process like one on the driver's machine; returns code and reason if nothing may start."""
     import torch
 
     if job.deadline is not None and time.time() >= job.deadline:

@@ -1,4 +1,4 @@
-"""Where a study's results lie: a folder, or a URL of any kind that fsspec knows."""
+"""Results of a study in a folder, or behind a URL of any kind that fsspec knows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SEEN_SECONDS = 5.0
 
 
 class State(StrEnum):
-    """Where a cell stands."""
+    """State of a cell."""
 
     OPEN = "open"
     DONE = "done"
@@ -35,10 +35,10 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a cell.
+    """Outcome of a cell.
 
     Attributes:
-        state: where it stands.
+        state: state of the cell.
         error: why it failed; None if it did not.
         record: what the run recorded; None before it began.
     """
@@ -74,7 +74,7 @@ def _outcome(text: bytes, origin: str) -> Outcome:
 
 @dataclass(frozen=True)
 class Results:
-    """The place of a study's results.
+    """Access to the results of a study.
 
     Attributes:
         output: a folder, or a URL such as `s3://bucket/study`. Behind a URL there are finished and failed cells only:
@@ -85,7 +85,7 @@ class Results:
 
     @property
     def is_url(self) -> bool:
-        """Whether results have to be brought there."""
+        """Whether results have to be uploaded."""
         return is_url(self.output)
 
     @cached_property
@@ -98,7 +98,7 @@ class Results:
         return file_system(self.output, "--output")
 
     def outcome(self, cell: Cell) -> Outcome:
-        """Where a cell stands."""
+        """State of a cell."""
         if not self.is_url:
             return outcome_of(cell)
         system, root = self._place
@@ -108,8 +108,8 @@ class Results:
         except FileNotFoundError:
             return Outcome(State.OPEN, None, None)
 
-    def keep(self, cell: Cell, folder: Path) -> None:
-        """Bring a cell's folder to the URL; its record goes last, so that what is there by half does not count."""
+    def save(self, cell: Cell, folder: Path) -> None:
+        """Upload a cell's folder; the record goes last, so that an incomplete upload does not count."""
         system, root = self._place
         files = [file for file in sorted(folder.rglob("*")) if file.is_file() and file.name != RECORD_FILE]
         for file in (*files, folder / RECORD_FILE):
@@ -136,7 +136,7 @@ class Results:
 
     @contextmanager
     def token(self) -> Iterator[str]:
-        """For the duration of the body, a file beside the cells by which other machines see that they share the place.
+        """A temporary file beside the cells by which other machines see that they share the place.
 
         Yields:
             its name.
@@ -153,7 +153,7 @@ class Results:
                     (Path(self.output) / name).unlink()
 
     def sees(self, token: str) -> bool:
-        """Whether the file of that name is there, as seen from this machine."""
+        """Whether this machine sees the file of that name."""
         end = time.monotonic() + SEEN_SECONDS
         while not self._exists(token):
             if time.monotonic() > end:

@@ -1,9 +1,10 @@
-"""Running a study's cells: what is done is kept, what was interrupted goes on, what failed is named and tried again."""
+"""Running the cells of a study: finished ones are kept, interrupted ones continue, failed ones are tried again."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import sys
 import time
 from collections import deque
@@ -24,10 +25,11 @@ from telly.studies.launch import FAILED, FULL_DISK, INTERRUPTED, Launch, handing
 from telly.studies.results import CELLS, Outcome, Results, State
 from telly.studies.table import TABLE_FILE, StudyTable, table_of, to_markdown
 
+logger = logging.getLogger(__name__)
+
 SUMMARY_FILE, LOGS = "study.json", "logs"
 Outcomes = dict[Path, Outcome]
 """By the cell's folder."""
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class StartCell:
     """A cell to run.
 
     Attributes:
-        resume: it was interrupted, and goes on.
+        resume: whether it continues an interrupted run.
     """
 
     cell: Cell
@@ -64,7 +66,6 @@ def run_cells(
     cells: Sequence[Cell],
     study: StudyConfig,
     output: Path | str,
-    say: Say,
     launch: Launch = in_own_process,
     pool: Pool | None = None,
     show: Callable[[StudyTable], None] | None = None,
@@ -77,7 +78,6 @@ def run_cells(
         cells: from `cells_of`.
         study: the settings they are from.
         output: the study's folder, or a URL if the pool brings results there.
-        say: told in a sentence what a person should know.
         launch: how a cell is run; by default in a process of its own, so that its peak memory is its own.
         pool: how many are; by default one after the other.
         show: given the table of a model and task when the last of its cells has ended, while others are to come.
@@ -92,23 +92,22 @@ def run_cells(
     """
     results = Results(str(output))
     with contextlib.nullcontext() if results.is_url else folder_lock(Path(output)):
-        return _run_cells(cells, study, results, say, launch, pool, show)
+        return _run_cells(cells, study, results, launch, pool, show)
 
 
 def _run_cells(
     cells: Sequence[Cell],
     study: StudyConfig,
     results: Results,
-    say: Say,
     launch: Launch,
     pool: Pool | None,
     show: Callable[[StudyTable], None] | None,
 ) -> list[Outcome]:
-    pool = pool or partial(_one_by_one, launch=launch, say=say)
+    pool = pool or partial(_one_by_one, launch=launch)
     outcomes = {cell.folder: results.outcome(cell) for cell in cells}
     waiting = [cell for cell in cells if outcomes[cell.folder].state is not State.DONE]
     if len(waiting) < len(cells):
-        say(f"{len(cells) - len(waiting)} of {len(cells)} cells are done already")
+        logger.info("%d of %d cells are done already", len(cells) - len(waiting), len(cells))
     hours = study.budget.hours
     deadline = None if hours is None else time.time() + 3600 * hours
     starts = [StartCell(cell, outcomes[cell.folder].state is State.INTERRUPTED) for cell in waiting]
@@ -120,7 +119,7 @@ def _run_cells(
                 left.discard(ended.cell.folder)
                 outcome = outcomes[ended.cell.folder] = _judged(ended, results.outcome(ended.cell))
                 _stop_if_no_other_can_run(ended, results)
-                say(_told(ended.cell, outcome))
+                logger.log(*_told(ended.cell, outcome))
                 _summarize(study, cells, outcomes, results)
                 if show is not None:
                     _show_if_whole(ended.cell, cells, outcomes, left, show)
@@ -130,34 +129,31 @@ def _run_cells(
         outcomes |= {cell.folder: results.outcome(cell) for cell in waiting if cell.folder in left}
         _summarize(study, cells, outcomes, results)
     if left and hours is not None:
-        say(f"the budget of {hours:g} hours is spent; {len(left)} cells are left")
+        logger.warning("the budget of %g hours is spent; %d cells are left", hours, len(left))
     return [outcomes[cell.folder] for cell in cells]
 
 
-def _one_by_one(
-    starts: Sequence[StartCell], deadline: float | None, *, launch: Launch, say: Say
-) -> Generator[Ended, None, None]:
-    """The pool of one machine: cells in their order, each made cheap by the activation caches of those before."""
+def _one_by_one(starts: Sequence[StartCell], deadline: float | None, *, launch: Launch) -> Generator[Ended, None, None]:
+    """The pool that runs one cell after the other; each uses the activation caches of those before."""
     began = time.monotonic()
     for number, start in enumerate(starts):
         if deadline is not None and time.time() >= deadline:
             return
         left = about_left(began, number, len(starts))
-        say(f"--- cell {number + 1} of {len(starts)}: {start.cell.name}{left} ---")
+        logger.info("--- cell %d of %d: %s%s ---", number + 1, len(starts), start.cell.name, left)
         yield Ended(start.cell, launch(start.cell, start.resume))
 
 
 def side_by_side(
-    starts: Sequence[StartCell], deadline: float | None, *, jobs: int, threads: int, say: Say
+    starts: Sequence[StartCell], deadline: float | None, *, jobs: int, threads: int
 ) -> Generator[Ended, None, None]:
-    """The pool of one machine whose cores several cells share. Each tells its progress to a file of its own.
+    """The pool that runs several cells at a time on one machine; each logs its progress to its own file.
 
     Args:
         starts: the cells, in their order.
         deadline: start none after this time.
-        jobs: so many at a time.
-        threads: of each.
-        say: told which cell starts, and where its progress is.
+        jobs: number of cells at a time.
+        threads: threads per cell.
     """
     began, done = time.monotonic(), 0
     waiting, running = deque(starts), dict[BaseProcess, Cell]()
@@ -169,7 +165,8 @@ def side_by_side(
                     log = start.cell.folder.parent.parent / LOGS / f"{start.cell.folder.name}.txt"
                     log.parent.mkdir(parents=True, exist_ok=True)
                     left = about_left(began, done, len(starts))
-                    say(f"--- cell {len(starts) - len(waiting)} of {len(starts)}: {start.cell.name}{left}; {log} ---")
+                    place = len(starts) - len(waiting)
+                    logger.info("--- cell %d of %d: %s%s; %s ---", place, len(starts), start.cell.name, left, log)
                     running[started(start.cell, start.resume, threads, log)] = start.cell
                 if not running:
                     break
@@ -196,7 +193,7 @@ def about_left(began: float, done: int, cells: int) -> str:
 
 
 def _judged(ended: Ended, found: Outcome) -> Outcome:
-    """What is found, with why a cell failed where its record does not say, such as before it began."""
+    """The outcome, with a reason for the failure if the record has none because the run had not begun."""
     if found.state is State.DONE or found.error is not None or ended.code == INTERRUPTED:
         return found
     state = State.FAILED if found.state is State.OPEN else found.state
@@ -213,19 +210,20 @@ def _stop_if_no_other_can_run(ended: Ended, results: Results) -> None:
         raise KeyboardInterrupt
 
 
-def _told(cell: Cell, outcome: Outcome) -> str:
+def _told(cell: Cell, outcome: Outcome) -> tuple[int, str]:
+    """Level and text of the message about a cell that has ended."""
     if outcome.state is not State.DONE or outcome.record is None:
-        return f"failed: {cell.name}: {outcome.error}"
+        return logging.WARNING, f"failed: {cell.name}: {outcome.error}"
     record = outcome.record
     score = (record.test or {}).get(record.metric or "")
     shown = "" if score is None else f"{record.metric} {score:.4f}, "
-    return f"done: {cell.name}: {shown}{record.wall_seconds or 0:.0f} s"
+    return logging.INFO, f"done: {cell.name}: {shown}{record.wall_seconds or 0:.0f} s"
 
 
 def _show_if_whole(
     cell: Cell, cells: Sequence[Cell], outcomes: Outcomes, left: set[Path], show: Callable[[StudyTable], None]
 ) -> None:
-    """Show the table of a cell's model and task when it was the last of them; the study's end shows the last of all."""
+    """Show the table of a cell's model and task if the cell was the last of them and other groups still run."""
     group = [other for other in cells if other.group == cell.group]
     if left and not any(other.folder in left for other in group) and (table := table_of(group, outcomes)):
         show(table)

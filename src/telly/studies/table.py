@@ -1,4 +1,4 @@
-"""What a study has so far: a table for every model and task, one line a variant, at any time."""
+"""Results of a study so far: one table per model and task, with one row per variant."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SINGLE_NOTE = "One seed: the changes compare two trained models, not two methods
 
 @dataclass(frozen=True)
 class Finished:
-    """A cell that is done."""
+    """A finished cell: folder and record."""
 
     folder: Path
     record: RunRecord
@@ -41,13 +41,13 @@ Runs = Mapping[int, Finished]
 
 @dataclass(frozen=True)
 class StudyTable:
-    """What is done of a model and task, as text.
+    """Results of one model and task as text.
 
     Attributes:
         title: task, model, and how many of the cells are done.
         columns: their names.
-        rows: one a variant, in the cells' order.
-        note: what is to be said of its changes, or nothing.
+        rows: one per variant, in the cells' order.
+        note: a remark on its changes, or empty.
     """
 
     title: str
@@ -57,7 +57,7 @@ class StudyTable:
 
 
 def table_of(cells: Sequence[Cell], outcomes: Mapping[Path, Outcome]) -> StudyTable | None:
-    """What is done of the cells of one model and task; None where nothing is.
+    """The table of finished cells of one model and task; None if none is finished.
 
     Args:
         cells: all of them, in their order.
@@ -85,7 +85,7 @@ def table_of(cells: Sequence[Cell], outcomes: Mapping[Path, Outcome]) -> StudyTa
 
 
 def to_markdown(tables: Iterable[StudyTable]) -> str:
-    """All tables, each with a heading."""
+    """The tables as Markdown, each with a heading."""
     parts = [_section(table) for table in tables]
     return "\n".join([*parts, NOTE]) + "\n" if parts else "No cell is done yet.\n"
 
@@ -125,7 +125,7 @@ def _mean(runs: Runs, of: Callable[[RunRecord], float | None]) -> str:
 
 @cache
 def _half_interval(metric: str, files: tuple[Path, ...]) -> float | None:
-    """Half of a score's 95 % interval; None where a run kept no scores of examples, or they lie behind a URL."""
+    """Half of a score's 95 % interval; None if a run kept no per-example scores, or they are behind a URL."""
     try:
         runs = {number: {metric: read_scores(file)[metric]} for number, file in enumerate(files)}
     except (DataError, KeyError):

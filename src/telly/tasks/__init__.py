@@ -6,7 +6,7 @@ Help, validation, scoring and every other list of tasks are derived from `TASKS`
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from telly.errors import ConfigError
 from telly.mining.target import MiningTarget
@@ -74,6 +74,15 @@ def embedding_tasks() -> list[str]:
 def option_names() -> list[str]:
     """Names of the options that some task has."""
     return list(dict.fromkeys(name for spec in TASKS.values() for name in spec.option_names))
+
+
+def option_types() -> dict[str, Any]:
+    """Types of the options that some task has, with their declarations and limits, by name."""
+    return {
+        name: kind
+        for spec in TASKS.values()
+        for name, kind in get_type_hints(spec.options, include_extras=True).items()
+    }
 
 
 def mining_target(name: str) -> MiningTarget:

@@ -66,6 +66,10 @@ class Clone(TaskSpec[PairOptions]):
         """The pair classifier has parameters, the cosine has none."""
         return options.head == PAIR
 
+    def shares_texts(self, options: PairOptions) -> bool:
+        """An option; by default only the cosine head shares."""
+        return bool(options.shared_batches)
+
     def embedding_roles(self, options: PairOptions) -> EmbeddingRoles | None:
         """Functions find functions, with the cosine head alone."""
         if options.head != COSINE:

@@ -134,6 +134,10 @@ class TaskSpec(ABC, Generic[OptionsT]):
         """Tell whether the model gets new parameters beside those it is loaded with."""
         return False
 
+    def shares_texts(self, options: OptionsT) -> bool:
+        """Tell whether batches keep examples together that share texts."""
+        return False
+
     def embedding_roles(self, options: OptionsT) -> EmbeddingRoles | None:
         """Query and document columns if the model's embeddings are trained to be compared by cosine, else None."""
         return None
@@ -143,9 +147,14 @@ class TaskSpec(ABC, Generic[OptionsT]):
         given = {name: settings.get(name) for name in self.option_names}
         return self.options(**{name: value for name, value in given.items() if value is not None})
 
+    def title(self, options: OptionsT) -> str:
+        """The task's name, with the head where it has a choice, such as `clone with --head pair`."""
+        head = getattr(options, "head", None)
+        return self.name if head is None else f"{self.name} with --head {head}"
+
     def variants(self) -> dict[str, OptionsT]:
         """Options with each head of the task, by a text such as `clone with --head pair`; one if it has no choice."""
         head = settings_of(self.options).get("head")
         if head is None:
             return {self.name: self.options()}
-        return {f"{self.name} with --head {choice}": self.options_of({"head": choice}) for choice in head.choices}
+        return {self.title(options): options for options in (self.options_of({"head": one}) for one in head.choices)}

@@ -22,7 +22,7 @@ from telly.freezing.variants import BASE, Method
 from telly.models.load import load_config, load_tokenizer, shape_of
 from telly.models.stack import LayerStack
 from telly.settings.config import ResolvedConfig, TuneConfig
-from telly.tasks import get_task
+from telly.tasks import get_spec, get_task
 from telly.tasks.training.base import Encoded
 
 SAMPLE = "sample"
@@ -111,7 +111,7 @@ def workload_of(config: ResolvedConfig, encoded: Encoded) -> Workload:
     """
     lengths = {column: encoded.table.lengths[rows] for column, rows in encoded.rows.items()}
     try:
-        pairs = encoded.pairs if config.shared_batches else None
+        pairs = encoded.pairs if get_spec(config.task).shares_texts(config.options) else None
         sampler = LengthBucketBatchSampler(
             encoded.lengths, config.batch_size, seed=config.seed, drop_last=True, pairs=pairs
         )

@@ -179,7 +179,7 @@ def sampler_of(job: Job, rank: int = 0, world_size: int = 1) -> LengthBucketBatc
             drop_last=True,
             rank=rank,
             world_size=world_size,
-            pairs=job.train.pairs if job.config.shared_batches else None,
+            pairs=job.train.pairs if job.task.spec.shares_texts(job.config.options) else None,
         )
     except ValueError as error:
         raise ConfigError(f"--batch-size: {error}; give a smaller one, or more training examples") from None

@@ -57,6 +57,4 @@ def save_model(
 def _inference_config(run: Run, module: TaskModel, classes: tuple[str, ...]) -> InferenceConfig:
     config = run.config
     threshold = None if module.threshold is None else module.threshold.item()
-    return InferenceConfig(
-        run.task.name, config.max_tokens, classes, config.head, threshold, config.beams, config.precision
-    )
+    return InferenceConfig(run.task.name, config.max_tokens, classes, config.options, threshold, config.precision)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from tqdm import tqdm
 
+from telly.disk import whole_file
 from telly.inference.embeddings import Embeddings
 from telly.inference.tuned_model import TunedModel
 
@@ -75,9 +75,8 @@ class EmbeddedChunks:
         self.folder.mkdir(parents=True, exist_ok=True)
         digests = np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(len(keys), -1)
         file = self.folder / f"{hashlib.blake2b(digests.tobytes(), digest_size=12).hexdigest()}.safetensors"
-        partial = file.with_suffix(f".{os.getpid()}.partial")
-        save_file({"keys": digests, "vectors": np.ascontiguousarray(embeddings)}, partial)
-        partial.replace(file)
+        with whole_file(file) as partial:
+            save_file({"keys": digests, "vectors": np.ascontiguousarray(embeddings)}, partial)
 
     def remove(self) -> None:
         """Delete the chunks; an index has their embeddings now."""

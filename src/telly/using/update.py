@@ -15,7 +15,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
-from telly.disk import is_full_disk
+from telly.disk import full_disk_as, whole_file
 from telly.errors import CodeIndexError, ConfigError, DataError
 from telly.inference.embeddings import Embeddings
 from telly.inference.tuned_model import TunedModel
@@ -116,19 +116,19 @@ def update_index(
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Hold the lock of an index, and explain a disk that cannot be written."""
+    full = CodeIndexError(
+        f"{folder}: the disk is full; the index is as it was before. Free some space and run the command again"
+    )
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / LOCK, timeout=0):
-            yield
+        with full_disk_as(lambda _: full):
+            folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder / LOCK, timeout=0):
+                yield
     except Timeout:
         raise CodeIndexError(
             f"{folder}: another process is updating this index; wait until it has finished, and try again"
         ) from None
     except (OSError, SafetensorError) as error:
-        if is_full_disk(error):
-            raise CodeIndexError(
-                f"{folder}: the disk is full; the index is as it was before. Free some space and run the command again"
-            ) from None
         raise CodeIndexError(f"{folder}: cannot be written ({error}); give another folder with --index") from None
 
 
@@ -290,10 +290,9 @@ class _Updating:
         target = self.folder / f"{GENERATION}{number}"
         partial.rename(target)
         # replacing one small file is atomic: readers see the former generation or the new one, each of them whole
-        pointer = self.folder / f"{CURRENT}.partial"
-        pointer.write_text(target.name, encoding="utf-8")
-        _to_disk([pointer])
-        pointer.replace(self.folder / CURRENT)
+        with whole_file(self.folder / CURRENT) as pointer:
+            pointer.write_text(target.name, encoding="utf-8")
+            _to_disk([pointer])
         self._chunks.remove()
         if self.former is not None:
             self.former.close()

@@ -1,4 +1,4 @@
-"""The page of a report: one HTML file with its style, script and figures in it, which needs no network."""
+"""The page of a report: one HTML file that contains its style, script and figures and needs no network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WIDE = 560
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure as SVG for a page, and the files that have it as well."""
+    """A figure as inline SVG, with the files that contain it."""
 
     title: str
     svg: str
@@ -24,7 +24,7 @@ class Drawing:
 
     @property
     def wide(self) -> bool:
-        """Whether it holds so much side by side that it needs a page's whole width."""
+        """Whether the table is so wide that it needs the page's whole width."""
         found = re.search(r'viewBox="0 0 ([0-9.]+) ', self.svg)
         return found is not None and float(found[1]) > WIDE
 
@@ -36,11 +36,11 @@ class Section:
     Attributes:
         anchor: its id.
         title: its heading.
-        lead: what it comes to, in a sentence.
+        lead: its main result in a sentence.
         statements: verdict and sentence of every comparison.
         figures: drawn above the tables.
         tables: its tables.
-        commands: what gives its results again.
+        commands: commands that repeat its results.
     """
 
     anchor: str
@@ -53,12 +53,12 @@ class Section:
 
 
 def read_page_file(name: str) -> str:
-    """A file of the page; its style and theme are other pages' as well."""
+    """Read a file of the page; other pages share its style and theme."""
     return resources.files(__name__).joinpath(name).read_text(encoding="utf-8")
 
 
 def render(title: str, subtitle: str, sections: Sequence[Section]) -> str:
-    """The whole page."""
+    """Render the page as HTML."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
