@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -19,8 +18,6 @@ from telly.studies.results import Outcome, State
 from telly.studies.run import Pool, run_cells, side_by_side
 from telly.studies.table import StudyTable, table_of
 from telly.urls import is_url
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -77,13 +74,8 @@ class StudyPlan:
             TrainingError: the disk is full; finished cells are kept.
         """
         processes = self.settings.cell.processes
-<<<<<<< HEAD
         start = launch.in_own_process if processes == 1 else partial(launch.in_processes, processes)
-        outcomes = run_cells(self.cells, self.settings, self.output, logger.info, start, self._pool(), show)
-=======
-        launch = in_own_process if processes == 1 else partial(in_processes, processes)
-        outcomes = run_cells(self.cells, self.settings, self.output, launch, self._pool(), show)
->>>>>>> main
+        outcomes = run_cells(self.cells, self.settings, self.output, start, self._pool(), show)
         by_folder = {cell.folder: outcome for cell, outcome in zip(self.cells, outcomes, strict=True)}
         tables = []
         for group in groups_of(list(self.cells)):
