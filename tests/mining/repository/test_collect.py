@@ -15,6 +15,7 @@ from telly.mining.repository.extract import Function
 from telly.mining.repository.languages import NAMES
 from telly.mining.repository.mine import MiningSettings, mine
 from telly.mining.repository.splits import SPLITS
+from telly.tasks import mining_target
 from written_functions import STYLES, Layout, Statement, written
 
 LINES = [f"    total += table[{n}] * other.price({n})" for n in range(20)]
@@ -95,7 +96,7 @@ def test_functions_that_differ_in_their_indentation_are_both_mined(tmp_path: Pat
     root.mkdir()
     for word, indentation in (("Log", "            "), ("Count", "    ")):
         (root / f"{word}.py").write_text("def count(items):\n" + body.format(word, indentation) + "    return items\n")
-    mined = mine(str(root), tmp_path / "out", MiningSettings("search"), workers=1)
+    mined = mine(str(root), tmp_path / "out", MiningSettings("search", mining_target("search")), workers=1)
     assert sum(mined.functions.values()) == 2 and not mined.counts.left_out
 
 
@@ -109,7 +110,7 @@ def test_renamed_functions_of_all_languages_are_mined_once(tmp_path: Path) -> No
             file = root / f"{language}{number}" / STYLES[language].file
             file.parent.mkdir(parents=True)
             file.write_text(written(STYLES[language], body, layout))
-    mined = mine(str(root), tmp_path / "out", MiningSettings("complete"), workers=1)
+    mined = mine(str(root), tmp_path / "out", MiningSettings("complete", mining_target("complete")), workers=1)
     assert mined.counts.functions == dict.fromkeys(NAMES, 12)
     assert mined.counts.left_out["duplicate"] == 11 * len(NAMES)
     assert sum(mined.functions.values()) == len(NAMES)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from repository_sources import SOURCES
@@ -21,9 +22,8 @@ from telly.mining.copies import content_key
 from telly.mining.duplicates import NearDuplicates, signature
 from telly.mining.repository import collect
 from telly.mining.repository.mine import MiningSettings, mine, summary_lines
-from telly.mining.repository.rows import TARGETS
 from telly.mining.repository.splits import SplitRatios
-from telly.tasks import TASKS
+from telly.tasks import TASKS, mined_tasks, mining_target
 
 VERBS = ("add", "count", "draw", "find", "join", "keep", "list", "merge", "open", "parse", "read", "sort")
 NOUNS = ("apple", "book", "chair", "door", "engine", "forest", "garden", "house", "island", "jacket", "key", "lamp")
@@ -78,11 +78,11 @@ def rows(folder: Path, split: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
-def settings(task: str) -> MiningSettings:
-    return MiningSettings(task)
+def settings(task: str, **values: Any) -> MiningSettings:
+    return MiningSettings(task, mining_target(task), **values)
 
 
-@pytest.mark.parametrize("task", TARGETS)
+@pytest.mark.parametrize("task", mined_tasks())
 def test_every_task_gets_data_that_passes_the_check(repository: Path, tmp_path: Path, task: str) -> None:
     out = tmp_path / "out"
     mined = mine(str(repository), out, settings(task), workers=1)
@@ -143,7 +143,7 @@ def test_pairs_are_clones_and_hard_negatives(repository: Path, tmp_path: Path) -
 
 
 def test_contexts_and_lines_stand_in_the_file(repository: Path, tmp_path: Path) -> None:
-    mine(str(repository), tmp_path / "out", MiningSettings("complete", languages=("python",)), workers=1)
+    mine(str(repository), tmp_path / "out", settings("complete", languages=("python",)), workers=1)
     for row in rows(tmp_path / "out", "test"):
         source = (repository / str(row["path"])).read_text()
         assert str(row["line"]) in source or "MASKED" in str(row["line"])
@@ -162,7 +162,7 @@ def test_the_result_does_not_depend_on_the_number_of_processes(
 
 def test_a_limit_keeps_some_of_the_same_functions(repository: Path, tmp_path: Path) -> None:
     mined = mine(str(repository), tmp_path / "all", settings("search"), workers=1)
-    few = mine(str(repository), tmp_path / "few", MiningSettings("search", limit=20), workers=1)
+    few = mine(str(repository), tmp_path / "few", settings("search", limit=20), workers=1)
     assert sum(few.rows.values()) == 20 < sum(mined.rows.values())
     assert all(row in rows(tmp_path / "all", "train") for row in rows(tmp_path / "few", "train"))
 
@@ -222,7 +222,7 @@ def test_a_folder_that_its_repository_ignores_has_none_of_its_licence_and_commit
         mine(
             str(committed / "fetched" / "package"),
             tmp_path / "dated",
-            MiningSettings("search", split="date"),
+            settings("search", split="date"),
             workers=1,
         )
 
@@ -246,7 +246,7 @@ def test_sources_that_hold_nothing(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match="in no git repository, or ignored by it, so files have no dates of commits; use --split file"
     ):
-        mine(str(root), tmp_path / "out", MiningSettings("search", split="date"), workers=1)
+        mine(str(root), tmp_path / "out", settings("search", split="date"), workers=1)
     assert [path.name for path in tmp_path.iterdir()] == ["root"]
 
 
@@ -259,9 +259,7 @@ def test_a_split_without_rows_says_why(tmp_path: Path) -> None:
             (tmp_path / folder / f"f{n}.js").write_text(text)
     shares = SplitRatios(valid=0, test=1e-9)
     for folder, why in (("same", "nearly all functions are copies of each other"), ("few", "too few files")):
-        found = mine(
-            str(tmp_path / folder), tmp_path / f"{folder}-out", MiningSettings("search", shares=shares), workers=1
-        )
+        found = mine(str(tmp_path / folder), tmp_path / f"{folder}-out", settings("search", shares=shares), workers=1)
         assert found.rows["test"] == 0
         assert any(line.startswith(f"test has no rows: {why};") for line in summary_lines(found))
 
@@ -287,14 +285,14 @@ def test_an_interruption_leaves_nothing(repository: Path, tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"task": "classify"}, "unknown task 'classify'; known: search, summarize, generate, complete, clone"),
+        ({"task": "classify"}, "unknown task 'classify'; known: search, clone, summarize, generate, complete"),
         ({"task": "search", "split": "day"}, "unknown split 'day'; known: file, date"),
         ({"task": "search", "limit": 0}, "the limit must be at least 1 function, found 0"),
         ({"task": "clone", "languages": ("go",)}, "data for 'clone' is mined from python alone, found go"),
         ({"task": "search", "languages": ("cobol",)}, "unknown language 'cobol'; known: python, java"),
     ],
 )
-def test_settings_that_cannot_be(values: dict[str, object], message: str) -> None:
+def test_settings_that_cannot_be(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as error:
-        MiningSettings(**values)  # type: ignore[arg-type]
+        settings(**values)
     assert str(error.value).startswith(message)
