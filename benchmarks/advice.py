@@ -120,7 +120,7 @@ def score_study(folder: Path, cells: Sequence[dict[str, Any]]) -> list[dict[str,
 def _scored(folder: Path, model: str, task: str, grid: Grid) -> dict[str, Any]:
     base = grid[BASE][0].record
     place = folder / "advice" / f"{task}-{Path(model).name}"
-    advice = advise(TuneConfig.parse(base.config), output=place, reuse=True)
+    advice = advise(TuneConfig.parse(base.config.values), output=place, reuse=True)
     quality = {variant: _quality(runs) for variant, runs in grid.items()}
     best = max(quality, key=quality.__getitem__)
     whole, variant = _seconds(grid, BASE), advice["variant"]
@@ -153,10 +153,10 @@ def _scored(folder: Path, model: str, task: str, grid: Grid) -> dict[str, Any]:
 
 def advised_run(folder: Path, base: RunRecord, variant: str) -> StoredRun:
     """A run of the advised variant that the grid does not have, with base's settings; one that is there is kept."""
-    place = folder / "advised" / f"{base.config['task']}-{Path(base.config['model']).name}-{variant}"
+    place = folder / "advised" / f"{base.config.task}-{Path(base.config.model).name}-{variant}"
     if not (place / RECORD_FILE).is_file() or RunRecord.read(place / RECORD_FILE).status != "finished":
         changed = {"freeze": variant, "cache_always": variant != BASE, "cache_dir": str(place / "activations")}
-        config = TuneConfig.parse(base.config | changed | {"output": str(place)})
+        config = TuneConfig.parse(base.config.values | changed | {"output": str(place)})
         tune(config, overwrite=True, reuse_baselines_from=folder / CELLS)
     return StoredRun(place, RunRecord.read(place / RECORD_FILE))
 

@@ -7,7 +7,7 @@ They differ in what is trained and where a batch comes from:
 - LoRA: PEFT's adapters, r=8, on the attention's query and value of all layers; the named peer.
 - K LoRA: the same adapters in the layers that Telly-K trains, K and above, and all else frozen.
 - frozen: embeddings and layers below K frozen, and run in every step.
-- cached: the same, but frozen layers ran once, and steps read their states from the store on disk.
+- cached: the same, but frozen layers ran once, and steps read their states from the activation cache.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Setting:
         folder: the model.
         precision: `fp32`, or `bf16`, which is autocast over fp32 weights.
         load: what a step reads.
-        work: a folder for stores and released weights.
+        work: a folder for activation caches and released weights.
         state_dtype: precision of stored states; telly's default.
     """
 
@@ -85,7 +85,7 @@ class Step:
 
     Attributes:
         seconds: fetching the batch, forward, loss, backward, optimizer and clearing the gradients.
-        waiting: the part of it in which the batch was fetched: padded from tokens, or read from the store.
+        waiting: the part of it in which the batch was fetched: padded from tokens, or read from the activation cache.
         loss: before the update.
     """
 

@@ -14,11 +14,11 @@ STEPS = 3
 
 
 def measure(folder: str, kind: str, k: int | None, precision: str, load: dict[str, int]) -> dict[str, int]:
-    """Load, build the store if the variant has one, then train.
+    """Load, build the activation cache if the variant has one, then train.
 
     Returns:
         bytes: `training_peak` of `STEPS` training steps, all else done before; `process_peak` of the whole process,
-        with loading the complete model and building the store. Both hold the libraries and the store's mapped pages.
+        with loading the complete model and building the cache. Both hold the libraries and the cache's mapped pages.
     """
     memory = PeakMemory()
     with tempfile.TemporaryDirectory() as work:

@@ -156,7 +156,7 @@ def draw(result: dict[str, Any], file: Path) -> None:
     last.set_ylim(bottom=0)
     last.set_title("an epoch's time", fontsize=9.5)
     last.set_ylabel("of base's")
-    last.set_xlabel("K: frozen layers, from the store")
+    last.set_xlabel("K: frozen layers, cached")
     last.legend(frameon=False, fontsize=8)
     figure.axes[0].legend(frameon=False, fontsize=8, loc="lower left")
     for axes in figure.axes:

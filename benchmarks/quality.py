@@ -565,7 +565,7 @@ def draw_layers(scores: dict[str, list[float]], file: Path) -> None:
 
 @dataclass(frozen=True)
 class Study:
-    """What is run, and where its table stands.
+    """What is run, and which page has its table.
 
     Attributes:
         configs: from the folder of real data to settings by the name of the run.

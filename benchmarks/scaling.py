@@ -82,7 +82,7 @@ def costs(machine: Machine, dtype: StateDtype = StateDtype.BF16) -> dict[str, Va
 
 
 def break_even(machine: Machine, disk: Disk, k: str) -> int | None:
-    """The fewest epochs in which making the store and reading it takes less time than running the frozen layers."""
+    """The fewest epochs in which building the cache and reading it take less time than running the frozen layers."""
     cost = costs(machine)[k]
     assert cost.cache_bytes and cost.epoch_seconds and cost.epoch_seconds_cached
     moved = cost.cache_bytes / disk.rate

@@ -28,7 +28,7 @@ def measure(
 ) -> dict[str, dict[str, Any]]:
     """Take `warm_up` rounds unmeasured, then `rounds` measured ones; a round is one step of every variant.
 
-    The variant that begins changes from round to round. Loading models and building stores is in no clock here.
+    The variant that begins changes from round to round. Loading models and building caches are not timed here.
 
     Returns:
         by variant: `seconds`, `median_seconds`, `min_seconds`, `max_seconds` of a step, `waiting_share` (time in which
@@ -36,7 +36,7 @@ def measure(
     """
     with tempfile.TemporaryDirectory() as work:
         setting = Setting(Path(folder), precision, Load(**load), Path(work), StateDtype(state_dtype))
-        say(f"  {precision}: loading the models and building the stores")
+        say(f"  {precision}: loading the models and building the caches")
         contestants = [Contestant(variant, setting) for variant in variants(depths)]
         steps: list[list[Step]] = [[] for _ in contestants]
         for number in range(warm_up + rounds):

@@ -1,4 +1,4 @@
-"""What a sweep over K costs as a study, against the same runs one by one without the store.
+"""What a sweep over K costs as a study, against separate runs without the activation cache.
 
 `python benchmarks/study.py`  code search on the sample, base and K = 0 .. 11: once by `telly study`, and then by one
 `telly tune --no-cache` a variant, as freezing is used today. Wall time, everything included: start of the processes,

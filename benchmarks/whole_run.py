@@ -18,9 +18,9 @@ def measure(
     """One code search run in fp32 on a part of the package's sample, cut to 128 tokens, with an empty store folder.
 
     Returns:
-        `wall_seconds` from the run's record: loading, encoding, deciding on the store and building it, training,
+        `wall_seconds` from the run's record: loading, encoding, deciding on the cache and building it, training,
         evaluation before, after every epoch and of the test split, saving. Starting Python and importing telly is not
-        in it. `clocks` has its parts. `cache_used` tells whether the run took the store.
+        in it. `clocks` has its parts. `cache_used` tells whether the run used the cache.
     """
     with tempfile.TemporaryDirectory() as work:
         record = tune(

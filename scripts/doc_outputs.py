@@ -1,9 +1,9 @@
-"""Renew the outputs of commands that stand in README and docs: run each command and put what it prints into the page.
+"""Update the command outputs in README and docs: run each command and insert what it prints.
 
     python scripts/doc_outputs.py [PAGE...] [--wheels FOLDER]
 
-An output is a fenced block under a marker. Lines that begin with `$ ` are commands, `> ` continues one, and everything
-else is replaced by what the commands print on standard output and error:
+An output is a fenced block below a marker. Lines starting with `$ ` are commands, `> ` continues a command, and
+everything else is replaced by what the commands print on standard output and error:
 
     <!-- output head=14 tail=1 -->
     ```
@@ -11,14 +11,14 @@ else is replaced by what the commands print on standard output and error:
     ...
     ```
 
-- `head` and `tail` keep the first and last lines of a long output and put `...` between; `wrap` breaks long lines.
-- `errors=0` leaves out standard error, on which runs tell their settings and progress; `silent=2` leaves out all that
-  the first two commands of the block print.
+- `head` and `tail` keep the first and last lines of a long output, with `...` between; `wrap` breaks long lines.
+- `errors=0` omits standard error, where runs log their settings and progress; `silent=2` omits the output of the first
+  two commands of the block.
 - `<!-- run COMMAND -->` runs a command that the page does not show, such as a change to a file.
 
-The commands of a page run in the order of the page, in a folder of their own, with `telly` of this interpreter and
-without a network. What must be there first is in `PAGES`: packages, whose wheels are fetched by pip (or taken from
-`--wheels`) and unpacked, and commands. A tuned model is made anew each time, so this takes minutes.
+The commands of a page run in the order of the page, in their own folder, with `telly` of this interpreter and without
+network access. `PAGES` lists their prerequisites: commands, and packages whose wheels are downloaded by pip (or taken
+from `--wheels`) and unpacked. Models are tuned again each time, so this takes minutes.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ from telly.settings.config import TuneConfig
 
 LAYERS = 12
 COSTS = [
-    SimpleNamespace(variant=name, epoch_seconds=100.0, epoch_seconds_cached=cached, peak_bytes=9, peak_bytes_cached=9)
-    for name, cached in [("base", None), *((str(k), 100.0 * (1 - k / LAYERS)) for k in range(LAYERS))]
+    SimpleNamespace(k=k, epoch_seconds=100.0, epoch_seconds_cached=cached, peak_bytes=9, peak_bytes_cached=9)
+    for k, cached in [(None, None), *((k, 100.0 * (1 - k / LAYERS)) for k in range(LAYERS))]
 ]
 
 
@@ -26,24 +26,24 @@ class Given:
     """Pilots of 200 examples: a K loses what it is given to, on every example alike or with so much scatter."""
 
     def __init__(self, losses: dict[int, float], unchanged: int, scatter: float = 0.0) -> None:
-        self.ran: list[str] = []
+        self.ran: list[int | None] = []
         self._losses, self._scatter = losses, scatter
         self._similarity = [1.0] * (unchanged + 1) + [0.5] * (LAYERS - unchanged)
 
-    def run_reference(self, variant: str) -> tuple[Pilot, list[float]]:
-        return self._pilot(variant, 0.0, 0.0), self._similarity
+    def run_reference(self, k: int | None) -> tuple[Pilot, list[float]]:
+        return self._pilot(k, 0.0, 0.0), self._similarity
 
-    def run(self, variant: str) -> Pilot:
-        self.ran.append(variant)
-        return self._pilot(variant, self._losses.get(int(variant), 0.05), self._scatter)
+    def run(self, k: int) -> Pilot:
+        self.ran.append(k)
+        return self._pilot(k, self._losses.get(k, 0.05), self._scatter)
 
-    def _pilot(self, variant: str, loss: float, scatter: float) -> Pilot:
+    def _pilot(self, k: int | None, loss: float, scatter: float) -> Pilot:
         draw = np.random.default_rng(0)
         base, noise = draw.uniform(0.5, 0.7, 200), draw.normal(0, scatter, 200)
         values = base * (
             1 - loss + noise - (base * noise).sum() / base.sum()
         )  # whose mean is that of base less the loss
-        return Pilot(variant, float(values.mean()), mean_statistic(values), 5.0, 6.0)
+        return Pilot(k, float(values.mean()), mean_statistic(values), 5.0, 6.0)
 
 
 def asked(pilots: Given) -> KSearch:
@@ -55,24 +55,24 @@ def asked(pilots: Given) -> KSearch:
 def test_a_deep_k_that_is_proven_ends_the_search():
     pilots = Given({10: -0.05}, unchanged=1, scatter=0.1)
     found = asked(pilots)
-    assert (found.rule, found.chosen(), pilots.ran) == (1, "10", ["10"])
-    assert "K=10 alone is within 1.0% by 3 standard deviations" in reason(found, "10", 96)[-1]
+    assert (found.rule, found.chosen(), pilots.ran) == (1, 10, [10])
+    assert "K=10 alone is within 1.0% by 3 standard deviations" in reason(found, 10, 96)[-1]
 
 
 def test_a_deep_k_that_only_looks_good_does_not_count():
     """As good as base on average, but its interval goes beyond 1 %: far above the rule's K that is no proof."""
     pilots = Given({10: 0.0, 2: 0.0, 4: 0.0, 6: 0.08}, unchanged=2, scatter=0.2)
     found = asked(pilots)
-    assert found.expected("10").loss < 0.01 and not found.acceptable("10")
-    assert (found.chosen(), pilots.ran) == ("4", ["10", "2", "4", "6"])
-    assert "K=10: expected" in (told := " ".join(reason(found, "4", 96))) and "a pilot that proves it" in told
+    assert found.expected(10).loss < 0.01 and not found.acceptable(10)
+    assert (found.chosen(), pilots.ran) == (4, [10, 2, 4, 6])
+    assert "K=10: expected" in (told := " ".join(reason(found, 4, 96))) and "a pilot that proves it" in told
 
 
 @pytest.mark.parametrize(
     ("unchanged", "ran", "chosen"),
-    [(6, ["10", "6", "8"], "10"), (8, ["8", "10", "11"], "11"), (10, ["10", "11"], "11"), (11, ["11"], "11")],
+    [(6, [10, 6, 8], 10), (8, [8, 10, 11], 11), (10, [10, 11], 11), (11, [11], 11)],
 )
-def test_near_the_rule_it_is_a_k_like_others(unchanged: int, ran: list[str], chosen: str):
+def test_near_the_rule_it_is_a_k_like_others(unchanged: int, ran: list[int], chosen: int):
     """Where the walk from the rule's K comes to it, what is expected of it counts, and it is not run again."""
     pilots = Given({6: 0.0, 8: 0.0, 10: 0.0, 11: 0.0}, unchanged=unchanged, scatter=0.05)
     found = asked(pilots)
@@ -83,6 +83,6 @@ def test_near_the_rule_it_is_a_k_like_others(unchanged: int, ran: list[str], cho
 def test_what_does_not_fit_is_not_tried():
     pilots = Given({10: -0.05}, unchanged=1)
     config = TuneConfig.parse({"task": "search", "model": "m", "metric": "mrr"})
-    costs = [SimpleNamespace(**vars(cost) | {"peak_bytes_cached": 99 if cost.variant == "10" else 9}) for cost in COSTS]
+    costs = [SimpleNamespace(**vars(cost) | {"peak_bytes_cached": 99 if cost.k == 10 else 9}) for cost in COSTS]
     KSearch(config, 0.01, RunBudget(bytes=50), cast("Any", costs), cast("Any", pilots)).run(0.05)
-    assert "10" not in pilots.ran
+    assert 10 not in pilots.ran

@@ -154,7 +154,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tiny: Tiny, tmp_path: Path):
             ("--method", "all"),
             "method: Input should be 'full', 'lora', 'ia3', 'bitfit' or 'head-only' (found 'all')",
         ),
-        (("--lora-rank", "4"), "lora_rank: is for method = lora, found method = full; leave it out"),
+        (("--lora-rank", "4"), "--lora-rank: is for method = lora, found method = full; leave it out"),
         (
             ("--method", "head-only"),
             "method: head-only trains a new head alone, and search has none with parameters; expected one of clone "

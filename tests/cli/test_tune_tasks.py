@@ -149,7 +149,7 @@ def test_the_cosine_head_of_clone_detection_keeps_its_threshold(given: Given, tm
         ("search", ("--beams", "2"), "beams: task search has no such setting; leave it out"),
         ("clone", ("--temperature", "0.1"), "temperature: task clone has no such setting; leave it out"),
         ("summarize", ("--head", "pair"), "head: task summarize has no such setting; leave it out"),
-        ("clone", ("--head", "cos"), "head: must be one of pair, cosine; found 'cos'"),
+        ("clone", ("--head", "cos"), "head: Input should be 'pair' or 'cosine' (found 'cos')"),
         ("classify", ("--metric", "bleu"), "metric: classify has accuracy, macro_f1, precision, recall, f1, roc_auc; "),
     ],
 )

@@ -17,6 +17,7 @@ from telly.errors import CacheError
 from telly.freezing.activation_cache import CacheLayout
 from telly.freezing.build import CacheRequest, build_cache
 from telly.freezing.cost import Rates, decide
+from telly.freezing.fingerprint import CacheKey
 from telly.freezing.inventory import find_caches, remove_cache, verify_cache
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
@@ -179,6 +180,13 @@ def test_what_is_not_a_weight_changes_the_key_too(part: str, tmp_path: Path):
 
     assert fingerprint(change=False) == fingerprint(change=False)
     assert fingerprint(change=True) != fingerprint(change=False)
+
+
+def test_keys_are_those_of_earlier_versions():
+    """So the caches that they made stay in use."""
+    plain = CacheKey("p", 2, "s", "padding", "bf16", "fp32", "sdpa/cpu")
+    derived = CacheKey("p", 2, "s", "prefix", "int8", "bf16", "eager/cuda", "all layers, mean", "0a")
+    assert (plain.fingerprint, derived.fingerprint) == ("d769832a37d56d3d154b1943", "4d173197b93ad2dd3f0c565f")
 
 
 def test_names_and_labels_do_not_change_the_key(tmp_path: Path):

@@ -12,6 +12,7 @@ import pytest
 from torch import nn
 
 import telly
+from telly.disk import whole_folder
 from telly.errors import ModelError
 from telly.models import folder as model_folder
 from telly.runs import folder as run_folder
@@ -149,3 +150,27 @@ def test_records_are_not_followed_out_of_links_that_lead_nowhere(tmp_path: Path)
     runs, left_out = find_runs([tmp_path])
     assert not runs and "cannot be read as a run's record" in left_out[0].reason
     assert RunRecord.read(OLD).status == "finished"
+
+
+def test_a_folder_is_replaced_as_a_whole_or_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    model = tmp_path / "model"
+    for text in ("first", "second"):
+        with whole_folder(model, replace=True) as partial:
+            (partial / "weights").write_text(text)
+    with pytest.raises(RuntimeError), whole_folder(model, replace=True) as partial:
+        (partial / "weights").write_text("third")
+        raise RuntimeError
+
+    rename = Path.replace
+
+    def fails(self: Path, target: Path) -> Path:
+        """The new folder cannot be renamed once the former one was moved aside."""
+        if target == model and (self / "weights").read_text() == "third":
+            raise PermissionError
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", fails)
+    with pytest.raises(PermissionError), whole_folder(model, replace=True) as partial:
+        (partial / "weights").write_text("third")
+    assert (model / "weights").read_text() == "second"
+    assert [file.name for file in tmp_path.iterdir()] == ["model"], "nothing is left beside it"

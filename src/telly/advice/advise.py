@@ -20,7 +20,7 @@ from telly.advice.words import reason, risk
 from telly.disk import write_json
 from telly.freezing.build import check_writable
 from telly.freezing.cost import VariantCost
-from telly.freezing.variants import BASE
+from telly.freezing.variants import BASE, Variant
 from telly.models.load import load_config, load_tokenizer
 from telly.runs.provenance import provenance
 from telly.settings.config import ResolvedConfig, TuneConfig
@@ -197,17 +197,19 @@ def _costs(config: ResolvedConfig, train: Any, drawn: Drawn) -> tuple[list[Varia
     return costs_of(config, whole), len(drawn.train) / len(train)
 
 
-def _advice(search: KSearch, trained: dict[str, int], drawn: Drawn, key: dict[str, Any], seconds: float) -> Advice:
-    variant = search.chosen()
-    whole = search.seconds(BASE)
+def _advice(
+    search: KSearch, trained: dict[int | None, int], drawn: Drawn, key: dict[str, Any], seconds: float
+) -> Advice:
+    chosen = search.chosen()
+    whole = search.seconds(None)
     return Advice(
-        variant=variant,
-        reason=tuple(reason(search, variant, len(drawn.train))),
-        risk=tuple(risk(search, variant, drawn)),
+        variant=Variant(chosen).slug,
+        reason=tuple(reason(search, chosen, len(drawn.train))),
+        risk=tuple(risk(search, chosen, drawn)),
         metric=search.metric,
         tolerance=search.tolerance,
         budget=search.budget,
-        reference=search.reference,
+        reference=Variant(search.reference).slug,
         rule=search.rule,
         similarity=tuple(search.similarity),
         options=tuple(_option(search, cost, trained) for cost in search.costs),
@@ -215,24 +217,24 @@ def _advice(search: KSearch, trained: dict[str, int], drawn: Drawn, key: dict[st
         valid_examples=len(drawn.valid),
         of_train=drawn.of_train,
         seconds=seconds,
-        saved=1 - (search.seconds(variant) + seconds) / whole,
+        saved=1 - (search.seconds(chosen) + seconds) / whole,
         settings=search.config.model_dump(mode="json"),
         key=key,
     )
 
 
-def _option(search: KSearch, cost: VariantCost, trained: dict[str, int]) -> Option:
-    name = cost.variant
-    pilot = search.results.get(name)
-    compared = pilot is not None and name not in {BASE, search.reference}
+def _option(search: KSearch, cost: VariantCost, trained: dict[int | None, int]) -> Option:
+    k = cost.k
+    pilot = search.results.get(k)
+    compared = k if pilot is not None and k != search.reference else None
     return Option(
-        variant=name,
-        trainable=trained[name],
-        seconds=search.seconds(name),
-        peak_bytes=search.memory(name),
-        fits=search.fits(name),
-        similarity=None if name == BASE else search.similarity[int(name)],
+        variant=cost.variant,
+        trainable=trained[k],
+        seconds=search.seconds(k),
+        peak_bytes=search.memory(k),
+        fits=search.fits(k),
+        similarity=None if k is None else search.similarity[k],
         score=None if pilot is None else pilot.score,
-        measured=search.measured(name) if compared else None,
-        expected=search.expected(name) if compared else None,
+        measured=None if compared is None else search.measured(compared),
+        expected=None if compared is None else search.expected(compared),
     )

@@ -38,11 +38,11 @@ class KSearch:
         budget: maximum time and memory of the run.
         costs: costs of base and of every K, for all data of the run.
         pilots: runs the pilots.
-        reference: the variant that others are compared with: base, or the lowest K whose memory fits.
-        results: finished pilots by variant.
+        reference: the K that others are compared with: None, which is base, or the lowest K whose memory fits.
+        results: finished pilots by K; None is base.
         similarity: similarity of embeddings and every layer before and after the reference's pilot.
         rule: the K of the similarity rule.
-        needs_proof: the variant far above the rule's K that was tried first and counts only if its pilot proves it.
+        needs_proof: the K far above the rule's K that was tried first and counts only if its pilot proves it.
         scale: measured seconds over predicted seconds.
 
     Raises:
@@ -54,11 +54,11 @@ class KSearch:
     budget: RunBudget
     costs: list[VariantCost]
     pilots: Pilots
-    reference: str = BASE
-    results: dict[str, Pilot] = field(default_factory=dict)
+    reference: int | None = None
+    results: dict[int | None, Pilot] = field(default_factory=dict)
     similarity: list[float] = field(default_factory=list)
     rule: int = 0
-    needs_proof: str | None = None
+    needs_proof: int | None = None
     scale: float = 1.0
 
     def __post_init__(self) -> None:
@@ -84,7 +84,7 @@ class KSearch:
         logger.info("pilot of %s: what does tuning change, and how fast is it here?", name_of(self.reference))
         pilot, self.similarity = self.pilots.run_reference(self.reference)
         self.results[self.reference] = pilot
-        epoch = cost.epoch_seconds if self.reference == BASE or not self.config.cache else cost.epoch_seconds_cached
+        epoch = cost.epoch_seconds if self.reference is None or not self.config.cache else cost.epoch_seconds_cached
         self.scale = pilot.train_seconds / (share * (epoch or 1.0))
         self.rule = rule_k(self.similarity)
         lowest = self._lowest()
@@ -92,71 +92,71 @@ class KSearch:
             return self
         tried: dict[int, bool] = {}
         while (k := next_candidate(tried, self.rule, lowest, self.layers)) is not None:
-            tried[k] = self._try(str(k))
+            tried[k] = self._try(k)
         return self
 
     def _high_k_is_proven(self, start: int) -> bool:
         """Try the K that saves nearly everything, if the search starts far below; return whether that is proven."""
         k = highest_candidate(self.layers)
-        if k <= start + stride(self.layers) or not self.fits(str(k)):
+        if k <= start + stride(self.layers) or not self.fits(k):
             return False
-        self.needs_proof = str(k)
-        self._pilot(self.needs_proof)
-        return self.acceptable(self.needs_proof)
+        self.needs_proof = k
+        self._pilot(k)
+        return self.acceptable(k)
 
-    def _try(self, variant: str) -> bool:
-        """Run a variant's pilot; return whether its expected loss is tolerated."""
-        if variant == self.needs_proof:
+    def _try(self, k: int) -> bool:
+        """Run the pilot of a K; return whether its expected loss is tolerated."""
+        if k == self.needs_proof:
             self.needs_proof = None
-        self._pilot(variant)
-        return self.acceptable(variant)
+        self._pilot(k)
+        return self.acceptable(k)
 
-    def _pilot(self, variant: str) -> None:
-        if variant not in self.results:
-            logger.info("pilot of K=%s", variant)
-            self.results[variant] = self.pilots.run(variant)
+    def _pilot(self, k: int) -> None:
+        if k not in self.results:
+            logger.info("pilot of K=%s", k)
+            self.results[k] = self.pilots.run(k)
 
-    def chosen(self) -> str:
+    def chosen(self) -> int | None:
         """The largest K within the tolerance; else the reference if it fits, else the K expected to lose least."""
-        tried = {variant for variant in self.results if variant != BASE and self.fits(variant)}
-        good = [int(variant) for variant in tried if self.acceptable(variant)]
+        tried = [k for k in self.results if k is not None and self.fits(k)]
+        good = [k for k in tried if self.acceptable(k)]
         if good:
-            return str(max(good))
+            return max(good)
         if self.fits(self.reference):
             return self.reference
-        return min(tried, key=lambda variant: self.expected(variant).loss)
+        return min(tried, key=lambda k: self.expected(k).loss)
 
-    def expected(self, variant: str) -> Expectation:
-        """The expected loss of a variant that was tried."""
-        return expectation(int(variant), self.rule, self.layers, self.measured(variant))
+    def expected(self, k: int) -> Expectation:
+        """The expected loss of a K that was tried."""
+        return expectation(k, self.rule, self.layers, self.measured(k))
 
-    def acceptable(self, variant: str) -> bool:
-        """Whether the loss of a variant that was tried is tolerated; far above the rule's K, whether that is proven."""
-        if variant == self.needs_proof:
-            return proven(self.measured(variant), self.tolerance)
-        return acceptable(self.expected(variant), self.measured(variant), self.tolerance)
+    def acceptable(self, k: int) -> bool:
+        """Whether the loss of a K that was tried is tolerated; far above the rule's K, whether that is proven."""
+        if k == self.needs_proof:
+            return proven(self.measured(k), self.tolerance)
+        return acceptable(self.expected(k), self.measured(k), self.tolerance)
 
-    def measured(self, variant: str) -> Measured | None:
-        """The loss of a variant's pilot against the reference's; None if the metric cannot be resampled."""
-        ours, theirs = self.results[variant].statistic, self.results[self.reference].statistic
-        if ours is None or theirs is None or variant == self.reference or not METRICS[self.metric].greater_is_better:
+    def measured(self, k: int) -> Measured | None:
+        """The loss of a K's pilot against the reference's; None if the metric cannot be resampled."""
+        ours, theirs = self.results[k].statistic, self.results[self.reference].statistic
+        if ours is None or theirs is None or k == self.reference or not METRICS[self.metric].greater_is_better:
             return None
         return measured_loss(theirs, ours, self.config.seed)
 
-    def seconds(self, variant: str) -> float:
+    def seconds(self, k: int | None) -> float:
         """Predicted training time."""
-        return self.scale * training_seconds(self._cost(variant), self.config)
+        return self.scale * training_seconds(self._cost(k), self.config)
 
-    def memory(self, variant: str) -> int:
+    def memory(self, k: int | None) -> int:
         """Predicted peak memory in bytes."""
-        return peak_memory(self._cost(variant), self._cost(BASE), self.config)
+        return peak_memory(self._cost(k), self._cost(None), self.config)
 
-    def fits(self, variant: str) -> bool:
-        """Whether a variant is within the budget."""
-        in_time = self.budget.seconds is None or self.seconds(variant) <= self.budget.seconds
-        return in_time and (self.budget.bytes is None or self.memory(variant) <= self.budget.bytes)
+    def fits(self, k: int | None) -> bool:
+        """Whether a K, or base, is within the budget."""
+        in_time = self.budget.seconds is None or self.seconds(k) <= self.budget.seconds
+        return in_time and (self.budget.bytes is None or self.memory(k) <= self.budget.bytes)
 
-    def _fitting_memory(self) -> str:
+    def _fitting_memory(self) -> int | None:
         """Base, or the lowest K whose memory fits.
 
         Raises:
@@ -164,11 +164,11 @@ class KSearch:
         """
         limit = self.budget.bytes
         for cost in self.costs:
-            if limit is None or self.memory(cost.variant) <= limit:
-                return cost.variant
-        least = min((cost.variant for cost in self.costs), key=self.memory)
+            if limit is None or self.memory(cost.k) <= limit:
+                return cost.k
+        least = min((cost.k for cost in self.costs), key=self.memory)
         raise PlanError(
-            f"--budget {tell_bytes(limit or 0)}: no K fits; K={least} takes least, about "
+            f"--budget {tell_bytes(limit or 0)}: no K fits; {name_of(least)} takes least, about "
             f"{tell_bytes(self.memory(least))}. Give that, or make batches smaller with --batch-size or --max-tokens"
         )
 
@@ -179,18 +179,18 @@ class KSearch:
             PlanError: none does.
         """
         for cost in self.costs:
-            if cost.variant != BASE and self.fits(cost.variant):
-                return int(cost.variant)
-        least = self.costs[-1].variant
+            if cost.k is not None and self.fits(cost.k):
+                return cost.k
+        least = self.costs[-1].k
         raise PlanError(
             f"--budget {tell_seconds(self.budget.seconds or 0)}: no K fits; K={least} takes about "
             f"{tell_seconds(self.seconds(least))} here. Give that, or take less data with --limit or fewer --epochs"
         )
 
-    def _cost(self, variant: str) -> VariantCost:
-        return next(cost for cost in self.costs if cost.variant == variant)
+    def _cost(self, k: int | None) -> VariantCost:
+        return next(cost for cost in self.costs if cost.k == k)
 
 
-def name_of(variant: str) -> str:
-    """A variant as it is shown: `base` or `K=9`."""
-    return variant if variant == BASE else f"K={variant}"
+def name_of(k: int | None) -> str:
+    """Base or a K as it is shown: `base` or `K=9`."""
+    return BASE if k is None else f"K={k}"

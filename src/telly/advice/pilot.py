@@ -13,7 +13,7 @@ import torch
 from telly.analysis.layers import ExtractionRequest, LayerExtractor
 from telly.analysis.similarity import rsa
 from telly.errors import DataError
-from telly.freezing.variants import parse_freeze
+from telly.freezing.variants import Variant
 from telly.metrics.interval import Statistic
 from telly.metrics.kept import restored
 from telly.models.prefix_lm import checkpoint_part
@@ -38,7 +38,7 @@ class Pilot:
     """Result of tuning a variant for a few steps.
 
     Attributes:
-        variant: `base` or K.
+        k: number of frozen layers; None for base.
         score: the metric on the validation examples.
         statistic: the same in a form to resample; None where the metric has none.
         train_seconds: time of its steps.
@@ -46,7 +46,7 @@ class Pilot:
         trainable: trained parameters, head included.
     """
 
-    variant: str
+    k: int | None
     score: float
     statistic: Statistic | None
     train_seconds: float
@@ -74,7 +74,7 @@ class Pilots:
         self._datasets = {"train": train, "valid": valid}
         self._inputs: Inputs | None = None
 
-    def run_reference(self, variant: str) -> tuple[Pilot, list[float]]:
+    def run_reference(self, k: int | None) -> tuple[Pilot, list[float]]:
         """Tune the variant that others are compared with.
 
         Returns:
@@ -84,20 +84,20 @@ class Pilots:
             DataError, ConfigError: the data does not fit the task, or has too few distinct texts.
         """
         started = time.perf_counter()
-        job = self._job(variant)
+        job = self._job(k)
         # Adapters change nothing before they are trained, so these are the pre-trained model's states.
         before = self._states("layers before the pilot", job)
         pilot = self._tuned(job, started)
         after = self._states("layers after the pilot", job)
         return pilot, [rsa(x, y).pearson for x, y in zip(before, after, strict=True)]
 
-    def run(self, variant: str) -> Pilot:
+    def run(self, k: int | None) -> Pilot:
         """Tune a variant, from the activation cache if its layers are frozen."""
         started = time.perf_counter()
-        return self._tuned(self._job(variant), started)
+        return self._tuned(self._job(k), started)
 
-    def _job(self, variant: str) -> Job:
-        config = self.config.model_copy(update={"freeze": parse_freeze(variant)})
+    def _job(self, k: int | None) -> Job:
+        config = self.config.model_copy(update={"freeze": Variant(k).freeze})
         job = prepare(config, datasets=self._datasets, inputs=self._inputs)
         self._inputs = job.inputs
         return job
@@ -114,7 +114,7 @@ class Pilots:
         seconds = self._train(job, sources)
         score, statistic = _score(job, sources)
         seconds_in_all = time.perf_counter() - started
-        return Pilot(str(job.config.freeze), score, statistic, seconds, seconds_in_all, job.plan.trainable)
+        return Pilot(job.config.k, score, statistic, seconds, seconds_in_all, job.plan.trainable)
 
     def _train(self, job: Job, sources: BatchSources) -> float:
         """Train for one epoch; returns its seconds."""

@@ -1,6 +1,6 @@
 """Fitters of probes: classification of states, pairs, and retrieval.
 
-Each kind of probe has two modes, as in the paper: every layer by itself, and all layers mixed by weights that depend on
+Each kind of probe has two modes, as in the paper: every layer alone, and all layers mixed by weights that depend on
 the input. Both take states [items, layers, hidden] and a split of the items; scores are those of the test items.
 """
 

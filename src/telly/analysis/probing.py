@@ -130,10 +130,10 @@ class ModelScore:
 
     Attributes:
         model: its name, or `random weights`.
-        layers: every layer by itself.
+        layers: scores of every layer alone.
         weighted: metrics of all layers mixed.
         weights: mean weight of every layer in the mix, over the seeds.
-        above_baselines: whether the best layer's interval lies above the mean of every baseline.
+        above_baselines: whether the best layer's interval is above the mean of every baseline.
     """
 
     model: str

@@ -44,7 +44,7 @@ def ridge_classifier(
     Args:
         train: standardised features, [items, layers, hidden].
         labels: [items], in 0 .. classes - 1.
-        valid: features that choose the penalty, for every layer by itself.
+        valid: features on which the penalty is chosen, separately for every layer.
         valid_labels: their labels.
         classes: number of classes.
 

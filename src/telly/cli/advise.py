@@ -56,9 +56,11 @@ def advise(
     from telly.cli.console import print_advice
     from telly.config import read_toml
     from telly.settings.config import TuneConfig
+    from telly.tasks import get_spec
 
     limits, allowed = parse_budget(budget or []), parse_tolerance(tolerance)
     values = {"task": "search"} | (read_toml(config) if config else {}) | given.values
+    get_spec(str(values["task"]))  # a task that does not exist is refused before its settings are
     source = values.get("data")
     if source is not None:
         values.setdefault("valid", source)  # a file: held out; a folder or hub data set: its own validation split

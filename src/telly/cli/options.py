@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
@@ -34,7 +34,10 @@ class GivenSettings:
 
 
 def with_settings(
-    command: Callable[..., None], declared: Mapping[str, Declared], schema: Callable[[dict[str, Any]], Schema]
+    command: Callable[..., None],
+    declared: Mapping[str, Declared],
+    schema: Callable[[dict[str, Any]], Schema],
+    hidden: Collection[str] = (),
 ) -> Callable[..., None]:
     """A command with an option per setting.
 
@@ -42,6 +45,7 @@ def with_settings(
         command: takes what was given, a `GivenSettings`, as its first argument, and its own options.
         declared: the settings.
         schema: gives the columns that `--map` may name, from the given settings and own options.
+        hidden: settings that help does not show: those of other tasks, whose use the checks of settings explain.
     """
     _, *own = inspect.signature(command, eval_str=True).parameters.values()
     order = list(Group)
@@ -61,7 +65,11 @@ def with_settings(
         }
         command(GivenSettings(given, {name: declared[name].option for name in given}), **values)
 
-    parameters = [*map(_parameter, settings), *own, *map(_former, RENAMED_OPTIONS)]
+    parameters = [
+        *(_parameter(one, hidden=one.name in hidden) for one in settings),
+        *own,
+        *map(_former, RENAMED_OPTIONS),
+    ]
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
     )
@@ -81,7 +89,7 @@ def as_arguments(declared: Declared, value: Any) -> list[str]:
     return [declared.option, str(value)]
 
 
-def _parameter(declared: Declared) -> inspect.Parameter:
+def _parameter(declared: Declared, *, hidden: bool) -> inspect.Parameter:
     setting = declared.setting
     several = get_origin(declared.type) in (dict, tuple)
     kind: Any = list[str] if several else declared.type if declared.type in _TYPES else str
@@ -93,6 +101,7 @@ def _parameter(declared: Declared) -> inspect.Parameter:
         help=setting.help + _default(declared),
         rich_help_panel=setting.group.value,
         show_default=False,
+        hidden=hidden,
     )
     return inspect.Parameter(
         declared.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]

@@ -15,7 +15,6 @@ from telly.tasks import TASKS
 
 if TYPE_CHECKING:
     from telly.cli.options import GivenSettings
-    from telly.declare import Declared
 
 EXAMPLES = """Examples:
 
@@ -66,15 +65,9 @@ def _tune() -> None:
     """Tune a model on a task."""
 
 
-def settings_of_task(task: str) -> dict[str, Declared]:
-    """The settings that `telly tune` has for a task, by name."""
-    from telly.settings.lists import SETTINGS, lacking
-
-    return {name: declared for name, declared in SETTINGS.items() if name != "task" and name not in lacking(task)}
-
-
 def _command(task: str) -> Any:
     from telly.cli.options import with_settings
+    from telly.settings.lists import SETTINGS, lacking
 
     def tune_task(
         given: GivenSettings,
@@ -93,7 +86,8 @@ def _command(task: str) -> Any:
 
     tune_task.__doc__ = f"Tune for {TASKS[task].summary}."
     tune_task.__annotations__["given"] = Any
-    command = with_settings(tune_task, settings_of_task(task), lambda _given: TASKS[task].schema)
+    settings = {name: declared for name, declared in SETTINGS.items() if name != "task"}
+    command = with_settings(tune_task, settings, lambda _given: TASKS[task].schema, lacking(task))
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
     example = TASKS[task].data_example
     epilog = EXAMPLES.format(task=task, data=example.options, layout=example.layout)

@@ -49,7 +49,7 @@ class VariantCost:
     """Plan and estimates of one variant.
 
     Attributes:
-        variant: `base` or K.
+        k: number of frozen layers; None for base.
         trainable: trained parameters.
         percent: trained parameters in percent of all.
         peak_bytes: peak memory while the frozen layers run in every epoch; None without data, as all that follow.
@@ -59,7 +59,7 @@ class VariantCost:
         epoch_seconds_cached: time per epoch that reads the activation cache.
     """
 
-    variant: str
+    k: int | None
     trainable: int
     percent: float
     peak_bytes: int | None = None
@@ -69,13 +69,15 @@ class VariantCost:
     epoch_seconds_cached: float | None = None
 
     @property
-    def k(self) -> int | None:
-        """K; None for base."""
-        return Variant.parse(self.variant).k
+    def variant(self) -> str:
+        """`base` or K, as text."""
+        return Variant(self.k).slug
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-ready data."""
-        return asdict(self)
+        values = asdict(self)
+        del values["k"]
+        return {"variant": self.variant, **values}
 
 
 def plan_costs(
@@ -102,7 +104,7 @@ def _variant_cost(
     stack: LayerStack, plan: FreezePlan, work: Workload | None, rate: float | None, state_bytes: float
 ) -> VariantCost:
     if work is None or rate is None:
-        return VariantCost(variant=plan.variant, trainable=plan.trainable, percent=plan.percent)
+        return VariantCost(k=plan.k, trainable=plan.trainable, percent=plan.percent)
     hidden = int(stack.model.config.hidden_size)  # type: ignore[union-attr,arg-type]
     k = plan.k or 0
     layer = sum(p.numel() for p in stack.blocks[0].parameters())
@@ -115,7 +117,7 @@ def _variant_cost(
     frozen = (plan.total - plan.trainable) * BYTES_FP32
     cached = plan.k is not None
     return VariantCost(
-        variant=plan.variant,
+        k=plan.k,
         trainable=plan.trainable,
         percent=plan.percent,
         peak_bytes=PROCESS_BYTES + state + frozen + saved,

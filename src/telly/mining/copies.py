@@ -97,33 +97,35 @@ class _FunctionReader:
             return []
         textual = _is_textual(kind)
         docstring = _docstring_id(node) if kind == "block" and self.language == "python" else None
-        found, at = [b"["] if structured else list[Any](), node.start_byte
+        parts, at = [b"["] if structured else list[Any](), node.start_byte
         for child in node.children:
             begin, end = child.start_byte, child.end_byte
             if at < begin:
-                found.append(_between(source[at:begin], textual))
+                parts.append(_between(source[at:begin], textual))
             at = end
-            inner, number = child.type, child.id
+            inner, identity = child.type, child.id
             role = _role(inner)
             if role is not _Role.CODE and (role is _Role.COMMENT or (structured and _ends_statement(role, kind))):
                 continue
-            if number in own.parts or number == docstring:
+            if identity in own.parts or identity == docstring:
                 continue
-            found.append(child if own.names or child.child_count else _leaf(inner, source[begin:end], structured))
+            # Without names of the function itself, no later leaf depends on earlier ones: it can become text at once.
+            parts.append(child if own.names or child.child_count else _leaf(inner, source[begin:end], structured))
         if at < node.end_byte:
-            found.append(_between(source[at : node.end_byte], textual))
+            parts.append(_between(source[at : node.end_byte], textual))
         if structured:
-            found.append(b"]")
-        return found
+            parts.append(b"]")
+        return parts
 
     def _leaf(self, leaf: Any) -> bytes:
         text = self.source[leaf.start_byte : leaf.end_byte]
         token = _leaf(leaf.type, text, self.structured)
         if not token:
             return token
-        found = b"@" if self._is_own(leaf, text) else token
+        # `@` replaces every reference to the function itself, so that copies under other names have equal digests.
+        token = b"@" if self._is_own(leaf, text) else token
         self.before = [*self.before[1:], text]
-        return found
+        return token
 
     def _is_own(self, leaf: Any, text: bytes) -> bool:
         """Return whether an identifier refers to the function that is read."""
@@ -131,12 +133,12 @@ class _FunctionReader:
             return False
         third, second, last = self.before
         if last in _ACCESS:
-            found = second in self.own.objects and third not in _ACCESS
+            is_own = second in self.own.objects and third not in _ACCESS
         elif self.language in {"java", "php"}:
-            found = text in self.own.bare and leaf.parent.type in _CALLS_BY_NAME
+            is_own = text in self.own.bare and leaf.parent.type in _CALLS_BY_NAME
         else:
-            found = text in self.own.bare and leaf.type in _BARE and leaf.parent.type != "keyword_argument"
-        return found and self.own.parameters in {None, count_arguments(leaf)}
+            is_own = text in self.own.bare and leaf.type in _BARE and leaf.parent.type != "keyword_argument"
+        return is_own and self.own.parameters in {None, count_arguments(leaf)}
 
 
 class _Role(enum.Enum):
@@ -188,7 +190,7 @@ def _token(text: bytes) -> bytes:
 
 
 def _jsx_text(text: bytes) -> bytes:
-    """Text between JSX tags as it is shown: line ends with the indentation around them are one blank, or none."""
+    """Text between JSX tags as browsers show it: a line end with its indentation is one blank, or none."""
     lines = text.split(b"\n")
     inner = [line.lstrip() if at else line for at, line in enumerate(lines)]
     inner = [line.rstrip() if at < len(lines) - 1 else line for at, line in enumerate(inner)]
@@ -198,10 +200,10 @@ def _jsx_text(text: bytes) -> bytes:
 def _docstring_id(block: Any) -> int | None:
     """The id of the statement in a block of Python that is a docstring: a text without `b` and `f`, first in a body.
 
-    A body of nothing else has none, since such functions would all be copies of each other.
+    A body that is nothing but a docstring keeps it; otherwise all such functions would be copies of each other.
     """
-    first, *others = [child for child in block.children if "comment" not in child.type] or [None]
-    if first is None or not others or first.type != "expression_statement" or first.child_count != 1:
+    first, *rest = [child for child in block.children if "comment" not in child.type] or [None]
+    if first is None or not rest or first.type != "expression_statement" or first.child_count != 1:
         return None
     literal = first.children[0]
     if literal.type not in {"string", "concatenated_string"}:
@@ -209,5 +211,5 @@ def _docstring_id(block: Any) -> int | None:
     starts = [(start.text or b"").lower() for start in of_type(literal, "string_start")]
     if any(set(start.rstrip(b"\"'")) - set(b"ru") for start in starts):
         return None
-    number: int = first.id
-    return number if block.parent.type in {"function_definition", "class_definition"} else None
+    identity: int = first.id
+    return identity if block.parent.type in {"function_definition", "class_definition"} else None

@@ -31,16 +31,16 @@ def signature(code: str, language: str = "") -> Signature:
         ConfigError: datasketch is not installed.
     """
     minhash = _prototype().copy()
-    found = _indented_tokens(code) if language == "python" else tokens(code)
-    shingles = {" ".join(found[i : i + SHINGLE]).encode() for i in range(max(1, len(found) - SHINGLE + 1))}
+    words = _indented_tokens(code) if language == "python" else tokens(code)
+    shingles = {" ".join(words[i : i + SHINGLE]).encode() for i in range(max(1, len(words) - SHINGLE + 1))}
     minhash.update_batch(sorted(shingles))
     values: Signature = minhash.hashvalues
     return values
 
 
 def _indented_tokens(code: str) -> list[str]:
-    """Tokens of Python, with one more wherever a line is indented more or less than the line before."""
-    found: list[str] = []
+    """Tokens of Python, with an additional one wherever the indentation changes."""
+    words: list[str] = []
     widths = [0]
     for line in code.expandtabs().split("\n"):
         of_line = tokens(line)
@@ -48,16 +48,16 @@ def _indented_tokens(code: str) -> list[str]:
             width = len(line) - len(line.lstrip())
             while width < widths[-1]:
                 widths.pop()
-                found.append("<dedent>")
+                words.append("<dedent>")
             if width > widths[-1]:
                 widths.append(width)
-                found.append("<indent>")
-        found += of_line
-    return found
+                words.append("<indent>")
+        words += of_line
+    return words
 
 
 class NearDuplicates:
-    """Texts seen so far, to be asked whether another one is nearly the same.
+    """Index of texts that tells whether another text is a near-duplicate of one of them.
 
     Args:
         similarity: Jaccard similarity of shingles, as the signatures estimate it, from which two texts are duplicates.
@@ -71,11 +71,12 @@ class NearDuplicates:
 
     def has(self, values: Signature) -> bool:
         """Return whether a near-duplicate of a text with this signature was added."""
-        near = (np.mean(self._signatures[i] == values) for i in self._index.query(_minhash(values)))
-        return any(share >= self.similarity for share in near)
+        # Bands only give candidates; the signatures' own estimate decides.
+        ratios = (np.mean(self._signatures[i] == values) for i in self._index.query(_minhash(values)))
+        return any(ratio >= self.similarity for ratio in ratios)
 
     def add(self, values: Signature) -> bool:
-        """Add a text's signature, and tell whether no near-duplicate of it was there; of duplicates the first stays."""
+        """Add a text's signature unless a near-duplicate is there; return whether it was added."""
         if self.has(values):
             return False
         self._index.insert(len(self._signatures), _minhash(values), check_duplication=False)
@@ -91,7 +92,8 @@ def _minhash(values: Signature) -> Any:
 
 @cache
 def _prototype() -> Any:
-    return _datasketch().MinHash(num_perm=PERMUTATIONS, hashfunc=zlib.crc32)  # draws its permutations, so made once
+    # Created once and copied: drawing the permutations is slow.
+    return _datasketch().MinHash(num_perm=PERMUTATIONS, hashfunc=zlib.crc32)
 
 
 def _datasketch() -> Any:

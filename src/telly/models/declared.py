@@ -43,7 +43,7 @@ def check_pooling(name: str) -> None:
         ModelError: the folder declares another pooling, further layers, a prompt for every text or another similarity,
             or what it declares cannot be read.
     """
-    declared = _Declared.of(name)
+    declared = _DeclaredSteps.of(name)
     if declared is None:
         return
     for found in declared.differences():
@@ -55,7 +55,7 @@ def check_pooling(name: str) -> None:
 
 def cautions_about(name: str) -> list[str]:
     """Warnings about a model that is accepted: prompts that its folder declares and telly does not add."""
-    declared = _Declared.of(name)
+    declared = _DeclaredSteps.of(name)
     prompts = {} if declared is None else declared.prompts()
     if not prompts:
         return []
@@ -65,7 +65,7 @@ def cautions_about(name: str) -> list[str]:
     ]
 
 
-class _Declared:
+class _DeclaredSteps:
     """Declarations in the files of one model."""
 
     def __init__(self, place: str, modules: list[dict[str, Any]] | None, inner: Path | None = None) -> None:
@@ -74,7 +74,7 @@ class _Declared:
         self.inner = inner  # the transformer's own folder, where that is a subfolder
 
     @classmethod
-    def of(cls, name: str) -> _Declared | None:
+    def of(cls, name: str) -> _DeclaredSteps | None:
         """Find the declarations of a model; None if there are none."""
         place = resolve(name)
         folder = Path(place)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from telly.disk import write_text
 from telly.markdown import DASH, markdown_table
 from telly.metrics.table import METRICS
 from telly.models.families import auto_class
@@ -23,7 +24,7 @@ def write_card(record: RunRecord, folder: Path) -> None:
         folder: the run's model, with its `config.json`.
     """
     architectures = json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("architectures") or [""]
-    (folder / CARD_FILE).write_text(card(record, _use(record, architectures[0])), encoding="utf-8")
+    write_text(folder / CARD_FILE, card(record, _use(record, architectures[0])))
 
 
 def card(record: RunRecord, use: str, *further: str, library: str = "transformers") -> str:

@@ -301,7 +301,7 @@ def _run_and_bring(job: RayJob, cell: Cell) -> tuple[int, str | None]:
         here = replace(cell, config=cell.config.model_copy(update=places))
         ended = _run(job, here, False)
         if ended[0] != INTERRUPTED and outcome_of(here).state in {State.DONE, State.FAILED}:
-            job.results.keep(cell, here.folder)
+            job.results.save(cell, here.folder)
     return ended
 
 

@@ -108,7 +108,7 @@ class Results:
         except FileNotFoundError:
             return Outcome(State.OPEN, None, None)
 
-    def keep(self, cell: Cell, folder: Path) -> None:
+    def save(self, cell: Cell, folder: Path) -> None:
         """Upload a cell's folder; the record goes last, so that an incomplete upload does not count."""
         system, root = self._place
         files = [file for file in sorted(folder.rglob("*")) if file.is_file() and file.name != RECORD_FILE]

@@ -18,7 +18,7 @@ from telly.freezing.cost import (
 )
 from telly.freezing.methods import count_trained
 from telly.freezing.plan import variants_of
-from telly.freezing.variants import BASE, Method
+from telly.freezing.variants import Method
 from telly.models.load import load_config, load_tokenizer, shape_of
 from telly.models.stack import LayerStack
 from telly.settings.config import ResolvedConfig, TuneConfig
@@ -52,7 +52,7 @@ def costs_of(config: TuneConfig, work: Workload | None) -> list[VariantCost]:
     return plan_costs(stack, work, rate, head_parameters=_head_parameters(config, stack))
 
 
-def trained_parameters(config: TuneConfig) -> dict[str, int]:
+def trained_parameters(config: TuneConfig) -> dict[int | None, int]:
     """Number of parameters that the settings' method trains, head included, for base and every K.
 
     Raises:
@@ -60,10 +60,7 @@ def trained_parameters(config: TuneConfig) -> dict[str, int]:
     """
     stack = _shape(config)
     head = _head_parameters(config, stack)
-    return {
-        BASE if k is None else str(k): head + count_trained(stack, k, config.method, config.lora)
-        for k in variants_of(len(stack))
-    }
+    return {k: head + count_trained(stack, k, config.method, config.lora) for k in variants_of(len(stack))}
 
 
 def _shape(config: TuneConfig) -> LayerStack:

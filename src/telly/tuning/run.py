@@ -167,6 +167,11 @@ def build_caches(config: TuneConfig) -> None:
 
 
 def _train_and_test(run: Run, job: Job, sources: BatchSources, arguments: TrainingArguments, resume: bool) -> None:
+    """Score baselines and the untuned model, train, and score the best epoch's weights on the test data.
+
+    Without test data the validation data takes its place; a threshold is fitted on validation data, else on training
+    data.
+    """
     record = run.record
     tested_on = "test" if "test" in job.data else "valid"
     fit_on = "valid" if "valid" in job.data else "train"

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from telly.disk import write_json
+from telly.disk import write_json, write_text
 from telly.metrics.interval import Floats
 from telly.metrics.kept import write_scores
 from telly.runs.folder import RunFolder
@@ -57,14 +57,14 @@ class Run:
         if self.main:
             lines = "".join(json.dumps(asdict(entry)) + "\n" for entry in self.record.epochs)
             with explained_disk(self.output):
-                self.folder.metrics.write_text(lines, encoding="utf-8")
+                write_text(self.folder.metrics, lines)
 
     def save_predictions(self, predictions: list[dict[str, Any]] | None) -> None:
         """Write the model's answers to the test data, one JSON object per line; `telly score` reads them."""
         if self.main and predictions is not None:
             lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in predictions)
             with explained_disk(self.output):
-                self.folder.predictions.write_text(lines, encoding="utf-8")
+                write_text(self.folder.predictions, lines)
 
     def save_per_example(self, per_example: dict[str, Floats]) -> None:
         """Write the test statistics per example, from which `telly report` computes intervals and paired tests."""

@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from telly.mining.parallel import cores, in_order
 from telly.mining.repository.collect import (
-    FILES_A_PIECE,
     FILES_FOR_PROCESSES,
+    FILES_PER_CHUNK,
     CollectOptions,
     functions_of,
     source_files,
@@ -65,7 +65,7 @@ def read_tree(
     files, skipped = source_files(root, options)
     yield from skipped
     work = [(file, known.get(file.path, "")) for file in files]
-    pieces = [work[at : at + FILES_A_PIECE] for at in range(0, len(work), FILES_A_PIECE)]
+    pieces = [work[at : at + FILES_PER_CHUNK] for at in range(0, len(work), FILES_PER_CHUNK)]
     many = len(files) >= FILES_FOR_PROCESSES and len(files) > 2 * len(known)  # few are new: nothing to share out
     processes = (workers or cores()) if many else 1
     with tqdm(total=len(files), desc="reading", unit="file", disable=None) as bar:

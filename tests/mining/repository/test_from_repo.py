@@ -143,7 +143,12 @@ def test_pairs_are_clones_and_hard_negatives(repository: Path, tmp_path: Path) -
 
 
 def test_contexts_and_lines_stand_in_the_file(repository: Path, tmp_path: Path) -> None:
-    mine(str(repository), tmp_path / "out", settings("complete", languages=("python",)), workers=1)
+    mine(
+        str(repository),
+        tmp_path / "out",
+        MiningSettings("complete", mining_target("complete"), languages=("python",)),
+        workers=1,
+    )
     for row in rows(tmp_path / "out", "test"):
         source = (repository / str(row["path"])).read_text()
         assert str(row["line"]) in source or "MASKED" in str(row["line"])
@@ -162,7 +167,9 @@ def test_the_result_does_not_depend_on_the_number_of_processes(
 
 def test_a_limit_keeps_some_of_the_same_functions(repository: Path, tmp_path: Path) -> None:
     mined = mine(str(repository), tmp_path / "all", settings("search"), workers=1)
-    few = mine(str(repository), tmp_path / "few", settings("search", limit=20), workers=1)
+    few = mine(
+        str(repository), tmp_path / "few", MiningSettings("search", mining_target("search"), limit=20), workers=1
+    )
     assert sum(few.rows.values()) == 20 < sum(mined.rows.values())
     assert all(row in rows(tmp_path / "all", "train") for row in rows(tmp_path / "few", "train"))
 
@@ -222,7 +229,7 @@ def test_a_folder_that_its_repository_ignores_has_none_of_its_licence_and_commit
         mine(
             str(committed / "fetched" / "package"),
             tmp_path / "dated",
-            settings("search", split="date"),
+            MiningSettings("search", mining_target("search"), split="date"),
             workers=1,
         )
 
@@ -246,7 +253,7 @@ def test_sources_that_hold_nothing(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match="in no git repository, or ignored by it, so files have no dates of commits; use --split file"
     ):
-        mine(str(root), tmp_path / "out", settings("search", split="date"), workers=1)
+        mine(str(root), tmp_path / "out", MiningSettings("search", mining_target("search"), split="date"), workers=1)
     assert [path.name for path in tmp_path.iterdir()] == ["root"]
 
 
@@ -259,7 +266,12 @@ def test_a_split_without_rows_says_why(tmp_path: Path) -> None:
             (tmp_path / folder / f"f{n}.js").write_text(text)
     shares = SplitRatios(valid=0, test=1e-9)
     for folder, why in (("same", "nearly all functions are copies of each other"), ("few", "too few files")):
-        found = mine(str(tmp_path / folder), tmp_path / f"{folder}-out", settings("search", shares=shares), workers=1)
+        found = mine(
+            str(tmp_path / folder),
+            tmp_path / f"{folder}-out",
+            MiningSettings("search", mining_target("search"), shares=shares),
+            workers=1,
+        )
         assert found.rows["test"] == 0
         assert any(line.startswith(f"test has no rows: {why};") for line in summary_lines(found))
 
@@ -292,7 +304,7 @@ def test_an_interruption_leaves_nothing(repository: Path, tmp_path: Path, monkey
         ({"task": "search", "languages": ("cobol",)}, "unknown language 'cobol'; known: python, java"),
     ],
 )
-def test_settings_that_cannot_be(values: dict[str, Any], message: str) -> None:
+def test_settings_that_cannot_be(values: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError) as error:
-        settings(**values)
+        MiningSettings(target=mining_target(str(values["task"])), **values)  # type: ignore[arg-type]
     assert str(error.value).startswith(message)

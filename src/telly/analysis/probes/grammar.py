@@ -10,7 +10,7 @@ from typing import Any
 from telly.analysis.probes.skipped import UnusableTextError
 from telly.mining.grammars import grammar
 
-# A function on its own need not be a program: a method stands in a class only, an arrow function in an expression.
+# A function alone need not be a program: a method occurs in a class only, an arrow function in an expression.
 _WRAPPERS = (("", ""), ("(", "\n)"), ("class A {", "\n}"))
 
 
@@ -31,7 +31,7 @@ def python_tree(code: str) -> ast.Module:
 def tree_sitter_nodes(code: bytes, language: str) -> tuple[list[Any], int]:
     """Parse a text with tree-sitter; returns its outermost nodes and the offset in bytes of their positions.
 
-    Code that is no program by itself is read as an expression or as the body of a class; what was put around it is
+    Code that is not a program is parsed as an expression or as the body of a class; what was put around it is
     not among the nodes.
 
     Raises:

@@ -107,7 +107,7 @@ def _offsets(tokenizer: Any, texts: list[str], max_tokens: int) -> list[list[tup
 def align(text: str, spans: Iterable[Span], offsets: Sequence[tuple[int, int]]) -> npt.NDArray[np.int64]:
     """Find the class of each piece of a tokenizer, [pieces].
 
-    A piece has the class of the code token that its first character other than white space lies in: the pieces of
+    A piece has the class of the code token that contains its first character other than white space: the pieces of
     byte-level BPE begin with the blank before a word. It has -1 where there is no such token, as have empty pieces:
     special tokens, whose offsets are (0, 0).
 
@@ -228,7 +228,7 @@ def _leaf_class(kind: str, named: bool, text: str) -> int:
     """The class of a leaf other than a string literal.
 
     Grammars name what varies (`identifier`) and quote what does not (`"if"`), but for words such as `this`, `null` or
-    `void_type`, which are told by their being words. No language lets a name begin with a digit.
+    `void_type`, which are recognised because they are words. No language lets a name begin with a digit.
     """
     if text[0].isdigit() or (text[0] == "." and text[1:2].isdigit()):
         return NUMBER

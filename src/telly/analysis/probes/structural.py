@@ -16,7 +16,7 @@ from telly.analysis.probes.skipped import SkippedTexts, UnusableTextError, usabl
 from telly.errors import ConfigError
 
 CLASSES = ("1", "2", "3", "4", "5", "more")
-_OPENING = {"php": "<?php\n"}  # what stands before it lizard takes for text
+_OPENING = {"php": "<?php\n"}  # lizard takes what precedes it for text
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def complexity(code: str, language: str = "python") -> int:
     notice code that does not parse.
 
     Raises:
-        UnusableTextError: the text does not parse, or has not exactly one function that stands in no other (of
+        UnusableTextError: the text does not parse, or has not exactly one function that is inside no other (of
             Python's, one at the top level, so that a class has none).
         ConfigError: radon or lizard is not installed, or lizard does not know the language.
     """

@@ -47,8 +47,8 @@ class SyntacticPairs:
 def syntactic_pairs(texts: Sequence[str], seed: int, *, hard: bool = False, language: str = "python") -> SyntacticPairs:
     """Pair code with syntax trees, half of the pairs with their own.
 
-    By default every tree is as often a wrong one as it is a right one, so that a tree by itself says nothing of the
-    label. Many wrong pairs can then be told by their sizes alone; `hard` leaves less of that.
+    By default every tree occurs as often in a wrong pair as in a right one, so that a tree alone says nothing about the
+    label. Many wrong pairs can then be recognised by their sizes alone; with `hard` fewer can.
 
     Args:
         texts: source code.

@@ -28,9 +28,9 @@ from telly.mining.repository.secrets import Secret, mask
 from telly.mining.repository.splits import SPLITS
 from telly.mining.repository.walk import SkippedFile, SourceFile, UnreadableError, read_text, walk
 
-FILES_A_PIECE = 16
+FILES_PER_CHUNK = 16
 FILES_FOR_PROCESSES = 200
-"""Starting processes takes longer than reading so few files."""
+"""Minimum number of files for several processes; starting them takes longer than reading fewer."""
 
 
 @dataclass
@@ -65,7 +65,7 @@ class _FileResult:
 
 
 class Spool:
-    """Functions in the order in which they were found: texts in a file, keys and signatures beside it.
+    """Functions in the order of collection: texts in one file, signatures in another, keys in memory.
 
     Args:
         folder: where the files are, and stay.
@@ -74,13 +74,13 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         self._texts: IO[bytes] = (folder / "functions.spool").open("w+b")
         self._signatures: IO[bytes] = (folder / "signatures.spool").open("w+b")
-        self._places: list[int] = []
+        self._offsets: list[int] = []
         self.paths: list[str] = []
         self.keys: list[bytes] = []
 
     def add(self, entry: SpoolEntry, values: npt.NDArray[np.uint64]) -> None:
-        """Keep a function."""
-        self._places.append(self._texts.tell())
+        """Append a function."""
+        self._offsets.append(self._texts.tell())
         self._texts.write(json.dumps(asdict(entry)).encode() + b"\n")
         self._signatures.write(values.astype(np.uint64).tobytes())
         self.paths.append(entry.path)
@@ -89,17 +89,17 @@ class Spool:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def entry(self, number: int) -> SpoolEntry:
-        """A function by its number."""
-        self._texts.seek(self._places[number])
+    def entry(self, index: int) -> SpoolEntry:
+        """A function by its index."""
+        self._texts.seek(self._offsets[index])
         values: dict[str, Any] = json.loads(self._texts.readline())
         function = values.pop("function")
         return SpoolEntry(**values, function=Function(**{**function, "cuts": tuple(function["cuts"])}))
 
-    def signature(self, number: int) -> npt.NDArray[np.uint64]:
-        """A function's signature by its number."""
-        size = PERMUTATIONS * 8
-        self._signatures.seek(number * size)
+    def signature(self, index: int) -> npt.NDArray[np.uint64]:
+        """A function's signature by its index."""
+        size = PERMUTATIONS * 8  # bytes: a signature is as many 64-bit integers
+        self._signatures.seek(index * size)
         return np.frombuffer(self._signatures.read(size), dtype=np.uint64)
 
     def close(self) -> None:
@@ -127,7 +127,7 @@ class CollectOptions:
     every: bool = False
 
 
-def collect(root: Path, wanted: CollectOptions, spool: Spool, workers: int | None = None) -> Counts:
+def collect(root: Path, options: CollectOptions, spool: Spool, workers: int | None = None) -> Counts:
     """Put all functions of a source tree into the spool, copies included.
 
     Raises:
@@ -135,19 +135,19 @@ def collect(root: Path, wanted: CollectOptions, spool: Spool, workers: int | Non
         ConfigError: a grammar is missing.
     """
     counts = Counts()
-    files, counts.skipped = source_files(root, wanted)
-    pieces = [files[at : at + FILES_A_PIECE] for at in range(0, len(files), FILES_A_PIECE)]
+    files, counts.skipped = source_files(root, options)
+    chunks = [files[at : at + FILES_PER_CHUNK] for at in range(0, len(files), FILES_PER_CHUNK)]
     processes = 1 if len(files) < FILES_FOR_PROCESSES else workers or cores()
     with tqdm(total=len(files), desc="reading", unit="file", disable=None) as bar:
-        for results in in_order(partial(_read_piece, root, wanted), pieces, processes):
+        for results in in_order(partial(_read_chunk, root, options), chunks, processes):
             for result in results:
                 _count(result, counts, spool)
             bar.update(len(results))
     return counts
 
 
-def source_files(root: Path, wanted: CollectOptions) -> tuple[list[SourceFile], list[SkippedFile]]:
-    """The files to read of a folder in path order, and those that are not read.
+def source_files(root: Path, options: CollectOptions) -> tuple[list[SourceFile], list[SkippedFile]]:
+    """The files of a folder to read, in path order, and those to skip.
 
     Raises:
         DataError: the folder cannot be listed.
@@ -155,38 +155,38 @@ def source_files(root: Path, wanted: CollectOptions) -> tuple[list[SourceFile], 
     """
     files: list[SourceFile] = []
     skipped: list[SkippedFile] = []
-    for item in walk(root, tests=wanted.tests):
+    for item in walk(root, tests=options.tests):
         if isinstance(item, SkippedFile):
             skipped.append(item)
-        elif not wanted.languages or item.language.name in wanted.languages:
+        elif not options.languages or item.language.name in options.languages:
             files.append(item)
     for wheel, dialect in sorted({file.language.grammar for file in files}):
-        grammar(wheel, dialect)  # a missing one shows here and not in a process
+        grammar(wheel, dialect)  # a missing one fails here and not in a process
     return files, skipped
 
 
-def functions_of(file: SourceFile, text: str, wanted: CollectOptions) -> tuple[Language, Extraction]:
+def functions_of(file: SourceFile, text: str, options: CollectOptions) -> tuple[Language, Extraction]:
     """The functions of a file's text, and its language as the text tells it.
 
     Raises:
         UnparsableError: the text has no usable tree.
     """
-    language = _language(file, text, wanted)
-    return language, extract(text, language, documented=wanted.documented, cuts=wanted.cuts, every=wanted.every)
+    language = _language(file, text, options)
+    return language, extract(text, language, documented=options.documented, cuts=options.cuts, every=options.every)
 
 
-def _read_piece(root: Path, wanted: CollectOptions, files: list[SourceFile]) -> list[_FileResult]:
-    return [_read(root, wanted, file) for file in files]
+def _read_chunk(root: Path, options: CollectOptions, files: list[SourceFile]) -> list[_FileResult]:
+    return [_read(root, options, file) for file in files]
 
 
-def _read(root: Path, wanted: CollectOptions, file: SourceFile) -> _FileResult:
+def _read(root: Path, options: CollectOptions, file: SourceFile) -> _FileResult:
     """One file; secrets are masked before anything else looks at the text."""
     result = _FileResult(file)
     try:
         text = read_text(root, file.path)
         text, result.secrets = mask(text)
         result.spdx = SPDX.findall(text[:5000])[:5]
-        language, found = functions_of(file, text, wanted)
+        language, found = functions_of(file, text, options)
     except (UnreadableError, UnparsableError) as error:
         result.skipped = str(error)
         return result
@@ -196,9 +196,9 @@ def _read(root: Path, wanted: CollectOptions, file: SourceFile) -> _FileResult:
     return result
 
 
-def _language(file: SourceFile, text: str, wanted: CollectOptions) -> Language:
+def _language(file: SourceFile, text: str, options: CollectOptions) -> Language:
     language = refined(file.language, file.path, text.encode(errors="replace"))
-    return language if not wanted.languages or language.name in wanted.languages else file.language
+    return language if not options.languages or language.name in options.languages else file.language
 
 
 def _count(result: _FileResult, counts: Counts, spool: Spool) -> None:

@@ -103,8 +103,8 @@ def mine(source: str, output: Path, settings: MiningSettings, workers: int | Non
     Args:
         source: a folder, or the address of a git repository.
         output: the folder to make; may be there if it is empty.
-        settings: what to mine.
-        workers: how many processes read; the result is the same for any number.
+        settings: settings of mining.
+        workers: number of reading processes; the result does not depend on it.
 
     Raises:
         DataError: the source cannot be read, holds nothing to mine, or the output is in use.
@@ -120,25 +120,25 @@ def _mine(source: str, root: Path, output: Path, partial: Path, settings: Mining
     languages = settings.languages
     if target.languages:
         languages = tuple(name for name in target.languages if not languages or name in languages)
-    wanted = CollectOptions(target.documented, target.cuts, languages, settings.tests)
+    options = CollectOptions(target.documented, target.cuts, languages, settings.tests)
     repository = repository_with(root)
     dates = _dates(root, repository) if settings.split == "date" else {}
     with tempfile.TemporaryDirectory(dir=partial, prefix="spool") as spools:
         spool = Spool(Path(spools))
         try:
-            counts = collect(root, wanted, spool, workers)
+            counts = collect(root, options, spool, workers)
             if not len(spool):
                 raise DataError(_nothing(source, counts, settings, languages))
             split_of = _splits(spool, dates, settings)
-            numbers = distinct(spool, split_of, counts.left_out, documented=target.documented)
-            numbers = _limited(spool, numbers, settings.limit or target.max_functions, counts.left_out, settings.seed)
-            rows = write_rows(target, MiningJob(spool, numbers, partial, settings.seed, workers, counts.left_out))
+            indices = distinct(spool, split_of, counts.left_out, documented=target.documented)
+            indices = _limited(spool, indices, settings.limit or target.max_functions, counts.left_out, settings.seed)
+            rows = write_rows(target, MiningJob(spool, indices, partial, settings.seed, workers, counts.left_out))
         finally:
             spool.close()
-    functions = {split: len(numbers[split]) for split in SPLITS}
-    found = Mined(output, rows, functions, counts, licence_files(repository or root))
-    write_json(partial / RECORD, _record(source, repository, settings, found))
-    return found
+    functions = {split: len(indices[split]) for split in SPLITS}
+    mined = Mined(output, rows, functions, counts, licence_files(repository or root))
+    write_json(partial / RECORD, _record(source, repository, settings, mined))
+    return mined
 
 
 def _splits(spool: Spool, dates: dict[str, int], settings: MiningSettings) -> dict[str, str]:
@@ -149,19 +149,19 @@ def _splits(spool: Spool, dates: dict[str, int], settings: MiningSettings) -> di
 
 
 def _limited(
-    spool: Spool, numbers: dict[str, list[int]], limit: int | None, left_out: Counter[str], seed: int
+    spool: Spool, indices: dict[str, list[int]], limit: int | None, left_out: Counter[str], seed: int
 ) -> dict[str, list[int]]:
-    """At most `limit` functions in all; which ones depends on each alone, so most stay when the repository grows."""
-    total = sum(map(len, numbers.values()))
+    """At most `limit` functions in all, chosen by hashes of each alone, so that most stay when the repository grows."""
+    total = sum(map(len, indices.values()))
     if limit is None or total <= limit:
-        return numbers
+        return indices
 
-    def place(number: int) -> bytes:
-        return hashlib.blake2b(spool.keys[number] + str(seed).encode(), digest_size=16).digest()
+    def rank(index: int) -> bytes:
+        return hashlib.blake2b(spool.keys[index] + str(seed).encode(), digest_size=16).digest()
 
-    kept = set(sorted((n for part in numbers.values() for n in part), key=place)[:limit])
+    chosen = set(sorted((i for part in indices.values() for i in part), key=rank)[:limit])
     left_out["beyond the limit"] += total - limit
-    return {split: [number for number in part if number in kept] for split, part in numbers.items()}
+    return {split: [i for i in part if i in chosen] for split, part in indices.items()}
 
 
 def _dates(root: Path, repository: Path | None) -> dict[str, int]:
@@ -180,10 +180,10 @@ def _source(source: str, *, history_too: bool) -> Iterator[Path]:
     """The folder to read; a copy of a remote repository is there within the context."""
     try:
         path = Path(source).resolve()
-        there = path.exists()
-    except (OSError, RuntimeError, ValueError):
-        there = False
-    if there:
+        exists = path.exists()
+    except (OSError, RuntimeError, ValueError):  # not every address is a valid path
+        exists = False
+    if exists:
         if not path.is_dir():
             raise DataError(f"{source}: is a file; expected the folder of a repository, or the address of one")
         yield path

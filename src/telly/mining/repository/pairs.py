@@ -16,7 +16,7 @@ from telly.mining.variants import variants_of
 
 VARIANTS = 2
 PAIRS_A_FUNCTION = 6
-PIECE = 32
+CHUNK = 32
 _NAME = re.compile(r"\bdef\s+\w+")
 
 
@@ -31,19 +31,19 @@ class CloneFamily:
 
 def families(entries: Iterable[SpoolEntry], seed: int, workers: int) -> Iterator[CloneFamily]:
     """The families of the functions that give enough variants and a mutant, in the functions' order."""
-    for made in in_order(partial(_families, seed), _pieces(entries), workers):
+    for made in in_order(partial(_families, seed), _chunks(entries), workers):
         yield from made
 
 
-def _pieces(entries: Iterable[SpoolEntry]) -> Iterator[list[SpoolEntry]]:
-    piece: list[SpoolEntry] = []
+def _chunks(entries: Iterable[SpoolEntry]) -> Iterator[list[SpoolEntry]]:
+    chunk: list[SpoolEntry] = []
     for entry in entries:
-        piece.append(entry)
-        if len(piece) == PIECE:
-            yield piece
-            piece = []
-    if piece:
-        yield piece
+        chunk.append(entry)
+        if len(chunk) == CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
 
 
 def _families(seed: int, entries: list[SpoolEntry]) -> list[CloneFamily]:
@@ -61,28 +61,34 @@ def _family(seed: int, entry: SpoolEntry) -> CloneFamily | None:
 
 
 def pairs(chosen: list[CloneFamily], rng: random.Random) -> list[tuple[int, int, int]]:
-    """Six pairs a function by the places of their texts, four a function: original, two variants, mutant.
+    """Six pairs per function, as indices of texts: four per function, the original, two variants and a mutant.
 
-    Its three clones; and as negatives its mutant, the nearest other function by BM25, and a random one. Both labels
-    join an original with a rewritten text as often, so how a text is written tells nothing about the label.
+    Three pairs of clones; and as negatives the mutant, the nearest other function by BM25, and a random one. Both
+    labels join an original with a rewritten text equally often, so the style of a text says nothing about the label.
     """
     size = VARIANTS + 2
     near = bm25_neighbours([family.texts[0] for family in chosen])
-    found = []
-    for number, neighbour in enumerate(near):
-        own = size * number
-        found += [(own, own + 1, 1), (own + 2, own, 1), (own + 1, own + 2, 1), (own, own + 3, 0)]
-        other = _other(rng, len(chosen), number)
+    rows = []
+    for i, neighbour in enumerate(near):
+        original = size * i  # variants are the next two texts, the mutant the third
+        rows += [
+            (original, original + 1, 1),
+            (original + 2, original, 1),
+            (original + 1, original + 2, 1),
+            (original, original + 3, 0),
+        ]
+        other = _other(rng, len(chosen), i)
         if neighbour is not None:
-            found.append((size * neighbour + 2, own, 0))
+            rows.append((size * neighbour + 2, original, 0))
         if other is not None and other != neighbour:
-            found.append((own + 1, size * other + 2, 0))
-    rng.shuffle(found)
-    return found
+            rows.append((original + 1, size * other + 2, 0))
+    rng.shuffle(rows)
+    return rows
 
 
-def _other(rng: random.Random, count: int, number: int) -> int | None:
+def _other(rng: random.Random, count: int, index: int) -> int | None:
+    """A random index below `count` other than `index`; None if there is no other."""
     if count < 2:
         return None
     other = rng.randrange(count - 1)
-    return other + (other >= number)
+    return other + (other >= index)  # skips `index` itself

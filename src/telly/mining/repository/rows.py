@@ -28,15 +28,15 @@ class MiningJob:
 
     Args:
         spool: the functions.
-        numbers: those of each split.
-        folder: where the files go.
-        seed: decides what is drawn.
-        workers: how many processes may work.
-        left_out: counts what is left out.
+        indices: indices of the functions of each split.
+        folder: folder of the files to write.
+        seed: seed of all random choices.
+        workers: number of processes.
+        left_out: counter of what is left out, by reason.
     """
 
     spool: Spool
-    numbers: Mapping[str, list[int]]
+    indices: Mapping[str, list[int]]
     folder: Path
     seed: int
     workers: int
@@ -44,7 +44,7 @@ class MiningJob:
 
     def entries(self, split: str) -> Iterator[SpoolEntry]:
         """The functions of a split."""
-        return map(self.spool.entry, self.numbers[split])
+        return map(self.spool.entry, self.indices[split])
 
 
 def write_rows(target: MiningTarget, job: MiningJob) -> dict[str, int]:
@@ -79,10 +79,10 @@ def _write_described(job: MiningJob, column: str) -> dict[str, int]:
 
 
 def write_complete(job: MiningJob) -> dict[str, int]:
-    """Functions cut before a line of their body. A context comes once; what is in two splits stays in the first."""
+    """Write functions cut before a line of their body; a context occurs once, in the first split that has it."""
     seen: set[str] = set()
 
-    def found(split: str) -> Iterator[dict[str, object]]:
+    def rows(split: str) -> Iterator[dict[str, object]]:
         for entry in job.entries(split):
             function = entry.function
             rng = random.Random(f"{job.seed} {entry.path} {function.name} {function.line}")
@@ -96,11 +96,11 @@ def write_complete(job: MiningJob) -> dict[str, int]:
                     seen.add(key)
                     yield {**row, **_origin(entry)}
 
-    return {split: _write_rows(job.folder / f"{split}.jsonl", found(split)) for split in SPLITS}
+    return {split: _write_rows(job.folder / f"{split}.jsonl", rows(split)) for split in SPLITS}
 
 
 def cut(lines: list[str], at: int) -> dict[str, str]:
-    """Context and line of a cut before `lines[at]`; context + line is what stands in the file.
+    """Context and line of a cut before `lines[at]`; context + line is the text of the file.
 
     The context begins at a line and has at most `CONTEXT_CHARACTERS`.
     """
@@ -132,7 +132,7 @@ def write_clone(job: MiningJob) -> dict[str, int]:
                 if not members & texts:
                     texts |= members
                     chosen.append(family)
-            job.left_out["cannot be rewritten"] += len(job.numbers[split]) - len(chosen)
+            job.left_out["cannot be rewritten"] += len(job.indices[split]) - len(chosen)
             for family in chosen:
                 kinds = ("original", "variant", "variant", "mutant")
                 for kind, text in zip(kinds, (*family.texts, family.mutant), strict=True):

@@ -75,6 +75,8 @@ class _Translation:
 
     def expression(self) -> bytes:
         self._read()
+        # Groups are separated by `**`. Only the last one may need backtracking: where an earlier group first matches is
+        # as good as any later place, so it becomes an atomic group.
         *middle, last = self.groups
         parts = [_middle(group) for group in middle]
         parts.append(last.before + b"/".join(map(_component, last.components)))
@@ -120,12 +122,13 @@ class _Translation:
         return frozenset(byte for byte in range(1, 256) if bytes((byte,)).lower()[0] in members)
 
     def _stars(self, at: int) -> int:
-        """Read a run of stars that begins at a place; returns where it ends."""
+        """Read a run of stars that begins at `at`; return its end."""
         pattern, end = self.pattern, at
         while pattern[end : end + 1] == b"*":
             end += 1
         after = pattern[end : end + 2]
         at_start = at == 0 or pattern[at - 1] == _SLASH
+        # `**` crosses folders only as a whole component: after a slash or at the start, before a slash or the end.
         double = self.path and end - at > 1 and at_start and (after[:1] in (b"", b"/") or after == b"\\/")
         if not double:
             self.groups[-1].components[-1].append(b"")
@@ -140,6 +143,7 @@ class _Translation:
     def _bracket(self, at: int) -> tuple[frozenset[int], int]:
         """The bytes that a bracket expression matches, and where it ends."""
         pattern = self.pattern
+        # `previous` is the character that a `-` may extend to a range; 0 after a range or a class, as in git.
         negated = pattern[at : at + 1] in (b"!", b"^")
         at += negated
         members: set[int] = set()
@@ -172,8 +176,8 @@ class _Translation:
                 members.add(byte)
                 previous = byte
             at += 1
-        found = self._preimage(members)
-        return frozenset(range(1, 256)) - found if negated else found, at + 1
+        matched = self._preimage(members)
+        return frozenset(range(1, 256)) - matched if negated else matched, at + 1
 
     def _range(self, start: int, end: int) -> frozenset[int]:
         members = frozenset(range(start, end + 1))
@@ -201,7 +205,7 @@ def _class(members: frozenset[int]) -> bytes:
 
 
 def _component(chunks: list[bytes]) -> bytes:
-    """A component of a path; each `*` takes as little as the next chunk allows, other than the last one."""
+    """A component of a path; every `*` but the last takes as little as the next chunk allows."""
     first, *rest = chunks
     if not rest:
         return first
@@ -210,6 +214,6 @@ def _component(chunks: list[bytes]) -> bytes:
 
 
 def _middle(group: _Segment) -> bytes:
-    """Components that a `**` follows: where they first match is as good as any later place."""
+    """Components before a `**`: their first match is as good as any later one."""
     text = b"".join(_component(component) + b"/" for component in group.components)
     return b"(?>" + group.before + text + b")" if text or group.before else b""
