@@ -197,8 +197,8 @@ def _usage(record: RunRecord, architecture: str) -> str:
             + "\n"
         )
     lines.append(
-        "`telly.json` beside the weights holds the settings of inference, and `head.safetensors` the task's head, if it "
-        "has one."
+        "`telly.json` beside the weights holds the settings of inference, `head.safetensors` the task's head if it has "
+        "one."
     )
     return "\n".join(lines)
 
