@@ -25,7 +25,6 @@ UNMENDED = {
     "freezing": "E",
     "models": "E",
     "settings": "S",
-    "studies": "R",
     "training": "E",
     "tuning": "E",
 }
