@@ -177,7 +177,7 @@ def test_an_error_at_any_stage_leaves_a_whole_index(
 KILL = "import os, signal, telly.using.update as u\nu.{name} = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)"
 
 
-@pytest.mark.parametrize("name", ["write_generation", "Dense.save", "Path.replace"])
+@pytest.mark.parametrize("name", ["write_generation", "Dense.save", "Path.replace", "whole_file"])
 def test_a_killed_process_leaves_the_former_index(name: str, tree: Path, model_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "index"
     command = ["index", str(tree), "--model", str(model_folder), "--index", str(folder)]
@@ -188,6 +188,7 @@ def test_a_killed_process_leaves_the_former_index(name: str, tree: Path, model_f
     assert names(folder) == ALL
     run_telly(*command)
     assert names(folder) == ALL[3:]
+    assert sorted(path.name for path in folder.iterdir()) == ["current", "generation-2", "lock"]
 
 
 def test_interrupted_encoding_goes_on_where_it_was(

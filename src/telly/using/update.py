@@ -15,7 +15,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
-from telly.disk import full_disk_as, whole_file
+from telly.disk import PARTIAL_SUFFIX, full_disk_as, whole_file, whole_folder
 from telly.errors import CodeIndexError, ConfigError, DataError
 from telly.inference.embeddings import Embeddings
 from telly.inference.tuned_model import TunedModel
@@ -41,7 +41,7 @@ from telly.using.index import (
 )
 from telly.using.reading import ReadFile, collect_options, read_tree
 
-PARTIAL, GENERATION, CHUNKS = "partial", "generation-", "pieces-"
+GENERATION, CHUNKS = "generation-", "pieces-"
 
 
 @dataclass
@@ -280,15 +280,10 @@ class _Updating:
         moved: Indices | None,
     ) -> None:
         """Write a generation beside the former one, and then make it the current one."""
-        partial = self.folder / PARTIAL
-        try:
-            self._fill(partial, meta, files, lines, embeddings, moved)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)  # it may be what filled the disk
-            raise
         number = int(self.former.folder.name.removeprefix(GENERATION)) + 1 if self.former else 1
         target = self.folder / f"{GENERATION}{number}"
-        partial.rename(target)
+        with whole_folder(target) as partial:
+            self._fill(partial, meta, files, lines, embeddings, moved)
         # replacing one small file is atomic: readers see the former generation or the new one, each of them whole
         with whole_file(self.folder / CURRENT) as pointer:
             pointer.write_text(target.name, encoding="utf-8")
@@ -307,7 +302,6 @@ class _Updating:
         embeddings: Embeddings,
         moved: Indices | None,
     ) -> None:
-        partial.mkdir()
         write_generation(partial, meta, files, lines)
         np.save(partial / EMBEDDINGS, embeddings, allow_pickle=False)
         Bm25.of([_words(CodeLocation.read(line)) for line in lines]).save(partial / WORDS)
@@ -323,7 +317,9 @@ class _Updating:
         """Remove what killed processes left, except embeddings of this model."""
         needed = {self._chunks.folder.name, self.former.folder.name if self.former else ""}
         for path in self.folder.iterdir():
-            if path.name not in needed and path.name.startswith((PARTIAL, GENERATION, CHUNKS)):
+            # earlier versions wrote a generation into a folder `partial`
+            is_partial = path.name.endswith(PARTIAL_SUFFIX) or path.name == "partial"
+            if path.name not in needed and (is_partial or path.name.startswith((GENERATION, CHUNKS))):
                 shutil.rmtree(path, ignore_errors=True)
 
     def _nothing(self) -> str:
