@@ -130,9 +130,8 @@ def in_processes(count: int, cell: Cell, resume: bool) -> int:
         return 0
     if signals:
         return INTERRUPTED
-    full = (
-        outcome.record is not None and outcome.record.full_disk
-    )  # `accelerate launch` has one exit code for all errors
+    # `accelerate launch` has one exit code for all errors, so the record must tell
+    full = outcome.record is not None and outcome.record.full_disk
     return FULL_DISK if full else code or FAILED
 
 
