@@ -24,7 +24,7 @@ MIN_LINE_TOKENS = 3
 CHUNK = 1 << 12
 """Bytes that the parser reads at a time. A node's `text` reads at least as many, so large chunks make it slow."""
 MAX_ANGLES = 2_000
-"""Maximum number of open `<` in a statement; Java's and C#'s parsers need memory of its square, 150 MB at 3,000."""
+"""Maximum of open `<` in a statement: the memory of Java's and C#'s parsers grows with its square, 150 MB at 3,000."""
 _BRACKET_SPACE = re.compile(r"(?<=\w)([(\[]) |,? ([)\]])")
 _OPEN, _CLOSE = b"([{", b")]}"
 
