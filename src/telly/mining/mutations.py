@@ -25,6 +25,7 @@ COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Is: ast.IsNot,
     ast.IsNot: ast.Is,
 }
+"""Comparisons and their negations."""
 ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
     ast.Add: ast.Sub,
     ast.Sub: ast.Add,
@@ -72,7 +73,7 @@ def _changes(function: Function) -> Iterator[Change]:
                     yield _setting(node, "test", ast.UnaryOp(ast.Not(), test))
                 case ast.If(test=ast.UnaryOp(ast.Not(), operand)):
                     yield _setting(node, "test", operand)
-                case ast.Constant(value=bool() as value):
+                case ast.Constant(value=bool() as value):  # before int, since a bool is one as well
                     yield _setting(node, "value", not value)
                 case ast.Constant(value=int() as value):
                     yield _setting(node, "value", value + 1)

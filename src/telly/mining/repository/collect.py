@@ -230,6 +230,7 @@ def distinct(
     descriptions: set[str] = set()
     near = NearDuplicates()
     kept_indices: dict[str, list[int]] = {split: [] for split in SPLITS}
+    # The largest split comes first and keeps its copies; the smaller ones then have none of its functions.
     order = sorted(SPLITS, key=lambda split: -len(indices[split]))
     with tqdm(total=len(spool), desc="comparing", unit="function", disable=None) as bar:
         for split in order:

@@ -101,7 +101,7 @@ def records(arguments: Sequence[str], *, limit: float) -> Iterator[Iterator[byte
 
 def _split(output: IO[bytes]) -> Iterator[bytes]:
     """The records of a file that end in a NUL byte, read in blocks."""
-    rest = b""
+    rest = b""  # the beginning of a record that continues in the next block
     while block := output.read(1 << 16):
         *whole, rest = (rest + block).split(b"\0")
         yield from whole

@@ -210,6 +210,7 @@ LANGUAGES: tuple[Language, ...] = (
     Language(
         "ruby",
         (".rb",),
+        # A block may define a method or a class, as those of `define_method` and `Struct.new` do.
         """
         (method) @function (singleton_method) @function (begin_block) @function (end_block) @function
         (call block: [(block) (do_block)]) @block (element_reference block: [(block) (do_block)]) @block
@@ -297,6 +298,7 @@ LANGUAGES: tuple[Language, ...] = (
     Language(
         "rust",
         (".rs",),
+        # The arguments of a macro have no tree; functions in them are counted by their tokens.
         "(function_item) @function (macro_definition) @macro (macro_invocation) @invocation",
         ("impl_item", "trait_item", "mod_item"),
         values=("closure_expression",),

@@ -257,6 +257,7 @@ def summary_lines(mined: Mined) -> list[str]:
             f"secrets masked: {shown_kinds}; {RECORD} says where. Whoever has the repository has them: revoke",
         ]
     lines += ["", _licence_notice(mined)]
+    # If more copies were left out than functions remain, more files of the kind would hardly help.
     copies = sum(count for reason, count in counts.left_out.items() if "duplicate" in reason)
     cause = (
         "too few files" if copies < sum(mined.functions.values()) else "nearly all functions are copies of each other"

@@ -59,6 +59,7 @@ def by_date(functions: Mapping[str, int], dates: Mapping[str, int], ratios: Spli
     splits: dict[str, str] = {}
     count = 0
     limits = (("test", ratios.test * total), ("valid", (ratios.test + ratios.valid) * total))
+    # From the newest on: files of one date are in the test split, or in validation, only if all of them fit.
     for paths in paths_by_date.values():
         count += sum(functions[path] for path in paths)
         split = next((name for name, limit in limits if count <= limit), "train")

@@ -59,6 +59,7 @@ def flip_comparisons(function: Function, rng: random.Random) -> None:
 def else_after_jump(function: Function, rng: random.Random) -> None:
     """`if c: return a else: B` to `if c: return a` and B after it, and back."""
 
+    # After the jump nothing else of the block runs, so its rest may be the `else`.
     def edit(block: list[ast.stmt]) -> list[ast.stmt]:
         for at, node in enumerate(block):
             if isinstance(node, ast.If) and isinstance(node.body[-1], JUMPS) and rng.random() < SITE_CHANCE:

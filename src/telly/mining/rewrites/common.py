@@ -93,6 +93,7 @@ def _edited(
             for node in inner:
                 for part in ("body", "orelse", "finalbody"):
                     if getattr(node, part, None):
+                        # A loop's variable has a value in the body, but not in `else` or later: the loop may never run.
                         bound = current.bound | (_entered(node) if part == "body" else frozenset())
                         setattr(node, part, _edited(getattr(node, part), RewriteSite(bound, guarded), edit))
         current = current.after(statement)

@@ -42,7 +42,7 @@ def _independent(first: ast.stmt, second: ast.stmt, private_names: set[str], kno
     Args:
         first: the first statement.
         second: the next one.
-        own: variables that only the function's statements see.
+        private_names: variables that only the function's statements see.
         known: those of them that have a value before both.
         guarded: whether the function may continue after an error in one of them.
     """

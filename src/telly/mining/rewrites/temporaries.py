@@ -80,6 +80,7 @@ def extract_temporary(function: Function, rng: random.Random) -> None:
     def edit(block: list[ast.stmt], site: RewriteSite) -> list[ast.stmt]:
         edited: list[ast.stmt] = []
         for statement in block:
+            # A whole value of an assignment or return gains nothing from a name; that of a condition or loop does.
             slots = [
                 slot
                 for slot in _early_slots(statement, _is_still(site.bound & private_names | known))
@@ -188,7 +189,7 @@ def _parts(value: ast.expr) -> list[Slot]:
             return _unstarred(value, "elts")
         case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
             return [] if value.generators[0].is_async else [Slot(value.generators[0], "iter")]
-    at = 0 if isinstance(value, ast.BoolOp) else None
+    at = 0 if isinstance(value, ast.BoolOp) else None  # `and` and `or` always evaluate their first operand alone
     return [Slot(value, part, at) for part in FIRST_PARTS.get(type(value), ())]
 
 

@@ -48,6 +48,7 @@ _DOXYGEN_FOREIGN = re.compile(
     r"|dir|\{|\})(?!\w)|^\s*(?:///?|//!|/\*[*!])<|[@\\][{}]\s*(?:\*/)?\s*$",
     re.MULTILINE,
 )
+# The sign `(?!)` matches nothing: in such a style comments are documentation by their place alone.
 STYLES = {
     "docstring": Style(docstrings.describe, re.compile(r"(?!)")),
     "javadoc": Style(tags.javadoc, re.compile(r"/\*\*(?!/)|///(?!/)"), gap=1),

@@ -146,6 +146,7 @@ def without_signs(comment: str) -> str:
         indent = min((len(line) - len(line.lstrip()) for line in lines if line), default=0)
         return "\n".join(line[indent:] for line in lines).strip("\n")
     first, *rest = _BLOCK_CLOSE.sub("", _BLOCK_OPEN.sub("", comment)).split("\n")
+    # Stars at the beginnings of most lines are signs; others mark the items of a list.
     starred = sum(line.lstrip().startswith("*") for line in rest)
     if 2 * starred >= sum(bool(line.strip()) for line in rest):
         rest = [_STAR.sub("", line) for line in rest]

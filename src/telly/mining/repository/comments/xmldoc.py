@@ -43,6 +43,7 @@ def xmldoc(comment: str) -> str:
 def _description(root: ElementTree.Element, verbatim: Verbatim) -> str:
     summary = next((element for name in ("summary", "remarks") if (element := root.find(name)) is not None), None)
     outside = "".join([root.text or "", *(child.tail or "" for child in root)])
+    # Without a summary, text outside of elements takes precedence over `remarks`.
     if summary is not None and root.find("summary") is None and outside.strip():
         summary = None
     return _words(root if summary is None else summary, verbatim)
@@ -54,6 +55,7 @@ def _words(element: ElementTree.Element, verbatim: Verbatim) -> str:
         inner = _words(child, verbatim).strip() if child.tag not in _OMITTED - {"seealso", "code"} else ""
         if child.tag in {"see", "seealso", "paramref", "typeparamref"}:
             target = next((child.get(name) for name in ("cref", "name", "langword", "href") if child.get(name)), "")
+            # A reference without words reads as its target, without a prefix such as `T:` for types.
             parts.append(inner or verbatim.keep(_PREFIX.sub("", target or "")))
         elif child.tag in {"c", "tt"} or (child.tag == "code" and "\n" not in (child.text or "")):
             parts.append(verbatim.keep(inner))
