@@ -214,7 +214,7 @@ def test_completion_and_generation_write(tree: Path, model_folder: Path) -> None
         ),
         (("summarize", "dates.py:nothing"), "dates.py: has no function 'nothing'; known: parse_date, Calendar.days"),
         (("summarize", "none.py"), "none.py: no such file; expected FILE or FILE:FUNCTION"),
-        (("summarize", "notes.txt"), "notes.txt: is of no known language; expected sources in python,"),
+        (("summarize", "notes.txt"), "notes.txt: unknown language; expected sources in python,"),
         (("complete", "dates.py:999"), "dates.py:999: expected FILE:LINE with a line from 2 to 19, found 999"),
         (("complete", "dates.py"), "dates.py: expected FILE:LINE with a line from 2 to 19, found no line"),
         (("generate", " "), "the description is blank; expected what the code should do, in words"),

@@ -117,7 +117,7 @@ def test_the_graph_finds_what_comparing_all_finds(tmp_path: Path, monkeypatch: p
 def fake_run(folder: Path, task: str, started: str, status: str = "finished", head: str | None = None) -> Path:
     (folder / "model").mkdir(parents=True)
     (folder / "model" / "config.json").write_text("{}")
-    config = {"task": task, "head": head}
+    config = {"task": task, "model": "telly-mini", "head": head}
     record = {"format": 1, "config": config, "status": status, "started": started, "test": {"mrr": 0.5}}
     (folder / "record.json").write_text(json.dumps(record))
     return folder
@@ -125,7 +125,7 @@ def fake_run(folder: Path, task: str, started: str, status: str = "finished", he
 
 def test_the_newest_finished_run_of_the_task_is_taken(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    assert choose("search", runs=runs).line == f"model: telly-mini, not tuned: no finished run of search in {runs}/"
+    assert choose("search", runs=runs).message == f"model: telly-mini, not tuned: no finished run of search in {runs}/"
     fake_run(runs / "old", "search", "2026-01-01T00:00:00+00:00")
     new = fake_run(runs / "deep" / "new", "search", "2026-03-01T00:00:00+00:00")
     fake_run(runs / "broken", "search", "2026-05-01T00:00:00+00:00", status="failed")
@@ -134,8 +134,8 @@ def test_the_newest_finished_run_of_the_task_is_taken(tmp_path: Path) -> None:
     assert newest_usable_run("search", runs) == new
     assert newest_usable_run("clone", runs) == cosine
     assert newest_usable_run("generate", runs) is None
-    assert choose("search", runs=runs).line == f"model: {new}, the newest run of search"
-    assert choose("search", "telly-mini", runs).line == "model: telly-mini, not tuned"
+    assert choose("search", runs=runs).message == f"model: {new}, the newest run of search"
+    assert choose("search", "telly-mini", runs).message == "model: telly-mini, not tuned"
 
 
 def test_the_library_makes_the_index_it_needs(tree: Path, model_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
