@@ -69,8 +69,8 @@ def export_sentence_transformers(model: TunedModel, output: Path) -> Exported:
             version=VERSION,
         )
         checked = (
-            f"On {len(CHECK_TEXTS)} texts (short, empty, long, not ASCII) the tokens equal those of telly's evaluation, "
-            f"and the embeddings are {agreement(difference)}."
+            f"On {len(CHECK_TEXTS)} texts (short, empty, long, not ASCII) the tokens equal those of telly's evaluation,"
+            f" and the embeddings are {agreement(difference)}."
         )
         write_export_card(model, folder, use, f"## Checked\n\n{checked}", library="sentence-transformers")
     return Exported(output, difference)
