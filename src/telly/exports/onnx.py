@@ -21,7 +21,7 @@ from telly.exports.source import CHECK_TEXTS, EmbeddingModel, plain_tokenizer
 from telly.inference.tuned_model import TunedModel
 from telly.markdown import markdown_table
 from telly.models.load import quiet_transformers
-from telly.runs.card import value
+from telly.runs.card import metric_text
 
 logger = logging.getLogger(__name__)
 
@@ -199,13 +199,16 @@ def _loss(model: TunedModel, folder: Path, data: ScoredData) -> tuple[str, str]:
     change = int8[metric] - fp32[metric]
     size = (folder / INT8_FILE).stat().st_size / 1e6
     sentence = (
-        f"{metric} {value(metric, int8[metric])} with 8-bit weights, {value(metric, fp32[metric])} with 32 bits "
-        f"({change:+.4f}), on {examples}"
+        f"{metric} {metric_text(metric, int8[metric])} with 8-bit weights, "
+        f"{metric_text(metric, fp32[metric])} with 32 bits ({change:+.4f}), on {examples}"
     )
     names = [name for name in model.task.metrics if name in fp32]
     table = markdown_table(
         ("", *names),
-        [(form, *(value(name, row[name]) for name in names)) for form, row in (("fp32", fp32), ("int8", int8))],
+        [
+            (form, *(metric_text(name, metrics[name]) for name in names))
+            for form, metrics in (("fp32", fp32), ("int8", int8))
+        ],
     )
     return sentence, (
         f"## 8-bit weights\n\n`{INT8_FILE}` ({size:.1f} MB) has 8-bit weights and computes its scales at run time "
