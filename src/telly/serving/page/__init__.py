@@ -61,8 +61,8 @@ def _call(openapi: dict[str, Any], method: str, path: str, call: dict[str, Any])
         "method": method.upper(),
         "path": path,
         "summary": call["summary"],
-        "takes": fields,
-        "gives": _fields(openapi, responses["200"]["content"]["application/json"]["schema"]),
+        "parameters": fields,
+        "response": _fields(openapi, responses["200"]["content"]["application/json"]["schema"]),
         "example": _example(method, path, fields, needs_token=needs_token),
         "errors": [(status, response["description"]) for status, response in responses.items() if status != "200"],
     }
