@@ -40,12 +40,14 @@ def _with_table(page: Path, block: str, table: str) -> str:
 
 
 def columns() -> str:
-    """One row a column of a task, with the names it is read from in the order of preference."""
-    lines = ["| task: column | names that are read, the first one preferred |", "|---|---|"]
+    """One row per column, with the names it is read from; tasks whose column is read alike share a row."""
+    rows: dict[tuple[str, str], list[str]] = {}
     for task, spec in TASKS.items():
         for column in spec.schema.columns:
             names = ", ".join(f"`{name}`" for name in column.source_names)
-            lines.append(f"| `{task}`: `{column.name}`{_values(column)} | {names} |")
+            rows.setdefault((f"`{column.name}`{_values(column)}", names), []).append(f"`{task}`")
+    lines = ["| column | of | names that are read, the first one preferred |", "|---|---|---|"]
+    lines += [f"| {column} | {', '.join(tasks)} | {names} |" for (column, names), tasks in rows.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -79,10 +81,10 @@ SETTINGS_HEAD = """# Settings of `telly tune`
 
 Generated from the declarations in `telly.settings` by `scripts/make_docs.py`. A setting is a key of the TOML file for
 `--config` and of a [study](study.md), a field of `telly.TuneConfig`, and an option: `--key` with hyphens, unless
-another one is shown (`task` is the subcommand). `telly advise` has all of them except `freeze` and `output`. In italics: what a setting
-can change. *Evaluation* is the scores of given weights; *speed* is time, memory and disk; *location* is where files
-are. Cells of a study that differ only in speed or location share a folder. Defaults that depend on the task are in
-[tasks](tasks.md#settings).
+another one is shown (`task` is the subcommand). `telly advise` has all of them except `freeze` and `output`. In
+italics: what a setting can change. *Evaluation* is the scores of given weights; *speed* is time, memory and disk;
+*location* is where files are. Cells of a study that differ only in speed or location share a folder. Defaults that
+depend on the task are in [tasks](tasks.md#settings).
 """
 
 
