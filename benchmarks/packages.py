@@ -288,7 +288,7 @@ def render(result: dict[str, Any]) -> str:
         f"on {sure} with the whole interval (paired bootstrap over queries). {time}"
     )
     later = "" if again is None else (
-        f" BM25, untuned and their fused order were measured again: {made_by(again)}"
+        f" BM25, untuned and fused, measured later: {made_by(again)}"
     )  # fmt: skip
     return told(lines, text, result) + later
 

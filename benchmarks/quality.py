@@ -396,8 +396,8 @@ def again_told(result: dict[str, Any]) -> str:
     if again is None:
         return ""
     if "methods" in again:
-        return f" Trivial baselines were measured again: {made_by(again)}"
-    return f" Only BM25 and nearest answers were measured again: {made_by(again)}"
+        return f" Trivial baselines, measured later: {made_by(again)}"
+    return f" BM25 and nearest answers, measured later: {made_by(again)}"
 
 
 def render(result: dict[str, Any]) -> str:
