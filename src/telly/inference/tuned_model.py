@@ -303,7 +303,7 @@ def load(model: str | Path, task: str | None = None) -> TunedModel:
         >>> (query @ functions.T).argmax()
 
     Args:
-        model: a run's folder, a model folder, a hub id or the embedded model (`telly-mini`).
+        model: run folder, model folder, hub id, or `telly-mini`, the embedded model.
         task: task that it must have been tuned for; a model that was not tuned is used for it. [default: any; one that
             was not tuned: search]
 
