@@ -40,19 +40,17 @@ def _with_table(page: Path, block: str, table: str) -> str:
 
 
 def columns() -> str:
-    """One row per column, with the names it is read from; tasks whose column is read alike share a row."""
+    """One item per column, with the names it is read from; tasks whose column is read alike share an item."""
     rows: dict[tuple[str, str], list[str]] = {}
     for task, spec in TASKS.items():
         for column in spec.schema.columns:
             names = ", ".join(f"`{name}`" for name in column.source_names)
             rows.setdefault((f"`{column.name}`{_values(column)}", names), []).append(f"`{task}`")
-    lines = ["| column | of | names that are read, the first one preferred |", "|---|---|---|"]
-    lines += [f"| {column} | {', '.join(tasks)} | {names} |" for (column, names), tasks in rows.items()]
-    return "\n".join(lines) + "\n"
+    return "".join(f"- {column} ({', '.join(tasks)}): {names}\n" for (column, names), tasks in rows.items())
 
 
 def _values(column: Column) -> str:
-    return f" ({' or '.join(column.values)})" if column.values else ""
+    return f", {' or '.join(column.values)}" if column.values else ""
 
 
 def presets() -> str:
@@ -127,10 +125,10 @@ def api() -> str:
     entries |= {f"TunedModel.{method.__name__}": inspect.unwrap(method) for method in methods}
     described: dict[str, str] = {}
     parts = [API_HEAD, *(_entry(name, function, described) for name, function in entries.items())]
-    parts.append("## Source code: `telly.code`\n\nThe functions behind `telly search`, `telly clones` and so on.\n")
+    parts.append("## Source code: `telly.code`\n")
     parts.append(_list({f"telly.code.{name}": getattr(telly.code, name) for name in dir(telly.code)}))
     rest = [name for name in dir(telly) if name not in {*functions, "TunedModel", "code", "errors", "__version__"}]
-    parts.append("## Building blocks\n\nFor training loops of your own.\n")
+    parts.append("## Building blocks of training loops\n")
     parts.append(_list({f"telly.{name}": getattr(telly, name) for name in rest if name != "TellyError"}))
     errors = {name: value for name, value in vars(telly.errors).items() if inspect.isclass(value)}
     parts.append("## Errors: `telly.errors`\n")
@@ -144,7 +142,7 @@ def _entry(name: str, function: Any, described: dict[str, str]) -> str:
     `described` maps arguments with their descriptions to the section that has them; new ones are added.
     """
     sections = _sections(inspect.getdoc(function) or "")
-    parts = [f"## `{name}`\n", f"```python\n{_signature(name, function)}\n```\n", sections[""] + "\n"]
+    parts = [f"## `{name}`\n", f"`{_signature(name, function)}`\n", sections[""] + "\n"]
     if "Example" in sections:
         lines = sections["Example"].replace(">>> import telly\n", "").splitlines()
         code = "\n".join(re.sub(r"^(>>>|\.\.\.) ", "", line) if line[:3] in (">>>", "...") else f"# {line}"
@@ -191,7 +189,7 @@ def _signature(name: str, function: Any) -> str:
     parameters = [one.replace(annotation=one.empty) for one in signature.parameters.values() if one.name != "self"]
     returned = str(signature.return_annotation).strip("'")
     text = f"{name}{signature.replace(parameters=parameters, return_annotation=signature.empty)} -> {returned}"
-    return textwrap.fill(text, 100, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
 
 
 def _list(names: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 
 import telly
@@ -18,13 +19,11 @@ def test_tables_that_follow_from_the_code_are_up_to_date() -> None:
     assert script is not None and script.loader is not None
     make_docs = importlib.util.module_from_spec(script)
     script.loader.exec_module(make_docs)
-    rows = [line.split(" | ") for line in make_docs.columns().splitlines()[2:]]
+    items = [re.fullmatch(r"- `(\w+)`.* \((.*)\): (.*)", line) for line in make_docs.columns().splitlines()]
     for task, spec in TASKS.items():
         for column in spec.schema.columns:
-            [names] = [
-                names for name, tasks, names in rows if name.startswith(f"| `{column.name}`") and f"`{task}`" in tasks
-            ]
-            assert names.rstrip(" |") == ", ".join(f"`{name}`" for name in column.source_names)
+            [names] = [item[3] for item in items if item and item[1] == column.name and f"`{task}`" in item[2]]
+            assert names == ", ".join(f"`{name}`" for name in column.source_names)
     assert make_docs.presets().count("\n") == 2 + len(TASKS)
     for page, text in make_docs.pages().items():
         assert page.read_text(encoding="utf-8") == text, "run `python scripts/make_docs.py`"
