@@ -64,7 +64,7 @@ ORDERS = {
 AT_LEAST = 4
 """Packages on which the fused order has to beat BM25."""
 SAME = 1e-3
-"""How far our MRR may lie from the run's own: vectors are made in other batches."""
+"""Tolerance of our MRR against the run's own: embeddings are computed in other batches."""
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,10 @@ def scored(data: Path, run: Path | None) -> dict[str, Any]:
         ranks[name] = ranks_in_scores(torch.from_numpy(cosines), targets)
         both = zip(cosines, words, strict=True)
         ranks[f"{name}, fused"] = torch.tensor(
-            [fused_rank(vectors, found, int(target)) for (vectors, found), target in zip(both, targets, strict=True)]
+            [
+                fused_rank(embeddings, found, int(target))
+                for (embeddings, found), target in zip(both, targets, strict=True)
+            ]
         )
     statistics = {name: retrieval_statistics(found) for name, found in ranks.items()}
     mrr = {name: found["mrr"].value for name, found in statistics.items()}

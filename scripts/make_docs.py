@@ -54,7 +54,7 @@ def _values(column: Column) -> str:
 
 
 def presets() -> str:
-    """One row a task, with its settings and its metrics, the one that chooses the best epoch first."""
+    """One row per task, with its settings and its metrics, the one that chooses the best epoch first."""
     lines = ["| task | tokens, at most | batch | rate | epochs | beam | head | best by, and other metrics |",
              "|---|---|---:|---:|---:|---:|---|---|"]  # fmt: skip
     for name, task in TASKS.items():
