@@ -4,8 +4,8 @@
 `--table` only renews them.
 
 The functions are those of the embedded sample, drawn again and again with some of their words exchanged, so that the
-vocabulary and the lengths are those of code; their embeddings are random unit vectors of the embedded model's size (192),
-which are all compared, and of UniXcoder-base's (768), which are searched by the graph. Queries are the sample's
+vocabulary and the lengths are those of code; their embeddings are random unit vectors of the embedded model's size
+(192), which are all compared, and of UniXcoder-base's (768), which are searched by the graph. Queries are the sample's
 descriptions. Every query is encoded by a model of that size (the embedded one; UniXcoder-base's shape with random
 weights), searched among the embeddings and among the words, and fused.
 The embeddings are clustered around 500 centres, as those of code are in families; recall of the graph is the ratio of
