@@ -218,10 +218,7 @@ def scored(data: Path, run: Path | None) -> dict[str, Any]:
         ranks[name] = ranks_in_scores(torch.from_numpy(cosines), targets)
         both = zip(cosines, words, strict=True)
         ranks[f"{name}, fused"] = torch.tensor(
-            [
-                fused_rank(embeddings, found, int(target))
-                for (embeddings, found), target in zip(both, targets, strict=True)
-            ]
+            [fused_rank(cosine, found, int(target)) for (cosine, found), target in zip(both, targets, strict=True)]
         )
     statistics = {name: retrieval_statistics(found) for name, found in ranks.items()}
     mrr = {name: found["mrr"].value for name, found in statistics.items()}
