@@ -136,8 +136,8 @@ def test_limit(write: Write) -> None:
 
 BAD = [
     ("{broken", "bad-json: Expecting property name enclosed in double quotes at column 2; expected one JSON object"),
-    ("[1]", "not-an-object: found a list; expected an object with one entry a column"),
-    ("7", "not-an-object: found a number; expected an object with one entry a column"),
+    ("[1]", "not-an-object: found a list; expected an object with one entry per column"),
+    ("7", "not-an-object: found a number; expected an object with one entry per column"),
     ({"query": " ", "code": "c"}, "empty-text: 'query' has no text; fill it or delete the row"),
     ({"query": [], "code": "c"}, "empty-text: 'query' has no text; fill it or delete the row"),
     (

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from telly.errors import ConfigError, TrainingError
-from telly.metrics.kept import read_scores
+from telly.metrics.per_example import read_per_example
 from telly.metrics.significance import bootstrap_runs
 from telly.runs.parts import PlanInfo, RecordedConfig
 from telly.runs.record import RecordFormatError, RunRecord
@@ -366,7 +366,7 @@ def check_table(cells: list[Cell], kept: str, printed: str) -> None:
     base = record_of(cells[0].folder)["test"]["mrr"]
     for cell in cells:
         record = record_of(cell.folder)
-        interval = bootstrap_runs({0: {0: read_scores(cell.folder / "scores.npz")}}, 1000)[0, "mrr"].interval
+        interval = bootstrap_runs({0: {0: read_per_example(cell.folder / "scores.npz")}}, 1000)[0, "mrr"].interval
         score = record["test"]["mrr"]
         parts = [cell.variant.slug, "1", f"{score:.4f} ± {(interval.high - interval.low) / 2:.4f}",
                  "" if cell is cells[0] else f"{100 * (score / base - 1):+.1f} %",

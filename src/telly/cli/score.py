@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from telly.metrics.interval import Interval, PairedComparison
     from telly.tasks.scoring import Scores
 
-EPILOG = """A file holds plain lines (an example a line, the same order in both files), lines `id<TAB>text` (if every
+EPILOG = """A file holds plain lines (one example per line, the same order in both files), lines `id<TAB>text` (if every
 line has a tab and no id comes twice), or JSON lines (id in id, idx or url; a prediction in prediction, pred or text; a
 gold answer in reference, gold, code, gt, label or answer). With ids the order does not matter. Texts of several lines
 need JSON lines. An empty prediction scores zero and is counted; an empty gold answer is an error. Labels may be written
-as 1, 1.0 or true; where no predicted label is among the right ones, that is an error. There is one reference an
+as 1, 1.0 or true; where no predicted label is among the right ones, that is an error. There is one reference per
 example.
 
 Examples:

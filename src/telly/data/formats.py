@@ -207,7 +207,7 @@ def _one_object(stream: IO[bytes]) -> dict[str, object] | None:
 
 def _whole_object(values: dict[str, object], file: str) -> DataRow | RowProblem:
     """The only row of a file, or the problem that its rows are below a key, or by column as pandas writes them."""
-    expected = "expected an array of objects or one object a line"
+    expected = "expected an array of objects or one object per line"
     rows = [key for key, value in values.items() if isinstance(value, list) and any(isinstance(v, dict) for v in value)]
     if rows:
         message = f"the rows are a list under {shorten(rows[0])!r}; {expected}: save that list alone"
@@ -299,7 +299,7 @@ def _object(values: object, line: int, file: str) -> DataRow | RowProblem:
         return DataRow(line, values)
     names = {list: "a list", str: "a string", type(None): "null", bool: "true or false"}
     kind = names.get(type(values), "a number")
-    return RowProblem(file, line, "not-an-object", f"found {kind}; expected an object with one entry a column")
+    return RowProblem(file, line, "not-an-object", f"found {kind}; expected an object with one entry per column")
 
 
 def _parquet_rows(path: Path) -> Iterator[DataRow | RowProblem]:

@@ -27,7 +27,7 @@ class Training:
     """The contribution of training to the variance of a mean over runs.
 
     Attributes:
-        variance: of the mean.
+        variance: variance of the mean.
         degrees: degrees of freedom, one less than the number of runs.
     """
 

@@ -76,7 +76,7 @@ class RunRecord:
         metric: the metric that chose it.
         test: test metrics of the best epoch's weights.
         tested_on: the split they were measured on: `test`, or `valid` if there was no test data.
-        scores: name of the file with the test scores of every example (`telly.metrics.kept`); None if there is none.
+        scores: name of the file with per-example test statistics (`telly.metrics.per_example`); None if there is none.
         baselines: test metrics of methods without a trained model, by name.
         baselines_version: version of their computation.
         advice: how K was chosen, with `freeze = auto`.

@@ -12,7 +12,7 @@ from telly.errors import DataError
 from telly.freezing.variants import Variant
 from telly.markdown import DASH, markdown_table
 from telly.metrics.interval import RESAMPLES
-from telly.metrics.kept import read_scores
+from telly.metrics.per_example import read_per_example
 from telly.metrics.significance import bootstrap_runs
 from telly.metrics.table import METRICS
 from telly.runs.record import RunRecord
@@ -127,7 +127,7 @@ def _mean(runs: Runs, of: Callable[[RunRecord], float | None]) -> str:
 def _half_interval(metric: str, files: tuple[Path, ...]) -> float | None:
     """Half of a score's 95 % interval; None if a run kept no per-example scores, or they are behind a URL."""
     try:
-        runs = {number: {metric: read_scores(file)[metric]} for number, file in enumerate(files)}
+        runs = {number: {metric: read_per_example(file)[metric]} for number, file in enumerate(files)}
     except (DataError, KeyError):
         return None
     found = bootstrap_runs({metric: runs}, RESAMPLES)[metric, metric].interval
