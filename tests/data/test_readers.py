@@ -107,7 +107,7 @@ def test_mapping_goes_before_the_known_names(write: Write) -> None:
         (["query"], "cannot read the mapping 'query'; expected NAME=COLUMN such as query=doc"),
         (["query=a", "query=b"], "'query' is mapped twice: to 'a' and to 'b'"),
         (["kode=a"], "cannot map 'kode': the columns of task 'search' are query, code"),
-        (["query=a", "code=a"], "two columns read the same data (query=a, code=a); map each to a column of its own"),
+        (["query=a", "code=a"], "two columns read the same data (query=a, code=a); map each to its own column"),
     ],
 )
 def test_bad_mapping(pairs: list[str], message: str) -> None:

@@ -206,7 +206,7 @@ def test_another_recipe_or_corpus_in_the_same_folder_is_refused(short_run, tmp_p
 
 def test_an_anchor_needs_a_stage_to_come_from():
     stage = {"layers": 1, "steps": 1, "batch_size": 2, "learning_rate": 1e-3, "anchor_weight": 1.0}
-    with pytest.raises(ConfigError, match="stage 1 has an anchor_weight, but no stage without layers"):
+    with pytest.raises(ConfigError, match="stage 1 has an anchor_weight, but no earlier stage is without layers"):
         PretrainConfig.parse({"stages": [stage]}, "recipe.toml")
 
 
