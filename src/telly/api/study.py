@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -12,15 +11,13 @@ import torch
 
 from telly.errors import ConfigError
 from telly.runs.record import RunRecord
+from telly.studies import launch
 from telly.studies.analyses import run_analyses
 from telly.studies.config import Cell, Needs, StudyConfig, cells_of, groups_of, load_study
-from telly.studies.launch import check_processes, in_own_process, in_processes
 from telly.studies.results import Outcome, State
 from telly.studies.run import Pool, run_cells, side_by_side
 from telly.studies.table import StudyTable, table_of
 from telly.urls import is_url
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -77,8 +74,8 @@ class StudyPlan:
             TrainingError: the disk is full; finished cells are kept.
         """
         processes = self.settings.cell.processes
-        launch = in_own_process if processes == 1 else partial(in_processes, processes)
-        outcomes = run_cells(self.cells, self.settings, self.output, launch, self._pool(), show)
+        start = launch.in_own_process if processes == 1 else partial(launch.in_processes, processes)
+        outcomes = run_cells(self.cells, self.settings, self.output, start, self._pool(), show)
         by_folder = {cell.folder: outcome for cell, outcome in zip(self.cells, outcomes, strict=True)}
         tables = []
         for group in groups_of(list(self.cells)):
@@ -161,7 +158,7 @@ def plan_study(
     settings = settings.model_copy(update={"cell": Needs.parse(settings.cell.model_dump() | given, "options")})
     place = str(output or f"studies/{Path(name).stem}")
     cells = cells_of(settings, _folder(place, ray, given.keys() - {"processes"}))
-    check_processes(cells, settings.cell.processes)
+    launch.check_processes(cells, settings.cell.processes)
     _check_jobs(jobs, ray, settings.cell.processes)
     return StudyPlan(settings, tuple(cells), place, jobs, ray)
 
