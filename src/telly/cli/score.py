@@ -74,7 +74,7 @@ def score(
     header = ["metric", "value", "95 % interval"]
     rows = [[_label(m), _value(m, v), _interval(m, scores.intervals[m])] for m, v in scores.values.items()]
     notes = [_examples(scores)]
-    cautions = [*scores.cautions, *(other.cautions if other is not None else ())]
+    warnings = [*scores.warnings, *(other.warnings if other is not None else ())]
     if other is not None:
         names = _names(pred, other.file)
         header += [names[1], "95 % interval", "difference", "95 % interval", "p"]
@@ -82,7 +82,7 @@ def score(
             row += [_value(name, other.values[name]), _interval(name, other.intervals[name])]
             row += [_value(name, found.difference, "+"), _interval(name, found.interval, "+"), f"{found.p:.3f}"]
         notes += [_examples(other), *(_verdict(name, found, names) for name, found in comparisons.items()), ABOUT]
-    notes += [f"caution: {caution}" for caution in dict.fromkeys(cautions)]
+    notes += [f"caution: {warning}" for warning in dict.fromkeys(warnings)]
     print_scores(f"{task}: {pred}", header, rows, notes)
 
 
@@ -115,7 +115,7 @@ def _scores_dict(scores: Scores) -> dict[str, Any]:
         "intervals": {name: [interval.low, interval.high] for name, interval in scores.intervals.items()},
         "examples": scores.examples,
         "empty_predictions": scores.empty_predictions,
-        **({"cautions": list(scores.cautions)} if scores.cautions else {}),
+        **({"warnings": list(scores.warnings)} if scores.warnings else {}),
     }
 
 

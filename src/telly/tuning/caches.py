@@ -99,7 +99,7 @@ def _build(name: str, request: CacheRequest) -> BuildResult:
 def _requests(job: Job) -> dict[str, CacheRequest]:
     """The cache of every split that reads one; a budget is shared in proportion to their tokens."""
     config = job.config
-    data = {name: encoded for name, encoded in job.data.items() if encoded.stored}
+    data = {name: encoded for name, encoded in job.data.items() if encoded.cacheable}
     budget = None if config.cache_budget_gb is None else int(config.cache_budget_gb * 1e9)
     total = max(1, sum(int(encoded.table.lengths.sum()) for encoded in data.values()))
     return {

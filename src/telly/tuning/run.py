@@ -149,7 +149,7 @@ def _open_sources(run: Run, job: Job) -> BatchSources:
             logger.info("activation cache: not used: %s", sources.reason)
         run.record.cache = report = sources.report()
     # Where text is generated, decoding needs the frozen layers for the new tokens.
-    if sources.used and sources.complete and all(encoded.stored for encoded in job.data.values()):
+    if sources.used and sources.complete and all(encoded.cacheable for encoded in job.data.values()):
         with run.clocks("save"), explained_disk(run.output):
             file = run.folder.checkpoints / f"prefix-{os.getpid()}.safetensors"
             run.record.cache = replace(report, released_bytes=job.split.release_prefix(file))
