@@ -338,8 +338,8 @@ def _pair_rows(stream: IO[bytes], path: Path) -> Iterator[DataRow | RowProblem]:
         if not fields:
             continue
         if len(fields) != 3:
-            found = f"found {len(fields)} column{'s' * (len(fields) != 1)}"
-            message = f"{found}; expected 3: idx1 idx2 label, separated by a tab or blanks"
+            count = f"{len(fields)} column{'s' * (len(fields) != 1)}"
+            message = f"found {count}; expected 3: idx1 idx2 label, separated by a tab or blanks"
             yield RowProblem(str(path), number, "bad-pair", message)
             continue
         unknown = [idx for idx in fields[:2] if idx not in functions]

@@ -87,7 +87,7 @@ class Schema:
 
 @dataclass(frozen=True)
 class RowProblem:
-    """A problem of a file, on a line or row from 1; None stands for the whole file."""
+    """A problem of a file, on a line or row from 1; None for the whole file."""
 
     file: str
     line: int | None

@@ -178,8 +178,8 @@ class _Source:
         if self.layout.form == "ranking":
             words = value.split()
             if len(set(words)) < len(words):
-                twice = next(word for word, count in Counter(words).items() if count > 1)
-                raise DataError(f"{self.file}:{line}: {_short(twice)} comes twice; expected every answer once")
+                repeated = next(word for word, count in Counter(words).items() if count > 1)
+                raise DataError(f"{self.file}:{line}: {_short(repeated)} comes twice; expected every answer once")
         return value
 
     def _read_objects(self) -> list[tuple[int, dict[str, Any]]] | None:
@@ -222,8 +222,8 @@ class _Source:
         value = values.get(key)
         parts = value if isinstance(value, list) else [value]
         if not all(isinstance(part, str | int | float) for part in parts):
-            found = "no such key" if key not in values else _short(json.dumps(value))
-            raise DataError(f"{self.file}:{line}: {key}: expected a text or a number, or a list of such, found {found}")
+            shown = "no such key" if key not in values else _short(json.dumps(value))
+            raise DataError(f"{self.file}:{line}: {key}: expected a text or a number, or a list of such, found {shown}")
         if isinstance(value, list):
             self._check_list(line, value, key)
         texts = [str(int(part)) if isinstance(part, bool) else str(part) for part in parts]
@@ -278,15 +278,15 @@ def _match(right: FileEntries, system: FileEntries, by_line: bool) -> list[tuple
 
 def _check_unique(file: Path, entries: Sequence[PredictionEntry]) -> None:
     first: dict[str | None, int] = {}
-    twice = []
+    repeated = []
     for entry in entries:
         if entry.id in first:
-            twice.append(entry)
+            repeated.append(entry)
         first.setdefault(entry.id, entry.line)
-    if twice:
+    if repeated:
         raise DataError(
-            f"{file}:{twice[0].line}: {_named([str(entry.id) for entry in twice])} more than once, the first on line "
-            f"{first[twice[0].id]}; expected every id once, or --by-line to match line by line"
+            f"{file}:{repeated[0].line}: {_named([str(entry.id) for entry in repeated])} more than once, the first on line "
+            f"{first[repeated[0].id]}; expected every id once, or --by-line to match line by line"
         )
 
 
