@@ -285,8 +285,8 @@ def _check_unique(file: Path, entries: Sequence[PredictionEntry]) -> None:
         first.setdefault(entry.id, entry.line)
     if repeated:
         raise DataError(
-            f"{file}:{repeated[0].line}: {_named([str(entry.id) for entry in repeated])} more than once, the first on line "
-            f"{first[repeated[0].id]}; expected every id once, or --by-line to match line by line"
+            f"{file}:{repeated[0].line}: {_named([str(entry.id) for entry in repeated])} more than once, the first on "
+            f"line {first[repeated[0].id]}; expected every id once, or --by-line to match line by line"
         )
 
 
