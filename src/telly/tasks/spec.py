@@ -88,6 +88,8 @@ class TaskSpec(ABC, Generic[OptionsT]):
         options: type of the settings that only this kind of task has.
         is_generative: whether its model generates text; it is then loaded with its output layer.
         is_classifier: whether its model assigns texts to the classes of its training data.
+        has_threshold: whether pairs are classified by a cosine threshold, which is fitted on validation data and saved
+            with the model.
         min_batch_size: minimum number of examples per step from which it can learn; 2 for in-batch negatives.
         mining: data that `telly data from-repo` makes for it; None if it cannot.
         data_example: example of its data options in help.
@@ -102,6 +104,7 @@ class TaskSpec(ABC, Generic[OptionsT]):
     options: type[OptionsT]
     is_generative: bool = False
     is_classifier: bool = False
+    has_threshold: bool = False
     min_batch_size: int = 1
     mining: MiningTarget | None = None
     data_example: DataExample = JSON_LINES
