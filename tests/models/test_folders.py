@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from telly.cli import main
 from telly.errors import ModelError, TellyError
-from telly.models.declared import model_warnings, check_pooling
+from telly.models.declared import check_pooling, model_warnings
 from telly.models.load import load_model, load_tokenizer
 from tiny_runs import tiny_model_folder
 

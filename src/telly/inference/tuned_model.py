@@ -20,7 +20,7 @@ from telly.freezing.fingerprint import prefix_digests
 from telly.freezing.source import RowSource
 from telly.inference.embeddings import EmbeddingKey, Embeddings
 from telly.inference.encoder import PlainEncoder
-from telly.models.declared import model_warnings, check_pooling
+from telly.models.declared import check_pooling, model_warnings
 from telly.models.load import load_stack, load_tokenizer
 from telly.models.modes import encode_texts
 from telly.models.stack import LayerStack, find_stack
