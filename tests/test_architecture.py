@@ -21,7 +21,6 @@ FRAGMENTS = ("Of ", "That ", "Where", "Whatever", "Whichever", "By ", "What ", "
 UNMENDED = {
     "cli": "S",
     "reports": "R",
-    "runs": "R",
     "settings": "S",
     "studies": "R",
 }
