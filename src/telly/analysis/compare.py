@@ -88,7 +88,7 @@ class CompareResult:
     comparisons: tuple[ModelComparison, ...]
 
 
-def compare(config: CompareConfig, run: LayerExtractor) -> CompareResult:
+def compare(config: CompareConfig, extractor: LayerExtractor) -> CompareResult:
     """Run every model once over the texts, or open its cached states, and compare layer by layer.
 
     Raises:
@@ -100,9 +100,9 @@ def compare(config: CompareConfig, run: LayerExtractor) -> CompareResult:
     if not config.others:
         raise ConfigError("nothing to compare with; name another model with --with")
     texts = code_texts(config.data, config.limit, task=config.task, split=config.split, seed=config.seed)
-    first = _pooled(config, config.model, texts, run)
+    first = _pooled(config, config.model, texts, extractor)
     # A generator: only one other model's states are in memory at a time.
-    others = (_pooled(config, name, texts, run) for name in config.others)
+    others = (_pooled(config, name, texts, extractor) for name in config.others)
     comparisons = tuple(_compare_layers(config, first, other) for other in others)
     form = Pooling.PADDED_MEAN if config.paper else Pooling.MEAN
     return CompareResult(config.model, tuple(first.names), len(texts), form.value, comparisons)
@@ -122,13 +122,15 @@ class _Pooled:
         return layer_names(len(self.layers) - 1)
 
 
-def _pooled(config: CompareConfig, name: str, texts: list[str], run: LayerExtractor) -> _Pooled:
+def _pooled(config: CompareConfig, name: str, texts: list[str], extractor: LayerExtractor) -> _Pooled:
     check_pooling(name)
     stack, longest = prepare(load_model(name), config.max_tokens)
     tokenizer = load_tokenizer(name)
     encodings = encode_texts(tokenizer, texts, longest)
     padded_to = longest if config.paper else 0
-    (states,) = run.states(f"layers of {name}", stack, tokenizer, [ExtractionRequest(encodings)], padded_to=padded_to)
+    (states,) = extractor.states(
+        f"layers of {name}", stack, tokenizer, [ExtractionRequest(encodings)], padded_to=padded_to
+    )
     norm = stack.final_norm
     remark = None if norm is None else f"{name}: the last layer's states are those before the final norm ({norm})"
     return _Pooled(name, states.unbind(dim=1), encodings, remark)

@@ -166,7 +166,7 @@ class ProbeResult:
     baselines: tuple[LayerScore, ...]
 
 
-def run_probes(probes: Sequence[Probe], config: ProbeConfig, run: LayerExtractor) -> list[ProbeResult]:
+def run_probes(probes: Sequence[Probe], config: ProbeConfig, extractor: LayerExtractor) -> list[ProbeResult]:
     """Fit probes on every model of the settings, on random weights, and on the baselines.
 
     Raises:
@@ -185,8 +185,8 @@ def run_probes(probes: Sequence[Probe], config: ProbeConfig, run: LayerExtractor
         same = bool(first_items) and source == config.models[0]
         items = first_items if same else [probe.items(config, tokenizer, longest) for probe in probes]
         requests = [ExtractionRequest(entry.encodings, entry.token_positions) for entry in items]
-        with run.bar(f"probes of {name}", "probe") as progress:
-            for i, states in enumerate(run.states(f"layers of {name}", stack, tokenizer, requests)):
+        with extractor.bar(f"probes of {name}", "probe") as progress:
+            for i, states in enumerate(extractor.states(f"layers of {name}", stack, tokenizer, requests)):
                 measured[i].append((name, _Fits.of(items[i].fitter, states, config.seeds)))
                 hidden = hidden or states.shape[-1]
                 if progress is not None:

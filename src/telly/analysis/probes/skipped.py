@@ -48,7 +48,7 @@ def usable(
     """Apply `derive` to each text, and collect the texts for which it raises `UnusableTextError`.
 
     Returns:
-        the results, the indices of their texts [kept], and the skipped texts.
+        the results, the indices of their texts [usable], and the skipped texts.
     """
     results: list[T] = []
     indices: list[int] = []
