@@ -20,7 +20,6 @@ FRAGMENTS = ("Of ", "That ", "Where", "Whatever", "Whichever", "By ", "What ", "
 
 UNMENDED = {
     "cli": "S",
-    "reports": "R",
     "settings": "S",
     "studies": "R",
 }
