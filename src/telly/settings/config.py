@@ -206,14 +206,14 @@ class TuneConfig(TaskSettings):
             group=Group.TRAINING,
             option="--lr",
             metavar="RATE",
-            default="the model's or task's, times ten with a --method",
+            default="the model's or task's; ten times that unless the method is full",
             label="learning rate",
         ),
     ] = None
     warmup: Annotated[
         Share,
         Setting(
-            "Share of steps in which the learning rate rises.",
+            "Fraction of steps in which the learning rate rises.",
             WEIGHTS,
             group=Group.TRAINING,
             label="share of steps in which the learning rate rises",
