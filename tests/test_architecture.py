@@ -24,7 +24,6 @@ UNMENDED = {
     "cli": "S",
     "freezing": "E",
     "models": "E",
-    "reports": "R",
     "settings": "S",
     "studies": "R",
     "training": "E",

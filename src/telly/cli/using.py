@@ -42,9 +42,9 @@ def asked_for(languages: list[str] | None, tests: bool) -> CollectOptions | None
 
 def where(location: CodeLocation, root: Path) -> str:
     """A function's file and line, as editors read them, from the folder that the user stands in."""
-    from telly.mining.repository.collect import shown
+    from telly.mining.repository.collect import printable
 
-    return f"{shown(str(root / location.path))}:{location.function.line}"
+    return f"{printable(str(root / location.path))}:{location.function.line}"
 
 
 def quoted(*words: object) -> str:
