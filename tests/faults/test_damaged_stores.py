@@ -60,13 +60,13 @@ def test_flipped_byte(tiny: Tiny, undisturbed: Callable[..., Path], tmp_path: Pa
     verified = run_telly("cache", "verify", "--cache-dir", str(tmp_path / "cache"), code=2)
     lines = sorted(verified.out.splitlines())
     assert lines == sorted(
-        f"{name}: damaged: shards 0; the next run computes them anew" if name == folder.name else f"{name}: sound"
+        f"{name}: damaged: shards 0; the next run computes them again" if name == folder.name else f"{name}: sound"
         for name in (store_of(first, split).name for split in ("train", "valid", "test"))
     )
 
     second = tmp_path / "second"
     ended = run_telly(*tiny.command(second, "cached"))
-    assert f"shard 0 of {folder} does not have its checksum; it is computed anew" in ended.err.splitlines()
+    assert f"shard 0 of {folder} does not have its checksum; it is computed again" in ended.err.splitlines()
     assert record_of(second)["cache"]["caches"]["train"]["built_shards"] == 1
     assert files_below(folder) == sound
     assert largest_difference(second, undisturbed("cached")) == 0.0
@@ -79,7 +79,8 @@ def test_store_that_does_not_say_what_it_holds(tiny: Tiny, undisturbed: Callable
     folder = store_of(first)
     (folder / "store.json").write_text("{")
     ended = run_telly(*tiny.command(second, "cached"))
-    assert f"{folder} does not say what it holds (store.json is damaged); it is computed anew" in ended.err.splitlines()
+    expected = f"{folder} does not say what it holds (store.json is damaged); it is computed again"
+    assert expected in ended.err.splitlines()
     assert record_of(second)["cache"]["caches"]["train"]["built_shards"] == 1
     assert largest_difference(second, undisturbed("cached")) == 0.0
 

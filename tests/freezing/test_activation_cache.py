@@ -243,7 +243,7 @@ def test_a_flipped_byte_is_found_and_mended(tmp_path: Path, caplog: pytest.LogCa
     file.write_bytes(raw)
     assert verify_cache(store.folder) == [0]
     mended = build_cache(wanted)
-    assert caplog.messages == [f"shard 0 of {store.folder} does not have its checksum; it is computed anew"]
+    assert caplog.messages == [f"shard 0 of {store.folder} does not have its checksum; it is computed again"]
     assert mended.built_shards == 1
     assert torch.equal(mended.cache.batch([0, 1])["states"], good)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import signal
 from functools import partial
@@ -245,7 +244,7 @@ def test_tables_are_shown_early_and_once(tiny: Tiny, tmp_path: Path, monkeypatch
     other = tiny_model_folder(tmp_path / "other", seed=1)
     models, variants = [str(tiny.model), str(other)], ["base", 2]
     file = write_study(tmp_path / "mine.toml", tiny, models=models, variants=variants, seeds=[0, 1])
-    monkeypatch.setattr(importlib.import_module("telly.api.study"), "in_own_process", Launcher({}))
+    monkeypatch.setattr("telly.studies.launch.in_own_process", Launcher({}))
     ended = telly_study(file, tmp_path / "out")
     told = [line.split(":")[0].split(",")[0] for line in ended.stderr.splitlines() if " of " in line or "done:" in line]
     assert [line.split(",")[0] for line in told if not line.startswith(("---", "in all", " "))] == [

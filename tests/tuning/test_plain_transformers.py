@@ -67,10 +67,10 @@ def save(task_name: str, family: str, folder: Path, model_folder: Path) -> Any:
             parameter.add_(0.05 * torch.randn_like(parameter))
     classes = ("0", "1") if task_name in ("clone", "classify") else ()
     train = Encoded(SequenceTable.ragged([]), {}, classes=classes)
-    module = task.build(SplitModel(model, 2), train, config.options)
+    module = task.build(SplitModel(model, 2), len(train.classes), config.options)
     folder.mkdir()
     run = Run(config, task, folder, RunRecord(RecordedConfig.of(config)), Clocks(), PeakMemory(), True)
-    save_model(run, module, load_tokenizer(str(model_folder)), classes)
+    save_model(run, module.encoder, module, load_tokenizer(str(model_folder)), classes)
     saved = module.encoder.model
     return saved.encoder if isinstance(saved, PrefixLM) else saved
 

@@ -260,7 +260,7 @@ def _open_folder(folder: Path, key: CacheKey, layout: CacheLayout, width: int) -
     if read_meta(folder) is None:
         checksums = list(folder.glob("shard-*.json"))
         if checksums:
-            logger.warning("%s does not say what it holds (%s is damaged); it is computed anew", folder, META_FILE)
+            logger.warning("%s does not say what it holds (%s is damaged); it is computed again", folder, META_FILE)
         for checksum in checksums:
             checksum.unlink()
         write_meta(folder, key, width, len(layout.lengths), int(layout.lengths.sum()))
@@ -271,7 +271,7 @@ def _sound(folder: Path, shard: int) -> bool:
     if shard_is_sound(folder, shard):
         return True
     if checksum_file(folder, shard).exists():
-        logger.warning("shard %d of %s does not have its checksum; it is computed anew", shard, folder)
+        logger.warning("shard %d of %s does not have its checksum; it is computed again", shard, folder)
         checksum_file(folder, shard).unlink()
     return False
 
