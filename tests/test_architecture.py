@@ -25,7 +25,6 @@ UNMENDED = {
     "freezing": "E",
     "models": "E",
     "reports": "R",
-    "runs": "R",
     "settings": "S",
     "studies": "R",
     "training": "E",

@@ -139,7 +139,7 @@ def test_an_existing_run_is_not_touched(tiny: Tiny, tmp_path: Path):
     run_telly(*command, "--overwrite", "--epochs", "1")
     assert record_of(output)["sessions"] == []
     ended = run_telly(*command, "--epochs", "1", "--resume", code=2)
-    assert ended.error == f"{output}: this run is finished; there is nothing to resume. --overwrite runs it anew"
+    assert ended.error == f"{output}: this run is finished; there is nothing to resume. --overwrite starts it again"
 
 
 def test_a_folder_of_somebody_else_is_not_touched(tiny: Tiny, tmp_path: Path):

@@ -122,8 +122,8 @@ def test_settings_of_inference_are_read_back(tmp_path: Path):
 
 @pytest.mark.parametrize(("text", "told"), [
     ("{", "cannot be read as JSON"), ("[1]", "expected an object, found list"),
-    ('{"usage": [1]}', "cannot be read as what a run says about its model"),
-    ('{"usage": {"task": "search"}}', "cannot be read as what a run says about its model .*max_tokens"),
+    ('{"usage": [1]}', "cannot be read as a tuned model's inference settings"),
+    ('{"usage": {"task": "search"}}', "cannot be read as a tuned model's inference settings .*max_tokens"),
 ])  # fmt: skip
 def test_damaged_settings_of_inference_are_refused(tmp_path: Path, text: str, told: str):
     CONFIGS["roberta"]().save_pretrained(tmp_path)

@@ -47,16 +47,16 @@ def test_what_was_trained_on_what(run: Path):
     record, text = written(run)
     assert "(K=2)" in text
     assert "K=2: embeddings and layers 0 to 1 are those of model, unchanged" in text
-    assert "the top trained from what was stored" in text
+    assert "the upper layers were trained on cached states" in text
     assert f"{record.plan.trainable:,} of {record.plan.total:,} parameters were trained" in text
     for split, examples in (("train", 120), ("valid", 40), ("test", 40)):
         tokens = record.data[split].tokens
         assert re.search(rf"\| {split} \| {split}\.jsonl \| {examples} \| \d+ \| {tokens:,} \|", text), split
-    for setting in ("| learning rate | 0.001 |", "| examples per step | 8 |", "| most tokens | query 24, code 48 |"):
+    for setting in ("| learning rate | 0.001 |", "| examples per step | 8 |", "| maximum tokens | query 24, code 48 |"):
         assert setting in text
-    assert "query at 24 tokens and code at 48 tokens; what comes after is not seen" in text
+    assert "query at 24 tokens and code at 48 tokens; the model does not see the rest" in text
     assert f"transformers {record.provenance.versions['transformers']}" in text
-    assert "the licences of the model it started from (model) and of the data" in text
+    assert "those of the model it started from (model) and of the training data apply" in text
 
 
 def test_no_folder_of_this_machine_is_in_it(run: Path):
@@ -79,10 +79,10 @@ def test_it_follows_the_record(run: Path, tmp_path: Path):
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert "# telly-mini, tuned for search (all layers trained)" in text
     assert "Nothing was frozen (`base`)." in text
-    assert "There was no test data" in text and "they flatter" in text
+    assert "There was no test data" in text and "the scores are optimistic" in text
     assert "| train | telly's sample |" in text
     assert "\n- Beware." in text
-    assert "The sample is code of CPython, under the PSF's licence." in text
+    assert "The sample is code of CPython, under the PSF licence." in text
     assert "from transformers import AutoModel, AutoTokenizer" in text
 
 
@@ -97,7 +97,7 @@ def test_a_baseline_that_is_as_good_is_named(run: Path):
 
 def test_only_cosine_models_are_said_to_be_compared_by_it(run: Path, tmp_path: Path):
     record, text = written(run)
-    assert "two are compared by their cosine" in text
+    assert "two embeddings are compared by their cosine" in text
     (tmp_path / "config.json").write_text('{"architectures": ["RobertaModel"]}')
     write_card(replace(record, config=changed(record, task="classify")), tmp_path)
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
@@ -110,7 +110,7 @@ def test_texts_that_are_written_come_with_a_warning(run: Path):
     scores = {"bleu": 12.345, "exact_match": 1.0}
     text = card(replace(record, config=config, test=scores, baselines={}), "## Use")
     assert "**12.35 %**" in text or "**12.34 %**" in text
-    assert "run nothing that it writes unread" in text
+    assert "review generated code before you run it" in text
 
 
 def test_a_model_of_the_hub_is_named_to_the_hub():

@@ -143,7 +143,7 @@ def test_clones_fail_a_check_that_asks_for_it(tree: Path, runs: dict[str, Any]) 
     for kind in ("copy", "near-duplicate", "similar"):
         result = CliRunner().invoke(app, [*clones, "--min-lines", "4", "--fail-on", kind, "--sarif", str(report)])
         assert result.exit_code == 1 and json.loads(result.stdout) == found
-        assert f"exit code 1: 1 groups have clones of kind {kind} or more alike" in result.stderr
+        assert f"exit code 1: 1 groups have clones of kind {kind} or closer" in result.stderr
         report.unlink()  # the report is written all the same
     assert answer(*clones, "--min-lines", "9", "--fail-on", "similar")["groups"] == []
 

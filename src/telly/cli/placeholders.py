@@ -1,4 +1,4 @@
-"""What stands for the value of an option in help: options of one name take the same kind of value in all commands."""
+"""Placeholders for the values of options in help; options with the same name have the same one in all commands."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from telly.exports.source import CHECK_TEXTS, EmbeddingModel, plain_tokenizer
 from telly.inference.tuned_model import TunedModel
 from telly.markdown import markdown_table
 from telly.models.load import quiet_transformers
-from telly.runs.card import value
+from telly.runs.card import metric_text
 
 logger = logging.getLogger(__name__)
 
@@ -199,13 +199,16 @@ def _loss(model: TunedModel, folder: Path, data: ScoredData) -> tuple[str, str]:
     change = small[metric] - full[metric]
     size = (folder / INT8_FILE).stat().st_size / 1e6
     sentence = (
-        f"{metric} {value(metric, small[metric])} with 8-bit weights, {value(metric, full[metric])} with 32 bits "
-        f"({change:+.4f}), on {where}"
+        f"{metric} {metric_text(metric, small[metric])} with 8-bit weights, "
+        f"{metric_text(metric, full[metric])} with 32 bits ({change:+.4f}), on {where}"
     )
     names = [name for name in model.task.metrics if name in full]
     table = markdown_table(
         ("", *names),
-        [(form, *(value(name, found[name]) for name in names)) for form, found in (("fp32", full), ("int8", small))],
+        [
+            (form, *(metric_text(name, metrics[name]) for name in names))
+            for form, metrics in (("fp32", full), ("int8", small))
+        ],
     )
     return sentence, (
         f"## 8-bit weights\n\n`{INT8_FILE}` ({size:.1f} MB) has weights of 8 bits and computes its scales as it runs "

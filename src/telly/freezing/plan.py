@@ -76,7 +76,8 @@ class FreezePlan:
     def __str__(self) -> str:
         frozen = [layer.name for layer in self.layers if layer.status == "frozen" and layer.parameters]
         what = f"frozen: {', '.join(frozen)}" if frozen else "nothing frozen"
-        return f"{self.variant.slug}: {self.trainable:,} of {self.total:,} parameters trained ({self.percent:.2f} %); {what}"
+        counts = f"{self.trainable:,} of {self.total:,} parameters trained ({self.percent:.2f} %)"
+        return f"{self.variant.slug}: {counts}; {what}"
 
 
 def variants_of(layers: int) -> list[int | None]:

@@ -20,7 +20,7 @@ from telly.freezing.fingerprint import prefix_digests
 from telly.freezing.source import RowSource
 from telly.inference.embeddings import EmbeddingKey, Embeddings
 from telly.inference.encoder import PlainEncoder
-from telly.models.declared import cautions_about, check_pooling
+from telly.models.declared import check_pooling, model_warnings
 from telly.models.load import load_model, load_tokenizer
 from telly.models.modes import encode_texts
 from telly.models.stack import LayerStack, find_stack
@@ -119,8 +119,8 @@ class TunedModel:
             _check_can(name, task.spec, settings.options, needs)
         if not task.is_generative:
             check_pooling(name)
-            for caution in cautions_about(name):
-                logger.warning("caution: %s", caution)
+            for warning in model_warnings(name):
+                logger.warning("warning: %s", warning)
         tokenizer = load_tokenizer(name)
         encoder = load_model(name, is_generative=task.is_generative)
         stack = find_stack(encoder)
@@ -391,5 +391,5 @@ def _fitted(settings: ResolvedConfig, task: AnyTask, stack: LayerStack) -> Resol
         for column, tokens in settings.max_tokens.items()
         if limits[column] != tokens
     )
-    logger.warning("caution: %s has few positions, so texts are cut after fewer tokens: %s", settings.model, cut)
+    logger.warning("warning: %s has few positions, so texts are cut after fewer tokens: %s", settings.model, cut)
     return settings.model_copy(update={"max_tokens": limits})

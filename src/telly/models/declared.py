@@ -53,7 +53,7 @@ def check_pooling(name: str) -> None:
         )
 
 
-def cautions_about(name: str) -> list[str]:
+def model_warnings(name: str) -> list[str]:
     """Warnings about a model that is accepted: prompts that its folder declares and telly does not add."""
     declared = _DeclaredSteps.of(name)
     prompts = {} if declared is None else declared.prompts()

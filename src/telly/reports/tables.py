@@ -326,7 +326,7 @@ def provenance(runs: Iterable[StoredRun]) -> Table:
                 TableCell(told or None),
                 TableCell(machine),
                 TableCell(run.command),
-                TableCell(run.again),
+                TableCell(run.repeat_command),
             )
         )
     notes = ("given: the command as it was typed. again: the same with all settings resolved, into another folder.",)

@@ -21,30 +21,30 @@ def write_card(record: RunRecord, folder: Path) -> None:
 
     Args:
         record: record of the finished run.
-        folder: the run's model, with its `config.json`.
+        folder: folder of the run's model, with its `config.json`.
     """
     architectures = json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("architectures") or [""]
-    write_text(folder / CARD_FILE, card(record, _use(record, architectures[0])))
+    write_text(folder / CARD_FILE, card(record, _usage(record, architectures[0])))
 
 
-def card(record: RunRecord, use: str, *further: str, library: str = "transformers") -> str:
+def card(record: RunRecord, usage: str, *extra_sections: str, library: str = "transformers") -> str:
     """The text of a model card.
 
     Args:
         record: record of the finished run.
-        use: the section that says how this form of the model is used.
-        further: sections after it, such as what became of the scores in another form.
-        library: which loads it, as the hub calls it.
+        usage: section on the use of this form of the model.
+        extra_sections: sections after it, such as the scores of an exported form.
+        library: hub name of the library that loads the model.
     """
     sections = (
         front_matter(record.config.task, record.config.model, library),
-        _head(record),
+        _heading(record),
         _scores(record),
-        _trained(record),
+        _trained_parameters(record),
         _data(record),
         _settings(record),
-        use,
-        *further,
+        usage,
+        *extra_sections,
         _limits(record),
         _licence(record),
         _versions(record),
@@ -67,14 +67,14 @@ def shown_name(name: str) -> str:
     return Path(name.rstrip("/")).name if local else name
 
 
-def value(metric: str, found: float) -> str:
+def metric_text(metric: str, value: float) -> str:
     """A metric's value as text; counts are whole numbers."""
     if metric not in METRICS:
-        return f"{found:,.0f}"
-    return f"{found:.{METRICS[metric].digits}f}" + (" %" if METRICS[metric].percentage else "")
+        return f"{value:,.0f}"
+    return f"{value:.{METRICS[metric].digits}f}" + (" %" if METRICS[metric].percentage else "")
 
 
-def _head(record: RunRecord) -> str:
+def _heading(record: RunRecord) -> str:
     task, name = record.config.task, shown_name(record.config.model)
     parameters = f" ({record.model.parameters:,} parameters)" if record.model else ""
     return (
@@ -91,20 +91,20 @@ def _scores(record: RunRecord) -> str:
     assert record.test is not None and record.tested_on is not None
     names = list(record.test)
     rows = [
-        (name, *(value(metric, scores[metric]) if metric in scores else DASH for metric in names))
+        (name, *(metric_text(metric, scores[metric]) if metric in scores else DASH for metric in names))
         for name, scores in record.baselines.items()
     ]
-    rows.append(("**this model**", *(f"**{value(metric, record.test[metric])}**" for metric in names)))
+    rows.append(("**this model**", *(f"**{metric_text(metric, record.test[metric])}**" for metric in names)))
     split = record.data[record.tested_on]
-    best = f"the weights are those of epoch {record.best_epoch} of {len(record.epochs)}" if record.best_epoch else ""
-    chosen = f"; {best}, the best by {record.metric} on validation data" if best else ""
-    flattering = (
-        " There was no test data, so these are the examples on which the best epoch was chosen, and they flatter."
+    weights = f"the weights are those of epoch {record.best_epoch} of {len(record.epochs)}" if record.best_epoch else ""
+    selection = f"; {weights}, the best by {record.metric} on validation data" if weights else ""
+    optimistic = (
+        " There was no test data: the best epoch was chosen on these examples, so the scores are optimistic."
         if record.tested_on == "valid"
         else ""
     )
     return (
-        f"## Scores\n\nOn the {split.examples:,} examples of the {record.tested_on} data{chosen}.{flattering}\n\n"
+        f"## Scores\n\nOn the {split.examples:,} examples of the {record.tested_on} data{selection}.{optimistic}\n\n"
         + markdown_table(("", *names), rows)
         + _not_better(record)
     )
@@ -117,31 +117,33 @@ def _not_better(record: RunRecord) -> str:
     if metric is None or metric not in record.test:
         return ""
     sign, digits = 1 if METRICS[metric].greater_is_better else -1, METRICS[metric].digits
-    own = round(sign * record.test[metric], digits)  # as the table shows it
+    score = round(sign * record.test[metric], digits)  # rounded, so that the sentence agrees with the table
     as_good = [
         name
         for name, scores in record.baselines.items()
-        if metric in scores and round(sign * scores[metric], digits) >= own
+        if metric in scores and round(sign * scores[metric], digits) >= score
     ]
     return f"\n\nBy {metric} it is **not better** than: {', '.join(as_good)}." if as_good else ""
 
 
-def _trained(record: RunRecord) -> str:
+def _trained_parameters(record: RunRecord) -> str:
     k, plan = record.k, record.plan
     assert plan is not None  # of a finished run
-    once = ", once a distinct sequence; the top trained from what was stored" if record.uses_cache else ""
+    caching = ""
+    if record.uses_cache:
+        caching = ", once per distinct sequence; the upper layers were trained on cached states"
     start = shown_name(record.config.model)
     if k is None:
-        what = "Nothing was frozen (`base`)."
+        frozen = "Nothing was frozen (`base`)."
     elif k == 0:
-        what = f"K=0: the embeddings are those of {start}, unchanged; they ran without dropout{once}."
+        frozen = f"K=0: the embeddings are those of {start}, unchanged; they ran without dropout{caching}."
     else:
         layers = "layer 0" if k == 1 else f"layers 0 to {k - 1}"
-        what = f"K={k}: embeddings and {layers} are those of {start}, unchanged; they ran without dropout{once}."
-    share = 100 * plan.trainable / plan.total
+        frozen = f"K={k}: embeddings and {layers} are those of {start}, unchanged; they ran without dropout{caching}."
+    percent = 100 * plan.trainable / plan.total
     return (
-        f"## What was trained\n\n{what}\n\n{plan.trainable:,} of {plan.total:,} parameters were trained "
-        f"({share:.1f} %)."
+        f"## What was trained\n\n{frozen}\n\n{plan.trainable:,} of {plan.total:,} parameters were trained "
+        f"({percent:.1f} %)."
     )
 
 
@@ -161,7 +163,7 @@ def _data(record: RunRecord) -> str:
     return (
         "## Data\n\n"
         + markdown_table(("split", "data", "examples", "distinct sequences", "tokens"), rows)
-        + (f"\n\nWhat a reader should know of it:\n{warnings}" if warnings else "")
+        + (f"\n\nWarnings about the data and the model:\n{warnings}" if warnings else "")
     )
 
 
@@ -169,10 +171,10 @@ def _settings(record: RunRecord) -> str:
     limits = ", ".join(f"{column} {tokens}" for column, tokens in record.config.max_tokens.items())
     values = record.config.values
     rows = [(label, f"{values[name]}") for name, label in CARD_SETTINGS if values.get(name) is not None]
-    return "## Settings\n\n" + markdown_table(("setting", "value"), [("most tokens", limits), *rows])
+    return "## Settings\n\n" + markdown_table(("setting", "value"), [("maximum tokens", limits), *rows])
 
 
-def _use(record: RunRecord, architecture: str) -> str:
+def _usage(record: RunRecord, architecture: str) -> str:
     task = record.config.task
     loader = auto_class(architecture)
     lines = [
@@ -188,43 +190,46 @@ def _use(record: RunRecord, architecture: str) -> str:
     if not spec.is_generative:
         exports = spec.embedding_roles(spec.options_of(record.config.values)) is not None
         lines.append(
-            "One vector a text is the mean of the last layer's states over real tokens"
-            + (", and two are compared by their cosine" if exports else "")
+            "The embedding of a text is the mean of the last layer's states over its tokens, without padding"
+            + (", and two embeddings are compared by their cosine" if exports else "")
             + ". A model with mode tokens reads `<s> <encoder-only> </s> tokens </s>`"
             + (", which `telly export` puts into the tokenizer." if exports else ".")
             + "\n"
         )
-    lines.append("`telly.json` beside the weights says how telly uses them; a head of its own is `head.safetensors`.")
+    lines.append(
+        "`telly.json` beside the weights holds the settings of inference, `head.safetensors` the task's head if it has "
+        "one."
+    )
     return "\n".join(lines)
 
 
 def _limits(record: RunRecord) -> str:
     limits = " and ".join(f"{column} at {tokens} tokens" for column, tokens in record.config.max_tokens.items())
     points = [
-        f"Texts are cut: {limits}; what comes after is not seen.",
-        "The scores are of one run with one seed, on data of the same kind as it was trained on. Other languages, "
-        "styles of code or ways to ask were not tested.",
-        "What the model it started from learned from its own data is still in it.",
+        f"Texts are truncated: {limits}; the model does not see the rest.",
+        "The scores are of one run with one seed, on data like its training data. Other languages, coding styles and "
+        "phrasings of queries were not tested.",
+        "Biases and errors that the model it started from learned from its own data remain.",
     ]
     if get_spec(record.config.task).is_generative:
-        points.append("It writes what is likely, not what is right: run nothing that it writes unread.")
+        points.append("It generates likely text, which can be wrong: review generated code before you run it.")
     return "## Limits\n\n" + "\n".join(f"- {point}" for point in points)
 
 
 def _licence(record: RunRecord) -> str:
     model = shown_name(record.config.model)
-    ours = " telly-mini comes under telly's licence." if record.config.model == EMBEDDED else ""
-    sample = " The sample is code of CPython, under the PSF's licence." if record.config.data is None else ""
+    embedded = " telly-mini is under telly's licence." if record.config.model == EMBEDDED else ""
+    sample = " The sample is code of CPython, under the PSF licence." if record.config.data is None else ""
     return (
-        "## Licence\n\nThis card grants none: the licences of the model it started from "
-        f"({model}) and of the data it was trained on decide.{ours}{sample}"
+        "## Licence\n\nThis card grants no licence: those of the model it started from "
+        f"({model}) and of the training data apply.{embedded}{sample}"
     )
 
 
 def _versions(record: RunRecord) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in record.provenance.versions.items() if version)
     commit = record.provenance.commit
-    start = f"; weights it started from: `{record.model.fingerprint}`" if record.model else ""
+    start = f"; fingerprint of the initial weights: `{record.model.fingerprint}`" if record.model else ""
     return (
         f"## Versions\n\n{versions}"
         + (f"; telly's commit {commit[:12]}" if commit else "")

@@ -1,4 +1,4 @@
-"""Finding runs of `telly tune` in folders, finished or not."""
+"""Search of folders for the runs of `telly tune`, finished or not."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class StoredRun:
         return shlex.join(["telly", *self.record.command[1:]])
 
     @property
-    def again(self) -> str:
+    def repeat_command(self) -> str:
         """A command that repeats the run with all its settings resolved, in another folder."""
         settings = str(RunFolder(self.folder).settings)
         words = ["telly", "tune", self.record.config.task, "--config", settings]
@@ -66,7 +66,7 @@ def find_runs(folders: Iterable[Path]) -> tuple[list[StoredRun], list[LeftOut]]:
         if run.record.status == "finished" and run.record.test:
             runs.append(run)
         else:
-            left_out.append(LeftOut(run.folder, _why(run.record)))
+            left_out.append(LeftOut(run.folder, _reason(run.record)))
     return runs, left_out
 
 
@@ -76,9 +76,9 @@ def newest_run(
     """The folder of the finished run of a task that was started last and has its model; None if there is none.
 
     Args:
-        task: its name.
-        folder: searched to the bottom; it may not exist.
-        accepts: which runs of the task are considered; by default all.
+        task: name of the task.
+        folder: folder that is searched with everything below it; it may not exist.
+        accepts: filter of the runs by their records. [default: all]
     """
     usable = [
         run
@@ -90,19 +90,19 @@ def newest_run(
 
 def find_files(folders: Iterable[Path], names: Collection[str]) -> list[Path]:
     """Files of some names in folders and all below them, each once, in the order of their paths."""
-    found: dict[Path, Path] = {}
+    unique: dict[Path, Path] = {}  # by resolved path: folders may overlap, or be reached through links
     for folder in folders:
-        for here, below, files in os.walk(folder):
-            below[:] = sorted(name for name in below if holds_results(name))
+        for parent, subfolders, files in os.walk(folder):
+            subfolders[:] = sorted(name for name in subfolders if holds_results(name))  # `walk` enters only these
             for name in sorted(set(files) & set(names)):
-                file = Path(here) / name
-                found.setdefault(file.resolve(), file)
-    return list(found.values())
+                file = Path(parent) / name
+                unique.setdefault(file.resolve(), file)
+    return list(unique.values())
 
 
-def _why(record: RunRecord) -> str:
+def _reason(record: RunRecord) -> str:
     if record.status == "running":
-        return "not finished: it still runs, or was killed"
+        return "not finished: it is still running, or was killed"
     if record.status == "finished":
         return "finished without scores"
     return f"{record.status}: {record.error}" if record.error else record.status

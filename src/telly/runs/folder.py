@@ -1,4 +1,4 @@
-"""Files and folders of one tuning run, each name in one place."""
+"""The folder of a tuning run: names of its files, removal, and protection of earlier runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RESULT_FOLDERS = (MODEL_FOLDER, ADAPTER_FOLDER)
 
 
 def holds_results(name: str) -> bool:
-    """Whether a folder of this name may hold results of telly; those with weights within a run do not."""
+    """True if a folder of this name may hold results of telly; the folders with weights within a run do not."""
     return name not in (CHECKPOINTS, *RESULT_FOLDERS) and not name.endswith(PARTIAL_SUFFIX)
 
 
@@ -38,7 +38,7 @@ class RunFolder:
     """The output folder of a tuning run, which need not exist.
 
     Attributes:
-        path: the folder.
+        path: path of the folder.
     """
 
     path: Path
@@ -89,7 +89,7 @@ class RunFolder:
 
     @property
     def has_model(self) -> bool:
-        """Whether the tuned model was written."""
+        """True if the tuned model was written."""
         return (self.model / CONFIG).is_file()
 
     @property
@@ -105,47 +105,47 @@ class RunFolder:
             shutil.rmtree(folder, ignore_errors=True)
         self.remove_partial()
         for file in (self.record, self.metrics, self.predictions, self.scores, self.settings):
-            file.unlink(missing_ok=True)  # the settings, which make it a run's folder, last
+            file.unlink(missing_ok=True)  # the settings last: without them the rest would not be recognised as a run's
 
     def remove_partial(self) -> None:
-        """Remove what a process that was killed had only begun to write."""
+        """Remove incomplete folders that a killed process left."""
         for folder in self.path.glob(f".*{PARTIAL_SUFFIX}"):
             shutil.rmtree(folder, ignore_errors=True)
 
     def check_available(self, resume: bool, overwrite: bool, finished: bool, settings: str | None) -> None:
-        """Refuse to lose or mix runs.
+        """Check that a new run neither overwrites an earlier one unasked nor mixes with it.
 
         Args:
-            resume: the run is to continue an interrupted one in this folder.
-            overwrite: an earlier run in this folder is to be replaced.
-            finished: whether the run in this folder is finished.
+            resume: continue an interrupted run in this folder.
+            overwrite: replace an earlier run in this folder.
+            finished: true if the run in this folder is finished.
             settings: the new run's settings as TOML; None if they are not known yet, so that they are not compared.
 
         Raises:
             ConfigError: the folder holds a run and neither resuming nor overwriting was asked for, or it cannot be
                 resumed.
         """
-        folder, kept = self.path, self.settings
+        folder, settings_file = self.path, self.settings
         blocking = next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None)
         if blocking is not None:
             raise ConfigError(f"{folder}: {blocking} is a file; expected a folder, or nothing, for --output")
         if resume:
             if finished:
                 raise ConfigError(
-                    f"{folder}: this run is finished; there is nothing to resume. --overwrite runs it anew"
+                    f"{folder}: this run is finished; there is nothing to resume. --overwrite starts it again"
                 )
-            if not kept.is_file():
+            if not settings_file.is_file():
                 raise ConfigError(f"{folder}: no interrupted run to resume here (no {SETTINGS_FILE})")
-            if settings is not None and not same_settings(kept.read_text(encoding="utf-8"), settings):
+            if settings is not None and not same_settings(settings_file.read_text(encoding="utf-8"), settings):
                 raise ConfigError(
-                    f"{folder}: the interrupted run has other settings (see {kept}); resume with the same ones"
+                    f"{folder}: the interrupted run has other settings (see {settings_file}); resume with the same ones"
                 )
-        elif kept.exists() and not overwrite:
-            same = settings is None or same_settings(kept.read_text(encoding="utf-8"), settings)
+        elif settings_file.exists() and not overwrite:
+            same = settings is None or same_settings(settings_file.read_text(encoding="utf-8"), settings)
             resumable = same and not finished
             ways = "--resume or --overwrite" if resumable else "--overwrite"
             raise ConfigError(f"{folder}: there is a run already; choose another --output, or give {ways}")
-        elif not kept.exists():
+        elif not settings_file.exists():
             foreign = [name for name in (CHECKPOINTS, *RESULT_FOLDERS) if (folder / name).exists()]
             if foreign:
                 raise ConfigError(

@@ -1,4 +1,4 @@
-"""What a tuned model's folder says about its use (`telly.json`), and the head beside it."""
+"""Settings of inference in a tuned model's folder (`telly.json`), and the head beside them."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from telly.tasks import get_spec
 from telly.tasks.options import TaskOptions
 
 SECTION = "usage"
-"""Key of `telly.json` under which it lies."""
+"""Key of `telly.json` under which the settings are."""
 
 
 @dataclass(frozen=True)
 class InferenceConfig:
-    """Settings with which a tuned model is used as its evaluation used it.
+    """Settings of inference, the same as in the evaluation of the tuned model.
 
     Attributes:
-        task: the task it was tuned for.
+        task: task that the model was tuned for.
         max_tokens: length limit by column.
         classes: names of the classes by index, for tasks with classes.
         options: the task's own options; by default those of its preset.
-        threshold: lowest cosine of two functions that are clones, for models that compare by cosine.
-        precision: of evaluation, `fp32` or `bf16`.
+        threshold: minimum cosine of two functions that are clones, for models that compare by cosine.
+        precision: precision of evaluation, `fp32` or `bf16`.
     """
 
     task: str
@@ -44,22 +44,22 @@ class InferenceConfig:
 
     @property
     def task_options(self) -> TaskOptions:
-        """The task's own options, with nothing left open."""
+        """The task's own options, defaults filled in."""
         return get_spec(self.task).options() if self.options is None else self.options
 
-    def write(self, folder: Path, **about: Any) -> None:
+    def write(self, folder: Path, **extra: Any) -> None:
         """Write `telly.json` into a model's folder.
 
         Args:
-            folder: with the model.
-            about: further facts for human readers, such as `pooling` and `variant`; not read back.
+            folder: folder of the model.
+            extra: additional facts for human readers, such as `pooling` and `variant`; not read back.
         """
         values = {name: value for name, value in asdict(self).items() if name != "options"}
-        write_json(folder / TELLY_FILE, {SECTION: values | asdict(self.task_options) | about})
+        write_json(folder / TELLY_FILE, {SECTION: values | asdict(self.task_options) | extra})
 
     @classmethod
     def read(cls, model: str) -> InferenceConfig | None:
-        """Read how a tuned model is used; None if telly did not tune it.
+        """Read the settings of a tuned model; None if telly did not tune it.
 
         Args:
             model: a run's folder, a model folder, a hub id or the embedded model.
@@ -68,16 +68,17 @@ class InferenceConfig:
             ModelError: the file is damaged.
         """
         folder = Path(resolve(model))
-        found = read_telly_file(folder).get(SECTION)
-        if found is None:
+        section = read_telly_file(folder).get(SECTION)
+        if section is None:
             return None
         try:
-            known = {name: found[name] for name in cls.__dataclass_fields__ if name in found}
-            known |= {"classes": tuple(found.get("classes", ())), "options": get_spec(found["task"]).options_of(found)}
-            return cls(**known)
+            values = {name: section[name] for name in cls.__dataclass_fields__ if name in section}
+            values["classes"] = tuple(section.get("classes", ()))
+            values["options"] = get_spec(section["task"]).options_of(section)
+            return cls(**values)
         except (KeyError, TypeError, AttributeError) as error:
             raise ModelError(
-                f"{folder / TELLY_FILE}: cannot be read as what a run says about its model ({error}); tune it again"
+                f"{folder / TELLY_FILE}: cannot be read as a tuned model's inference settings ({error}); tune it again"
             ) from None
 
 
@@ -90,7 +91,7 @@ def load_head(model: str, head: nn.Module) -> None:
     """Load the weights of a tuned model's head into a new one.
 
     Raises:
-        ModelError: there are none, or they have another shape.
+        ModelError: there are no weights, or they have other shapes.
     """
     file = Path(resolve(model)) / HEAD_FILE
     try:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RecordedConfig:
-    """Resolved settings of a run as its record has them.
+    """Resolved settings of a run, as read from its record.
 
-    They are not validated as settings of a new run are: another version of telly may have had other settings, and a
-    package that the run needed may not be installed here.
+    Unlike the settings of a new run they are not validated: another version of telly may have had other settings, and
+    a package that the run needed may not be installed here.
 
     Attributes:
         task: the task's name.
@@ -28,12 +28,12 @@ class RecordedConfig:
         data: training data; None means the task's sample.
         valid: validation data.
         test: test data.
-        method: what was trained in the layers that were not frozen.
+        method: tuning method of the layers that were not frozen.
         cache_dtype: precision of cached states.
         max_tokens: length limit by column.
-        head: which head, for tasks with a choice.
+        head: name of the head, for tasks with a choice.
         seed: the run's seed.
-        output: the run's folder, as it was given.
+        output: the run's folder, as given by the user.
         values: all settings by name, as JSON values.
     """
 
@@ -62,7 +62,7 @@ class RecordedConfig:
         Raises:
             pydantic.ValidationError: `task` or `model` is missing, or a setting has another type.
         """
-        names = {one.name for one in fields(cls)} - {"values"}
+        names = {item.name for item in fields(cls)} - {"values"}
         known = {name: value for name, value in values.items() if name in names}
         return TypeAdapter(cls).validate_python(known | {"values": dict(values)})
 
@@ -137,7 +137,7 @@ class PlanInfo:
     @classmethod
     def of(cls, plan: FreezePlan) -> PlanInfo:
         """The summary of a plan."""
-        layers = tuple(LayerInfo(one.name, one.status, one.parameters, one.trainable) for one in plan.layers)
+        layers = tuple(LayerInfo(layer.name, layer.status, layer.parameters, layer.trainable) for layer in plan.layers)
         return cls(plan.variant.slug, plan.k, plan.trainable, plan.total, layers)
 
 
@@ -146,13 +146,13 @@ class CacheBuild:
     """The activation cache of one data split.
 
     Attributes:
-        folder: where it is.
-        bytes: its size.
+        folder: folder of the cache.
+        bytes: size on disk.
         rows: number of distinct sequences.
-        cached_rows: number of them that are cached.
-        source: what it was computed from: `tokens`, `layer N` of a shallower cache, or `cache` if it was complete.
+        cached_rows: number of distinct sequences that are cached.
+        source: input of the computation: `tokens`, `layer N` of a shallower cache, or `cache` if it was complete.
         built_shards: number of files that this run wrote.
-        seconds: time to build it.
+        seconds: time to build the cache.
     """
 
     folder: str
@@ -166,14 +166,15 @@ class CacheBuild:
 
 @dataclass(frozen=True)
 class CacheReport:
-    """Whether batches came from activation caches, and why.
+    """Use of activation caches by a run, with the reason.
 
     Attributes:
-        used: whether they did.
-        reason: why, or why not, in a sentence.
-        complete: whether all sequences of all splits are cached.
+        used: true if batches came from activation caches.
+        reason: reason for using them or not, in a sentence.
+        complete: true if all sequences of all splits are cached.
         caches: the caches by split.
-        released_bytes: memory of frozen weights that was free while training from caches; None if they stayed.
+        released_bytes: memory of the frozen weights that were released while training from caches; None if they
+            stayed in memory.
     """
 
     used: bool
@@ -184,7 +185,7 @@ class CacheReport:
 
     @property
     def found_states(self) -> bool:
-        """Whether a cache, or one that it was derived from, existed before the run."""
+        """True if a cache, or one that it was derived from, existed before the run."""
         return any(cache.built_shards == 0 or cache.source != "tokens" for cache in self.caches.values())
 
 
@@ -202,7 +203,7 @@ class EpochInfo:
     """Results of one epoch.
 
     Attributes:
-        epoch: its number, from 1.
+        epoch: number of the epoch, from 1.
         step: optimiser steps since the start of training.
         seconds: training time, without evaluation and saving.
         train_loss: mean training loss; None if no step was made.
@@ -230,11 +231,11 @@ class AdviceInfo:
 
     Attributes:
         variant: the advised variant.
-        reason: why, in sentences.
-        risk: what may be wrong with it, in sentences.
-        tolerance: share of base's score that may be lost.
+        reason: reasons for it, in sentences.
+        risk: reasons for doubt, in sentences.
+        tolerance: tolerated loss relative to base's score.
         seconds: time that the advice took.
-        file: the whole advice, relative to the run's folder.
+        file: file of the whole advice, relative to the run's folder.
     """
 
     variant: str

@@ -13,12 +13,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Provenance:
-    """Versions, commit and machine behind a result; what is not known is None.
+    """Versions, commit and machine behind a result; unknown ones are None.
 
     Attributes:
         versions: version by package, and of Python.
         commit: commit of telly's checkout.
-        dirty: whether the checkout had changes that were not committed.
+        dirty: true if the checkout had uncommitted changes.
         platform: operating system and its version.
         processor: name of the processor.
         cpus: number of processors that the process may use.
@@ -52,7 +52,7 @@ def current_provenance() -> Provenance:
 
 
 def processor_name() -> str | None:
-    """The processor's model as the system names it."""
+    """Model name of the processor, from the operating system."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

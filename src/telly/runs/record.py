@@ -1,4 +1,4 @@
-"""The run record: one JSON file with everything needed to trust a run or to repeat it. Needs no torch."""
+"""The run record: one JSON file with everything needed to check or repeat a run. Needs no torch."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from telly.runs.provenance import Provenance, current_provenance
 from telly.settings.renamed import current_names
 
 RECORD_FORMAT = 2
-"""2: `method`, `data_warnings`, `cache_wait_seconds` and `caches` in place of format 1's `top`, `cautions`,
-`store_wait_seconds` and `stores`. Both are read."""
+"""Version of the file's format. Format 2 has `method`, `data_warnings`, `cache_wait_seconds` and `caches` in place of
+format 1's `top`, `cautions`, `store_wait_seconds` and `stores`; both are read."""
 BASELINES_VERSION = 2
-"""Raised whenever a baseline's computation changes, so that scores of another version are not reused. 2: BM25 leaves
-out stop words and knows the words of any script."""
+"""Version of the computation of baselines, raised with every change, so that scores of another version are not reused.
+In version 2 BM25 leaves out stop words and tokenizes words of any script."""
 Status = Literal["running", "finished", "failed", "interrupted"]
 
 
@@ -47,22 +47,22 @@ class RecordFormatError(DataError):
 
 @dataclass
 class RunRecord:
-    """Settings and results of a run. What is not known (yet) is None or empty.
+    """Settings and results of a run. Values that are not known (yet) are None or empty.
 
     Attributes:
         config: the resolved settings.
         command: the command line.
         format: version of the file's format.
-        status: only `finished` means that the results are those of the whole run.
-        error: why it failed or was interrupted.
-        full_disk: whether it failed because the disk was full.
+        status: state of the run; only `finished` means that the results are those of the whole run.
+        error: reason for which the run failed or was interrupted.
+        full_disk: true if it failed because the disk was full.
         started: UTC time in ISO format.
         provenance: versions, commit and machine.
         device: device and processes.
         data: size and identity of the data by split.
-        model: the model it started from.
-        plan: what was frozen.
-        cache: whether batches came from activation caches.
+        model: the model that the run started from.
+        plan: summary of the freeze plan.
+        cache: use of activation caches.
         clocks: seconds by clock; they sum to `wall_seconds` (see `docs/measuring.md`).
         wall_seconds: seconds from start to end of the last session.
         cache_wait_seconds: seconds for which training waited for cached states.
@@ -71,15 +71,15 @@ class RunRecord:
         peak_memory_bytes: peak memory of the whole run.
         peak_memory_train_bytes: peak memory of training.
         epochs: results of every epoch.
-        data_warnings: what a reader should know about the data and the model, in sentences.
+        data_warnings: warnings about the data and the model, in sentences.
         best_epoch: epoch with the best validation metric; its weights were saved.
-        metric: the metric that chose it.
+        metric: the metric by which the best epoch was chosen.
         test: test metrics of the best epoch's weights.
-        tested_on: the split they were measured on: `test`, or `valid` if there was no test data.
+        tested_on: split of the test metrics: `test`, or `valid` if there was no test data.
         scores: name of the file with the test scores of every example (`telly.metrics.kept`); None if there is none.
         baselines: test metrics of methods without a trained model, by name.
-        baselines_version: version of their computation.
-        advice: how K was chosen, with `freeze = auto`.
+        baselines_version: version of the computation of `baselines`.
+        advice: the choice of K, with `freeze = auto`.
     """
 
     config: RecordedConfig
@@ -125,17 +125,17 @@ class RunRecord:
 
     @property
     def method(self) -> Method:
-        """What was trained in the layers that were not frozen."""
+        """Tuning method of the layers that were not frozen."""
         return self.config.method
 
     @property
     def is_base(self) -> bool:
-        """Whether everything was trained: the reference of comparisons."""
+        """True if everything was trained: the reference of comparisons."""
         return self.k is None and self.method is Method.FULL
 
     @property
     def uses_cache(self) -> bool:
-        """Whether batches came from activation caches."""
+        """True if batches came from activation caches."""
         return self.cache is not None and self.cache.used
 
     @property
@@ -189,29 +189,29 @@ class RunRecord:
         """Make a record from its JSON. Unknown keys are ignored; what an older record does not have keeps its default.
 
         Args:
-            text: the JSON.
-            origin: where it is from, for errors.
+            text: JSON of the record.
+            origin: file or URL of the JSON, for errors.
 
         Raises:
             RecordFormatError: it has a format that this version does not know.
             DataError: it is not a record.
         """
         try:
-            found = json.loads(text)
+            content = json.loads(text)
         except ValueError as error:
             raise DataError(_unreadable(origin, error)) from None
-        if not isinstance(found, dict) or not isinstance(found.get("config"), dict) or "status" not in found:
+        if not isinstance(content, dict) or not isinstance(content.get("config"), dict) or "status" not in content:
             raise DataError(
                 f"{origin}: expected the record of a run with `config` and `status`; found another JSON file"
             )
-        read = _READERS.get(str(found.get("format")))
+        read = _READERS.get(str(content.get("format")))
         if read is None:
             raise RecordFormatError(
-                f"{origin}: record of format {found.get('format')!r}, this version reads {' and '.join(_READERS)}; "
+                f"{origin}: record of format {content.get('format')!r}, this version reads {' and '.join(_READERS)}; "
                 "read it with the version of telly that wrote it, or run it again"
             )
         try:
-            values = read(found)
+            values = read(content)
             return _adapter().validate_python(values | {"config": RecordedConfig.from_values(values["config"])})
         except ValidationError as error:
             first = error.errors()[0]
@@ -225,12 +225,14 @@ class RunRecord:
         write_json(RunFolder(folder).record, self.to_dict() | {"epoch_seconds": self.epoch_seconds})
 
 
-def _from_format_1(found: dict[str, Any]) -> dict[str, Any]:
+def _from_format_1(content: dict[str, Any]) -> dict[str, Any]:
     """A record of format 1 in the keys of format 2."""
-    values: dict[str, Any] = _renamed(found, {"cautions": "data_warnings", "store_wait_seconds": "cache_wait_seconds"})
-    values["config"] = current_names(found["config"])
+    values: dict[str, Any] = _renamed(
+        content, {"cautions": "data_warnings", "store_wait_seconds": "cache_wait_seconds"}
+    )
+    values["config"] = current_names(content["config"])
     for name in ("device", "model", "plan", "cache"):
-        values[name] = values.get(name) or None  # was an empty object until it was known
+        values[name] = values.get(name) or None  # format 1 had an empty object until the value was known
     values["cache"] = report = _renamed(values["cache"], {"stores": "caches"})
     if isinstance(report, dict) and isinstance(report.get("caches"), dict):
         builds = report["caches"].items()
@@ -239,14 +241,14 @@ def _from_format_1(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _renamed(values: Any, names: dict[str, str]) -> Any:
-    """An object with other keys; whatever else was found is left to validation."""
+    """A JSON object with renamed keys; other JSON values are left to validation."""
     if not isinstance(values, dict):
         return values
     return {names.get(name, name): value for name, value in values.items()}
 
 
 _READERS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"1": _from_format_1, str(RECORD_FORMAT): dict}
-"""By format: from a record's JSON to the values of the present format."""
+"""Conversions of a record's JSON to the values of the present format, by the record's format."""
 
 
 @cache

@@ -16,7 +16,7 @@ from transformers import EarlyStoppingCallback, TrainerCallback, TrainerState, T
 
 from telly.data.warnings import warnings_about
 from telly.disk import came_of_full_disk, folder_lock
-from telly.models.declared import cautions_about
+from telly.models.declared import model_warnings
 from telly.processes import first_decides, wait_for_all
 from telly.runs.card import write_card
 from telly.runs.parts import DeviceInfo, ModelInfo, PlanInfo
@@ -107,7 +107,7 @@ def _tune(run: Run, resume: bool, overwrite: bool, reuse_baselines_from: Path | 
     with run.clocks("encode"):
         record.data_warnings = _data_warnings(job, arguments)
     for warning in record.data_warnings:
-        logger.warning("caution: %s", warning)
+        logger.warning("warning: %s", warning)
     record.plan = PlanInfo.of(job.plan)
     logger.info("%s", job.plan)
     described = {name: describe(job.inputs.datasets[name], encoded) for name, encoded in job.data.items()}
@@ -133,7 +133,7 @@ def _data_warnings(job: Job, arguments: TrainingArguments) -> list[str]:
         ConfigError: the data do not fill one batch, or no batch has negatives.
     """
     warnings = warnings_about(job.inputs.datasets, job.task.schema)
-    warnings += [] if job.task.is_generative else cautions_about(job.config.model)
+    warnings += [] if job.task.is_generative else model_warnings(job.config.model)
     sampler = sampler_of(job, arguments.process_index, arguments.world_size)
     return warnings + check_negatives(job.task.contrasted(job.train), sampler.global_batches())
 
