@@ -21,11 +21,9 @@ FRAGMENTS = ("Of ", "That ", "Where", "Whatever", "Whichever", "By ", "What ", "
 UNMENDED = {
     "advice": "E",
     "analysis": "E",
-    "cli": "S",
     "freezing": "E",
     "models": "E",
     "reports": "R",
-    "settings": "S",
     "studies": "R",
     "training": "E",
     "tuning": "E",

@@ -160,7 +160,7 @@ def test_peers_that_cannot_be_are_told_with_the_rest(tiny: Tiny, tmp_path: Path)
     with pytest.raises(ConfigError) as error:
         cells_of(study, tmp_path)
     for part in ("--method lora: peft does not know where it goes in a model of type 'camembert'",
-                 "head-only trains a new head alone, and search has none with parameters",
+                 "head-only trains only a new head, and search has none with parameters",
                  "head-only freezes all layers, found freeze = 2"):  # fmt: skip
         assert part in str(error.value)
     assert len(str(error.value).splitlines()) == 6, "two of them name the cell in a line of their own; bitfit can be"

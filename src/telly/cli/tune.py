@@ -67,7 +67,7 @@ def _tune() -> None:
 
 def _command(task: str) -> Any:
     from telly.cli.options import with_settings
-    from telly.settings.lists import SETTINGS, lacking
+    from telly.settings.lists import SETTINGS, options_not_of
 
     def tune_task(
         overrides: SettingOverrides,
@@ -87,7 +87,7 @@ def _command(task: str) -> Any:
     tune_task.__doc__ = f"Tune for {TASKS[task].summary}."
     tune_task.__annotations__["overrides"] = Any
     settings = {name: declared for name, declared in SETTINGS.items() if name != "task"}
-    command = with_settings(tune_task, settings, lambda _arguments: TASKS[task].schema, lacking(task))
+    command = with_settings(tune_task, settings, lambda _arguments: TASKS[task].schema, options_not_of(task))
     task_app = typer.Typer(add_completion=False, rich_markup_mode=None)
     example = TASKS[task].data_example
     epilog = EXAMPLES.format(task=task, data=example.options, layout=example.layout)
