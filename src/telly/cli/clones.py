@@ -47,7 +47,7 @@ class CloneKind(StrEnum):
 
 
 def clones(
-    path: Annotated[Path, typer.Argument(help="A folder of sources.")] = Path(),
+    path: Annotated[Path, typer.Argument(help="Source folder.")] = Path(),
     min_similarity: Annotated[
         float | None, typer.Option(help="Minimum cosine similarity. [default: the run's threshold, else 0.95]")
     ] = None,

@@ -66,8 +66,8 @@ def validate(
     from telly.tasks import get_spec
 
     schema = get_spec(task).schema
-    others = {"train": train, "valid": valid, "test": test}
-    files = {split: path for split, path in others.items() if path is not None}
+    candidates = {"train": train, "valid": valid, "test": test}
+    files = {split: path for split, path in candidates.items() if path is not None}
     report = check({"train" if train is None else "file": file, **files}, schema, parse_mapping(mapping or [], schema))
     if as_json:
         problems = [asdict(problem) for problem in report.problems]

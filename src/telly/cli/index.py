@@ -28,7 +28,7 @@ An interrupted update leaves the index unchanged; the next one reuses what was a
 
 
 def index(
-    path: Annotated[Path, typer.Argument(help="A folder of sources.")] = Path(),
+    path: Annotated[Path, typer.Argument(help="Source folder.")] = Path(),
     model: Model = None,
     index_folder: IndexFolder = None,
     language: Languages = None,

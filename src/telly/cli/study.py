@@ -24,7 +24,7 @@ Lists the cells of the paper's grid with their estimated time and memory on this
 
   telly study my.toml --output studies/mine
 
-Runs your own grid. my.toml:
+Runs your own grid, described in my.toml:
 
   models = ["microsoft/unixcoder-base"]
   tasks = ["search", "summarize"]
