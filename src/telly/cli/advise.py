@@ -114,6 +114,7 @@ def _register() -> None:
     from telly.cli.options import with_settings
     from telly.settings.lists import SETTINGS
 
+    # Typer resolves annotations, but the class of this one is imported for type checking only.
     advise.__annotations__["overrides"] = Any
     settings = {name: declared for name, declared in SETTINGS.items() if name not in ("freeze", "output")}
     app.command("advise", cls=SectionedCommand, epilog=EPILOG)(with_settings(advise, settings, _schema))

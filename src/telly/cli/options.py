@@ -49,7 +49,7 @@ def with_settings(
     """
     _, *own_options = inspect.signature(command, eval_str=True).parameters.values()
     order = list(Group)
-    settings = sorted(declared.values(), key=lambda setting: order.index(setting.setting.group))
+    by_group = sorted(declared.values(), key=lambda entry: order.index(entry.setting.group))
 
     @functools.wraps(command)
     def run(**values: Any) -> None:
@@ -57,6 +57,7 @@ def with_settings(
             if values.pop(_hidden(old), None) is not None:
                 raise ConfigError(f"{old} is now called {RENAMED_OPTIONS[old]}; rename it")
         arguments = {name: values.pop(name) for name in declared}
+        # Unused options are None, or empty if they are repeatable.
         overrides = {name: value for name, value in arguments.items() if value not in (None, [], ())}
         if "columns" in overrides:
             overrides["columns"] = parse_mapping(overrides["columns"], schema(values | overrides))
@@ -66,7 +67,7 @@ def with_settings(
         command(SettingOverrides(overrides, {name: declared[name].option for name in overrides}), **values)
 
     parameters = [
-        *(_parameter(setting, hidden=setting.name in hidden) for setting in settings),
+        *(_parameter(entry, hidden=entry.name in hidden) for entry in by_group),
         *own_options,
         *map(_renamed, RENAMED_OPTIONS),
     ]

@@ -85,6 +85,7 @@ def _command(task: str) -> Any:
         run(task, overrides, config, resume=resume, overwrite=overwrite, as_json=as_json)
 
     tune_task.__doc__ = f"Tune for {TASKS[task].summary}."
+    # Typer resolves annotations, but the class of this one is imported for type checking only.
     tune_task.__annotations__["overrides"] = Any
     settings = {name: declared for name, declared in SETTINGS.items() if name != "task"}
     command = with_settings(tune_task, settings, lambda _arguments: TASKS[task].schema, options_not_of(task))

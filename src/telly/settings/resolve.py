@@ -39,6 +39,7 @@ def resolve(config: TuneConfig) -> ResolvedConfig:
     } | {name: value for name, value in recommended.items() if name != "max_tokens"}
     explicit = {name for name in config.model_fields_set if getattr(config, name) is not None}
     resolved = {name: value for name, value in defaults.items() if name not in explicit}
+    # Presets and recommendations give the rate of full tuning.
     if config.method is not Method.FULL and "learning_rate" in resolved:
         resolved["learning_rate"] *= METHOD_RATE
     if config.method is Method.LORA:
