@@ -23,7 +23,6 @@ UNMENDED = {
     "analysis": "E",
     "freezing": "E",
     "models": "E",
-    "reports": "R",
     "studies": "R",
     "training": "E",
     "tuning": "E",

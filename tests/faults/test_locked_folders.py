@@ -51,7 +51,9 @@ def test_a_second_run_into_the_folder_is_refused(running: tuple[Telly, Path], ti
     assert not process.ended
     assert (output / "config.toml").read_bytes() == settings
     # Readers see a run that is not finished, and nothing that the lock left.
-    assert [one.reason for one in scan_runs([output.parent]).left_out] == ["not finished: it still runs, or was killed"]
+    assert [one.reason for one in scan_runs([output.parent]).left_out] == [
+        "not finished: it is still running, or was killed"
+    ]
     process.signal(signal.SIGINT)
     assert process.end().code == 130
     assert record_of(output)["config"]["seed"] == 0

@@ -50,10 +50,10 @@ def test_seeds_of_a_setting_are_one_line_and_unfinished_runs_are_in_none(folder:
     assert len(found.runs) == 18 and len(found.probes) == len(found.comparisons) == 1
     assert {one.folder.name: one.reason for one in found.left_out} == {
         "search-9-s3": "failed: TrainingError: loss is nan at step 7",
-        "search-9-s4": "not finished: it still runs, or was killed",
+        "search-9-s4": "not finished: it is still running, or was killed",
     }
     by_task = groups(folder)
-    assert [row.line for row in by_task["search"].rows] == ["base", "K=6 frozen", "K=9 cached", "K=11 cached"]
+    assert [row.label for row in by_task["search"].rows] == ["base", "K=6 frozen", "K=9 cached", "K=11 cached"]
     assert all(row.seeds == list(SEEDS) for group in by_task.values() for row in group.rows)
     assert by_task["search"].metrics == ("mrr", "recall@1", "recall@5", "recall@10")
     assert by_task["generate"].metrics[0] == "bleu"
@@ -71,7 +71,7 @@ def test_peers_stand_beside_base_and_k(tmp_path: Path):
     group = groups(tmp_path)["search"]
     names = ["base", "bitfit", "lora", "K=9 cached", "K=9 frozen", "K=9 cached, lora", "K=11 cached",
              "head-only cached"]  # fmt: skip
-    assert [row.line for row in group.rows] == names
+    assert [row.label for row in group.rows] == names
     assert [row.is_base for row in group.rows] == [True] + [False] * 7
     assert all(group.base_of(row) is group.rows[0] for row in group.rows[1:])
     trained = [row.mean(lambda r: r.trainable) for row in group.rows]
@@ -92,7 +92,7 @@ def test_ranks_of_lora_are_told_apart(tmp_path: Path):
         run(tmp_path, f"lora-{rank}", "lora", config={"lora_rank": rank})
     run(tmp_path, "base")
     (group,) = groups(tmp_path).values()
-    assert [row.line for row in group.rows] == ["base", "lora, lora_rank 16", "lora, lora_rank 8"]
+    assert [row.label for row in group.rows] == ["base", "lora, lora_rank 16", "lora, lora_rank 8"]
 
 
 def test_the_paper_has_no_peers(tmp_path: Path):
@@ -113,7 +113,7 @@ def test_base_is_of_the_same_settings(tmp_path: Path):
         for variant in ("base", "9"):
             run(tmp_path, f"{variant}-{rate}", variant, config={"learning_rate": rate})
     (group,) = groups(tmp_path).values()
-    lines = [row.line for row in group.rows]
+    lines = [row.label for row in group.rows]
     assert lines[:2] == ["base, learning_rate 0.0001", "base, learning_rate 0.0002"]
     for row in group.rows[2:]:
         base = group.base_of(row)
@@ -166,7 +166,7 @@ def test_scores_have_intervals_and_differences_verdicts(folder: Path):
         interval = scores.intervals[number, "mrr"]
         assert interval.low < (row.metric("mrr") or 0) < interval.high
     assert len(scores.differences) == 3 * 4, "every line but base, every metric"
-    verdicts = {group.rows[n].line: found.verdict for (n, m), found in scores.differences.items() if m == "mrr"}
+    verdicts = {group.rows[n].label: found.verdict for (n, m), found in scores.differences.items() if m == "mrr"}
     assert verdicts["K=11 cached"] is Verdict.WORSE and verdicts["K=6 frozen"] in (Verdict.BETTER, Verdict.SIMILAR)
     paired = scores.differences[2, "mrr"].interval
     own = scores.intervals[2, "mrr"]
@@ -179,7 +179,7 @@ def test_without_kept_scores_there_is_no_interval(tmp_path: Path):
     (group,) = groups(tmp_path).values()
     (scores,) = score_groups([group], 0.01, 200)
     assert {number for number, _ in scores.intervals} == {0} and not scores.differences
-    assert [row.line for row in scores.without] == ["K=9 cached"]
+    assert [row.label for row in scores.without] == ["K=9 cached"]
 
 
 def test_a_lost_file_of_scores_is_an_error(tmp_path: Path):

@@ -247,7 +247,7 @@ def test_tables_are_shown_early_and_once(tiny: Tiny, tmp_path: Path, monkeypatch
     monkeypatch.setattr("telly.studies.launch.in_own_process", Launcher({}))
     ended = telly_study(file, tmp_path / "out")
     told = [line.split(":")[0].split(",")[0] for line in ended.stderr.splitlines() if " of " in line or "done:" in line]
-    assert [line.split(",")[0] for line in told if not line.startswith(("---", "in all", " "))] == [
+    assert [line.split(",")[0] for line in told if not line.startswith(("---", "total", " "))] == [
         *(["done"] * 4), "search", *(["done"] * 4)
     ]  # fmt: skip
     row = "2 2 0.5100 +2.0 %"

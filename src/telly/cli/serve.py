@@ -56,9 +56,9 @@ def serve(
     if token_file is not None and others_can_read(token_file):
         logger.warning("%s: other users of this machine can read the token; chmod 600 %s", token_file, token_file)
 
-    def ready(url: str) -> None:
+    def announce(url: str) -> None:
         typer.echo(f"search: {url}  API: {url}/docs  {'with' if token else 'no'} token; Ctrl-C stops")
 
     settings = ServerSettings(host, port, token, max_request_kb * 1024, timeout)
-    run(path, settings, models=model or (), index=index_folder, update=update, ready=ready)
+    run(path, settings, models=model or (), index=index_folder, update=update, on_ready=announce)
     logger.info("stopped")

@@ -19,8 +19,9 @@ from telly.reports.scan import StoredResult
 from telly.reports.table import Table, TableCell, TableColumn
 
 _OPTIONS = {"models": "model", "probes": "probe", "others": "with"}
-"""Settings whose option has another name."""
+"""Names of options by setting, where they differ."""
 _NO_OPTIONS = {"resamples"}
+"""Settings without an option."""
 Result = TypeVar("Result")
 
 
@@ -71,9 +72,9 @@ def probe_table(stored: StoredResult, name: str) -> Table:
             )
     notes = (
         "Brackets: 95 % intervals over seeds. control: the same probe on shuffled labels. above baselines: the "
-        "best layer's interval lies above every baseline and above random weights.",
+        "interval of the best layer is above all baselines and random weights.",
     )
-    return Table(name, f"What layers tell: {stored.folder}", columns, tuple(rows), (), notes)
+    return Table(name, f"Probes of layers: {stored.folder}", columns, tuple(rows), (), notes)
 
 
 def similarity_table(stored: StoredResult, name: str) -> Table:
@@ -90,22 +91,22 @@ def similarity_table(stored: StoredResult, name: str) -> Table:
     rows = []
     for comparison in result.comparisons:
         for entry in comparison.layers:
-            found = entry.rsa
-            interval = None if found.low is None or found.high is None else Interval(found.low, found.high)
+            rsa = entry.rsa
+            interval = None if rsa.low is None or rsa.high is None else Interval(rsa.low, rsa.high)
             rows.append(
                 (
                     TableCell(short_name(comparison.other)),
                     TableCell(entry.layer),
-                    TableCell(found.pearson, interval),
-                    TableCell(found.spearman),
+                    TableCell(rsa.pearson, interval),
+                    TableCell(rsa.spearman),
                     TableCell(entry.cka),
                     TableCell(entry.procrustes),
                 )
             )
     notes = tuple(dict.fromkeys(f"{short_name(c.other)}: {remark}" for c in result.comparisons for remark in c.remarks))
-    told = f"{result.texts:,} texts, {result.form} of the states. Procrustes is a distance: 0 is equal."
+    about = f"{result.texts:,} texts, {result.form} of the states. Procrustes is a distance: 0 is equal."
     title = f"Similarity of layers: {short_name(result.model)} against others"
-    return Table(name, title, columns, tuple(rows), (), (told, *notes))
+    return Table(name, title, columns, tuple(rows), (), (about, *notes))
 
 
 def draw_probe_figures(stored: StoredResult, folder: Path, with_paper: bool) -> list[Path]:
@@ -128,8 +129,8 @@ def command(stored: StoredResult, verb: str) -> str:
         if value is True:
             words.append(option)
             continue
-        for one in value if isinstance(value, list) else [value]:
-            words += [option, str(one)]
+        for item in value if isinstance(value, list) else [value]:
+            words += [option, str(item)]
     return shlex.join([*words, "--output", f"{stored.folder}-again"])
 
 
@@ -151,9 +152,16 @@ def _comparison(stored: StoredResult) -> CompareResult:
 
 
 def _typed(kind: type[Result], content: Any, file: Path) -> Result:
+    """Results as objects, from their JSON values.
+
+    Raises:
+        DataError: the values do not fit.
+    """
     try:
         return TypeAdapter(kind).validate_python(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise DataError(f"{file}: {where}: {first['msg']}; it is of another version, run the command again") from None
+        raise DataError(
+            f"{file}: {where}: {first['msg']}; another version of telly wrote it; run the command again"
+        ) from None

@@ -22,7 +22,7 @@ from telly.reports.table import Table, to_csv, to_latex, to_markdown
 
 PAGE_FILE, MARKDOWN_FILE = "report.html", "report.md"
 MARGIN = 0.01
-"""Share of base's score that may be lost and still be called similar."""
+"""Relative loss of base's score up to which a variant is called similar."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class ReportConfig:
         places: folders with results, or URLs of any kind that fsspec knows.
         output: the report's folder.
         with_paper: show the paper's numbers beside those of the runs.
-        margin: maximum loss of "similar or better", as a share of base's score.
+        margin: relative loss of base's score up to which a variant is called similar.
         resamples: minimum number of bootstrap resamples.
         command: the command that repeats the report.
-        title: the page's heading.
+        title: heading of the page.
     """
 
     places: tuple[str, ...]
@@ -55,7 +55,7 @@ class Report:
     Attributes:
         page: the HTML file.
         files: all files.
-        leads: main result of a section in a sentence, by the section's title.
+        leads: main result of each section in a sentence, by the section's title.
         left_out: number of runs that are in no table.
     """
 
@@ -73,25 +73,25 @@ def build(config: ReportConfig) -> Report:
         DataError: a result cannot be read, or there is no room for copies of those behind a URL.
     """
     folders, copies = local_folders(config.places, config.output)
-    found = find_results(folders)
-    groups, repeated = group_runs(found.runs)
+    results = find_results(folders)
+    groups, repeated = group_runs(results.runs)
     figures = config.output / "figures"
     with page_style():
         scores = score_groups(groups, config.margin, config.resamples)
         sections = [
-            _group_section(group, found, number, config, figures)
-            for number, (group, found) in enumerate(zip(groups, scores, strict=True), start=1)
+            _group_section(group, group_scores, number, config, figures)
+            for number, (group, group_scores) in enumerate(zip(groups, scores, strict=True), start=1)
         ]
-        sections += _analysis_sections(found, config, figures)
+        sections += _analysis_sections(results, config, figures)
     if config.with_paper and (paper := _paper_section(groups)):
         sections.append(paper)
-    last = [tables.provenance(found.runs)] if found.runs else []
-    unused = tables.left_out(found, repeated)
+    provenance = [tables.provenance(results.runs)] if results.runs else []
+    unused = tables.left_out(results, repeated)
     sections.append(
-        Section("sources", "Provenance", tables=[*last, *([unused] if unused else [])], commands=[config.command])
+        Section("sources", "Provenance", tables=[*provenance, *([unused] if unused else [])], commands=[config.command])
     )
     subtitle = (
-        f"{len(found.runs) - len(repeated)} finished runs; {len(unused.rows) if unused else 0} more are in no table."
+        f"{len(results.runs) - len(repeated)} finished runs; {len(unused.rows) if unused else 0} more are in no table."
     )
     files = _write(config, render(config.title, subtitle, sections), sections)
     leads = {section.title: section.lead for section in sections if section.lead}
@@ -106,61 +106,61 @@ def _group_section(
     published = telly_k(group.task) if config.with_paper else []
     name = f"{tables.stem(group.task)}-{number}"
     drawn = draw_group(group, scores, published, figures / name)
-    shown = [
+    group_tables = [
         tables.results(group, scores, f"results-{name}"),
-        tables.compared(group, scores, f"differences-{name}", config.margin),
+        tables.differences(group, scores, f"differences-{name}", config.margin),
         tables.clocks(group, f"clocks-{name}"),
         tables.beside_paper(group, published, f"paper-{name}") if published else None,
     ]
     statements = [
-        (found.verdict.value, found.sentence(group.rows[row].name, metric, METRICS[metric].digits))
-        for (row, metric), found in scores.differences.items()
+        (difference.verdict.value, difference.sentence(group.rows[row].name, metric, METRICS[metric].digits))
+        for (row, metric), difference in scores.differences.items()
         if metric == group.metrics[0]
     ]
     return Section(name, group.title, lead(group, scores), statements, _inline(drawn, name),
-                   [table for table in shown if table is not None])  # fmt: skip
+                   [table for table in group_tables if table is not None])  # fmt: skip
 
 
 def lead(group: ComparisonGroup, scores: GroupScores) -> str:
-    """A sentence on the fastest row that is shown to be similar to base or better, and on what it saves."""
+    """A sentence on the fastest row that is shown to be similar to base or better, and on its savings."""
     metric = group.metrics[0]
-    good = []
-    for (number, name), found in scores.differences.items():
-        row = group.rows[number]
+    candidates = []  # speed-up, index of the row, difference
+    for (index, name), difference in scores.differences.items():
+        row = group.rows[index]
         base = group.base_of(row)
-        seconds, at_base = row.mean(lambda r: r.total_seconds), base and base.mean(lambda r: r.total_seconds)
-        if name == metric and found.verdict in (Verdict.BETTER, Verdict.SIMILAR) and seconds and at_base:
-            good.append((at_base / seconds, number, found))
-    if not good:
-        tested = any(name == metric for _, name in scores.differences)
-        none = f"No setting is shown to be similar to base or better in {metric}."
-        about = "" if all(found.compares_methods for found in scores.differences.values()) else f" {MODELS_NOTE}"
-        return f"{none}{about}" if tested else ""
-    ratio, number, found = max(good, key=lambda entry: entry[:2])
-    row = group.rows[number]
+        seconds, base_seconds = row.mean(lambda r: r.total_seconds), base and base.mean(lambda r: r.total_seconds)
+        if name == metric and difference.verdict in (Verdict.BETTER, Verdict.SIMILAR) and seconds and base_seconds:
+            candidates.append((base_seconds / seconds, index, difference))
+    if not candidates:
+        if not any(name == metric for _, name in scores.differences):
+            return ""
+        compares_methods = all(difference.compares_methods for difference in scores.differences.values())
+        note = "" if compares_methods else f" {MODELS_NOTE}"
+        return f"No setting is shown to be similar to base or better in {metric}.{note}"
+    speedup, index, difference = max(candidates, key=lambda candidate: candidate[:2])
+    row = group.rows[index]
     base = group.base_of(row)
-    trained, at_base = (
-        row.mean(lambda r: r.trainable),
-        base and base.mean(lambda r: r.trainable),
-    )
-    fewer = f", {100 * (1 - trained / at_base):.0f} % fewer trained parameters" if trained and at_base else ""
-    speed = f"1/{ratio:.1f} of base's time" if ratio > 1 else f"{1 / ratio:.1f} times base's time"
-    about = "" if found.compares_methods else f" {MODELS_NOTE}"
+    trained, base_trained = row.mean(lambda r: r.trainable), base and base.mean(lambda r: r.trainable)
+    fewer = ""
+    if trained and base_trained:
+        fewer = f", {100 * (1 - trained / base_trained):.0f} % fewer trained parameters"
+    speed = f"1/{speedup:.1f} of base's time" if speedup > 1 else f"{1 / speedup:.1f} times base's time"
+    note = "" if difference.compares_methods else f" {MODELS_NOTE}"
     return (
-        f"{row.name} is {found.verdict.value} in {metric}, within {100 * found.margin:g} % of base, in {speed}{fewer}."
-        f"{about}"
+        f"{row.name} is {difference.verdict.value} in {metric}, within {100 * difference.margin:g} % of base, in "
+        f"{speed}{fewer}.{note}"
     )
 
 
-def _analysis_sections(found: ScanResult, config: ReportConfig, figures: Path) -> list[Section]:
+def _analysis_sections(results: ScanResult, config: ReportConfig, figures: Path) -> list[Section]:
     """Sections of probes and similarity; drawing them needs torch, which is imported only if there are such results."""
-    if not found.probes and not found.comparisons:
+    if not results.probes and not results.comparisons:
         return []
     from telly.reports import analyses
 
     kinds = (
-        ("probe", "Probes", found.probes, analyses.probe_table, analyses.draw_probe_figures),
-        ("compare", "Similarity", found.comparisons, analyses.similarity_table, analyses.draw_similarity_figures),
+        ("probe", "Probes", results.probes, analyses.probe_table, analyses.draw_probe_figures),
+        ("compare", "Similarity", results.comparisons, analyses.similarity_table, analyses.draw_similarity_figures),
     )
     sections = []
     for verb, title, stored, table, draw in kinds:
@@ -170,13 +170,13 @@ def _analysis_sections(found: ScanResult, config: ReportConfig, figures: Path) -
             drawn = {svg.stem.replace("-", " "): [file for file in files if file.stem == svg.stem]
                      for svg in files if svg.suffix == ".svg"}  # fmt: skip
             sections.append(
-                Section(name, f"{title}: {_where(result)}", figures=_inline(drawn, name),
+                Section(name, f"{title}: {_short_folder(result)}", figures=_inline(drawn, name),
                         tables=[table(result, f"table-{name}")], commands=[analyses.command(result, verb)])
             )  # fmt: skip
     return sections
 
 
-def _where(result: StoredResult) -> str:
+def _short_folder(result: StoredResult) -> str:
     return "/".join(result.folder.parts[-2:])
 
 
@@ -185,8 +185,8 @@ def _paper_section(groups: Sequence[ComparisonGroup]) -> Section | None:
     rows: list[Published] = [row for task in dict.fromkeys(group.task for group in groups) for row in telly_k(task)]
     if not rows:
         return None
-    told = "The paper's numbers as published. Frozen layers run in every epoch there, and every row is one run."
-    return Section("published", "Published", told, tables=tables.published_tables(rows))
+    lead = "The paper's numbers as published. Frozen layers run in every epoch there, and every row is one run."
+    return Section("published", "Published", lead, tables=tables.published_tables(rows))
 
 
 def _inline(drawn: dict[str, list[Path]], name: str) -> list[Drawing]:
@@ -199,13 +199,13 @@ def _inline(drawn: dict[str, list[Path]], name: str) -> list[Drawing]:
 def _write(config: ReportConfig, page: str, sections: Sequence[Section]) -> list[Path]:
     folder = config.output / "tables"
     folder.mkdir(parents=True, exist_ok=True)
-    written = {config.output / PAGE_FILE: page, config.output / MARKDOWN_FILE: _markdown(config.title, sections)}
+    texts = {config.output / PAGE_FILE: page, config.output / MARKDOWN_FILE: _markdown(config.title, sections)}
     for section in sections:
         for table in section.tables:
-            written |= _table_files(folder, table)
-    for file, text in written.items():
+            texts |= _table_files(folder, table)
+    for file, text in texts.items():
         file.write_text(text, encoding="utf-8", newline="\n")
-    return list(written)
+    return list(texts)
 
 
 def _table_files(folder: Path, table: Table) -> dict[Path, str]:

@@ -1,4 +1,4 @@
-"""The list of files that a report wrote, by which the next report in the same folder removes them."""
+"""The list of a report's files: with it the next report in the same folder removes those that it does not replace."""
 
 from __future__ import annotations
 
@@ -24,25 +24,26 @@ def replace_files(output: Path, files: Iterable[Path], spared: Iterable[Path] = 
         files: the new report's files.
         spared: folders whose files stay and stay listed: the report may have read what an earlier one copied.
     """
-    read = [folder.resolve() for folder in spared]
+    inputs = [folder.resolve() for folder in spared]
     earlier = _listed(output)
-    kept = {name for name in earlier if any((output / name).resolve().is_relative_to(folder) for folder in read)}
-    names = sorted(kept | {file.relative_to(output).as_posix() for file in files})
+    staying = {name for name in earlier if any((output / name).resolve().is_relative_to(folder) for folder in inputs)}
+    names = sorted(staying | {file.relative_to(output).as_posix() for file in files})
     for name in earlier.difference(names):
         file = output / name
         with suppress(OSError):
             file.unlink(missing_ok=True)
             for folder in file.parents[: len(PurePosixPath(name).parts) - 1]:
-                folder.rmdir()  # fails where something else is in it
+                folder.rmdir()  # fails, as it should, unless the folder is empty
     write_json(output / FILES_FILE, {"files": names})
 
 
 def _listed(output: Path) -> set[str]:
+    """Files that the previous report listed; the list may be missing, damaged or manipulated."""
     try:
-        found = json.loads((output / FILES_FILE).read_text(encoding="utf-8"))["files"]
+        listed = json.loads((output / FILES_FILE).read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, KeyError, TypeError):
         return set()
-    names = (name for name in found if isinstance(name, str)) if isinstance(found, list) else ()
+    names = (name for name in listed if isinstance(name, str)) if isinstance(listed, list) else ()
     return {name for name in names if _is_below(output, name)}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -18,7 +17,7 @@ from telly.runs.folder import RECORD_FILE, SCORES_FILE, SETTINGS_FILE, holds_res
 from telly.urls import file_system, is_url
 
 FETCHED = "fetched"
-"""Folder of the copies, in the report's."""
+"""Folder of the copies, within the report's folder."""
 READ_FILES = frozenset({RECORD_FILE, SCORES_FILE, SETTINGS_FILE, PROBING_FILE, COMPARE_FILE})
 
 
@@ -46,7 +45,7 @@ def local_folders(places: Iterable[str], output: Path) -> tuple[list[Path], list
             copies += _fetch(place, folder)
         finally:
             with suppress(OSError):
-                folder.parent.rmdir()  # fails where a copy is in it
+                folder.parent.rmdir()  # fails, as it should, if a copy is in it
     return folders, copies
 
 
@@ -58,16 +57,15 @@ def _name(url: str) -> str:
 
 
 def _fetch(url: str, folder: Path) -> list[Path]:
-    """Copy what a report reads; an earlier copy is replaced once this one is complete."""
+    """Copy the files that a report reads; an earlier copy is replaced once this one is complete."""
     system, root = file_system(url, "telly report")
     names = sorted(name for path in _from(url, system.find, root) if _is_read(name := path[len(root) :].lstrip("/")))
     if not names:
         raise ConfigError(f"{url}: expected results of telly, found none; give the --output of `telly study`")
-    with whole_folder(folder) as partial:
+    with whole_folder(folder, replace=True) as partial:
         for name in names:
             (partial / name).parent.mkdir(parents=True, exist_ok=True)
             (partial / name).write_bytes(_from(url, system.cat_file, f"{root}/{name}"))
-        shutil.rmtree(folder, ignore_errors=True)
     return [folder / name for name in names]
 
 
@@ -75,7 +73,7 @@ def _from(url: str, read: Any, path: str) -> Any:
     """Read from a file system.
 
     Raises:
-        ConfigError: reading fails, with whatever error.
+        ConfigError: reading failed.
     """
     try:
         return read(path)

@@ -18,7 +18,7 @@ from telly.training.clocks import CLOCKS
 
 MARKERS = "osD^vPX"
 LOG_FROM = 20
-"""From this ratio of the slowest to the fastest run on, time is drawn on a logarithmic axis."""
+"""Ratio of the slowest to the fastest run above which the time axis is logarithmic."""
 
 
 def draw_group(
@@ -28,9 +28,9 @@ def draw_group(
 
     Args:
         group: the runs.
-        scores: their intervals.
-        published: the paper's rows to draw beside them, or none.
-        folder: where SVG and PNG files are written.
+        scores: intervals of their scores.
+        published: rows of the paper to draw beside them; may be empty.
+        folder: folder for the SVG and PNG files.
 
     Returns:
         the files by title, SVG first.
@@ -62,88 +62,93 @@ def pareto(points: Sequence[tuple[float, float]], greater_is_better: bool = True
 
 def _quality(group: ComparisonGroup, scores: GroupScores) -> Any:
     metric = group.metrics[0]
-    points = [(n, row, row.mean(lambda r: r.total_seconds), row.metric(metric)) for n, row in enumerate(group.rows)]
-    known = [(n, row, x, y) for n, row, x, y in points if x is not None and y is not None]
-    if not known:
+    rows = [(i, row, row.mean(lambda r: r.total_seconds), row.metric(metric)) for i, row in enumerate(group.rows)]
+    points = [(i, row, x, y) for i, row, x, y in rows if x is not None and y is not None]
+    if not points:
         return None
     figure = new_figure(7.2, 4.4)
     axes = figure.subplots()
-    front = pareto([(x, y) for _, _, x, y in known], METRICS[metric].greater_is_better)
-    axes.step([known[i][2] for i in front], [known[i][3] for i in front], where="post", color="0.6", linewidth=1,
+    front = pareto([(x, y) for _, _, x, y in points], METRICS[metric].greater_is_better)
+    axes.step([points[i][2] for i in front], [points[i][3] for i in front], where="post", color="0.6", linewidth=1,
               linestyle="--", zorder=1, label="no run is faster and better")  # fmt: skip
-    for place, (number, row, x, y) in enumerate(known):
+    for position, (index, row, x, y) in enumerate(points):
         color = PALETTE[group.models.index(row.model) % len(PALETTE)]
-        interval = scores.intervals.get((number, metric))
+        interval = scores.intervals.get((index, metric))
         if interval:
             axes.vlines(x, interval.low, interval.high, color=color, alpha=0.5, linewidth=1.5, zorder=2)
         hollow = {"markerfacecolor": "none"} if row.is_base else {}
-        (point,) = axes.plot([x], [y], MARKERS[_kind(row)], color=color, markersize=8, zorder=3, **hollow)
+        (point,) = axes.plot([x], [y], MARKERS[_marker_index(row)], color=color, markersize=8, zorder=3, **hollow)
         tip(point, f"{row_hint(row)}; {metric} {y:.{METRICS[metric].digits}f} in {x:,.1f} s")
-        above = place % 2 == 0
-        axes.annotate(row.line, (x, y), (6, 6 if above else -12),
+        above = position % 2 == 0  # labels of neighbours overlap less if they alternate
+        axes.annotate(row.label, (x, y), (6, 6 if above else -12),
                       textcoords="offset points", fontsize=7.5)  # fmt: skip
-    reach = [end for n, _, _, y in known for end in _ends(scores, n, metric, y)]
-    for number, model in enumerate(group.models):
-        _baseline_lines(axes, group, model, metric, number)
+    ends = [end for index, _, _, y in points for end in _ends(scores, index, metric, y)]
+    for index, model in enumerate(group.models):
+        _baseline_lines(axes, group, model, metric, is_first=index == 0)
         if len(group.models) > 1:
-            axes.plot([], [], "s", color=PALETTE[number % len(PALETTE)], label=model)
-    times = [x for _, _, x, _ in known]
+            axes.plot([], [], "s", color=PALETTE[index % len(PALETTE)], label=model)
+    times = [x for _, _, x, _ in points]
     if max(times) > LOG_FROM * min(times) > 0:
         axes.set_xscale("log")
     else:
         axes.set_xlim(0, max(times) * 1.18)
-    lowest, highest = min(reach), max(reach)
-    room = max(highest - lowest, 0.02 * abs(highest))  # a method that is far away would press all runs together
+    lowest, highest = min(ends), max(ends)
+    # baselines far from the runs are cut off: they would leave no room for the differences between runs
+    span = max(highest - lowest, 0.02 * abs(highest))
     low, high = axes.get_ylim()
-    axes.set_ylim(max(low, lowest - 1.5 * room), min(high, highest + 1.5 * room))
+    axes.set_ylim(max(low, lowest - 1.5 * span), min(high, highest + 1.5 * span))
     axes.set_xlabel("seconds of the whole run")
     axes.set_ylabel(_label(metric))
     _finish(axes, figure)
     return figure
 
 
-def _ends(scores: GroupScores, number: int, metric: str, value: float) -> tuple[float, float]:
+def _ends(scores: GroupScores, index: int, metric: str, value: float) -> tuple[float, float]:
     """Ends of a point's interval, or the point itself if it has none."""
-    interval = scores.intervals.get((number, metric))
+    interval = scores.intervals.get((index, metric))
     return (interval.low, interval.high) if interval else (value, value)
 
 
-def _kind(row: ResultRow) -> int:
-    """The kind that decides a row's marker: base, cached, frozen, or a PEFT method."""
+def _marker_index(row: ResultRow) -> int:
+    """Index of a row's marker: that of base, cached, frozen, or its PEFT method."""
     if row.method is not Method.FULL:
         return 2 + list(Method).index(row.method)
     return 0 if row.is_base else 1 if "cached" in row.variant else 2
 
 
-def _baseline_lines(axes: Any, group: ComparisonGroup, model: str, metric: str, number: int) -> None:
-    """Draw scores of methods without a trained model as lines; those that are equal for all models only once."""
-    first = group.baselines(group.models[0]) if number else {}
-    for style, (name, found) in zip(
+def _baseline_lines(axes: Any, group: ComparisonGroup, model: str, metric: str, is_first: bool) -> None:
+    """Draw scores of methods without a trained model as lines, except those that the first model's lines show."""
+    drawn = {} if is_first else group.baselines(group.models[0])
+    for style, (name, metrics) in zip(
         (":", "-.", (0, (1, 4)), (0, (5, 5))), group.baselines(model).items(), strict=False
     ):
-        if metric in found and first.get(name) != found:
+        if metric in metrics and drawn.get(name) != metrics:
             owner = f", {model}" if len(group.models) > 1 and name.startswith("untuned") else ""
-            label = f"{name}{owner}: {found[metric]:.{METRICS[metric].digits}f}"
-            axes.axhline(found[metric], linestyle=style, linewidth=1, color="0.3", label=label)
+            label = f"{name}{owner}: {metrics[metric]:.{METRICS[metric].digits}f}"
+            axes.axhline(metrics[metric], linestyle=style, linewidth=1, color="0.3", label=label)
 
 
 def _over_k(group: ComparisonGroup, scores: GroupScores, published: Sequence[Published]) -> Any:
     columns = min(2, len(group.metrics))
-    lines = -(-len(group.metrics) // columns)
+    lines = -(-len(group.metrics) // columns)  # rounded up
     figure = new_figure(max(5.6, 4.3 * columns), 3.3 * lines)
     panels = figure.subplots(lines, columns, squeeze=False).flat
-    own = [row.k or 0 for row in group.rows if row.method is not Method.HEAD_ONLY]
-    deepest = max(own + [int(p.variant) for p in published if p.variant != "base"])
+    all_k = [row.k or 0 for row in group.rows if row.method is not Method.HEAD_ONLY]
+    max_k = max(all_k + [int(p.variant) for p in published if p.variant != "base"])
     for axes, metric in zip(panels, group.metrics, strict=False):
         series = 0
         for model in group.models:
-            for method, how in (
-                (method, how) for method in Method if method is not Method.HEAD_ONLY for how in ("cached", "frozen")
+            for method, freezing in (
+                (method, freezing)
+                for method in Method
+                if method is not Method.HEAD_ONLY
+                for freezing in ("cached", "frozen")
             ):
-                rows = [(n, row) for n, row in enumerate(group.rows) if row.model == model and row.k is not None
-                        and row.method is method and how in row.variant and row.metric(metric) is not None]  # fmt: skip
-                kind = how if method is Method.FULL else f"{how}, {method}"
-                label = f"{model}, {kind}" if len(group.models) > 1 else kind
+                rows = [(i, row) for i, row in enumerate(group.rows) if row.model == model and row.k is not None
+                        and row.method is method and freezing in row.variant
+                        and row.metric(metric) is not None]  # fmt: skip
+                variant = freezing if method is Method.FULL else f"{freezing}, {method}"
+                label = f"{model}, {variant}" if len(group.models) > 1 else variant
                 if rows:
                     _draw_series(axes, rows, metric, scores, series, label)
                 series += bool(rows)
@@ -151,7 +156,7 @@ def _over_k(group: ComparisonGroup, scores: GroupScores, published: Sequence[Pub
         _draw_paper(axes, group, published, metric)
         axes.set_xlabel("K: frozen layers")
         axes.set_ylabel(_label(metric))
-        axes.set_xlim(-0.5, deepest + 0.5)
+        axes.set_xlim(-0.5, max_k + 0.5)
         axes.xaxis.get_major_locator().set_params(integer=True)
     for axes in list(figure.axes)[len(group.metrics) :]:
         axes.set_visible(False)
@@ -166,16 +171,16 @@ def _over_k(group: ComparisonGroup, scores: GroupScores, published: Sequence[Pub
 def _draw_series(
     axes: Any, rows: Sequence[tuple[int, ResultRow]], metric: str, scores: GroupScores, series: int, label: str
 ) -> None:
-    color, shift = PALETTE[series % len(PALETTE)], 0.08 * (series - 0.5)
-    places = [(row.k or 0) + shift for _, row in rows]
+    color, shift = PALETTE[series % len(PALETTE)], 0.08 * (series - 0.5)  # so that intervals at one K do not overlap
+    positions = [(row.k or 0) + shift for _, row in rows]
     values = [row.metric(metric) or 0.0 for _, row in rows]
-    axes.plot(places, values, linewidth=1, color=color, zorder=2)
+    axes.plot(positions, values, linewidth=1, color=color, zorder=2)
     axes.plot([], [], f"-{MARKERS[series % len(MARKERS)]}", color=color, markersize=5, linewidth=1, label=label)
-    for place, value, (number, row) in zip(places, values, rows, strict=True):
-        interval = scores.intervals.get((number, metric))
+    for position, value, (index, row) in zip(positions, values, rows, strict=True):
+        interval = scores.intervals.get((index, metric))
         if interval:
-            axes.vlines(place, interval.low, interval.high, color=color, alpha=0.6, linewidth=1.5)
-        (point,) = axes.plot([place], [value], MARKERS[series % len(MARKERS)], color=color, markersize=5, zorder=3)
+            axes.vlines(position, interval.low, interval.high, color=color, alpha=0.6, linewidth=1.5)
+        (point,) = axes.plot([position], [value], MARKERS[series % len(MARKERS)], color=color, markersize=5, zorder=3)
         tip(point, f"{row_hint(row)}; {metric} {value:.{METRICS[metric].digits}f}")
 
 
@@ -192,25 +197,25 @@ def _draw_base(axes: Any, group: ComparisonGroup, model: str, metric: str, score
 
 
 def _draw_paper(axes: Any, group: ComparisonGroup, published: Sequence[Published], metric: str) -> None:
-    """Draw the paper's curve, shifted to the base of these runs, since data and machine differ."""
-    own = next((r.metric(metric) for r in group.rows if r.is_base), None) or 0.0
+    """Draw the paper's curve, scaled to the base of these runs, since data and machine differ."""
+    own_base = next((row.metric(metric) for row in group.rows if row.is_base), None) or 0.0
     sources: dict[str, list[Published]] = {}
     for row in published:
         if metric in row.metrics:
             sources.setdefault(paper_source(row), []).append(row)
-    for number, (source, rows) in enumerate(sources.items() if own else ()):
+    for index, (source, rows) in enumerate(sources.items() if own_base else ()):
         base = next(row.metrics[metric] for row in rows if row.variant == "base")
         frozen = [row for row in rows if row.variant != "base"]
-        moved = [own * row.metrics[metric] / base for row in frozen]
+        scaled = [own_base * row.metrics[metric] / base for row in frozen]
         doubt = " (cannot be reproduced)" if metric in rows[0].irreproducible else ""
-        axes.plot([int(row.variant) for row in frozen], moved, ":", linewidth=1.2,
-                  color=PALETTE[(4 + number) % len(PALETTE)], label=f"{source}, relative to base{doubt}")  # fmt: skip
+        axes.plot([int(row.variant) for row in frozen], scaled, ":", linewidth=1.2,
+                  color=PALETTE[(4 + index) % len(PALETTE)], label=f"{source}, relative to base{doubt}")  # fmt: skip
 
 
 def _clocks(group: ComparisonGroup) -> Any:
     figure = new_figure(7.2, 1.1 + 0.34 * len(group.rows))
     axes = figure.subplots()
-    names = [row.name if len(group.models) > 1 else row.line for row in group.rows]
+    names = [row.name if len(group.models) > 1 else row.label for row in group.rows]
     lefts = [0.0] * len(group.rows)
     for color, clock in zip(PALETTE, CLOCKS, strict=False):
         widths = [row.mean(lambda r, clock=clock: r.clocks.get(clock)) or 0.0 for row in group.rows]  # type: ignore[misc]
@@ -230,24 +235,24 @@ def _learning(group: ComparisonGroup) -> Any:
     metric = group.metrics[0]
     figure = new_figure(7.2, 4.2)
     axes = figure.subplots()
-    drawn = 0
+    rows_drawn = 0
     for row in group.rows:
-        color = PALETTE[drawn % len(PALETTE)]
-        label: str | None = row.name if len(group.models) > 1 else row.line
+        color = PALETTE[rows_drawn % len(PALETTE)]
+        label: str | None = row.name if len(group.models) > 1 else row.label
         for run in row.runs:
             curve = list(_curve(run.record, metric))
             if not curve:
                 continue
             times, values = zip(*curve, strict=True)
-            (line,) = axes.plot(times, values, color=color, linewidth=1.2, marker=MARKERS[drawn % len(MARKERS)],
+            (line,) = axes.plot(times, values, color=color, linewidth=1.2, marker=MARKERS[rows_drawn % len(MARKERS)],
                                 markersize=4, alpha=0.85, label=label)  # fmt: skip
             tip(line, f"{row.name}, seed {run.seed}; {run.folder}")
-            label = None
-        drawn += label is None
-    if not drawn:
+            label = None  # one entry in the legend for all seeds
+        rows_drawn += label is None
+    if not rows_drawn:
         return None
     axes.set_xlim(left=0)
-    axes.set_xlabel("seconds until the epoch's end: loading, encoding, frozen layers, training; without evaluation")
+    axes.set_xlabel("seconds to the end of an epoch: loading, encoding, frozen layers, training; without evaluation")
     axes.set_ylabel(f"{_label(metric)}, validation")
     _finish(axes, figure)
     return figure

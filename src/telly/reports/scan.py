@@ -1,4 +1,4 @@
-"""Results in folders: runs of `telly tune`, and what `telly probe` and `telly compare` wrote."""
+"""Search of folders for results of `telly tune`, `telly probe` and `telly compare`."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ def find_results(folders: Iterable[Path]) -> ScanResult:
         if not folder.is_dir():
             what = "a file" if folder.exists() else "nothing"
             raise ConfigError(f"{folder}: expected a folder with runs, found {what}; give the --output of `telly tune`")
-    found = scan_runs(folders)
-    if not (found.runs or found.probes or found.comparisons):
-        reasons = "".join(f"\n  {one.folder}: {one.reason}" for one in found.left_out)
+    results = scan_runs(folders)
+    if not (results.runs or results.probes or results.comparisons):
+        reasons = "".join(f"\n  {run.folder}: {run.reason}" for run in results.left_out)
         raise ConfigError(
             f"nothing to report in {', '.join(map(str, folders))}: expected at least one finished run of `telly tune` "
-            f"(with {RECORD_FILE}), or results of `telly probe` or `telly compare`; found {len(found.left_out)} runs "
+            f"(with {RECORD_FILE}), or results of `telly probe` or `telly compare`; found {len(results.left_out)} runs "
             f"that cannot be used{':' if reasons else ''}{reasons}"
         )
-    return found
+    return results
 
 
 def scan_runs(folders: Iterable[Path]) -> ScanResult:

@@ -13,7 +13,8 @@ from telly.metrics.significance import Difference, bootstrap_runs, differences, 
 from telly.metrics.table import METRICS
 from telly.reports.groups import ComparisonGroup, ResultRow
 
-RowNumber = int
+RowIndex = int
+"""Index of a row in its comparison group."""
 
 
 @dataclass(frozen=True)
@@ -21,14 +22,14 @@ class GroupScores:
     """Bootstrap results of a comparison group.
 
     Attributes:
-        intervals: by index of the row and metric; rows whose runs kept no scores have none.
+        intervals: 95 % intervals by index of the row and metric; rows without per-example scores have none.
         differences: differences to base, by the same keys.
-        without: rows whose runs kept no scores.
-        comparisons: number of differences on the page, over which p was corrected.
+        without: rows whose runs have no per-example scores.
+        comparisons: number of differences on the page, over which p-values were corrected.
     """
 
-    intervals: dict[tuple[RowNumber, str], Interval]
-    differences: dict[tuple[RowNumber, str], Difference]
+    intervals: dict[tuple[RowIndex, str], Interval]
+    differences: dict[tuple[RowIndex, str], Difference]
     without: tuple[ResultRow, ...]
     comparisons: int = 0
 
@@ -37,67 +38,67 @@ def score_groups(groups: Sequence[ComparisonGroup], margin: float, resamples: in
     """Resample the examples of all groups, and test every difference to base, corrected over all the groups of a page.
 
     Args:
-        groups: of one page.
-        margin: share of base's value that may be lost and still be called similar.
-        resamples: at least so many; more where the page has many comparisons of single runs.
-        seed: of the resampling.
+        groups: the comparison groups of one page.
+        margin: relative loss of base's value up to which a row is called similar.
+        resamples: minimum number of resamples; pages with many comparisons of single runs need more.
+        seed: seed of the resampling.
 
     Raises:
         DataError: a run's scores cannot be read.
     """
-    kept = [{number: _kept(row, group.metrics) for number, row in enumerate(group.rows)} for group in groups]
-    tests = [test for at, group in enumerate(groups) for test in _tests(at, group, kept[at])]
-    singles = sum(min(len(groups[at].rows[n].runs) for n in (number, base)) == 1 for at, number, base, _ in tests)
-    found: dict[tuple[int, RowNumber, str], Resampled] = {}
-    for at, group in enumerate(groups):
-        by_test: defaultdict[str | None, dict[RowNumber, dict[int, dict[str, Statistic]]]] = defaultdict(dict)
-        for number, runs in kept[at].items():
+    statistics = [
+        {row: _statistics(result, group.metrics) for row, result in enumerate(group.rows)} for group in groups
+    ]
+    tests = [test for g, group in enumerate(groups) for test in _tests(g, group, statistics[g])]
+    single_runs = sum(min(len(groups[g].rows[index].runs) for index in (row, base)) == 1 for g, row, base, _ in tests)
+    resampled: dict[tuple[int, RowIndex, str], Resampled] = {}
+    for g, group in enumerate(groups):
+        # rows on the same test examples are resampled together: differences are paired, and much more certain so
+        by_test_data: defaultdict[str | None, dict[RowIndex, dict[int, dict[str, Statistic]]]] = defaultdict(dict)
+        for row, runs in statistics[g].items():
             if runs:
-                by_test[group.rows[number].test_data][number] = runs
-        for systems in by_test.values():
-            drawn = bootstrap_runs(systems, enough_resamples(resamples, singles), seed)
-            found |= {(at, number, metric): value for (number, metric), value in drawn.items()}
+                by_test_data[group.rows[row].test_data][row] = runs
+        for systems in by_test_data.values():
+            values = bootstrap_runs(systems, enough_resamples(resamples, single_runs), seed)
+            resampled |= {(g, row, metric): value for (row, metric), value in values.items()}
     compared = differences(
         {
-            (at, number, metric): (found[at, number, metric], found[at, base, metric],
-                                   METRICS[metric].greater_is_better)
-            for at, number, base, metric in tests
+            (g, row, metric): (resampled[g, row, metric], resampled[g, base, metric], METRICS[metric].greater_is_better)
+            for g, row, base, metric in tests
         },
         margin,
-    )  # fmt: skip
+    )
     return [
         GroupScores(
-            {(number, metric): value.interval for (of, number, metric), value in found.items() if of == at},
-            {(number, metric): value for (of, number, metric), value in compared.items() if of == at},
-            tuple(row for number, row in enumerate(group.rows) if not kept[at][number]),
+            {(row, metric): value.interval for (owner, row, metric), value in resampled.items() if owner == g},
+            {(row, metric): value for (owner, row, metric), value in compared.items() if owner == g},
+            tuple(result for row, result in enumerate(group.rows) if not statistics[g][row]),
             len(compared),
         )
-        for at, group in enumerate(groups)
+        for g, group in enumerate(groups)
     ]
 
 
 def _tests(
-    at: int, group: ComparisonGroup, kept: Mapping[RowNumber, Mapping[int, Mapping[str, Statistic]]]
-) -> Iterator[tuple[int, RowNumber, RowNumber, str]]:
-    """The comparisons of a group: index of the group, of a row and of its base, and a metric that both kept."""
-    for number, row in enumerate(group.rows):
-        base = group.base_of(row)
-        if base is None:
+    g: int, group: ComparisonGroup, statistics: Mapping[RowIndex, Mapping[int, Mapping[str, Statistic]]]
+) -> Iterator[tuple[int, RowIndex, RowIndex, str]]:
+    """The comparisons of a group: index of the group, of a row and of its base, and a metric that both have."""
+    for row, result in enumerate(group.rows):
+        base = group.base_of(result)
+        if base is None or result.test_data != base.test_data:
             continue
-        against = group.rows.index(base)
-        if row.test_data != base.test_data:
-            continue
-        for name in group.metrics:
-            if all(kept[n] and name in next(iter(kept[n].values())) for n in (number, against)):
-                yield at, number, against, name
+        base_row = group.rows.index(base)
+        for metric in group.metrics:
+            if all(statistics[r] and metric in next(iter(statistics[r].values())) for r in (row, base_row)):
+                yield g, row, base_row, metric
 
 
-def _kept(row: ResultRow, metrics: tuple[str, ...]) -> dict[int, dict[str, Statistic]]:
-    """Statistics by seed, for metrics that every run of the row kept; empty if a run kept none."""
+def _statistics(row: ResultRow, metrics: tuple[str, ...]) -> dict[int, dict[str, Statistic]]:
+    """Per-example statistics by seed and metric, for metrics that all runs of the row have; empty if a run has none."""
     by_seed = {}
     for run in row.runs:
         if run.record.scores is None:
             return {}
         by_seed[run.seed] = read_scores(run.folder / run.record.scores)
-    common = [name for name in metrics if all(name in found for found in by_seed.values())]
-    return {seed: {name: found[name] for name in common} for seed, found in by_seed.items()} if common else {}
+    common = [name for name in metrics if all(name in scores for scores in by_seed.values())]
+    return {seed: {name: scores[name] for name in common} for seed, scores in by_seed.items()} if common else {}

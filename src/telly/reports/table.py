@@ -16,10 +16,10 @@ class TableColumn:
     """A column.
 
     Attributes:
-        name: its heading.
+        name: heading of the column.
         digits: decimal places; None for text.
-        greater_is_better: whether a rise is an improvement; None if neither direction is.
-        code: whether the text is a command or a path.
+        greater_is_better: true if a rise is an improvement; None if neither direction is.
+        code: true if the text is a command or a path.
     """
 
     name: str
@@ -36,7 +36,7 @@ class TableCell:
         value: a number, a text, or None for a dash.
         interval: 95 % interval of the number.
         change: relative change from base, 0.1 for 10 %.
-        signed: whether positive numbers are written with a plus.
+        signed: true to write positive numbers with a plus.
         hint: text shown on hovering.
     """
 
@@ -48,7 +48,7 @@ class TableCell:
 
     @property
     def missing(self) -> bool:
-        """Whether the cell is shown as a dash."""
+        """True if the cell is shown as a dash."""
         return self.value is None or (isinstance(self.value, float) and math.isnan(self.value))
 
 
@@ -58,7 +58,7 @@ class Table:
 
     Attributes:
         name: stem of its files.
-        title: what it shows.
+        title: heading of the table.
         columns: the columns; the first one names the row.
         rows: cells in the columns' order.
         hints: text shown on hovering over a row, one per row; or empty.
@@ -105,7 +105,7 @@ def change_text(cell: TableCell) -> str:
 
 
 def is_good(column: TableColumn, cell: TableCell) -> bool | None:
-    """Whether a change is an improvement; None without a change or a direction."""
+    """True if a change is an improvement; None without a change or a direction."""
     if column.greater_is_better is None or not change_text(cell) or change_text(cell).startswith("="):
         return None
     assert cell.change is not None
@@ -139,21 +139,22 @@ def _markdown(text: str, code: bool = False) -> str:
 
 def to_csv(table: Table) -> str:
     """The table as CSV with all digits; intervals and changes get columns of their own."""
-    wide = [_parts(table, i) for i in range(len(table.columns))]
+    suffixes = [_suffixes(table, i) for i in range(len(table.columns))]
     stream = io.StringIO()
-    rows = csv.writer(stream, lineterminator="\n")
-    rows.writerow([f"{c.name}{part}" for c, parts in zip(table.columns, wide, strict=True) for part in parts])
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([f"{c.name}{part}" for c, parts in zip(table.columns, suffixes, strict=True) for part in parts])
     for row in table.rows:
-        found: list[float | str | None] = []
-        for cell, parts in zip(row, wide, strict=True):
+        fields: list[float | str | None] = []
+        for cell, parts in zip(row, suffixes, strict=True):
             low, high = (cell.interval.low, cell.interval.high) if cell.interval else (None, None)
             values = {"": cell.value, " low": low, " high": high, " change": cell.change}
-            found += [values[part] for part in parts]
-        rows.writerow(found)
+            fields += [values[part] for part in parts]
+        writer.writerow(fields)
     return stream.getvalue()
 
 
-def _parts(table: Table, column: int) -> list[str]:
+def _suffixes(table: Table, column: int) -> list[str]:
+    """Suffixes of the CSV columns that a column becomes: its value, then the bounds and changes that its cells have."""
     cells = [row[column] for row in table.rows]
     bounds = [" low", " high"] if any(cell.interval for cell in cells) else []
     return ["", *bounds, *([" change"] if any(cell.change is not None for cell in cells) else [])]

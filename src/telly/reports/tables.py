@@ -27,15 +27,16 @@ COSTS: tuple[tuple[TableColumn, Quantity], ...] = (
     (TableColumn("total s", 1, False), lambda r: r.total_seconds),
     (TableColumn("peak MB", 0, False), lambda r: r.peak_memory_bytes / 1e6 if r.peak_memory_bytes else None),
 )
-"""What a run costs, in the order of the paper's tables; less is better for all."""
+"""Costs of a run, in the order of the paper's tables; less is better for all."""
 COST_NOTE = (
     "trained: parameters. s/epoch: median over epochs, training alone. convergence s: training up to the end of the "
-    "best epoch. total s: the whole run, with the pass through the frozen layers, evaluation and saving. Arrows: "
+    "best epoch. total s: the whole run, including the pass through the frozen layers, evaluation and saving. Arrows: "
     "change from base."
 )
 
 INTERVAL_NOTE = (
-    "Brackets: 95 % intervals. Of several seeds they cover test examples and training; of one seed test examples alone."
+    "Brackets: 95 % intervals. With several seeds they cover test examples and training, with one seed only test "
+    "examples."
 )
 
 
@@ -51,8 +52,9 @@ def metric_column(name: str) -> TableColumn:
 
 
 def results(group: ComparisonGroup, scores: GroupScores, name: str) -> Table:
-    """The table of results: one row per setting, after methods without a trained model."""
+    """The table of results: methods without a trained model, then one row per setting."""
     several = len(group.models) > 1
+    # a tuple times False is empty: with a single model the column is left out
     columns = (TableColumn("model"),) * several + (
         TableColumn("run"),
         TableColumn("seeds", 0),
@@ -70,47 +72,47 @@ def results(group: ComparisonGroup, scores: GroupScores, name: str) -> Table:
             )
             rows.append((*lead, *(TableCell(metrics.get(metric)) for metric in group.metrics)))
             hints.append(f"{baseline}: not tuned, beside the runs of {model}")
-    for number, row in enumerate(group.rows):
+    for index, row in enumerate(group.rows):
         base = group.base_of(row)
         lead = (TableCell(row.model),) * several + (
-            TableCell(row.line),
-            TableCell(len(row.runs), hint=_listed(row.seeds)),
+            TableCell(row.label),
+            TableCell(len(row.runs), hint=_joined(row.seeds)),
         )
-        costs = (_compared(row.mean(of), base.mean(of) if base else None) for _, of in COSTS)
-        rows.append((*lead, *costs, *(_score(row, base, number, metric, scores) for metric in group.metrics)))
+        costs = (_with_change(row.mean(cost), base.mean(cost) if base else None) for _, cost in COSTS)
+        rows.append((*lead, *costs, *(_score(row, base, index, metric, scores) for metric in group.metrics)))
         hints.append(row_hint(row))
     notes = [COST_NOTE, INTERVAL_NOTE]
     if any(len(row.runs) == 1 for row in group.rows):
         notes.append(MODELS_NOTE)
     if scores.without:
         names = "; ".join(row.name for row in scores.without)
-        notes.append(f"Without interval, since the runs kept no scores of single examples: {names}.")
+        notes.append(f"Without interval, since the runs have no per-example scores: {names}.")
     return Table(name, f"Results: {group.title}", columns, tuple(rows), tuple(hints), (*notes, *group.notes))
 
 
 def row_hint(row: ResultRow) -> str:
     """The text shown on hovering over a row or a point."""
     folders = ", ".join(str(run.folder) for run in row.runs)
-    return f"{row.name}; seeds {_listed(row.seeds)}; {folders}"
+    return f"{row.name}; seeds {_joined(row.seeds)}; {folders}"
 
 
-def _listed(seeds: Sequence[int]) -> str:
+def _joined(seeds: Sequence[int]) -> str:
     return ", ".join(map(str, seeds))
 
 
-def _compared(value: float | None, base: float | None) -> TableCell:
+def _with_change(value: float | None, base: float | None) -> TableCell:
     change = None if value is None or not base else value / base - 1
     return TableCell(value, change=change)
 
 
-def _score(row: ResultRow, base: ResultRow | None, number: int, metric: str, scores: GroupScores) -> TableCell:
-    cell = _compared(row.metric(metric), base.metric(metric) if base else None)
-    difference = scores.differences.get((number, metric))
-    hint = difference.sentence(row.line, metric, METRICS[metric].digits) if difference else ""
-    return TableCell(cell.value, scores.intervals.get((number, metric)), cell.change, hint=hint)
+def _score(row: ResultRow, base: ResultRow | None, index: int, metric: str, scores: GroupScores) -> TableCell:
+    cell = _with_change(row.metric(metric), base.metric(metric) if base else None)
+    difference = scores.differences.get((index, metric))
+    hint = difference.sentence(row.label, metric, METRICS[metric].digits) if difference else ""
+    return TableCell(cell.value, scores.intervals.get((index, metric)), cell.change, hint=hint)
 
 
-def compared(group: ComparisonGroup, scores: GroupScores, name: str, margin: float) -> Table | None:
+def differences(group: ComparisonGroup, scores: GroupScores, name: str, margin: float) -> Table | None:
     """The table of differences to base with their tests; None if there are none."""
     several = len(group.models) > 1
     tests = (
@@ -124,31 +126,31 @@ def compared(group: ComparisonGroup, scores: GroupScores, name: str, margin: flo
     )
     columns = (TableColumn("model"),) * several + (TableColumn("run"), TableColumn("metric"), *tests)
     rows, hints = [], []
-    for (number, metric), found in scores.differences.items():
-        row = group.rows[number]
-        lead = (TableCell(row.model),) * several + (TableCell(row.line), TableCell(metric))
+    for (index, metric), difference in scores.differences.items():
+        row = group.rows[index]
+        lead = (TableCell(row.model),) * several + (TableCell(row.label), TableCell(metric))
         rows.append(
             (
                 *lead,
-                TableCell(found.difference, found.interval, signed=True),
-                TableCell(found.p),
-                TableCell(found.corrected),
-                TableCell(found.p_similar),
-                TableCell(found.corrected_similar),
-                TableCell(found.verdict.value),
-                TableCell(found.compared),
+                TableCell(difference.difference, difference.interval, signed=True),
+                TableCell(difference.p),
+                TableCell(difference.corrected),
+                TableCell(difference.p_similar),
+                TableCell(difference.corrected_similar),
+                TableCell(difference.verdict.value),
+                TableCell(difference.compared),
             )
         )
-        hints.append(found.sentence(row.name, metric, METRICS[metric].digits))
+        hints.append(difference.sentence(row.name, metric, METRICS[metric].digits))
     if not rows:
         return None
     notes = [
-        f"Differences on the same test examples; of several seeds on both sides, training is in the test as well. "
+        "Differences on the same test examples; with several seeds on both sides they cover training as well. "
         f"p corrected by Holm for all {scores.comparisons} differences of this page. Brackets are not corrected.",
         f"Similar or better: corrected p similar below .05, that is, shown to lose less than {100 * margin:g} % of "
-        "base's value. Better, worse: corrected p below .05. Not decided: the data allow neither.",
+        "base's value. Better, worse: corrected p below .05. Not decided: the data allow neither conclusion.",
     ]
-    if any(not found.compares_methods for found in scores.differences.values()):
+    if any(not difference.compares_methods for difference in scores.differences.values()):
         notes.append(MODELS_NOTE)
     return Table(name, f"Differences to base: {group.title}", columns, tuple(rows), tuple(hints), tuple(notes))
 
@@ -163,7 +165,7 @@ def clocks(group: ComparisonGroup, name: str) -> Table:
     )
     rows = []
     for row in group.rows:
-        lead = (TableCell(row.model),) * several + (TableCell(row.line),)
+        lead = (TableCell(row.model),) * several + (TableCell(row.label),)
         parts = (TableCell(row.mean(lambda r, clock=clock: r.clocks.get(clock))) for clock in CLOCKS)  # type: ignore[misc]
         rows.append(
             (
@@ -174,8 +176,8 @@ def clocks(group: ComparisonGroup, name: str) -> Table:
             )
         )
     notes = (
-        "Clocks exclude each other and sum to the total, of a run's last session. waiting: for batches of the store, "
-        "part of train.",
+        "Clocks exclude each other and sum to the total of a run's last session. waiting: seconds for which training "
+        "waited for cached states, part of train.",
     )
     return Table(
         name, f"Seconds by clock: {group.title}", columns, tuple(rows), tuple(map(row_hint, group.rows)), notes
@@ -184,23 +186,23 @@ def clocks(group: ComparisonGroup, name: str) -> Table:
 
 def beside_paper(group: ComparisonGroup, published: Sequence[Published], name: str) -> Table | None:
     """The table of changes from base beside the paper's; None if the paper lacks the task or the group lacks a base."""
-    own = {f"own: {model}": _own_changes(group, model) for model in group.models}
-    theirs = _published_changes(published)
-    lines = [key for changes in own.values() for key in changes]
-    if not lines or not theirs:
+    own = {f"own: {model}": _changes(group, model) for model in group.models}
+    paper = _published_changes(published)
+    keys = [key for changes in own.values() for key in changes]
+    if not keys or not paper:
         return None
-    sources = own | theirs
+    sources = own | paper
     columns = (TableColumn("quantity"), TableColumn("run"), *(TableColumn(source, 1) for source in sources))
     marked = {name for row in published for name in row.irreproducible}
     rows = []
-    for quantity, variant in dict.fromkeys(lines):
+    for quantity, variant in dict.fromkeys(keys):
         cells = [_paper_cell(changes, quantity, variant) for changes in sources.values()]
         mark = f" {IRREPRODUCIBLE_MARK}" if quantity in marked else ""
         rows.append((TableCell(quantity + mark), TableCell(variant), *cells))
     notes = (
-        "Change from base in per cent, so that machines, data and metrics of other size compare. The paper's numbers: "
+        "Change from base in per cent, since machines, data and the size of metrics differ. The paper's numbers: "
         "one seed, frozen layers run in every epoch; from its appendix and replication package.",
-        *_irreproducible(published, {quantity for quantity, _ in lines}),
+        *_irreproducible(published, {quantity for quantity, _ in keys}),
     )
     return Table(name, f"Beside the paper: {group.title}", columns, tuple(rows), (), notes)
 
@@ -211,23 +213,24 @@ def _paper_cell(changes: dict[tuple[str, str], float], quantity: str, variant: s
     return TableCell(None if change is None else 100 * change, signed=True)
 
 
-def _own_changes(group: ComparisonGroup, model: str) -> dict[tuple[str, str], float]:
-    found: dict[tuple[str, str], float] = {}
-    quantities = {column.name: of for column, of in COSTS if column.name in PAPER_COSTS}
+def _changes(group: ComparisonGroup, model: str) -> dict[tuple[str, str], float]:
+    """Relative changes from base of a model's rows, by the name of the quantity and the row's label."""
+    changes: dict[tuple[str, str], float] = {}
+    costs = {column.name: cost for column, cost in COSTS if column.name in PAPER_COSTS}
     for row in group.rows:
         base = group.base_of(row)
         if row.model != model or base is None or row.method is not Method.FULL:
-            continue  # the paper has no peers
-        pairs = {name: (row.mean(of), base.mean(of)) for name, of in quantities.items()}
+            continue  # the paper has no PEFT methods
+        pairs = {name: (row.mean(cost), base.mean(cost)) for name, cost in costs.items()}
         pairs |= {metric: (row.metric(metric), base.metric(metric)) for metric in group.metrics}
-        found |= {
-            (name, row.line): value / at_base - 1 for name, (value, at_base) in pairs.items() if value and at_base
+        changes |= {
+            (name, row.label): value / at_base - 1 for name, (value, at_base) in pairs.items() if value and at_base
         }
-    return found
+    return changes
 
 
 PAPER = "paper: "
-"""What stands before the name of a published source beside one's own."""
+"""Prefix that marks a published source beside the user's own models."""
 PAPER_COSTS: dict[str, Callable[[Published], float]] = {
     "trained": lambda row: row.trained_millions,
     "s/epoch": lambda row: row.epoch_seconds,
@@ -237,18 +240,18 @@ PAPER_COSTS: dict[str, Callable[[Published], float]] = {
 
 def paper_values(row: Published) -> dict[str, float]:
     """Costs and metrics of a published row, by the names of this report's columns."""
-    return {name: of(row) for name, of in PAPER_COSTS.items()} | row.metrics
+    return {name: cost(row) for name, cost in PAPER_COSTS.items()} | row.metrics
 
 
 def _published_changes(published: Sequence[Published]) -> dict[str, dict[tuple[str, str], float]]:
-    found: dict[str, dict[tuple[str, str], float]] = {}
+    by_source: dict[str, dict[tuple[str, str], float]] = {}
     bases = {(row.model, row.dataset): paper_values(row) for row in published if row.variant == "base"}
     for row in published:
         base = bases[row.model, row.dataset]
         if row.variant != "base":
             changes = {(name, f"K={row.variant}"): value / base[name] - 1 for name, value in paper_values(row).items()}
-            found.setdefault(paper_source(row), {}).update(changes)
-    return found
+            by_source.setdefault(paper_source(row), {}).update(changes)
+    return by_source
 
 
 def paper_source(row: Published) -> str:
@@ -273,7 +276,7 @@ def published_tables(published: Sequence[Published]) -> list[Table]:
         cells = [
             (
                 TableCell("base" if row.variant == "base" else f"K={row.variant}"),
-                *(_compared(v, None if row.variant == "base" else base[n]) for n, v in paper_values(row).items()),
+                *(_with_change(v, None if row.variant == "base" else base[n]) for n, v in paper_values(row).items()),
             )
             for row in rows
         ]
@@ -296,7 +299,7 @@ def _irreproducible(published: Sequence[Published], metrics: Collection[str] | N
 
 
 def provenance(runs: Iterable[StoredRun]) -> Table:
-    """The table of provenance: where every run comes from, and how to repeat it."""
+    """The table of provenance: versions, machine and commands of every run."""
     texts = ("started", "commit", "versions", "machine")
     columns = (
         TableColumn("run"),
@@ -312,7 +315,7 @@ def provenance(runs: Iterable[StoredRun]) -> Table:
         commit = (record.provenance.commit or "")[:12]
         commit += " + changes" if commit and record.provenance.dirty else ""
         versions = record.provenance.versions
-        told = ", ".join(
+        version_text = ", ".join(
             f"{name} {versions[name]}" for name in ("telly", "torch", "transformers", "python") if versions.get(name)
         )
         machine = f"{record.provenance.processor or '?'}, {record.device.threads if record.device else '?'} threads"
@@ -323,20 +326,24 @@ def provenance(runs: Iterable[StoredRun]) -> Table:
                 TableCell(run.seed),
                 TableCell(record.started[:19].replace("T", " ")),
                 TableCell(commit or None),
-                TableCell(told or None),
+                TableCell(version_text or None),
                 TableCell(machine),
                 TableCell(run.command),
                 TableCell(run.repeat_command),
             )
         )
-    notes = ("given: the command as it was typed. again: the same with all settings resolved, into another folder.",)
-    return Table("provenance", "Where every run comes from, and how to do it again", columns, tuple(rows), (), notes)
+    notes = ("given: the command as typed. again: the same run with all settings resolved, in another folder.",)
+    return Table(
+        "provenance", "Provenance of every run, and the command that repeats it", columns, tuple(rows), (), notes
+    )
 
 
-def left_out(found: ScanResult, repeated: Sequence[LeftOut]) -> Table | None:
+def left_out(results: ScanResult, repeated: Sequence[LeftOut]) -> Table | None:
     """The table of runs that are in no other table, with the reason; None if there are none."""
-    listed = [*found.left_out, *repeated]
-    if not listed:
+    runs = [*results.left_out, *repeated]
+    if not runs:
         return None
-    rows = tuple((TableCell(str(one.folder)), TableCell(one.reason)) for one in listed)
-    return Table("left-out", "Runs that are in no table", (TableColumn("folder", code=True), TableColumn("why")), rows)
+    rows = tuple((TableCell(str(run.folder)), TableCell(run.reason)) for run in runs)
+    return Table(
+        "left-out", "Runs that are in no table", (TableColumn("folder", code=True), TableColumn("reason")), rows
+    )

@@ -44,6 +44,7 @@ class Clone(TaskSpec[PairOptions]):
     metrics = ("f1", "precision", "recall", "accuracy")
     answers = AnswerLayout("label", ("label", "gold", "answer"), pairs=True, labels=("0", "1"))
     options = PairOptions
+    has_threshold = True
     mining = MiningTarget(MinedRows.PAIRS, documented=False, languages=("python",), max_functions=MAX_FUNCTIONS)
     data_example = DataExample(
         "--data DIR --valid DIR --test DIR", "DIR as BigCloneBench has it: data.jsonl, train.txt, valid.txt, test.txt"

@@ -88,6 +88,8 @@ class TaskSpec(ABC, Generic[OptionsT]):
         options: the type of its own settings.
         is_generative: whether its model generates text; it is then loaded with its output layer.
         is_classifier: whether its model assigns texts to the classes of its training data.
+        has_threshold: whether pairs are classified by a cosine threshold, fitted on validation data and kept with the
+            model.
         min_batch_size: minimum number of examples per step that teach something; 2 for in-batch negatives.
         mining: how `telly data from-repo` makes data for it; None where it cannot.
         data_example: how help shows its data.
@@ -102,6 +104,7 @@ class TaskSpec(ABC, Generic[OptionsT]):
     options: type[OptionsT]
     is_generative: bool = False
     is_classifier: bool = False
+    has_threshold: bool = False
     min_batch_size: int = 1
     mining: MiningTarget | None = None
     data_example: DataExample = JSON_LINES

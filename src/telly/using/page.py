@@ -1,4 +1,4 @@
-"""Clones as a page: one HTML file with everything in it, which needs no network."""
+"""Clones as a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from telly.using.clones import Clones
 
 
 def render_clones(clones: Clones) -> str:
-    """The whole page; names and code of the tree are escaped, and the page may neither run nor fetch anything."""
+    """Render the page; names and code of the tree are escaped, and the page may neither run nor fetch anything."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 

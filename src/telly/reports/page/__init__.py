@@ -11,7 +11,7 @@ from pathlib import Path
 from telly.reports.table import Table, change_text, interval_text, is_good, number_text
 
 WIDE = 560
-"""Points, at 72 an inch."""
+"""Width in points (1/72 inch) above which a figure takes the page's whole width."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Drawing:
 
     @property
     def wide(self) -> bool:
-        """Whether the table is so wide that it needs the page's whole width."""
-        found = re.search(r'viewBox="0 0 ([0-9.]+) ', self.svg)
-        return found is not None and float(found[1]) > WIDE
+        """True if the figure takes the page's whole width."""
+        width = re.search(r'viewBox="0 0 ([0-9.]+) ', self.svg)
+        return width is not None and float(width[1]) > WIDE
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class Section:
     """A part of the page.
 
     Attributes:
-        anchor: its id.
-        title: its heading.
-        lead: its main result in a sentence.
+        anchor: id of the HTML element.
+        title: heading of the section.
+        lead: the main result in a sentence.
         statements: verdict and sentence of every comparison.
-        figures: drawn above the tables.
-        tables: its tables.
-        commands: commands that repeat its results.
+        figures: figures, above the tables.
+        tables: tables of the section.
+        commands: commands that repeat the results.
     """
 
     anchor: str
