@@ -72,7 +72,7 @@ PAPER_SEARCH = {
 RANDOM_WEIGHTS_RATE = 5e-4
 """Random weights want a higher learning rate than pre-trained ones."""
 PAIR_HEAD_RATE = 1e-3
-"""A new head learns more slowly than vectors that are good already."""
+"""A new head learns more slowly than embeddings that are good already."""
 
 
 def main() -> None:
@@ -203,7 +203,7 @@ def demo(_: Path | None) -> dict[str, TuneConfig]:
 
 
 def peers(_: Path | None) -> dict[str, TuneConfig]:
-    """LoRA as usually done, in all layers, and in the layers that Telly-K trains, over stored states."""
+    """LoRA as usually done, in all layers, and in the layers that Telly-K trains, over cached states."""
 
     def settings(freeze: str) -> TuneConfig:
         cached = freeze != "base"
@@ -396,8 +396,8 @@ def again_told(result: dict[str, Any]) -> str:
     if again is None:
         return ""
     if "methods" in again:
-        return f" Trivial baselines were measured again: {made_by(again)}"
-    return f" Only BM25 and nearest answers were measured again: {made_by(again)}"
+        return f" Trivial baselines, measured later: {made_by(again)}"
+    return f" BM25 and nearest answers, measured later: {made_by(again)}"
 
 
 def render(result: dict[str, Any]) -> str:

@@ -36,9 +36,9 @@ def collect_options_of(languages: list[str] | None, tests: bool) -> CollectOptio
 
 def file_and_line(location: CodeLocation, root: Path) -> str:
     """A function's location as `FILE:LINE`, which editors understand, relative to the current folder."""
-    from telly.mining.repository.collect import shown
+    from telly.mining.repository.collect import printable
 
-    return f"{shown(str(root / location.path))}:{location.function.line}"
+    return f"{printable(str(root / location.path))}:{location.function.line}"
 
 
 def shell_command(*words: object) -> str:

@@ -208,17 +208,17 @@ class TuneConfig(TaskSettings):
             group=Group.TRAINING,
             option="--lr",
             metavar="RATE",
-            default="the model's or task's; ten times that unless --method is full",
+            default="the model's or task's; ten times that unless the method is full",
             label="learning rate",
         ),
     ] = None
     warmup: Annotated[
         Ratio,
         Setting(
-            "Share of steps for linear warm-up of the learning rate.",
+            "Fraction of steps for linear warm-up of the learning rate.",
             WEIGHTS,
             group=Group.TRAINING,
-            label="share of steps for warm-up",
+            label="fraction of steps for warm-up",
         ),
     ] = 0.1
     max_tokens: Annotated[
