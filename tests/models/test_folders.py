@@ -105,7 +105,7 @@ def test_another_pooling_is_refused_and_the_advice_helps(pooling: dict[str, Any]
         check_pooling(str(folder))
     assert str(error.value) == (
         f"{folder}: 1_Pooling/config.json declares the pooling {said}, which telly does not apply; expected a "
-        "model whose embedding is the mean of all tokens, compared by cosine. If you want that mean of this model all "
+        "model whose embedding is the mean of all tokens, compared by cosine. To use the mean of this model all "
         "the same, remove modules.json, config_sentence_transformers.json and the folders of modules (1_Pooling, ...) "
         "from a copy of the folder"
     )

@@ -80,7 +80,7 @@ def advise(
 
 def command_of(values: dict[str, Any], config: Path | None, variant: str) -> str:
     """The `telly tune` command that follows the advice."""
-    from telly.advice.draw import held_out
+    from telly.advice.samples import must_hold_out
     from telly.cli.options import as_arguments
     from telly.config import read_toml
     from telly.settings.lists import SETTINGS
@@ -93,7 +93,7 @@ def command_of(values: dict[str, Any], config: Path | None, variant: str) -> str
         if name in ("task", "freeze") or name not in values or name in in_file:
             continue
         value = values[name]
-        if name == "valid" and held_out(values.get("data"), value):
+        if name == "valid" and must_hold_out(values.get("data"), value):
             value = "VALIDATION-DATA"
         parts += as_arguments(declared, value)
     return shlex.join([*parts, "--freeze", variant])

@@ -21,7 +21,7 @@ from telly.freezing.source import RowSource
 from telly.inference.embeddings import EmbeddingKey, Embeddings
 from telly.inference.encoder import PlainEncoder
 from telly.models.declared import check_pooling, model_warnings
-from telly.models.load import load_model, load_tokenizer
+from telly.models.load import load_stack, load_tokenizer
 from telly.models.modes import encode_texts
 from telly.models.stack import LayerStack, find_stack
 from telly.runs.folder import RunFolder
@@ -122,8 +122,8 @@ class TunedModel:
             for warning in model_warnings(name):
                 logger.warning("warning: %s", warning)
         tokenizer = load_tokenizer(name)
-        encoder = load_model(name, is_generative=task.is_generative)
-        stack = find_stack(encoder)
+        stack = load_stack(name, is_generative=task.is_generative)
+        encoder = stack.model
         if saved is None:  # a run's limits were checked when it was tuned, and must be kept to repeat its evaluation
             settings = _fitted(settings, task, stack)
         check_lengths(settings, task, stack)
