@@ -185,8 +185,8 @@ def _quality(runs: Sequence[StoredRun]) -> float:
 def _seconds(grid: Grid, variant: str) -> float:
     """Mean seconds of a variant run alone.
 
-    In a grid its store is made from that of the K below. Alone it would have run all frozen layers, so the `prefix`
-    clocks of the lower K count, which is a little too much, since each has read and written a store.
+    In a grid its activation cache is made from that of the K below. Alone it would have run all frozen layers, so the
+    `prefix` clocks of the lower K count, which is a little too much, since each has read and written a cache.
     """
     total = statistics.fmean(run.record.total_seconds or 0.0 for run in grid[variant])
     if variant == BASE:

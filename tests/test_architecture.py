@@ -19,15 +19,7 @@ FRAGMENTS = ("Of ", "That ", "Where", "Whatever", "Whichever", "By ", "What ", "
 """Beginnings of docstrings that continue the name and mean nothing without it."""
 
 UNMENDED = {
-    "advice": "E",
-    "analysis": "E",
-    "cli": "S",
-    "freezing": "E",
-    "models": "E",
-    "settings": "S",
     "studies": "R",
-    "training": "E",
-    "tuning": "E",
 }
 """Rooms whose docstrings are still being mended, by who does it."""
 

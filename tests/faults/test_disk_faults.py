@@ -120,7 +120,7 @@ def test_disk_full_while_saving(variant: str, limit: int, tiny: Tiny, tmp_path: 
     assert re.fullmatch(
         re.escape(str(output))
         + r"(/checkpoints)?: no room on the disk to save the run; what was saved before is kept\. "
-        r"Make room, then go on with --resume",
+        r"Make room, then continue with --resume",
         ended.error,
     )
     check_nothing_half_valid(output, cache)

@@ -316,7 +316,7 @@ def test_a_model_that_cannot_write_is_refused():
     with pytest.raises(ModelError) as error:
         architecture_of(transformers.ViTConfig())
     assert str(error.value) == (
-        "a model of type 'vit' cannot write text; expected an encoder of RoBERTa's shape, "
+        "a model of type 'vit' cannot generate text; expected an encoder of RoBERTa's shape, "
         "an encoder-decoder (T5) or a decoder (GPT-2, StarCoder2, Qwen2)"
     )
 
@@ -324,7 +324,7 @@ def test_a_model_that_cannot_write_is_refused():
 @pytest.mark.parametrize(("encoder", "name"), [("distilbert", "DistilBertModel"), ("modernbert", "ModernBertModel")])
 def test_an_encoder_without_a_cache_is_refused(encoder: str, name: str, tmp_path: Path):
     expected = (
-        f"{name} cannot write text: it keeps no key/value cache. Choose an encoder of RoBERTa's shape, "
+        f"{name} cannot generate text: it keeps no key/value cache. Choose an encoder of RoBERTa's shape, "
         "an encoder-decoder (T5) or a decoder (GPT-2, StarCoder2, Qwen2)"
     )
     with pytest.raises(ModelError) as error:
@@ -386,7 +386,7 @@ def test_an_encoder_that_ignores_what_decoding_needs_is_refused(
     monkeypatch.setattr(sys.modules[__name__], "DROPPED", {dropped})
     with pytest.raises(ModelError) as error:
         PrefixLM(renaming(tiny_model("roberta")))
-    assert str(error.value).startswith(f"RobertaModel cannot write text: {reason}")
+    assert str(error.value).startswith(f"RobertaModel cannot generate text: {reason}")
 
 
 def test_the_trial_of_an_encoder_leaves_its_mode_as_it_was():

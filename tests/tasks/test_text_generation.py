@@ -145,9 +145,9 @@ def test_splits_to_decode_are_prompts_with_whole_references():
     columns = {"code": ["w10"], "summary": ["w20 w21 w22 w23 w24"]}
     for family, stored in (("roberta", False), ("gpt2", False), ("t5", True)):
         data = encoded(family, columns, {"code": 10, "summary": 4}, split="test")
-        assert (data.stored, data.kind.is_single_sequence, data.answers) == (stored, not stored, None)
+        assert (data.cacheable, data.kind.is_single_sequence, data.answers) == (stored, not stored, None)
         assert list(data.references) == columns["summary"], "references are never cut"
-        assert encoded(family).stored
+        assert encoded(family).cacheable
     assert encoded("roberta").kind is Architecture.ONE_STACK
 
 

@@ -40,7 +40,7 @@ def compare(
         >>> [layer.cka for layer in result.comparisons[0].layers]
 
     Args:
-        model: a run, model folder, hub id or the embedded model.
+        model: run folder, model folder, hub id, or `telly-mini`.
         others: models to compare it with.
         data: data with a column of code. [default: the sample]
         task: task whose layout the data have.

@@ -40,7 +40,7 @@ def probe(
         >>> [layer.metrics[result.metric].mean for layer in result.models[0].layers]
 
     Args:
-        models: runs, model folders, hub ids or the embedded model.
+        models: run folders, model folders, hub ids, or `telly-mini`.
         probes: names of probes. [default: all]
         data: data with a column of code. [default: the sample]
         language: language of the code, `python` or the name of a tree-sitter grammar.

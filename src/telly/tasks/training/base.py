@@ -34,14 +34,14 @@ class Encoded:
         rows: row indices by column, [examples] each.
         labels: class indices, [examples], where the task has labels.
         classes: the labels' names by class index.
-        stored: whether the split can be read from an activation cache; not where prompts are decoded token by token.
+        cacheable: whether the split can be read from an activation cache; not where prompts are decoded token by token.
     """
 
     table: SequenceTable
     rows: dict[str, npt.NDArray[np.int64]]
     labels: npt.NDArray[np.int64] | None = None
     classes: tuple[str, ...] = ()
-    stored: bool = True
+    cacheable: bool = True
 
     def __len__(self) -> int:
         return len(next(iter(self.rows.values())))

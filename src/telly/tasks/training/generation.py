@@ -122,7 +122,7 @@ class TextGenerationModel(TaskModel):
         """Mean cross-entropy of the tokens that are predicted (of all processes' together).
 
         Args:
-            inputs: tokens or stored states, and their masks.
+            inputs: tokens or cached states, and their masks.
             selected: true where the next token is predicted, [batch, tokens].
             labels: those next tokens, [selected].
             decoder_input_ids: of an encoder-decoder, [batch, answer tokens].
@@ -324,7 +324,7 @@ class _Codec:
                     answer_rows.append(targets.add(answer))
             references += [self.task.clean_target(text) for text in texts[self.task.target]]
         encoded = self._texts(sources, rows, prompt_lengths, config)
-        encoded = replace(encoded, references=references, stored=train or encoded.stored)
+        encoded = replace(encoded, references=references, cacheable=train or encoded.cacheable)
         if not separate:
             return encoded
         return replace(encoded, answers=targets.build(), answer_rows=np.asarray(answer_rows, dtype=np.int64))
@@ -341,7 +341,7 @@ class _Codec:
         return Texts(
             sources.build(),
             {"source": np.asarray(rows, dtype=np.int64)},
-            stored=not self.kind.is_single_sequence,
+            cacheable=not self.kind.is_single_sequence,
             kind=self.kind,
             prompt_lengths=np.asarray(prompt_lengths, dtype=np.int64),
             tokenizer=self.tokenizer,
