@@ -112,7 +112,7 @@ def test_some_predicted_labels_that_are_unknown_are_told():
     told = "pred: 1 of 3 predictions are none of the right labels, such as 'claen' on line 2; they count as wrong"
     assert found["warnings"] == [told]
     command = ["score", "classify", "--gold", "gold", "--pred", "pred"]
-    assert f"caution: {told}\n" in CliRunner().invoke(app, command, catch_exceptions=False).stdout
+    assert f"warning: {told}\n" in CliRunner().invoke(app, command, catch_exceptions=False).stdout
 
 
 def test_right_labels_in_two_forms_are_told():
