@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from telly.errors import ConfigError, TrainingError
-from telly.metrics.kept import read_scores
+from telly.metrics.per_example import read_per_example
 from telly.metrics.significance import bootstrap_runs
 from telly.runs.parts import PlanInfo, RecordedConfig
 from telly.runs.record import RecordFormatError, RunRecord
@@ -163,7 +163,7 @@ def test_peers_that_cannot_be_are_told_with_the_rest(tiny: Tiny, tmp_path: Path)
     with pytest.raises(ConfigError) as error:
         cells_of(study, tmp_path)
     for part in ("--method lora: peft does not know where it goes in a model of type 'camembert'",
-                 "head-only trains a new head alone, and search has none with parameters",
+                 "head-only trains only a new head, and search has none with parameters",
                  "head-only freezes all layers, found freeze = 2"):  # fmt: skip
         assert part in str(error.value)
     assert len(str(error.value).splitlines()) == 6, "two of them name the cell in a line of their own; bitfit can be"
@@ -250,7 +250,7 @@ def test_tables_are_shown_early_and_once(tiny: Tiny, tmp_path: Path, monkeypatch
     monkeypatch.setattr("telly.studies.launch.in_own_process", Launcher({}))
     ended = telly_study(file, tmp_path / "out")
     told = [line.split(":")[0].split(",")[0] for line in ended.stderr.splitlines() if " of " in line or "done:" in line]
-    assert [line.split(",")[0] for line in told if not line.startswith(("---", "in all", " "))] == [
+    assert [line.split(",")[0] for line in told if not line.startswith(("---", "total", " "))] == [
         *(["done"] * 4), "search", *(["done"] * 4)
     ]  # fmt: skip
     row = "2 2 0.5100 +2.0 %"
@@ -366,7 +366,7 @@ def check_table(cells: list[Cell], kept: str, printed: str) -> None:
     base = record_of(cells[0].folder)["test"]["mrr"]
     for cell in cells:
         record = record_of(cell.folder)
-        interval = bootstrap_runs({0: {0: read_scores(cell.folder / "scores.npz")}}, 1000)[0, "mrr"].interval
+        interval = bootstrap_runs({0: {0: read_per_example(cell.folder / "scores.npz")}}, 1000)[0, "mrr"].interval
         score = record["test"]["mrr"]
         parts = [cell.variant.slug, "1", f"{score:.4f} ± {(interval.high - interval.low) / 2:.4f}",
                  "" if cell is cells[0] else f"{100 * (score / base - 1):+.1f} %",

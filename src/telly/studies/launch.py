@@ -13,7 +13,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from telly.disk import came_of_full_disk
+from telly.disk import caused_by_full_disk
 from telly.errors import ConfigError, TellyError
 from telly.settings.config import TuneConfig
 from telly.studies.config import Cell
@@ -44,7 +44,7 @@ def run_here(config: TuneConfig, resume: bool) -> tuple[int, str | None]:
     except KeyboardInterrupt:
         return INTERRUPTED, "interrupted"
     except TellyError as error:
-        return FULL_DISK if came_of_full_disk(error) else USER_ERROR, str(error)
+        return FULL_DISK if caused_by_full_disk(error) else USER_ERROR, str(error)
     return 0, None
 
 

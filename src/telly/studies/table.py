@@ -12,7 +12,7 @@ from telly.errors import DataError
 from telly.freezing.variants import Variant
 from telly.markdown import DASH, markdown_table
 from telly.metrics.interval import RESAMPLES
-from telly.metrics.kept import read_scores
+from telly.metrics.per_example import read_per_example
 from telly.metrics.significance import bootstrap_runs
 from telly.metrics.table import METRICS
 from telly.runs.record import RunRecord
@@ -127,7 +127,7 @@ def _mean(runs: Runs, quantity: Callable[[RunRecord], float | None]) -> str:
 def _half_interval(metric: str, files: tuple[Path, ...]) -> float | None:
     """Half of a score's 95 % interval; None if a run has no per-example scores, or they are behind a URL."""
     try:
-        runs = {index: {metric: read_scores(file)[metric]} for index, file in enumerate(files)}
+        runs = {index: {metric: read_per_example(file)[metric]} for index, file in enumerate(files)}
     except (DataError, KeyError):
         return None
     interval = bootstrap_runs({metric: runs}, RESAMPLES)[metric, metric].interval

@@ -24,9 +24,9 @@ class StructuralExamples:
     """Functions with the class of their complexity.
 
     Attributes:
-        labels: index into `CLASSES`, [kept].
-        indices: indices of the texts among those given, [kept].
-        skipped: the others.
+        labels: indices into `CLASSES`, [usable].
+        indices: indices of the usable texts in the input, [usable].
+        skipped: the other texts.
     """
 
     labels: npt.NDArray[np.int64]
@@ -77,10 +77,10 @@ def _by_radon(code: str) -> int:
     functions = [node for node in body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     _check_one(len(functions))
     try:
-        (found,) = ComplexityVisitor.from_ast(functions[0]).functions
+        (function,) = ComplexityVisitor.from_ast(functions[0]).functions
     except RecursionError:
         raise UnusableTextError("is nested too deeply") from None
-    return int(found.complexity)
+    return int(function.complexity)
 
 
 def _by_lizard(code: str, language: str) -> int:
@@ -93,7 +93,7 @@ def _by_lizard(code: str, language: str) -> int:
 
 
 def _inside(functions: list[Any], inner: int, outer: int) -> bool:
-    """Whether one function is inside another, by their lines; of two on the same lines the inner one ends first."""
+    """Check by their lines that one function is inside another; of two on the same lines the inner one ends first."""
     lines = [(functions[i].start_line, functions[i].end_line) for i in (inner, outer)]
     if lines[0] == lines[1]:
         return inner < outer
