@@ -80,7 +80,7 @@ def _run(
         run.record.status = "finished"
     except KeyboardInterrupt:
         run.record.status = "interrupted"
-        run.record.error = "interrupted by Ctrl-C or a termination signal; --resume goes on"
+        run.record.error = "interrupted by Ctrl-C or a termination signal; --resume continues the run"
         raise
     except BaseException as error:
         run.record.status = "failed"
