@@ -40,7 +40,7 @@ def test_other_tasks_may_have_a_batch_of_one(task: str):
 
 def test_pretraining_with_a_contrast_refuses_a_batch_of_one():
     common = {"layers": 1, "steps": 1, "batch_size": 1, "learning_rate": 1e-3}
-    with pytest.raises(ConfigError, match="with 1 pair a batch the contrast has no negatives; give at least 2"):
+    with pytest.raises(ConfigError, match="with 1 pair per batch the contrast has no negatives; give at least 2"):
         Stage.parse(common)
     assert Stage.parse({**common, "contrast_weight": 0}).batch_size == 1
 
