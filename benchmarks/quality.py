@@ -41,7 +41,7 @@ import torch  # noqa: E402
 
 from benchmarks.shapes import CACHE  # noqa: E402
 from benchmarks.table import made_by, made_now, update_readme  # noqa: E402
-from telly.cli.demo import EPOCHS, EVAL_EXAMPLES, TRAIN_EXAMPLES, VARIANTS, demo_config, run_alone  # noqa: E402
+from telly.cli.demo import EPOCHS, EVAL_EXAMPLES, TRAIN_EXAMPLES, VARIANTS, demo_config, run_in_process  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.freezing.variants import Method  # noqa: E402
 from telly.models.folder import EMBEDDED  # noqa: E402
@@ -343,7 +343,7 @@ def measure(name: str, configs: dict[str, TuneConfig], jobs: int = 1) -> dict[st
 
     def one(run: str) -> dict[str, Any]:
         print(f"--- {run} ---", file=sys.stderr)
-        record: RunRecord = run_alone(configs[run])
+        record: RunRecord = run_in_process(configs[run])
         return _without_paths(record.to_dict() | {"epoch_seconds": record.epoch_seconds})
 
     with ThreadPoolExecutor(jobs) as pool:

@@ -19,8 +19,6 @@ FRAGMENTS = ("Of ", "That ", "Where", "Whatever", "Whichever", "By ", "What ", "
 """Beginnings of docstrings that continue the name and mean nothing without it."""
 
 UNMENDED = {
-    "cli": "S",
-    "settings": "S",
     "studies": "R",
 }
 """Rooms whose docstrings are still being mended, by who does it."""

@@ -260,7 +260,7 @@ def test_the_table():
     assert row[10] == "+50.00"
     assert "pred: 40 examples, 0 empty predictions\nother[x]: 40 examples, 20 empty predictions\n" in text
     assert "exact_match: the systems differ at 95 % (p = 0.002); pred is better\n" in text
-    assert "compare two files of predictions, not two methods" in text
+    assert "compare two prediction files, not two methods" in text
 
 
 def test_equal_systems_do_not_differ():

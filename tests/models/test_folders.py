@@ -397,7 +397,7 @@ def test_an_index_cuts_texts_to_the_positions_of_the_model(
         main()
     shown = capsys.readouterr()
     assert (
-        f"caution: {folder} has few positions, so texts are cut after fewer tokens: code 128 (preset 256)" in shown.err
+        f"warning: {folder} has few positions, so texts are cut after fewer tokens: code 128 (preset 256)" in shown.err
     )
     assert "2 functions" in shown.out
 

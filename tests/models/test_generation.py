@@ -446,10 +446,10 @@ def test_prompt_and_answer_must_fit_into_the_positions_together(tmp_path: Path):
     """64 positions, RoBERTa's first two unused: 40 + 22 fit, 40 + 23 do not; two functions never stand together."""
     model = tiny_model("roberta", is_generative=True)
     model.encoder.save_pretrained(tmp_path)
+    stack = find_stack(model)
 
     def check(task: str, **tokens: int) -> None:
-        config = TuneConfig(task=task, model=str(tmp_path), max_tokens=tokens).resolve()
-        check_lengths(config, get_task(task), find_stack(model))
+        check_lengths(TuneConfig(task=task, model=str(tmp_path), max_tokens=tokens).resolve(), get_task(task), stack)
 
     check("summarize", code=40, summary=22)
     with pytest.raises(ConfigError) as error:

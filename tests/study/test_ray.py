@@ -196,7 +196,7 @@ def test_ctrl_c_ends_cells_in_order(cluster: Any, study_file: Path, alone: Path,
     driver.when(complete(base.folder, 2))
     driver.process.send_signal(signal.SIGINT)
     code, error = driver.end()
-    assert code == 130 and "the same command goes on" in error and "Traceback" not in error, error
+    assert code == 130 and "run the same command again to resume" in error and "Traceback" not in error, error
     assert outcome_of(base).state is State.INTERRUPTED
     assert record_of(base.folder)["status"] == "interrupted"
     states = {cell["variant"]: cell["state"] for cell in json.loads((output / SUMMARY_FILE).read_text())["cells"]}

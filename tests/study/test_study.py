@@ -160,7 +160,7 @@ def test_peers_that_cannot_be_are_told_with_the_rest(tiny: Tiny, tmp_path: Path)
     with pytest.raises(ConfigError) as error:
         cells_of(study, tmp_path)
     for part in ("--method lora: peft does not know where it goes in a model of type 'camembert'",
-                 "head-only trains a new head alone, and search has none with parameters",
+                 "head-only trains only a new head, and search has none with parameters",
                  "head-only freezes all layers, found freeze = 2"):  # fmt: skip
         assert part in str(error.value)
     assert len(str(error.value).splitlines()) == 6, "two of them name the cell in a line of their own; bitfit can be"
@@ -247,7 +247,7 @@ def test_tables_are_shown_early_and_once(tiny: Tiny, tmp_path: Path, monkeypatch
     monkeypatch.setattr("telly.studies.launch.in_own_process", Launcher({}))
     ended = telly_study(file, tmp_path / "out")
     told = [line.split(":")[0].split(",")[0] for line in ended.stderr.splitlines() if " of " in line or "done:" in line]
-    assert [line.split(",")[0] for line in told if not line.startswith(("---", "in all", " "))] == [
+    assert [line.split(",")[0] for line in told if not line.startswith(("---", "total", " "))] == [
         *(["done"] * 4), "search", *(["done"] * 4)
     ]  # fmt: skip
     row = "2 2 0.5100 +2.0 %"

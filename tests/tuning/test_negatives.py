@@ -28,7 +28,7 @@ from tiny_runs import tiny_model_folder
 def test_a_batch_of_one_is_refused(task: str):
     with pytest.raises(ConfigError) as error:
         TuneConfig.parse({"task": task, "batch_size": 1})
-    said = f"batch_size: {task} contrasts the examples of a batch, and of one alone it learns nothing; give at least 2"
+    said = f"batch_size: {task} contrasts the examples of a batch with each other; expected at least 2"
     assert said in str(error.value)
     assert TuneConfig.parse({"task": task, "batch_size": 2}).batch_size == 2
 

@@ -37,12 +37,13 @@ class FreezePlan:
     """Which layers of a model are frozen and which are trained.
 
     Attributes:
-        variant: `base` or the number K; with adapters and the like also their name (`Variant.slug`).
-        k: K, or None where no layer is frozen as a whole; the number of layers where all are.
+        variant: K and method; whether states are cached is not part of a plan.
+        k: number of frozen layers, or None if no layer is frozen as a whole. Unlike `variant.k` it is the number of all
+            layers if only the head is trained.
         layers: embeddings, blocks bottom first, and what comes after, in this order.
     """
 
-    variant: str
+    variant: Variant
     k: int | None
     layers: tuple[LayerStatus, ...]
 
@@ -70,12 +71,13 @@ class FreezePlan:
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON-ready data, with the totals."""
-        return {**asdict(self), "trainable": self.trainable, "total": self.total}
+        return {**asdict(self), "variant": self.variant.slug, "trainable": self.trainable, "total": self.total}
 
     def __str__(self) -> str:
         frozen = [layer.name for layer in self.layers if layer.status == "frozen" and layer.parameters]
         what = f"frozen: {', '.join(frozen)}" if frozen else "nothing frozen"
-        return f"{self.variant}: {self.trainable:,} of {self.total:,} parameters trained ({self.percent:.2f} %); {what}"
+        counts = f"{self.trainable:,} of {self.total:,} parameters trained ({self.percent:.2f} %)"
+        return f"{self.variant.slug}: {counts}; {what}"
 
 
 def variants_of(layers: int) -> list[int | None]:
@@ -98,7 +100,7 @@ def plan_of(stack: LayerStack, k: int | None) -> FreezePlan:
     Raises:
         PlanError: as `make_plan`.
     """
-    plan = _plan(stack, k, Variant(k).slug, _frozen_parameters(stack, k))
+    plan = _plan(stack, k, Variant(k), _frozen_parameters(stack, k))
     if not plan.trainable:
         raise PlanError(f"nothing would be trained: all {plan.total:,} parameters are frozen; choose a smaller K")
     return plan
@@ -107,10 +109,10 @@ def plan_of(stack: LayerStack, k: int | None) -> FreezePlan:
 def plan_as_is(stack: LayerStack, k: int | None, method: Method) -> FreezePlan:
     """Describe the model as it is: what requires a gradient is trained. Adapters are counted with their layer."""
     frozen = {id(p) for p in stack.model.parameters() if not p.requires_grad}
-    return _plan(stack, k, Variant(None if method is Method.HEAD_ONLY else k, method).slug, frozen)
+    return _plan(stack, k, Variant(None if method is Method.HEAD_ONLY else k, method), frozen)
 
 
-def _plan(stack: LayerStack, k: int | None, variant: str, frozen: set[int]) -> FreezePlan:
+def _plan(stack: LayerStack, k: int | None, variant: Variant, frozen: set[int]) -> FreezePlan:
     # A tied head has the embeddings' parameters: `seen` keeps them from being counted twice.
     seen: set[int] = set()
     layers = []

@@ -120,7 +120,7 @@ class TunedModel:
         if not task.is_generative:
             check_pooling(name)
             for warning in model_warnings(name):
-                logger.warning("caution: %s", warning)
+                logger.warning("warning: %s", warning)
         tokenizer = load_tokenizer(name)
         stack = load_stack(name, is_generative=task.is_generative)
         encoder = stack.model
@@ -393,5 +393,5 @@ def _fitted(settings: ResolvedConfig, task: AnyTask, stack: LayerStack) -> Resol
         for column, tokens in settings.max_tokens.items()
         if limits[column] != tokens
     )
-    logger.warning("caution: %s has few positions, so texts are cut after fewer tokens: %s", settings.model, changes)
+    logger.warning("warning: %s has few positions, so texts are cut after fewer tokens: %s", settings.model, changes)
     return settings.model_copy(update={"max_tokens": limits})

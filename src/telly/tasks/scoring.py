@@ -21,7 +21,7 @@ class Scores:
         empty_predictions: how many of them are empty.
         values: the metrics.
         intervals: their bootstrap intervals.
-        cautions: what a reader of the scores should know, such as predicted labels that are none of the right ones.
+        warnings: remarks for the reader, such as predicted labels that are not among the gold labels.
     """
 
     file: Path
@@ -29,7 +29,7 @@ class Scores:
     empty_predictions: int
     values: dict[str, float]
     intervals: dict[str, Interval]
-    cautions: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def score(
@@ -73,9 +73,9 @@ def score(
             sum(not given.value.strip() for _, given in pairs),
             {name: statistic.value for name, statistic in found.items()},
             bootstrap_intervals(found, resamples, seed),
-            cautions,
+            warnings,
         )
-        for file, (pairs, cautions), found in zip(files, systems, statistics, strict=True)
+        for file, (pairs, warnings), found in zip(files, systems, statistics, strict=True)
     ]
     if other is None:
         return scored[0], None, {}

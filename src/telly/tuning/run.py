@@ -111,7 +111,7 @@ def _tune(run: Run, resume: bool, overwrite: bool, reuse_baselines_from: Path | 
     with run.clocks("encode"):
         record.data_warnings = _data_warnings(job, arguments)
     for warning in record.data_warnings:
-        logger.warning("caution: %s", warning)
+        logger.warning("warning: %s", warning)
     record.plan = PlanInfo.of(job.plan)
     logger.info("%s", job.plan)
     described = {name: describe(job.inputs.datasets[name], encoded) for name, encoded in job.data.items()}
