@@ -15,7 +15,7 @@ import torch
 from transformers import EarlyStoppingCallback, TrainerCallback, TrainerState, TrainingArguments
 
 from telly.data.warnings import warnings_about
-from telly.disk import came_of_full_disk, folder_lock
+from telly.disk import caused_by_full_disk, folder_lock
 from telly.models.declared import model_warnings
 from telly.processes import first_decides, wait_for_all
 from telly.runs.card import write_card
@@ -89,7 +89,7 @@ def _run(
     except BaseException as error:
         run.record.status = "failed"
         run.record.error = f"{type(error).__name__}: {error}"
-        run.record.full_disk = came_of_full_disk(error)
+        run.record.full_disk = caused_by_full_disk(error)
         raise
     finally:
         run.save()
