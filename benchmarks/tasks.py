@@ -200,7 +200,7 @@ def _texts(folder: str, examples: int, target: int, *, train: bool) -> Texts:
     return Texts(
         table,
         {"source": rows},
-        kind=Architecture.ONE_STACK,
+        architecture=Architecture.ONE_STACK,
         prompt_lengths=np.full(examples, SOURCE + 1),
         end_ids=(END,),
         max_answer_tokens=target,

@@ -141,8 +141,8 @@ def test_a_reference_with_tabs_is_told():
     write("gold", "1\ta b\tc d", "2\tx")
     write("pred", "1\ta b", "2\tx")
     assert score("summarize")["warnings"] == [
-        "gold: 1 right answers hold a tab (first on line 1), which is read as white space; what stands before and "
-        "after it is one reference, not two"
+        "gold: 1 right answers hold a tab (first on line 1), which is read as white space; the texts before and "
+        "after it are one reference, not two"
     ]
 
 

@@ -26,6 +26,7 @@ from telly.models.generation import (
 from telly.models.kv_cache import CACHE_ARGUMENTS, cache_argument
 from telly.models.load import load_model, model_from_config
 from telly.models.prefix_lm import PrefixLM, prefix_mask
+from telly.models.stack import find_stack
 from telly.settings.config import TuneConfig
 from telly.tasks import get_task
 from telly.tuning.inputs import check_lengths
@@ -445,9 +446,10 @@ def test_prompt_and_answer_must_fit_into_the_positions_together(tmp_path: Path):
     """64 positions, RoBERTa's first two unused: 40 + 22 fit, 40 + 23 do not; two functions never stand together."""
     model = tiny_model("roberta", is_generative=True)
     model.encoder.save_pretrained(tmp_path)
+    stack = find_stack(model)
 
     def check(task: str, **tokens: int) -> None:
-        check_lengths(TuneConfig(task=task, model=str(tmp_path), max_tokens=tokens).resolve(), get_task(task), model)
+        check_lengths(TuneConfig(task=task, model=str(tmp_path), max_tokens=tokens).resolve(), get_task(task), stack)
 
     check("summarize", code=40, summary=22)
     with pytest.raises(ConfigError) as error:

@@ -261,9 +261,9 @@ def test_without_the_extra(study_file: Path, tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize(("options", "message"), [
     (("--output", "s3://bucket/x"), "--output s3://bucket/x: a URL needs --ray; give a folder"),
-    (("--gpus-per-cell", "1"), "gpus: only Ray heeds it; give --ray as well"),
+    (("--gpus-per-cell", "1"), "gpus: only for Ray; give --ray as well"),
     (("--ray", "local", "--gpus-per-cell", "2"), "gpus: 2 for 1 processes; give every process one of its own"),
-    (("--processes", "3"), "3 processes cannot share the batches: batch_size must be a multiple of it; found search 8"),
+    (("--processes", "3"), "3 processes cannot share the batches: batch_size must be a multiple of 3; found search 8"),
     (("--ray", "local", "--output", "nothing://x"), "--output nothing://x: Protocol not known: nothing"),
 ])  # fmt: skip
 def test_options_that_do_not_fit(options: tuple[str, ...], message: str, study_file: Path, tmp_path: Path):

@@ -15,7 +15,7 @@ from telly.analysis.similarity import rsa
 from telly.errors import DataError
 from telly.freezing.variants import Variant
 from telly.metrics.interval import Statistic
-from telly.metrics.kept import restored
+from telly.metrics.per_example import statistic_from_rows
 from telly.models.prefix_lm import checkpoint_part
 from telly.models.stack import find_stack
 from telly.settings.config import ResolvedConfig
@@ -160,4 +160,4 @@ def _score(job: Job, sources: BatchSources) -> tuple[float, Statistic | None]:
     final = not job.task.is_generative
     result = evaluate(job, sources.by_split, "valid", final=final, fit_on="train")
     rows = result.per_example.get(name)
-    return result.metrics[name], None if rows is None else restored(name, rows)
+    return result.metrics[name], None if rows is None else statistic_from_rows(name, rows)

@@ -7,7 +7,7 @@ import random
 import numpy as np
 
 from telly.data.readers import column_names, read
-from telly.data.schema import CODE, Schema, find_source
+from telly.data.schema import CODE, Schema, source_column
 from telly.errors import DataError
 from telly.mining.mutations import mutant_of
 from telly.mining.variants import variants_of
@@ -86,7 +86,7 @@ def _families(codes: list[str], limit: int, seed: int) -> list[tuple[str, str]]:
 def _has_all(data: str, schema: Schema) -> bool:
     """Check that the data have all columns of a schema."""
     names = column_names(data)
-    return all(find_source(column, names, {}) for column in schema.columns)
+    return all(source_column(column, names, {}) for column in schema.columns)
 
 
 def _sample(items: list[str], limit: int, seed: int) -> list[str]:

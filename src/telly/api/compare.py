@@ -48,10 +48,10 @@ def compare(
         limit: maximum number of distinct texts, drawn at random.
         max_tokens: length limit of a text.
         paper: compute RSA with padding and diagonal, as the paper's scripts do.
-        seed: seed of the drawing of texts and of the bootstrap.
+        seed: seed of the random choice of texts and of the bootstrap.
         output: folder for tables. [default: none]
         figures: draw figures as well.
-        with_paper: draw the paper's values, too.
+        with_paper: draw the paper's values as well.
         cache_dir: folder of the activation caches.
 
     Raises:

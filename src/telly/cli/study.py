@@ -77,10 +77,10 @@ def study(
     """Run a grid of models, tasks, variants and seeds; its cells share activation caches."""
     from functools import partial
 
-    from telly.studies.forks import begin_to_import
+    from telly.studies.forks import start_preloading
 
     if not dry_run and ray is None and processes in (None, 1) and (Path(name).is_file() or not Path(name).suffix):
-        begin_to_import()
+        start_preloading()
 
     from telly.api.study import plan_study
     from telly.cli.console import print_records, print_study

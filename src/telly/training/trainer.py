@@ -1,6 +1,6 @@
 """The Hugging Face Trainer with telly's data order, evaluation and checkpoints.
 
-The Trainer does the mechanics (steps, schedule, precision, accumulation, resume, distribution, tracking). What differs:
+The Trainer does the mechanics (steps, schedule, precision, accumulation, resume, distribution, tracking). Differences:
 batches come from a batch sampler that shards itself, evaluation is a function of the task, and a checkpoint holds only
 the parameters that are trained, so that a frozen prefix need not be in memory or written again.
 """
@@ -8,6 +8,7 @@ the parameters that are trained, so that a frozen prefix need not be in memory o
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -215,7 +216,8 @@ def load_trained_state(model: nn.Module, checkpoint: Path) -> None:
     file = checkpoint / TRAINED_WEIGHTS
     if not file.is_file():
         raise TrainingError(f"{checkpoint} has no {TRAINED_WEIGHTS}; expected a complete checkpoint of this run")
-    state = load_file(file)
+    # Checkpoints of earlier versions call the model that is tuned `split`, where it is `encoder` now.
+    state = {re.sub(r"^split\.", "encoder.", name): value for name, value in load_file(file).items()}
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if state.keys() != trained.keys():
         # For instance a checkpoint of another K, or of another method.

@@ -13,7 +13,7 @@ from transformers import TrainerCallback
 
 from telly.disk import write_json, write_text
 from telly.metrics.interval import Floats
-from telly.metrics.kept import write_scores
+from telly.metrics.per_example import write_per_example
 from telly.runs.folder import RunFolder
 from telly.runs.parts import EpochInfo
 from telly.runs.record import RunRecord
@@ -72,7 +72,7 @@ class Run:
             self.record.scores = self.folder.scores.name
         if self.main and per_example:
             with explained_disk(self.output):
-                write_scores(self.folder.scores, per_example)
+                write_per_example(self.folder.scores, per_example)
 
     def save(self) -> None:
         """Write the record with times and peak memory so far."""
