@@ -67,7 +67,7 @@ def test_index_and_search(tree: Path, runs: dict[str, Any], monkeypatch: pytest.
     assert (made["functions"], made["encoded"], made["changed"]) == (6, 6, True)
     assert json.loads((Path(made["index"]) / "generation-1" / "index.json").read_text())["model"] == str(run)
     text = answer("index", str(tree))
-    assert text.startswith("6 functions; files: 3 unchanged; encoded 0 functions\n") and "(was up to date)" in text
+    assert text.startswith("6 functions; files: 3 unchanged; encoded 0 functions\n") and "(already up to date)" in text
 
     found = answer("search", "parse a date", str(tree), "--top", "6", "--json")
     assert (found["model"], found["by"], len(found["hits"])) == (str(run), "fused", 6)
@@ -143,7 +143,7 @@ def test_clones_fail_a_check_that_asks_for_it(tree: Path, runs: dict[str, Any]) 
     for kind in ("copy", "near-duplicate", "similar"):
         result = CliRunner().invoke(app, [*clones, "--min-lines", "4", "--fail-on", kind, "--sarif", str(report)])
         assert result.exit_code == 1 and json.loads(result.stdout) == found
-        assert f"exit code 1: 1 groups have clones of kind {kind} or more alike" in result.stderr
+        assert f"exit code 1: 1 groups have clones of kind {kind} or closer" in result.stderr
         report.unlink()  # the report is written all the same
     assert answer(*clones, "--min-lines", "9", "--fail-on", "similar")["groups"] == []
 

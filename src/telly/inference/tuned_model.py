@@ -20,8 +20,8 @@ from telly.freezing.fingerprint import prefix_digests
 from telly.freezing.source import RowSource
 from telly.inference.embeddings import EmbeddingKey, Embeddings
 from telly.inference.encoder import PlainEncoder
-from telly.models.declared import cautions_about, check_pooling
-from telly.models.load import load_model, load_tokenizer
+from telly.models.declared import check_pooling, model_warnings
+from telly.models.load import load_stack, load_tokenizer
 from telly.models.modes import encode_texts
 from telly.models.stack import LayerStack, find_stack
 from telly.runs.folder import RunFolder
@@ -119,11 +119,11 @@ class TunedModel:
             _check_can(name, task.spec, settings.options, needs)
         if not task.is_generative:
             check_pooling(name)
-            for warning in cautions_about(name):
-                logger.warning("caution: %s", warning)
+            for warning in model_warnings(name):
+                logger.warning("warning: %s", warning)
         tokenizer = load_tokenizer(name)
-        encoder = load_model(name, is_generative=task.is_generative)
-        stack = find_stack(encoder)
+        stack = load_stack(name, is_generative=task.is_generative)
+        encoder = stack.model
         if saved is None:  # a run's limits were checked when it was tuned, and must be kept to repeat its evaluation
             settings = _fitted(settings, task, stack)
         check_lengths(settings, task, stack)
@@ -393,5 +393,5 @@ def _fitted(settings: ResolvedConfig, task: AnyTask, stack: LayerStack) -> Resol
         for column, tokens in settings.max_tokens.items()
         if limits[column] != tokens
     )
-    logger.warning("caution: %s has few positions, so texts are cut after fewer tokens: %s", settings.model, changes)
+    logger.warning("warning: %s has few positions, so texts are cut after fewer tokens: %s", settings.model, changes)
     return settings.model_copy(update={"max_tokens": limits})

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from telly.errors import ConfigError, DataError, TellyError
 from telly.inference.tuned_model import TunedModel
-from telly.mining.repository.collect import shown
+from telly.mining.repository.collect import printable
 from telly.runs.inference_config import InferenceConfig
 from telly.serving.highlight import marked
 from telly.using import clones
@@ -96,7 +96,7 @@ class Library:
         """Name, size, time and model of the index."""
         meta = self.searcher.index.meta
         return {
-            "name": shown(self.root.name or str(self.root)),
+            "name": printable(self.root.name or str(self.root)),
             "functions": meta.functions,
             "indexed": meta.made,
             "model": relative_path(meta.model),

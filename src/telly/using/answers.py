@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from telly.mining.repository.collect import shown
+from telly.mining.repository.collect import printable
 
 if TYPE_CHECKING:  # some need torch, which a search by words must not load
     from telly.using.classify import ClassifiedFunction
@@ -21,7 +21,7 @@ def location_answer(location: CodeLocation) -> Answer:
     """A function and its location."""
     function = location.function
     return {
-        "path": shown(location.path),
+        "path": printable(location.path),
         "line": function.line,
         "last_line": function.last,
         "name": function.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import resources
 
-from telly.mining.repository.collect import shown
+from telly.mining.repository.collect import printable
 from telly.reports.page import read_page_file
 from telly.using.clones import Clones
 
@@ -17,4 +17,4 @@ def render_clones(clones: Clones) -> str:
     css = Markup(read_page_file("report.css"))
     template = resources.files("telly.using").joinpath("clones.html.j2").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(template).render(clones=clones, css=css, shown=shown)
+    return environment.from_string(template).render(clones=clones, css=css, shown=printable)
