@@ -110,7 +110,7 @@ def test_changed_test_data_is_refused(run: Path, tmp_path: Path):
     record["config"]["test"] = str(tmp_path / "test.jsonl")
     (tmp_path / "record.json").write_text(json.dumps(record))
     (tmp_path / "model").symlink_to(run / "model")
-    with pytest.raises(DataError, match="its test data was changed since the run"):
+    with pytest.raises(DataError, match="its test data has changed since the run"):
         export.export_onnx(load_for_export(str(tmp_path)), tmp_path / "onnx", int8=True)
     assert not (tmp_path / "onnx").exists()
 

@@ -133,7 +133,7 @@ def advise(
     Args:
         config: the run's settings; `freeze` is ignored.
         tolerance: relative loss of quality that is allowed.
-        budget: maximum time and memory of the run; None is no limit.
+        budget: maximum time and memory of the run; None means no limit.
         output: folder for `advice.json`; None writes nothing.
         reuse: return the advice in that folder if it has the same settings and data.
 
@@ -142,7 +142,7 @@ def advise(
 
     Raises:
         DataError: there is too little data for a pilot.
-        PlanError: nothing fits the budget; the text says what would.
+        PlanError: no variant fits the budget; the text names the smallest one.
         ConfigError, ModelError, CacheError, TrainingError: as for a run.
     """
     started = time.perf_counter()

@@ -17,7 +17,7 @@ _PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
 
 @dataclass(frozen=True)
 class RunBudget:
-    """Maximum time and memory of a run; None is no limit.
+    """Maximum time and memory of a run; None means no limit.
 
     Attributes:
         seconds: training time, including the frozen layers' single run.
@@ -32,7 +32,7 @@ def parse_budget(texts: Sequence[str]) -> RunBudget:
     """Read a time, a size of memory, or one of each.
 
     Raises:
-        ConfigError: a text is neither, is zero, or a kind comes twice.
+        ConfigError: a text is neither, is zero, or there are two of a kind.
     """
     limits: dict[str, float] = {}
     for text in texts:

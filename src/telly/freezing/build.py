@@ -237,7 +237,7 @@ def _choose_source(request: CacheRequest) -> tuple[CacheKey, _Parent | None]:
 def _keys_on_disk(request: CacheRequest) -> list[CacheKey]:
     """Keys of the caches on disk with these sequences' states at K or below: nearest layer first, from tokens first.
 
-    A derived cache stays usable when the one it came from is gone: its key says how it was made.
+    A derived cache remains usable after its source was removed, since its key names the source.
     """
     keys = []
     for file in request.root.glob(f"*/{META_FILE}"):

@@ -138,7 +138,7 @@ def _settings(model: nn.Module) -> str:
 
 
 def _add(digest: Any, prefix: str, module: nn.Module) -> None:
-    # Bytes alone would not tell a transposed or renamed tensor from the original.
+    # Names and shapes are hashed too: transposing a tensor or swapping two need not change the sequence of bytes.
     for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
         digest.update(f"{prefix}.{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().data)

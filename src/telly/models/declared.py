@@ -40,7 +40,7 @@ def check_pooling(name: str) -> None:
         name: folder, hub id or the embedded model. A subfolder that such a folder names as its transformer counts too.
 
     Raises:
-        ModelError: the folder declares another pooling, further layers, a prompt for every text or another similarity,
+        ModelError: the folder declares another pooling, extra layers, a prompt for every text or another similarity,
             or its declarations cannot be read.
     """
     declared = _DeclaredSteps.of(name)
@@ -199,4 +199,4 @@ def _file(place: str, path: str) -> Path | None:
         return file if file.is_file() else None
     with contextlib.suppress(EntryNotFoundError, HfHubHTTPError, HFValidationError, OSError):
         return Path(hf_hub_download(place, path, local_files_only=not hub_answers()))
-    return None  # loading the model says what is wrong with the place itself
+    return None  # if the model itself is missing, loading it gives the error

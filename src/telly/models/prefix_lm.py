@@ -198,7 +198,7 @@ class _TiedHead(nn.Module):
 def prefix_mask(attention_mask: torch.Tensor, prefix_lengths: torch.Tensor | None, tokens: int) -> torch.Tensor:
     """Make the attention mask of a prefix LM: a token attends to the bidirectional prefix and to its own past.
 
-    Padding is attended by itself only.
+    No token attends to padding, except for the padding token itself.
 
     Args:
         attention_mask: 1 for real tokens, [batch, keys]; padding on either side.

@@ -78,7 +78,7 @@ class Gate:
     def _refusal(self, headers: Headers, path: str) -> JSONResponse | None:
         if self.token is None and _host_name(headers.get("host", "")) not in LOCAL_NAMES:
             return refusal(
-                421, "without a token this server can only be addressed as localhost; for other names it needs one: "
+                421, "without a token this server is reached as localhost only; for other names it needs one: "
                 "telly serve --token-file FILE"
             )  # fmt: skip
         if path.startswith(API) and headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:

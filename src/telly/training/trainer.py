@@ -1,6 +1,6 @@
 """The Hugging Face Trainer with telly's data order, evaluation and checkpoints.
 
-The Trainer does the mechanics (steps, schedule, precision, accumulation, resume, distribution, tracking). What differs:
+The Trainer does the mechanics (steps, schedule, precision, accumulation, resume, distribution, tracking). Differences:
 batches come from a batch sampler that shards itself, evaluation is a function of the task, and a checkpoint holds only
 the parameters that are trained, so that a frozen prefix need not be in memory or written again.
 """

@@ -113,9 +113,9 @@ def prepare(
 
     Raises:
         ConfigError: texts are longer than the model's positions, or the metric or the method does not fit.
-        DataError: the data cannot be read or do not fit the task.
-        ModelError: the model cannot be loaded or does not fit the task.
-        PlanError: the model does not have K layers, or they cannot be frozen.
+        DataError: the data cannot be read or does not fit the task.
+        ModelError: the model cannot be loaded or split.
+        PlanError: K is out of range, or the method does not fit the model.
     """
     clocks = clocks or Clocks()
     task = get_task(config.task)

@@ -61,7 +61,11 @@ def tune(
 
     Raises:
         ConfigError: settings that do not fit, or an output folder with another run or of a process that still runs.
-        DataError, ModelError, PlanError, CacheError, TrainingError: as their names say.
+        DataError: the data cannot be read or does not fit the task.
+        ModelError: the model cannot be loaded or split.
+        PlanError: K or the method does not fit the model.
+        CacheError: the activation cache cannot be written or read.
+        TrainingError: the loss is not finite, or a checkpoint cannot be written or read.
     """
     config = config.resolve()
     # With several processes, the main one locks the folder for all.
@@ -80,7 +84,7 @@ def _run(
         run.record.status = "finished"
     except KeyboardInterrupt:
         run.record.status = "interrupted"
-        run.record.error = "interrupted by Ctrl-C or a termination signal; --resume goes on"
+        run.record.error = "interrupted by Ctrl-C or a termination signal; --resume continues"
         raise
     except BaseException as error:
         run.record.status = "failed"
@@ -160,7 +164,7 @@ def build_caches(config: TuneConfig) -> None:
     """Build the activation caches that a run with these settings reads, if it would use any, and nothing else.
 
     Raises:
-        DataError, ModelError, PlanError, CacheError: as their names say.
+        ConfigError, DataError, ModelError, PlanError, CacheError: as `tune`.
     """
     job = prepare(config.resolve())
     open_sources(job, choose_cache(job))

@@ -108,8 +108,8 @@ def align(text: str, spans: Iterable[Span], offsets: Sequence[tuple[int, int]]) 
     """Find the class of each piece of a tokenizer, [pieces].
 
     A piece has the class of the code token that contains its first character other than white space: the pieces of
-    byte-level BPE begin with the blank before a word. It has -1 where there is no such token, as have empty pieces:
-    special tokens, whose offsets are (0, 0).
+    byte-level BPE begin with the blank before a word. Pieces without such a token have -1, as have empty ones: special
+    tokens, whose offsets are (0, 0).
 
     Args:
         text: source code.

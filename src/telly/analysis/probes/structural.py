@@ -61,8 +61,8 @@ def complexity(code: str, language: str = "python") -> int:
     notice code that does not parse.
 
     Raises:
-        UnusableTextError: the text does not parse, or has not exactly one function that is inside no other (of
-            Python's, one at the top level, so that a class has none).
+        UnusableTextError: the text does not parse, or does not have exactly one outermost function (in Python
+            at the top level, so methods do not count).
         ConfigError: radon or lizard is not installed, or lizard does not know the language.
     """
     return _by_radon(code) if language == "python" else _by_lizard(code, language)
@@ -107,7 +107,7 @@ def _check_one(functions: int) -> None:
 
 @cache
 def _lizard(language: str) -> tuple[Any, str]:
-    """The analyser of a text, and the file extension that stands for the language."""
+    """Lizard's function that analyses a text, and the file extension by which it knows the language."""
     try:
         import lizard
     except ImportError:

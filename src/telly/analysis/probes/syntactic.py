@@ -47,8 +47,8 @@ class SyntacticPairs:
 def syntactic_pairs(texts: Sequence[str], seed: int, *, hard: bool = False, language: str = "python") -> SyntacticPairs:
     """Pair code with syntax trees, half of the pairs with their own.
 
-    By default every tree occurs as often in a wrong pair as in a right one, so that a tree alone says nothing about the
-    label. Many wrong pairs can then be recognised by their sizes alone; with `hard` fewer can.
+    By default every tree occurs as often in a wrong pair as in a right one, so that a tree alone reveals nothing about
+    the label. Many wrong pairs can then be recognised by their sizes alone; with `hard` fewer can.
 
     Args:
         texts: source code.

@@ -264,7 +264,7 @@ def summary_lines(mined: Mined) -> list[str]:
         shown_kinds = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
         lines += [
             "",
-            f"secrets masked: {shown_kinds}; {RECORD} says where. Whoever has the repository has them: revoke them",
+            f"secrets masked: {shown_kinds}; {RECORD} says where. They are still in the repository: revoke them",
         ]
     lines += ["", _licence_notice(mined)]
     # If more copies were left out than functions remain, more files of the same kind would hardly help.
