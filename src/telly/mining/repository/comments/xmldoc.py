@@ -1,6 +1,6 @@
 """Plain words of the XML documentation comments of C#.
 
-Elements are read from the parsed XML. A comment that is not well-formed XML is read with patterns instead, those whose
+The parsed XML is read; for a comment that is not well-formed XML, patterns are used instead, those whose
 names begin with `_LOOSE`.
 """
 
@@ -24,7 +24,7 @@ _OMITTED = frozenset(
 """Elements that do not belong to the description."""
 _BLOCKS = frozenset({"para", "p", "list", "item", "ul", "ol", "li", "table", "div", "pre"})
 """Elements that are paragraphs of their own."""
-_SUMMARY = re.compile(r"<summary>(.*?)(?:</summary>|\Z)", re.DOTALL)
+_LOOSE_SUMMARY = re.compile(r"<summary>(.*?)(?:</summary>|\Z)", re.DOTALL)
 _LOOSE_REFERENCE = re.compile(r"<(?:see|seealso|paramref|typeparamref)\s+\w+\s*=\s*\"([^\"]*)\"\s*/>")
 _LOOSE_BLOCK = re.compile(rf"<({'|'.join(sorted(_OMITTED))})\b[^<>]*(?:/>|>.*?(?:</\1>|\Z))", re.DOTALL)
 _LOOSE_TAG = re.compile(
@@ -82,7 +82,7 @@ def _text_of(element: ElementTree.Element, verbatim: Verbatim) -> str:
 
 def _without_parsing(text: str) -> str:
     """The description in a comment that is not well-formed XML, for instance because of `List<int>`."""
-    summary = _SUMMARY.search(text)
+    summary = _LOOSE_SUMMARY.search(text)
     text = summary[1] if summary else _LOOSE_BLOCK.sub("", text)
     text = re.sub(r"</?para\s*/?>", "\n\n", _LOOSE_REFERENCE.sub(lambda match: _PREFIX.sub("", match[1]), text))
     return html.unescape(_LOOSE_TAG.sub("", text))
