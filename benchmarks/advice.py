@@ -29,7 +29,7 @@ from telly.analysis.published import IRREPRODUCIBLE_MARK, telly_k  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.errors import ConfigError, TellyError  # noqa: E402
 from telly.freezing.variants import BASE, Variant  # noqa: E402
-from telly.metrics.kept import read_scores  # noqa: E402
+from telly.metrics.per_example import read_per_example  # noqa: E402
 from telly.runs.find import StoredRun  # noqa: E402
 from telly.runs.folder import RECORD_FILE, SCORES_FILE  # noqa: E402
 from telly.runs.record import RunRecord  # noqa: E402
@@ -165,7 +165,7 @@ def _interval(best: StoredRun, chosen: StoredRun, metric: str) -> list[float] | 
     """95 % of the relative loss by the paired bootstrap over test examples, of the first seed; None to itself."""
     if best.folder == chosen.folder:
         return None
-    scores = [read_scores(run.folder / SCORES_FILE)[metric] for run in (best, chosen)]
+    scores = [read_per_example(run.folder / SCORES_FILE)[metric] for run in (best, chosen)]
     found = measured_loss(*scores)
     return None if found is None else [found.interval.low, found.interval.high]
 
@@ -185,8 +185,8 @@ def _quality(runs: Sequence[StoredRun]) -> float:
 def _seconds(grid: Grid, variant: str) -> float:
     """Mean seconds of a variant run alone.
 
-    In a grid its store is made from that of the K below. Alone it would have run all frozen layers, so the `prefix`
-    clocks of the lower K count, which is a little too much, since each has read and written a store.
+    In a grid its activation cache is made from that of the K below. Alone it would have run all frozen layers, so the
+    `prefix` clocks of the lower K count, which is a little too much, since each has read and written a cache.
     """
     total = statistics.fmean(run.record.total_seconds or 0.0 for run in grid[variant])
     if variant == BASE:

@@ -69,7 +69,7 @@ class Setting:
         precision: `fp32`, or `bf16`, which is autocast over fp32 weights.
         load: what a step reads.
         work: a folder for activation caches and released weights.
-        state_dtype: precision of stored states; telly's default.
+        state_dtype: precision of cached states; telly's default.
     """
 
     folder: Path
@@ -95,7 +95,7 @@ class Step:
 
 
 class Contestant:
-    """A variant's model, optimizer and source of batches; a cached one has built its store, and released its prefix.
+    """A variant's model, optimizer and source of batches; a cached one has built its cache and released its prefix.
 
     Everything runs on the CPU, where a call returns when its work is done, so clocks need no synchronising.
     """

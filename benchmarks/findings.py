@@ -21,7 +21,7 @@ from benchmarks.child import telly  # noqa: E402
 from benchmarks.shapes import CACHE  # noqa: E402
 from benchmarks.table import made_now, publish, told  # noqa: E402
 from telly.analysis import COMPARE_FILE, PROBING_FILE, published  # noqa: E402
-from telly.cli.demo import run_alone  # noqa: E402
+from telly.cli.demo import run_in_process  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.models.folder import EMBEDDED  # noqa: E402
 from telly.settings.config import TuneConfig  # noqa: E402
@@ -47,7 +47,7 @@ def main() -> None:
 def measure() -> dict[str, Any]:
     shutil.rmtree(RUNS, ignore_errors=True)
     made = made_now("python benchmarks/findings.py")  # before the figures are drawn anew
-    records = {task: run_alone(tuned(task)) for task in TASKS}
+    records = {task: run_in_process(tuned(task)) for task in TASKS}
     runs = [str(RUNS / task) for task in TASKS]
     models = [option for run in (EMBEDDED, *runs) for option in ("--model", run)]
     probing = results_of("probe", *models, "--limit", str(TEXTS), "--with-paper")

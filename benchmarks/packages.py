@@ -64,7 +64,7 @@ ORDERS = {
 AT_LEAST = 4
 """Packages on which the fused order has to beat BM25."""
 SAME = 1e-3
-"""How far our MRR may lie from the run's own: vectors are made in other batches."""
+"""Tolerance of our MRR against the run's own: embeddings are computed in other batches."""
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,7 @@ def scored(data: Path, run: Path | None) -> dict[str, Any]:
         ranks[name] = ranks_in_scores(torch.from_numpy(cosines), targets)
         both = zip(cosines, words, strict=True)
         ranks[f"{name}, fused"] = torch.tensor(
-            [fused_rank(vectors, found, int(target)) for (vectors, found), target in zip(both, targets, strict=True)]
+            [fused_rank(cosine, found, int(target)) for (cosine, found), target in zip(both, targets, strict=True)]
         )
     statistics = {name: retrieval_statistics(found) for name, found in ranks.items()}
     mrr = {name: found["mrr"].value for name, found in statistics.items()}
@@ -288,7 +288,7 @@ def render(result: dict[str, Any]) -> str:
         f"on {sure} with the whole interval (paired bootstrap over queries). {time}"
     )
     later = "" if again is None else (
-        f" BM25, untuned and their fused order were measured again: {made_by(again)}"
+        f" BM25, untuned and fused, measured later: {made_by(again)}"
     )  # fmt: skip
     return told(lines, text, result) + later
 

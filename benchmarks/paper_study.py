@@ -25,7 +25,7 @@ from benchmarks.child import telly  # noqa: E402
 from benchmarks.shapes import CACHE  # noqa: E402
 from benchmarks.table import made_by, publish, verdict  # noqa: E402
 from benchmarks.verdicts import MARGIN, Said, sentences  # noqa: E402
-from telly.analysis.published import IRREPRODUCIBLE_MARK, IRREPRODUCIBLE_NOTE, telly_k  # noqa: E402
+from telly.analysis.published import IRREPRODUCIBLE_MARK, telly_k  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.freezing.variants import BASE  # noqa: E402
 from telly.metrics.interval import Interval  # noqa: E402
@@ -291,7 +291,7 @@ def render_time(result: dict[str, Any]) -> str:
         ratios = ", ".join(f"{rows[BASE] / seconds:.1f}" for variant, seconds in rows.items() if variant != BASE)
         parts.append(f"{task} {ratios}")
     frozen = ", ".join(variant for variant in SHOWN_VARIANTS if variant != BASE)
-    return f"Base's time per epoch divided by that of K = {frozen}, beside other work: {'; '.join(parts)}."
+    return f"Base's time per epoch divided by that of K={frozen}, beside other work: {'; '.join(parts)}."
 
 
 def render_paper(result: dict[str, Any]) -> str:
@@ -306,7 +306,7 @@ def render_paper(result: dict[str, Any]) -> str:
                  for found in values.values()]  # fmt: skip
         lines.append(f"| {variant} | {' | '.join(cells)} |")
     if any(IRREPRODUCIBLE_MARK in head for head in heads):
-        lines += ["", f"{IRREPRODUCIBLE_MARK} {IRREPRODUCIBLE_NOTE}"]
+        lines += ["", f"{IRREPRODUCIBLE_MARK} [cannot be reproduced](metrics.md#the-papers-predictions)"]
     return "\n".join(lines)
 
 

@@ -41,7 +41,7 @@ import torch  # noqa: E402
 
 from benchmarks.shapes import CACHE  # noqa: E402
 from benchmarks.table import made_by, made_now, update_readme  # noqa: E402
-from telly.cli.demo import EPOCHS, EVAL_EXAMPLES, TRAIN_EXAMPLES, VARIANTS, demo_config, run_alone  # noqa: E402
+from telly.cli.demo import EPOCHS, EVAL_EXAMPLES, TRAIN_EXAMPLES, VARIANTS, demo_config, run_in_process  # noqa: E402
 from telly.disk import write_json  # noqa: E402
 from telly.freezing.variants import Method  # noqa: E402
 from telly.models.folder import EMBEDDED  # noqa: E402
@@ -72,7 +72,7 @@ PAPER_SEARCH = {
 RANDOM_WEIGHTS_RATE = 5e-4
 """Random weights want a higher learning rate than pre-trained ones."""
 PAIR_HEAD_RATE = 1e-3
-"""A new head learns more slowly than vectors that are good already."""
+"""A new head learns more slowly than embeddings that are good already."""
 
 
 def main() -> None:
@@ -203,7 +203,7 @@ def demo(_: Path | None) -> dict[str, TuneConfig]:
 
 
 def peers(_: Path | None) -> dict[str, TuneConfig]:
-    """LoRA as usually done, in all layers, and in the layers that Telly-K trains, over stored states."""
+    """LoRA as usually done, in all layers, and in the layers that Telly-K trains, over cached states."""
 
     def settings(freeze: str) -> TuneConfig:
         cached = freeze != "base"
@@ -343,7 +343,7 @@ def measure(name: str, configs: dict[str, TuneConfig], jobs: int = 1) -> dict[st
 
     def one(run: str) -> dict[str, Any]:
         print(f"--- {run} ---", file=sys.stderr)
-        record: RunRecord = run_alone(configs[run])
+        record: RunRecord = run_in_process(configs[run])
         return _without_paths(record.to_dict() | {"epoch_seconds": record.epoch_seconds})
 
     with ThreadPoolExecutor(jobs) as pool:
@@ -396,8 +396,8 @@ def again_told(result: dict[str, Any]) -> str:
     if again is None:
         return ""
     if "methods" in again:
-        return f" Trivial baselines were measured again: {made_by(again)}"
-    return f" Only BM25 and nearest answers were measured again: {made_by(again)}"
+        return f" Trivial baselines, measured later: {made_by(again)}"
+    return f" BM25 and nearest answers, measured later: {made_by(again)}"
 
 
 def render(result: dict[str, Any]) -> str:

@@ -4,12 +4,12 @@
 `--table` only renews them.
 
 The functions are those of the embedded sample, drawn again and again with some of their words exchanged, so that the
-vocabulary and the lengths are those of code; their vectors are drawn unit vectors of the embedded model's size (192),
-which are all compared, and of UniXcoder-base's (768), which are searched by the graph. Queries are the sample's
+vocabulary and the lengths are those of code; their embeddings are random unit vectors of the embedded model's size
+(192), which are all compared, and of UniXcoder-base's (768), which are searched by the graph. Queries are the sample's
 descriptions. Every query is encoded by a model of that size (the embedded one; UniXcoder-base's shape with random
-weights), looked for among the vectors and among the words, and fused.
-The vectors lie around 500 centres, as those of code lie in families; recall of the graph is the share of the ten
-nearest that it finds.
+weights), searched among the embeddings and among the words, and fused.
+The embeddings are clustered around 500 centres, as those of code are in families; recall of the graph is the ratio of
+the ten nearest that it finds.
 
 Wall time is measured, and beside it the time that the processor worked for the query: with one thread they are equal on
 a machine that does nothing else. Where something else ran beside it, the table has the processor's time alone.
@@ -97,7 +97,7 @@ def measure(functions: int, sizes: Sequence[int], threads: int, beside: str) -> 
 
 
 def model_of(hidden: int) -> str:
-    """A model whose vectors have that size."""
+    """A model whose embeddings have that size."""
     return EMBEDDED if hidden == load_config(EMBEDDED).hidden_size else str(model_folder(SHAPES["unixcoder"]))
 
 
@@ -124,11 +124,11 @@ def unit(rng: np.random.Generator, count: int, hidden: int) -> Embeddings:
 
 
 def one_size(tuned: TunedModel, queries: Sequence[str], index: Bm25, functions: int) -> dict[str, Any]:
-    """All parts of a query's time over vectors of a model's size."""
+    """All parts of a query's time over embeddings of a model's size."""
     rng, hidden = np.random.default_rng(0), tuned.hidden_size
-    vectors = unit(rng, functions, hidden)
+    embeddings = unit(rng, functions, hidden)
     started = time.process_time()
-    dense = Dense.build(vectors)
+    dense = Dense.build(embeddings)
     built = time.process_time() - started
     parts: dict[str, list[tuple[float, float]]] = {name: [] for name in ("encode", "vectors", "words", "fuse")}
     for query in queries:
@@ -151,16 +151,16 @@ def one_size(tuned: TunedModel, queries: Sequence[str], index: Bm25, functions: 
         "hidden": hidden,
         "kind": "all compared" if dense.functions is None else "graph",
         "build_seconds": built,
-        "recall": None if dense.functions is None else recall(dense, vectors, unit(rng, 100, hidden)),
+        "recall": None if dense.functions is None else recall(dense, embeddings, unit(rng, 100, hidden)),
         "seconds": {name: spread(values[:, 0]) for name, values in taken.items()},
         "processor_seconds": {name: spread(values[:, 1]) for name, values in taken.items()},
     }
 
 
-def recall(graph: Dense, vectors: Embeddings, queries: Embeddings) -> float:
+def recall(graph: Dense, embeddings: Embeddings, queries: Embeddings) -> float:
     """Share of the ten nearest that the graph finds."""
     found = [set(graph.nearest(query, CANDIDATES)[0][:10]) for query in queries]
-    right = np.argsort(-(queries @ vectors.T), axis=1)[:, :10]
+    right = np.argsort(-(queries @ embeddings.T), axis=1)[:, :10]
     return sum(len(ours & set(row)) for ours, row in zip(found, right, strict=True)) / right.size
 
 

@@ -31,7 +31,7 @@ from repository_secrets import CLEAN, FORMS, FURTHER, MISSED, PREFIXES  # noqa: 
 
 from benchmarks.table import made_now, publish, told  # noqa: E402
 from telly.disk import write_json  # noqa: E402
-from telly.mining.repository.secrets import places  # noqa: E402
+from telly.mining.repository.secrets import secret_spans  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "secret-masking.json"
 PAGE = ROOT / "docs" / "repository.md"
@@ -47,7 +47,7 @@ Detector = Callable[[str, str], list[str]]
 
 
 def telly(text: str, _language: str) -> list[str]:
-    return [text[start:end] for start, end, _ in places(text)]
+    return [text[start:end] for start, end, _ in secret_spans(text)]
 
 
 def detect_secrets() -> Detector | None:

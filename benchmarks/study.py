@@ -1,6 +1,6 @@
 """What a sweep over K costs as a study, against separate runs without the activation cache.
 
-`python benchmarks/study.py`  code search on the sample, base and K = 0 .. 11: once by `telly study`, and then by one
+`python benchmarks/study.py`  code search on the sample, base and K=0..11: once by `telly study`, and then by one
 `telly tune --no-cache` a variant, as freezing is used today. Wall time, everything included: start of the processes,
 loading, encoding, evaluation, saving. Writes `benchmarks/results/study.json` and the table of docs/study.md.
 """
@@ -97,7 +97,7 @@ def render(result: dict[str, Any]) -> str:
         (f"`telly study`, {jobs} cell{'s' * (jobs != '1')} at a time", found)
         for jobs, found in result["study_seconds"].items()
     ]
-    lines = ["| base and K = 0 .. 11 | s | ratio |", "|---|---:|---:|"]
+    lines = ["| base and K=0..11 | s | ratio |", "|---|---:|---:|"]
     for name, found in rows:
         median = statistics.median(found)
         spread = f"{median:,.0f} ({min(found):,.0f}-{max(found):,.0f})"

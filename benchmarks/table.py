@@ -119,8 +119,9 @@ def verdict(met: bool | None) -> str:
 def made_by(result: Result) -> str:
     """Commit, machine and day of a result, to end a line with."""
     made = result["provenance"]
-    dirty = ", with uncommitted changes" if made["dirty"] else ""
-    return f"commit {str(made['commit'])[:8]}{dirty}; {made['processor']}, {made['cpus']} cores; {result['date'][:10]}."
+    dirty = "-dirty" if made["dirty"] else ""  # as `git describe --dirty` writes uncommitted changes
+    processor = made["processor"].replace("(R)", "").removesuffix(" Processor")
+    return f"commit {str(made['commit'])[:8]}{dirty}; {processor}, {made['cpus']} cores; {result['date'][:10]}."
 
 
 def made_now(command: str | None = None) -> Result:

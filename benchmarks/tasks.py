@@ -108,11 +108,11 @@ def measure(part: str, folder: str, rounds: int) -> dict[str, Any]:
 class _Runner:
     """A variant that takes training steps on given batches."""
 
-    def __init__(self, task: str, folder: str, k: int | None, data: Encoded, store: Path | None) -> None:
+    def __init__(self, task: str, folder: str, k: int | None, data: Encoded, cache: Path | None) -> None:
         split = SplitModel(load_model(folder, is_generative=get_task(task).is_generative), k)
         self.source = RowSource(data.table, PAD)
-        if store is not None:
-            self.source.cache = build_cache(CacheRequest(split, data.table, PAD, store)).cache
+        if cache is not None:
+            self.source.cache = build_cache(CacheRequest(split, data.table, PAD, cache)).cache
         self.data, self.task = data, task
         torch.manual_seed(0)
         options = get_spec(task).options_of({"head": "pair"})
@@ -200,7 +200,7 @@ def _texts(folder: str, examples: int, target: int, *, train: bool) -> Texts:
     return Texts(
         table,
         {"source": rows},
-        kind=Architecture.ONE_STACK,
+        architecture=Architecture.ONE_STACK,
         prompt_lengths=np.full(examples, SOURCE + 1),
         end_ids=(END,),
         max_answer_tokens=target,

@@ -61,12 +61,12 @@ def sentences(task: str, metric: str, found: Sequence[Said]) -> str:
             none = verdict is Verdict.OPEN
             parts.append(f"none of the {len(said)} K is decided" if none else f"all {len(said)} K are {words}")
         elif said:
-            parts.append(f"K = {names} {'is' if len(said) == 1 else 'are'} {words}")
+            parts.append(f"K={names} {'is' if len(said) == 1 else 'are'} {words}")
         if said and verdict is Verdict.OPEN:
             worst, best = min(said, key=lambda one: one.low), max(said, key=lambda one: one.high)
             parts[-1] += (
-                f" (95% intervals of the change from {worst.low:+.1%} at K = {worst.variant} to {best.high:+.1%} at "
-                f"K = {best.variant})"
+                f" (95% intervals of the change from {worst.low:+.1%} at K={worst.variant} to {best.high:+.1%} at "
+                f"K={best.variant})"
             )
     return f"**{task}** ({metric}): {'; '.join(parts)}."
 

@@ -15,7 +15,7 @@ EPOCHS = 5
 def measure(
     folder: str, kind: str, k: int | None, train_pairs: int, evaluate_pairs: int, batch_size: int, epochs: int
 ) -> dict[str, Any]:
-    """One code search run in fp32 on a part of the package's sample, cut to 128 tokens, with an empty store folder.
+    """One code search run in fp32 on a part of the package's sample, cut to 128 tokens, with an empty cache folder.
 
     Returns:
         `wall_seconds` from the run's record: loading, encoding, deciding on the cache and building it, training,

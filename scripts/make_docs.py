@@ -40,21 +40,21 @@ def _with_table(page: Path, block: str, table: str) -> str:
 
 
 def columns() -> str:
-    """One row a column of a task, with the names it is read from in the order of preference."""
-    lines = ["| task: column | names that are read, the first one preferred |", "|---|---|"]
+    """One item per column, with the names it is read from; tasks whose column is read alike share an item."""
+    rows: dict[tuple[str, str], list[str]] = {}
     for task, spec in TASKS.items():
         for column in spec.schema.columns:
             names = ", ".join(f"`{name}`" for name in column.source_names)
-            lines.append(f"| `{task}`: `{column.name}`{_values(column)} | {names} |")
-    return "\n".join(lines) + "\n"
+            rows.setdefault((f"`{column.name}`{_values(column)}", names), []).append(f"`{task}`")
+    return "".join(f"- {column} ({', '.join(tasks)}): {names}\n" for (column, names), tasks in rows.items())
 
 
 def _values(column: Column) -> str:
-    return f" ({' or '.join(column.values)})" if column.values else ""
+    return f", {' or '.join(column.values)}" if column.values else ""
 
 
 def presets() -> str:
-    """One row a task, with its settings and its metrics, the one that chooses the best epoch first."""
+    """One row per task, with its settings and its metrics, the one that chooses the best epoch first."""
     lines = ["| task | tokens, at most | batch | rate | epochs | beam | head | best by, and other metrics |",
              "|---|---|---:|---:|---:|---:|---|---|"]  # fmt: skip
     for name, task in TASKS.items():
@@ -77,38 +77,37 @@ def presets() -> str:
 
 SETTINGS_HEAD = """# Settings of `telly tune`
 
-Generated from the declarations in `telly.settings` by `scripts/make_docs.py`. A setting is an option of `telly tune`,
-a key of the TOML file for `--config` and of a [study](study.md), and a field of `telly.TuneConfig`. `telly advise`
-has them all except `freeze` and `output`. The last column says what a setting can change: *weights*; *evaluation*,
-the scores of given weights; *speed*, which is time, memory and disk; or *location*, where files are. Runs that agree
-in what affects their result are compared, and cells of a study that differ in speed or location alone share a folder.
+Generated from the declarations in `telly.settings` by `scripts/make_docs.py`. A setting is a key of the TOML file for
+`--config` and of a [study](study.md), a field of `telly.TuneConfig`, and an option: `--key` with hyphens, unless
+another one is shown (`task` is the subcommand). `telly advise` has all of them except `freeze` and `output`. In
+italics: what a setting can change. *Evaluation* is the scores of given weights; *speed* is time, memory and disk;
+*location* is where files are. Cells of a study that differ only in speed or location share a folder. Defaults that
+depend on the task are in [tasks](tasks.md#settings).
 """
 
 
 def settings() -> str:
-    """The page of all settings: a table per heading of the help."""
+    """The page of all settings: a list per heading of the help."""
     parts = [SETTINGS_HEAD]
     for group in Group:
-        rows = [_setting(declared) for declared in SETTINGS.values() if declared.setting.group is group]
-        head = ["| key | option | meaning | default | affects |", "|---|---|---|---|---|"]
-        parts.append("\n".join([f"## {group}\n", *head, *rows]) + "\n")
+        items = [_setting(declared) for declared in SETTINGS.values() if declared.setting.group is group]
+        parts.append("\n".join([f"## {group}\n", *items]) + "\n")
     return "\n".join(parts)
 
 
 def _setting(declared: Declared) -> str:
     setting = declared.setting
-    off = f", `{setting.off}`" if setting.off else ""
-    option = "the command `telly tune TASK`" if declared.name == "task" else f"`{declared.option}`{off}"
+    options = [declared.option, setting.off] if setting.off else [setting.option]
+    shown = ", ".join(f"`{option}`" for option in options if option)
     choices = ", ".join(f"`{choice}`" for choice in declared.choices)
     affects = ", ".join(kind for kind in Affects if kind in setting.affects)
-    cells = (
-        f"`{declared.name}`",
-        option,
-        setting.help + (f" One of {choices}." if choices else ""),
-        declared.shown_default,
-        affects,
-    )
-    return f"| {' | '.join(cells)} |"
+    text = [
+        f"- `{declared.name}`" + (f" ({shown}):" if shown else ":"),
+        setting.help.removesuffix(".") + (f" ({choices})." if choices else "."),
+        f"Default: {declared.shown_default}." if declared.shown_default else "",
+        f"*{affects.capitalize()}*",
+    ]
+    return " ".join(part for part in text if part)
 
 
 API_HEAD = """# API reference
@@ -121,13 +120,15 @@ Errors that a user can correct are `telly.TellyError`; progress is logged under 
 def api() -> str:
     """The reference page of the public names: functions in full, everything else in one line."""
     functions = ["tune", "advise", "study", "report", "score", "probe", "compare", "export", "load"]
-    parts = [API_HEAD, *(_entry(f"telly.{name}", getattr(telly, name)) for name in functions)]
     methods = [telly.TunedModel.embed, telly.TunedModel.generate, telly.TunedModel.classify]
-    parts += [_entry(f"TunedModel.{method.__name__}", inspect.unwrap(method)) for method in methods]
-    parts.append("## Source code: `telly.code`\n\nThe functions behind `telly search`, `telly clones` and so on.\n")
+    entries = {f"telly.{name}": getattr(telly, name) for name in functions}
+    entries |= {f"TunedModel.{method.__name__}": inspect.unwrap(method) for method in methods}
+    described: dict[str, str] = {}
+    parts = [API_HEAD, *(_entry(name, function, described) for name, function in entries.items())]
+    parts.append("## Source code: `telly.code`\n")
     parts.append(_list({f"telly.code.{name}": getattr(telly.code, name) for name in dir(telly.code)}))
     rest = [name for name in dir(telly) if name not in {*functions, "TunedModel", "code", "errors", "__version__"}]
-    parts.append("## Building blocks\n\nFor training loops of your own.\n")
+    parts.append("## Building blocks of training loops\n")
     parts.append(_list({f"telly.{name}": getattr(telly, name) for name in rest if name != "TellyError"}))
     errors = {name: value for name, value in vars(telly.errors).items() if inspect.isclass(value)}
     parts.append("## Errors: `telly.errors`\n")
@@ -135,17 +136,20 @@ def api() -> str:
     return "\n".join(parts)
 
 
-def _entry(name: str, function: Any) -> str:
-    """Signature and docstring of a function as a section."""
+def _entry(name: str, function: Any, described: dict[str, str]) -> str:
+    """Signature and docstring of a function as a section.
+
+    `described` maps arguments with their descriptions to the section that has them; new ones are added.
+    """
     sections = _sections(inspect.getdoc(function) or "")
-    parts = [f"## `{name}`\n", f"```python\n{_signature(name, function)}\n```\n", sections[""] + "\n"]
+    parts = [f"## `{name}`\n", f"`{_signature(name, function)}`\n", sections[""] + "\n"]
     if "Example" in sections:
         lines = sections["Example"].replace(">>> import telly\n", "").splitlines()
         code = "\n".join(re.sub(r"^(>>>|\.\.\.) ", "", line) if line[:3] in (">>>", "...") else f"# {line}"
                          for line in lines)  # fmt: skip
         parts.append(f"```python\n{code}\n```\n")
     if "Args" in sections:
-        parts.append("\n".join(_arguments(sections["Args"])) + "\n")
+        parts.append("\n".join(_arguments(name, sections["Args"], described)) + "\n")
     if "Returns" in sections:
         parts.append(f"Returns {_joined(sections['Returns'])}\n")
     return "\n".join(parts)
@@ -159,9 +163,20 @@ def _sections(doc: str) -> dict[str, str]:
     return {"": paragraphs} | {name: textwrap.dedent(text).strip() for name, text in named}
 
 
-def _arguments(text: str) -> list[str]:
-    items = re.split(r"\n(?=\S)", text)
-    return [f"- `{name}`: {_joined(about)}" for name, _, about in (item.partition(": ") for item in items)]
+def _arguments(entry: str, text: str, described: dict[str, str]) -> list[str]:
+    """An item per argument; those that an earlier section describes in the same words refer to it."""
+    items, repeated = [], {}
+    for argument in re.split(r"\n(?=\S)", text):
+        name, _, about = argument.partition(": ")
+        item = f"- `{name}`: {_joined(about)}"
+        if item in described:
+            repeated.setdefault(described[item], []).append(f"`{name}`")
+        else:
+            items.append(item)
+            described[item] = entry
+    anchors = {section: section.replace(".", "").lower() for section in repeated}
+    return items + [f"- {', '.join(names)}: see [`{section}`](#{anchors[section]})."
+                    for section, names in repeated.items()]  # fmt: skip
 
 
 def _joined(text: str) -> str:
@@ -174,7 +189,7 @@ def _signature(name: str, function: Any) -> str:
     parameters = [one.replace(annotation=one.empty) for one in signature.parameters.values() if one.name != "self"]
     returned = str(signature.return_annotation).strip("'")
     text = f"{name}{signature.replace(parameters=parameters, return_annotation=signature.empty)} -> {returned}"
-    return textwrap.fill(text, 100, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
 
 
 def _list(names: dict[str, Any]) -> str:

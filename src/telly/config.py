@@ -19,7 +19,7 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
     renamed: ClassVar[Mapping[str, str]] = {}
-    """Today's name of a setting, by its former one, which is refused."""
+    """Current name of a setting by its former name, which is refused."""
 
     @model_validator(mode="before")
     @classmethod
@@ -39,8 +39,8 @@ class Config(BaseModel):
 
         Args:
             values: settings by name.
-            origin: what they were read from, for the error.
-            options: the command-line option of each setting that was given by one; the error then names the option.
+            origin: source of the settings, for the error.
+            options: command-line options by setting, for settings given as options; the error then names the option.
 
         Raises:
             ConfigError: one line per problem, each with the setting's name, the rule and the value found.
@@ -54,7 +54,7 @@ class Config(BaseModel):
                 if problem["loc"]:
                     where = ".".join(str(part) for part in problem["loc"])
                     message = f"{where}: {message} (found {problem['input']!r})"
-                # A check of several settings begins its message with the name of one.
+                # A check of several settings starts its message with the name of one of them.
                 name = message.partition(":")[0]
                 option = (options or {}).get(name.partition(".")[0])
                 lines.append("  " + (option + message.removeprefix(name) if option else message))

@@ -25,7 +25,7 @@ class Affects(StrEnum):
         WEIGHTS: the weights that training gives.
         EVALUATION: the scores that given weights get, those of baselines and of the untuned model among them.
         SPEED: time, memory and disk.
-        LOCATION: where files are read or written, and who is told about progress.
+        LOCATION: where files are read or written, and how progress is reported.
     """
 
     WEIGHTS = "weights"
@@ -52,16 +52,16 @@ class Group(StrEnum):
 
 @dataclass(frozen=True, init=False)
 class Setting:
-    """Everything that is known of a setting beside its type and default.
+    """Everything known about a setting besides its type and default.
 
     Attributes:
         help: a short sentence for help and docs.
         affects: what it can change; at least one.
         group: its heading in help and docs.
-        option: its option on the command line where that is not `--` and its name with dashes.
-        off: the option that turns a flag off, where it has one.
-        metavar: what stands for its value in help, such as `DIR`; by default it follows from the type.
-        default: what help shows as the default where the default's own text does not say.
+        option: its option on the command line, if that differs from `--` and its name with dashes.
+        off: the option that turns a flag off, if it has one.
+        metavar: placeholder for its value in help, such as `DIR`; by default derived from the type.
+        default: text that help shows as the default, if the value itself would not be clear.
         label: its name in the model card; None leaves it out.
     """
 
@@ -106,7 +106,7 @@ class Declared(NamedTuple):
 
     Attributes:
         name: the key in TOML and Python.
-        setting: what is declared.
+        setting: its declaration.
         type: the annotation without `Annotated` and without `None`.
         default: the default; `...` where there is none.
     """
@@ -172,8 +172,8 @@ def _parts(hint: Any) -> tuple[Any, Setting | None]:
         hint, *extras = get_args(hint)
         setting = next((extra for extra in extras if isinstance(extra, Setting)), None)
     if get_origin(hint) in (Union, types.UnionType):
-        others = [arg for arg in get_args(hint) if arg is not type(None)]
-        if len(others) == 1:
-            inner, nested = _parts(others[0])
+        members = [arg for arg in get_args(hint) if arg is not type(None)]
+        if len(members) == 1:
+            inner, nested = _parts(members[0])
             return inner, setting or nested
     return hint, setting

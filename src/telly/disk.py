@@ -36,46 +36,47 @@ def is_full_disk(error: BaseException) -> bool:
     return any(part in text for part in (*_FULL_IN_TEXT, *_TORCH_WRITER))
 
 
-def came_of_full_disk(error: BaseException | None) -> bool:
+def caused_by_full_disk(error: BaseException | None) -> bool:
     """Return whether an error, its cause or its context means that nothing more can be written."""
-    seen = set[int]()
-    while error is not None and id(error) not in seen:  # an error that is raised again can be its own context's cause
+    visited = set[int]()
+    # An error that is raised again can be the cause of its own context: stop where the chain closes.
+    while error is not None and id(error) not in visited:
         if is_full_disk(error):
             return True
-        seen.add(id(error))
+        visited.add(id(error))
         error = error.__cause__ or error.__context__
     return False
 
 
 @contextmanager
 def full_disk_as(explain: Callable[[BaseException], TellyError]) -> Iterator[None]:
-    """Raise an error of telly in place of what a library says when no more can be written; the outermost one counts.
+    """Raise an error of telly in place of the error of any library when the disk is full; the outermost context counts.
 
     Args:
-        explain: given the library's error, makes the one that says what it means for what the body writes.
+        explain: function from the library's error to telly's, which says what the body was writing.
     """
     try:
         yield
     except Exception as error:
-        if came_of_full_disk(error):
+        if caused_by_full_disk(error):
             raise explain(error) from error
         raise
 
 
 def write_json(file: Path, value: dict[str, Any]) -> None:
-    """Write JSON so that the file is either the old one or the new one, never half."""
+    """Write JSON atomically: the file is either the old or the new one, never half of it."""
     write_text(file, json.dumps(value, indent=1) + "\n")
 
 
 def write_text(file: Path, text: str) -> None:
-    """Write a text so that the file is either the old one or the new one, never half."""
+    """Write a text atomically: the file is either the old or the new one, never half of it."""
     with whole_file(file) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 @contextmanager
 def whole_file(file: Path) -> Iterator[Path]:
-    """Yield a path beside the file; what is written there takes the file's place on success, else it is removed."""
+    """Yield a path beside the file; its content replaces the file on success and is removed on an exception."""
     partial = file.with_suffix(f".{os.getpid()}{PARTIAL_SUFFIX}")
     try:
         yield partial
@@ -90,7 +91,7 @@ def whole_folder(output: Path, *, replace: bool = False) -> Iterator[Path]:
 
     Args:
         output: a folder that is empty or does not exist.
-        replace: the output may have content, which is removed once the new folder is in its place.
+        replace: allow an output with content, which is removed once the new folder has its name.
 
     Raises:
         DataError: the folder cannot be made, or the disk is full.
@@ -112,8 +113,11 @@ def whole_folder(output: Path, *, replace: bool = False) -> Iterator[Path]:
 
 
 def _put_in_place(partial: Path, output: Path, replace: bool) -> None:
-    """Rename a folder to the output's name. What was there is moved aside first: only an empty folder can be renamed
-    onto, and a removal that is interrupted would leave half of it under its name."""
+    """Rename a folder to the output's name.
+
+    A former output is moved aside first: only an empty folder can be replaced by renaming, and an interrupted removal
+    would leave half of the former output under its name.
+    """
     if not output.exists():
         partial.replace(output)
         return
@@ -143,11 +147,11 @@ def folder_lock(folder: Path) -> Iterator[None]:
     Raises:
         ConfigError: another process holds the lock.
     """
-    place = folder.resolve()
-    made = [parent for parent in place.parents if not parent.exists()]
-    lock = FileLock(place.parent / f".{place.name}.lock")
+    target = folder.resolve()
+    new_parents = [parent for parent in target.parents if not parent.exists()]
+    lock = FileLock(target.parent / f".{target.name}.lock")
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
         raise ConfigError(
@@ -163,9 +167,9 @@ def folder_lock(folder: Path) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 Path(lock.lock_file).unlink()  # while it is held, so that it is not the file of the next holder
             lock.release()
-        for parent in made:
+        for parent in new_parents:
             with contextlib.suppress(OSError):
-                parent.rmdir()  # only where the body left nothing in it
+                parent.rmdir()  # only if the body left it empty
 
 
 def _umask() -> int:

@@ -1,4 +1,4 @@
-"""JSON values that are not what they seem: keys given more than once, and lists of texts instead of tokens."""
+"""Checks of JSON values: keys given more than once, and lists of texts instead of tokens."""
 
 from __future__ import annotations
 

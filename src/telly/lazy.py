@@ -18,7 +18,7 @@ class LazyNames:
     Args:
         module: dotted name of the module.
         file: its `__file__`.
-        renamed: what to use instead of names that were public once.
+        renamed: replacements of names that are no longer public.
     """
 
     def __init__(self, module: str, file: str, renamed: Mapping[str, str]) -> None:
@@ -39,7 +39,7 @@ class LazyNames:
         if name not in self.renamed:
             raise AttributeError(f"module {self.module!r} has no attribute {name!r}")
         text = f"{self.module}.{name} is no longer there; use {self.renamed[name]}"
-        # `from telly import NAME` asks through importlib, which would replace the text of an AttributeError
+        # `from telly import NAME` asks through importlib, which would replace the text of an AttributeError.
         caller = sys._getframe(2).f_globals.get("__name__")
         raise (ImportError if caller == "importlib._bootstrap" else AttributeError)(text)
 

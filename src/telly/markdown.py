@@ -1,4 +1,4 @@
-"""Markdown tables, as cards, reports and studies write them."""
+"""Markdown tables for cards, reports and studies."""
 
 from __future__ import annotations
 

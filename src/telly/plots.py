@@ -59,7 +59,7 @@ def inline_svg(svg: str, prefix: str, title: str) -> str:
     svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", svg)
     svg = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', svg)
     colors = {INK: "currentColor", PAPER: "none"} | {grey: f"var(--{name})" for grey, name in _GREYS.items()}
-    colors |= {color: f"var(--series-{number})" for number, color in enumerate(PALETTE, start=1)}
+    colors |= {color: f"var(--series-{i})" for i, color in enumerate(PALETTE, start=1)}
     svg = re.sub("|".join(colors), lambda match: colors[match[0]], svg)
     return svg.replace("<svg ", f'<svg role="group" aria-label="{escape(title)}" ', 1)
 

@@ -63,7 +63,7 @@ def first_here_goes_first() -> Iterator[None]:
 def interruptible() -> Iterator[None]:
     """Turn a termination signal into the same orderly end as Ctrl-C."""
 
-    def stop(_number: int, _frame: Any) -> None:
+    def stop(_signal: int, _frame: Any) -> None:
         raise KeyboardInterrupt
 
     previous = signal.signal(signal.SIGTERM, stop)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telly.advice.budget import RunBudget, parse_budget, parse_tolerance, tell_bytes, tell_seconds
+from telly.advice.budget import RunBudget, format_bytes, format_seconds, parse_budget, parse_tolerance
 from telly.errors import ConfigError
 
 
@@ -63,5 +63,5 @@ def test_a_larger_unit_is_more(number: int, unit: str):
 
 
 def test_told_as_a_person_would():
-    assert [tell_seconds(s) for s in (3.14, 42.4, 720, 12240)] == ["3.1 s", "42 s", "12 min", "3.4 h"]
-    assert [tell_bytes(b) for b in (8.5e8, 4.2e9)] == ["850 MB", "4.2 GB"]
+    assert [format_seconds(s) for s in (3.14, 42.4, 720, 12240)] == ["3.1 s", "42 s", "12 min", "3.4 h"]
+    assert [format_bytes(b) for b in (8.5e8, 4.2e9)] == ["850 MB", "4.2 GB"]

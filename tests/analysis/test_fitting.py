@@ -92,15 +92,15 @@ def test_shuffling_keeps_the_frequencies():
 
 def test_the_best_weights_count(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("telly.analysis.fitting.STEPS", 60)
-    monkeypatch.setattr("telly.analysis.fitting.JUDGE_EVERY", 10)
+    monkeypatch.setattr("telly.analysis.fitting.VALIDATE_EVERY", 10)
     model = torch.nn.Linear(1, 1)
     seen: list[float] = []
 
-    def judge() -> float:
+    def validate() -> float:
         seen.append(float(model.weight.detach()))
         return -abs(len(seen) - 3)  # the third time is the best
 
-    train(model, torch.arange(8), 0, lambda items: (model(torch.ones(len(items), 1)) - 9).square().mean(), judge)
+    train(model, torch.arange(8), 0, lambda items: (model(torch.ones(len(items), 1)) - 9).square().mean(), validate)
     assert float(model.weight.detach()) == seen[2] != seen[-1]
 
 

@@ -38,12 +38,11 @@ def test_sentences_follow_from_verdicts():
     found = [Said("0", Verdict.SIMILAR, -0.005, 0.02), Said("6", Verdict.OPEN, -0.03, 0.01),
              Said("9", Verdict.OPEN, -0.05, 0.04), Said("11", Verdict.WORSE, -0.09, -0.02)]  # fmt: skip
     assert sentences("search", "mrr", found) == (
-        "**search** (mrr): K = 0 is shown to lose less than 1%; K = 11 is worse than base; K = 6, 9 are not decided "
-        "(95% intervals of the change from -5.0% at K = 9 to +4.0% at K = 9)."
+        "**search** (mrr): K=0 is shown to lose less than 1%; K=11 is worse than base; K=6, 9 are not decided "
+        "(95% intervals of the change from -5.0% at K=9 to +4.0% at K=9)."
     )
     assert sentences("search", "mrr", found[1:3]) == (
-        "**search** (mrr): none of the 2 K is decided (95% intervals of the change from -5.0% at K = 9 to +4.0% at "
-        "K = 9)."
+        "**search** (mrr): none of the 2 K is decided (95% intervals of the change from -5.0% at K=9 to +4.0% at K=9)."
     )
     assert sentences("search", "mrr", found[:1]) == "**search** (mrr): all 1 K are shown to lose less than 1%."
 

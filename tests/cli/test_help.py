@@ -127,6 +127,13 @@ def test_no_placeholder_is_the_name_of_a_type(path: tuple[str, ...]):
     assert re.findall(r"<(?:str|int|float|path|list)[^>]*>", help_of(*path)) == []
 
 
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_usage_and_choices_have_no_braces(path: tuple[str, ...]):
+    text = help_of(*path)
+    assert not set("{}<>") & set(text.partition("\n\n")[0]), "the usage line"
+    assert re.findall(r"^ +-\S+ [{<].*", text, flags=re.MULTILINE) == []
+
+
 @pytest.mark.parametrize("command", [["tune", "search"], ["advise"]])
 def test_a_former_option_is_refused_with_its_new_name(command: list[str]):
     answer = CliRunner().invoke(app, [*command, "--top", "lora"])

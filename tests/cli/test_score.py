@@ -260,7 +260,7 @@ def test_the_table():
     assert row[10] == "+50.00"
     assert "pred: 40 examples, 0 empty predictions\nother[x]: 40 examples, 20 empty predictions\n" in text
     assert "exact_match: the systems differ at 95 % (p = 0.002); pred is better\n" in text
-    assert "compare two files of predictions, not two methods" in text
+    assert "compare two prediction files, not two methods" in text
 
 
 def test_equal_systems_do_not_differ():
@@ -325,7 +325,7 @@ ONE_SIDED = (
 FAILURES = {
     "fewer lines": (
         "generate", ["a", "b"], ["a"],
-        "pred: 1 prediction for 2 examples of gold; expected one a line in the same order, and an empty line for an "
+        "pred: 1 prediction for 2 examples of gold; expected one per line in the same order, and an empty line for an "
         "empty prediction",
     ),
     "an empty answer": ("generate", ["a", "", "c"], ["a", "b", "c"], f"gold:2: {EMPTY}"),
@@ -362,13 +362,13 @@ FAILURES = {
     "a candidate twice": (
         "search", ["q\ta"], ["q\ta b a"], "pred:1: 'a' comes twice; expected every answer once",
     ),
-    "an empty file": ("generate", ["a"], [], "pred: is empty; expected an example a line"),
+    "an empty file": ("generate", ["a"], [], "pred: is empty; expected one example per line"),
     "bad JSON": (
         "generate", ["a", "b"], ['{"text": "a"}', '{"text": "b"'],
-        "pred:2: expected one JSON object a line: Expecting ',' delimiter: line 1 column 13 (char 12)",
+        "pred:2: expected one JSON object per line: Expecting ',' delimiter: line 1 column 13 (char 12)",
     ),
     "no object": (
-        "generate", ["a", "b"], ['{"text": "a"}', "[1]"], "pred:2: expected one JSON object a line, found '[1]'",
+        "generate", ["a", "b"], ['{"text": "a"}', "[1]"], "pred:2: expected one JSON object per line, found '[1]'",
     ),
     "no known key": (
         "generate", ["a"], ['{"output": "a", "score": 1}'],

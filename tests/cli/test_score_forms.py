@@ -110,9 +110,9 @@ def test_some_predicted_labels_that_are_unknown_are_told():
     found = score("classify")
     assert found["accuracy"] == pytest.approx(2 / 3)
     told = "pred: 1 of 3 predictions are none of the right labels, such as 'claen' on line 2; they count as wrong"
-    assert found["cautions"] == [told]
+    assert found["warnings"] == [told]
     command = ["score", "classify", "--gold", "gold", "--pred", "pred"]
-    assert f"caution: {told}\n" in CliRunner().invoke(app, command, catch_exceptions=False).stdout
+    assert f"warning: {told}\n" in CliRunner().invoke(app, command, catch_exceptions=False).stdout
 
 
 def test_right_labels_in_two_forms_are_told():
@@ -120,7 +120,7 @@ def test_right_labels_in_two_forms_are_told():
     write("pred", "1", "1", "2")
     found = score("classify")
     assert found["accuracy"] == 1
-    assert found["cautions"] == ["gold: '1', '1.0' are read as the same label"]
+    assert found["warnings"] == ["gold: '1', '1.0' are read as the same label"]
 
 
 def test_ids_in_rankings_of_another_form():
@@ -131,7 +131,7 @@ def test_ids_in_rankings_of_another_form():
     write("pred", "q2\tf1 f9", "q1\tf3 f1")
     found = score("search")
     assert found["mrr"] == 0
-    assert found["cautions"] == [
+    assert found["warnings"] == [
         "pred: none of the right ids of gold, such as '3', is in any ranking; if that surprises you, see that both "
         "files name candidates in the same way"
     ]
@@ -140,9 +140,9 @@ def test_ids_in_rankings_of_another_form():
 def test_a_reference_with_tabs_is_told():
     write("gold", "1\ta b\tc d", "2\tx")
     write("pred", "1\ta b", "2\tx")
-    assert score("summarize")["cautions"] == [
-        "gold: 1 right answers hold a tab (first on line 1), which is read as white space; what stands before and "
-        "after it is one reference, not two"
+    assert score("summarize")["warnings"] == [
+        "gold: 1 right answers hold a tab (first on line 1), which is read as white space; the texts before and "
+        "after it are one reference, not two"
     ]
 
 
@@ -228,7 +228,7 @@ def test_some_ids_in_another_form_than_in_the_rankings_are_told():
     write("pred", "1 2 b", "2 1 b", "b 2 1")
     found = score("search")
     assert found["mrr"] == pytest.approx(1 / 3)
-    assert found["cautions"] == [
+    assert found["warnings"] == [
         "gold: 2 right ids are in no ranking and the same in another form are, such as '1.0' on line 1 and '1'; they "
         "count as not found, so write ids in the same way"
     ]
@@ -239,6 +239,6 @@ def test_a_ranking_that_holds_the_example_itself_is_told():
     write_json("pred", {"index": "1", "answers": ["1", "2"]}, {"index": "2", "answers": ["1", "2"]})
     found = score("clone-retrieval")
     assert found["map@r"] == 0.5
-    assert found["cautions"] == [
+    assert found["warnings"] == [
         "pred: 2 rankings hold the example itself (first on line 1), which counts as a wrong answer; leave it out"
     ]

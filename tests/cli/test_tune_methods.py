@@ -157,7 +157,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tiny: Tiny, tmp_path: Path):
         (("--lora-rank", "4"), "--lora-rank: is for method = lora, found method = full; leave it out"),
         (
             ("--method", "head-only"),
-            "method: head-only trains a new head alone, and search has none with parameters; expected one of clone "
+            "method: head-only trains only a new head, and search has none with parameters; expected one of clone "
             "with --head pair, classify",
         ),
         (

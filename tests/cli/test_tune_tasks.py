@@ -15,7 +15,7 @@ import transformers
 from safetensors.torch import load_file
 
 from telly.metrics.interval import values_of
-from telly.metrics.kept import read_scores
+from telly.metrics.per_example import read_per_example
 from telly.tasks import TASKS
 from tiny_runs import (
     Tiny,
@@ -82,7 +82,7 @@ def test_cached_and_frozen_only_end_the_same(task: str, family_name: str, given:
     assert cached["cache"]["used"] and not frozen["cache"]["used"]
     assert cached["test"] == pytest.approx(frozen["test"], abs=1e-9)
     assert set(TASKS[task].metrics) <= {*cached["test"], "roc_auc"}
-    kept = read_scores(outputs["cached"] / cached["scores"])
+    kept = read_per_example(outputs["cached"] / cached["scores"])
     assert set(kept) == set(TASKS[task].metrics) - {"roc_auc"}, "all metrics that are functions of sums over examples"
     assert values_of(kept) == pytest.approx({name: cached["test"][name] for name in kept}, rel=1e-5)
     losses = [record["epochs"][0]["train_loss"] for record in (cached, frozen)]

@@ -173,8 +173,8 @@ def test_a_json_file_of_one_object_is_one_row(indent: int | None, tmp_path: Path
     ("content", "told"),
     [
         ({"version": 1, "data": OBJECTS}, "the rows are a list under 'data'"),
-        ({"code": ["a", "b c"], "label": [0, 1]}, "the values are kept by column"),
-        ({"code": {"0": "a", "1": "b"}, "label": {"0": 0, "1": 1}}, "the values are kept by column"),
+        ({"code": ["a", "b c"], "label": [0, 1]}, "the values are stored by column"),
+        ({"code": {"0": "a", "1": "b"}, "label": {"0": 0, "1": 1}}, "the values are stored by column"),
     ],
 )
 def test_rows_within_one_object_are_told_in_one_problem(content: object, told: str, indent: int | None, tmp_path: Path):

@@ -91,7 +91,7 @@ def test_bad_pairs(line: str, message: str, write: Write) -> None:
         ({"idx": "9", "func": " "}, "empty-text: 'func' has no text; fill it or delete the row"),
         (
             {"idx": 0, "func": "another"},
-            "bad-pair: idx '0' is another function in line 1; give each function an idx of its own",
+            "bad-pair: idx '0' is another function in line 1; give each function its own idx",
         ),
     ],
 )
@@ -159,7 +159,7 @@ def test_order_and_label_do_not_make_a_pair_another(folder: Path, write: Write) 
     assert list(map(str, check({"train": train, "test": test}, CLONE).problems)) == [
         f"{train}:3: duplicate: repeats line 1; delete one of them",
         f"{train}:4: duplicate: repeats line 1; delete one of them",
-        f"{test}:1: overlap: the pair also stands in {train}:2; keep it in one of the two",
+        f"{test}:1: overlap: the pair also occurs in {train}:2; keep it in one of the two",
     ]
 
 

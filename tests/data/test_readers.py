@@ -107,7 +107,7 @@ def test_mapping_goes_before_the_known_names(write: Write) -> None:
         (["query"], "cannot read the mapping 'query'; expected NAME=COLUMN such as query=doc"),
         (["query=a", "query=b"], "'query' is mapped twice: to 'a' and to 'b'"),
         (["kode=a"], "cannot map 'kode': the columns of task 'search' are query, code"),
-        (["query=a", "code=a"], "two columns read the same data (query=a, code=a); map each to a column of its own"),
+        (["query=a", "code=a"], "two columns read the same data (query=a, code=a); map each to its own column"),
     ],
 )
 def test_bad_mapping(pairs: list[str], message: str) -> None:
@@ -136,8 +136,8 @@ def test_limit(write: Write) -> None:
 
 BAD = [
     ("{broken", "bad-json: Expecting property name enclosed in double quotes at column 2; expected one JSON object"),
-    ("[1]", "not-an-object: found a list; expected an object with one entry a column"),
-    ("7", "not-an-object: found a number; expected an object with one entry a column"),
+    ("[1]", "not-an-object: found a list; expected an object with one entry per column"),
+    ("7", "not-an-object: found a number; expected an object with one entry per column"),
     ({"query": " ", "code": "c"}, "empty-text: 'query' has no text; fill it or delete the row"),
     ({"query": [], "code": "c"}, "empty-text: 'query' has no text; fill it or delete the row"),
     (

@@ -104,9 +104,9 @@ def test_overlap_of_rows_and_of_code(write: Write) -> None:
     valid = write("valid.jsonl", pair(0), pair(7))
     problems = validate({"test": test, "valid": valid, "train": train}, SEARCH)
     assert list(map(str, problems)) == [
-        f"{test}:2: overlap: the row also stands in {train}:4; keep it in one of the two",
-        f"{test}:3: overlap: the code also stands in {train}:3; keep it in one of the two",
-        f"{valid}:1: overlap: the row also stands in {train}:1; keep it in one of the two",
+        f"{test}:2: overlap: the row also occurs in {train}:4; keep it in one of the two",
+        f"{test}:3: overlap: the code also occurs in {train}:3; keep it in one of the two",
+        f"{valid}:1: overlap: the row also occurs in {train}:1; keep it in one of the two",
     ]
 
 
@@ -198,7 +198,7 @@ def test_command_line_compares_with_the_training_data(write: Write) -> None:
     train, test = write("train.jsonl", pair(0), pair(1)), write("test.jsonl", pair(1))
     expected = (
         2,
-        f"{test}:1: overlap: the row also stands in {train}:2; keep it in one of the two\n"
+        f"{test}:1: overlap: the row also occurs in {train}:2; keep it in one of the two\n"
         "3 rows in 2 files: 1 problem (1 overlap)\n",
     )
     assert run(test, "--train", train) == expected
@@ -223,7 +223,7 @@ def test_command_line_for_pairs(write: Write) -> None:
     train, test = write("train.txt", "0 1 1", "2 3 0"), write("test.txt", "1 0 1", "0 2 0", "1 3 1")
     assert run(train, "--task", "clone", "--test", test) == (
         2,
-        f"{test}:1: overlap: the pair also stands in {train}:1; keep it in one of the two\n"
+        f"{test}:1: overlap: the pair also occurs in {train}:1; keep it in one of the two\n"
         "5 rows in 2 files: 1 problem (1 overlap)\n",
     )
     folder = train.parent

@@ -28,9 +28,9 @@ def test_nothing_to_say() -> None:
 def test_pairs_and_their_functions_in_train() -> None:
     splits = {"train": pairs("ab1", "cd0"), "test": pairs("ba1", "ac0", "ax0", "xy1", "yz1", "xz0", "xx1", "zz1")}
     assert warnings_about(splits, CLONE) == [
-        "test: 1 of 8 pairs (12.5 %) stand in train as well; take them out of one of the two "
+        "test: 1 of 8 pairs (12.5 %) also occur in train; take them out of one of the two "
         "(`telly data validate --task clone` lists them)",
-        "test: in 2 of 8 pairs (25.0 %) both functions stand in train as well; these say little about functions that "
+        "test: in 2 of 8 pairs (25.0 %) both functions also occur in train; these say little about functions that "
         "are new, so split by function, repository or functionality",
     ]
 
@@ -49,7 +49,7 @@ def test_classes_that_train_lacks() -> None:
     train = labelled(a="get", b="set")
     test = labelled(x="get", **{f"y{i}": f"new{i}" for i in range(7)})
     assert warnings_about({"train": train, "test": test}, CLASSIFY) == [
-        "test: train has no row of label 'new0', 'new1', 'new2', 'new3', 'new4' and 2 more, which can thus not be "
+        "test: train has no row of label 'new0', 'new1', 'new2', 'new3', 'new4' and 2 more, which therefore cannot be "
         "predicted; add rows of it to train, or take it out of test"
     ]
 
@@ -57,7 +57,7 @@ def test_classes_that_train_lacks() -> None:
 def test_code_in_train_whatever_its_label() -> None:
     splits = {"train": labelled(a="get", b="set"), "test": labelled(a="set", c="get", d="set")}
     assert warnings_about(splits, CLASSIFY) == [
-        "test: 1 of 3 rows (33.3 %) have a code that stands in train as well; take them out of one of the two "
+        "test: 1 of 3 rows (33.3 %) have a code that also occurs in train; take them out of one of the two "
         "(`telly data validate --task classify` lists them)"
     ]
 
@@ -65,7 +65,7 @@ def test_code_in_train_whatever_its_label() -> None:
 def test_problems_of_retrieval_should_be_new() -> None:
     splits = {"train": labelled(a="1", b="2"), "test": labelled(c="2", d="3")}
     assert warnings_about(splits, TASKS["clone-retrieval"].schema) == [
-        "test: 1 of 2 labels stand in train as well; these say little about problems that are new, so split by label"
+        "test: 1 of 2 labels also occur in train; these say little about problems that are new, so split by label"
     ]
 
 
@@ -74,7 +74,7 @@ def test_a_schema_without_key_compares_whole_rows() -> None:
     train = Dataset.from_list([{"a": "x", "b": "y"}, {"a": "p", "b": "q"}])
     test = Dataset.from_list([{"a": "y", "b": "x"}, {"a": "x", "b": "q"}, {"a": "p", "b": "q"}])
     (text,) = warnings_about({"train": train, "test": test}, schema)
-    assert text.startswith("test: 1 of 3 rows (33.3 %) stand in train as well; ")
+    assert text.startswith("test: 1 of 3 rows (33.3 %) also occur in train; ")
 
 
 def test_rows_beyond_one_batch() -> None:
@@ -82,4 +82,4 @@ def test_rows_beyond_one_batch() -> None:
     train = Dataset.from_list(rows)
     test = Dataset.from_list([*rows[-3:], {"code": "other", "label": "0"}])
     (text,) = warnings_about({"train": train, "test": test}, CLASSIFY)
-    assert text.startswith("test: 3 of 4 rows (75.0 %) have a code that stands in train as well; ")
+    assert text.startswith("test: 3 of 4 rows (75.0 %) have a code that also occurs in train; ")

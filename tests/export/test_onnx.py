@@ -1,4 +1,4 @@
-"""ONNX gives torch's vectors at any size of batch, or nothing is left behind; 8-bit weights cost what the card says."""
+"""ONNX gives torch's embeddings at any batch size, or nothing is left behind; 8-bit weights cost what the card says."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_every_family_gives_torchs_vectors(family: str, tmp_path: Path):
     found = export.run_session(session, batch["input_ids"], batch["attention_mask"])
     expected = EmbeddingModel(source).eval()(**batch).numpy()
     assert np.abs(found - expected).max() < 1e-4
-    assert np.abs(expected[0] - expected[1]).max() > 1e-2, "vectors must differ, or equality says nothing"
+    assert np.abs(expected[0] - expected[1]).max() > 1e-2, "embeddings must differ, or equality says nothing"
     alone = export.run_session(session, batch["input_ids"][1:2, :9], batch["attention_mask"][1:2, :9])
     assert np.abs(alone - expected[1]).max() < 1e-4
 
@@ -79,17 +79,17 @@ def test_the_scores_are_those_of_the_run(run: Path):
     source = load_for_export(str(run))
     data = ScoredData(source)
     assert len(data) == 40 and data.split == "test"
-    assert data.scores(source.module.encoder) == pytest.approx(record_of(run)["test"], abs=1e-9)
+    assert data.metrics(source.module.encoder) == pytest.approx(record_of(run)["test"], abs=1e-9)
 
 
 def test_the_loss_is_printed_and_in_the_card(exported: tuple[Path, str], run: Path):
     folder, said = exported
-    told = re.search(r"int8: mrr ([0-9.]+) with 8-bit weights, ([0-9.]+) with 32 bits \(([-+][0-9.]+)\)", said)
-    assert told, said
-    assert float(told[2]) == pytest.approx(record_of(run)["test"]["mrr"], abs=5e-5)
-    assert float(told[1]) - float(told[2]) == pytest.approx(float(told[3]), abs=1.1e-4)
+    sentence = re.search(r"int8: mrr ([0-9.]+) with 8-bit weights, ([0-9.]+) with 32 bits \(([-+][0-9.]+)\)", said)
+    assert sentence, said
+    assert float(sentence[2]) == pytest.approx(record_of(run)["test"]["mrr"], abs=5e-5)
+    assert float(sentence[1]) - float(sentence[2]) == pytest.approx(float(sentence[3]), abs=1.1e-4)
     card = (folder / "README.md").read_text(encoding="utf-8")
-    assert f"| int8 | {told[1]} |" in card and f"| fp32 | {told[2]} |" in card
+    assert f"| int8 | {sentence[1]} |" in card and f"| fp32 | {sentence[2]} |" in card
     sizes = {name: (folder / name).stat().st_size for name in ("model.onnx", "model-int8.onnx")}
     assert sizes["model-int8.onnx"] < sizes["model.onnx"], "of a tiny model most is the graph"
 
@@ -110,7 +110,7 @@ def test_changed_test_data_is_refused(run: Path, tmp_path: Path):
     record["config"]["test"] = str(tmp_path / "test.jsonl")
     (tmp_path / "record.json").write_text(json.dumps(record))
     (tmp_path / "model").symlink_to(run / "model")
-    with pytest.raises(DataError, match="its test data was changed since the run"):
+    with pytest.raises(DataError, match="its test data has changed since the run"):
         export.export_onnx(load_for_export(str(tmp_path)), tmp_path / "onnx", int8=True)
     assert not (tmp_path / "onnx").exists()
 

@@ -56,7 +56,7 @@ def test_private_means_private(run: Path):
 
 
 def test_a_refusal_is_told(run: Path):
-    with pytest.raises(ExportError, match="ada/mini: the hub did not take the model: the line is dead"):
+    with pytest.raises(ExportError, match="ada/mini: the hub refused the model: the line is dead"):
         push(run, "ada/mini", api=Hub(refuses=True))
 
 

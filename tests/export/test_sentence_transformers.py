@@ -1,4 +1,4 @@
-"""A tuned search model in sentence-transformers gives telly's tokens and vectors."""
+"""A tuned search model in sentence-transformers gives telly's tokens and embeddings."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def test_flipped_byte(tiny: Tiny, undisturbed: Callable[..., Path], tmp_path: Pa
     verified = run_telly("cache", "verify", "--cache-dir", str(tmp_path / "cache"), code=2)
     lines = sorted(verified.out.splitlines())
     assert lines == sorted(
-        f"{name}: damaged: shards 0; the next run computes them again" if name == folder.name else f"{name}: sound"
+        f"{name}: damaged: shards 0; the next run recomputes them" if name == folder.name else f"{name}: intact"
         for name in (store_of(first, split).name for split in ("train", "valid", "test"))
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from telly.disk import came_of_full_disk
+from telly.disk import caused_by_full_disk
 from telly.freezing.activation_cache import shard_is_sound
 from tiny_runs import Tiny, files_below, largest_difference, only, record_of, run_telly
 
@@ -65,9 +65,9 @@ def test_an_error_that_is_in_its_own_context_ends_the_search_for_a_full_disk():
         except RuntimeError:
             raise cause from None
     except ValueError as caught:
-        assert not came_of_full_disk(caught)
+        assert not caused_by_full_disk(caught)
         cause.__cause__ = OSError(errno.ENOSPC, "full")
-        assert came_of_full_disk(caught)
+        assert caused_by_full_disk(caught)
 
 
 def test_a_run_on_a_bad_row_ends_with_the_error(tiny: Tiny, tmp_path: Path):
@@ -120,7 +120,7 @@ def test_disk_full_while_saving(variant: str, limit: int, tiny: Tiny, tmp_path: 
     assert re.fullmatch(
         re.escape(str(output))
         + r"(/checkpoints)?: no room on the disk to save the run; what was saved before is kept\. "
-        r"Make room, then go on with --resume",
+        r"Make room, then continue with --resume",
         ended.error,
     )
     check_nothing_half_valid(output, cache)
@@ -208,4 +208,4 @@ def test_a_full_disk_is_found_in_the_context_of_an_error():
         except OSError:
             raise RuntimeError("cannot close the file")  # noqa: B904 - the library gives no cause either
     except RuntimeError as error:
-        assert came_of_full_disk(error)
+        assert caused_by_full_disk(error)

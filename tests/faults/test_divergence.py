@@ -38,7 +38,7 @@ def test_weights_that_are_lost_in_the_last_step_are_not_saved(tiny: Tiny, tmp_pa
         "trainer._MarkComplete.on_optimizer_step = Break.on_optimizer_step\n"
     )
     ended = run_telly(*tiny.command(output, "cached"), setup=setup, code=2)
-    name = "split.model.encoder.layer.2.attention.self.query.weight"
+    name = "encoder.model.encoder.layer.2.attention.self.query.weight"
     assert ended.error == (
         f"after step 45 1 trained parameters are not finite, such as {name}; nothing is saved. {ADVICE}"
     )

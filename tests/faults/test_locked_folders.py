@@ -142,4 +142,4 @@ def test_a_refused_pre_training_leaves_no_folder_that_refuses_the_next(tmp_path:
 
 def test_a_folder_that_cannot_be_made_is_refused(tiny: Tiny):
     ended = run_telly(*tiny.command(Path("/proc/none/run"), "frozen"), code=2)
-    assert ended.error == "/proc/none/run: cannot be made: No such file or directory; choose another --output"
+    assert ended.error == "/proc/none/run: cannot be created: No such file or directory; choose another --output"

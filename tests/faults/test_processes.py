@@ -114,4 +114,4 @@ def test_python_m_telly_and_ctrl_c(tiny: Tiny, tmp_path: Path):
     assert "Traceback" not in error
     record = record_of(output)
     assert record["status"] == "interrupted"
-    assert record["error"] == "interrupted by Ctrl-C or a termination signal; --resume goes on"
+    assert record["error"] == "interrupted by Ctrl-C or a termination signal; --resume continues"

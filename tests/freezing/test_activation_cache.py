@@ -313,7 +313,7 @@ def test_stores_are_listed_and_removed(tmp_path: Path):
         (5.0, (10, 11, 1), True, False, "reading the states (11.00 s) is no faster than computing them (10.00 s)"),
         (2.0, (10, 4, 4), False, False, "caching costs 22.0 s and computing each time 20.0 s"),
         (5.0, (10, 0.5, 0.5), False, True, "frozen layers once: 13.0 s instead of 50.0 s"),
-        (1.0, (10, 1, 1), True, True, "the cache is there already: 1.0 s instead of 10.0 s"),
+        (1.0, (10, 1, 1), True, True, "the cache exists already: 1.0 s instead of 10.0 s"),
     ],
 )
 def test_the_store_is_used_where_it_pays(

@@ -116,7 +116,7 @@ def test_trained_parameters_by_hand(method: Method, k: int | None, count: int):
     apply_method(split, method, lora_of("roberta"))
     assert split.plan.trainable == count == sum(p.numel() for p in split.parameters() if p.requires_grad)
     assert split.plan.total == whole + (0 if method is Method.BITFIT else count)
-    assert split.plan.variant == (method.value if k is None else f"{k}-{method.value}")
+    assert split.plan.variant.slug == (method.value if k is None else f"{k}-{method.value}")
     lower = 0 if k is None else k
     statuses = [layer.status for layer in split.plan.layers]
     assert statuses[1:-1] == ["frozen"] * lower + ["mixed"] * (LAYERS - lower)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +144,14 @@ def test_the_precision_is_the_runs_unless_it_is_given(runs: dict[str, Path], tmp
     file.write_text(json.dumps(values), encoding="utf-8")
     assert telly.load(model).config.precision == "bf16"
     assert TunedModel.load(model, precision="fp32").config.precision == "fp32"
+
+
+def test_the_key_of_embeddings_has_the_length_of_documents_alone(model: Path):
+    loaded = telly.load(model)
+
+    def key(**limits: int) -> str:
+        config = replace(loaded.config, max_tokens=loaded.config.max_tokens | limits)
+        return replace(loaded, config=config).key.fingerprint
+
+    assert key() == key(query=20) == loaded.key.fingerprint
+    assert key(code=40) != loaded.key.fingerprint

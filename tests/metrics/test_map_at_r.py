@@ -51,7 +51,7 @@ def test_vectors_that_are_not_numbers_come_last():
 def test_no_items_is_an_error():
     with pytest.raises(ValueError) as error:
         map_at_r(torch.ones(2, 3), torch.ones(1))
-    assert str(error.value) == "expected one label for every vector, found 1 for 2"
+    assert str(error.value) == "expected one label for every embedding, found 1 for 2"
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=20), st.integers(1, 25), st.integers(0, 1000))

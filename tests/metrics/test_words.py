@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telly.metrics.bm25 import Bm25, bm25_ranks, stop_words, terms
-from telly.metrics.words import _ASCII_WORD, _places, folded, spans, tokens, words
+from telly.metrics.words import _ASCII_WORD, _spans, folded, spans, tokens, words
 from telly.mining.duplicates import signature
 
 TEXTS = st.text(
@@ -59,13 +59,13 @@ def test_words_do_not_depend_on_how_characters_are_encoded(text: str) -> None:
 
 @given(TEXTS)
 def test_every_letter_and_number_is_in_a_word(text: str) -> None:
-    covered = {at for start, end in _places(text, characters=False) for at in range(start, end)}
+    covered = {at for start, end in _spans(text, characters=False) for at in range(start, end)}
     assert {at for at, char in enumerate(text) if unicodedata.category(char)[0] in "LN"} <= covered
 
 
 @given(st.text(st.characters(codec="ascii"), max_size=40))
 def test_the_fast_way_for_ascii_gives_the_same(text: str) -> None:
-    assert [folded(text[start:end]) for start, end in _places(text, characters=False)] == words(text)
+    assert [folded(text[start:end]) for start, end in _spans(text, characters=False)] == words(text)
     assert words(text) == [word.lower() for word in _ASCII_WORD.findall(text)]
 
 

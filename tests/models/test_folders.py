@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from telly.cli import main
 from telly.errors import ModelError, TellyError
-from telly.models.declared import cautions_about, check_pooling
+from telly.models.declared import check_pooling, model_warnings
 from telly.models.load import load_model, load_tokenizer
 from tiny_runs import tiny_model_folder
 
@@ -105,7 +105,7 @@ def test_another_pooling_is_refused_and_the_advice_helps(pooling: dict[str, Any]
         check_pooling(str(folder))
     assert str(error.value) == (
         f"{folder}: 1_Pooling/config.json declares the pooling {said}, which telly does not apply; expected a "
-        "model whose embedding is the mean of all tokens, compared by cosine. If you want that mean of this model all "
+        "model whose embedding is the mean of all tokens, compared by cosine. To use the mean of this model all "
         "the same, remove modules.json, config_sentence_transformers.json and the folders of modules (1_Pooling, ...) "
         "from a copy of the folder"
     )
@@ -162,7 +162,7 @@ def test_prompts_for_some_texts_are_told(folder: Path):
     declare(folder, legacy("mean_tokens"))
     write_json(folder / "config_sentence_transformers.json", {"prompts": {"query": "Q: ", "document": ""}})
     check_pooling(str(folder))
-    assert cautions_about(str(folder)) == [
+    assert model_warnings(str(folder)) == [
         f"{folder}: declares prompts (query 'Q: ') that telly does not put before texts; put them into your data if "
         "needed"
     ]
@@ -222,7 +222,7 @@ def test_folders_of_the_installed_library(sound: Path, tmp_path: Path):
         modules = [Transformer(str(sound)), Pooling(32, mode), Normalize()]
         library.SentenceTransformer(modules=modules, device="cpu").save(str(tmp_path / mode), create_model_card=False)
     check_pooling(str(tmp_path / "mean"))
-    assert cautions_about(str(tmp_path / "mean")) == []
+    assert model_warnings(str(tmp_path / "mean")) == []
     with pytest.raises(ModelError, match="declares the pooling lasttoken"):
         check_pooling(str(tmp_path / "lasttoken"))
 
@@ -397,7 +397,7 @@ def test_an_index_cuts_texts_to_the_positions_of_the_model(
         main()
     shown = capsys.readouterr()
     assert (
-        f"caution: {folder} has few positions, so texts are cut after fewer tokens: code 128 (preset 256)" in shown.err
+        f"warning: {folder} has few positions, so texts are cut after fewer tokens: code 128 (preset 256)" in shown.err
     )
     assert "2 functions" in shown.out
 

@@ -26,6 +26,7 @@ from telly.models.generation import (
 from telly.models.kv_cache import CACHE_ARGUMENTS, cache_argument
 from telly.models.load import load_model, model_from_config
 from telly.models.prefix_lm import PrefixLM, prefix_mask
+from telly.models.stack import find_stack
 from telly.settings.config import TuneConfig
 from telly.tasks import get_task
 from telly.tuning.inputs import check_lengths
@@ -315,7 +316,7 @@ def test_a_model_that_cannot_write_is_refused():
     with pytest.raises(ModelError) as error:
         architecture_of(transformers.ViTConfig())
     assert str(error.value) == (
-        "a model of type 'vit' cannot write text; expected an encoder of RoBERTa's shape, "
+        "a model of type 'vit' cannot generate text; expected an encoder of RoBERTa's shape, "
         "an encoder-decoder (T5) or a decoder (GPT-2, StarCoder2, Qwen2)"
     )
 
@@ -323,7 +324,7 @@ def test_a_model_that_cannot_write_is_refused():
 @pytest.mark.parametrize(("encoder", "name"), [("distilbert", "DistilBertModel"), ("modernbert", "ModernBertModel")])
 def test_an_encoder_without_a_cache_is_refused(encoder: str, name: str, tmp_path: Path):
     expected = (
-        f"{name} cannot write text: it keeps no key/value cache. Choose an encoder of RoBERTa's shape, "
+        f"{name} cannot generate text: it keeps no key/value cache. Choose an encoder of RoBERTa's shape, "
         "an encoder-decoder (T5) or a decoder (GPT-2, StarCoder2, Qwen2)"
     )
     with pytest.raises(ModelError) as error:
@@ -385,7 +386,7 @@ def test_an_encoder_that_ignores_what_decoding_needs_is_refused(
     monkeypatch.setattr(sys.modules[__name__], "DROPPED", {dropped})
     with pytest.raises(ModelError) as error:
         PrefixLM(renaming(tiny_model("roberta")))
-    assert str(error.value).startswith(f"RobertaModel cannot write text: {reason}")
+    assert str(error.value).startswith(f"RobertaModel cannot generate text: {reason}")
 
 
 def test_the_trial_of_an_encoder_leaves_its_mode_as_it_was():
@@ -445,9 +446,10 @@ def test_prompt_and_answer_must_fit_into_the_positions_together(tmp_path: Path):
     """64 positions, RoBERTa's first two unused: 40 + 22 fit, 40 + 23 do not; two functions never stand together."""
     model = tiny_model("roberta", is_generative=True)
     model.encoder.save_pretrained(tmp_path)
+    stack = find_stack(model)
 
     def check(task: str, **tokens: int) -> None:
-        check_lengths(TuneConfig(task=task, model=str(tmp_path), max_tokens=tokens).resolve(), get_task(task), model)
+        check_lengths(TuneConfig(task=task, model=str(tmp_path), max_tokens=tokens).resolve(), get_task(task), stack)
 
     check("summarize", code=40, summary=22)
     with pytest.raises(ConfigError) as error:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from telly.errors import ModelError, PlanError
+from telly.models.load import load_stack
+from telly.models.prefix_lm import PrefixLM, checkpoint_part
 from telly.models.stack import capture, find_stack, layer_step, replay, run_from
 from tiny_models import CONFIGS, FAMILIES, LAYERS, padded_batch, tiny_model
 
@@ -118,7 +122,7 @@ def test_k_out_of_range(k):
 
 
 def test_a_model_without_blocks_is_refused():
-    with pytest.raises(ModelError, match="Linear has no list of equal blocks"):
+    with pytest.raises(ModelError, match="Linear has no list of blocks of one type"):
         find_stack(nn.Linear(2, 2))
 
 
@@ -153,3 +157,12 @@ def _bert_layer(p: dict[str, torch.Tensor], x: torch.Tensor, mask: torch.Tensor)
     inner = linear("intermediate.dense", x)
     inner = inner * 0.5 * (1.0 + torch.erf(inner / 2**0.5))
     return norm("output.LayerNorm", linear("output.dense", inner) + x)
+
+
+@pytest.mark.parametrize("family", ["roberta", "gpt2", "t5"])
+def test_a_loaded_generative_model_comes_with_the_stack_that_a_search_finds(tmp_path: Path, family: str):
+    """A prefix LM's stack is derived from its encoder's, so that it need not be found a second time."""
+    checkpoint_part(tiny_model(family, is_generative=True)).save_pretrained(tmp_path)
+    stack = load_stack(str(tmp_path), is_generative=True)
+    assert stack == find_stack(stack.model)
+    assert isinstance(stack.model, PrefixLM) is (family == "roberta")

@@ -41,8 +41,8 @@ def corpus(tokenizer) -> Corpus:
     return Corpus(table(CODE), table(DOCSTRINGS), np.stack([np.arange(12)] * 2, axis=1), 2)
 
 
-def batch_of(corpus: Corpus, tokenizer, **shares: float) -> dict[str, torch.Tensor]:
-    return BatchMaker(corpus, tokenizer, CONFIG, MixtureRatios(**{"masked": 0.0} | shares), 0.15)(corpus.pairs)
+def batch_of(corpus: Corpus, tokenizer, **ratios: float) -> dict[str, torch.Tensor]:
+    return BatchMaker(corpus, tokenizer, CONFIG, MixtureRatios(**{"masked": 0.0} | ratios), 0.15)(corpus.pairs)
 
 
 def objective(layers: int = 2, **weights) -> PretrainObjective:
@@ -141,8 +141,8 @@ def test_a_mixed_batch_is_the_sum_of_its_kinds(corpus, tokenizer):
 def test_contrast_is_the_symmetric_infonce(corpus, tokenizer):
     batch = batch_of(corpus, tokenizer, masked=1.0)
     model = objective(token_weight=0.0)
-    code = model.vectors(batch["input_ids"], batch["attention_mask"])
-    docs = model.vectors(batch["docstring_ids"], batch["docstring_mask"])
+    code = model.embeddings(batch["input_ids"], batch["attention_mask"])
+    docs = model.embeddings(batch["docstring_ids"], batch["docstring_mask"])
     scores = (20 * docs @ code.T).detach().double()
     wanted = (
         sum(

@@ -15,7 +15,7 @@ from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 from telly.errors import ConfigError, DataError
 from telly.pretraining.config import MixtureRatios, PretrainConfig, Stage
 from telly.pretraining.corpus import collect, prepare
-from telly.pretraining.run import grow, pretrain
+from telly.pretraining.run import pretrain, stacked_blocks
 from telly.training import trainer as trainer_module
 
 ALL_KINDS = MixtureRatios(masked=0.5, causal=0.2, code=0.15, docstring=0.15)
@@ -49,10 +49,10 @@ def sources(root: Path, count: int = 60, package: str = "package") -> Path:
 
 
 def test_growing_repeats_the_stack():
-    assert grow(3, 6) == [0, 1, 2, 0, 1, 2]
-    assert grow(2, 2) == [0, 1]
+    assert stacked_blocks(3, 6) == [0, 1, 2, 0, 1, 2]
+    assert stacked_blocks(2, 2) == [0, 1]
     with pytest.raises(ValueError, match="7 layers is not a multiple of 3"):
-        grow(3, 7)
+        stacked_blocks(3, 7)
 
 
 def test_functions_of_the_standard_library_are_left_out(tmp_path: Path):
@@ -207,22 +207,22 @@ def test_a_run_can_be_made_longer(short_run, tmp_path: Path):
 
 def test_another_recipe_or_corpus_in_the_same_folder_is_refused(short_run, tmp_path: Path):
     root, run, recipe = short_run
-    with pytest.raises(ConfigError, match=r"other settings .* different are: hidden_size\."):
+    with pytest.raises(ConfigError, match=r"other settings .* these differ: hidden_size\."):
         pretrain([root], run, recipe.model_copy(update={"hidden_size": 32}))
     begun = recipe.stages[0].model_copy(update={"steps": 7})
-    with pytest.raises(ConfigError, match=r"different are: stage 1\."):
+    with pytest.raises(ConfigError, match=r"these differ: stage 1\."):
         pretrain([root], run, recipe.model_copy(update={"stages": (begun,)}))
-    with pytest.raises(ConfigError, match=r"different are: corpus\."):
+    with pytest.raises(ConfigError, match=r"these differ: corpus\."):
         pretrain([tmp_path], run, recipe)
 
 
 def test_an_anchor_needs_a_stage_to_come_from():
     stage = {"layers": 1, "steps": 1, "batch_size": 2, "learning_rate": 1e-3, "anchor_weight": 1.0}
-    with pytest.raises(ConfigError, match="stage 1 has an anchor_weight, but no stage without layers"):
+    with pytest.raises(ConfigError, match="stage 1 has an anchor_weight, but no earlier stage is without layers"):
         PretrainConfig.parse({"stages": [stage]}, "recipe.toml")
 
 
-def test_shares_that_do_not_sum_to_one():
+def test_ratios_that_do_not_sum_to_one():
     with pytest.raises(ConfigError, match=r"must sum to 1, found 1\.2"):
         PretrainConfig.parse({"stages": [{"layers": 1, "steps": 1, "batch_size": 1, "learning_rate": 1e-3,
                                           "shares": {"masked": 1.0, "causal": 0.2}}]}, "recipe.toml")  # fmt: skip

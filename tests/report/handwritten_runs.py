@@ -11,7 +11,7 @@ import numpy as np
 
 from telly.metrics.bleu import bleu_statistics
 from telly.metrics.interval import Floats, mean_statistic
-from telly.metrics.kept import restored, write_scores
+from telly.metrics.per_example import statistic_from_rows, write_per_example
 from telly.runs.folder import SCORES_FILE
 from telly.training.clocks import CLOCKS
 
@@ -94,7 +94,7 @@ def write_run(folder: Path, content: dict[str, Any], scores: Mapping[str, Floats
     folder.mkdir(parents=True)
     (folder / "record.json").write_text(json.dumps(content), encoding="utf-8")
     if scores:
-        write_scores(folder / SCORES_FILE, scores)
+        write_per_example(folder / SCORES_FILE, scores)
     return folder
 
 
@@ -119,7 +119,7 @@ def generate_scores(better: float, seed: int) -> dict[str, Floats]:
 
 def values_of_rows(scores: Mapping[str, Floats]) -> dict[str, float]:
     """The metrics that the rows give."""
-    return {name: restored(name, rows).value for name, rows in scores.items()}
+    return {name: statistic_from_rows(name, rows).value for name, rows in scores.items()}
 
 
 def write_all(folder: Path) -> Path:

@@ -176,8 +176,8 @@ def test_a_report_replaces_the_earlier_one_and_nothing_else(made: tuple[Path, st
     (("a-file",), "a-file: expected a folder with runs, found a file; give the --output of `telly tune`"),
     (("empty",), "nothing to report in empty: expected at least one finished run of `telly tune` (with record.json), "
                  "or results of `telly probe` or `telly compare`; found 0 runs that cannot be used"),
-    (("empty", "--margin", "1.5"), "--margin: expected a share between 0 and 1, such as 0.01; found 1.5"),
-    (("empty", "--output", "a-file"), "--output: a-file is a file; expected a folder, or nothing"),
+    (("empty", "--margin", "1.5"), "--margin: expected a number between 0 and 1, such as 0.01; found 1.5"),
+    (("empty", "--output", "a-file"), "--output: a-file is a file; expected a folder or a new name"),
 ])  # fmt: skip
 def test_bad_input(options: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)

@@ -138,7 +138,7 @@ def test_a_failure_tells_nothing_of_the_inside(library: Library, monkeypatch: py
     monkeypatch.setattr(library.searcher, "search", lambda *_: 1 / 0)
     answer = client(library).get("/api/search", params={"query": "date"})
     assert answer.status_code == 500
-    assert answer.json() == {"error": "the server failed at this request; its log says why"}
+    assert answer.json() == {"error": "the server failed on this request; its log says why"}
 
 
 def test_only_json_is_read_so_that_other_sites_must_ask_first(library: Library) -> None:
@@ -264,7 +264,7 @@ def test_so_many_requests_are_worked_on(library: Library, monkeypatch: pytest.Mo
         return real(*args)
 
     monkeypatch.setattr(library.searcher, "search", slow)
-    with client(library, at_a_time=1) as http:
+    with client(library, max_concurrent=1) as http:
         first: list[int] = []
         thread = threading.Thread(target=lambda: first.append(http.get("/api/search?query=date").status_code))
         thread.start()
@@ -353,6 +353,11 @@ def test_the_reference_has_every_call_and_field(library: Library) -> None:
     }
     assert len(used) > 30 and all(f">{name}</code>" in page for name in used)
     assert "at most 1,000 characters" in page and "required" in page and "by default 10" in page
+    calls_with_errors = sum(
+        len(call["responses"]) > 1 for methods in openapi["paths"].values() for call in methods.values()
+    )
+    assert page.count("<summary>Errors</summary>") == calls_with_errors == 8
+    assert page.count("The token is missing or wrong.") == 8
 
 
 def test_tokens_come_from_a_file_or_the_environment(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from telly.serving.access import Protected
+from telly.serving.access import SecurityHeaders
 from telly.serving.limits import Limits
 from telly.serving.settings import ServerSettings
 
@@ -63,7 +63,7 @@ class Switch:
 def test_a_request_gives_its_place_back_however_it_ends(ends: str):
     """One at a time: were a place lost, every later request would be answered 503."""
     app = Switch()
-    limits = Limits(app, ServerSettings(seconds=0.05, at_a_time=1, max_request_bytes=10))
+    limits = Limits(app, ServerSettings(seconds=0.05, max_concurrent=1, max_request_bytes=10))
     expected = {"late": 504, "body late": 408, "body too large": 413}
 
     async def run() -> None:
@@ -85,7 +85,7 @@ def test_as_many_as_allowed_are_worked_on_and_pages_are_always_there():
     """Of four requests at once two are answered late, and two at once with 503; a page does not count."""
     app = Switch()
     app.ends = "late"
-    limits = Limits(app, ServerSettings(seconds=0.1, at_a_time=2))
+    limits = Limits(app, ServerSettings(seconds=0.1, max_concurrent=2))
 
     async def run() -> None:
         found = await asyncio.gather(*(ask(limits) for _ in range(4)))
@@ -101,7 +101,7 @@ def test_as_many_as_allowed_are_worked_on_and_pages_are_always_there():
 
 def test_every_answer_may_be_kept_nowhere_and_run_nothing_foreign():
     """The exact headers, also where the app behind has said otherwise."""
-    (start, _) = asyncio.run(ask(Protected(ok)))
+    (start, _) = asyncio.run(ask(SecurityHeaders(ok)))
     found = {name.decode().lower(): value.decode() for name, value in start["headers"]}
     assert found["cache-control"] == "no-store"
     assert found["x-content-type-options"] == "nosniff"

@@ -108,7 +108,7 @@ def test_a_taken_port_and_a_strange_host(hostile_tree: Path) -> None:
         f"--port: {port} is taken by another program; give another one, or --port 0 for any that is free"
     )
     ended = run_telly("serve", str(hostile_tree), "--host", "no such host", code=2)
-    assert ended.error.startswith("--host: 'no such host' is no address of this machine; expected 127.0.0.1")
+    assert ended.error.startswith("--host: 'no such host' is not an address of this machine; expected 127.0.0.1")
     ended = run_telly("serve", str(hostile_tree / "nothing"), "--port", "0", code=2)
     assert ended.error.endswith("no such folder; expected a folder of sources")
 

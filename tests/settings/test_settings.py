@@ -40,7 +40,7 @@ def test_all_problems_are_reported_at_once():
     [
         ({"metric": "bleu"}, "metric: search has mrr, recall@1, recall@5, recall@10; found 'bleu'"),
         ({"max_tokens": {"codes": 5}}, "max_tokens: search has query, code; found codes"),
-        ({"valid": "v.jsonl"}, "valid: needs training data beside it; give --data"),
+        ({"valid": "v.jsonl"}, "valid: needs training data as well; give --data"),
         ({"data": "t.jsonl"}, "valid: the best epoch is chosen on validation data; give --valid"),
         (
             {"task": "dance"},
@@ -57,7 +57,7 @@ def test_all_problems_are_reported_at_once():
         ),
         (
             {"task": "clone", "head": "cosine", "method": "head-only"},
-            "method: head-only trains a new head alone, and clone with the cosine head has none with parameters; "
+            "method: head-only trains only a new head, and clone with the cosine head has none with parameters; "
             "expected one of clone with --head pair, classify",
         ),
     ],

@@ -20,7 +20,7 @@ from telly.runs.record import RunRecord
 from telly.studies.config import Cell, cells_of
 from telly.studies.launch import INTERRUPTED, in_own_process
 from telly.studies.results import State
-from telly.studies.run import LOGS, StartCell, run_cells, side_by_side
+from telly.studies.run import LOGS, CellStart, run_cells, side_by_side
 from telly.tuning.baselines import reuse_baselines
 from tiny_runs import Tiny, largest_difference
 from tiny_studies import SETTINGS, study_of, write_study
@@ -45,7 +45,7 @@ def test_two_at_a_time_give_what_one_by_one_gives(tiny: Tiny, tmp_path: Path):
 def test_ending_the_pool_ends_its_cells_in_order(tiny: Tiny, tmp_path: Path):
     study = study_of(tiny, settings=SETTINGS | {"epochs": 500})
     cells = cells_of(study, tmp_path)
-    pool = side_by_side([StartCell(cell, False) for cell in cells], None, jobs=2, threads=1)
+    pool = side_by_side([CellStart(cell, False) for cell in cells], None, jobs=2, threads=1)
 
     def interrupt_one() -> None:
         end = time.monotonic() + 250

@@ -196,7 +196,7 @@ def test_ctrl_c_ends_cells_in_order(cluster: Any, study_file: Path, alone: Path,
     driver.when(complete(base.folder, 2))
     driver.process.send_signal(signal.SIGINT)
     code, error = driver.end()
-    assert code == 130 and "the same command goes on" in error and "Traceback" not in error, error
+    assert code == 130 and "run the same command again to resume" in error and "Traceback" not in error, error
     assert outcome_of(base).state is State.INTERRUPTED
     assert record_of(base.folder)["status"] == "interrupted"
     states = {cell["variant"]: cell["state"] for cell in json.loads((output / SUMMARY_FILE).read_text())["cells"]}
@@ -261,9 +261,9 @@ def test_without_the_extra(study_file: Path, tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize(("options", "message"), [
     (("--output", "s3://bucket/x"), "--output s3://bucket/x: a URL needs --ray; give a folder"),
-    (("--gpus-per-cell", "1"), "gpus: only Ray heeds it; give --ray as well"),
+    (("--gpus-per-cell", "1"), "gpus: only for Ray; give --ray as well"),
     (("--ray", "local", "--gpus-per-cell", "2"), "gpus: 2 for 1 processes; give every process one of its own"),
-    (("--processes", "3"), "3 processes cannot share the batches: batch_size must be a multiple of it; found search 8"),
+    (("--processes", "3"), "3 processes cannot share the batches: batch_size must be a multiple of 3; found search 8"),
     (("--ray", "local", "--output", "nothing://x"), "--output nothing://x: Protocol not known: nothing"),
 ])  # fmt: skip
 def test_options_that_do_not_fit(options: tuple[str, ...], message: str, study_file: Path, tmp_path: Path):

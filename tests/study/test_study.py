@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from telly.cli import app
 from telly.errors import ConfigError, TrainingError
 from telly.freezing.variants import BASE
-from telly.metrics.kept import read_scores
+from telly.metrics.per_example import read_per_example
 from telly.metrics.significance import bootstrap_runs
 from telly.runs.parts import PlanInfo, RecordedConfig
 from telly.runs.record import RecordFormatError, RunRecord
@@ -139,10 +139,13 @@ def test_peers_are_estimated(tmp_path: Path):
 @pytest.mark.parametrize(("values", "message"), [
     ({"variant": ["base"]}, "unknown setting 'variant'; did you mean 'variants'?"),
     ({"tasks": ["search"], "task": {"serch": {}}}, "no task serch; known: search"),
-    ({"variants": ["base", "base"]}, "base stands there twice"),
+    ({"variants": ["base", "base"]}, "base occurs twice"),
     ({"variants": []}, "variants"),
     ({"budget": {"hours": -1}}, "budget.hours"),
-    ({"variants": ["base", "9-lora"], "method": {"ia3": {}}}, "method.ia3: no variant is trained so; found full, lora"),
+    (
+        {"variants": ["base", "9-lora"], "method": {"ia3": {}}},
+        "method.ia3: no variant has this method; found full, lora",
+    ),
 ])  # fmt: skip
 def test_bad_settings(values: dict[str, Any], message: str):
     with pytest.raises(ConfigError, match=message):
@@ -172,7 +175,7 @@ def test_all_impossible_cells_are_told_at_once(tiny: Tiny, tmp_path: Path):
         "none: no such folder",
     ):
         assert part in str(error.value)
-    with pytest.raises(ConfigError, match="seed is what the grid varies"):
+    with pytest.raises(ConfigError, match="the grid sets seed"):
         cells_of(study_of(tiny, settings=SETTINGS | {"seed": 3}), tmp_path)
 
 
@@ -184,7 +187,7 @@ def test_peers_that_cannot_be_are_told_with_the_rest(tiny: Tiny, tmp_path: Path)
     with pytest.raises(ConfigError) as error:
         cells_of(study, tmp_path)
     for part in ("--method lora: peft does not know where it goes in a model of type 'camembert'",
-                 "head-only trains a new head alone, and search has none with parameters",
+                 "head-only trains only a new head, and search has none with parameters",
                  "head-only freezes all layers, found freeze = 2"):  # fmt: skip
         assert part in str(error.value)
     assert len(str(error.value).splitlines()) == 6, "two of them name the cell in a line of their own; bitfit can be"
@@ -271,7 +274,7 @@ def test_tables_are_shown_early_and_once(tiny: Tiny, tmp_path: Path, monkeypatch
     monkeypatch.setattr("telly.studies.launch.in_own_process", Launcher({}))
     ended = telly_study(file, tmp_path / "out")
     told = [line.split(":")[0].split(",")[0] for line in ended.stderr.splitlines() if " of " in line or "done:" in line]
-    assert [line.split(",")[0] for line in told if not line.startswith(("---", "in all", " "))] == [
+    assert [line.split(",")[0] for line in told if not line.startswith(("---", "total", " "))] == [
         *(["done"] * 4), "search", *(["done"] * 4)
     ]  # fmt: skip
     row = "2 2 0.5100 +2.0 %"
@@ -326,9 +329,7 @@ def test_a_full_disk_ends_the_study(tiny: Tiny, tmp_path: Path):
     study = study_of(tiny, variants=FOUR)
     cells = cells_of(study, tmp_path)
     launcher = Launcher({"2": FULL_DISK})
-    with pytest.raises(
-        TrainingError, match="no room on the disk for search, model, 2, seed 0; the cells that are done"
-    ):
+    with pytest.raises(TrainingError, match="the disk is full, so search, model, 2, seed 0 failed; finished cells"):
         run_cells(cells, study, tmp_path, launcher)
     assert [variant for variant, _ in launcher.ran] == ["base", "2"]
     assert outcome_of(cells[0]).state is State.DONE
@@ -389,7 +390,7 @@ def check_table(cells: list[Cell], kept: str, printed: str) -> None:
     base = record_of(cells[0].folder)["test"]["mrr"]
     for cell in cells:
         record = record_of(cell.folder)
-        interval = bootstrap_runs({0: {0: read_scores(cell.folder / "scores.npz")}}, 1000)[0, "mrr"].interval
+        interval = bootstrap_runs({0: {0: read_per_example(cell.folder / "scores.npz")}}, 1000)[0, "mrr"].interval
         score = record["test"]["mrr"]
         parts = [cell.variant.slug, "1", f"{score:.4f} ± {(interval.high - interval.low) / 2:.4f}",
                  "" if cell is cells[0] else f"{100 * (score / base - 1):+.1f} %",
@@ -436,7 +437,7 @@ def test_two_processes_train_a_cell(tmp_path: Path, caplog: pytest.LogCaptureFix
     assert outcome.record.device is not None and outcome.record.device.processes == 2
     run_cells([one], study, tmp_path / "one")
     assert largest_difference(cell.folder, one.folder) < 1e-4
-    with pytest.raises(ConfigError, match="batch_size must be a multiple of it; found search 8"):
+    with pytest.raises(ConfigError, match="batch_size must be a multiple of 3; found search 8"):
         check_processes([cell], 3)
 
 

@@ -23,7 +23,7 @@ from telly.models.load import model_from_config
 from telly.tasks import get_task
 from telly.tasks.options import PairOptions
 from telly.tasks.training.labels import ClassHead
-from telly.tasks.training.pairs import MANY_PAIRS, MARGIN, CosineModel, PairClassifier, PairModel, TextPairs
+from telly.tasks.training.pairs import MARGIN, MIN_PAIRS_PER_TEXT, CosineModel, PairClassifier, PairModel, TextPairs
 from tiny_models import CONFIGS, Given, tiny_model, tiny_tokenizer
 
 TASK = get_task("clone")
@@ -242,7 +242,7 @@ def sampler(data: TextPairs, epoch: int = 0, **options: Any) -> list[list[int]]:
 
 def test_functions_in_few_pairs_are_not_kept_together():
     """9 functions in 36 pairs are in 8 each; 8 functions in 28 are in 7."""
-    assert MANY_PAIRS == 8
+    assert MIN_PAIRS_PER_TEXT == 8
     assert all_pairs(9).pairs is not None
     assert all_pairs(8).pairs is None
 

@@ -14,7 +14,7 @@ from telly.errors import DataError
 from telly.freezing.source import RowSource
 from telly.tasks import get_task
 from telly.tasks.training.base import Encoded
-from telly.tasks.training.groups import GroupModel, hash_of
+from telly.tasks.training.groups import GroupModel, bucket_of
 from tiny_models import CONFIGS, Given, tiny_tokenizer
 
 TASK = get_task("clone-retrieval")
@@ -136,7 +136,7 @@ def test_equal_programs_share_a_row_and_stay_programs():
 def test_labels_without_fellows_are_refused():
     with pytest.raises(DataError) as error:
         encoded([("a", "w5"), ("b", "w6")], split="valid")
-    assert str(error.value) == ("valid: every label stands in one row only; expected at least two programs of a label")
+    assert str(error.value) == ("valid: every label occurs in one row only; expected at least two programs per label")
 
 
 def test_splits_number_their_own_labels():
@@ -163,4 +163,4 @@ def test_baseline_by_hand():
 
 def test_a_words_bucket_is_the_same_in_every_process():
     """CRC-32 of `file` is 0x8c9f3610; Python's own hash differs from process to process."""
-    assert hash_of("file") == 0x8C9F3610 % 4096
+    assert bucket_of("file") == 0x8C9F3610 % 4096

@@ -141,14 +141,14 @@ def test_limits_that_leave_no_room_are_refused():
 
 
 def test_splits_to_decode_are_prompts_with_whole_references():
-    """Prompts of joint models are decoded token by token, which no store helps; an encoder's states are read."""
+    """Prompts of joint models are decoded token by token, which no cache helps; an encoder's states are read."""
     columns = {"code": ["w10"], "summary": ["w20 w21 w22 w23 w24"]}
-    for family, stored in (("roberta", False), ("gpt2", False), ("t5", True)):
+    for family, cacheable in (("roberta", False), ("gpt2", False), ("t5", True)):
         data = encoded(family, columns, {"code": 10, "summary": 4}, split="test")
-        assert (data.stored, data.kind.is_single_sequence, data.answers) == (stored, not stored, None)
+        assert (data.cacheable, data.architecture.is_single_sequence, data.answers) == (cacheable, not cacheable, None)
         assert list(data.references) == columns["summary"], "references are never cut"
-        assert encoded(family).stored
-    assert encoded("roberta").kind is Architecture.ONE_STACK
+        assert encoded(family).cacheable
+    assert encoded("roberta").architecture is Architecture.ONE_STACK
 
 
 def test_equal_sources_with_other_answers_share_an_encoder_decoders_row():

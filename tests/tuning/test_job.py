@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 
 from telly.settings.config import TuneConfig
+from telly.tasks import get_spec
+from telly.tasks.options import PairOptions
 from telly.tuning import job as engine
 from tiny_runs import task_data, tiny_model_folder
 
@@ -37,3 +41,15 @@ def test_a_new_head_depends_on_the_seed_alone(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(engine, "load_model", drawing)
     assert torch.equal(head(), first)
     assert not torch.equal(head(seed=1), first)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_batches_share_texts_only_where_that_is_set(shared: bool):
+    pairs = np.array([[0, 1], [1, 2], [2, 3], [3, 0]])
+    job = SimpleNamespace(
+        train=SimpleNamespace(lengths=np.full(4, 3), pairs=pairs),
+        config=SimpleNamespace(batch_size=2, seed=0, options=PairOptions("cosine", shared_batches=shared)),
+        task=SimpleNamespace(spec=get_spec("clone")),
+    )
+    found = engine.sampler_of(cast("Any", job)).pairs
+    assert found is pairs if shared else found is None

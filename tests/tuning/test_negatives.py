@@ -28,7 +28,7 @@ from tiny_runs import tiny_model_folder
 def test_a_batch_of_one_is_refused(task: str):
     with pytest.raises(ConfigError) as error:
         TuneConfig.parse({"task": task, "batch_size": 1})
-    said = f"batch_size: {task} contrasts the examples of a batch, and of one alone it learns nothing; give at least 2"
+    said = f"batch_size: {task} contrasts the examples of a batch with each other; expected at least 2"
     assert said in str(error.value)
     assert TuneConfig.parse({"task": task, "batch_size": 2}).batch_size == 2
 
@@ -40,7 +40,7 @@ def test_other_tasks_may_have_a_batch_of_one(task: str):
 
 def test_pretraining_with_a_contrast_refuses_a_batch_of_one():
     common = {"layers": 1, "steps": 1, "batch_size": 1, "learning_rate": 1e-3}
-    with pytest.raises(ConfigError, match="with 1 pair a batch the contrast has no negatives; give at least 2"):
+    with pytest.raises(ConfigError, match="with 1 pair per batch the contrast has no negatives; give at least 2"):
         Stage.parse(common)
     assert Stage.parse({**common, "contrast_weight": 0}).batch_size == 1
 

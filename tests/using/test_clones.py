@@ -1,4 +1,4 @@
-"""Clones: groups of given vectors, marks of near-duplicates, and the files for review tools."""
+"""Clones: groups by their embeddings, near-duplicates, and the files for review tools."""
 
 from __future__ import annotations
 

@@ -137,8 +137,8 @@ STAGES = {
     "write_generation": "telly.using.update.write_generation",
     "words": "telly.using.update.Bm25.save",
     "graph": "telly.using.update.Dense.save",
-    "to disk": "telly.using.update._to_disk",
-    "the pieces' end": "telly.using.update.EmbeddedChunks.remove",
+    "to disk": "telly.using.update._sync",
+    "removing chunks": "telly.using.update.EmbeddedChunks.remove",
 }
 
 
@@ -161,7 +161,7 @@ def test_an_error_at_any_stage_leaves_a_whole_index(
             update_index(tree, folder, tuned)
     assert len(encoded) == 1
     there = [location.line() for location in opened(folder).locations()]
-    if stage == "the pieces' end":
+    if stage == "removing chunks":
         assert len(there) == 7, "the new index counts from when `current` names it"
     else:
         assert there == before
@@ -177,7 +177,7 @@ def test_an_error_at_any_stage_leaves_a_whole_index(
 KILL = "import os, signal, telly.using.update as u\nu.{name} = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)"
 
 
-@pytest.mark.parametrize("name", ["write_generation", "Dense.save", "Path.replace"])
+@pytest.mark.parametrize("name", ["write_generation", "Dense.save", "Path.replace", "whole_file"])
 def test_a_killed_process_leaves_the_former_index(name: str, tree: Path, model_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "index"
     command = ["index", str(tree), "--model", str(model_folder), "--index", str(folder)]
@@ -188,6 +188,7 @@ def test_a_killed_process_leaves_the_former_index(name: str, tree: Path, model_f
     assert names(folder) == ALL
     run_telly(*command)
     assert names(folder) == ALL[3:]
+    assert {path.name.partition("-")[0] for path in folder.iterdir()} == {"current", "generation", "lock"}
 
 
 def test_interrupted_encoding_goes_on_where_it_was(
@@ -270,7 +271,7 @@ def test_a_folder_of_another_tree_and_damage_are_refused(tree: Path, tuned: Tune
 def test_an_index_of_an_earlier_format_is_refused_until_it_is_updated(
     tree: Path, tuned: TunedModel, tmp_path: Path, encoded: list[str]
 ) -> None:
-    """Its words and keys mean something else, so sources are read anew; nothing is encoded again."""
+    """Its words and keys mean something else, so sources are read again; nothing is encoded again."""
     folder = tmp_path / "index"
     update_index(tree, folder, tuned)
     former = opened(folder)
@@ -281,8 +282,9 @@ def test_an_index_of_an_earlier_format_is_refused_until_it_is_updated(
     encoded.clear()
     with pytest.raises(CodeIndexError) as error:
         open_index(folder)
-    assert f"this index is of an earlier version of telly (format {FORMAT - 1}; this version reads" in str(error.value)
-    assert f"telly index {tree.resolve()} --index {folder}" in str(error.value)
+    text = str(error.value)
+    assert f"this index was made by an earlier version of telly (format {FORMAT - 1}; this version reads" in text
+    assert f"telly index {tree.resolve()} --index {folder}" in text
 
     update = update_index(tree, folder, tuned)
     assert (update.changed, update.files["changed"], update.functions, update.encoded, encoded) == (True, 3, 6, 0, [])

@@ -67,7 +67,7 @@ def test_index_and_search(tree: Path, runs: dict[str, Any], monkeypatch: pytest.
     assert (made["functions"], made["encoded"], made["changed"]) == (6, 6, True)
     assert json.loads((Path(made["index"]) / "generation-1" / "index.json").read_text())["model"] == str(run)
     text = answer("index", str(tree))
-    assert text.startswith("6 functions; files: 3 unchanged; encoded 0 functions\n") and "(was up to date)" in text
+    assert text.startswith("6 functions; files: 3 unchanged; encoded 0 functions\n") and "(already up to date)" in text
 
     found = answer("search", "parse a date", str(tree), "--top", "6", "--json")
     assert (found["model"], found["by"], len(found["hits"])) == (str(run), "fused", 6)
@@ -123,9 +123,9 @@ def test_searching_for_words_does_not_wait_for_torch(tree: Path, model_folder: P
 
 def test_clones_take_the_runs_threshold(tree: Path, runs: dict[str, Any]) -> None:
     run = runs["clone"][0]
-    kept = json.loads((run / "model" / "telly.json").read_text())["usage"]["threshold"]
+    threshold = json.loads((run / "model" / "telly.json").read_text())["usage"]["threshold"]
     found = answer("clones", str(tree), "--model", str(run), "--min-lines", "4", "--json")
-    assert found["min_similarity"] == kept
+    assert found["min_similarity"] == threshold
     html, log = tree.parent / "c.html", tree.parent / "c.sarif"
     strict = ("--min-similarity", "1", "--min-lines", "4", "--html", str(html), "--sarif", str(log))
     text = answer("clones", str(tree), "--model", str(run), *strict)
@@ -143,28 +143,28 @@ def test_clones_fail_a_check_that_asks_for_it(tree: Path, runs: dict[str, Any]) 
     for kind in ("copy", "near-duplicate", "similar"):
         result = CliRunner().invoke(app, [*clones, "--min-lines", "4", "--fail-on", kind, "--sarif", str(report)])
         assert result.exit_code == 1 and json.loads(result.stdout) == found
-        assert f"exit code 1: 1 groups have clones of kind {kind} or more alike" in result.stderr
+        assert f"exit code 1: 1 groups have clones of kind {kind} or closer" in result.stderr
         report.unlink()  # the report is written all the same
     assert answer(*clones, "--min-lines", "9", "--fail-on", "similar")["groups"] == []
 
 
 def test_summaries_are_those_of_the_runs_test(runs: dict[str, Any]) -> None:
     run, data = runs["summarize"]
-    kept = [json.loads(line)["prediction"] for line in (run / "predictions.jsonl").read_text().splitlines()]
+    predictions = [json.loads(line)["prediction"] for line in (run / "predictions.jsonl").read_text().splitlines()]
     tuned = TunedModel.load(run, "summarize")
     assert tuned.config.task_options.beams == 2
     codes = list(read(str(data["test"]), get_task("summarize").schema, {}, "test")["code"])
-    assert tuned.generate(codes) == kept and any(kept)
+    assert tuned.generate(codes) == predictions and any(predictions)
 
 
 def test_classes_are_those_of_the_runs_test(tree: Path, runs: dict[str, Any]) -> None:
     run, data = runs["classify"]
-    kept = [json.loads(line) for line in (run / "predictions.jsonl").read_text().splitlines()]
+    predictions = [json.loads(line) for line in (run / "predictions.jsonl").read_text().splitlines()]
     for number, code in enumerate(read(str(data["test"]), get_task("classify").schema, {}, "test")["code"]):
         (tree / f"f{number:02}.py").write_text(code)
     found = answer("classify", str(tree), "--model", str(run), "--json")["functions"]
     found = {row["path"]: row for row in found}
-    for number, row in enumerate(kept):
+    for number, row in enumerate(predictions):
         mine = found[f"{tree}/f{number:02}.py"]
         assert mine["label"] == row["prediction"]
         assert mine["probabilities"][row["prediction"]] == pytest.approx(row["score"], abs=1e-5)
@@ -214,7 +214,7 @@ def test_completion_and_generation_write(tree: Path, model_folder: Path) -> None
         ),
         (("summarize", "dates.py:nothing"), "dates.py: has no function 'nothing'; known: parse_date, Calendar.days"),
         (("summarize", "none.py"), "none.py: no such file; expected FILE or FILE:FUNCTION"),
-        (("summarize", "notes.txt"), "notes.txt: is of no known language; expected sources in python,"),
+        (("summarize", "notes.txt"), "notes.txt: unknown language; expected sources in python,"),
         (("complete", "dates.py:999"), "dates.py:999: expected FILE:LINE with a line from 2 to 19, found 999"),
         (("complete", "dates.py"), "dates.py: expected FILE:LINE with a line from 2 to 19, found no line"),
         (("generate", " "), "the description is blank; expected what the code should do, in words"),

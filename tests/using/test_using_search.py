@@ -1,4 +1,4 @@
-"""Search: fusion by hand-checked numbers, the graph against all vectors compared, which model is taken."""
+"""Search: fusion checked by hand, the graph against exhaustive search, and the choice of the model."""
 
 from __future__ import annotations
 
@@ -90,34 +90,34 @@ def test_the_graph_finds_what_comparing_all_finds(tmp_path: Path, monkeypatch: p
     assert flat.functions is None and built.functions is not None, "the switch has an effect"
     built.save(tmp_path / "dense")
     graph = Dense.load(tmp_path / "dense", embeddings)
-    shares = [len(set(flat.nearest(q, 10)[0]) & set(graph.nearest(q, 10)[0])) / 10 for q in queries]
-    assert np.mean(shares) > 0.95
+    recalls = [len(set(flat.nearest(q, 10)[0]) & set(graph.nearest(q, 10)[0])) / 10 for q in queries]
+    assert np.mean(recalls) > 0.95
 
     # every third function goes, the rest moves, and fifty come
-    kept = np.flatnonzero(np.arange(2000) % 5 != 0)
+    remaining = np.flatnonzero(np.arange(2000) % 5 != 0)
     moved = np.full(2000, -1)
-    moved[kept] = np.arange(len(kept)) + 50
-    now = np.concatenate([unit(rng, 50), embeddings[kept]])
+    moved[remaining] = np.arange(len(remaining)) + 50
+    now = np.concatenate([unit(rng, 50), embeddings[remaining]])
     updated = Dense.build(now, graph, moved)
     assert updated.index.ntotal == 2050, "only what is new was added"
     monkeypatch.setattr(telly.using.dense, "MAX_COMPARED", 1 << 30)
     exact = Dense.build(now)
     for query in queries:
-        numbers, scores = updated.nearest(query, 10)
-        assert len(numbers) == 10
-        np.testing.assert_allclose(scores, now[numbers] @ query, atol=1e-5)
-    shares = [len(set(exact.nearest(q, 10)[0]) & set(updated.nearest(q, 10)[0])) / 10 for q in queries]
-    assert np.mean(shares) > 0.95
+        indices, scores = updated.nearest(query, 10)
+        assert len(indices) == 10
+        np.testing.assert_allclose(scores, now[indices] @ query, atol=1e-5)
+    recalls = [len(set(exact.nearest(q, 10)[0]) & set(updated.nearest(q, 10)[0])) / 10 for q in queries]
+    assert np.mean(recalls) > 0.95
     monkeypatch.setattr(telly.using.dense, "MAX_COMPARED", 0)
     few = np.arange(1000, 1250)
     again = Dense.build(now[few], updated, np.where(np.isin(np.arange(len(now)), few), np.arange(len(now)) - 1000, -1))
-    assert again.index.ntotal == 250, "mostly dead, so it was built anew"
+    assert again.index.ntotal == 250, "mostly deleted nodes, so it was built again"
 
 
 def fake_run(folder: Path, task: str, started: str, status: str = "finished", head: str | None = None) -> Path:
     (folder / "model").mkdir(parents=True)
     (folder / "model" / "config.json").write_text("{}")
-    config = {"task": task, "head": head}
+    config = {"task": task, "model": "telly-mini", "head": head}
     record = {"format": 1, "config": config, "status": status, "started": started, "test": {"mrr": 0.5}}
     (folder / "record.json").write_text(json.dumps(record))
     return folder
@@ -125,7 +125,7 @@ def fake_run(folder: Path, task: str, started: str, status: str = "finished", he
 
 def test_the_newest_finished_run_of_the_task_is_taken(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    assert choose("search", runs=runs).line == f"model: telly-mini, not tuned: no finished run of search in {runs}/"
+    assert choose("search", runs=runs).message == f"model: telly-mini, not tuned: no finished run of search in {runs}/"
     fake_run(runs / "old", "search", "2026-01-01T00:00:00+00:00")
     new = fake_run(runs / "deep" / "new", "search", "2026-03-01T00:00:00+00:00")
     fake_run(runs / "broken", "search", "2026-05-01T00:00:00+00:00", status="failed")
@@ -134,8 +134,8 @@ def test_the_newest_finished_run_of_the_task_is_taken(tmp_path: Path) -> None:
     assert newest_usable_run("search", runs) == new
     assert newest_usable_run("clone", runs) == cosine
     assert newest_usable_run("generate", runs) is None
-    assert choose("search", runs=runs).line == f"model: {new}, the newest run of search"
-    assert choose("search", "telly-mini", runs).line == "model: telly-mini, not tuned"
+    assert choose("search", runs=runs).message == f"model: {new}, the newest run of search"
+    assert choose("search", "telly-mini", runs).message == "model: telly-mini, not tuned"
 
 
 def test_the_library_makes_the_index_it_needs(tree: Path, model_folder: Path, caplog: pytest.LogCaptureFixture) -> None:

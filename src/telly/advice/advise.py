@@ -12,11 +12,11 @@ from typing import Any
 
 from telly.advice.budget import RunBudget
 from telly.advice.decision import Measured
-from telly.advice.draw import Drawn, draw, held_out
+from telly.advice.explanation import explain_choice, explain_risk
 from telly.advice.k_search import KSearch
 from telly.advice.pilot import Pilots
 from telly.advice.rule import TOLERANCE, Expectation
-from telly.advice.words import reason, risk
+from telly.advice.samples import PilotSamples, draw_samples, must_hold_out
 from telly.disk import write_json
 from telly.freezing.build import check_writable
 from telly.freezing.cost import VariantCost
@@ -33,8 +33,8 @@ logger = logging.getLogger(__name__)
 
 ADVICE_FILE = "advice.json"
 ADVICE_FORMAT = 1
-COSTED = 5000
-"""Examples that are encoded to estimate what an epoch reads."""
+WORKLOAD_EXAMPLES = 5000
+"""Maximum number of examples that are encoded to estimate the tokens of an epoch."""
 
 
 @dataclass(frozen=True)
@@ -71,16 +71,16 @@ class Advice:
     Attributes:
         variant: `base` or K.
         reason: how it was chosen, in sentences.
-        risk: what may be wrong with it, in sentences.
+        risk: how the choice may be wrong, in sentences.
         metric: validation metric of the scores.
         tolerance: relative loss against the reference that is allowed.
         budget: maximum time and memory of the run.
-        reference: the variant that others are compared with: base, or what fits the memory.
+        reference: the variant that others are compared with: base, or the lowest K whose memory fits.
         rule: K of the similarity rule alone.
         similarity: similarity (RSA, Pearson) of embeddings and every layer before and after the reference's pilot.
         options: one for base and one for every K.
         train_examples, valid_examples: number of examples that the pilots read.
-        of_train: number of training examples of the run to come.
+        of_train: total number of training examples of the run to come.
         seconds: time that the advice took.
         saved: share of base's training time that the variant is predicted to save, after the advice's own cost.
         settings: settings of the run.
@@ -133,16 +133,16 @@ def advise(
     Args:
         config: the run's settings; `freeze` is ignored.
         tolerance: relative loss of quality that is allowed.
-        budget: maximum time and memory of the run; None is no limit.
+        budget: maximum time and memory of the run; None means no limit.
         output: folder for `advice.json`; None writes nothing.
-        reuse: take an advice in that folder if it is of the same settings and data.
+        reuse: return the advice in that folder if it has the same settings and data.
 
     Returns:
         the content of `advice.json`: `Advice.to_dict()`.
 
     Raises:
         DataError: there is too little data for a pilot.
-        PlanError: nothing fits the budget; the text says what would.
+        PlanError: no variant fits the budget; the text names the smallest one.
         ConfigError, ModelError, CacheError, TrainingError: as for a run.
     """
     started = time.perf_counter()
@@ -151,18 +151,18 @@ def advise(
     task = get_task(config.task)
     datasets = load_datasets(config, task)
     key = _key(config, tolerance, budget, datasets)
-    if reuse and output is not None and (kept := _kept(output / ADVICE_FILE, key)) is not None:
+    if reuse and output is not None and (earlier := _earlier_advice(output / ADVICE_FILE, key)) is not None:
         logger.info("advice: taken over from %s", output / ADVICE_FILE)
-        return kept
-    hold_out = held_out(config.data, config.valid)
-    drawn = draw(datasets["train"], datasets["valid"], task.schema, config.seed, hold_out=hold_out)
-    costs, share = _costs(config, datasets["train"], drawn)
+        return earlier
+    hold_out = must_hold_out(config.data, config.valid)
+    samples = draw_samples(datasets["train"], datasets["valid"], task.schema, config.seed, hold_out=hold_out)
+    costs, share = _costs(config, datasets["train"], samples)
     check_writable(config.cache_dir)
     with tempfile.TemporaryDirectory(dir=config.cache_dir, prefix=".advice-") as folder:
-        pilots = Pilots(config, drawn.train, drawn.valid, Path(folder))
+        pilots = Pilots(config, samples.train, samples.valid, Path(folder))
         search = KSearch(config, tolerance, budget, costs, pilots).run(share)
     seconds = time.perf_counter() - started
-    advice = _advice(search, trained_parameters(config), drawn, key, seconds).to_dict()
+    advice = _advice(search, trained_parameters(config), samples, key, seconds).to_dict()
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
         write_json(output / ADVICE_FILE, advice)
@@ -175,37 +175,40 @@ def _key(config: ResolvedConfig, tolerance: float, budget: RunBudget, datasets: 
     return {"settings": settings, "tolerance": tolerance, "budget": asdict(budget), "data": data}
 
 
-def _kept(file: Path, key: dict[str, Any]) -> dict[str, Any] | None:
+def _earlier_advice(file: Path, key: dict[str, Any]) -> dict[str, Any] | None:
+    """Read an advice of the same settings and data; None if there is none."""
     try:
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        advice: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found if found.get("format") == ADVICE_FORMAT and found.get("key") == key else None
+    return advice if advice.get("format") == ADVICE_FORMAT and advice.get("key") == key else None
 
 
-def _costs(config: ResolvedConfig, train: Any, drawn: Drawn) -> tuple[list[VariantCost], float]:
+def _costs(config: ResolvedConfig, train: Any, samples: PilotSamples) -> tuple[list[VariantCost], float]:
     """Costs of every variant, and the share of an epoch's tokens that a pilot reads.
 
-    Tokens are counted on `COSTED` examples at most. The size of the cache is then overestimated where sequences repeat.
+    Tokens are counted on at most `WORKLOAD_EXAMPLES` examples, so the cache is overestimated if sequences repeat.
     """
     task = get_task(config.task)
     tokenizer, model_config = load_tokenizer(config.model), load_config(config.model)
-    some = train if len(train) <= COSTED else train.shuffle(seed=config.seed).select(range(COSTED))
-    work = workload_of(config, task.encode({"train": some}, tokenizer, config.max_tokens, model_config)["train"])
-    times = len(train) / len(some)
-    whole = replace(work, tokens=round(work.tokens * times), distinct_tokens=round(work.distinct_tokens * times))
-    return costs_of(config, whole), len(drawn.train) / len(train)
+    encoded = train
+    if len(train) > WORKLOAD_EXAMPLES:
+        encoded = train.shuffle(seed=config.seed).select(range(WORKLOAD_EXAMPLES))
+    work = workload_of(config, task.encode({"train": encoded}, tokenizer, config.max_tokens, model_config)["train"])
+    scale = len(train) / len(encoded)
+    whole = replace(work, tokens=round(work.tokens * scale), distinct_tokens=round(work.distinct_tokens * scale))
+    return costs_of(config, whole), len(samples.train) / len(train)
 
 
 def _advice(
-    search: KSearch, trained: dict[int | None, int], drawn: Drawn, key: dict[str, Any], seconds: float
+    search: KSearch, trained: dict[int | None, int], samples: PilotSamples, key: dict[str, Any], seconds: float
 ) -> Advice:
     chosen = search.chosen()
-    whole = search.seconds(None)
+    base_seconds = search.seconds(None)
     return Advice(
         variant=Variant(chosen).slug,
-        reason=tuple(reason(search, chosen, len(drawn.train))),
-        risk=tuple(risk(search, chosen, drawn)),
+        reason=tuple(explain_choice(search, chosen, len(samples.train))),
+        risk=tuple(explain_risk(search, chosen, samples)),
         metric=search.metric,
         tolerance=search.tolerance,
         budget=search.budget,
@@ -213,11 +216,11 @@ def _advice(
         rule=search.rule,
         similarity=tuple(search.similarity),
         options=tuple(_option(search, cost, trained) for cost in search.costs),
-        train_examples=len(drawn.train),
-        valid_examples=len(drawn.valid),
-        of_train=drawn.of_train,
+        train_examples=len(samples.train),
+        valid_examples=len(samples.valid),
+        of_train=samples.total_train,
         seconds=seconds,
-        saved=1 - (search.seconds(chosen) + seconds) / whole,
+        saved=1 - (search.seconds(chosen) + seconds) / base_seconds,
         settings=search.config.model_dump(mode="json"),
         key=key,
     )

@@ -17,7 +17,7 @@ _PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
 
 @dataclass(frozen=True)
 class RunBudget:
-    """Maximum time and memory of a run; None is no limit.
+    """Maximum time and memory of a run; None means no limit.
 
     Attributes:
         seconds: training time, including the frozen layers' single run.
@@ -32,9 +32,9 @@ def parse_budget(texts: Sequence[str]) -> RunBudget:
     """Read a time, a size of memory, or one of each.
 
     Raises:
-        ConfigError: a text is neither, is zero, or a kind comes twice.
+        ConfigError: a text is neither, is zero, or there are two of a kind.
     """
-    found: dict[str, float] = {}
+    limits: dict[str, float] = {}
     for text in texts:
         match = _AMOUNT.fullmatch(text)
         unit = match[2].lower() if match else ""
@@ -44,10 +44,10 @@ def parse_budget(texts: Sequence[str]) -> RunBudget:
                 f"found {text!r}"
             )
         kind = "seconds" if unit in SECONDS else "bytes"
-        if kind in found:
+        if kind in limits:
             raise ConfigError(f"--budget: {'a time' if kind == 'seconds' else 'memory'} is given twice")
-        found[kind] = float(match[1]) * (SECONDS | BYTES)[unit]
-    return RunBudget(**found)
+        limits[kind] = float(match[1]) * (SECONDS | BYTES)[unit]
+    return RunBudget(**limits)
 
 
 def parse_tolerance(text: str) -> float:
@@ -65,13 +65,13 @@ def parse_tolerance(text: str) -> float:
     return value
 
 
-def tell_seconds(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
     """Format a time: `40 s`, `12 min`, `3.4 h`."""
     if seconds < 100:
         return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def tell_bytes(size: float) -> str:
+def format_bytes(size: float) -> str:
     """Format a size: `850 MB`, `4.2 GB`."""
     return f"{size / 1e6:.0f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB"

@@ -52,9 +52,9 @@ def measured_loss(reference: Statistic, other: Statistic, seed: int = 0) -> Meas
         # The bound is read as a 95 % interval of a normal distribution, to give a standard deviation as below.
         return Measured(0.0, bound / NormalDist().inv_cdf(0.975), Interval(-bound, bound), told_apart=False)
     # Both pilots are resampled with the same draws of examples, so what they share cancels out of the ratio.
-    drawn = resampled({"reference": reference, "other": other}, RESAMPLES, seed)
-    usable = drawn["reference"] > 0  # a draw in which the reference scores zero has no relative loss
-    losses = 1 - drawn["other"][usable] / drawn["reference"][usable]
+    resamples = resampled({"reference": reference, "other": other}, RESAMPLES, seed)
+    usable = resamples["reference"] > 0  # a resample in which the reference scores zero has no relative loss
+    losses = 1 - resamples["other"][usable] / resamples["reference"][usable]
     return Measured(1 - other.value / reference.value, float(np.std(losses)), interval_of(losses))
 
 
@@ -67,21 +67,23 @@ def expectation(k: int, chosen: int, layers: int, measured: Measured | None) -> 
     prior = expected_loss(k, chosen, layers)
     if measured is None:
         return prior
-    ours, theirs = 1 / max(measured.sd, 1e-6) ** 2, 1 / prior.sd**2
-    return Expectation((ours * measured.loss + theirs * prior.loss) / (ours + theirs), (ours + theirs) ** -0.5)
+    # Precisions are inverse variances; those of independent estimates add up.
+    of_pilot, of_prior = 1 / max(measured.sd, 1e-6) ** 2, 1 / prior.sd**2
+    loss = (of_pilot * measured.loss + of_prior * prior.loss) / (of_pilot + of_prior)
+    return Expectation(loss, (of_pilot + of_prior) ** -0.5)
 
 
 def acceptable(expected: Expectation, measured: Measured | None, tolerance: float) -> bool:
-    """Whether a K is good enough: its expected loss is tolerated, and its pilot does not show a larger one.
+    """Check that a K is good enough: its expected loss is tolerated, and its pilot does not show a larger one.
 
     A pilot shows that if its whole 95 % interval is beyond the tolerance; published cases cannot outweigh it.
     """
-    shown = measured is not None and measured.interval.low > tolerance
-    return expected.loss <= tolerance and not shown
+    shows_loss = measured is not None and measured.interval.low > tolerance
+    return expected.loss <= tolerance and not shows_loss
 
 
 def proven(measured: Measured | None, tolerance: float) -> bool:
-    """Whether a pilot alone shows that the loss of a K is tolerated, by `PROOF` standard deviations.
+    """Check that a pilot alone shows a tolerated loss, by `PROOF` standard deviations.
 
     Equal pilots prove nothing: neither may have learned anything yet.
     """
@@ -89,7 +91,7 @@ def proven(measured: Measured | None, tolerance: float) -> bool:
 
 
 def highest_candidate(layers: int) -> int:
-    """The K that is tried before the search from the rule's K: it saves nearly everything, and its pilot is cheap."""
+    """A K near the top, tried before the search from the rule's K: it saves most time, and its pilot is cheap."""
     return max(0, layers - stride(layers))
 
 
@@ -114,6 +116,8 @@ def next_candidate(tried: Mapping[int, bool], start: int, lowest: int, layers: i
         return None
     if not tried:
         return min(max(start, lowest), layers - 1)
+    # The choice lies between the highest good K and the lowest bad one above it: step outwards until both are known,
+    # then halve.
     good = max((k for k, fine in tried.items() if fine), default=None)
     bad = min((k for k, fine in tried.items() if not fine and (good is None or k > good)), default=None)
     if good is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 
-from telly.advice.budget import RunBudget, tell_bytes, tell_seconds
+from telly.advice.budget import RunBudget, format_bytes, format_seconds
 from telly.advice.decision import (
     Measured,
     acceptable,
@@ -84,6 +84,7 @@ class KSearch:
         logger.info("pilot of %s: what does tuning change, and how fast is it here?", name_of(self.reference))
         pilot, self.similarity = self.pilots.run_reference(self.reference)
         self.results[self.reference] = pilot
+        # The pilot reads `share` of an epoch, so its time calibrates the cost model's predictions for this machine.
         epoch = cost.epoch_seconds if self.reference is None or not self.config.cache else cost.epoch_seconds_cached
         self.scale = pilot.train_seconds / (share * (epoch or 1.0))
         self.rule = rule_k(self.similarity)
@@ -96,7 +97,7 @@ class KSearch:
         return self
 
     def _high_k_is_proven(self, start: int) -> bool:
-        """Try the K that saves nearly everything, if the search starts far below; return whether that is proven."""
+        """Try the K that saves nearly everything, if the search starts far below; returns True if that is proven."""
         k = highest_candidate(self.layers)
         if k <= start + stride(self.layers) or not self.fits(k):
             return False
@@ -105,8 +106,8 @@ class KSearch:
         return self.acceptable(k)
 
     def _try(self, k: int) -> bool:
-        """Run the pilot of a K; return whether its expected loss is tolerated."""
-        if k == self.needs_proof:
+        """Run the pilot of a K; returns True if its expected loss is tolerated."""
+        if k == self.needs_proof:  # the ordinary search has come to it, so its expectation counts as for any K
             self.needs_proof = None
         self._pilot(k)
         return self.acceptable(k)
@@ -131,17 +132,17 @@ class KSearch:
         return expectation(k, self.rule, self.layers, self.measured(k))
 
     def acceptable(self, k: int) -> bool:
-        """Whether the loss of a K that was tried is tolerated; far above the rule's K, whether that is proven."""
+        """Check that the loss of a K that was tried is tolerated; far above the rule's K this must be proven."""
         if k == self.needs_proof:
             return proven(self.measured(k), self.tolerance)
         return acceptable(self.expected(k), self.measured(k), self.tolerance)
 
     def measured(self, k: int) -> Measured | None:
         """The loss of a K's pilot against the reference's; None if the metric cannot be resampled."""
-        ours, theirs = self.results[k].statistic, self.results[self.reference].statistic
-        if ours is None or theirs is None or k == self.reference or not METRICS[self.metric].greater_is_better:
+        statistic, reference = self.results[k].statistic, self.results[self.reference].statistic
+        if statistic is None or reference is None or k == self.reference or not METRICS[self.metric].greater_is_better:
             return None
-        return measured_loss(theirs, ours, self.config.seed)
+        return measured_loss(reference, statistic, self.config.seed)
 
     def seconds(self, k: int | None) -> float:
         """Predicted training time."""
@@ -152,7 +153,7 @@ class KSearch:
         return peak_memory(self._cost(k), self._cost(None), self.config)
 
     def fits(self, k: int | None) -> bool:
-        """Whether a K, or base, is within the budget."""
+        """Check that a K, or base, is within the budget."""
         in_time = self.budget.seconds is None or self.seconds(k) <= self.budget.seconds
         return in_time and (self.budget.bytes is None or self.memory(k) <= self.budget.bytes)
 
@@ -160,31 +161,32 @@ class KSearch:
         """Base, or the lowest K whose memory fits.
 
         Raises:
-            PlanError: none fits.
+            PlanError: no variant fits.
         """
         limit = self.budget.bytes
         for cost in self.costs:
             if limit is None or self.memory(cost.k) <= limit:
                 return cost.k
-        least = min((cost.k for cost in self.costs), key=self.memory)
+        smallest = min((cost.k for cost in self.costs), key=self.memory)
         raise PlanError(
-            f"--budget {tell_bytes(limit or 0)}: no K fits; {name_of(least)} takes least, about "
-            f"{tell_bytes(self.memory(least))}. Give that, or make batches smaller with --batch-size or --max-tokens"
+            f"--budget {format_bytes(limit or 0)}: no K fits; {name_of(smallest)} takes least, about "
+            f"{format_bytes(self.memory(smallest))}. Give that, or make batches smaller with --batch-size "
+            "or --max-tokens"
         )
 
     def _lowest(self) -> int:
         """The lowest K that fits the budget.
 
         Raises:
-            PlanError: none does.
+            PlanError: no K fits.
         """
         for cost in self.costs:
             if cost.k is not None and self.fits(cost.k):
                 return cost.k
-        least = self.costs[-1].k
+        highest = self.costs[-1].k
         raise PlanError(
-            f"--budget {tell_seconds(self.budget.seconds or 0)}: no K fits; K={least} takes about "
-            f"{tell_seconds(self.seconds(least))} here. Give that, or take less data with --limit or fewer --epochs"
+            f"--budget {format_seconds(self.budget.seconds or 0)}: no K fits; K={highest} takes about "
+            f"{format_seconds(self.seconds(highest))} here. Give that, or take less data with --limit or fewer --epochs"
         )
 
     def _cost(self, k: int | None) -> VariantCost:
@@ -192,5 +194,5 @@ class KSearch:
 
 
 def name_of(k: int | None) -> str:
-    """Base or a K as it is shown: `base` or `K=9`."""
+    """The name of a variant in messages: `base` or `K=9`."""
     return BASE if k is None else f"K={k}"

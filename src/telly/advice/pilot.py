@@ -1,4 +1,4 @@
-"""Pilots: a variant tuned for a few steps and scored, and how far the reference's pilot changed every layer."""
+"""Pilots: variants tuned for a few steps and scored, and the change of every layer by the reference's pilot."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from telly.analysis.similarity import rsa
 from telly.errors import DataError
 from telly.freezing.variants import Variant
 from telly.metrics.interval import Statistic
-from telly.metrics.kept import restored
+from telly.metrics.per_example import statistic_from_rows
 from telly.models.prefix_lm import checkpoint_part
 from telly.models.stack import find_stack
 from telly.settings.config import ResolvedConfig
@@ -28,8 +28,8 @@ from telly.tuning.job import Inputs, Job, evaluate, prepare, train
 STEPS = 12
 """Minimum number of steps of a pilot; batches are made smaller for that."""
 MIN_BATCH = 4
-TEXTS = 300
-"""Sequences that layers are compared on."""
+MAX_TEXTS = 300
+"""Maximum number of sequences that layers are compared on."""
 MIN_TEXTS = 50
 
 
@@ -40,9 +40,9 @@ class Pilot:
     Attributes:
         k: number of frozen layers; None for base.
         score: the metric on the validation examples.
-        statistic: the same in a form to resample; None where the metric has none.
+        statistic: the same per example, for resampling; None if the metric cannot be resampled.
         train_seconds: time of its steps.
-        seconds: time of all of it: loading, frozen layers, steps, scoring.
+        seconds: total time: loading, frozen layers, steps, scoring.
         trainable: trained parameters, head included.
     """
 
@@ -64,7 +64,7 @@ class Pilots:
         config: settings of the run to come.
         train: examples to tune on.
         valid: examples to score on.
-        root: a folder for activation caches, which the caller removes.
+        root: folder for activation caches, which the caller removes.
     """
 
     def __init__(self, config: ResolvedConfig, train: Any, valid: Any, root: Path) -> None:
@@ -141,14 +141,14 @@ def _distinct_sequences(train: Encoded) -> list[list[int]]:
     """Distinct sequences of the longest column, which is that of code.
 
     Raises:
-        DataError: there are too few.
+        DataError: there are too few distinct sequences.
     """
     rows = max(train.rows.values(), key=lambda rows: float(train.table.lengths[rows].mean()))
-    distinct = np.unique(rows)[:TEXTS]
+    distinct = np.unique(rows)[:MAX_TEXTS]
     if len(distinct) < MIN_TEXTS:
         raise DataError(
             f"{len(distinct)} distinct texts among {len(train)} examples: at least {MIN_TEXTS} are needed to "
-            "tell what tuning changes. Give K yourself, or more data"
+            "measure what tuning changes. Give K yourself, or more data"
         )
     return [train.table[int(row)].tolist() for row in distinct]
 
@@ -160,4 +160,4 @@ def _score(job: Job, sources: BatchSources) -> tuple[float, Statistic | None]:
     final = not job.task.is_generative
     result = evaluate(job, sources.by_split, "valid", final=final, fit_on="train")
     rows = result.per_example.get(name)
-    return result.metrics[name], None if rows is None else restored(name, rows)
+    return result.metrics[name], None if rows is None else statistic_from_rows(name, rows)

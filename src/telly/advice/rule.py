@@ -23,7 +23,7 @@ SHARES = tuple(step / 200 for step in range(1, 61))
 TOLERANCE = 0.01
 """Relative loss of quality that is tolerated by default."""
 MIN_SPREAD = 0.02
-"""Minimum standard deviation of expected losses: other models differ more than the tasks of the one published model."""
+"""Minimum standard deviation of expected losses: models differ more than the tasks of the one published model."""
 MIN_CASES = 3
 """Minimum number of published cases for an expectation."""
 
@@ -87,15 +87,15 @@ class Case:
 
 @cache
 def published_cases() -> tuple[Case, ...]:
-    """UniXcoder's tasks, for which the paper has both. A task's similarities are used for all of its data sets."""
+    """Cases of UniXcoder, for which the paper has both; a task's similarities are used for all of its data sets."""
     names = {spec.paper_name: name for name, spec in TASKS.items()}
     similarity = {names[paper_name]: tuple(values) for paper_name, values in published.similarity().items()}
-    found: dict[tuple[str, str], list[published.Published]] = {}
+    rows_by_dataset: dict[tuple[str, str], list[published.Published]] = {}
     for row in published.telly_k():
         if "unixcoder" in row.model and row.task in similarity:
-            found.setdefault((row.task, row.dataset), []).append(row)
+            rows_by_dataset.setdefault((row.task, row.dataset), []).append(row)
     cases = []
-    for (task, dataset), rows in found.items():
+    for (task, dataset), rows in rows_by_dataset.items():
         metric = TASKS[task].preset.metric
         quality = {row.variant: row.metrics[metric] for row in rows}
         seconds = {row.variant: row.convergence_seconds for row in rows}
@@ -104,7 +104,7 @@ def published_cases() -> tuple[Case, ...]:
 
 
 def fit(cases: Sequence[Case], tolerance: float = TOLERANCE) -> float:
-    """Choose the share of `SHARES` with the least average loss beyond the tolerance; among equals, the most time saved.
+    """Choose the share of `SHARES` with the least average loss beyond the tolerance, then the most time saved.
 
     If several give the same K everywhere, the middle one is taken.
     """
@@ -136,11 +136,11 @@ class Scored:
 
 def leave_one_task_out(cases: Sequence[Case], tolerance: float = TOLERANCE) -> list[Scored]:
     """Apply the rule to every case, each time fitted on the cases of all other tasks."""
-    found = []
+    scored = []
     for case in cases:
         share = fit([other for other in cases if other.task != case.task], tolerance)
-        found.append(Scored(case, share, rule_k(case.similarity, share)))
-    return found
+        scored.append(Scored(case, share, rule_k(case.similarity, share)))
+    return scored
 
 
 @dataclass(frozen=True)
@@ -155,22 +155,22 @@ def expected_loss(k: int, chosen: int, layers: int) -> Expectation:
     """Expected loss of a K, from published cases at the same distance from the rule's K.
 
     Args:
-        k: the K.
+        k: number of frozen layers.
         chosen: the rule's K.
         layers: number of layers of the model; distances are scaled to the paper's twelve.
     """
-    known = _losses_by_distance()
+    by_distance = _losses_by_distance()
     distance = round((k - chosen) * 12 / layers)
-    losses = known[min(max(distance, min(known)), max(known))]
+    losses = by_distance[min(max(distance, min(by_distance)), max(by_distance))]
     return Expectation(statistics.fmean(losses), max(MIN_SPREAD, statistics.stdev(losses)))
 
 
 @cache
 def _losses_by_distance() -> dict[int, list[float]]:
     """Losses to base by the distance of K from the rule's K, where there are enough cases."""
-    found: dict[int, list[float]] = {}
+    by_distance: dict[int, list[float]] = {}
     for case in published_cases():
         chosen = rule_k(case.similarity)
         for k in range(len(case.similarity) - 1):
-            found.setdefault(k - chosen, []).append(case.loss_to_base(k))
-    return {distance: losses for distance, losses in sorted(found.items()) if len(losses) >= MIN_CASES}
+            by_distance.setdefault(k - chosen, []).append(case.loss_to_base(k))
+    return {distance: losses for distance, losses in sorted(by_distance.items()) if len(losses) >= MIN_CASES}

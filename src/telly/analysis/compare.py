@@ -26,15 +26,16 @@ class CompareConfig:
 
     Attributes:
         model: folder, hub id or embedded model; a run's folder stands for its tuned model.
-        others: the models to compare it with.
-        data: where the texts are; None is the embedded sample.
-        task: whose layout the data have; its column of code is read. None: any data with a column of code.
-        split: which part of a folder.
-        limit: at most so many distinct texts, drawn by `seed`.
-        max_tokens: where texts are cut.
-        paper: RSA as the paper's scripts have it: mean over padding too, diagonal included.
-        resamples: of the bootstrap behind the interval.
-        seed: of the drawing and the bootstrap.
+        others: models to compare it with.
+        data: file, folder or hub data set with the texts; None means the embedded sample.
+        task: task whose layout the data have, and whose column of code is read; None accepts any data with a column
+            of code.
+        split: data split to read from a folder.
+        limit: maximum number of distinct texts, sampled with `seed`.
+        max_tokens: maximum number of tokens per text; longer texts are truncated.
+        paper: compute RSA as in the paper's scripts: mean over padding too, diagonal included.
+        resamples: number of bootstrap resamples for the interval.
+        seed: seed of sampling and bootstrap.
     """
 
     model: str
@@ -65,9 +66,9 @@ class ModelComparison:
 
     Attributes:
         other: the other model's name.
-        layers: similarity of the layers of the same number; empty where the models have different numbers of layers.
+        layers: similarity of layers with the same index; empty if the models have different numbers of layers.
         matrix: debiased CKA of every layer (row) with every layer of the other (column).
-        remarks: what a reader should know.
+        remarks: remarks for the reader, such as different tokenizers.
     """
 
     other: str
@@ -87,7 +88,7 @@ class CompareResult:
     comparisons: tuple[ModelComparison, ...]
 
 
-def compare(config: CompareConfig, run: LayerExtractor) -> CompareResult:
+def compare(config: CompareConfig, extractor: LayerExtractor) -> CompareResult:
     """Run every model once over the texts, or open its cached states, and compare layer by layer.
 
     Raises:
@@ -99,9 +100,10 @@ def compare(config: CompareConfig, run: LayerExtractor) -> CompareResult:
     if not config.others:
         raise ConfigError("nothing to compare with; name another model with --with")
     texts = code_texts(config.data, config.limit, task=config.task, split=config.split, seed=config.seed)
-    first = _pooled(config, config.model, texts, run)
-    others = (_pooled(config, name, texts, run) for name in config.others)
-    comparisons = tuple(_compared(config, first, other) for other in others)
+    first = _pooled(config, config.model, texts, extractor)
+    # A generator: only one other model's states are in memory at a time.
+    others = (_pooled(config, name, texts, extractor) for name in config.others)
+    comparisons = tuple(_compare_layers(config, first, other) for other in others)
     form = Pooling.PADDED_MEAN if config.paper else Pooling.MEAN
     return CompareResult(config.model, tuple(first.names), len(texts), form.value, comparisons)
 
@@ -120,43 +122,45 @@ class _Pooled:
         return layer_names(len(self.layers) - 1)
 
 
-def _pooled(config: CompareConfig, name: str, texts: list[str], run: LayerExtractor) -> _Pooled:
+def _pooled(config: CompareConfig, name: str, texts: list[str], extractor: LayerExtractor) -> _Pooled:
     check_pooling(name)
     stack, longest = prepare(load_model(name), config.max_tokens)
     tokenizer = load_tokenizer(name)
     encodings = encode_texts(tokenizer, texts, longest)
     padded_to = longest if config.paper else 0
-    (states,) = run.states(f"layers of {name}", stack, tokenizer, [ExtractionRequest(encodings)], padded_to=padded_to)
+    (states,) = extractor.states(
+        f"layers of {name}", stack, tokenizer, [ExtractionRequest(encodings)], padded_to=padded_to
+    )
     norm = stack.final_norm
     remark = None if norm is None else f"{name}: the last layer's states are those before the final norm ({norm})"
     return _Pooled(name, states.unbind(dim=1), encodings, remark)
 
 
-def _compared(config: CompareConfig, first: _Pooled, other: _Pooled) -> ModelComparison:
+def _compare_layers(config: CompareConfig, first: _Pooled, other: _Pooled) -> ModelComparison:
     remarks = [remark for remark in (first.remark, other.remark) if remark]
     if first.encodings != other.encodings:
         remarks.append("the models split texts into other tokens; only pooled states are compared")
     matrix = cka_matrix(first.layers, other.layers)
-    same = []
+    by_layer = []
     if len(first.layers) == len(other.layers):
         for i, (layer, x, y) in enumerate(zip(first.names, first.layers, other.layers, strict=True)):
-            measured = rsa(x, y, resamples=config.resamples, seed=config.seed, diagonal=config.paper)
-            same.append(LayerSimilarity(layer, measured, matrix[i][i], procrustes(x, y)))
+            similarity = rsa(x, y, resamples=config.resamples, seed=config.seed, diagonal=config.paper)
+            by_layer.append(LayerSimilarity(layer, similarity, matrix[i][i], procrustes(x, y)))
     else:
         depths = f"{len(first.layers) - 1} and {len(other.layers) - 1} layers"
         remarks.append(f"{depths}: only the map of all layers with all is given")
-    return ModelComparison(other.name, tuple(same), matrix, tuple(remarks))
+    return ModelComparison(other.name, tuple(by_layer), matrix, tuple(remarks))
 
 
-def write_result(result: CompareResult, folder: Path, about: dict[str, Any]) -> None:
-    """Write `compare.json`, with what it is about (settings, provenance), and `compare.csv`."""
+def write_result(result: CompareResult, folder: Path, metadata: dict[str, Any]) -> None:
+    """Write `compare.json`, with metadata (settings, provenance), and `compare.csv`."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / COMPARE_FILE, about | asdict(result))
+    write_json(folder / COMPARE_FILE, metadata | asdict(result))
     with (folder / "compare.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["model", "other", "layer", "pearson", "low", "high", "spearman", "cka", "procrustes"])
         for comparison in result.comparisons:
             for entry in comparison.layers:
-                found = entry.rsa
-                rows.writerow([result.model, comparison.other, entry.layer, found.pearson, found.low, found.high,
-                               found.spearman, entry.cka, entry.procrustes])  # fmt: skip
+                similarity = entry.rsa
+                rows.writerow([result.model, comparison.other, entry.layer, similarity.pearson, similarity.low,
+                               similarity.high, similarity.spearman, entry.cka, entry.procrustes])  # fmt: skip

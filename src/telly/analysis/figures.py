@@ -20,9 +20,9 @@ def draw_comparison(result: CompareResult, folder: Path, *, with_paper: bool = F
     """Draw similarity by layer of all models in one figure, and for each model a map of all layers against all.
 
     Args:
-        result: what to draw.
-        folder: where to write.
-        with_paper: draw the paper's RSA of UniXcoder beside one's own, where the model has 12 layers.
+        result: the comparison.
+        folder: folder to write to.
+        with_paper: draw the paper's RSA of UniXcoder as well, if the model has 12 layers.
 
     Returns:
         the files.
@@ -81,9 +81,9 @@ def draw_probes(results: Sequence[ProbeResult], folder: Path, *, with_paper: boo
     """Draw scores by layer with baselines, and the layer weights of the first models; one panel per probe.
 
     Args:
-        results: what to draw.
-        folder: where to write.
-        with_paper: draw the paper's layer weights of UniXcoder too, where the model has 12 layers.
+        results: the probes' results.
+        folder: folder to write to.
+        with_paper: draw the paper's layer weights of UniXcoder as well, if the model has 12 layers.
 
     Returns:
         the files.
@@ -106,11 +106,11 @@ def _draw_layers(axes: Any, result: ProbeResult) -> None:
     for index, model in enumerate(result.models):
         random = model.model == RANDOM_WEIGHTS
         names = [layer.layer for layer in model.layers]
-        found = [layer.metrics[result.metric] for layer in model.layers]
+        scores = [layer.metrics[result.metric] for layer in model.layers]
         color = "0.6" if random else f"C{index}"
-        axes.plot(names, [s.mean for s in found], marker="" if random else "osv^D"[index % 5], ms=4, color=color,
+        axes.plot(names, [s.mean for s in scores], marker="" if random else "osv^D"[index % 5], ms=4, color=color,
                   label=short_name(model.model))  # fmt: skip
-        axes.fill_between(range(len(names)), [s.low for s in found], [s.high for s in found], color=color, alpha=0.15,
+        axes.fill_between(range(len(names)), [s.low for s in scores], [s.high for s in scores], color=color, alpha=0.15,
                           linewidth=0)  # fmt: skip
         if index == 0:
             control = [layer.control.mean for layer in model.layers if layer.control is not None]
@@ -128,7 +128,7 @@ def _draw_layers(axes: Any, result: ProbeResult) -> None:
 
 def _draw_weights(axes: Any, result: ProbeResult, with_paper: bool) -> None:
     names = [layer.layer for layer in result.models[0].layers]
-    shown = [*result.models[:-1][:MIXES], result.models[-1]]  # random weights stand last
+    shown = [*result.models[:-1][:MIXES], result.models[-1]]  # random weights are last
     bars = {short_name(m.model): m.weights for m in shown if len(m.weights) == len(names)}
     if with_paper and len(names) == 13:
         bars |= {f"UniXcoder, {row['weights_of']} (paper)": tuple(row["layer_weights"])
@@ -136,8 +136,8 @@ def _draw_weights(axes: Any, result: ProbeResult, with_paper: bool) -> None:
                  and row["weights_of"] != "random init"}  # fmt: skip
     width = 0.8 / len(bars)
     for index, (label, weights) in enumerate(bars.items()):
-        places = [i + (index - (len(bars) - 1) / 2) * width for i in range(len(names))]
-        axes.bar(places, weights, width, label=label)
+        positions = [i + (index - (len(bars) - 1) / 2) * width for i in range(len(names))]
+        axes.bar(positions, weights, width, label=label)
     axes.set_xticks(range(len(names)), names)
     axes.set_title(f"{result.probe}: weight of each layer in the mix", fontsize=10, loc="left")
     axes.set_xlabel("layer")

@@ -64,11 +64,11 @@ class LayersRequest:
         table: the distinct sequences.
         pad_id: id to pad batches with.
         root: folder of all activation caches.
-        pooling: what is kept of a sequence's states.
+        pooling: pooling of a sequence's states.
         dtype: precision of the cached states.
         budget: maximum bytes on disk; None means 90 % of the free space.
         padded_to: length for `PADDED_MEAN`.
-        token_positions: for `PICKED`, positions to keep of every sequence beside its mean, in a table of as many rows.
+        token_positions: for `PICKED`, the positions to keep per sequence beside its mean, in a table of as many rows.
     """
 
     stack: LayerStack
@@ -94,7 +94,7 @@ class LayersRequest:
 
     @property
     def layout(self) -> CacheLayout:
-        """Where every row is on disk; a pooled sequence is one token."""
+        """Positions of all rows on disk; a pooled sequence is one token."""
         lengths = np.ones(len(self.table), dtype=np.int64)
         if self.pooling is Pooling.TOKENS:
             lengths = self.table.lengths
@@ -126,7 +126,7 @@ class LayersRequest:
         return [self.dtype.to_bytes(self._pooled(int(row), states[i], int(lengths[i]))) for i, row in enumerate(rows)]
 
     def _pooled(self, row: int, states: torch.Tensor, length: int) -> torch.Tensor:
-        """[tokens or one, width] of a sequence's padded states [tokens, width]."""
+        """Pool a sequence's padded states [tokens, width] to [tokens or one, width]."""
         match self.pooling:
             case Pooling.TOKENS:
                 return states[:length]
@@ -145,9 +145,9 @@ class LayersRequest:
 
 
 def _pad_to(batch: dict[str, torch.Tensor], length: int, pad_id: int) -> dict[str, torch.Tensor]:
-    missing = length - batch["input_ids"].shape[1]
+    padding = length - batch["input_ids"].shape[1]
     fill = {"input_ids": pad_id, "attention_mask": 0}
-    return {name: nn.functional.pad(value, (0, missing), value=fill[name]) for name, value in batch.items()}
+    return {name: nn.functional.pad(value, (0, padding), value=fill[name]) for name, value in batch.items()}
 
 
 @dataclass(frozen=True)
@@ -178,13 +178,13 @@ class LayerStates:
 
         Args:
             rows: row indices.
-            token_indices: which of each row's cached tokens; None is the first, the only one of a pooled sequence.
+            token_indices: indices of cached tokens per row; None means the first, a pooled sequence's only one.
         """
         parts = []
         for start in range(0, len(rows), READ_ROWS):
             states, _ = self.batch(rows[start : start + READ_ROWS])
             if token_indices is None:
-                parts.append(states[:, 0].clone())
+                parts.append(states[:, 0].clone())  # a view would keep the whole batch in memory
             else:
                 batch_indices = token_indices[start : start + READ_ROWS]
                 parts += [states[i, list(indices)] for i, indices in enumerate(batch_indices)]
@@ -192,7 +192,7 @@ class LayerStates:
 
 
 def layer_states(request: LayersRequest, progress: Progress | None = None) -> LayerStates:
-    """Run the model over the sequences once, or open what an earlier call has cached.
+    """Run the model over the sequences once, or open the cache of an earlier call.
 
     Raises:
         CacheError: the disk or the budget has no room for all states.
@@ -227,14 +227,14 @@ class ExtractionRequest:
     token_positions: Sequence[Sequence[int]] | None = None
 
 
-class Bar(Protocol):
+class BarFactory(Protocol):
     """A factory of progress bars."""
 
     def __call__(self, title: str, unit: str = "token", /) -> AbstractContextManager[Progress | None]:
         """Open a bar; the result is called with the amount done and the total amount."""
 
 
-def no_bar(_title: str, _unit: str = "token") -> AbstractContextManager[None]:
+def no_progress(_title: str, _unit: str = "token") -> AbstractContextManager[None]:
     """Show no bar."""
     return nullcontext()
 
@@ -245,11 +245,11 @@ class LayerExtractor:
 
     Attributes:
         root: folder of all activation caches.
-        bar: makes progress bars.
+        bar: factory of progress bars.
     """
 
     root: Path
-    bar: Bar = no_bar
+    bar: BarFactory = no_progress
 
     def states(
         self,
@@ -266,8 +266,8 @@ class LayerExtractor:
             title: title of the progress bar.
             stack: the layers of a model in eval mode.
             tokenizer: gives the padding id.
-            requests: what to extract; one tensor is computed per request, when the iterator reaches it.
-            padded_to: a length; if given, all means are over texts padded to it, padding included.
+            requests: texts and positions; one tensor is computed per request, when the iterator reaches it.
+            padded_to: length to pad texts to; if given, means include the padding.
 
         Yields:
             [texts or picked tokens, layers + 1, hidden].
@@ -277,6 +277,7 @@ class LayerExtractor:
         """
         if padded_to and any(entry.token_positions is not None for entry in requests):
             raise ValueError("means over padding and picked tokens cannot come from one pass")
+        # Texts of several requests are often the same: they are encoded once, and each request refers to table rows.
         table, rows = SequenceTable.of(ids for entry in requests for ids in entry.encodings)
         rows_of_request = np.split(rows, np.cumsum([len(entry.encodings) for entry in requests])[:-1])
         token_positions = _positions_per_row(requests, rows_of_request, len(table))

@@ -1,8 +1,8 @@
 """Probes: which properties of code the states of every layer encode (the paper's RQ1).
 
 Every model runs once over the texts of all probes; what they need of all layers' states is cached, and every probe,
-layer, mode, seed and control reads from there. Beside each model stand the same architecture with random weights, a
-bag of tokens (fixed random vectors of the tokens in place of states, through the same probe), and the most frequent
+layer, mode, seed and control reads from there. Baselines are the first model's architecture with random weights, a
+bag of tokens (fixed random embeddings of the tokens in place of states, through the same probe), and the most frequent
 answer.
 """
 
@@ -39,7 +39,7 @@ class ProbeItems:
     Attributes:
         encodings: token ids of every text.
         token_positions: for probes of tokens, positions in every text; None for probes of whole texts.
-        fitter: what is asked of the items: of the picked tokens in order, or of the texts.
+        fitter: fitter with the labels of the items: the picked tokens in order, or the texts.
         skipped: texts that could not be used, and why.
     """
 
@@ -56,7 +56,7 @@ class Probe:
     Attributes:
         name: its name.
         metric: the main metric.
-        items: from settings, tokenizer and most tokens to its data.
+        items: function that makes the data from settings, tokenizer and maximum number of tokens.
     """
 
     name: str
@@ -71,13 +71,13 @@ class ProbeConfig:
     Attributes:
         models: folders, hub ids or embedded models; a run's folder stands for its tuned model.
         probes: names of the probes.
-        data: where the texts are; None is the embedded sample.
-        language: of the code.
-        limit: most texts of a probe.
-        max_tokens: where texts are cut.
-        seeds: how often every probe is fitted, each time with another split.
+        data: file, folder or hub data set with the texts; None means the embedded sample.
+        language: language of the code.
+        limit: maximum number of texts per probe.
+        max_tokens: maximum number of tokens per text; longer texts are truncated.
+        seeds: number of fits per probe, each with another split.
         hard: draw negatives of the syntactic probe from ASTs of similar size.
-        tokens_per_text: how many tokens of a text the lexical probe looks at.
+        tokens_per_text: maximum number of tokens per text for the lexical probe.
     """
 
     models: tuple[str, ...]
@@ -101,7 +101,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: list[float]) -> Spread:
-        """Compute it from one value per seed; a single seed gives no interval."""
+        """Compute the spread of one value per seed; a single seed gives no interval."""
         mean = statistics.mean(values)
         if len(values) < 2:
             return cls(mean, mean, mean)
@@ -115,8 +115,8 @@ class LayerScore:
 
     Attributes:
         layer: its name.
-        metrics: by name, over the seeds.
-        control: the main metric of the control task, whose labels are shuffled; None for the most frequent answer.
+        metrics: metrics by name, over the seeds.
+        control: the main metric on the control task, with shuffled labels; None for the most frequent answer.
     """
 
     layer: str
@@ -150,8 +150,8 @@ class ProbeResult:
     Attributes:
         probe: its name.
         metric: the main metric.
-        texts: how many were used.
-        items: what was asked: tokens, texts or pairs.
+        texts: number of texts used.
+        items: number of labelled items: tokens, texts or pairs.
         skipped: texts that could not be used, and why.
         models: scores by model, random weights last.
         baselines: the most frequent answer, and the bag of tokens.
@@ -166,7 +166,7 @@ class ProbeResult:
     baselines: tuple[LayerScore, ...]
 
 
-def run_probes(probes: Sequence[Probe], config: ProbeConfig, run: LayerExtractor) -> list[ProbeResult]:
+def run_probes(probes: Sequence[Probe], config: ProbeConfig, extractor: LayerExtractor) -> list[ProbeResult]:
     """Fit probes on every model of the settings, on random weights, and on the baselines.
 
     Raises:
@@ -174,24 +174,25 @@ def run_probes(probes: Sequence[Probe], config: ProbeConfig, run: LayerExtractor
         ModelError: a model cannot be loaded or has no stack of layers.
         CacheError: the states do not fit on the disk.
     """
-    asked: list[ProbeItems] = []
+    first_items: list[ProbeItems] = []
     hidden = 0
     measured: list[list[tuple[str, _Fits]]] = [[] for _ in probes]
     for name in (*config.models, RANDOM_WEIGHTS):
         source = config.models[0] if name == RANDOM_WEIGHTS else name
         stack, longest = prepare(_model(name, source), config.max_tokens)
         tokenizer = load_tokenizer(source)
-        same = bool(asked) and source == config.models[0]
-        items = asked if same else [probe.items(config, tokenizer, longest) for probe in probes]
+        # Random weights use the first model's tokenizer, so the items are the same.
+        same = bool(first_items) and source == config.models[0]
+        items = first_items if same else [probe.items(config, tokenizer, longest) for probe in probes]
         requests = [ExtractionRequest(entry.encodings, entry.token_positions) for entry in items]
-        with run.bar(f"probes of {name}", "probe") as progress:
-            for i, states in enumerate(run.states(f"layers of {name}", stack, tokenizer, requests)):
+        with extractor.bar(f"probes of {name}", "probe") as progress:
+            for i, states in enumerate(extractor.states(f"layers of {name}", stack, tokenizer, requests)):
                 measured[i].append((name, _Fits.of(items[i].fitter, states, config.seeds)))
                 hidden = hidden or states.shape[-1]
                 if progress is not None:
                     progress(i + 1, len(probes))
-        asked = asked or items
-    return [_result(probe, asked[i], measured[i], config.seeds, hidden) for i, probe in enumerate(probes)]
+        first_items = first_items or items
+    return [_result(probe, first_items[i], measured[i], config.seeds, hidden) for i, probe in enumerate(probes)]
 
 
 def _result(probe: Probe, items: ProbeItems, measured: list[tuple[str, _Fits]], seeds: int, hidden: int) -> ProbeResult:
@@ -207,7 +208,7 @@ def _result(probe: Probe, items: ProbeItems, measured: list[tuple[str, _Fits]], 
         len(items.encodings),
         len(items.fitter.groups),
         items.skipped,
-        _judged(measured, baselines, probe.metric),
+        _model_scores(measured, baselines, probe.metric),
         baselines,
     )
 
@@ -242,7 +243,7 @@ class _Fits:
         ]
 
 
-def _judged(
+def _model_scores(
     measured: list[tuple[str, _Fits]], baselines: tuple[LayerScore, ...], metric: str
 ) -> tuple[ModelScore, ...]:
     scored = {name: (fits.scores(layer_names(len(fits.layerwise[0]) - 1), metric), fits) for name, fits in measured}
@@ -268,15 +269,15 @@ def bag_of_tokens(items: ProbeItems, hidden: int) -> torch.Tensor:
     """
     vocabulary = 1 + max(max(ids) for ids in items.encodings)
     generator = torch.Generator().manual_seed(0)
-    vectors = torch.randn(vocabulary, hidden, generator=generator)
+    embeddings = torch.randn(vocabulary, hidden, generator=generator)
     if items.token_positions is None:
-        return torch.stack([vectors[ids].mean(dim=0) for ids in items.encodings])[:, None]
+        return torch.stack([embeddings[ids].mean(dim=0) for ids in items.encodings])[:, None]
     picked = [
         ids[position]
         for ids, positions in zip(items.encodings, items.token_positions, strict=True)
         for position in positions
     ]
-    return vectors[picked][:, None]
+    return embeddings[picked][:, None]
 
 
 def _model(name: str, source: str) -> nn.Module:
@@ -292,10 +293,10 @@ def _spreads(by_seed: list[Metrics]) -> dict[str, Spread]:
     return {name: Spread.of([metrics[name] for metrics in by_seed]) for name in by_seed[0]}
 
 
-def write_results(results: Sequence[ProbeResult], folder: Path, about: dict[str, Any]) -> None:
-    """Write `probing.json`, with what it is about (settings, provenance), and `probing.csv`."""
+def write_results(results: Sequence[ProbeResult], folder: Path, metadata: dict[str, Any]) -> None:
+    """Write `probing.json`, with metadata (settings, provenance), and `probing.csv`."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / PROBING_FILE, about | {"probes": [asdict(result) for result in results]})
+    write_json(folder / PROBING_FILE, metadata | {"probes": [asdict(result) for result in results]})
     with (folder / "probing.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["probe", "model", "mode", "layer", "metric", "mean", "low", "high", "weight", "control"])

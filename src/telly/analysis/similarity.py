@@ -1,6 +1,6 @@
 """Similarity of two representations of the same items: RSA, CKA, Procrustes distance.
 
-All functions take two tensors [items, features]; features may differ in number where the formula allows.
+All functions take two tensors [items, features]; the numbers of features may differ where the formula allows.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ class Rsa:
 def rsa(x: torch.Tensor, y: torch.Tensor, *, resamples: int = 0, seed: int = 0, diagonal: bool = False) -> Rsa:
     """Representational similarity analysis (Kriegeskorte et al. 2008): correlation of two cosine-similarity matrices.
 
-    Pairs are the upper triangle, without the diagonal unless asked for, as the paper has it. The interval is that of
-    a bootstrap over items, for the same quantity as the estimate: pairs of two draws of one item are left out, and
-    the diagonal, if asked for, keeps its share of all pairs in every resample. Memory holds `CHUNK` rows of the
+    Pairs are the upper triangle; the paper includes the diagonal. The interval is that of a bootstrap over items, for
+    the same quantity as the estimate: pairs of two draws of one item are left out, and the diagonal, if included,
+    keeps its share of all pairs in every resample. Memory holds `CHUNK` rows of the
     matrices for Pearson, and all pairs for Spearman.
 
     Args:
         x: [items, features].
         y: [items, features].
-        resamples: of the bootstrap; 0 gives no interval.
-        seed: of the bootstrap.
+        resamples: number of bootstrap resamples; 0 gives no interval.
+        seed: seed of the bootstrap.
         diagonal: count every item's similarity with itself, which is 1 in both.
 
     Raises:
-        ValueError: the items are not the same number, or fewer than three.
+        ValueError: the numbers of items differ, or are below three.
     """
     _check(x, y)
     x, y = F.normalize(x.double(), dim=-1), F.normalize(y.double(), dim=-1)
@@ -52,10 +52,11 @@ def rsa(x: torch.Tensor, y: torch.Tensor, *, resamples: int = 0, seed: int = 0, 
     if not resamples:
         return Rsa(pearson, spearman)
     generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randint(len(x), (resamples, len(x)), generator=generator)
-    weights = torch.stack([torch.bincount(items, minlength=len(x)) for items in drawn], dim=1).double()
-    found = _correlations(x, y, weights, diagonal).sort().values
-    low, high = (float(torch.quantile(found, q)) for q in (0.025, 0.975))
+    resampled = torch.randint(len(x), (resamples, len(x)), generator=generator)
+    # An item drawn n times counts n times, so all resamples are one product of the matrices with these weights.
+    weights = torch.stack([torch.bincount(items, minlength=len(x)) for items in resampled], dim=1).double()
+    correlations = _correlations(x, y, weights, diagonal).sort().values
+    low, high = (float(torch.quantile(correlations, q)) for q in (0.025, 0.975))
     return Rsa(pearson, spearman, low, high)
 
 
@@ -66,26 +67,26 @@ def _correlations(x: torch.Tensor, y: torch.Tensor, weights: torch.Tensor, diago
     weights of one: fewer pairs of distinct items are left where an item is drawn twice.
     """
     sums = torch.zeros(6, weights.shape[1], dtype=torch.float64)
-    own = torch.zeros_like(sums)
+    on_diagonal = torch.zeros_like(sums)
     for start in range(0, len(x), CHUNK):
         part = slice(start, start + CHUNK)
         a, b = x[part] @ x.T, y[part] @ y.T  # [chunk, items]
-        counted = torch.ones_like(a).triu(start + 1)
-        for number, values in enumerate(_moments(a, b)):
-            sums[number] += (weights[part] * ((values * counted) @ weights)).sum(dim=0)
-            own[number] += values.diagonal(start) @ weights[part]
+        upper = torch.ones_like(a).triu(start + 1)  # row r of the chunk is item start + r
+        for moment, values in enumerate(_moments(a, b)):
+            sums[moment] += (weights[part] * ((values * upper) @ weights)).sum(dim=0)
+            on_diagonal[moment] += values.diagonal(start) @ weights[part]
     if diagonal:
         pairs = len(x) * (len(x) - 1) / 2
-        sums += own * sums[0] / pairs
+        sums += on_diagonal * sums[0] / pairs
     count, sx, sy, sxx, syy, sxy = sums
     covariance = sxy / count - sx * sy / count**2
     variances = (sxx / count - (sx / count) ** 2) * (syy / count - (sy / count) ** 2)
-    found: torch.Tensor = covariance / variances.clamp(min=1e-300).sqrt()
-    return found
+    correlations: torch.Tensor = covariance / variances.clamp(min=1e-300).sqrt()
+    return correlations
 
 
 def _moments(a: torch.Tensor, b: torch.Tensor) -> Iterator[torch.Tensor]:
-    """The sums of a correlation, one after the other, since each summand is as large as `a`."""
+    """Yield the terms whose sums give a correlation, one at a time, since each is as large as `a`."""
     yield torch.ones_like(a)
     yield a
     yield b
@@ -95,20 +96,21 @@ def _moments(a: torch.Tensor, b: torch.Tensor) -> Iterator[torch.Tensor]:
 
 
 def _pairs(x: torch.Tensor, y: torch.Tensor, diagonal: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    found: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])
+    """Similarities of all pairs of items in `x` and in `y`, [pairs] each."""
+    chunks: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])
     for start in range(0, len(x), CHUNK):
         rows = slice(start, start + CHUNK)
-        for parts, z in zip(found, (x, y), strict=True):
+        for parts, z in zip(chunks, (x, y), strict=True):
             similarity = z[rows] @ z.T
             parts.append(similarity[torch.ones_like(similarity, dtype=torch.bool).triu(start + (not diagonal))].float())
-    return torch.cat(found[0]), torch.cat(found[1])
+    return torch.cat(chunks[0]), torch.cat(chunks[1])
 
 
 def _ranks(values: torch.Tensor) -> torch.Tensor:
     """Ranks from 1; equal values share their mean rank."""
-    _, place, counts = torch.unique(values, return_inverse=True, return_counts=True)
-    last = counts.cumsum(0).double()
-    ranks: torch.Tensor = (last - (counts.double() - 1) / 2)[place]
+    _, inverse, counts = torch.unique(values, return_inverse=True, return_counts=True)
+    last = counts.cumsum(0).double()  # a value that occurs n times has the n ranks up to its last
+    ranks: torch.Tensor = (last - (counts.double() - 1) / 2)[inverse]
     return ranks
 
 
@@ -120,11 +122,11 @@ def _pearson(a: torch.Tensor, b: torch.Tensor) -> float:
 def debiased_cka(x: torch.Tensor, y: torch.Tensor) -> float:
     """Linear CKA with the unbiased HSIC estimator (Song et al. 2012; Nguyen et al. 2021, equation 3).
 
-    1 for states that are equal up to rotation and scale, about 0 for independent ones, also where there are few items.
-    Computed from features, so memory does not grow with the square of the items.
+    1 for states that are equal up to rotation and scale, about 0 for independent ones, even with few items. Memory is
+    linear in the number of items, since only features are multiplied.
 
     Raises:
-        ValueError: the items are not the same number, or fewer than four.
+        ValueError: the numbers of items differ, or are below four.
     """
     return cka_matrix([x], [y])[0][0]
 
@@ -133,21 +135,23 @@ def cka_matrix(xs: Sequence[torch.Tensor], ys: Sequence[torch.Tensor]) -> tuple[
     """Compute `debiased_cka` of every representation of the first list (row) with every one of the second (column)."""
     for x in xs:
         for y in ys:
-            _check(x, y, least=4)
+            _check(x, y, min_items=4)
     xs, ys = ([z.double() - z.double().mean(dim=0) for z in zs] for zs in (xs, ys))
-    own_x, own_y = ([_hsic(z, z) for z in zs] for zs in (xs, ys))
+    self_x, self_y = ([_hsic(z, z) for z in zs] for zs in (xs, ys))
     return tuple(
-        tuple(float(_hsic(x, y) / (xx * yy).clamp(min=1e-300).sqrt()) for y, yy in zip(ys, own_y, strict=True))
-        for x, xx in zip(xs, own_x, strict=True)
+        tuple(float(_hsic(x, y) / (xx * yy).clamp(min=1e-300).sqrt()) for y, yy in zip(ys, self_y, strict=True))
+        for x, xx in zip(xs, self_x, strict=True)
     )
 
 
 def _hsic(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """Compute the unbiased HSIC of linear kernels whose diagonals are zero."""
+    # With kernels K = x x^T and L = y y^T, tr(K L) = |x^T y|^2, and the row sums of K are x (x^T 1): neither kernel,
+    # [items, items], is ever formed. Their diagonals are subtracted.
     n = len(x)
-    own_x, own_y = (x * x).sum(dim=1), (y * y).sum(dim=1)
-    trace = (x.T @ y).square().sum() - own_x @ own_y
-    rows_x, rows_y = x @ x.sum(dim=0) - own_x, y @ y.sum(dim=0) - own_y  # row sums of the kernels
+    diagonal_x, diagonal_y = (x * x).sum(dim=1), (y * y).sum(dim=1)
+    trace = (x.T @ y).square().sum() - diagonal_x @ diagonal_y
+    rows_x, rows_y = x @ x.sum(dim=0) - diagonal_x, y @ y.sum(dim=0) - diagonal_y  # row sums of the kernels
     means = rows_x.sum() * rows_y.sum() / ((n - 1) * (n - 2))
     return (trace + means - 2 * (rows_x @ rows_y) / (n - 2)) / (n * (n - 3))
 
@@ -156,7 +160,7 @@ def linear_cka(x: torch.Tensor, y: torch.Tensor) -> float:
     """Linear centred kernel alignment as first published (Kornblith et al. 2019), 0 to 1; biased upwards for few items.
 
     Raises:
-        ValueError: the items are not the same number, or fewer than three.
+        ValueError: the numbers of items differ, or are below three.
     """
     _check(x, y)
     x, y = (z.double() - z.double().mean(dim=0) for z in (x, y))
@@ -166,10 +170,11 @@ def linear_cka(x: torch.Tensor, y: torch.Tensor) -> float:
 def procrustes(x: torch.Tensor, y: torch.Tensor) -> float:
     """Orthogonal Procrustes distance (Ding et al. 2021), squared and halved; 0 if equal up to rotation and scale.
 
-    The representations are centred and have norm 1, so it is 1 less the nuclear norm of their product, and at most 1.
+    The representations are centred and have norm 1, so the distance is 1 minus the nuclear norm of their
+    product, and at most 1.
 
     Raises:
-        ValueError: the items are not the same number, or fewer than three.
+        ValueError: the numbers of items differ, or are below three.
     """
     _check(x, y)
     x, y = (z.double() - z.double().mean(dim=0) for z in (x, y))
@@ -177,6 +182,8 @@ def procrustes(x: torch.Tensor, y: torch.Tensor) -> float:
     return 1.0 - float(torch.linalg.svdvals(x.T @ y).sum())
 
 
-def _check(x: torch.Tensor, y: torch.Tensor, least: int = 3) -> None:
-    if len(x) != len(y) or len(x) < least:
-        raise ValueError(f"expected two representations of the same {least} or more items, found {len(x)} and {len(y)}")
+def _check(x: torch.Tensor, y: torch.Tensor, min_items: int = 3) -> None:
+    if len(x) != len(y) or len(x) < min_items:
+        raise ValueError(
+            f"expected two representations of the same {min_items} or more items, found {len(x)} and {len(y)}"
+        )

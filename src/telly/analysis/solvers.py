@@ -43,9 +43,9 @@ def ridge_classifier(
 
     Args:
         train: standardised features, [items, layers, hidden].
-        labels: [items], in 0 .. classes - 1.
-        valid: features on which the penalty is chosen, separately for every layer.
-        valid_labels: their labels.
+        labels: class indices, [items].
+        valid: features for choosing the penalty, separately for every layer.
+        valid_labels: class indices of `valid`.
         classes: number of classes.
 
     Returns:
@@ -53,6 +53,7 @@ def ridge_classifier(
     """
     items, _, hidden = train.shape
     target = F.one_hot(labels, classes).to(train.dtype)
+    # Centring targets and features takes the intercept out of the system, so it is not penalised.
     centre = target.mean(dim=0)
     x = train.transpose(0, 1)  # [layers, items, hidden]
     gram = x.transpose(1, 2) @ x / items  # standardised, so the mean variance is 1
@@ -65,11 +66,11 @@ def ridge_classifier(
     for penalty in PENALTIES:
         weights = torch.linalg.solve(gram + penalty * eye, moment)  # [layers, hidden, classes]
         intercept = centre - (means[:, None] @ weights)
-        found = torch.cat([weights, intercept], dim=1)
-        right = (classify(found, valid) == valid_labels[:, None]).to(train.dtype).mean(dim=0)
-        better = right > scores
-        scores = torch.where(better, right, scores)
-        best = found if best is None else torch.where(better[:, None, None], found, best)
+        candidate = torch.cat([weights, intercept], dim=1)
+        accuracy = (classify(candidate, valid) == valid_labels[:, None]).to(train.dtype).mean(dim=0)
+        better = accuracy > scores  # every layer chooses its own penalty
+        scores = torch.where(better, accuracy, scores)
+        best = candidate if best is None else torch.where(better[:, None, None], candidate, best)
     assert best is not None
     return best
 
@@ -85,21 +86,22 @@ def discriminant_map(train: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
     Args:
         train: standardised features, [items, layers, hidden].
-        labels: [items]; a class with one item tells nothing and is left out.
+        labels: class indices, [items]; classes with a single item are left out.
 
     Returns:
         [layers, hidden, hidden]; mapped features are `x @ map`.
     """
     _, classes, counts = torch.unique(labels, return_inverse=True, return_counts=True)
     sums = torch.zeros(len(counts), *train.shape[1:], dtype=train.dtype).index_add_(0, classes, train)
-    kept = counts[classes] > 1
-    deviations = (train - (sums / counts[:, None, None])[classes])[kept].transpose(0, 1)  # [layers, items, hidden]
+    repeated = counts[classes] > 1
+    deviations = (train - (sums / counts[:, None, None])[classes])[repeated].transpose(0, 1)  # [layers, items, hidden]
     within = deviations.transpose(1, 2) @ deviations / max(1, deviations.shape[1])
     variance = within.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None]
     eye = torch.eye(train.shape[-1], dtype=train.dtype)
-    values, vectors = torch.linalg.eigh((1 - SHRINKAGE) * within + SHRINKAGE * variance * eye)
-    scaled: torch.Tensor = vectors / values.clamp(min=1e-12).sqrt()[:, None]
-    return scaled
+    # Scaling the eigenvectors by 1 / sqrt(eigenvalue) gives unit covariance within classes.
+    eigenvalues, eigenvectors = torch.linalg.eigh((1 - SHRINKAGE) * within + SHRINKAGE * variance * eye)
+    whitening: torch.Tensor = eigenvectors / eigenvalues.clamp(min=1e-12).sqrt()[:, None]
+    return whitening
 
 
 class LayerMix(nn.Module):

@@ -40,7 +40,7 @@ def compare(
         >>> [layer.cka for layer in result.comparisons[0].layers]
 
     Args:
-        model: a run, model folder, hub id or the embedded model.
+        model: run folder, model folder, hub id, or `telly-mini`.
         others: models to compare it with.
         data: data with a column of code. [default: the sample]
         task: task whose layout the data have.
@@ -48,10 +48,10 @@ def compare(
         limit: maximum number of distinct texts, drawn at random.
         max_tokens: length limit of a text.
         paper: compute RSA with padding and diagonal, as the paper's scripts do.
-        seed: seed of the drawing of texts and of the bootstrap.
+        seed: seed of the random choice of texts and of the bootstrap.
         output: folder for tables. [default: none]
         figures: draw figures as well.
-        with_paper: draw the paper's values, too.
+        with_paper: draw the paper's values as well.
         cache_dir: folder of the activation caches.
 
     Raises:

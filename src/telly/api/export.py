@@ -22,7 +22,7 @@ def export(
         'equal to 4e-08'
 
     Args:
-        model: a run's folder, a model folder, a hub id or the embedded model.
+        model: run folder, model folder, hub id, or `telly-mini`.
         output: folder to write; new or empty.
         to: form to write.
         int8: with `onnx`, write 8-bit weights as well, and measure what they cost on the run's test data.

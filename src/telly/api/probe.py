@@ -40,7 +40,7 @@ def probe(
         >>> [layer.metrics[result.metric].mean for layer in result.models[0].layers]
 
     Args:
-        models: runs, model folders, hub ids or the embedded model.
+        models: run folders, model folders, hub ids, or `telly-mini`.
         probes: names of probes. [default: all]
         data: data with a column of code. [default: the sample]
         language: language of the code, `python` or the name of a tree-sitter grammar.
@@ -50,7 +50,7 @@ def probe(
         hard: draw the syntactic probe's negatives from trees of similar size.
         output: folder for tables. [default: none]
         figures: draw figures as well.
-        with_paper: draw the paper's values, too.
+        with_paper: draw the paper's values as well.
         cache_dir: folder of the activation caches.
 
     Raises:
@@ -59,13 +59,15 @@ def probe(
         ModelError: a model cannot be loaded or has no stack of layers.
         CacheError: the hidden states do not fit on the disk.
     """
-    given = [models] if isinstance(models, (str, Path)) else models
+    model_names = [models] if isinstance(models, (str, Path)) else models
     names = tuple(PROBES) if not probes or "all" in probes else tuple(dict.fromkeys(probes))
     unknown = [name for name in names if name not in PROBES]
     if unknown:
         raise ConfigError(f"unknown probe {unknown[0]!r}; known: all, {', '.join(PROBES)}")
     source = None if data is None else str(data)
-    config = ProbeConfig(tuple(dict.fromkeys(map(str, given))), names, source, language, limit, max_tokens, seeds, hard)
+    config = ProbeConfig(
+        tuple(dict.fromkeys(map(str, model_names))), names, source, language, limit, max_tokens, seeds, hard
+    )
     extractor = LayerExtractor(cache_dir or default_cache_dir(), counting_bar)
     results = run_probes([PROBES[name] for name in names], config, extractor)
     if output is not None:

@@ -44,10 +44,10 @@ def report(
         DataError: a result cannot be read.
     """
     if not 0 < margin < 1:
-        raise ConfigError(f"--margin: expected a share between 0 and 1, such as 0.01; found {margin}")
+        raise ConfigError(f"--margin: expected a number between 0 and 1, such as 0.01; found {margin}")
     folder = Path(output)
     if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"--output: {folder} is a file; expected a folder, or nothing")
-    places = (runs,) if isinstance(runs, (str, Path)) else runs
-    given = {} if title is None else {"title": title}
-    return build(ReportConfig(tuple(map(str, places)), folder, with_paper, margin, resamples, command, **given))
+        raise ConfigError(f"--output: {folder} is a file; expected a folder or a new name")
+    sources = (runs,) if isinstance(runs, (str, Path)) else runs
+    heading = {} if title is None else {"title": title}  # else the default of `ReportConfig`
+    return build(ReportConfig(tuple(map(str, sources)), folder, with_paper, margin, resamples, command, **heading))

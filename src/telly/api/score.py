@@ -1,4 +1,4 @@
-"""`telly.score`: metrics of predictions in files, whichever model made them."""
+"""`telly.score`: metrics of predictions in files, from any model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ScoreResult:
 
     Attributes:
         scores: scores of the predictions.
-        other: scores of the predictions they are compared with; None if there are none.
+        other: scores of the other file's predictions; None without another file.
         comparisons: difference (first minus other), its interval and p-value, by metric.
     """
 
@@ -47,7 +47,7 @@ def score(
         gold: file of the right answers.
         predictions: file of the predictions, such as a run's `predictions.jsonl`.
         compare: predictions of another system for the same examples.
-        by_line: match line by line, whatever ids there are.
+        by_line: match predictions to answers line by line, even if both have ids.
         resamples: number of bootstrap resamples.
         seed: seed of the bootstrap.
 

@@ -13,7 +13,7 @@ from telly.errors import ConfigError
 from telly.runs.record import RunRecord
 from telly.studies import launch
 from telly.studies.analyses import run_analyses
-from telly.studies.config import Cell, Needs, StudyConfig, cells_of, groups_of, load_study
+from telly.studies.config import Cell, CellResources, StudyConfig, cells_of, groups_of, load_study
 from telly.studies.results import Outcome, State
 from telly.studies.run import Pool, run_cells, side_by_side
 from telly.studies.table import StudyTable, table_of
@@ -27,7 +27,7 @@ class StudyResult:
     Attributes:
         output: folder or URL of the results.
         cells: the runs of the grid.
-        outcomes: what became of each cell, in the same order.
+        outcomes: outcomes of the cells, in the same order.
         tables: the table of each model and task with finished cells, and the records of these.
         analyses: folders with the results of probes and comparisons.
     """
@@ -81,8 +81,8 @@ class StudyPlan:
         for group in groups_of(list(self.cells)):
             table = table_of(group, by_folder)
             if table is not None:
-                done = [outcome for cell in group if (outcome := by_folder[cell.folder]).state is State.DONE]
-                records = tuple(outcome.record for outcome in done if outcome.record is not None)
+                outcomes_done = [outcome for cell in group if (outcome := by_folder[cell.folder]).state is State.DONE]
+                records = tuple(outcome.record for outcome in outcomes_done if outcome.record is not None)
                 tables.append((table, records))
         analyses = []
         if not is_url(self.output):
@@ -151,31 +151,33 @@ def plan_study(
     gpus: float | None = None,
     retries: int | None = None,
 ) -> StudyPlan:
-    """The cells of a study, checked; arguments and errors as for `study`."""
+    """The cells of a study, checked; arguments and errors are those of `study`."""
     settings = load_study(str(name))
     options = {"cpus": cpus, "gpus": gpus, "retries": retries, "processes": processes}
-    given = {option: value for option, value in options.items() if value is not None}
-    settings = settings.model_copy(update={"cell": Needs.parse(settings.cell.model_dump() | given, "options")})
-    place = str(output or f"studies/{Path(name).stem}")
-    cells = cells_of(settings, _folder(place, ray, given.keys() - {"processes"}))
+    overrides = {option: value for option, value in options.items() if value is not None}
+    settings = settings.model_copy(
+        update={"cell": CellResources.parse(settings.cell.model_dump() | overrides, "options")}
+    )
+    target = str(output or f"studies/{Path(name).stem}")
+    cells = cells_of(settings, _folder(target, ray, overrides.keys() - {"processes"}))
     launch.check_processes(cells, settings.cell.processes)
     _check_jobs(jobs, ray, settings.cell.processes)
-    return StudyPlan(settings, tuple(cells), place, jobs, ray)
+    return StudyPlan(settings, tuple(cells), target, jobs, ray)
 
 
-def _folder(place: str, ray: str | None, for_ray: set[str]) -> Path:
-    """The folder that cells are named by: the study's, or a relative one where results go to a URL."""
-    if ray is None and for_ray:
-        raise ConfigError(f"{', '.join(sorted(for_ray))}: only Ray heeds it; give --ray as well")
-    if not is_url(place):
-        return Path(place)
+def _folder(target: str, ray: str | None, ray_options: set[str]) -> Path:
+    """The folder that contains the cells' folders: the study's, or a relative one if results go to a URL."""
+    if ray is None and ray_options:
+        raise ConfigError(f"{', '.join(sorted(ray_options))}: only for Ray; give --ray as well")
+    if not is_url(target):
+        return Path(target)
     if ray is None:
-        raise ConfigError(f"--output {place}: a URL needs --ray; give a folder")
+        raise ConfigError(f"--output {target}: a URL needs --ray; give a folder")
     return Path()
 
 
 def _check_jobs(jobs: int, ray: str | None, processes: int) -> None:
     if jobs > 1 and ray is not None:
-        raise ConfigError("--jobs: Ray decides how many cells run at a time; leave it out, or leave out --ray")
+        raise ConfigError("--jobs: Ray decides how many cells run at a time; leave out --jobs or --ray")
     if jobs > 1 and processes > 1:
         raise ConfigError(f"--jobs {jobs}: {processes} processes share a cell already; leave out one of the two")

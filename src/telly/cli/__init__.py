@@ -1,7 +1,6 @@
-"""The command line: one module per command, for parsing and printing only.
+"""Command line: one module per command, for parsing and printing only.
 
-`telly --help` must stay quick, so a command's module is imported when the command is used, and heavy libraries when it
-runs.
+To keep `telly --help` fast, a command's module is imported when the command is used, and heavy libraries when it runs.
 """
 
 from __future__ import annotations
@@ -67,19 +66,19 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def root(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
-    """Show messages, and the version if it is asked for."""
+    """Attach the log handler; print the version if `--version` is given."""
     show_messages()
     if version:
-        from importlib.metadata import version as installed
+        from importlib.metadata import version as installed_version
 
-        typer.echo(installed("telly"))
+        typer.echo(installed_version("telly"))
         raise typer.Exit
 
 
 def main() -> None:
-    """Entry point: errors a user can mend become one clear line and exit code 2; Ctrl-C exits with 130."""
+    """Entry point: a `TellyError` becomes one line on stderr and exit code 2, Ctrl-C exit code 130."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    logging.getLogger("telly").propagate = False  # a library that configures the root logger would print all twice
+    logging.getLogger("telly").propagate = False  # else messages appear twice if a library configures the root logger
     try:
         app()
     except TellyError as error:

@@ -1,4 +1,4 @@
-"""`telly cache`: the activation caches on this machine."""
+"""`telly cache`: list, verify and remove the activation caches on this machine."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ def ls(cache_dir: Path | None = FOLDER) -> None:
 
 @app.command(
     cls=SectionedCommand,
-    epilog="Example:\n\n  telly cache verify\n\nreads every byte of every cache and exits with 2 if one is damaged.",
+    epilog="Example:\n\n  telly cache verify\n\nReads every byte of every cache; exits with code 2 if one is damaged.",
 )
 def verify(
-    names: list[str] = typer.Argument(None, help="Activation caches to verify; all without names."),
+    names: list[str] = typer.Argument(None, help="Activation caches to verify. [default: all]"),
     cache_dir: Path | None = FOLDER,
 ) -> None:
-    """Compare every shard with its checksum; exit with 2 if one is damaged. The next run repairs it."""
+    """Compare every shard with its checksum; exit with code 2 if one is damaged. The next run repairs it."""
     from telly.freezing.inventory import find_caches, verify_cache
 
     damaged = False
     for entry in find_caches(_root(cache_dir), names or []):
-        bad = verify_cache(entry.folder)
-        damaged |= bool(bad)
-        text = f"damaged: shards {', '.join(map(str, bad))}; the next run computes them again" if bad else "sound"
+        shards = verify_cache(entry.folder)
+        damaged |= bool(shards)
+        text = f"damaged: shards {', '.join(map(str, shards))}; the next run recomputes them" if shards else "intact"
         typer.echo(f"{entry.folder.name}: {text}")
     if damaged:
         raise typer.Exit(2)
@@ -57,7 +57,7 @@ def rm(
     everything: bool = typer.Option(False, "--all", help="Remove all activation caches."),
     cache_dir: Path | None = FOLDER,
 ) -> None:
-    """Remove activation caches. One that a run is building is left alone."""
+    """Remove activation caches, except those being built."""
     from telly.errors import CacheError
     from telly.freezing.inventory import find_caches, remove_cache
 

@@ -1,4 +1,4 @@
-"""`telly classify`: the class of every function."""
+"""`telly classify`: predict the class of functions."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Annotated
 
 import typer
 
-from telly.cli.using import Json, Model, where
+from telly.cli.using import Json, Model, file_and_line
 
 EPILOG = """Examples:
 
   telly classify shop --model runs/classify-telly-mini-base-s0
 
-the class of every function of a folder, with its probability; needs a run of `telly tune classify`.
+Predicts the class of every function in a folder, with its probability; needs a run of `telly tune classify`.
 
   telly classify shop/dates.py:parse_date --json
 
-one function, with the probabilities of all classes.
+Classifies one function and prints the probabilities of all classes.
 """
 
 
@@ -28,16 +28,17 @@ def classify(
     model: Model = None,
     as_json: Json = False,
 ) -> None:
-    """Tell the class of functions, by the newest run of `telly tune classify`."""
+    """Classify functions with the newest run of `telly tune classify`."""
     from telly.using.answers import classes_answer
-    from telly.using.classify import classify as find
+    from telly.using.classify import classify as run
 
-    found = find(path, model=model)
+    results = run(path, model=model)
     if as_json:
-        typer.echo(json.dumps(classes_answer(found), indent=1))
+        typer.echo(json.dumps(classes_answer(results), indent=1))
         return
-    for one in found:
-        share = one.probabilities[one.label]
-        typer.echo(f"{where(one.location, Path())}  {one.label}  {share:.3f}  {one.location.function.name}")
-    counts = Counter(one.label for one in found)
-    typer.echo(f"{len(found):,} functions: " + ", ".join(f"{n:,} {label}" for label, n in counts.most_common()))
+    for result in results:
+        probability = result.probabilities[result.label]
+        function = result.location.function
+        typer.echo(f"{file_and_line(result.location, Path())}  {result.label}  {probability:.3f}  {function.name}")
+    counts = Counter(result.label for result in results)
+    typer.echo(f"{len(results):,} functions: " + ", ".join(f"{n:,} {label}" for label, n in counts.most_common()))

@@ -1,4 +1,4 @@
-"""`telly complete`: write a line of a file."""
+"""`telly complete`: complete a line of code."""
 
 from __future__ import annotations
 
@@ -13,18 +13,22 @@ EPILOG = """Examples:
 
   telly complete shop/dates.py:42
 
-writes line 42 from the lines before it; what stands there is not looked at.
+Predicts line 42 from the lines before it; the current line 42 is ignored.
 """
 
 
 def complete(
-    location: Annotated[str, typer.Argument(metavar="FILE:LINE", help="A source file and the line to write, from 2.")],
+    location: Annotated[
+        str, typer.Argument(metavar="FILE:LINE", help="A source file and the line to predict (2 or later).")
+    ],
     model: Model = None,
     as_json: Json = False,
 ) -> None:
-    """Write a line of a file from what stands before it, by the newest run of `telly tune complete`."""
+    """Predict a line of a file from the lines before it, with the newest run of `telly tune complete`."""
     from telly.using.answers import completion_answer
-    from telly.using.writing import complete as write
+    from telly.using.writing import complete as run
 
-    found = write(location, model=model)
-    typer.echo(json.dumps(completion_answer(found), indent=1) if as_json else f"{found.indent}{found.text}")
+    completion = run(location, model=model)
+    typer.echo(
+        json.dumps(completion_answer(completion), indent=1) if as_json else f"{completion.indent}{completion.text}"
+    )

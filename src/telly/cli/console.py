@@ -16,7 +16,7 @@ from telly.markdown import DASH
 from telly.metrics.table import METRICS
 from telly.training.clocks import CLOCKS
 
-if TYPE_CHECKING:  # `telly score` prints without torch
+if TYPE_CHECKING:  # `telly score` must not import torch
     from telly.freezing.cost import VariantCost
     from telly.freezing.inventory import CacheEntry
     from telly.runs.record import RunRecord
@@ -27,7 +27,7 @@ def print_records(records: Sequence[RunRecord]) -> None:
     """Print results of runs, one line per run, with their baselines; then their seconds by clock."""
     console = _console()
     base = next((r for r in records if r.is_base), None)
-    names = [name for name in records[0].test or {} if name in METRICS]  # counts have a line of their own
+    names = [name for name in records[0].test or {} if name in METRICS]  # counts are printed below the table
     results = _table("Results", ["run", "trained", "%", "s/epoch", "total s", "peak MB", *names, "speed-up"])
     for name, metrics in _baselines(records).items():
         results.add_row(name, *[DASH] * 5, *(f"{metrics[m]:.4f}" if m in metrics else DASH for m in names), DASH)
@@ -37,17 +37,19 @@ def print_records(records: Sequence[RunRecord]) -> None:
     for record in records:
         counts = {name: value for name, value in (record.test or {}).items() if name not in METRICS}
         if counts:
-            told = ", ".join(f"{name.replace('_', ' ')} {value:,.0f}" for name, value in counts.items())
-            console.print(f"{record.variant}: {told}")
+            text = ", ".join(f"{name.replace('_', ' ')} {value:,.0f}" for name, value in counts.items())
+            console.print(f"{record.variant}: {text}")
     if any(record.tested_on == "valid" for record in records):
-        console.print("Scores are of the validation data, on which the best epoch was chosen: there was no test data.")
+        console.print("There was no test data: scores are on the validation data, which also chose the best epoch.")
     clocks = _table("Seconds by clock", ["run", *CLOCKS, "total"])
     for record in records:
         clocks.add_row(record.variant, *(_number(record.clocks.get(c), 1) for c in CLOCKS),
                        _number(record.wall_seconds, 1))  # fmt: skip
     console.print(clocks)
     if base is not None and len(records) > 1:
-        console.print("speed-up: seconds per epoch of base over those of the run; in brackets, of the totals.")
+        console.print(
+            "speed-up: seconds per epoch of base divided by those of the run; in brackets, the same for the total time."
+        )
 
 
 def _result_row(record: RunRecord, base: RunRecord | None, names: Sequence[str]) -> list[str]:
@@ -81,7 +83,7 @@ def print_costs(name: str, costs: Sequence[VariantCost]) -> None:
     estimated = any(cost.epoch_seconds is not None for cost in costs)
     header = ["K", "trained", "%"]
     if estimated:
-        header += ["peak MB", "cached", "store MB", "s/epoch", "cached"]
+        header += ["peak MB", "cached", "cache MB", "s/epoch", "cached"]
     table = _table(f"{name}: {len(costs) - 1} layers", header)
     for cost in costs:
         row = [cost.variant, f"{cost.trainable:,}", f"{cost.percent:.2f}"]
@@ -92,17 +94,17 @@ def print_costs(name: str, costs: Sequence[VariantCost]) -> None:
     console = _console()
     console.print(table)
     if estimated:
-        console.print("Estimates for this machine, meant to be right within a factor of two.")
+        console.print("Estimates for this machine, intended to be right within a factor of two.")
 
 
 def print_advice(advice: Mapping[str, Any]) -> None:
-    """Print the content of `advice.json`: all variants, and the reason, saving and risk of the advised one."""
+    """Print `advice.json`: a table of all variants, then reason, saving and risk of the recommended one."""
     columns = ["K", "trained", "s, predicted", "peak MB", "similarity", "pilot", "against base", "expected", ""]
     table = _table(f"{advice['settings']['task']}, {Path(advice['settings']['model']).name}", columns)
     reference = advice["reference"]
     for option in advice["options"]:
         measured, expected = option["measured"], option["expected"]
-        within = "" if option["fits"] else "over budget"
+        remark = "" if option["fits"] else "over budget"
         table.add_row(
             option["variant"],
             f"{option['trainable']:,}",
@@ -112,31 +114,31 @@ def print_advice(advice: Mapping[str, Any]) -> None:
             _number(option["score"], METRICS[advice["metric"]].digits),
             DASH if measured is None else f"{-100 * measured['loss']:+.1f} %",
             DASH if expected is None else f"{-100 * expected['loss']:+.1f} ± {200 * expected['sd']:.1f} %",
-            "<- advised" if option["variant"] == advice["variant"] else within,
+            "<- advised" if option["variant"] == advice["variant"] else remark,
         )
     console = _console()
     console.print(table)
     scored = f"pilot: {advice['metric']} on {advice['valid_examples']} examples, tuned on {advice['train_examples']}"
-    against = "" if reference == "base" else f"; compared with K={reference}, since base does not fit the memory"
-    told = [
-        f"{scored}{against}. Seconds are training and the frozen layers once.",
+    against = "" if reference == "base" else f"; compared with K={reference}, because base does not fit into memory"
+    lines = [
+        f"{scored}{against}. Seconds cover training and one pass through the frozen layers.",
         f"\nreason: {' '.join(advice['reason'])}",
         f"\nsaving: {100 * advice['saved']:.0f} % of base's training time, after the {advice['seconds']:.0f} s of this "
         "advice (predicted).",
         f"\nrisk: {' '.join(advice['risk'])}",
         f"\nrun: {advice['command']}",
     ]
-    for line in told:
+    for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def print_study(table: StudyTable, *, err: bool = False) -> None:
-    """Print a study's table of one model and task; tables during the study go to standard error."""
-    shown = _table(table.title, table.columns)
+    """Print the table of one model and task of a study, on stderr while the study is running."""
+    terminal_table = _table(table.title, table.columns)
     for row in table.rows:
-        shown.add_row(*row)
+        terminal_table.add_row(*row)
     console = _console(err)
-    console.print(shown)
+    console.print(terminal_table)
     if table.note:
         console.print(table.note, highlight=False, markup=False, soft_wrap=True)
 
@@ -145,19 +147,21 @@ def print_caches(root: Path, entries: Sequence[CacheEntry]) -> None:
     """Print the activation caches in a folder."""
     table = _table(str(root), ["cache", "layer", "dtype", "sequences", "tokens", "MB", "complete", "last written"])
     for entry in entries:
-        when = dt.datetime.fromtimestamp(entry.modified).isoformat(" ", "minutes")
-        known = (entry.layer, entry.dtype, entry.rows, entry.tokens)
-        shown = (DASH if value is None else f"{value:,}" if isinstance(value, int) else value for value in known)
+        modified = dt.datetime.fromtimestamp(entry.modified).isoformat(" ", "minutes")
+        values = (entry.layer, entry.dtype, entry.rows, entry.tokens)
+        cells = (DASH if value is None else f"{value:,}" if isinstance(value, int) else value for value in values)
         complete = "yes" if entry.complete else "no"
-        table.add_row(entry.folder.name, *shown, _megabytes(entry.nbytes), complete, when)
+        table.add_row(entry.folder.name, *cells, _megabytes(entry.nbytes), complete, modified)
     console = _console()
     console.print(table)
     console.print(f"{len(entries)} activation caches, {sum(e.nbytes for e in entries) / 1e6:.1f} MB")
 
 
 def print_scores(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]) -> None:
-    """Print scores of predictions, one line per metric, and notes about them."""
-    table = _table(escape(title), [escape(column) for column in columns])  # file names may hold brackets
+    """Print metrics of predictions, one line each, and notes about them."""
+    table = _table(
+        escape(title), [escape(column) for column in columns]
+    )  # file names may contain brackets, which are markup
     for row in rows:
         table.add_row(*row)
     console = _console()
@@ -167,7 +171,7 @@ def print_scores(title: str, columns: Sequence[str], rows: Sequence[Sequence[str
 
 
 def _console(err: bool = False) -> Console:
-    """A console that is wide enough for whole tables if the output is not a terminal."""
+    """Console on stdout or stderr; 140 columns wide if that is not a terminal, so that no table is cut."""
     console = Console(stderr=err)
     return console if console.is_terminal else Console(width=140, stderr=err)
 

@@ -1,4 +1,4 @@
-"""`telly data`: make data from a repository, and look at data before training on it."""
+"""`telly data`: make data sets from repositories and check data sets before training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     cls=CommandList,
-    help="Make data sets from repositories, and check data sets.",
+    help="Make data sets from repositories and check data sets.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -28,7 +28,7 @@ app = typer.Typer(
 
 @app.callback()
 def _data() -> None:
-    """Make data sets from repositories, and check data sets."""
+    """Make data sets from repositories and check data sets."""
 
 
 EPILOG = """Examples:
@@ -40,34 +40,34 @@ EPILOG = """Examples:
 
 
 FILE_HELP = (
-    "A file (JSONL, JSON, CSV, TSV, Parquet, or a list of pairs .txt beside data.jsonl) or a folder of such files."
+    "A file (JSONL, JSON, CSV, TSV, Parquet, or a .txt list of pairs next to data.jsonl) or a folder of such files."
 )
 
 
 @app.command(cls=SectionedCommand, epilog=EPILOG)
 def validate(
     file: Annotated[Path, typer.Argument(help=FILE_HELP)],
-    task: Annotated[str, typer.Option(help=f"The task the data is for: {', '.join(TASKS)}.")] = "search",
+    task: Annotated[str, typer.Option(help=f"Task that the data is for: {', '.join(TASKS)}.")] = "search",
     mapping: Annotated[
         list[str] | None,
-        typer.Option("--map", metavar="NAME=COLUMN", help="Read NAME from the data's COLUMN; may be repeated."),
+        typer.Option("--map", metavar="NAME=COLUMN", help="Read NAME from the data's COLUMN; repeatable."),
     ] = None,
-    train: Annotated[Path | None, typer.Option(help="Training data that FILE must not overlap with.")] = None,
-    valid: Annotated[Path | None, typer.Option(help="Validation data, checked as well.")] = None,
-    test: Annotated[Path | None, typer.Option(help="Test data, checked as well.")] = None,
+    train: Annotated[Path | None, typer.Option(help="Training data, which FILE must not overlap.")] = None,
+    valid: Annotated[Path | None, typer.Option(help="Validation data to check as well.")] = None,
+    test: Annotated[Path | None, typer.Option(help="Test data to check as well.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Report every problem of a data set with file and line; exit with 2 if there is one.
+    """Report every problem of a data set with file and line; exit with code 2 if there is any.
 
-    FILE is taken for the training data unless --train is given; the other files are compared with the training data.
+    FILE is the training data unless --train is given. The other files are checked for overlap with the training data.
     """
     from telly.data.schema import parse_mapping
     from telly.data.validate import check
     from telly.tasks import get_spec
 
     schema = get_spec(task).schema
-    given = {"train": train, "valid": valid, "test": test}
-    files = {split: path for split, path in given.items() if path is not None}
+    candidates = {"train": train, "valid": valid, "test": test}
+    files = {split: path for split, path in candidates.items() if path is not None}
     report = check({"train" if train is None else "file": file, **files}, schema, parse_mapping(mapping or [], schema))
     if as_json:
         problems = [asdict(problem) for problem in report.problems]
@@ -93,23 +93,27 @@ REPOSITORY_EPILOG = """Examples:
 @app.command("from-repo", cls=SectionedCommand, epilog=REPOSITORY_EPILOG)
 def from_repo(
     source: Annotated[
-        str, typer.Argument(metavar="PATH|GIT_URL", help="A folder of sources, or a git repository's address.")
+        str, typer.Argument(metavar="PATH|GIT_URL", help="A source folder, or the address of a git repository.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to make.")],
-    task: Annotated[str, typer.Option(help=f"The task the data is for: {', '.join(mined_tasks())}.")] = "search",
-    split: Annotated[str, typer.Option(help="file: by a hash of the path; date: newest files to the test.")] = "file",
-    valid_share: Annotated[float, typer.Option(help="The share for validation.")] = 0.1,
-    test_share: Annotated[float, typer.Option(help="The share for the test.")] = 0.1,
-    language: Annotated[list[str] | None, typer.Option(help="Only this language; repeatable. [default: all]")] = None,
-    tests: Annotated[bool, typer.Option("--with-tests", help="Test files as well.")] = False,
-    limit: Annotated[int | None, typer.Option(help="At most so many functions, drawn at random.")] = None,
-    seed: Annotated[int, typer.Option(help="Decides what is drawn.")] = 0,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes that read. [default: one a processor]")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to create.")],
+    task: Annotated[str, typer.Option(help=f"Task that the data is for: {', '.join(mined_tasks())}.")] = "search",
+    split: Annotated[
+        str, typer.Option(metavar="file|date", help="Split by a hash of the path, or by date (newest files for test).")
+    ] = "file",
+    valid_share: Annotated[float, typer.Option(help="Share of files for validation.")] = 0.1,
+    test_share: Annotated[float, typer.Option(help="Share of files for test.")] = 0.1,
+    language: Annotated[list[str] | None, typer.Option(help="Language to include; repeatable. [default: all]")] = None,
+    tests: Annotated[bool, typer.Option("--with-tests", help="Include test files.")] = False,
+    limit: Annotated[int | None, typer.Option(help="Maximum number of functions, sampled at random.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed for sampling.")] = 0,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Number of parsing processes. [default: one per core]")
+    ] = None,
 ) -> None:
-    """Make training, validation and test data from the functions of a repository; nothing of it is run.
+    """Make training, validation and test data from the functions of a repository; no code is executed.
 
-    Copies, near-copies, generated, vendored, minified and ignored files are left out, keys and tokens masked.
-    mining.json beside the data says what was left out and why.
+    Copies, near-copies and generated, vendored, minified or ignored files are left out; keys and tokens are masked.
+    mining.json, next to the data, lists what was left out and why.
     """
     from telly.mining.repository.mine import MiningSettings, mine
     from telly.mining.repository.splits import SplitRatios
@@ -118,7 +122,7 @@ def from_repo(
     settings = MiningSettings(
         task,
         mining_target(task),
-        split,  # type: ignore[arg-type]  # checked there
+        split,  # type: ignore[arg-type]  # `mine` checks it
         SplitRatios(valid_share, test_share),
         tuple(language or ()),
         tests,
@@ -129,7 +133,7 @@ def from_repo(
 
 
 def _mining_summary(mined: Mined, task: str) -> str:
-    """What was mined as a table, what to know about it, and what to do next."""
+    """Table of what was mined, remarks about it, and the next command."""
     from telly.mining.repository.mine import summary_lines
 
     lines = summary_lines(mined)
@@ -140,10 +144,10 @@ def _mining_summary(mined: Mined, task: str) -> str:
 
 
 def _summary(report: ValidationReport) -> str:
-    """One line: how much was looked at and what was found."""
-    rows, files, found = sum(report.rows.values()), len(report.rows), len(report.problems)
-    looked = f"{rows:,} row{'s' * (rows != 1)} in {files} file{'s' * (files != 1)}"
-    if not found:
-        return f"{looked}: no problems"
+    """One line with the number of rows, files and problems."""
+    rows, files, problems = sum(report.rows.values()), len(report.rows), len(report.problems)
+    checked = f"{rows:,} row{'s' * (rows != 1)} in {files} file{'s' * (files != 1)}"
+    if not problems:
+        return f"{checked}: no problems"
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in report.counts().items())
-    return f"{looked}: {found:,} problem{'s' * (found != 1)} ({kinds})"
+    return f"{checked}: {problems:,} problem{'s' * (problems != 1)} ({kinds})"

@@ -1,4 +1,4 @@
-"""`telly demo`: the main job on the embedded model and data, in minutes."""
+"""`telly demo`: full and frozen tuning of the embedded model on the embedded sample, in minutes."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ EPOCHS = 3
 
 def demo(
     output: Path = typer.Option(Path("runs/demo"), help="Folder of the runs."),
-    epochs: int = typer.Option(EPOCHS, help="Epochs of every run."),
-    limit: int = typer.Option(TRAIN_EXAMPLES, help="Training examples."),
-    eval_limit: int = typer.Option(EVAL_EXAMPLES, help="Validation and test examples."),
+    epochs: int = typer.Option(EPOCHS, help="Epochs per run."),
+    limit: int = typer.Option(TRAIN_EXAMPLES, help="Number of training examples."),
+    eval_limit: int = typer.Option(EVAL_EXAMPLES, help="Number of validation and of test examples."),
 ) -> None:
-    """Tune the embedded model for code search: fully, frozen at K=9, and from the store at K=9 and K=11."""
+    """Tune the embedded model for code search: full, frozen at K=9, and from the activation cache at K=9 and K=11."""
     from telly.cli.console import print_records
     from telly.runs.folder import RunFolder
 
     typer.echo(
-        f"Code search on CPython's standard library: {limit} functions to train on, {eval_limit} to find.\n"
-        "Four runs: everything trained; K=9 frozen but run in every epoch; K=9 and K=11 from the store.\n",
+        f"Code search on CPython's standard library: {limit} functions for training, {eval_limit} for evaluation.\n"
+        "Four runs: full tuning; K=9, frozen layers run in every epoch; K=9 and K=11 from the activation cache.\n",
         err=True,
     )
     records = []
     for freeze, cache in VARIANTS:
         config = demo_config(freeze, cache, output, epochs, limit, eval_limit)
         typer.echo(f"--- {config.variant} ---", err=True)
-        records.append(run_alone(config))
+        records.append(run_in_process(config))
     print_records(records)
     typer.echo("")
     for record in records:
@@ -50,7 +50,7 @@ def demo(
 
 
 def demo_config(freeze: str, cache: bool, output: Path, epochs: int, limit: int, eval_limit: int) -> TuneConfig:
-    """The settings of one of the demo's runs."""
+    """Settings of one run of the demo."""
     from telly.settings.config import TuneConfig
     from telly.settings.resolve import caches_in
 
@@ -59,7 +59,7 @@ def demo_config(freeze: str, cache: bool, output: Path, epochs: int, limit: int,
         {
             "freeze": freeze,
             "cache": cache,
-            "cache_always": cache,  # the comparison must not hang on how busy the machine is
+            "cache_always": cache,  # the comparison must not depend on how busy the machine is
             "epochs": epochs,
             "limit": limit,
             "eval_limit": eval_limit,
@@ -70,8 +70,8 @@ def demo_config(freeze: str, cache: bool, output: Path, epochs: int, limit: int,
     )
 
 
-def run_alone(config: TuneConfig) -> RunRecord:
-    """A run in a process of its own, so that its peak memory is its own; an error ends this process with its code."""
+def run_in_process(config: TuneConfig) -> RunRecord:
+    """Run in a separate process, so that peak memory is that of this run alone; exit with its code if it fails."""
     from telly.config import to_toml
     from telly.runs.folder import RunFolder
     from telly.runs.record import RunRecord
@@ -80,7 +80,7 @@ def run_alone(config: TuneConfig) -> RunRecord:
         file = RunFolder(Path(folder)).settings
         file.write_text(to_toml(config), encoding="utf-8")
         command = [sys.executable, "-m", "telly", "tune", config.task, "--config", str(file), "--overwrite", "--json"]
-        answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if answer.returncode:
-        raise typer.Exit(answer.returncode)
-    return RunRecord.parse(answer.stdout, shlex.join(command))
+        process = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if process.returncode:
+        raise typer.Exit(process.returncode)
+    return RunRecord.parse(process.stdout, shlex.join(command))

@@ -1,4 +1,4 @@
-"""`telly generate`: write code that a text describes."""
+"""`telly generate`: generate code from a description."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EPILOG = """Examples:
 
   telly generate "return the sum of two numbers"
 
-by the newest run of `telly tune generate`.
+Uses the newest run of `telly tune generate`.
 """
 
 
@@ -22,9 +22,9 @@ def generate(
     model: Model = None,
     as_json: Json = False,
 ) -> None:
-    """Write the code that a text describes."""
+    """Generate code from a description."""
     from telly.using.answers import generation_answer
-    from telly.using.writing import generate as write
+    from telly.using.writing import generate as run
 
-    code = write(description, model=model)
+    code = run(description, model=model)
     typer.echo(json.dumps(generation_answer(description, code), indent=1) if as_json else code)

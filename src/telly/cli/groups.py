@@ -1,4 +1,4 @@
-"""Commands in groups, each loaded when it is used; options under headings; examples in help that can be pasted."""
+"""Command groups: lazy loading, grouped options, and help texts whose examples can be pasted."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from typer.core import TyperCommand, TyperGroup
 from telly.cli.placeholders import PLACEHOLDERS
 
 ARGUMENTS, OTHER = "Arguments", "Options"
+"""Headings of arguments and of options without a heading."""
 
 
 class CommandEntry(NamedTuple):
-    """A command of `telly`, as its help lists it.
+    """Entry of a command in the help of `telly`.
 
     Attributes:
-        name: the command's name.
-        group: the heading it is listed under.
-        summary: what it does, short enough for one line of a terminal.
-        module: module of `telly.cli` that has it as `app`, or as a function of the command's name.
-        epilog: name of the module's text with examples.
+        name: command name.
+        group: heading that it is listed under.
+        summary: description, short enough for one line of a terminal.
+        module: module of `telly.cli` that defines the command, as `app` or as a function of the command's name.
+        epilog: name of the module's constant with the examples.
     """
 
     name: str
@@ -45,13 +46,15 @@ class CommandEntry(NamedTuple):
 
 
 def loaded(app: typer.Typer, name: str) -> Any:
-    """The command of a Typer app; in its help examples can be pasted, and placeholders say what a value is."""
+    """Build the command of a Typer app, with examples that can be pasted and placeholders for values."""
     command = typer.main.get_command(app)
     command.name = name
-    within = getattr(command, "commands", {})
-    for one in (command, *(() if isinstance(within, LazyCommands) else within.values())):
-        one.epilog = pasteable(one.epilog) if one.epilog else None
-        for parameter in one.params:
+    subcommands = getattr(command, "commands", {})
+    if isinstance(subcommands, LazyCommands):
+        subcommands = {}  # each of them comes through this function when it is made
+    for each in (command, *subcommands.values()):
+        each.epilog = pasteable(each.epilog) if each.epilog else None
+        for parameter in each.params:
             if parameter.metavar is None and not getattr(parameter, "is_flag", False):
                 is_argument = parameter.param_type_name == "argument"
                 parameter.metavar = parameter.name.upper() if is_argument else PLACEHOLDERS.get(parameter.name)
@@ -59,60 +62,60 @@ def loaded(app: typer.Typer, name: str) -> Any:
 
 
 def pasteable(text: str) -> str:
-    r"""Keep the line breaks of indented paragraphs, which are commands and files; `\b` tells click to."""
+    r"""Mark indented paragraphs (commands and files) with `\b`, so that click keeps their line breaks."""
     return re.sub(r"(?:(?<=\n\n)|^)(?=  \S)", "\b\n", text)
 
 
 class LazyCommands(MutableMapping[str, Any]):
-    """Commands by name; each is made when it is first asked for.
+    """Commands by name, each created on first access.
 
     Args:
-        makers: what makes a command, by its name.
+        factories: functions that create a command, by its name.
     """
 
-    def __init__(self, makers: dict[str, Callable[[], Any]]) -> None:
-        self._makers = makers
-        self._made: dict[str, Any] = {}
+    def __init__(self, factories: dict[str, Callable[[], Any]]) -> None:
+        self._factories = factories
+        self._commands: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self._made:
-            self._made[name] = self._makers[name]()
-        return self._made[name]
+        if name not in self._commands:
+            self._commands[name] = self._factories[name]()
+        return self._commands[name]
 
     def __setitem__(self, name: str, command: Any) -> None:
-        self._made[name] = command
-        self._makers.setdefault(name, lambda: command)
+        self._commands[name] = command
+        self._factories.setdefault(name, lambda: command)
 
     def __delitem__(self, name: str) -> None:
-        del self._makers[name]
-        self._made.pop(name, None)
+        del self._factories[name]
+        self._commands.pop(name, None)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._makers)
+        return iter(self._factories)
 
     def __len__(self) -> int:
-        return len(self._makers)
+        return len(self._factories)
 
 
 class CommandList(TyperGroup):
-    """A group whose help shows the whole summary of each command, which Typer would cut."""
+    """Group whose help shows the summary of each command uncut."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the commands, each with the first sentence of its help."""
+        """Write the commands, each with the first paragraph of its help."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, str(self.commands[name].help).split("\n\n")[0]) for name in self.commands])
 
 
 class LazyGroup(TyperGroup):
-    """A group of commands that are loaded when they are used, so that help stays quick."""
+    """Group whose commands are loaded on use, which keeps help fast."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Names in the order of help."""
+        """Command names in the order of help."""
         return list(self.commands)
 
 
 class CommandGroups(LazyGroup):
-    """`telly` itself: its help lists commands under headings, with their whole summaries."""
+    """Root group: help lists the commands under headings, without loading them."""
 
     entries: tuple[CommandEntry, ...] = ()
 
@@ -121,7 +124,7 @@ class CommandGroups(LazyGroup):
         self.commands = LazyCommands({entry.name: entry.load for entry in self.entries})
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the commands; none of them is loaded for that."""
+        """Write the commands under their headings, from `entries`."""
         width = max(len(entry.name) for entry in self.entries)
         for group in dict.fromkeys(entry.group for entry in self.entries):
             with formatter.section(group):
@@ -129,10 +132,14 @@ class CommandGroups(LazyGroup):
 
 
 class SectionedCommand(TyperCommand):
-    """A command whose help lists options under the headings that they name as `rich_help_panel`."""
+    """Command whose help lists options under the heading given as their `rich_help_panel`."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Parts of the usage line; required arguments without the braces that Typer puts around them."""
+        return [re.sub(r"^\{(.+)\}", r"\1", piece) for piece in super().collect_usage_pieces(ctx)]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write arguments, then options by heading; those without one come last."""
+        """Write arguments, then options by heading, and last the options without a heading."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)

@@ -1,4 +1,4 @@
-"""`telly index`: make the functions of a source tree searchable."""
+"""`telly index`: index the functions of a source tree for search."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from telly.cli.using import IndexFolder, Json, Languages, Model, Tests, Workers, asked_for, quoted
+from telly.cli.using import IndexFolder, Json, Languages, Model, Tests, Workers, collect_options_of, shell_command
 
 if TYPE_CHECKING:
     from telly.using.update import Update
@@ -17,18 +17,18 @@ EPILOG = """Examples:
 
   telly index ~/src/shop
 
-makes the index, or brings it up to date: only changed files are parsed, only new functions encoded.
+Creates or updates the index; an update parses only changed files and encodes only new functions.
 
   telly index ~/src/shop --model runs/search-telly-mini-k9-s0 --language python --language go
 
-with this model; with another one than before, everything is encoded again.
+Uses this model and these languages; a change of model encodes everything again.
 
-An interrupted update leaves the index as it was, and the next one goes on with what was encoded.
+An interrupted update leaves the index unchanged; the next one reuses what was already encoded.
 """
 
 
 def index(
-    path: Annotated[Path, typer.Argument(help="A folder of sources.")] = Path(),
+    path: Annotated[Path, typer.Argument(help="Source folder.")] = Path(),
     model: Model = None,
     index_folder: IndexFolder = None,
     language: Languages = None,
@@ -36,16 +36,16 @@ def index(
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Index the functions of a source tree for `telly search`, in eleven languages; nothing of it is run."""
+    """Index the functions of a source tree for `telly search`, in eleven languages; no code is executed."""
     from telly.using.search import build_index
 
-    options = asked_for(language, tests)
+    options = collect_options_of(language, tests)
     update = build_index(path, model=model, index=index_folder, options=options, workers=workers)
     if as_json:
         typer.echo(json.dumps(_as_dict(update), indent=1))
         return
     typer.echo(_summary(update))
-    typer.echo(f"next: {quoted('telly', 'search', 'how do I ...', path)}")
+    typer.echo(f"next: {shell_command('telly', 'search', 'how do I ...', path)}")
 
 
 def _as_dict(update: Update) -> dict[str, object]:
@@ -64,8 +64,8 @@ def _summary(update: Update) -> str:
     files = ", ".join(f"{count:,} {kind}" for kind, count in update.files.items() if count)
     lines = [f"{update.functions:,} functions; files: {files}; encoded {update.encoded:,} functions"]
     if update.former_model:
-        lines.append(f"all were encoded again: the index was made with {update.former_model}")
+        lines.append(f"all functions were encoded again: the index had been made with {update.former_model}")
     if update.skipped:
         lines.append("left out: " + ", ".join(f"{n:,} {reason}" for reason, n in update.skipped.most_common()))
-    lines.append(f"index: {update.folder}{'' if update.changed else ' (was up to date)'}")
+    lines.append(f"index: {update.folder}{'' if update.changed else ' (already up to date)'}")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""`telly ls`: what there is to choose from."""
+"""`telly ls`: the tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the command line shows what the package logs: the plain message, on stderr."""
+"""Log handler of the command line: plain messages on stderr."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import sys
 
 
 class PlainMessages(logging.Handler):
-    """Prints the message alone; above a progress bar where one is drawn."""
+    """Handler that prints the bare message, above the progress bar if there is one."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a message on the stderr of the moment, which a bar or a test may have replaced."""
+        """Print a message on the current `sys.stderr`, which a progress bar or a test may have replaced."""
         try:
-            # Whoever draws bars has imported tqdm, and a plain print would break a bar; importing it here would cost
-            # start-up time.
-            bars = sys.modules.get("tqdm")
-            if bars is None:
+            # A plain print would break a progress bar. Code that draws one has imported tqdm; importing it here would
+            # only cost start-up time.
+            tqdm = sys.modules.get("tqdm")
+            if tqdm is None:
                 print(record.getMessage(), file=sys.stderr)
             else:
-                bars.tqdm.write(record.getMessage(), file=sys.stderr)
-        except Exception:  # noqa: BLE001 - as in the handlers of `logging`: a message that fails ends no run
+                tqdm.tqdm.write(record.getMessage(), file=sys.stderr)
+        except Exception:  # noqa: BLE001 - as in `logging`'s own handlers: a message that cannot be shown must not end a run
             self.handleError(record)
 
 
 def show_messages() -> None:
-    """Show the messages of the logger `telly`; of several processes that train together only the first one's."""
+    """Show the messages of the logger `telly`; in distributed training only those of the first process."""
     logger = logging.getLogger("telly")
     if not any(isinstance(handler, PlainMessages) for handler in logger.handlers):
         logger.addHandler(PlainMessages())

@@ -1,4 +1,4 @@
-"""The settings of a run as options of a command, derived from their declarations."""
+"""Command-line options derived from the declarations of settings."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _TYPES = (int, float, bool, Path)
 
 
 @dataclass(frozen=True)
-class GivenSettings:
-    """The settings that were given as options.
+class SettingOverrides:
+    """Settings given as options.
 
     Attributes:
-        values: by the setting's name, as `TuneConfig` takes them.
-        options: the option of each, by the setting's name; errors name it.
+        values: values by name of the setting, as `TuneConfig` takes them.
+        options: options by name of the setting, for error messages.
     """
 
     values: dict[str, Any]
@@ -39,60 +39,61 @@ def with_settings(
     schema: Callable[[dict[str, Any]], Schema],
     hidden: Collection[str] = (),
 ) -> Callable[..., None]:
-    """A command with an option per setting.
+    """Add an option per setting to a command.
 
     Args:
-        command: takes what was given, a `GivenSettings`, as its first argument, and its own options.
-        declared: the settings.
-        schema: gives the columns that `--map` may name, from the given settings and own options.
-        hidden: settings that help does not show: those of other tasks, whose use the checks of settings explain.
+        command: function of a `SettingOverrides` and of the command's own options.
+        declared: settings by name.
+        schema: function from all arguments to the schema whose columns `--map` may name.
+        hidden: settings left out of help: those of other tasks, which `TuneConfig` refuses with an explanation.
     """
-    _, *own = inspect.signature(command, eval_str=True).parameters.values()
+    _, *own_options = inspect.signature(command, eval_str=True).parameters.values()
     order = list(Group)
-    settings = sorted(declared.values(), key=lambda one: order.index(one.setting.group))
+    by_group = sorted(declared.values(), key=lambda entry: order.index(entry.setting.group))
 
     @functools.wraps(command)
     def run(**values: Any) -> None:
         for old in RENAMED_OPTIONS:
             if values.pop(_hidden(old), None) is not None:
                 raise ConfigError(f"{old} is now called {RENAMED_OPTIONS[old]}; rename it")
-        options = {name: values.pop(name) for name in declared}
-        given = {name: value for name, value in options.items() if value not in (None, [], ())}
-        if "columns" in given:
-            given["columns"] = parse_mapping(given["columns"], schema(values | given))
-        given |= {
-            name: _pairs(declared[name], value) for name, value in given.items() if _is_pairs(declared[name], value)
+        arguments = {name: values.pop(name) for name in declared}
+        # Unused options are None, or empty if they are repeatable.
+        overrides = {name: value for name, value in arguments.items() if value not in (None, [], ())}
+        if "columns" in overrides:
+            overrides["columns"] = parse_mapping(overrides["columns"], schema(values | overrides))
+        overrides |= {
+            name: _pairs(declared[name], value) for name, value in overrides.items() if _is_pairs(declared[name], value)
         }
-        command(GivenSettings(given, {name: declared[name].option for name in given}), **values)
+        command(SettingOverrides(overrides, {name: declared[name].option for name in overrides}), **values)
 
     parameters = [
-        *(_parameter(one, hidden=one.name in hidden) for one in settings),
-        *own,
-        *map(_former, RENAMED_OPTIONS),
+        *(_parameter(entry, hidden=entry.name in hidden) for entry in by_group),
+        *own_options,
+        *map(_renamed, RENAMED_OPTIONS),
     ]
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
     )
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    del run.__wrapped__
+    del run.__wrapped__  # else `inspect.signature` follows it to the original command
     return run
 
 
 def as_arguments(declared: Declared, value: Any) -> list[str]:
-    """The words of a command line that give a setting this value."""
+    """Command-line arguments that give a setting this value."""
     if isinstance(value, bool):
         return [declared.option] if value else [declared.setting.off] if declared.setting.off else []
     if isinstance(value, Mapping):
-        return [word for name, part in value.items() for word in (declared.option, f"{name}={part}")]
+        return [text for name, item in value.items() for text in (declared.option, f"{name}={item}")]
     if isinstance(value, list | tuple):
-        return [word for part in value for word in (declared.option, str(part))]
+        return [text for item in value for text in (declared.option, str(item))]
     return [declared.option, str(value)]
 
 
 def _parameter(declared: Declared, *, hidden: bool) -> inspect.Parameter:
     setting = declared.setting
-    several = get_origin(declared.type) in (dict, tuple)
-    kind: Any = list[str] if several else declared.type if declared.type in _TYPES else str
+    repeatable = get_origin(declared.type) in (dict, tuple)
+    kind: Any = list[str] if repeatable else declared.type if declared.type in _TYPES else str
     names = f"{declared.option}/{setting.off}" if setting.off else declared.option
     metavar = setting.metavar or "|".join(declared.choices) or _METAVARS.get(declared.type)
     option = typer.Option(
@@ -116,8 +117,8 @@ def _default(declared: Declared) -> str:
     return f" [default: {declared.shown_default}]" if declared.shown_default else ""
 
 
-def _former(option: str) -> inspect.Parameter:
-    """A hidden option, so that its use can be answered with the new name."""
+def _renamed(option: str) -> inspect.Parameter:
+    """Hidden parameter for a former option, whose use is answered with the new name."""
     return inspect.Parameter(
         _hidden(option),
         inspect.Parameter.KEYWORD_ONLY,
@@ -131,24 +132,24 @@ def _hidden(option: str) -> str:
 
 
 def _pairs(declared: Declared, texts: list[str]) -> dict[str, Any]:
-    """`NAME=VALUE` texts as a dictionary; whole numbers where the setting has numbers.
+    """Parse `NAME=VALUE` texts into a dictionary, with integer values if the setting has them.
 
     Raises:
-        ConfigError: a text has no `=`, a name comes twice, or a value is no whole number.
+        ConfigError: a text has no `=`, a name occurs twice, or a value is not an integer.
     """
-    option, numbers = declared.option, get_args(declared.type)[1] is not str
-    found: dict[str, Any] = {}
+    option, is_integer = declared.option, get_args(declared.type)[1] is not str
+    pairs: dict[str, Any] = {}
     for text in texts:
         name, sign, value = text.partition("=")
         if not (sign and name and value):
             raise ConfigError(f"{option}: expected NAME=VALUE, found {text!r}")
-        if name in found:
+        if name in pairs:
             raise ConfigError(f"{option}: {name} is given twice")
-        found[name] = _number(value, option) if numbers else value
-    return found
+        pairs[name] = _integer(value, option) if is_integer else value
+    return pairs
 
 
-def _number(text: str, option: str) -> int:
+def _integer(text: str, option: str) -> int:
     try:
         return int(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What stands for the value of an option in help: options of one name take the same kind of value in all commands."""
+"""Placeholders for the values of options in help; options with the same name have the same one in all commands."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PLACEHOLDERS = dict.fromkeys(_NUMBERS, "N") | {
     "html": "FILE",
     "index_folder": "DIR",
     "language": "NAME",
-    "margin": "SHARE",
+    "margin": "RATIO",
     "min_similarity": "COSINE",
     "model": "DIR|HUB-ID",
     "output": "DIR",
@@ -29,12 +29,12 @@ PLACEHOLDERS = dict.fromkeys(_NUMBERS, "N") | {
     "split": "NAME",
     "task": "TASK",
     "test": "FILE",
-    "test_share": "SHARE",
+    "test_share": "RATIO",
     "timeout": "SECONDS",
     "title": "TEXT",
     "token_file": "FILE",
     "train": "FILE",
     "valid": "FILE",
-    "valid_share": "SHARE",
+    "valid_share": "RATIO",
     "with_": "DIR|HUB-ID",
 }

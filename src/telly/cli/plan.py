@@ -1,4 +1,4 @@
-"""`telly plan`: what every variant trains and costs, before anything runs."""
+"""`telly plan`: trained parameters and estimated costs of base and every K."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ EPILOG = """Examples:
 
   telly plan --model DIR
 
-needs only DIR/config.json: no weights are read and no memory is taken for them.
+Reads only DIR/config.json: no weights are loaded.
 
   telly plan --data train.jsonl --batch-size 32
 
-adds estimates for your data on this machine: peak memory, size of the store, seconds per epoch.
+Adds estimates for your data on this machine: peak memory, size of the activation cache, seconds per epoch.
 """
 
 
 def plan(
     model: str | None = typer.Option(None, help="Model folder, config.json or hub id. [default: the embedded model]"),
-    task: str = typer.Option("search", help="Task whose head and length limits hold."),
-    data: str | None = typer.Option(None, help="Training data to estimate for; `sample` is the package's own."),
-    columns: list[str] = typer.Option([], "--map", help="OURS=YOURS: name of a column in your data; repeatable."),
-    batch_size: int | None = typer.Option(None, help="Examples a step. [default: the task's preset]"),
+    task: str = typer.Option("search", help="Task whose head and length limits apply."),
+    data: str | None = typer.Option(None, help="Training data to estimate for; `sample` is the embedded sample."),
+    columns: list[str] = typer.Option([], "--map", help="Name of a column in your data; repeatable."),
+    batch_size: int | None = typer.Option(None, help="Examples per step. [default: the task's preset]"),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """Print, for base and every K, the trained parameters and the estimated costs."""
+    """Print the trained parameters and estimated costs of base and every K."""
     from telly.data.schema import parse_mapping
     from telly.models.folder import EMBEDDED
     from telly.settings.config import TuneConfig
@@ -34,9 +34,9 @@ def plan(
     from telly.tuning.estimate import variant_costs
 
     name = model or EMBEDDED
-    given = {"model": name, "task": task, "columns": parse_mapping(columns, get_spec(task).schema)}
-    settings = TuneConfig.parse(given | ({"batch_size": batch_size} if batch_size is not None else {}))
-    costs = variant_costs(settings, data)
+    values = {"model": name, "task": task, "columns": parse_mapping(columns, get_spec(task).schema)}
+    config = TuneConfig.parse(values | ({"batch_size": batch_size} if batch_size is not None else {}))
+    costs = variant_costs(config, data)
     if as_json:
         variants = [cost.to_dict() for cost in costs]
         typer.echo(json.dumps({"model": name, "layers": len(costs) - 1, "variants": variants}, indent=1))

@@ -1,4 +1,4 @@
-"""`telly pretrain`: train a small code model from sources."""
+"""`telly pretrain`: pre-train a small code model on source files."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ EPILOG = """Example:
 
   telly pretrain --corpus ~/src --corpus /usr/lib/python3/dist-packages --output pretrained
 
-mines documented Python functions (nothing is run), trains tokenizer and model, and writes pretrained/model with its
-card. The same command goes on where an interrupted one stopped. docs/pretraining.md explains recipes.
+Mines documented Python functions (no code is executed), trains tokenizer and model, and writes pretrained/model with
+its card. Run the same command again to resume after an interruption. docs/pretraining.md explains recipes.
 
-On a GPU it trains in mixed precision; `compile = true` compiles the model.
+On a GPU, training uses mixed precision; `compile = true` in the recipe compiles the model.
 """
 
 

@@ -1,4 +1,4 @@
-"""`telly probe`: what the layers of models tell about code."""
+"""`telly probe`: what each layer of a model knows about code."""
 
 from __future__ import annotations
 
@@ -14,41 +14,40 @@ EPILOG = """Examples:
 
   telly probe --model telly-mini --output probing
 
-all four probes of every layer on the embedded sample, beside random weights, a bag of tokens and the most frequent
-answer.
+Runs all four probes on every layer with the embedded sample, and compares them with random weights, a bag of tokens
+and the most frequent answer.
 
   telly probe --model telly-mini --model runs/search-base --probe lexical --probe structural
 
-the pre-trained model and a tuned one; the folder of a run stands for its tuned model.
+Compares the pre-trained model with a tuned one; a run's folder means its tuned model.
 
   telly probe --model microsoft/unixcoder-base --data code.jsonl --hard --with-paper
 
-negatives of the syntactic probe from trees of similar size, and the paper's layer weights in the figure.
+Takes the negatives of the syntactic probe from trees of similar size, and adds the paper's layer weights to the figure.
 
-Every model runs once over the texts of all probes; all probes, layers, modes, seeds and controls read what was
-stored then.
+Every model runs once over the texts of all probes; all probes, layers, modes, seeds and controls use the cached states.
 """
 
 
 def probe(
-    model: Annotated[list[str], typer.Option(help="Folder, hub id, a run's folder, or telly-mini; repeatable.")],
-    probe: Annotated[list[str] | None, typer.Option(help="A probe's name, repeatable. [default: all]")] = None,
-    data: Annotated[str | None, typer.Option(help="Data with a column of code. [default: the sample]")] = None,
+    model: Annotated[list[str], typer.Option(help="A folder, hub id, run's folder, or telly-mini; repeatable.")],
+    probe: Annotated[list[str] | None, typer.Option(help="Probe to run; repeatable. [default: all]")] = None,
+    data: Annotated[str | None, typer.Option(help="Data with a code column. [default: the sample]")] = None,
     language: Annotated[
-        str, typer.Option(help="Of the code: python, or a tree-sitter grammar such as java.")
+        str, typer.Option(help="Language of the code: python, or a tree-sitter grammar such as java.")
     ] = "python",
-    limit: Annotated[int, typer.Option(min=50, help="Most texts of a probe.")] = 1000,
-    max_tokens: Annotated[int, typer.Option(min=8, help="Where texts are cut.")] = 256,
-    seeds: Annotated[int, typer.Option(min=1, max=10, help="How often each probe is fitted.")] = 3,
-    hard: Annotated[bool, typer.Option("--hard", help="Syntactic: wrong trees of similar size.")] = False,
-    with_paper: Annotated[bool, typer.Option("--with-paper", help="Draw the paper's values, too.")] = False,
+    limit: Annotated[int, typer.Option(min=50, help="Maximum number of texts per probe.")] = 1000,
+    max_tokens: Annotated[int, typer.Option(min=8, help="Maximum number of tokens per text.")] = 256,
+    seeds: Annotated[int, typer.Option(min=1, max=10, help="Number of fits per probe.")] = 3,
+    hard: Annotated[bool, typer.Option("--hard", help="Syntactic probe: negatives of similar size.")] = False,
+    with_paper: Annotated[bool, typer.Option("--with-paper", help="Also draw the paper's values.")] = False,
     figures: Annotated[bool, typer.Option("--figures/--no-figures", help="Draw figures.")] = True,
     output: Annotated[Path, typer.Option(help="Folder for tables and figures.")] = Path("probing"),
     cache_dir: Annotated[
-        Path | None, typer.Option(help="Folder of activation caches. [default: in your cache folder]")
+        Path | None, typer.Option(help="Folder of activation caches. [default: in the user's cache folder]")
     ] = None,
 ) -> None:
-    """Probe what every layer of a model tells about code: tokens, syntax, meaning, structure."""
+    """Probe what each layer of a model knows about code: tokens, syntax, semantics, structure."""
     from telly.api.probe import probe as run
 
     results = run(
@@ -76,20 +75,20 @@ def _print(result: ProbeResult) -> None:
         typer.echo(f"  {len(result.skipped)} texts were skipped; the list is in the results")
     for baseline in result.baselines:
         typer.echo(f"  {baseline.layer:>16}  {baseline.metrics[result.metric].mean:.3f}")
-    for found in result.models:
-        typer.echo(f"  {found.model}: {_summary(found, result.metric)}")
-        typer.echo("    " + "  ".join(f"{x.layer} {x.metrics[result.metric].mean:.3f}" for x in found.layers))
+    for score in result.models:
+        typer.echo(f"  {score.model}: {_summary(score, result.metric)}")
+        typer.echo("    " + "  ".join(f"{x.layer} {x.metrics[result.metric].mean:.3f}" for x in score.layers))
 
 
-def _summary(found: ModelScore, metric: str) -> str:
+def _summary(model: ModelScore, metric: str) -> str:
     from telly.analysis.probing import RANDOM_WEIGHTS
 
-    best = max(found.layers, key=lambda layer: layer.metrics[metric].mean)
-    score, mixed = best.metrics[metric], found.weighted[metric]
-    main = max(range(len(found.weights)), key=found.weights.__getitem__)
+    best = max(model.layers, key=lambda layer: layer.metrics[metric].mean)
+    score, mixed = best.metrics[metric], model.weighted[metric]
+    main = max(range(len(model.weights)), key=model.weights.__getitem__)
     control = f", control {best.control.mean:.3f}" if best.control else ""
-    verdict = "" if found.above_baselines or found.model == RANDOM_WEIGHTS else "; does NOT beat the baselines"
+    verdict = "" if model.above_baselines or model.model == RANDOM_WEIGHTS else "; does NOT beat the baselines"
     return (
         f"best layer {best.layer} {score.mean:.3f} [{score.low:.3f}, {score.high:.3f}]{control}; all layers mixed "
-        f"{mixed.mean:.3f}, mostly layer {found.layers[main].layer} ({found.weights[main]:.0%}){verdict}"
+        f"{mixed.mean:.3f}, mostly layer {model.layers[main].layer} ({model.weights[main]:.0%}){verdict}"
     )

@@ -1,4 +1,4 @@
-"""`telly score`: metrics of predictions that lie in files, whichever model made them."""
+"""`telly score`: metrics of prediction files, made by any model."""
 
 from __future__ import annotations
 
@@ -15,53 +15,55 @@ if TYPE_CHECKING:
     from telly.metrics.interval import Interval, PairedComparison
     from telly.tasks.scoring import Scores
 
-EPILOG = """A file holds plain lines (an example a line, the same order in both files), lines `id<TAB>text` (if every
-line has a tab and no id comes twice), or JSON lines (id in id, idx or url; a prediction in prediction, pred or text; a
-gold answer in reference, gold, code, gt, label or answer). With ids the order does not matter. Texts of several lines
-need JSON lines. An empty prediction scores zero and is counted; an empty gold answer is an error. Labels may be written
-as 1, 1.0 or true; where no predicted label is among the right ones, that is an error. There is one reference an
+EPILOG = """A file contains plain lines (one example per line, in the same order in both files), lines `id<TAB>text`
+(if every line has a tab and no id occurs twice), or JSON lines (id in id, idx or url; prediction in prediction, pred or
+text; gold answer in reference, gold, code, gt, label or answer). With ids, order does not matter. Texts with several
+lines need JSON lines. An empty prediction scores zero and is counted; an empty gold answer is an error. Labels may be
+written as 1, 1.0 or true; it is an error if no predicted label is among the gold labels. There is one reference per
 example.
 
 Examples:
 
   telly score generate --gold test.gold --pred base.output
 
-BLEU, exact match and edit similarity with 95 % intervals; test.gold may be CodeXGLUE's test.json.
+Prints BLEU, exact match and edit similarity with 95 % intervals; test.gold may be CodeXGLUE's test.json.
 
   telly score generate --gold test.gold --pred telly-9.output --compare base.output
 
-adds the other system's scores, the difference, and whether it is more than chance.
+Adds the other system's scores and the differences, with p-values.
 
   telly score summarize --gold test.gold --pred test.output --json
 
-prints one JSON object.
+Prints one JSON object.
 
   telly score clone --gold test.txt --pred predictions.txt
 
-reads CodeXGLUE's lines `idx1<TAB>idx2<TAB>label`.
+Reads CodeXGLUE's format `idx1<TAB>idx2<TAB>label`.
 
   telly score search --gold gold.tsv --pred ranked.tsv
 
-`id<TAB>answer` and `id<TAB>candidate candidate ...`, the best first; JSON lines as CodeXGLUE has them are read too.
+Reads `id<TAB>answer` and `id<TAB>candidate candidate ...`, best first, or CodeXGLUE's JSON lines.
 """
 
 ABOUT = (
-    "These statements compare two files of predictions, not two methods: only test examples vary in the tests. To "
+    "These tests compare two prediction files, not two methods: they cover only the variance of test examples. To "
     "compare methods, train each with several seeds (telly report)."
 )
 
 
 def score(
     task: Annotated[str, typer.Argument(help=f"One of {', '.join(TASKS)}.")],
-    gold: Annotated[Path, typer.Option(help="File of the right answers.")],
-    pred: Annotated[Path, typer.Option(help="File of the predictions.")],
-    compare: Annotated[Path | None, typer.Option(help="Predictions of another system, compared with --pred.")] = None,
-    by_line: Annotated[bool, typer.Option("--by-line", help="Match line by line whatever ids there are.")] = False,
-    resamples: Annotated[int, typer.Option(min=1, help="Of the bootstrap behind intervals and p.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+    gold: Annotated[Path, typer.Option(help="File with the gold answers.")],
+    pred: Annotated[Path, typer.Option(help="File with the predictions.")],
+    compare: Annotated[Path | None, typer.Option(help="Predictions of another system to compare with.")] = None,
+    by_line: Annotated[bool, typer.Option("--by-line", help="Match by line and ignore ids.")] = False,
+    resamples: Annotated[
+        int, typer.Option(min=1, help="Number of bootstrap resamples, for intervals and p-values.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Score predictions against the right answers, with confidence intervals."""
+    """Score predictions against gold answers, with confidence intervals."""
     from telly.api.score import score as score_files
 
     result = score_files(task, gold, pred, compare, by_line=by_line, resamples=resamples, seed=seed)
@@ -74,15 +76,19 @@ def score(
     header = ["metric", "value", "95 % interval"]
     rows = [[_label(m), _value(m, v), _interval(m, scores.intervals[m])] for m, v in scores.values.items()]
     notes = [_examples(scores)]
-    cautions = [*scores.cautions, *(other.cautions if other is not None else ())]
+    warnings = [*scores.warnings, *(other.warnings if other is not None else ())]
     if other is not None:
         names = _names(pred, other.file)
         header += [names[1], "95 % interval", "difference", "95 % interval", "p"]
-        for row, (name, found) in zip(rows, comparisons.items(), strict=True):
+        for row, (name, comparison) in zip(rows, comparisons.items(), strict=True):
             row += [_value(name, other.values[name]), _interval(name, other.intervals[name])]
-            row += [_value(name, found.difference, "+"), _interval(name, found.interval, "+"), f"{found.p:.3f}"]
-        notes += [_examples(other), *(_verdict(name, found, names) for name, found in comparisons.items()), ABOUT]
-    notes += [f"caution: {caution}" for caution in dict.fromkeys(cautions)]
+            row += [
+                _value(name, comparison.difference, "+"),
+                _interval(name, comparison.interval, "+"),
+                f"{comparison.p:.3f}",
+            ]
+        notes += [_examples(other), *(_verdict(name, c, names) for name, c in comparisons.items()), ABOUT]
+    notes += [f"warning: {warning}" for warning in dict.fromkeys(warnings)]
     print_scores(f"{task}: {pred}", header, rows, notes)
 
 
@@ -99,12 +105,12 @@ def _as_dict(
         result["other"] = _scores_dict(other)
         result["comparison"] = {
             name: {
-                "difference": found.difference,
-                "interval": [found.interval.low, found.interval.high],
-                "p": found.p,
-                "differs": found.differs,
+                "difference": comparison.difference,
+                "interval": [comparison.interval.low, comparison.interval.high],
+                "p": comparison.p,
+                "differs": comparison.differs,
             }
-            for name, found in comparisons.items()
+            for name, comparison in comparisons.items()
         }
     return result
 
@@ -115,7 +121,7 @@ def _scores_dict(scores: Scores) -> dict[str, Any]:
         "intervals": {name: [interval.low, interval.high] for name, interval in scores.intervals.items()},
         "examples": scores.examples,
         "empty_predictions": scores.empty_predictions,
-        **({"cautions": list(scores.cautions)} if scores.cautions else {}),
+        **({"warnings": list(scores.warnings)} if scores.warnings else {}),
     }
 
 
@@ -136,14 +142,14 @@ def _examples(scores: Scores) -> str:
 
 
 def _names(pred: Path, other: Path) -> tuple[str, str]:
-    """Short names of two files; where they are equal, as those of two runs are, their folders' as well."""
+    """Short names of two files, with their folders if the file names are equal, as in two runs."""
     if pred.name != other.name:
         return pred.name, other.name
     return f"{pred.resolve().parent.name}/{pred.name}", f"{other.resolve().parent.name}/{other.name}"
 
 
-def _verdict(name: str, found: PairedComparison, names: tuple[str, str]) -> str:
-    if not found.differs:
-        return f"{name}: no difference at 95 % (p = {found.p:.3f})"
-    better = names[0 if (found.difference > 0) == METRICS[name].greater_is_better else 1]
-    return f"{name}: the systems differ at 95 % (p = {found.p:.3f}); {better} is better"
+def _verdict(name: str, comparison: PairedComparison, names: tuple[str, str]) -> str:
+    if not comparison.differs:
+        return f"{name}: no difference at 95 % (p = {comparison.p:.3f})"
+    better = names[0 if (comparison.difference > 0) == METRICS[name].greater_is_better else 1]
+    return f"{name}: the systems differ at 95 % (p = {comparison.p:.3f}); {better} is better"

@@ -1,15 +1,16 @@
-"""`telly search`: find the functions that a sentence describes."""
+"""`telly search`: find functions by description."""
 
 from __future__ import annotations
 
 import json
+import logging
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from telly.cli.using import IndexFolder, Json, Model, say, where
+from telly.cli.using import IndexFolder, Json, Model, file_and_line
 
 if TYPE_CHECKING:
     from telly.using.search import SearchHit
@@ -18,21 +19,22 @@ EPILOG = """Examples:
 
   telly search "how do I parse a date"
 
-in the current folder; without an index it is made first, as `telly index` does.
+Searches the current folder; if there is no index, it is created first, as by `telly index`.
 
   telly search "retry a request" ~/src/shop --top 3 --json
 
-prints one JSON object.
+Prints the best three as one JSON object.
 
   telly search "parse_date tzinfo" ~/src/shop --by bm25
 
-by words alone, which needs no model. --by dense is the model alone; by default both are fused by their ranks.
+Ranks by words only, which needs no model; --by dense ranks by the model only. By default the two rankings are fused.
 """
 SNIPPET_LINES = 6
+logger = logging.getLogger(__name__)
 
 
 class By(StrEnum):
-    """What the order follows."""
+    """Rankings of search hits."""
 
     FUSED = "fused"
     DENSE = "dense"
@@ -41,11 +43,13 @@ class By(StrEnum):
 
 def search(
     query: Annotated[str, typer.Argument(help="What the function does, in words.")],
-    path: Annotated[Path, typer.Argument(help="The folder that was indexed.")] = Path(),
-    top: Annotated[int, typer.Option(min=1, help="How many functions.")] = 10,
-    by: Annotated[By, typer.Option(help="The model's embeddings (dense), words (bm25), or both.")] = By.FUSED,
-    update: Annotated[bool, typer.Option("--update", help="Bring the index up to date first.")] = False,
-    lines: Annotated[int, typer.Option(min=0, help="Lines of code to show of each.")] = SNIPPET_LINES,
+    path: Annotated[Path, typer.Argument(help="Source folder to search.")] = Path(),
+    top: Annotated[int, typer.Option(min=1, help="Number of functions to show.")] = 10,
+    by: Annotated[
+        By, typer.Option(metavar="|".join(By), help="Rank by embeddings (dense), by words (bm25), or by both.")
+    ] = By.FUSED,
+    update: Annotated[bool, typer.Option("--update", help="Update the index first.")] = False,
+    lines: Annotated[int, typer.Option(min=0, help="Lines of code to show per function.")] = SNIPPET_LINES,
     model: Model = None,
     index_folder: IndexFolder = None,
     as_json: Json = False,
@@ -61,7 +65,7 @@ def search(
         typer.echo(json.dumps(answer, indent=1))
         return
     if not hits:
-        say(f"nothing found: no function has a word of {query!r}")
+        logger.info("no hits: no function contains a word of %r", query)
     for hit in hits:
         typer.echo(_text(hit, path, lines))
 
@@ -70,7 +74,7 @@ def _text(hit: SearchHit, root: Path, lines: int) -> str:
     from telly.using.answers import snippet
 
     function = hit.location.function
-    text = [f"{where(hit.location, root)}  {hit.score:.4f}  {function.signature}"]
+    text = [f"{file_and_line(hit.location, root)}  {hit.score:.4f}  {function.signature}"]
     if function.description:
         text.append(f"    {function.description}")
     body = snippet(hit.location, lines)

@@ -1,4 +1,4 @@
-"""`telly summarize`: describe functions in a sentence."""
+"""`telly summarize`: describe functions in one sentence each."""
 
 from __future__ import annotations
 
@@ -8,32 +8,33 @@ from typing import Annotated
 
 import typer
 
-from telly.cli.using import Json, Model, where
+from telly.cli.using import Json, Model, file_and_line
 
 EPILOG = """Examples:
 
   telly summarize shop/dates.py:parse_date
 
-one function; Class.method or a line within the function does as well.
+Describes one function, named as FUNCTION, Class.method or a line number within it.
 
   telly summarize shop/dates.py --json
 
-all functions of the file, as one JSON object.
+Describes all functions of the file, as one JSON object.
 """
 
 
 def summarize(
-    file: Annotated[str, typer.Argument(metavar="FILE[:FUNCTION]", help="A source file, or a function of it.")],
+    file: Annotated[str, typer.Argument(metavar="FILE[:FUNCTION]", help="A source file, or one function in it.")],
     model: Model = None,
     as_json: Json = False,
 ) -> None:
-    """Describe the functions of a file, by the newest run of `telly tune summarize`."""
+    """Describe the functions of a file with the newest run of `telly tune summarize`."""
     from telly.using.answers import summaries_answer
-    from telly.using.writing import summarize as write
+    from telly.using.writing import summarize as run
 
-    found = write(file, model=model)
+    summaries = run(file, model=model)
     if as_json:
-        typer.echo(json.dumps(summaries_answer(found), indent=1))
+        typer.echo(json.dumps(summaries_answer(summaries), indent=1))
         return
-    for one in found:
-        typer.echo(f"{where(one.location, Path())}  {one.location.function.name}\n    {one.text}")
+    for summary in summaries:
+        function = summary.location.function
+        typer.echo(f"{file_and_line(summary.location, Path())}  {function.name}\n    {summary.text}")

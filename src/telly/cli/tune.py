@@ -1,4 +1,4 @@
-"""`telly tune TASK`."""
+"""`telly tune TASK`: tune a model, with a subcommand per task."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ from telly.cli.groups import LazyCommands, LazyGroup, SectionedCommand, loaded
 from telly.tasks import TASKS
 
 if TYPE_CHECKING:
-    from telly.cli.options import GivenSettings
+    from telly.cli.options import SettingOverrides
 
 EXAMPLES = """Examples:
 
   telly tune {task} --freeze 9
 
-tunes the embedded model on the sample; layers 0 to 8 are frozen and run once.
+Tunes the embedded model on the embedded sample; layers 0 to 8 are frozen and run once.
 
   telly tune {task} --model DIR --freeze 9 \\
     {data}
 
-tunes your model on your data ({layout}). The same command with --resume continues an interrupted run.
+Tunes your model on your data ({layout}). Add --resume to continue an interrupted run.
 
   torchrun --standalone --nproc-per-node 2 -m telly tune {task} --freeze 9
 
-trains with two processes; --batch-size is the number of examples over all of them.
+Trains with two processes; --batch-size is the total over all processes.
 
   telly tune {task} --freeze 9 --method lora
 
-trains LoRA adapters in the layers from 9 on; RUN/adapter is a few hundred KB that peft loads. Needs telly[peft].
+Trains LoRA adapters in layers 9 and above; RUN/adapter, a few hundred KB, can be loaded with peft. Needs telly[peft].
 """
 
 
 class TuneCommands(LazyGroup):
-    """A command per task; each has the options of its task, whose declarations are imported when it is used."""
+    """Command per task, with the options of that task; created on use."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.commands = LazyCommands({task: partial(_command, task) for task in TASKS})
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the tasks with their summaries; no command is made for that."""
+        """Write the tasks with their summaries, without creating their commands."""
         with formatter.section("Tasks"):
             formatter.write_dl([(task, spec.summary) for task, spec in TASKS.items()])
 
@@ -67,10 +67,10 @@ def _tune() -> None:
 
 def _command(task: str) -> Any:
     from telly.cli.options import with_settings
-    from telly.settings.lists import SETTINGS, lacking
+    from telly.settings.lists import SETTINGS, options_not_of
 
     def tune_task(
-        given: GivenSettings,
+        overrides: SettingOverrides,
         config: Annotated[
             Path | None, typer.Option(metavar="FILE", help="TOML file with settings; options override it.")
         ] = None,
@@ -82,23 +82,24 @@ def _command(task: str) -> Any:
         ] = False,
         as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
     ) -> None:
-        run(task, given, config, resume=resume, overwrite=overwrite, as_json=as_json)
+        run(task, overrides, config, resume=resume, overwrite=overwrite, as_json=as_json)
 
     tune_task.__doc__ = f"Tune for {TASKS[task].summary}."
-    tune_task.__annotations__["given"] = Any
+    # Typer resolves annotations, but the class of this one is imported for type checking only.
+    tune_task.__annotations__["overrides"] = Any
     settings = {name: declared for name, declared in SETTINGS.items() if name != "task"}
-    command = with_settings(tune_task, settings, lambda _given: TASKS[task].schema, lacking(task))
-    alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+    command = with_settings(tune_task, settings, lambda _arguments: TASKS[task].schema, options_not_of(task))
+    task_app = typer.Typer(add_completion=False, rich_markup_mode=None)
     example = TASKS[task].data_example
     epilog = EXAMPLES.format(task=task, data=example.options, layout=example.layout)
-    alone.command(task, cls=SectionedCommand, epilog=epilog)(command)
-    return loaded(alone, task)
+    task_app.command(task, cls=SectionedCommand, epilog=epilog)(command)
+    return loaded(task_app, task)
 
 
 def run(
-    task: str, given: GivenSettings, config_file: Path | None, *, resume: bool, overwrite: bool, as_json: bool
+    task: str, overrides: SettingOverrides, config_file: Path | None, *, resume: bool, overwrite: bool, as_json: bool
 ) -> None:
-    """Merge file and options, tune, print the result."""
+    """Merge config file and options, tune, and print the result."""
     from telly.advice.auto import tune
     from telly.config import read_toml, to_toml
     from telly.freezing.variants import ADAPTERS
@@ -107,14 +108,14 @@ def run(
     from telly.settings.config import TuneConfig
 
     values = read_toml(config_file) if config_file else {}
-    values |= {"task": task} | given.values
-    config = TuneConfig.parse(values, str(config_file or "options"), given.options).resolve()
-    main = os.environ.get("RANK", "0") == "0"  # under torchrun one process speaks for all
-    if main and not as_json:
+    values |= {"task": task} | overrides.values
+    config = TuneConfig.parse(values, str(config_file or "options"), overrides.options).resolve()
+    is_main = os.environ.get("RANK", "0") == "0"  # under torchrun only the first process prints
+    if is_main and not as_json:
         typer.echo(to_toml(config), err=True)
     with interruptible():
         record = tune(config, resume=resume, overwrite=overwrite)
-    if not main:
+    if not is_main:
         return
     if as_json:
         typer.echo(json.dumps(record.to_dict(), indent=1))

@@ -25,7 +25,7 @@ class LengthBucketBatchSampler(Sampler[list[int]]):
         batch_size: examples in a global batch, over all processes.
         seed: seed of the order.
         drop_last: leave out the last, smaller batch (in-batch negatives need batches of equal size).
-        rank: this process's number.
+        rank: index of this process.
         world_size: number of processes; must divide `batch_size`.
         pairs: the two members of every example, [examples, 2]; then batches share members instead of lengths.
 

@@ -53,7 +53,7 @@ def data_files(path: Path, split: str | None = None) -> list[Path]:
     """The files of a data set: the file itself, or those in a folder, in name order.
 
     In a folder a split is found by name: `train.jsonl`, `train-00000-of-00002.parquet`; `dev` and `validation` are
-    `valid`. A single file is one split, whatever its name. Next to lists of pairs `data.jsonl` is no split.
+    `valid`. A single file is one split, whatever its name. Beside lists of pairs `data.jsonl` is not a split.
 
     Raises:
         DataError: there is nothing to read, the format is unknown, or the folder has several splits and none is named.
@@ -66,8 +66,10 @@ def data_files(path: Path, split: str | None = None) -> list[Path]:
         return [path]
     files = _known_files(path)
     if not files:
-        alone = next((file for file in sorted(path.iterdir()) if file.suffix == PAIRS and _split_of(file)), None)
-        hint = f"; {alone.name}: {_PAIRS_HINT}" if alone else ""
+        without_functions = next(
+            (file for file in sorted(path.iterdir()) if file.suffix == PAIRS and _split_of(file)), None
+        )
+        hint = f"; {without_functions.name}: {_PAIRS_HINT}" if without_functions else ""
         raise DataError(f"{path}: no data in this folder; expected files {_formats()}{hint}")
     by_split = {file: _split_of(file) for file in files}
     present = sorted({name for name in by_split.values() if name is not None})
@@ -183,15 +185,15 @@ def _is_array(stream: IO[bytes], suffix: str) -> bool:
 
 
 def _one_object(stream: IO[bytes]) -> dict[str, object] | None:
-    """The single object that makes up a file, over several lines or with rows in it; None for JSON lines.
+    """The single JSON object of a file, over several lines or with rows in it; None for JSON lines.
 
     JSON lines are recognised by their first line, so that only other files are read at once.
     """
     first = stream.readline()
     rest = stream.readline()
     stream.seek(0)
-    # A first line that is no JSON value begins an object over several lines; one that is, with more lines after it, is
-    # the first of JSON lines.
+    # A first line that is not a JSON value begins an object over several lines; a JSON value followed by more lines is
+    # the first row of JSON lines.
     try:
         values = json.loads(first.decode("utf-8-sig"), object_pairs_hook=object_of_pairs)
     except (ValueError, RecursionError):
@@ -206,15 +208,15 @@ def _one_object(stream: IO[bytes]) -> dict[str, object] | None:
 
 
 def _whole_object(values: dict[str, object], file: str) -> DataRow | RowProblem:
-    """The only row of a file, or the problem that its rows are below a key, or by column as pandas writes them."""
-    expected = "expected an array of objects or one object a line"
+    """The only row of a file, or the problem that its rows are under a key, or stored by column as pandas does."""
+    expected = "expected an array of objects or one object per line"
     rows = [key for key, value in values.items() if isinstance(value, list) and any(isinstance(v, dict) for v in value)]
     if rows:
         message = f"the rows are a list under {shorten(rows[0])!r}; {expected}: save that list alone"
         return RowProblem(file, 1, "not-rows", message)
     sizes = {len(value) if isinstance(value, list | dict) else None for value in values.values()}
     if len(values) > 1 and len(sizes) == 1 and None not in sizes:
-        message = f"the values are kept by column; {expected} (in pandas: to_json(orient='records', lines=True))"
+        message = f"the values are stored by column; {expected} (in pandas: to_json(orient='records', lines=True))"
         return RowProblem(file, 1, "not-rows", message)
     return _object(values, 1, file)
 
@@ -240,14 +242,14 @@ def _json_rows(stream: IO[bytes], file: str) -> Iterator[DataRow | RowProblem]:
 
 def _array_rows(stream: IO[bytes], file: str) -> Iterator[DataRow | RowProblem]:
     """Rows of a JSON array of objects, read one element at a time; nothing after an error can be located."""
-    decoder, line, done = json.JSONDecoder(object_pairs_hook=object_of_pairs), 1, 0
+    decoder, line, counted = json.JSONDecoder(object_pairs_hook=object_of_pairs), 1, 0
     try:
         text = stream.read().decode("utf-8-sig")
         at = _skip(text, text.index("[") + 1)
         while text[at : at + 1] != "]":
             values, end = decoder.raw_decode(text, at)
-            line += text.count("\n", done, at)
-            done = at
+            line += text.count("\n", counted, at)  # line breaks since the last row
+            counted = at
             yield _object(values, line, file)
             at = _skip(text, end)
             if text[at : at + 1] == ",":
@@ -299,7 +301,7 @@ def _object(values: object, line: int, file: str) -> DataRow | RowProblem:
         return DataRow(line, values)
     names = {list: "a list", str: "a string", type(None): "null", bool: "true or false"}
     kind = names.get(type(values), "a number")
-    return RowProblem(file, line, "not-an-object", f"found {kind}; expected an object with one entry a column")
+    return RowProblem(file, line, "not-an-object", f"found {kind}; expected an object with one entry per column")
 
 
 def _parquet_rows(path: Path) -> Iterator[DataRow | RowProblem]:
@@ -336,8 +338,8 @@ def _pair_rows(stream: IO[bytes], path: Path) -> Iterator[DataRow | RowProblem]:
         if not fields:
             continue
         if len(fields) != 3:
-            found = f"found {len(fields)} column{'s' * (len(fields) != 1)}"
-            message = f"{found}; expected 3: idx1 idx2 label, separated by a tab or blanks"
+            count = f"{len(fields)} column{'s' * (len(fields) != 1)}"
+            message = f"found {count}; expected 3: idx1 idx2 label, separated by a tab or blanks"
             yield RowProblem(str(path), number, "bad-pair", message)
             continue
         unknown = [idx for idx in fields[:2] if idx not in functions]
@@ -369,4 +371,4 @@ def _read_functions(file: Path, functions: dict[str, str]) -> Iterator[RowProble
                 lines.setdefault(cells["idx"], row.line)
             else:
                 message = f"idx {shorten(cells['idx'])!r} is another function in line {lines[cells['idx']]}; "
-                yield RowProblem(str(file), row.line, "bad-pair", f"{message}give each function an idx of its own")
+                yield RowProblem(str(file), row.line, "bad-pair", f"{message}give each function its own idx")

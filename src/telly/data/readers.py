@@ -23,7 +23,7 @@ from telly.hub import hub_answers
 if TYPE_CHECKING:
     from datasets import Dataset
 
-CACHE_VERSION = 3  # to raise when the same files would be read differently
+CACHE_VERSION = 3  # raise it when the same files would be read differently
 HUB_NAME = re.compile(r"(?P<name>[\w-][\w.-]*/[\w-][\w.-]*)(?::(?P<config>[\w.-]+))?")
 
 
@@ -152,8 +152,8 @@ def _to_arrow(rows: Iterator[dict[str, str]], source: str, schema: Schema, key: 
 def _cache_message(source: str, error: BaseException) -> str:
     from datasets import config
 
-    place = f"{source}: cannot be written to the cache {config.HF_DATASETS_CACHE}: {error}"
-    return f"{place}; free space there or set HF_DATASETS_CACHE to a folder that can be written"
+    message = f"{source}: cannot be written to the cache {config.HF_DATASETS_CACHE}: {error}"
+    return f"{message}; free space there or set HF_DATASETS_CACHE to a folder that can be written"
 
 
 def _at_least_one(rows: Iterator[dict[str, str]], source: str) -> Iterator[dict[str, str]]:

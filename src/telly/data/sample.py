@@ -21,7 +21,7 @@ class Sample:
 
     Attributes:
         folder: its folder within the package's folder of samples; an absolute path is taken as it is.
-        suffix: of its files, which are named after their splits; `PAIRS` needs the functions beside them.
+        suffix: suffix of its files, which are named after their splits; `PAIRS` needs the functions beside them.
     """
 
     folder: str = ""
@@ -33,18 +33,18 @@ class Sample:
         Raises:
             DataError: a file is missing, as in an incomplete installation.
         """
-        found = {}
+        paths = {}
         for split in SPLITS:
-            # A package on disk: the path outlives the context, and the functions of pairs lie beside it.
+            # A package on disk: the path outlives the context, and the functions of pairs are beside it.
             with as_file(files("telly.data") / "sample") as samples:
-                path = found[split] = samples / self.folder / f"{split}{self.suffix}"
-            needed = [path, path.with_name(FUNCTIONS)] if path.suffix == PAIRS else [path]
-            missing = next((file for file in needed if not file.is_file()), None)
+                path = paths[split] = samples / self.folder / f"{split}{self.suffix}"
+            required = [path, path.with_name(FUNCTIONS)] if path.suffix == PAIRS else [path]
+            missing = next((file for file in required if not file.is_file()), None)
             if missing is not None:
                 raise DataError(
                     f"{missing}: the sample is not in this installation; expected it beside {__file__}; reinstall"
                 )
-        return found
+        return paths
 
 
 DESCRIBED_FUNCTIONS = Sample()

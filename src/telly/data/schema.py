@@ -23,10 +23,10 @@ class Column:
         name: its name within telly.
         kind: `text` is a string that is not blank, or a list of tokens, which are joined by a blank. `label` is a
             string, an integer or a boolean (stored as "0" or "1").
-        aliases: its names in data sets, the preferred one first. The column's own name may stand among them; if it
-            does not, it comes before them.
-        values: the only labels there may be; () allows any. With ("0", "1") true and false are read as well.
-        if_empty: what to do about a text or label that is blank, as it stands in the error.
+        aliases: its names in data sets, the preferred one first. The column's own name may be among them; otherwise it
+            comes before them.
+        values: the only labels allowed; () allows any. With ("0", "1") true and false are read as well.
+        if_empty: advice in the error about a blank text or label.
         prose: whether the text is natural language, whose tokens hold no blanks.
     """
 
@@ -51,11 +51,11 @@ class Schema:
         task: the task's name.
         columns: its columns.
         summary: one line of help.
-        key: the text column that alone must not stand in the training data and in a test set, if there is one: what
-            the model is given, or for search what it has to find.
-        unordered: two text columns that mean the same when they are swapped; they alone make two rows the same.
+        key: the text column whose texts must not occur in both training and test data, if there is one: the model's
+            input, or for search the text to find.
+        unordered: two text columns that can be swapped; rows with the same two texts are the same row.
         candidates: the text column whose distinct texts are ranked for every row, if the task ranks them.
-        open_labels: whether labels name groups, such as problems, that are others in every split, and not classes.
+        open_labels: whether labels name groups that differ between splits, such as problems, and not classes.
         is_task: whether `telly data validate --task` knows it.
     """
 
@@ -87,7 +87,7 @@ class Schema:
 
 @dataclass(frozen=True)
 class RowProblem:
-    """Something wrong with a file; `line` counts from 1 (rows of a Parquet file or hub data set), None is the whole."""
+    """A problem of a file, on a line or row from 1; None for the whole file."""
 
     file: str
     line: int | None
@@ -141,7 +141,7 @@ def check_mapping(schema: Schema, mapping: Mapping[str, str]) -> None:
             raise ConfigError(f"cannot map {name!r}: the columns of task {schema.task!r} are {known}")
     if len(set(mapping.values())) < len(mapping):
         pairs = ", ".join(f"{name}={source}" for name, source in mapping.items())
-        raise ConfigError(f"two columns read the same data ({pairs}); map each to a column of its own")
+        raise ConfigError(f"two columns read the same data ({pairs}); map each to its own column")
 
 
 def parse_mapping(pairs: Collection[str], schema: Schema) -> dict[str, str]:
@@ -162,39 +162,39 @@ def parse_mapping(pairs: Collection[str], schema: Schema) -> dict[str, str]:
     return mapping
 
 
-def find_source(column: Column, found: Collection[str], mapping: Mapping[str, str]) -> str | None:
-    """The data's column to read, or None: the mapped one, else the first of the column's names that is present.
+def source_column(column: Column, available: Collection[str], mapping: Mapping[str, str]) -> str | None:
+    """The data's column to read, or None: the mapped one, else the first of the column's names that is available.
 
-    A column that is mapped to one name is not read under another. Blanks around the data's names do not count, unless
-    the exact name is there as well.
+    A data column that is mapped to a name is not read for another one. Blanks around the data's names are ignored,
+    unless the exact name is available as well.
     """
-    taken = {_present(name, found) for name in mapping.values()}
+    taken = {_matching(name, available) for name in mapping.values()}
     if column.name in mapping:
-        return _present(mapping[column.name], found)
-    present = (_present(name, found) for name in column.source_names)
-    return next((name for name in present if name is not None and name not in taken), None)
+        return _matching(mapping[column.name], available)
+    matches = (_matching(name, available) for name in column.source_names)
+    return next((name for name in matches if name is not None and name not in taken), None)
 
 
-def _present(name: str, found: Collection[str]) -> str | None:
-    """The data's name that is meant by a name."""
-    return name if name in found else next((other for other in found if other.strip() == name.strip()), None)
+def _matching(name: str, available: Collection[str]) -> str | None:
+    """The available name that equals `name`, or equals it but for surrounding blanks."""
+    return name if name in available else next((other for other in available if other.strip() == name.strip()), None)
 
 
-def missing_message(schema: Schema, column: Column, found: Collection[str], mapping: Mapping[str, str]) -> str:
-    """Error text for a column that `find_source` does not find: what was expected, what is there, and what to do.
+def missing_message(schema: Schema, column: Column, available: Collection[str], mapping: Mapping[str, str]) -> str:
+    """Error text for a column that `source_column` does not find: expected and available names, and advice.
 
-    Only a column that no other column of the task reads is proposed, since two of them cannot read the same.
+    Only a data column that no other column of the task reads is proposed.
     """
     names = (mapping[column.name],) if column.name in mapping else column.source_names
-    others = {name: source for name, source in mapping.items() if name != column.name}
-    read = {find_source(other, found, others) for other in schema.columns if other.name != column.name}
-    free = [name for name in found if name not in read and name.strip()]
+    other_mappings = {name: source for name, source in mapping.items() if name != column.name}
+    read = {source_column(other, available, other_mappings) for other in schema.columns if other.name != column.name}
+    free = [name for name in available if name not in read and name.strip()]
     near = next((match for name in names for match in difflib.get_close_matches(name, free, n=1)), None)
     expected = f"{mapping[column.name]!r}" if column.name in mapping else f"one of {', '.join(column.source_names)}"
-    columns = ", ".join(name if name == name.strip() else repr(name) for name in found) or "none"
-    if len(found) < len(schema.columns):
-        number = f"{len(schema.columns)} columns ({', '.join(schema.names)})"
-        advice = f"the task reads {number}, so add what is missing, or see that every column has a name of its own"
+    columns = ", ".join(name if name == name.strip() else repr(name) for name in available) or "none"
+    if len(available) < len(schema.columns):
+        needed = f"{len(schema.columns)} columns ({', '.join(schema.names)})"
+        advice = f"the task reads {needed}, so add what is missing, or give every column its own name"
     elif near is not None:
         advice = f"use --map {shlex.quote(f'{column.name}={near}')}"
     elif free:
@@ -207,8 +207,8 @@ def missing_message(schema: Schema, column: Column, found: Collection[str], mapp
 class RowReader:
     """Turns the raw rows of one file into the schema's columns, and names what is wrong with them.
 
-    The first row that has a name for a column decides where that column is read in the whole file, so that rows of two
-    layouts are not mixed unnoticed.
+    The first row that has a column decides under which name it is read in the whole file, so that rows of two layouts
+    are not mixed unnoticed.
     """
 
     def __init__(self, schema: Schema, mapping: Mapping[str, str], file: str) -> None:
@@ -217,11 +217,11 @@ class RowReader:
         self.sources: dict[str, str] = {}
 
     def read(self, line: int, values: Mapping[str, object]) -> dict[str, str] | list[RowProblem]:
-        """The columns of one row as strings, or all that is wrong with it."""
+        """The columns of one row as strings, or all problems of the row."""
         cells: dict[str, str] = {}
         problems: list[RowProblem] = []
         for column in self.schema.columns:
-            source = self.sources.get(column.name) or find_source(column, values, self.mapping)
+            source = self.sources.get(column.name) or source_column(column, values, self.mapping)
             if source is None:
                 message = missing_message(self.schema, column, values, self.mapping)
                 problems.append(RowProblem(self.file, line, "missing-column", message))

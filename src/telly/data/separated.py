@@ -1,7 +1,7 @@
 """Rows of CSV and TSV files, whose first line names the columns.
 
-The separator follows from the file's suffix, unless the header holds only another one: spreadsheets write semicolons
-into `.csv` files in countries with a decimal comma. Blanks around the names of columns do not count.
+The separator follows from the file's suffix, unless only another one splits the header: spreadsheets write semicolons
+into `.csv` files in countries with a decimal comma. Blanks around the names of columns are ignored.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ def _header_problem(header: list[str], file: str, line: int) -> RowProblem | Non
             "by commas, semicolons, tabs or vertical bars: remove lines above it, or save the file so"
         )
         return RowProblem(file, line, "bad-csv", message)
-    twice = sorted({name or "''" for name in header if header.count(name) > 1})
-    if twice:
-        message = f"the header names {', '.join(twice)} more than once; rename the columns"
+    repeated = sorted({name or "''" for name in header if header.count(name) > 1})
+    if repeated:
+        message = f"the header names {', '.join(repeated)} more than once; rename the columns"
         return RowProblem(file, line, "bad-csv", message)
     return None
 
@@ -105,10 +105,10 @@ def _separator(header: str, separator: str) -> str:
     """The expected separator; another one if only that one splits the header into several fields."""
     if len(_fields(header, separator)) != 1:
         return separator
-    split = {other: _fields(header, other) for other in SEPARATORS if other != separator}
-    best = max(split, key=lambda other: len(split[other]))
-    named = len(split[best]) > 1 and all(name.strip() for name in split[best])
-    return best if named else separator
+    fields = {other: _fields(header, other) for other in SEPARATORS if other != separator}
+    best = max(fields, key=lambda other: len(fields[other]))
+    all_named = len(fields[best]) > 1 and all(name.strip() for name in fields[best])
+    return best if all_named else separator
 
 
 def _fields(line: str, separator: str) -> list[str]:

@@ -22,18 +22,18 @@ KINDS = {
     "bad-pair": "a list of pairs, or its functions, do not have the expected form",
     "bad-parquet": "the Parquet file is damaged",
     "bad-archive": "the gzip file is damaged",
-    "bad-format": "the file has another format than its name says",
+    "bad-format": "the file's format differs from its name",
     "not-rows": "a JSON file is one object with the rows in it",
     "bad-encoding": "a text is not valid UTF-8",
     "not-an-object": "a JSON value is not an object",
     "missing-column": "a column the task needs is not there",
-    "wrong-type": "a value has another type than its column",
+    "wrong-type": "a value's type does not fit its column",
     "empty-text": "a text or label is blank",
     "bad-label": "a label is none of those that the task knows",
     "duplicate": "a row repeats an earlier row of the same file",
     "mixed-labels": "labels differ in their form alone",
     "one-class": "a label has the same value in all rows",
-    "overlap": "a row, or its code, also stands in the training data",
+    "overlap": "a row, or its code, also occurs in the training data",
     "no-rows": "a file has no rows",
 }
 
@@ -60,8 +60,8 @@ def validate(files: Mapping[str, Path], schema: Schema, mapping: Mapping[str, st
 def check(files: Mapping[str, Path], schema: Schema, mapping: Mapping[str, str] | None = None) -> ValidationReport:
     """Check a data set: its problems by file in the order given (training data first) and by line.
 
-    Rows are compared without regard to white space. A row of another split overlaps with `train` where the whole row
-    is the same, or its key column (for search the code). Pairs of clones are the same whatever their order and label.
+    Rows are compared without regard to white space. A row of another split overlaps with `train` if the whole row, or
+    its key column (for search the code), is the same. Pairs of clones are the same whatever their order and label.
     Memory grows by about 200 bytes per row, whatever the texts.
 
     Args:
@@ -77,12 +77,12 @@ def check(files: Mapping[str, Path], schema: Schema, mapping: Mapping[str, str] 
     train = _TrainIndex()
     for split in sorted(files, key=lambda name: name != TRAIN):
         path = files[split]
-        named = split if path.is_dir() and split in SPLIT_NAMES else None
-        for file in data_files(path, named):
+        split_of_folder = split if path.is_dir() and split in SPLIT_NAMES else None
+        for file in data_files(path, split_of_folder):
             file_check = _FileCheck(file, schema, mapping or {}, train, is_train=split == TRAIN)
-            known = set(report.problems)  # several lists of pairs share the problems of their functions
+            reported = set(report.problems)  # several lists of pairs share the problems of their functions
             report.problems += sorted(
-                (problem for problem in file_check.problems() if problem not in known), key=file_check.order
+                (problem for problem in file_check.problems() if problem not in reported), key=file_check.order
             )
             report.rows[str(file)] = file_check.rows
     return report
@@ -106,7 +106,7 @@ class _FileCheck:
         self.file, self.schema, self.train, self.is_train = str(file), schema, train, is_train
         self.reader = RowReader(schema, mapping, self.file)
         self.rows = 0
-        self.seen: dict[bytes, int] = {}
+        self.first_lines: dict[bytes, int] = {}  # by identity
         self.labels: dict[str, dict[str, int]] = {c.name: {} for c in schema.columns if c.kind == "label"}
 
     def problems(self) -> Iterator[RowProblem]:
@@ -143,48 +143,51 @@ class _FileCheck:
         return problem.file == self.file, problem.line is None, problem.line or 0
 
     def _compare(self, line: int, cells: dict[str, str]) -> Iterator[RowProblem]:
-        whole = self._identity(cells)
-        if whole in self.seen:
-            yield RowProblem(self.file, line, "duplicate", f"repeats line {self.seen[whole]}; delete one of them")
+        identity = self._identity(cells)
+        if identity in self.first_lines:
+            yield RowProblem(
+                self.file, line, "duplicate", f"repeats line {self.first_lines[identity]}; delete one of them"
+            )
         else:
-            self.seen[whole] = line
+            self.first_lines[identity] = line
         for name, values in self.labels.items():
             values[cells[name]] = values.get(cells[name], 0) + 1
         key = _digest(cells[self.schema.key]) if self.schema.key else None
         if self.is_train:
-            self.train.rows.setdefault(whole, (self.file, line))
+            self.train.rows.setdefault(identity, (self.file, line))
             if key is not None:
                 self.train.keys.setdefault(key, (self.file, line))
-        elif whole in self.train.rows:
+        elif identity in self.train.rows:
             what = "the pair" if self.schema.unordered else "the row"
-            yield self._overlap(line, what, self.train.rows[whole])
+            yield self._overlap(line, what, self.train.rows[identity])
         elif key in self.train.keys:
             yield self._overlap(line, f"the {self.schema.key}", self.train.keys[key])
 
     def _identity(self, cells: Mapping[str, str]) -> bytes:
+        """A digest by which rows are compared: of all columns, or of the unordered pair alone."""
         if self.schema.unordered is None:
             return _digest(*cells.values())
         return b"".join(sorted(_digest(cells[name]) for name in self.schema.unordered))
 
     def _overlap(self, line: int, what: str, location: Location) -> RowProblem:
         where = f"{location[0]}:{location[1]}"
-        return RowProblem(self.file, line, "overlap", f"{what} also stands in {where}; keep it in one of the two")
+        return RowProblem(self.file, line, "overlap", f"{what} also occurs in {where}; keep it in one of the two")
 
     def _label_forms(self) -> Iterator[RowProblem]:
-        """Problems of labels that the file spells in several ways, or otherwise than the training data."""
+        """Problems of labels that the file spells in several ways, or differently from the training data."""
         for name, values in self.labels.items():
             for forms in same_but_for_form(values):
                 yield RowProblem(self.file, None, "mixed-labels", f"{name!r} has {forms_message(forms)}")
             if self.schema.open_labels:
-                continue  # the labels of its splits are different problems
-            known = self.train.labels.setdefault(name, {})
+                continue  # its splits have different labels on purpose
+            train_labels = self.train.labels.setdefault(name, {})
             if self.is_train:
-                known |= {form_key(label): label for label in values}
+                train_labels |= {form_key(label): label for label in values}
                 continue
             for label in sorted(values):
-                usual = known.get(form_key(label), label)
-                if usual != label:
-                    message = f"{name!r} has {shorten(label)!r} where the training data has {shorten(usual)!r}"
+                spelling = train_labels.get(form_key(label), label)
+                if spelling != label:
+                    message = f"{name!r} has {shorten(label)!r} where the training data has {shorten(spelling)!r}"
                     yield RowProblem(self.file, None, "mixed-labels", f"{message}; write them in the same way")
 
     def _one_class(self) -> Iterator[RowProblem]:

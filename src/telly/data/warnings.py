@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
 TRAIN = "train"
 IMBALANCE = 0.95
+"""Fraction of the rows above which one label deserves a warning."""
 BATCH = 10_000
 MAX_NAMED_CLASSES = 5
-ODD = np.int64(0x9E3779B97F4A7C1)
+MULTIPLIER = np.int64(0x9E3779B97F4A7C1)
+"""Odd, so that multiplying digests by it loses none of their bits."""
 
 Digests = npt.NDArray[np.int64]
 
@@ -37,14 +39,14 @@ def warnings_about(datasets: Mapping[str, Dataset], schema: Schema) -> list[str]
         schema: the task's schema; its columns are those of the data.
     """
     splits = {name: _SplitContents(dataset, schema) for name, dataset in datasets.items()}
-    warnings = [text for name, split in splits.items() for text in _labels(name, split)]
+    warnings = [text for name, split in splits.items() for text in _label_warnings(name, split)]
     train = splits.get(TRAIN)
     for name, split in splits.items():
         if train is not None and name != TRAIN:
-            warnings += _shared(name, split, train, schema)
-            warnings += _classes(name, split, train, schema)
+            warnings += _overlap_warnings(name, split, train, schema)
+            warnings += _class_warnings(name, split, train, schema)
         if name != TRAIN and schema.candidates is not None:
-            warnings += _one_candidate(name, split, schema.candidates)
+            warnings += _candidate_warnings(name, split, schema.candidates)
     return warnings
 
 
@@ -67,7 +69,7 @@ class _SplitContents:
             start = stop
 
     def identity(self, schema: Schema) -> Digests:
-        """A digest by which rows are compared: of the unordered pair, the key column, or all texts."""
+        """Digests by which rows are compared, [rows]: of the unordered pair, the key column, or all texts."""
         if schema.unordered is not None:
             left, right = (self.texts[name] for name in schema.unordered)
             # The smaller digest first, so that (a, b) and (b, a) are the same pair.
@@ -84,16 +86,16 @@ def _joined(*columns: Digests) -> Digests:
     """One digest per row, which depends on the order of the columns; integers wrap around, as a hash may."""
     joined = columns[0]
     for column in columns[1:]:
-        joined = joined * ODD + column
+        joined = joined * MULTIPLIER + column
     return joined
 
 
-def _one_candidate(name: str, split: _SplitContents, column: str) -> Iterator[str]:
+def _candidate_warnings(name: str, split: _SplitContents, column: str) -> Iterator[str]:
     if len(np.unique(split.texts[column])) == 1:
         yield f"{name}: has one distinct function, which every query finds first, so its scores say nothing; add others"
 
 
-def _labels(name: str, split: _SplitContents) -> Iterator[str]:
+def _label_warnings(name: str, split: _SplitContents) -> Iterator[str]:
     for column, counts in split.labels.items():
         if not counts:
             continue
@@ -107,7 +109,7 @@ def _labels(name: str, split: _SplitContents) -> Iterator[str]:
             )
         elif count > IMBALANCE * split.rows:
             yield (
-                f"{name}: {column!r} is {shorten(label)!r} in {_share(count, split.rows)}; "
+                f"{name}: {column!r} is {shorten(label)!r} in {_fraction(count, split.rows)}; "
                 "do not go by accuracy, and consider more rows of the other classes"
             )
 
@@ -118,46 +120,46 @@ def forms_message(forms: Sequence[str]) -> str:
     return f"{shown}, which are {len(forms)} classes though they look like one; write them in the same way"
 
 
-def _shared(name: str, split: _SplitContents, train: _SplitContents, schema: Schema) -> Iterator[str]:
+def _overlap_warnings(name: str, split: _SplitContents, train: _SplitContents, schema: Schema) -> Iterator[str]:
     shared = int(np.isin(split.identity(schema), train.identity(schema)).sum())
     noun = "pairs" if schema.unordered else "rows"
     if shared:
-        what = f"have a {schema.key} that stands" if schema.key else "stand"
+        what = f"have a {schema.key} that also occurs" if schema.key else "also occur"
         yield (
-            f"{name}: {_share(shared, split.rows, noun)} {what} in {TRAIN} as well; take them out of one of the two "
+            f"{name}: {_fraction(shared, split.rows, noun)} {what} in {TRAIN}; take them out of one of the two "
             f"(`telly data validate --task {schema.task}` lists them)"
         )
     if schema.unordered is not None:
-        known = np.concatenate([train.texts[column] for column in schema.unordered])
-        left, right = (np.isin(split.texts[column], known) for column in schema.unordered)
+        train_texts = np.concatenate([train.texts[column] for column in schema.unordered])
+        left, right = (np.isin(split.texts[column], train_texts) for column in schema.unordered)
         both = int((left & right).sum())
         if both:
             yield (
-                f"{name}: in {_share(both, split.rows, noun)} both functions stand in {TRAIN} as well; these say "
+                f"{name}: in {_fraction(both, split.rows, noun)} both functions also occur in {TRAIN}; these say "
                 "little about functions that are new, so split by function, repository or functionality"
             )
 
 
-def _classes(name: str, split: _SplitContents, train: _SplitContents, schema: Schema) -> Iterator[str]:
+def _class_warnings(name: str, split: _SplitContents, train: _SplitContents, schema: Schema) -> Iterator[str]:
     for column, counts in split.labels.items():
-        known = train.labels[column]
+        train_labels = train.labels[column]
         if schema.open_labels:
-            same = sum(label in known for label in counts)
-            if same:
+            shared = sum(label in train_labels for label in counts)
+            if shared:
                 yield (
-                    f"{name}: {same:,} of {len(counts):,} labels stand in {TRAIN} as well; these say little "
+                    f"{name}: {shared:,} of {len(counts):,} labels also occur in {TRAIN}; these say little "
                     "about problems that are new, so split by label"
                 )
             continue
-        new = sorted(label for label in counts if label not in known)
+        new = sorted(label for label in counts if label not in train_labels)
         if new:
             shown = ", ".join(repr(shorten(label)) for label in new[:MAX_NAMED_CLASSES])
             more = f" and {len(new) - MAX_NAMED_CLASSES:,} more" if len(new) > MAX_NAMED_CLASSES else ""
             yield (
-                f"{name}: {TRAIN} has no row of {column} {shown}{more}, which can thus not be predicted; "
+                f"{name}: {TRAIN} has no row of {column} {shown}{more}, which therefore cannot be predicted; "
                 f"add rows of it to {TRAIN}, or take it out of {name}"
             )
 
 
-def _share(count: int, total: int, noun: str = "rows") -> str:
+def _fraction(count: int, total: int, noun: str = "rows") -> str:
     return f"{count:,} of {total:,} {noun} ({100 * count / total:.1f} %)"

@@ -24,7 +24,7 @@ def write_export_card(model: TunedModel, folder: Path, usage: str, *extra_sectio
         text = card(model.record, usage, *extra_sections, library=library)
     else:
         task, name = model.task.name, shown_name(model.name)
-        tuned = f"tuned for {task}" if model.is_tuned else f"not tuned, in the form of a model for {task}"
+        tuned = f"tuned for {task}" if model.is_tuned else f"not tuned, exported as a model for {task}"
         about = f"{name}, {tuned} ({get_spec(task).summary}). Its own card says what it was trained on."
         text = "\n\n".join([front_matter(task, model.name, library), f"# {name}", about, usage, *extra_sections]) + "\n"
     (folder / CARD_FILE).write_text(text, encoding="utf-8")

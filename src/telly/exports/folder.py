@@ -1,4 +1,4 @@
-"""The folder of an export: written completely or not at all, with a card and telly.json."""
+"""The folder of an export: written completely or not at all, with a model card and telly.json."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Exported:
 
     Attributes:
         folder: folder of the exported model.
-        difference: largest difference of an embedding's component from telly's own, on the texts of the check.
+        difference: largest absolute difference between components of its embeddings and telly's, on `CHECK_TEXTS`.
         loss: loss of quality by 8-bit weights, as a sentence; None without them.
     """
 
@@ -33,17 +33,17 @@ class Exported:
 
 
 def agreement(difference: float) -> str:
-    """A largest difference between components of embeddings, in words."""
+    """Describe the largest difference between components of embeddings."""
     return "equal bit for bit" if difference == 0 else f"equal to {difference:.0e}"
 
 
 @contextmanager
 def new_folder(output: Path) -> Iterator[Path]:
-    """A folder to write into, which becomes `output` if all goes well.
+    """Yield a folder to write into, which becomes `output` on success.
 
     Raises:
-        ConfigError: there is something already, or another process writes there.
-        DataError: it cannot be written.
+        ConfigError: `output` is a file or not empty, or another process writes to it.
+        DataError: the folder cannot be written.
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ConfigError(f"--output: {output} exists already; expected a new or empty folder")
@@ -52,5 +52,5 @@ def new_folder(output: Path) -> Iterator[Path]:
 
 
 def write_inference_config(model: TunedModel, folder: Path) -> None:
-    """Write `telly.json`, which says how the embeddings are made, as in a run's model."""
+    """Write `telly.json`, which says how embeddings are computed, as beside a run's model."""
     model.config.write(folder, pooling="mean")

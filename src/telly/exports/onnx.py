@@ -26,10 +26,11 @@ from telly.runs.card import metric_text
 logger = logging.getLogger(__name__)
 
 TOLERANCE = 1e-3
+"""Maximum absolute difference between components of embeddings by ONNX and by torch."""
 MODEL_FILE, INT8_FILE = "model.onnx", "model-int8.onnx"
 OPSET = 17
 INPUTS, OUTPUT = ("input_ids", "attention_mask"), "vectors"
-"""Names of the graph's inputs and output, by which programs of users call it."""
+"""Names of the graph's inputs and output; part of the format, since users' programs refer to them."""
 USE = """## Use
 
 ```python
@@ -49,33 +50,33 @@ length are free."""
 
 
 def export_onnx(model: TunedModel, output: Path, *, int8: bool) -> Exported:
-    """Write `model.onnx` with its tokenizer, and `model-int8.onnx` if asked for.
+    """Write `model.onnx` with its tokenizer, and optionally `model-int8.onnx`.
 
     Args:
         model: the model.
         output: a new or empty folder.
-        int8: write the model with 8-bit weights as well, and measure what that costs on the run's test data.
+        int8: also write the model with 8-bit weights, and measure their loss of quality on the run's test data.
 
     Raises:
         ConfigError: onnx or onnxruntime is not installed, or the folder is not empty.
         DataError: the data that `int8` is measured on cannot be read.
         ExportError: the model cannot be traced, or gives other embeddings than torch; nothing is left behind.
     """
-    _need_libraries()
-    data = ScoredData(model) if int8 else None  # before the long part, since the files may be gone
+    _check_libraries()
+    data = ScoredData(model) if int8 else None  # read before the slow part, since files may be missing
     with new_folder(output) as folder:
         with quiet_transformers():
             model.encoder.config.save_pretrained(folder)
             plain_tokenizer(model).save_pretrained(folder)
         _trace(model, folder / MODEL_FILE)
         difference = _check(model, folder / MODEL_FILE)
-        further = [_checked(folder, difference)]
+        sections = [_check_section(folder, difference)]
         loss = None
         if data is not None:
             logger.info("measuring what 8-bit weights cost")
             _quantize(folder / MODEL_FILE, folder / INT8_FILE)
             loss, section = _loss(model, folder, data)
-            further.append(section)
+            sections.append(section)
         write_inference_config(model, folder)
         use = USE.format(
             file=MODEL_FILE,
@@ -83,11 +84,11 @@ def export_onnx(model: TunedModel, output: Path, *, int8: bool) -> Exported:
             document_tokens=model.role_tokens("document"),
             hidden=model.hidden_size,
         )
-        write_export_card(model, folder, use, *further, library="onnx")
+        write_export_card(model, folder, use, *sections, library="onnx")
     return Exported(output, difference, loss)
 
 
-def _need_libraries() -> None:
+def _check_libraries() -> None:
     try:
         import onnx
         import onnxruntime
@@ -102,10 +103,9 @@ def _batch(model: TunedModel, texts: tuple[str, ...], max_tokens: int) -> dict[s
 
 
 def _trace(model: TunedModel, file: Path) -> None:
-    """Write the graph, with torch's older exporter, which is much faster than the newer one; `_check` follows."""
-    batch = _batch(
-        model, CHECK_TEXTS, model.role_tokens("query")
-    )  # of several lengths, so the mask is part of the graph
+    """Write the graph with torch's older exporter, which is much faster than the newer one."""
+    # texts of several lengths, so that the batch has padding and the mask becomes part of the graph
+    batch = _batch(model, CHECK_TEXTS, model.role_tokens("query"))
     axes = {name: {0: "batch", 1: "tokens"} for name in INPUTS} | {OUTPUT: {0: "batch"}}
     with _quiet():
         try:
@@ -120,15 +120,15 @@ def _trace(model: TunedModel, file: Path) -> None:
                 dynamo=False,
             )
         except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
-            first = str(error).strip().splitlines()[0]
+            reason = str(error).strip().splitlines()[0]
             raise ExportError(
-                f"{model.name}: a {type(model.encoder).__name__} cannot be written as ONNX: {first}"
+                f"{model.name}: a {type(model.encoder).__name__} cannot be written as ONNX: {reason}"
             ) from error
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the exporters, whose warnings are about things that `_check` checks."""
+    """Silence the exporters, which warn about things that `_check` tests."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "root")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
@@ -143,7 +143,7 @@ def _quiet() -> Iterator[None]:
 
 
 def open_session(file: Path) -> Any:
-    """A session of onnxruntime on the CPU with as many threads as torch has."""
+    """Open an onnxruntime session on the CPU with as many threads as torch has."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -163,9 +163,9 @@ def _check(model: TunedModel, file: Path) -> float:
     largest = 0.0
     for texts in (CHECK_TEXTS, *((text,) for text in CHECK_TEXTS)):
         batch = _batch(model, texts, model.role_tokens("document"))
-        found = run_session(session, batch["input_ids"], batch["attention_mask"])
-        largest = max(largest, float(np.abs(found - module(**batch).numpy()).max()))
-    if not largest <= TOLERANCE:
+        embeddings = run_session(session, batch["input_ids"], batch["attention_mask"])
+        largest = max(largest, float(np.abs(embeddings - module(**batch).numpy()).max()))
+    if not largest <= TOLERANCE:  # true for NaN, too
         raise ExportError(
             f"{model.name}: as ONNX its embeddings differ from torch's by {largest:.1e}; expected at most "
             f"{TOLERANCE:.0e}; nothing was exported"
@@ -176,41 +176,41 @@ def _check(model: TunedModel, file: Path) -> float:
 def _quantize(file: Path, target: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    # Seven bits a weight cannot overflow on processors that add pairs of products in 16 bits, so that the loss measured
-    # here is that of other machines, too.
+    # On processors that add pairs of 8-bit products in 16 bits, seven bits per weight (`reduce_range`) cannot overflow,
+    # so the loss measured here holds on every machine.
     with _quiet():
         quantize_dynamic(file, target, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
 
 
-def _checked(folder: Path, difference: float) -> str:
+def _check_section(folder: Path, difference: float) -> str:
     size = (folder / MODEL_FILE).stat().st_size / 1e6
     return (
         f"## Checked\n\n`{MODEL_FILE}` ({size:.1f} MB) was run by onnxruntime on batches of several sizes and lengths; "
-        f"its embeddings are torch's, {agreement(difference)}."
+        f"its embeddings and torch's are {agreement(difference)}."
     )
 
 
 def _loss(model: TunedModel, folder: Path, data: ScoredData) -> tuple[str, str]:
     """Loss of quality by 8-bit weights, as a sentence and as a section of the card."""
-    full = data.scores(model.module.encoder)
-    small = data.scores(SessionEncoder(open_session(folder / INT8_FILE), model.hidden_size))
+    fp32 = data.metrics(model.module.encoder)
+    int8 = data.metrics(SessionEncoder(open_session(folder / INT8_FILE), model.hidden_size))
     metric = model.task.preset.metric
-    where = f"the {len(data):,} examples of the {data.split} data"
-    change = small[metric] - full[metric]
+    examples = f"the {len(data):,} examples of the {data.split} data"
+    change = int8[metric] - fp32[metric]
     size = (folder / INT8_FILE).stat().st_size / 1e6
     sentence = (
-        f"{metric} {metric_text(metric, small[metric])} with 8-bit weights, "
-        f"{metric_text(metric, full[metric])} with 32 bits ({change:+.4f}), on {where}"
+        f"{metric} {metric_text(metric, int8[metric])} with 8-bit weights, "
+        f"{metric_text(metric, fp32[metric])} with 32 bits ({change:+.4f}), on {examples}"
     )
-    names = [name for name in model.task.metrics if name in full]
+    names = [name for name in model.task.metrics if name in fp32]
     table = markdown_table(
         ("", *names),
         [
             (form, *(metric_text(name, metrics[name]) for name in names))
-            for form, metrics in (("fp32", full), ("int8", small))
+            for form, metrics in (("fp32", fp32), ("int8", int8))
         ],
     )
     return sentence, (
-        f"## 8-bit weights\n\n`{INT8_FILE}` ({size:.1f} MB) has weights of 8 bits and computes its scales as it runs "
-        f"(onnxruntime's dynamic quantization). On {where}:\n\n{table}"
+        f"## 8-bit weights\n\n`{INT8_FILE}` ({size:.1f} MB) has 8-bit weights and computes its scales at run time "
+        f"(onnxruntime's dynamic quantization). On {examples}:\n\n{table}"
     )

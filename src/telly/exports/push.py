@@ -13,15 +13,15 @@ from telly.runs.record import RunRecord
 
 
 def push(name: Path, repository: str, *, private: bool = False, api: Any = None) -> str:
-    """Upload a folder as a model; returns its address.
+    """Upload a folder as a model and return its URL.
 
-    Nothing is changed on the hub before everything that can be checked has been.
+    Everything that can be checked is checked before anything on the hub changes.
 
     Args:
         name: a finished run's folder, whose `model` is uploaded, or a folder that `telly export` made.
-        repository: `USER/NAME`; made if there is none.
-        private: only for those whom its owner lets in.
-        api: stands in for the hub's client.
+        repository: `USER/NAME`; created if it does not exist.
+        private: create a private repository.
+        api: client of the hub. [default: one with the user's token]
 
     Raises:
         ConfigError: nothing to upload, a malformed name, no token, no network, or a repository that is public though
@@ -47,36 +47,36 @@ def push(name: Path, repository: str, *, private: bool = False, api: Any = None)
             raise ConfigError("the Hugging Face hub cannot be reached; nothing was uploaded. Try again with a network")
         api = HfApi(token=token)
     try:
-        made = api.create_repo(repository, private=private, exist_ok=True)
-        if private and not api.repo_info(made.repo_id).private:
+        repo = api.create_repo(repository, private=private, exist_ok=True)
+        if private and not api.repo_info(repo.repo_id).private:
             raise ConfigError(
-                f"{made.repo_id}: is public already, and --private was given; nothing was uploaded. Make it private "
+                f"{repo.repo_id}: is public already, and --private was given; nothing was uploaded. Make it private "
                 "on the hub, or choose another name"
             )
-        api.upload_folder(repo_id=made.repo_id, folder_path=folder, commit_message="A model tuned with telly")
+        api.upload_folder(repo_id=repo.repo_id, folder_path=folder, commit_message="A model tuned with telly")
     except _with_its_bases(HfHubHTTPError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ExportError(f"{repository}: the hub did not take the model: {first}") from error
-    return f"https://huggingface.co/{made.repo_id}"
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ExportError(f"{repository}: the hub refused the model: {reason}") from error
+    return f"https://huggingface.co/{repo.repo_id}"
 
 
 def _with_its_bases(error: type[Exception]) -> tuple[type[Exception], ...]:
-    """An error of the hub's client and what it derives from: errors of its connection, whichever library that is of."""
+    """An error of the hub's client and its base classes, which are those of the HTTP library's connection errors."""
     return tuple(kind for kind in error.__mro__ if issubclass(kind, Exception) and kind is not Exception)
 
 
 def _folder(name: Path) -> Path:
-    """The folder that is uploaded.
+    """Find the folder to upload.
 
     Raises:
-        ConfigError: it has no model with a card.
+        ConfigError: the run is not finished, or the folder has no model with a card.
     """
     folder = name
     run = RunFolder(name)
     if run.record.is_file():
         status = RunRecord.read(run.record).status
         if status != "finished":
-            raise ConfigError(f"{name}: the run is {status}; expected a finished one. Go on with --resume")
+            raise ConfigError(f"{name}: the run is {status}; expected a finished one. Continue it with --resume")
         folder = run.model
     missing = [file for file in (CONFIG, CARD_FILE) if not (folder / file).is_file()]
     if missing:

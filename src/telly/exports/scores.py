@@ -38,7 +38,7 @@ def run_session(session: Any, input_ids: torch.Tensor, attention_mask: torch.Ten
 
 
 class ScoredData:
-    """The data that a model is scored on: its run's test data, or the sample's for a model without a run.
+    """Data to evaluate a model on: its run's test data, or the sample's for a model without a run.
 
     Attributes:
         split: `test`, or `valid` if the run had no test data.
@@ -47,7 +47,7 @@ class ScoredData:
         model: the model.
 
     Raises:
-        DataError: the data cannot be read, or have changed since the run.
+        DataError: the data cannot be read, or has changed since the run.
     """
 
     def __init__(self, model: TunedModel) -> None:
@@ -60,15 +60,15 @@ class ScoredData:
         )
         datasets = load_datasets(config, model.task)
         self.split = "test" if "test" in datasets else "valid"
-        wanted = {self.split: datasets[self.split]}
+        needed = {self.split: datasets[self.split]}
         if self._threshold is None:
-            wanted["valid"] = datasets["valid"]  # to fit one, if the task has any
+            needed["valid"] = datasets["valid"]  # to fit a threshold, if the task has one
         self._data: dict[str, Encoded] = model.task.encode(
-            wanted, model.tokenizer, model.config.max_tokens, model.encoder.config
+            needed, model.tokenizer, model.config.max_tokens, model.encoder.config
         )
         if record is not None and record.data[self.split].fingerprint != self._test.fingerprint():
             raise DataError(
-                f"{model.name}: its {self.split} data was changed since the run, so the loss cannot be measured; "
+                f"{model.name}: its {self.split} data has changed since the run, so the loss cannot be measured; "
                 "restore the files, or export without --int8"
             )
 
@@ -83,8 +83,8 @@ class ScoredData:
     def _threshold(self) -> float | None:
         return self._model.config.threshold
 
-    def scores(self, encoder: Encoder) -> dict[str, float]:
-        """The task's metrics.
+    def metrics(self, encoder: Encoder) -> dict[str, float]:
+        """Compute the task's metrics.
 
         Args:
             encoder: the model's own encoder, or `SessionEncoder` in its place.
@@ -93,12 +93,12 @@ class ScoredData:
         classes = len(self._test.classes)
         module: TaskModel = model.task.build(encoder, classes, model.config.task_options).eval()
         autocast = torch.autocast("cpu", torch.bfloat16, enabled=False)
-        rows = {name: RowSource(data.table, model.tokenizer.pad_token_id) for name, data in self._data.items()}
+        sources = {name: RowSource(data.table, model.tokenizer.pad_token_id) for name, data in self._data.items()}
         if self._threshold is not None:
             module.fix_threshold(self._threshold)
         elif "valid" in self._data:
-            model.task.fit_threshold(module, rows["valid"], self._data["valid"], autocast)
+            model.task.fit_threshold(module, sources["valid"], self._data["valid"], autocast)
         metrics: dict[str, float] = model.task.evaluate(
-            module, rows[self.split], self._test, autocast, final=True
+            module, sources[self.split], self._test, autocast, final=True
         ).metrics
         return metrics

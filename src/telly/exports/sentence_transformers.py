@@ -17,6 +17,7 @@ from telly.inference.tuned_model import Role, TunedModel
 from telly.models.load import quiet_transformers
 
 TOLERANCE = 1e-5
+"""Maximum absolute difference between components of its embeddings and telly's."""
 USE = """## Use
 
 ```python
@@ -28,13 +29,13 @@ queries = model.encode_query({queries})
 scores = model.similarity(queries, documents)
 ```
 
-Embeddings are the mean of the last layer's states over real tokens, at length one; similarity is the cosine.
+Embeddings are the mean of the last layer's states over real tokens, scaled to length one; similarity is the cosine.
 The tokenizer adds the mode tokens of a model that has them.
 `encode_query` cuts at {query_tokens} tokens and `encode_document` at
 {document_tokens}, as in tuning; `encode`, which does not know a text's role, cuts at {longest}. Needs
 sentence-transformers {version} or newer."""
 VERSION = "6.2"
-"""Oldest version that the extra `export` allows; its Transformer has one limit for queries and one for documents."""
+"""Oldest version that the extra `export` allows, the first with separate length limits for queries and documents."""
 
 
 def export_sentence_transformers(model: TunedModel, output: Path) -> Exported:
@@ -50,6 +51,7 @@ def export_sentence_transformers(model: TunedModel, output: Path) -> Exported:
     """
     library = _library()
     with new_folder(output) as folder:
+        # the library builds its modules from a folder of transformers
         with tempfile.TemporaryDirectory() as plain, quiet_transformers():
             model.encoder.save_pretrained(plain)
             plain_tokenizer(model).save_pretrained(plain)
@@ -67,8 +69,8 @@ def export_sentence_transformers(model: TunedModel, output: Path) -> Exported:
             version=VERSION,
         )
         checked = (
-            f"On {len(CHECK_TEXTS)} texts (short, empty, long, not ASCII) tokens and embeddings are those of telly's "
-            f"evaluation, the embeddings {agreement(difference)}."
+            f"On {len(CHECK_TEXTS)} texts (short, empty, long, not ASCII) the tokens equal those of telly's evaluation,"
+            f" and the embeddings are {agreement(difference)}."
         )
         write_export_card(model, folder, use, f"## Checked\n\n{checked}", library="sentence-transformers")
     return Exported(output, difference)
@@ -116,9 +118,9 @@ def _check(exported: Any, model: TunedModel) -> float:
                     f"{model.name}: as a {role} sentence-transformers reads {theirs[:8]}... ({len(theirs)} tokens) "
                     f"where telly reads {ours[:8]}... ({len(ours)} tokens): {text[:40]!r}; nothing was exported"
                 )
-        found = encode(list(CHECK_TEXTS), show_progress_bar=False)
-        largest = max(largest, float(np.abs(found - model.embed(CHECK_TEXTS, role)).max()))
-    if not largest <= TOLERANCE:
+        embeddings = encode(list(CHECK_TEXTS), show_progress_bar=False)
+        largest = max(largest, float(np.abs(embeddings - model.embed(CHECK_TEXTS, role)).max()))
+    if not largest <= TOLERANCE:  # true for NaN, too
         raise ExportError(
             f"{model.name}: in sentence-transformers embeddings differ from telly's by {largest:.1e}; expected at most "
             f"{TOLERANCE:.0e}; nothing was exported"

@@ -21,11 +21,11 @@ CHECK_TEXTS = (
     "def longest(rows):\n    best = None\n    for row in rows:\n        best = row\n    return best\n" * 40,
     " ".join(f"word{number}" for number in range(400)),
 )
-"""Texts on which an export is compared with telly: short, empty, not ASCII, with blanks at both ends, and cut ones."""
+"""Texts on which an export is compared with telly: short, empty, not ASCII, with outer white space, and too long."""
 
 
 class EmbeddingModel(nn.Module):
-    """Token ids to embeddings of length one, as tasks with a cosine evaluate them, in the form that ONNX traces."""
+    """Module from token ids to unit-length embeddings, as in the task's evaluation, with a signature for tracing."""
 
     def __init__(self, model: TunedModel) -> None:
         super().__init__()
@@ -41,8 +41,8 @@ def load_for_export(name: str) -> TunedModel:
     """Load a model that embeds, in float32 on the CPU.
 
     Args:
-        name: a finished run's folder, a model folder, a hub id or the embedded model. One that was not tuned is taken
-            for a model of code search.
+        name: a finished run's folder, a model folder, a hub id or the embedded model. An untuned model is used for code
+            search.
 
     Raises:
         ConfigError: the run is not finished, or its embeddings were not trained to be compared by cosine.
@@ -56,7 +56,7 @@ def load_for_export(name: str) -> TunedModel:
 
 
 def plain_tokenizer(model: TunedModel) -> Any:
-    """A tokenizer that needs no telly: it adds the mode tokens and has the longer of the two length limits."""
+    """Load a tokenizer that works without telly: it adds the mode tokens and has the larger of both length limits."""
     tokenizer = load_tokenizer(model.name)
     put_mode_in_template(tokenizer)
     tokenizer.model_max_length = max(model.role_tokens("query"), model.role_tokens("document"))

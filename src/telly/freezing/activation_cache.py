@@ -32,14 +32,14 @@ SHARD_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class CacheLayout:
-    """Where every row is on disk; follows from the lengths alone.
+    """Positions of all rows on disk; they follow from the lengths alone.
 
     Attributes:
         order: row indices by ascending length, [rows].
-        shard: shard of every row, [rows].
-        start: first token of every row in its shard, [rows].
-        lengths: tokens of every row, [rows].
-        shard_tokens: tokens of every shard, [shards].
+        shard: index of each row's shard, [rows].
+        start: offset in tokens of each row within its shard, [rows].
+        lengths: number of tokens per row, [rows].
+        shard_tokens: number of tokens per shard, [shards].
         bytes_per_token: size of a cached token.
     """
 
@@ -58,9 +58,9 @@ class CacheLayout:
         begins = np.concatenate([[0], np.cumsum(lengths[order])])[:-1]
         # Cutting the line every `shard_bytes` puts a row into the shard in which it begins, so no row is split.
         sorted_shard = begins // max(1, (shard_bytes or SHARD_BYTES) // bytes_per_token)
-        # A row longer than a shard leaves numbers without a row that begins there; number the shards without gaps.
+        # A row longer than a shard leaves shard indices with no rows; renumber the shards without gaps.
         _, sorted_shard = np.unique(sorted_shard, return_inverse=True)
-        # The shards ascend along the line, so the first row of each row's own shard is found by bisection. Offsets
+        # The shards ascend along the line, so the first row of each row's shard is found by bisection. Offsets
         # within a shard count from where that first row begins.
         first = np.searchsorted(sorted_shard, sorted_shard, side="left")
         # Back from the order on the line to the order of rows.
@@ -104,7 +104,7 @@ class ActivationCache:
 
     @property
     def complete(self) -> bool:
-        """Whether every row is cached."""
+        """True if every row is cached."""
         return self.shards == len(self.layout.shard_tokens)
 
     @property
@@ -118,7 +118,7 @@ class ActivationCache:
         return int(self.layout.shard_tokens[: self.shards].sum()) * self._width
 
     def has(self, rows: Rows) -> bool:
-        """Whether all these rows are cached."""
+        """Check that all these rows are cached."""
         return bool((self.layout.shard[np.asarray(rows)] < self.shards).all())
 
     def batch(self, rows: Rows) -> dict[str, torch.Tensor]:
@@ -128,6 +128,7 @@ class ActivationCache:
             `states` [rows, longest, hidden] in float32, and `attention_mask` [rows, longest].
         """
         lengths = self.layout.lengths[np.asarray(rows)]
+        # Zero bytes decode to zero states in every precision, so padding needs no mask here.
         raw = np.zeros((len(rows), int(lengths.max()), self._width), dtype=np.uint8)
         for i, row in enumerate(rows):
             raw[i, : lengths[i]] = self._bytes(int(row))
@@ -157,7 +158,7 @@ def checksum_file(folder: Path, shard: int) -> Path:
 
 
 def write_shard(folder: Path, shard: int, rows: Sequence[npt.NDArray[np.uint8]]) -> None:
-    """Write a shard, then its checksum; an interruption in between leaves nothing that counts."""
+    """Write a shard, then its checksum; a shard without a checksum (after an interruption) does not count."""
     file = shard_file(folder, shard)
     digest = hashlib.blake2b(digest_size=16)
     with whole_file(file) as partial, partial.open("wb") as handle:
@@ -165,13 +166,14 @@ def write_shard(folder: Path, shard: int, rows: Sequence[npt.NDArray[np.uint8]])
             data = np.ascontiguousarray(row).data
             digest.update(data)
             handle.write(data)
+        # The checksum vouches for the bytes, so they must be on the disk before it is.
         handle.flush()
         os.fsync(handle.fileno())
     write_json(checksum_file(folder, shard), {"bytes": file.stat().st_size, "checksum": digest.hexdigest()})
 
 
 def shard_is_sound(folder: Path, shard: int) -> bool:
-    """Whether a shard is there, whole, and has its checksum."""
+    """Check that a shard exists, is complete and matches its checksum."""
     file = shard_file(folder, shard)
     try:
         expected = json.loads(checksum_file(folder, shard).read_text())
@@ -190,7 +192,7 @@ def write_meta(folder: Path, key: CacheKey, hidden: int, rows: int, tokens: int)
 
 
 def read_meta(folder: Path) -> dict[str, Any] | None:
-    """Read what a cache says it holds; None if there is no readable cache."""
+    """Read a cache's key and sizes; None if the file is missing or damaged."""
     try:
         meta: dict[str, Any] = json.loads((folder / META_FILE).read_text(encoding="utf-8"))
         return meta if isinstance(meta["key"], dict) else None

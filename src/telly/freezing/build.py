@@ -99,7 +99,7 @@ class CacheRequest:
 
     @property
     def layer(self) -> int:
-        """K.
+        """The number of frozen layers K, at whose output the states are taken.
 
         Raises:
             CacheError: no layer is frozen.
@@ -110,7 +110,7 @@ class CacheRequest:
 
     @property
     def layout(self) -> CacheLayout:
-        """Where every row is on disk."""
+        """Positions of all rows on disk."""
         return CacheLayout.of(self.table.lengths, self.dtype.bytes_per_token(self.split.hidden_size))
 
     @property
@@ -176,10 +176,10 @@ def fill_cache(
     Args:
         root: folder of all activation caches.
         key: what the cached values depend on; names the cache's folder.
-        layout: where every row is on disk.
-        compute: gives the encoded states of a batch of rows.
-        width: values per cached token.
-        tokens: tokens that `compute` reads per row, [rows]; batches are made by it.
+        layout: positions of all rows on disk.
+        compute: function that computes the encoded states of a batch of rows.
+        width: number of values per cached token.
+        tokens: number of tokens that `compute` reads per row, [rows]; determines the batches.
         budget: maximum bytes on disk; None means 90 % of the free space.
         progress: called with the tokens done.
 
@@ -196,17 +196,18 @@ def fill_cache(
         if writable:
             _open_folder(folder, key, layout, width)
             missing = [shard for shard in range(shards) if not _sound(folder, shard)]
-            fitting = _fitting(root, missing, layout, budget)
-            _compute_shards(folder, layout, fitting, compute, tokens, progress)
-            built = len(fitting)
-            shards = min(set(missing) - set(fitting), default=shards)
+            affordable = _within_budget(root, missing, layout, budget)
+            _compute_shards(folder, layout, affordable, compute, tokens, progress)
+            built = len(affordable)
+            # A cache ends at its first missing shard: readers compare a row's shard with one number.
+            shards = min(set(missing) - set(affordable), default=shards)
         else:
             _check_read_only(folder, key, shards)
     return ActivationCache(folder, layout, StateDtype(key.dtype), width, shards), built
 
 
 def existing_cache(request: CacheRequest) -> bool:
-    """Whether a complete cache for the request is on disk already, by its file list (checksums are not read)."""
+    """Check by the file list if a complete cache for the request is on disk already; checksums are not read."""
     key, _ = _choose_source(request)
     return _looks_complete(request.root / key.fingerprint, request.layout)
 
@@ -217,6 +218,7 @@ def _choose_source(request: CacheRequest) -> tuple[CacheKey, _Parent | None]:
     That is the key of a finished cache if there is one, else of one derived from the highest finished layer below,
     else of one computed from tokens.
     """
+    # The cheap test comes first: a cache computed from tokens is found by its name. The others need all keys on disk.
     direct = request.key()
     layout = request.layout
     if _looks_complete(request.root / direct.fingerprint, layout):
@@ -235,7 +237,7 @@ def _choose_source(request: CacheRequest) -> tuple[CacheKey, _Parent | None]:
 def _keys_on_disk(request: CacheRequest) -> list[CacheKey]:
     """Keys of the caches on disk with these sequences' states at K or below: nearest layer first, from tokens first.
 
-    A derived cache stays usable when the one it came from is gone: its key says how it was made.
+    A derived cache remains usable after its source was removed, since its key names the source.
     """
     keys = []
     for file in request.root.glob(f"*/{META_FILE}"):
@@ -253,11 +255,12 @@ def _looks_complete(folder: Path, layout: CacheLayout) -> bool:
 
 
 def _open_folder(folder: Path, key: CacheKey, layout: CacheLayout, width: int) -> None:
-    """Make the cache's folder, or check that it is this cache's; remove what a killed process left half written."""
+    """Create the cache's folder, or check its key; remove partial files of a killed process."""
     folder.mkdir(parents=True, exist_ok=True)
     for partial_file in folder.glob("*.partial"):
         partial_file.unlink()
     if read_meta(folder) is None:
+        # Shards whose key is unknown may belong to any cache: without checksums they do not count.
         checksums = list(folder.glob("shard-*.json"))
         if checksums:
             logger.warning("%s does not say what it holds (%s is damaged); it is computed again", folder, META_FILE)
@@ -276,27 +279,27 @@ def _sound(folder: Path, shard: int) -> bool:
     return False
 
 
-def _fitting(root: Path, missing: list[int], layout: CacheLayout, budget: int | None) -> list[int]:
-    """The missing shards that fit, from the first on."""
+def _within_budget(root: Path, missing: list[int], layout: CacheLayout, budget: int | None) -> list[int]:
+    """The first missing shards, as many as the budget and the free disk space allow."""
     sizes = layout.shard_tokens * layout.bytes_per_token
     limit = int(shutil.disk_usage(root).free * FREE_DISK_SHARE)
     if budget is not None:
         present = int(sizes.sum() - sizes[missing].sum())
         limit = min(limit, budget - present)
-    fitting, taken = [], 0
+    affordable, total = [], 0
     for shard in missing:
-        taken += int(sizes[shard])
-        if taken > limit:
+        total += int(sizes[shard])
+        if total > limit:
             break
-        fitting.append(shard)
-    if len(fitting) < len(missing):
-        left_out = int(np.isin(layout.shard, list(set(missing) - set(fitting))).sum())
+        affordable.append(shard)
+    if len(affordable) < len(missing):
+        uncached = int(np.isin(layout.shard, list(set(missing) - set(affordable))).sum())
         logger.warning(
             "the activation cache needs %.2f GB and %.2f GB may be taken: %s of %s sequences are not cached, their "
             "frozen layers run in every epoch",
-            layout.nbytes / 1e9, max(0, limit) / 1e9, f"{left_out:,}", f"{len(layout.lengths):,}",
+            layout.nbytes / 1e9, max(0, limit) / 1e9, f"{uncached:,}", f"{len(layout.lengths):,}",
         )  # fmt: skip
-    return fitting
+    return affordable
 
 
 def _compute_shards(
@@ -334,7 +337,7 @@ def _compute_rows(
             inputs = parent.cache.batch(rows) | request.table.mask_inputs(rows)
             inputs = {name: value.to(device) for name, value in inputs.items()}
             states = split.step(parent.layer, **inputs)
-    lengths = request.table.lengths[rows]
+    lengths = request.table.lengths[rows]  # padding is not cached
     return [request.dtype.to_bytes(states[i, : lengths[i]]) for i in range(len(rows))]
 
 
@@ -343,6 +346,7 @@ def _token_batches(rows: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) 
     start = 0
     while start < len(rows):
         stop = start + 1
+        # In ascending order the next row is the longest of its batch, so its length is the width after padding.
         while stop < len(rows) and (stop + 1 - start) * lengths[rows[stop]] <= BATCH_TOKENS:
             stop += 1
         yield rows[start:stop]
@@ -351,7 +355,7 @@ def _token_batches(rows: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) 
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
-    """Hold the cache's lock; gives False where the folder cannot be written, so no lock is needed or possible."""
+    """Hold the cache's lock; yields False if the folder is read-only, so no lock is needed or possible."""
     if not _writable(folder.parent):
         yield False
         return
@@ -371,7 +375,7 @@ def _locked(folder: Path) -> Iterator[bool]:
 
 
 def _writable(root: Path) -> bool:
-    """Make the folder of all caches if that is possible; return whether it can be written."""
+    """Create the folder of all caches if possible; returns True if it is writable."""
     try:
         root.mkdir(parents=True, exist_ok=True)
         return os.access(root, os.W_OK)

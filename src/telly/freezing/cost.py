@@ -1,4 +1,4 @@
-"""Costs of a variant, estimated from the model's shape; and whether an activation cache pays, from measured rates.
+"""Costs of a variant, estimated from the model's shape, and the decision on an activation cache from measured rates.
 
 The estimates count two operations per parameter and token for a forward, twice that for the backward of a trained
 layer, and the matrix products of attention on top (Kaplan et al. 2020). They aim to be right within a factor of two.
@@ -74,7 +74,7 @@ class VariantCost:
         return Variant(self.k).slug
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON-ready data."""
+        """The costs as JSON-ready data."""
         values = asdict(self)
         del values["k"]
         return {"variant": self.variant, **values}
@@ -109,9 +109,10 @@ def _variant_cost(
     k = plan.k or 0
     layer = sum(p.numel() for p in stack.blocks[0].parameters())
     trained = len(stack) - k
-    per_token = 2 * layer + int(4 * work.mean_length * hidden)  # forward of one layer
-    top = 3 * trained * per_token * work.tokens
-    bottom = k * per_token * work.tokens
+    # Forward of one layer: weights, and the products of attention (queries by keys, and weights by values).
+    per_token = 2 * layer + int(4 * work.mean_length * hidden)
+    suffix = 3 * trained * per_token * work.tokens  # the backward costs twice the forward
+    prefix = k * per_token * work.tokens
     saved = work.batch_tokens * hidden * BYTES_FP32 * SAVED_PER_TOKEN * trained
     state = plan.trainable * BYTES_FP32 * (1 + ADAM_COPIES)
     frozen = (plan.total - plan.trainable) * BYTES_FP32
@@ -124,15 +125,15 @@ def _variant_cost(
         # The prefix is released before training, so the two phases do not add up.
         peak_bytes_cached=PROCESS_BYTES + max(state + saved, plan.total * BYTES_FP32) if cached else None,
         cache_bytes=int(work.distinct_tokens * hidden * state_bytes) if cached else None,
-        epoch_seconds=(top + bottom) / rate,
-        epoch_seconds_cached=top / rate if cached else None,
+        epoch_seconds=(suffix + prefix) / rate,
+        epoch_seconds_cached=suffix / rate if cached else None,
     )
 
 
 def measure_flops(hidden: int, seconds: float = 0.3) -> float:
     """Measure the operations per second of training on this machine: a matrix product's rate times `GEMM_SHARE`."""
     left, right = torch.randn(1024, hidden), torch.randn(hidden, 4 * hidden)
-    torch.mm(left, right)
+    torch.mm(left, right)  # warm-up: the first product starts threads and allocates
     count, started = 0, time.perf_counter()
     while time.perf_counter() - started < seconds:
         torch.mm(left, right)
@@ -143,7 +144,7 @@ def measure_flops(hidden: int, seconds: float = 0.3) -> float:
 
 @dataclass(frozen=True)
 class CacheDecision:
-    """Whether a run uses an activation cache, and the reason as a clause."""
+    """Decision on using an activation cache, with the reason as a clause."""
 
     use: bool
     reason: str
@@ -177,5 +178,5 @@ def decide(uses: float, rates: Rates, exists: bool) -> CacheDecision:
     without = uses * rates.compute
     if with_cache >= without:
         return CacheDecision(False, f"caching costs {with_cache:.1f} s and computing each time {without:.1f} s")
-    there = "the cache is there already" if exists else "frozen layers once"
-    return CacheDecision(True, f"{there}: {with_cache:.1f} s instead of {without:.1f} s")
+    origin = "the cache exists already" if exists else "frozen layers once"
+    return CacheDecision(True, f"{origin}: {with_cache:.1f} s instead of {without:.1f} s")

@@ -28,7 +28,7 @@ _WITHOUT_EFFECT = {
 
 @dataclass(frozen=True)
 class CacheKey:
-    """Everything that the cached values depend on.
+    """The key of an activation cache: everything that the cached values depend on.
 
     Attributes:
         prefix: digest of the weights and settings of embeddings and blocks below `layer`.
@@ -76,7 +76,7 @@ class CacheKey:
             table: the sequences.
             dtype: precision of the cached states.
             compute: precision of the forward.
-            states: what is cached of the states.
+            states: text that says which states are cached.
             source: `tokens`, or the fingerprint of the cache to derive from.
         """
         return cls(
@@ -110,6 +110,7 @@ def prefix_digests(stack: LayerStack) -> list[str]:
         layers + 2 digests. Entry K = 0 .. layers covers settings, embeddings and the blocks below K; the last entry
         covers the whole model.
     """
+    # One running hash: entry K is its state after the blocks below K, so no weight is read twice.
     running = hashlib.blake2b(_settings(stack.model).encode(), digest_size=16)
     for name, module in stack.before:
         _add(running, name, module)
@@ -132,11 +133,12 @@ def attention_kernel(stack: LayerStack) -> str:
 def _settings(model: nn.Module) -> str:
     config = getattr(model, "config", None)
     settings = config.to_dict() if config is not None else {}
-    kept = {k: v for k, v in settings.items() if k not in _WITHOUT_EFFECT}
-    return json.dumps(kept, sort_keys=True, default=str)
+    effective = {name: value for name, value in settings.items() if name not in _WITHOUT_EFFECT}
+    return json.dumps(effective, sort_keys=True, default=str)
 
 
 def _add(digest: Any, prefix: str, module: nn.Module) -> None:
+    # Names and shapes are hashed too: transposing a tensor or swapping two need not change the sequence of bytes.
     for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
         digest.update(f"{prefix}.{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().data)

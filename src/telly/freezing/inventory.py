@@ -16,7 +16,7 @@ from telly.freezing.states import StateDtype
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """One activation cache on disk; what a damaged `store.json` does not tell is None."""
+    """One activation cache on disk; fields that a damaged `store.json` does not give are None."""
 
     folder: Path
     layer: int | None
@@ -32,7 +32,7 @@ def find_caches(root: Path, names: list[str] | None = None) -> list[CacheEntry]:
     """Activation caches in a folder, newest first; all, or those whose names begin with one of `names`.
 
     Raises:
-        CacheError: a name fits no cache.
+        CacheError: no cache has a name that begins with one of `names`.
     """
     folders = {file.parent for pattern in (META_FILE, "shard-*.bin") for file in root.glob(f"*/{pattern}")}
     entries = sorted((_entry(folder) for folder in folders), key=lambda entry: -entry.modified)

@@ -80,9 +80,9 @@ def apply_method(split: SplitModel, method: Method, lora: Lora | None = None, se
             torch.manual_seed(seed)
             adapter = Adapter(_peft(method).get_peft_model(checkpoint_part(split.model), config))
     elif method is Method.BITFIT:
-        kept = {id(p) for p in _biases(split.stack, split.k)}
+        biases = {id(p) for p in _biases(split.stack, split.k)}
         for parameter in split.model.parameters():
-            parameter.requires_grad_(id(parameter) in kept)
+            parameter.requires_grad_(id(parameter) in biases)
     if method is not Method.FULL:
         split.plan = plan_as_is(split.stack, split.k, method)
     return adapter
@@ -106,11 +106,11 @@ def count_trained(stack: LayerStack, k: int | None, method: Method, lora: Lora |
         return sum(rank * (inputs + outputs) for inputs, outputs in map(_features, layers.values()))
     # IA3 scales what goes into a feed-forward layer, and what comes out of the other layers.
     feedforward = _feedforward(stack.model)
-    return sum(_features(layer)[0 if _named(name, feedforward) else 1] for name, layer in layers.items())
+    return sum(_features(layer)[0 if _matches(name, feedforward) else 1] for name, layer in layers.items())
 
 
 def _features(layer: nn.Module) -> tuple[int, int]:
-    """Width of a linear layer's input and output; transformers' `Conv1D` has its weight transposed."""
+    """Input and output width of a linear layer; transformers' `Conv1D` has its weight transposed."""
     if isinstance(layer, nn.Linear):
         return layer.in_features, layer.out_features
     inputs, outputs = layer.weight.shape  # type: ignore[misc]
@@ -140,12 +140,12 @@ def _biases(stack: LayerStack, k: int | None) -> list[nn.Parameter]:
 
 
 def _adapter_config(stack: LayerStack, k: int | None, method: Method, lora: Lora | None) -> Any:
-    """Settings for peft that name the modules above K which get an adapter.
+    """The configuration for peft, with the names of the modules above K that get an adapter.
 
-    They are named one by one, since peft's own choice of layers fits one list of layers per model and not every method.
+    Modules are named one by one, since peft can select layers only in one list per model, and not for every method.
 
     Raises:
-        ConfigError: peft is not installed, or it or the model has no place for them.
+        ConfigError: peft is not installed, has no default for the model's type, or no layer matches.
     """
     from transformers.pytorch_utils import Conv1D
 
@@ -164,7 +164,7 @@ def _adapter_config(stack: LayerStack, k: int | None, method: Method, lora: Lora
     feedforward = _feedforward(stack.model)
     return peft.IA3Config(
         target_modules=_pattern(layers),
-        feedforward_modules=_pattern(name for name in layers if _named(name, feedforward)),
+        feedforward_modules=_pattern(name for name in layers if _matches(name, feedforward)),
         fan_in_fan_out=transposed,
     )
 
@@ -173,7 +173,7 @@ def _adapted_layers(stack: LayerStack, k: int | None, method: Method, lora: Lora
     """The linear layers above K that get an adapter, by name.
 
     Raises:
-        ConfigError: peft is not installed, or it or the model has no place for them.
+        ConfigError: peft is not installed, has no default for the model's type, or no layer matches.
     """
     from transformers.pytorch_utils import Conv1D
 
@@ -183,29 +183,29 @@ def _adapted_layers(stack: LayerStack, k: int | None, method: Method, lora: Lora
     layers = {
         name: module
         for name, module in _above(stack, model, k)
-        if isinstance(module, nn.Linear | Conv1D) and _named(name, targets)
+        if isinstance(module, nn.Linear | Conv1D) and _matches(name, targets)
     }
     if not layers:
-        shown = targets if isinstance(targets, str) else ", ".join(targets)
+        suffixes = targets if isinstance(targets, str) else ", ".join(targets)
         where = "" if k is None else f" from layer {k} on"
         raise ConfigError(
-            f"--method {method}: no linear layer{where} has a name that ends in {shown}; expected names as "
+            f"--method {method}: no linear layer{where} has a name that ends in {suffixes}; expected names as "
             f"{type(model).__name__}.named_modules() gives them (--lora-target)"
         )
     return layers
 
 
 def _feedforward(model: Any) -> Any:
-    """Peft's choice of feed-forward layers for the model's type."""
+    """Peft's default feed-forward layers for the model's type."""
     known = _peft(Method.IA3).utils.TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING
     return known[_model_type(checkpoint_part(model))]
 
 
 def _known_targets(model: Any, method: Method) -> Any:
-    """Peft's choice of modules for the model's type: ends of names, or one pattern.
+    """Peft's default target modules for the model's type: suffixes of names, or one pattern.
 
     Raises:
-        ConfigError: it has none.
+        ConfigError: peft has no default.
     """
     utils = _peft(method).utils
     known = (
@@ -233,8 +233,8 @@ def _model_type(model: Any) -> str:
     return str(getattr(model.config, "model_type", ""))
 
 
-def _named(name: str, targets: Any) -> bool:
-    """Whether peft would choose a module of this name for these targets."""
+def _matches(name: str, targets: Any) -> bool:
+    """Match a module's name with targets as peft does."""
     if isinstance(targets, str):
         return re.fullmatch(targets, name) is not None
     return any(name == target or name.endswith(f".{target}") for target in targets)

@@ -37,12 +37,13 @@ class FreezePlan:
     """Which layers of a model are frozen and which are trained.
 
     Attributes:
-        variant: `base` or the number K; with adapters and the like also their name (`Variant.slug`).
-        k: K, or None where no layer is frozen as a whole; the number of layers where all are.
+        variant: K and method; whether states are cached is not part of a plan.
+        k: number of frozen layers, or None if no layer is frozen as a whole. Unlike `variant.k` it is the number of all
+            layers if only the head is trained.
         layers: embeddings, blocks bottom first, and what comes after, in this order.
     """
 
-    variant: str
+    variant: Variant
     k: int | None
     layers: tuple[LayerStatus, ...]
 
@@ -70,16 +71,17 @@ class FreezePlan:
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON-ready data, with the totals."""
-        return {**asdict(self), "trainable": self.trainable, "total": self.total}
+        return {**asdict(self), "variant": self.variant.slug, "trainable": self.trainable, "total": self.total}
 
     def __str__(self) -> str:
         frozen = [layer.name for layer in self.layers if layer.status == "frozen" and layer.parameters]
         what = f"frozen: {', '.join(frozen)}" if frozen else "nothing frozen"
-        return f"{self.variant}: {self.trainable:,} of {self.total:,} parameters trained ({self.percent:.2f} %); {what}"
+        counts = f"{self.trainable:,} of {self.total:,} parameters trained ({self.percent:.2f} %)"
+        return f"{self.variant.slug}: {counts}; {what}"
 
 
 def variants_of(layers: int) -> list[int | None]:
-    """`base` and every K of a model with that many layers."""
+    """List all variants of a model: None for base, then every K from 0 to layers - 1."""
     return [None, *range(layers)]
 
 
@@ -98,7 +100,7 @@ def plan_of(stack: LayerStack, k: int | None) -> FreezePlan:
     Raises:
         PlanError: as `make_plan`.
     """
-    plan = _plan(stack, k, Variant(k).slug, _frozen_parameters(stack, k))
+    plan = _plan(stack, k, Variant(k), _frozen_parameters(stack, k))
     if not plan.trainable:
         raise PlanError(f"nothing would be trained: all {plan.total:,} parameters are frozen; choose a smaller K")
     return plan
@@ -107,10 +109,10 @@ def plan_of(stack: LayerStack, k: int | None) -> FreezePlan:
 def plan_as_is(stack: LayerStack, k: int | None, method: Method) -> FreezePlan:
     """Describe the model as it is: what requires a gradient is trained. Adapters are counted with their layer."""
     frozen = {id(p) for p in stack.model.parameters() if not p.requires_grad}
-    return _plan(stack, k, Variant(None if method is Method.HEAD_ONLY else k, method).slug, frozen)
+    return _plan(stack, k, Variant(None if method is Method.HEAD_ONLY else k, method), frozen)
 
 
-def _plan(stack: LayerStack, k: int | None, variant: str, frozen: set[int]) -> FreezePlan:
+def _plan(stack: LayerStack, k: int | None, variant: Variant, frozen: set[int]) -> FreezePlan:
     # A tied head has the embeddings' parameters: `seen` keeps them from being counted twice.
     seen: set[int] = set()
     layers = []
@@ -120,8 +122,9 @@ def _plan(stack: LayerStack, k: int | None, variant: str, frozen: set[int]) -> F
         seen |= {id(p) for p in parameters}
         total = sum(p.numel() for p in parameters)
         trainable = sum(p.numel() for p in parameters if id(p) not in frozen)
-        own = {id(p) for module in modules for p in module.parameters()}
-        status: Status = "frozen" if own <= frozen else "mixed" if own & frozen else "trained"
+        # The status is that of all parameters, shared ones included: a tied head is frozen with the embeddings.
+        ids = {id(p) for module in modules for p in module.parameters()}
+        status: Status = "frozen" if ids <= frozen else "mixed" if ids & frozen else "trained"
         layers.append(LayerStatus(name, status, total, trainable))
     return FreezePlan(variant, k, tuple(layers))
 
@@ -133,7 +136,7 @@ def freeze(model: nn.Module, k: int | None, tied_head: TiedHead = "freeze") -> F
     other states each time, so there would be nothing to cache.
 
     Args:
-        model: any model with a stack of blocks; of an encoder-decoder model the encoder is meant.
+        model: any model with a stack of blocks; for an encoder-decoder, the stack is the encoder's.
         k: freeze embeddings and blocks 0 .. k-1; None trains everything.
         tied_head: what to do with a head whose weight is the frozen embedding matrix: `freeze` leaves it
             frozen with them, `untie` gives the head a trained copy, `refuse` is an error.
@@ -154,7 +157,7 @@ def freeze_layers(stack: LayerStack, k: int | None, tied_head: TiedHead = "freez
         PlanError: as `freeze`.
     """
     model = stack.model
-    unfreeze(model)
+    unfreeze(model)  # an earlier plan must not show through
     if k == len(stack):
         model.requires_grad_(False)
         _lock_eval(model)
@@ -199,7 +202,7 @@ def train(self: nn.Module, mode: bool = True) -> nn.Module:  # noqa: ARG001 - ha
 
 
 def _lock_eval(module: nn.Module) -> None:
-    """Put a module and all of its parts into eval mode for good; `unfreeze` lifts that."""
+    """Put a module and all of its parts into eval mode permanently; `unfreeze` reverts it."""
     module.eval()
     for part in module.modules():
         part.train = types.MethodType(train, part)  # type: ignore[method-assign]
@@ -209,7 +212,7 @@ def frozen_modules(stack: LayerStack, k: int | None) -> list[nn.Module]:
     """The modules that K freezes: those before the blocks, and blocks 0 .. k-1; none for None."""
     if k is None:
         return []
-    stack.check_place(k)
+    stack.check_split_point(k)
     return [*(module for _, module in stack.before), *stack.blocks[:k]]
 
 
@@ -230,14 +233,14 @@ def _layers(stack: LayerStack) -> Iterable[tuple[str, list[nn.Module]]]:
 
 
 def _tied_parameters(stack: LayerStack) -> list[tuple[str, nn.Module, str]]:
-    """Parameters after the blocks that are the same object as one before them: (name, owner, attribute)."""
+    """Find parameters after the blocks that are the same object as one before them: (name, owner, attribute)."""
     before = {id(p) for _, module in stack.before for p in module.parameters()}
     tied = []
-    for top, module in stack.after:
+    for root, module in stack.after:
         for prefix, owner in module.named_modules():
             for attribute, parameter in owner.named_parameters(recurse=False):
                 if id(parameter) in before:
-                    tied.append((".".join(filter(None, (top, prefix, attribute))), owner, attribute))
+                    tied.append((".".join(filter(None, (root, prefix, attribute))), owner, attribute))
     return tied
 
 
@@ -245,5 +248,6 @@ def _untie(model: nn.Module, tied: list[tuple[str, nn.Module, str]]) -> None:
     for _, owner, attribute in tied:
         setattr(owner, attribute, nn.Parameter(getattr(owner, attribute).detach().clone()))
     config = getattr(model, "config", None)
+    # Otherwise loading the saved model would tie them again.
     if config is not None and hasattr(config, "tie_word_embeddings"):
         config.tie_word_embeddings = False

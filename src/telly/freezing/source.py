@@ -15,8 +15,8 @@ class RowSource:
 
     Args:
         table: the sequences.
-        pad_id: id to pad token batches with.
-        cache: states of the same rows; a batch with a row that is not cached comes as tokens as a whole.
+        pad_id: padding id for token batches.
+        cache: activation cache of the same rows; a batch with any row missing from it is read as tokens.
 
     Attributes:
         seconds: time spent in `batch` so far.

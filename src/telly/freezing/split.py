@@ -35,7 +35,7 @@ class SplitModel(nn.Module):
     Attributes:
         stack: the model's layers.
         plan: what is frozen and trained.
-        k: as given.
+        k: number of frozen layers, or None.
 
     Raises:
         PlanError: as `telly.freeze`.
@@ -147,6 +147,7 @@ class SplitModel(nn.Module):
         return frozen_modules(self.stack, self._need_k())
 
     def _releasable(self) -> dict[str, nn.Parameter]:
+        # Weights that the suffix reads stay in memory: shared ones (a tied head), and those that replay needs.
         above = [*self.stack.blocks[self._need_k() :], *(module for _, module in self.stack.after)]
         shared = {id(p) for module in above for p in module.parameters()}
         needed = self.stack.family.needed_parameters
@@ -169,12 +170,13 @@ class SplitModel(nn.Module):
         """Check on a small padded batch that replaying states gives the model's own output.
 
         Raises:
-            ModelError: it does not, or the states depend on trained parameters.
+            ModelError: the output differs, or the states depend on trained parameters.
         """
         device = next(self.model.parameters()).device
         if device.type == "meta":
             return
         width = max(CHECK_LENGTHS)
+        # Two rows of different length, so that the attention mask matters; the ids avoid those of special tokens.
         ids = torch.arange(2 * width, device=device).reshape(2, width) % 7 + 3
         mask = (torch.arange(width, device=device) < torch.tensor(CHECK_LENGTHS, device=device)[:, None]).long()
         inputs = {"attention_mask": mask}
@@ -184,17 +186,17 @@ class SplitModel(nn.Module):
         self.model.eval()
         try:
             states = capture(self.stack, self._need_k(), input_ids=ids, attention_mask=mask)
-            if states.requires_grad:
+            if states.requires_grad:  # gradients are on here for this test
                 raise ModelError(
                     f"the input of layer {self.k} depends on parameters that are trained; "
                     f"{type(self.model).__name__} cannot be split there"
                 )
             with torch.no_grad():
                 whole = first_tensor(self.model(input_ids=ids, **inputs))
-                again = first_tensor(self(states=states, **inputs))
+                replayed = first_tensor(self(states=states, **inputs))
         finally:
             self.model.train(training)
-        difference = (whole - again).abs().max().item()
+        difference = (whole - replayed).abs().max().item()
         if not difference <= CHECK_TOLERANCE * max(1.0, whole.abs().max().item()):
             raise ModelError(
                 f"{type(self.model).__name__}: starting from the states of layer {self.k} changes the output by "
@@ -203,7 +205,7 @@ class SplitModel(nn.Module):
 
 
 def has_decoder(model: Any) -> bool:
-    """Whether a model is an encoder-decoder with its decoder, which needs decoder inputs as well."""
+    """Check if a model is an encoder-decoder that includes its decoder, and so needs decoder inputs as well."""
     return bool(getattr(getattr(model, "config", None), "is_encoder_decoder", False) and model.can_generate())
 
 

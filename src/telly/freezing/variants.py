@@ -1,4 +1,4 @@
-"""What is frozen and how the rest is trained: names and settings. Needs no torch."""
+"""Names and settings of what is frozen and how the rest is trained. Needs no torch."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from telly.errors import PlanError
 
 BASE: Literal["base"] = "base"
 AUTO: Literal["auto"] = "auto"
-"""In place of K: `telly.advice` chooses it when the run begins."""
+"""Value in place of K: `telly.advice` chooses K when the run begins."""
 Freeze = int | Literal["base", "auto"]
-"""What `freeze` can be: the number of frozen layers K, nothing, or the K that the advice finds."""
+"""Values of `freeze`: the number of frozen layers K, `base` for none, or `auto` for the K that the advice finds."""
 
 
 class Method(StrEnum):
-    """What is trained of the layers that are not frozen.
+    """Training method of the layers that are not frozen.
 
     Attributes:
         FULL: all of their weights.
@@ -66,7 +66,7 @@ class Variant:
 
     Attributes:
         k: number of frozen layers below; None freezes none, or all of them where the head is trained alone.
-        method: what is trained of the other layers.
+        method: training method of the other layers.
         cached: whether frozen layers run once and training reads their cached states; else they run in every epoch.
             Always False where no layer is frozen.
     """
@@ -82,13 +82,13 @@ class Variant:
         Raises:
             PlanError: the text names no variant.
         """
-        found = _SLUG.fullmatch(text) or _TEXT.fullmatch(text)
-        if found is None:
+        match = _SLUG.fullmatch(text) or _TEXT.fullmatch(text)
+        if match is None:
             raise PlanError(
                 f"expected {BASE}, K or {_FROZEN}K, {', '.join(PEFT_METHODS)}, or K with one of these such as "
                 f"9-{Method.LORA}, found {text!r}"
             )
-        parts = found.groupdict()
+        parts = match.groupdict()
         method = parts["method"] or parts["whole"] or parts["alone"] or Method.FULL
         return cls(None if parts["k"] is None else int(parts["k"]), Method(method), parts["frozen"] is None)
 
@@ -117,12 +117,12 @@ class Variant:
 
     @property
     def freeze(self) -> Freeze:
-        """The setting `freeze` of such a run."""
+        """The value of the setting `freeze` for this variant."""
         return BASE if self.k is None else self.k
 
     @property
     def freezes(self) -> bool:
-        """Whether any layer is frozen."""
+        """True if any layer is frozen."""
         return self.k is not None or self.method is Method.HEAD_ONLY
 
     @property

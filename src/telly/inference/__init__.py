@@ -1,1 +1,1 @@
-"""Tuned models ready for use: load one, then embed, generate or classify texts."""
+"""Inference with tuned models: load one, then embed, generate or classify texts."""

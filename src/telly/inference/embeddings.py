@@ -1,4 +1,4 @@
-"""Embeddings as arrays, and the key that says what they depend on; without torch."""
+"""Embeddings as arrays, and the key of everything they depend on; without torch."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 Embeddings = npt.NDArray[np.float32]
+"""Embeddings, usually [texts, hidden]."""
 
 
 @dataclass(frozen=True)
@@ -18,10 +19,10 @@ class EmbeddingKey:
 
     Attributes:
         model: digest of all weights and of the model's settings.
-        tokenizer: digest of how texts become tokens.
+        tokenizer: digest of the tokenizer.
         max_tokens: length limit of functions.
         precision: precision of the forward pass, `fp32` or `bf16`.
-        pooling: how token states become one embedding.
+        pooling: pooling of token states, and normalisation.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""A model as it is, where a task expects an encoder."""
+"""Encoder of a model without frozen layers, in the form that tasks expect."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from telly.models.stack import no_cache
 
 
 class PlainEncoder(nn.Module):
-    """A model without frozen layers, with the part of `SplitModel` that evaluation needs.
+    """A model without frozen layers, with the part of `SplitModel`'s interface that evaluation needs.
 
-    `SplitModel(model, None)` would do as well, but makes a plan for training, which inference does not need.
+    `SplitModel` needs a freeze plan and proves that the split is exact; inference needs neither.
 
     Args:
         model: any model of transformers, in eval mode.
@@ -26,7 +26,7 @@ class PlainEncoder(nn.Module):
 
     @property
     def hidden_size(self) -> int:
-        """Width of the states."""
+        """Size of a hidden state."""
         return int(self.model.config.hidden_size)  # type: ignore[union-attr,arg-type]
 
     @property
@@ -35,7 +35,7 @@ class PlainEncoder(nn.Module):
         return next(self.parameters()).device
 
     def mean_pooled(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Means of the last hidden states over real tokens, [batch, hidden]."""
+        """Mean of the last hidden states over real tokens, [batch, hidden]."""
         return mean_pool(self(**batch).last_hidden_state, batch["attention_mask"])
 
     def forward(self, **inputs: Any) -> Any:

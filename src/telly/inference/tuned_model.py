@@ -1,4 +1,4 @@
-"""A tuned model, loaded: texts go in, and embeddings, texts or classes come out, as in the run's own evaluation."""
+"""A loaded model that turns texts into embeddings, texts or classes, as in its run's evaluation."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from telly.freezing.fingerprint import prefix_digests
 from telly.freezing.source import RowSource
 from telly.inference.embeddings import EmbeddingKey, Embeddings
 from telly.inference.encoder import PlainEncoder
-from telly.models.declared import cautions_about, check_pooling
-from telly.models.load import load_model, load_tokenizer
+from telly.models.declared import check_pooling, model_warnings
+from telly.models.load import load_stack, load_tokenizer
 from telly.models.modes import encode_texts
 from telly.models.stack import LayerStack, find_stack
 from telly.runs.folder import RunFolder
@@ -63,13 +63,13 @@ class ClassPrediction:
 class TunedModel:
     """A model ready for use on texts; made by `telly.load`.
 
-    What it can do depends on its task: models of search, clone-retrieval and clone (with the cosine head) embed, models
+    Its abilities depend on its task: models of search, clone-retrieval and clone (with the cosine head) embed, models
     of summarize, generate and complete generate, models of classify classify. Any other use is a `ConfigError`.
 
     Attributes:
         name: the run's folder, model folder, hub id or name of the embedded model that was loaded.
         task: the task that it is used for.
-        config: length limits, head, beam, classes and precision, with nothing left open.
+        config: length limits, head, beam, classes and precision, all resolved.
         is_tuned: whether telly tuned it.
         module: the task's model with its head, in eval mode.
         encoder: the transformers model without the task's head.
@@ -96,14 +96,14 @@ class TunedModel:
     ) -> TunedModel:
         """Load a model.
 
-        Texts for a model that was not tuned are cut to the positions that it has.
+        Texts for an untuned model are cut to its number of positions.
 
         Args:
             model: a run's folder, a model folder, a hub id or the embedded model.
-            tasks: tasks that it may have been tuned for; a model that was not tuned is used for the first.
-                [default: any; one that was not tuned: search]
-            needs: what it must be able to do, checked before the weights are read. [default: anything]
-            device: device of torch. [default: cuda if there is one, else cpu]
+            tasks: tasks that it may have been tuned for; an untuned model is used for the first. [default: any;
+                an untuned model: search]
+            needs: required ability, checked before the weights are read. [default: any]
+            device: torch device. [default: cuda if available, else cpu]
             precision: `fp32` or `bf16`. [default: that of the run's evaluation]
 
         Raises:
@@ -119,12 +119,12 @@ class TunedModel:
             _check_can(name, task.spec, settings.options, needs)
         if not task.is_generative:
             check_pooling(name)
-            for caution in cautions_about(name):
-                logger.warning("caution: %s", caution)
+            for warning in model_warnings(name):
+                logger.warning("warning: %s", warning)
         tokenizer = load_tokenizer(name)
-        encoder = load_model(name, is_generative=task.is_generative)
-        stack = find_stack(encoder)
-        if saved is None:
+        stack = load_stack(name, is_generative=task.is_generative)
+        encoder = stack.model
+        if saved is None:  # a run's limits were checked when it was tuned, and must be kept to repeat its evaluation
             settings = _fitted(settings, task, stack)
         check_lengths(settings, task, stack)
         config = replace(
@@ -141,7 +141,7 @@ class TunedModel:
     def of(
         cls, encoder: nn.Module, tokenizer: Any, config: InferenceConfig, *, name: str, is_tuned: bool = False
     ) -> TunedModel:
-        """A model from its parts; of a tuned one, the head is read from the folder `name`.
+        """Assemble a model from its parts; the head of a tuned one is read from the folder `name`.
 
         Raises:
             ModelError: the folder has no head, or one of another shape.
@@ -154,13 +154,13 @@ class TunedModel:
 
     @torch.no_grad()
     def embed(self, texts: Sequence[str], role: Role = "document") -> Embeddings:
-        """Embeddings of texts: mean of the last hidden states, L2-normalised, so that dot products are cosines.
+        """Embed texts: mean of the last hidden states, L2-normalised, so that dot products are cosines.
 
         Equal texts are encoded once.
 
         Args:
             texts: functions, or sentences to look for.
-            role: `query` for what is looked for, `document` for what is searched; it decides the length limit.
+            role: `query` for texts to search with, `document` for texts to search in; it decides the length limit.
 
         Returns:
             embeddings, [texts, hidden].
@@ -172,6 +172,7 @@ class TunedModel:
         max_tokens = self.role_tokens(role)
         if not texts:
             return np.zeros((0, self.hidden_size), dtype=np.float32)
+        # each distinct sequence is encoded once; `rows` has the index of each text's sequence
         table, rows = SequenceTable.of(self.token_ids(texts, max_tokens))
         source = RowSource(table, self.tokenizer.pad_token_id)
         with self.autocast:
@@ -180,16 +181,16 @@ class TunedModel:
         return embeddings
 
     def embed_batch(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Embeddings of a batch of `input_ids` and `attention_mask`, [batch, tokens] each; returns [batch, hidden]."""
+        """Embed a batch of `input_ids` and `attention_mask`, [batch, tokens] each; returns [batch, hidden]."""
         self.check_can("embed")
         return self.module.embed(batch)
 
     @torch.no_grad()
     def generate(self, texts: Sequence[str]) -> list[str]:
-        """A text for each source text, decoded with the beam of the run's test evaluation.
+        """Generate a text for each source text, with the beam search of the run's test evaluation.
 
         Args:
-            texts: functions (summarize), descriptions (generate) or the lines before the one to write (complete).
+            texts: functions (summarize), descriptions (generate) or the lines before the one to generate (complete).
 
         Raises:
             ConfigError: the model was not tuned to generate.
@@ -204,7 +205,7 @@ class TunedModel:
         return generated
 
     def classify(self, texts: Sequence[str]) -> list[ClassPrediction]:
-        """The class of each text, with the probabilities of all classes.
+        """Predict the class of each text, with the probabilities of all classes.
 
         Raises:
             ConfigError: the model was not tuned to classify.
@@ -223,14 +224,14 @@ class TunedModel:
 
     @property
     def abilities(self) -> tuple[Ability, ...]:
-        """Names of the methods that the model can do."""
+        """Names of the methods that the model supports."""
         return _abilities(self.task.spec, self.config.task_options)
 
     def check_can(self, ability: Ability) -> None:
         """Refuse a use that the model was not tuned for.
 
         Raises:
-            ConfigError: names the model's task, what it can do, and which runs can do this.
+            ConfigError: it was not tuned for that; names its task, its abilities, and the tasks that have this one.
         """
         _check_can(self.name, self.task.spec, self.config.task_options, ability)
 
@@ -268,12 +269,12 @@ class TunedModel:
         return self.config.max_tokens[roles.query if role == "query" else roles.document]
 
     def token_ids(self, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
-        """Token ids of texts as the task encodes them, at most `max_tokens` each."""
+        """Tokenize texts as the task does, to at most `max_tokens` ids each, special tokens included."""
         return encode_texts(self.tokenizer, list(texts), max_tokens)
 
     @cached_property
     def key(self) -> EmbeddingKey:
-        """Key of its embeddings of functions; an index with another key cannot be searched with this model."""
+        """Key of the model's embeddings of functions; an index with another key cannot be searched with it."""
         tokenizer = self.tokenizer.backend_tokenizer.to_str() if self.tokenizer.is_fast else repr(self.tokenizer)
         return EmbeddingKey(
             prefix_digests(find_stack(self.encoder))[-1],
@@ -304,8 +305,8 @@ def load(model: str | Path, task: str | None = None) -> TunedModel:
 
     Args:
         model: a run's folder, a model folder, a hub id or the embedded model (`telly-mini`).
-        task: task that it must have been tuned for; a model that was not tuned is used for it. [default: any; one that
-            was not tuned: search]
+        task: task that it must have been tuned for; an untuned model is used for it. [default: any; an untuned model:
+            search]
 
     Raises:
         ConfigError: it was tuned for another task, or was not tuned and has no head for the task.
@@ -315,7 +316,7 @@ def load(model: str | Path, task: str | None = None) -> TunedModel:
 
 
 def read_record(model: str) -> RunRecord | None:
-    """The record of a run's folder; None where there is none.
+    """Read the record of a run's folder; None if there is none.
 
     Raises:
         DataError: the record cannot be read.
@@ -333,7 +334,7 @@ def _abilities(task: AnySpec, options: TaskOptions) -> tuple[Ability, ...]:
 
 
 def _tasks_with(ability: Ability) -> str:
-    """Tasks whose runs have an ability, in the words of an error."""
+    """Tasks whose runs have an ability, as text."""
     names = {
         "embed": embedding_tasks(),
         "generate": [name for name, task in TASKS.items() if task.is_generative],
@@ -346,26 +347,27 @@ def _check_can(model: str, task: AnySpec, options: TaskOptions, ability: Ability
     abilities = _abilities(task, options)
     if ability in abilities:
         return
-    what = f"is a model of {task.title(options)}"
-    why = f"which cannot {ability}"
+    reason = f"which cannot {ability}"
     if ability == "embed":
-        why = "whose embeddings were not trained to be compared by cosine"
+        reason = "whose embeddings were not trained to be compared by cosine"
     can = f"; it can {' and '.join(abilities)}" if abilities else ""
-    raise ConfigError(f"{model}: {what}, {why}{can}; expected a run of {_tasks_with(ability)}")
+    raise ConfigError(
+        f"{model}: is a model of {task.title(options)}, {reason}{can}; expected a run of {_tasks_with(ability)}"
+    )
 
 
 def _task_name(model: str, saved: InferenceConfig | None, allowed: tuple[str, ...]) -> str:
-    """The task that a model is used for, one of those allowed.
+    """Find the task that a model is used for among those allowed.
 
     Raises:
-        ConfigError: it was tuned for another one, or needs to be tuned.
+        ConfigError: it was tuned for another task, or must be tuned for this one first.
     """
     if saved is not None:
         if allowed and saved.task not in allowed:
             raise ConfigError(f"{model}: was tuned for {saved.task}; expected a run of {' or '.join(allowed)}")
         return saved.task
     task = allowed[0] if allowed else DEFAULT_TASK
-    if get_spec(task).is_classifier:  # its head would be random
+    if get_spec(task).is_classifier:  # without tuning its head is random
         raise ConfigError(
             f"{model}: was not tuned for {task}, so it has no classes to choose from; first run "
             f"`telly tune {task}`, or give the folder of such a run: --model RUN"
@@ -374,7 +376,7 @@ def _task_name(model: str, saved: InferenceConfig | None, allowed: tuple[str, ..
 
 
 def _settings(model: str, saved: InferenceConfig | None, task: str) -> ResolvedConfig:
-    """The run's own settings; for a model that was not tuned, its recommendation or the task's preset."""
+    """Settings of the run; for an untuned model, its recommendation or the task's preset."""
     if saved is None:
         return TuneConfig(task=task, model=model).resolve()
     values = {"task": task, "model": model, "max_tokens": saved.max_tokens, "precision": saved.precision}
@@ -382,14 +384,14 @@ def _settings(model: str, saved: InferenceConfig | None, task: str) -> ResolvedC
 
 
 def _fitted(settings: ResolvedConfig, task: AnyTask, stack: LayerStack) -> ResolvedConfig:
-    """Settings with length limits of at most the model's positions; those of a preset are only a matter of cost."""
+    """Limit lengths to the model's positions; a preset's lengths only bound the cost, so they may be cut."""
     limits = fitting_lengths(settings, task, stack)
     if limits == settings.max_tokens:
         return settings
-    cut = ", ".join(
+    changes = ", ".join(
         f"{column} {limits[column]} (preset {tokens})"
         for column, tokens in settings.max_tokens.items()
         if limits[column] != tokens
     )
-    logger.warning("caution: %s has few positions, so texts are cut after fewer tokens: %s", settings.model, cut)
+    logger.warning("warning: %s has few positions, so texts are cut after fewer tokens: %s", settings.model, changes)
     return settings.model_copy(update={"max_tokens": limits})

@@ -44,7 +44,7 @@ def in_the_same_terms(
     if not tabs:
         return pairs, ()
     warning = f"{gold}: {len(tabs):,} right answers hold a tab (first on line {tabs[0]}), which is read as white space"
-    return pairs, (f"{warning}; what stands before and after it is one reference, not two",)
+    return pairs, (f"{warning}; the texts before and after it are one reference, not two",)
 
 
 def _labels(gold: Path, predictions: Path, pairs: Pairs) -> tuple[Pairs, tuple[str, ...]]:
@@ -78,15 +78,15 @@ def _labels(gold: Path, predictions: Path, pairs: Pairs) -> tuple[Pairs, tuple[s
 
 
 def _rankings(layout: AnswerLayout, gold: Path, predictions: Path, pairs: Pairs) -> tuple[Pairs, tuple[str, ...]]:
-    ranked = {word for _, ranking in pairs for word in ranking.value.split()}
+    candidates = {word for _, ranking in pairs for word in ranking.value.split()}
     for right, _ in pairs:
-        _check_separated(gold, right, ranked)
-    if not ranked or _meet(pairs):
-        return pairs, (*_named_otherwise(gold, pairs, ranked), *_self_ranked(layout, predictions, pairs))
+        _check_separated(gold, right, candidates)
+    if not candidates or _any_ranked(pairs):
+        return pairs, (*_other_form_ranked(gold, pairs, candidates), *_self_ranked(layout, predictions, pairs))
     # No right id is in any ranking: the files may spell ids differently, `1` and `1.0`.
-    formed = _with_form(pairs, lambda text: " ".join(map(number_form, text.split())))
-    if _meet(formed):
-        return formed, ()
+    unified = _with_form(pairs, lambda text: " ".join(map(number_form, text.split())))
+    if _any_ranked(unified):
+        return unified, ()
     first = pairs[0][0]
     return pairs, (
         f"{predictions}: none of the right ids of {gold}, such as {first.value.split()[0]!r}, is in any ranking; if "
@@ -94,11 +94,11 @@ def _rankings(layout: AnswerLayout, gold: Path, predictions: Path, pairs: Pairs)
     )
 
 
-def _named_otherwise(gold: Path, pairs: Pairs, ranked: set[str]) -> tuple[str, ...]:
+def _other_form_ranked(gold: Path, pairs: Pairs, candidates: set[str]) -> tuple[str, ...]:
     """A warning if right ids are in no ranking while the same ids in another form are."""
-    forms = {form_key(word): word for word in ranked}
-    right = {word: entry.line for entry, _ in pairs for word in entry.value.split()}
-    missed = {word: line for word, line in right.items() if word not in ranked and form_key(word) in forms}
+    forms = {form_key(word): word for word in candidates}
+    lines = {word: entry.line for entry, _ in pairs for word in entry.value.split()}
+    missed = {word: line for word, line in lines.items() if word not in candidates and form_key(word) in forms}
     if not missed:
         return ()
     word, line = next(iter(missed.items()))
@@ -121,17 +121,17 @@ def _self_ranked(layout: AnswerLayout, predictions: Path, pairs: Pairs) -> tuple
     )
 
 
-def _meet(pairs: Pairs) -> bool:
+def _any_ranked(pairs: Pairs) -> bool:
     """Return whether a right id is in any ranking, including other examples' rankings."""
-    ranked = {word for _, ranking in pairs for word in ranking.value.split()}
-    return any(word in ranked for right, _ in pairs for word in right.value.split())
+    candidates = {word for _, ranking in pairs for word in ranking.value.split()}
+    return any(word in candidates for right, _ in pairs for word in right.value.split())
 
 
-def _check_separated(gold: Path, right: PredictionEntry, ranked: set[str]) -> None:
+def _check_separated(gold: Path, right: PredictionEntry, candidates: set[str]) -> None:
     """Refuse several right ids in one word, which would never be found."""
     for word in right.value.split():
         parts = next((word.split(sign) for sign in SEPARATORS if sign in word), [])
-        if word not in ranked and len(parts) > 1 and not ranked.isdisjoint(parts):
+        if word not in candidates and len(parts) > 1 and not candidates.isdisjoint(parts):
             raise DataError(
                 f"{gold}:{right.line}: {word!r} is no candidate and {parts[0]!r} is one; separate several right ids by "
                 "blanks"
@@ -154,6 +154,6 @@ def _merged(labels: Iterable[str], form: Callable[[str], str]) -> list[list[str]
 
 
 def _named(labels: Iterable[str]) -> str:
-    """The first few labels in their order, and whether there are more."""
-    in_order: Sequence[str] = sorted(labels)
-    return ", ".join(map(repr, in_order[:MAX_NAMED])) + ", ..." * (len(in_order) > MAX_NAMED)
+    """The first few labels in alphabetical order, followed by dots if there are more."""
+    ordered: Sequence[str] = sorted(labels)
+    return ", ".join(map(repr, ordered[:MAX_NAMED])) + ", ..." * (len(ordered) > MAX_NAMED)

@@ -1,6 +1,6 @@
 """Gold and prediction files: read, matched by id or by line, and nothing left out silently.
 
-A file is plain lines (an example a line), lines `id<TAB>text`, or JSON lines. Cheap to import, so help can use it.
+A file has plain lines (one example per line), lines `id<TAB>text`, or JSON lines. Cheap to import, so help can use it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from telly.jsontext import is_list_of_texts, object_of_pairs, repeated_keys
 from telly.metrics.labels import binary_form
 
 Form = Literal["text", "label", "ranking"]
-NAMED = 3  # how many ids an error names
-SHOWN = 40  # characters of a text that an error shows
+MAX_NAMED = 3  # ids that an error names
+MAX_SHOWN = 40  # characters of a text that an error shows
 JSON_SUFFIXES = (".json", ".jsonl")
 OTHER_SUFFIXES = (".csv", ".parquet", ".gz", ".xlsx", ".pkl", ".npy")
 """Names of files that are not read here; a CSV file would be taken for lines, with its header and ids in them."""
@@ -61,7 +61,7 @@ REFERENCE_KEYS = ("reference", "gold")
 
 @dataclass(frozen=True)
 class PredictionEntry:
-    """One example of a file: its line, from 1, its id if the file has ids, and what is said of it."""
+    """One example of a file: its line, from 1, its id if the file has ids, and its text, label or ranking."""
 
     line: int
     id: str | None
@@ -73,34 +73,35 @@ def read_pairs(
 ) -> list[list[tuple[PredictionEntry, PredictionEntry]]]:
     """Read a gold file and files of predictions for it, and match them.
 
-    Lines are taken for `id<TAB>text` if all of a file have a tab and no id comes twice, or if their ids are those of
+    Lines are read as `id<TAB>text` if all lines of a file have a tab and its ids are unique, or if its ids occur in
     another of the files.
 
     Args:
-        gold: the right answers.
-        predictions: one file a system.
-        layout: what the task's files hold.
-        by_line: match line by line whatever ids there are.
+        gold: file of the right answers.
+        predictions: one file per system.
+        layout: layout of the task's files.
+        by_line: match line by line and ignore ids.
 
     Returns:
-        for every system all pairs (gold, prediction), in the order of the gold file.
+        pairs (gold, prediction) in the order of the gold file, for every system.
 
     Raises:
         DataError: a file cannot be read, a line is bad, an answer is empty, or the files do not match.
     """
     sources = [_Source(gold, layout, gold=True), *(_Source(file, layout, gold=False) for file in predictions)]
-    sure = {i for source in sources if source.unique for i in source.ids or ()}
-    same = len({frozenset(source.ids or ()) for source in sources}) == 1
+    # Text before a tab may be part of the answer. It is an id if it is unique or another file has it as an id.
+    unique_ids = {i for source in sources if source.unique for i in source.ids or ()}
+    same_ids = len({frozenset(source.ids or ()) for source in sources}) == 1
     for source in sources:
         source.with_ids = source.ids is not None and (
-            source.objects is not None or source.unique or same or not sure.isdisjoint(source.ids)
+            source.objects is not None or source.unique or same_ids or not unique_ids.isdisjoint(source.ids)
         )
-    right, *given = [(source, source.entries()) for source in sources]
-    return [_match(right, other, by_line) for other in given]
+    right, *systems = [(source, source.entries()) for source in sources]
+    return [_match(right, system, by_line) for system in systems]
 
 
 class _Source:
-    """A file before it is decided whether its lines begin with ids."""
+    """One file to match; `with_ids` is set once all files are read."""
 
     def __init__(self, file: Path, layout: AnswerLayout, gold: bool) -> None:
         self.file, self.layout, self.gold = file, layout, gold
@@ -123,7 +124,7 @@ class _Source:
 
     @cached_property
     def ids(self) -> list[str] | None:
-        """The ids, if every line has something that may be one."""
+        """The possible ids, one per line; None if a line has none."""
         if self.objects is None:
             return None if self.fields is None else [i for i, _ in self.fields]
         keys = (key for key in self.layout.id_keys if any(key in values for _, values in self.objects or ()))
@@ -141,16 +142,16 @@ class _Source:
         """Every example, checked."""
         if self.objects is not None:
             key = self._answer_key()
-            found = [(line, self._cell(line, values, key)) for line, values in self.objects]
+            values = [(line, self._cell(line, cells, key)) for line, cells in self.objects]
         elif self.with_ids and self.fields is not None:
-            found = list(enumerate((text for _, text in self.fields), 1))
+            values = list(enumerate((text for _, text in self.fields), 1))
         else:
-            found = list(enumerate(self.lines, 1))
-        ids = self.ids if self.with_ids and self.ids is not None else itertools.repeat(None, len(found))
+            values = list(enumerate(self.lines, 1))
+        ids = self.ids if self.with_ids and self.ids is not None else itertools.repeat(None, len(values))
         if self.layout.form != "text":
-            self._check_no_header([value for _, value in found])
+            self._check_no_header([value for _, value in values])
         return [
-            PredictionEntry(line, i, self._checked(line, value)) for i, (line, value) in zip(ids, found, strict=True)
+            PredictionEntry(line, i, self._checked(line, value)) for i, (line, value) in zip(ids, values, strict=True)
         ]
 
     def _check_no_header(self, values: list[str]) -> None:
@@ -177,8 +178,8 @@ class _Source:
         if self.layout.form == "ranking":
             words = value.split()
             if len(set(words)) < len(words):
-                twice = next(word for word, count in Counter(words).items() if count > 1)
-                raise DataError(f"{self.file}:{line}: {_short(twice)} comes twice; expected every answer once")
+                repeated = next(word for word, count in Counter(words).items() if count > 1)
+                raise DataError(f"{self.file}:{line}: {_short(repeated)} comes twice; expected every answer once")
         return value
 
     def _read_objects(self) -> list[tuple[int, dict[str, Any]]] | None:
@@ -192,9 +193,9 @@ class _Source:
             try:
                 values = json.loads(text, object_pairs_hook=object_of_pairs)
             except ValueError as error:
-                raise DataError(f"{self.file}:{line}: expected one JSON object a line: {error}") from None
+                raise DataError(f"{self.file}:{line}: expected one JSON object per line: {error}") from None
             if not isinstance(values, dict):
-                raise DataError(f"{self.file}:{line}: expected one JSON object a line, found {_short(text)}")
+                raise DataError(f"{self.file}:{line}: expected one JSON object per line, found {_short(text)}")
             if repeated := repeated_keys(values):
                 names = ", ".join(map(repr, repeated))
                 raise DataError(
@@ -202,7 +203,7 @@ class _Source:
                 )
             objects.append((line, values))
         if not objects:
-            raise DataError(f"{self.file}: has no objects; expected one JSON object a line")
+            raise DataError(f"{self.file}: has no objects; expected one JSON object per line")
         return objects
 
     def _answer_key(self) -> str:
@@ -221,8 +222,8 @@ class _Source:
         value = values.get(key)
         parts = value if isinstance(value, list) else [value]
         if not all(isinstance(part, str | int | float) for part in parts):
-            found = "no such key" if key not in values else _short(json.dumps(value))
-            raise DataError(f"{self.file}:{line}: {key}: expected a text or a number, or a list of such, found {found}")
+            shown = "no such key" if key not in values else _short(json.dumps(value))
+            raise DataError(f"{self.file}:{line}: {key}: expected a text or a number, or a list of such, found {shown}")
         if isinstance(value, list):
             self._check_list(line, value, key)
         texts = [str(int(part)) if isinstance(part, bool) else str(part) for part in parts]
@@ -244,27 +245,28 @@ class _Source:
             )
 
 
-Read = tuple[_Source, list[PredictionEntry]]
+FileEntries = tuple[_Source, list[PredictionEntry]]
 
 
-def _match(right: Read, given: Read, by_line: bool) -> list[tuple[PredictionEntry, PredictionEntry]]:
-    (gold, answers), (source, found) = right, given
+def _match(right: FileEntries, system: FileEntries, by_line: bool) -> list[tuple[PredictionEntry, PredictionEntry]]:
+    (gold, answers), (source, predictions) = right, system
     if not by_line and gold.with_ids != source.with_ids:
         raise DataError(_one_sided(gold, source))
-    ids, given_ids = [entry.id for entry in answers], [entry.id for entry in found]
-    if by_line or not gold.with_ids or ids == given_ids:  # equal columns of ids match even where a pair comes twice
-        if len(answers) != len(found):
-            predictions = f"{len(found):,} prediction{'s' * (len(found) != 1)}"
+    ids, predicted_ids = [entry.id for entry in answers], [entry.id for entry in predictions]
+    # Equal columns of ids match line by line, even if they hold duplicates.
+    if by_line or not gold.with_ids or ids == predicted_ids:
+        if len(answers) != len(predictions):
+            count = f"{len(predictions):,} prediction{'s' * (len(predictions) != 1)}"
             raise DataError(
-                f"{source.file}: {predictions} for {len(answers):,} examples of {gold.file}; expected one a line in "
+                f"{source.file}: {count} for {len(answers):,} examples of {gold.file}; expected one per line in "
                 "the same order, and an empty line for an empty prediction"
             )
-        return list(zip(answers, found, strict=True))
-    for file, entries in ((gold.file, answers), (source.file, found)):
+        return list(zip(answers, predictions, strict=True))
+    for file, entries in ((gold.file, answers), (source.file, predictions)):
         _check_unique(file, entries)
-    by_id, known = {entry.id: entry for entry in found}, set(ids)
+    by_id, known = {entry.id: entry for entry in predictions}, set(ids)
     missing = [str(i) for i in ids if i not in by_id]
-    unknown = [str(i) for i in given_ids if i not in known]
+    unknown = [str(i) for i in predicted_ids if i not in known]
     problems = [f"no prediction for {_named(missing)}"] * bool(missing) + [f"{_named(unknown)} unknown"] * bool(unknown)
     if problems:
         raise DataError(
@@ -276,27 +278,29 @@ def _match(right: Read, given: Read, by_line: bool) -> list[tuple[PredictionEntr
 
 def _check_unique(file: Path, entries: Sequence[PredictionEntry]) -> None:
     first: dict[str | None, int] = {}
-    twice = []
+    repeated = []
     for entry in entries:
         if entry.id in first:
-            twice.append(entry)
+            repeated.append(entry)
         first.setdefault(entry.id, entry.line)
-    if twice:
+    if repeated:
         raise DataError(
-            f"{file}:{twice[0].line}: {_named([str(entry.id) for entry in twice])} more than once, the first on line "
-            f"{first[twice[0].id]}; expected every id once, or --by-line to match line by line"
+            f"{file}:{repeated[0].line}: {_named([str(entry.id) for entry in repeated])} more than once, the first on "
+            f"line {first[repeated[0].id]}; expected every id once, or --by-line to match line by line"
         )
 
 
-def _one_sided(gold: _Source, given: _Source) -> str:
+def _one_sided(gold: _Source, predictions: _Source) -> str:
     """The error where only one of two files has ids."""
-    with_ids, without = (gold, given) if gold.with_ids else (given, gold)
-    untabbed = next((n for n, line in enumerate(without.lines, 1) if "\t" not in line), None)
-    place = f"{without.file}:{untabbed}" if untabbed and without.objects is None else f"{without.file}"
+    with_ids, without = (gold, predictions) if gold.with_ids else (predictions, gold)
+    first_without_tab = next((n for n, line in enumerate(without.lines, 1) if "\t" not in line), None)
+    location = str(without.file)
+    if first_without_tab and without.objects is None:
+        location += f":{first_without_tab}"
     reason = "an id that comes twice" if without.fields is not None else "no id"
-    first = (with_ids.ids or [""])[0]
+    example = (with_ids.ids or [""])[0]
     return (
-        f"{place}: {reason}, but {with_ids.file} has ids such as {_short(first)}; expected ids in both files "
+        f"{location}: {reason}, but {with_ids.file} has ids such as {_short(example)}; expected ids in both files "
         "(`id<TAB>text` on every line, or JSON lines) or in neither; --by-line matches line by line"
     )
 
@@ -314,7 +318,7 @@ def _lines(file: Path) -> list[str]:
     # Only line feeds end a line: generated code may hold form feeds and other separators of `str.splitlines`.
     lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
     if not text:
-        raise DataError(f"{file}: is empty; expected an example a line")
+        raise DataError(f"{file}: is empty; expected one example per line")
     return lines
 
 
@@ -327,10 +331,10 @@ def _is_object(line: str) -> bool:
 
 
 def _named(ids: Collection[str]) -> str:
-    """How many ids, and the first few."""
-    shown = ", ".join(map(_short, list(ids)[:NAMED]))
-    return f"{len(ids):,} id{'s' * (len(ids) != 1)} ({shown}{', ...' * (len(ids) > NAMED)})"
+    """The number of ids and the first few."""
+    shown = ", ".join(map(_short, list(ids)[:MAX_NAMED]))
+    return f"{len(ids):,} id{'s' * (len(ids) != 1)} ({shown}{', ...' * (len(ids) > MAX_NAMED)})"
 
 
 def _short(text: str) -> str:
-    return repr(text if len(text) <= SHOWN else text[:SHOWN] + "...")
+    return repr(text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "...")

@@ -35,13 +35,13 @@ def sentence_ciders(predictions: Sequence[str], references: Sequence[str]) -> ND
         scores from 0 to 10, [examples]. All are 0 for a single example: its idf is log(1 / 1).
     """
     check_pairs(predictions, references)
-    counted = [ngrams(reference.lower().split(), LONGEST) for reference in references]
-    frequency = Counter(ngram for counts in counted for ngram in counts)
+    reference_counts = [ngrams(reference.lower().split(), LONGEST) for reference in references]
+    document_frequency = Counter(ngram for counts in reference_counts for ngram in counts)
     log_examples = math.log(len(references))
     # An n-gram that no reference has gets the idf of one that a single reference has, as pycocoevalcap does.
-    idf = {ngram: log_examples - math.log(count) for ngram, count in frequency.items()}
+    idf = {ngram: log_examples - math.log(count) for ngram, count in document_frequency.items()}
     scores = []
-    for prediction, right in zip(predictions, counted, strict=True):
+    for prediction, right in zip(predictions, reference_counts, strict=True):
         predicted = ngrams(prediction.lower().split(), LONGEST)
         delta = _bigrams(predicted) - _bigrams(right)
         cosines = map(_clipped_cosine, _weigh(predicted, idf, log_examples), _weigh(right, idf, log_examples))

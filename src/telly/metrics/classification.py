@@ -17,23 +17,23 @@ def binary_metrics(gold: Labels, predicted: Labels) -> dict[str, float | int]:
 
     Args:
         gold: right labels, 0 or 1, [examples].
-        predicted: given labels, 0 or 1, [examples].
+        predicted: predicted labels, 0 or 1, [examples].
 
     Returns:
-        `accuracy`, `precision`, `recall`, `f1` as fractions (0 where undefined: nothing is, or is called,
-        positive), and the counts `true_positives`, `false_positives`, `false_negatives`, `true_negatives`.
+        `accuracy`, `precision`, `recall`, `f1` as fractions (0 where undefined: no positives, or none predicted), and
+        the counts `true_positives`, `false_positives`, `false_negatives`, `true_negatives`.
 
     Raises:
         ValueError: no labels, unequal numbers of them, or one that is neither 0 nor 1.
     """
-    right, given = _checked(gold, predicted, 2)
+    y_true, y_pred = _checked(gold, predicted, 2)
     counts = {
-        "true_positives": int((right & given).sum()),
-        "false_positives": int(((1 - right) & given).sum()),
-        "false_negatives": int((right & (1 - given)).sum()),
-        "true_negatives": int(((1 - right) & (1 - given)).sum()),
+        "true_positives": int((y_true & y_pred).sum()),
+        "false_positives": int(((1 - y_true) & y_pred).sum()),
+        "false_negatives": int((y_true & (1 - y_pred)).sum()),
+        "true_negatives": int(((1 - y_true) & (1 - y_pred)).sum()),
     }
-    return dict(values_of(binary_statistics(right, given))) | counts
+    return dict(values_of(binary_statistics(y_true, y_pred))) | counts
 
 
 def multiclass_metrics(
@@ -43,7 +43,7 @@ def multiclass_metrics(
 
     Args:
         gold: right labels, 0 to classes - 1, [examples].
-        predicted: given labels, [examples].
+        predicted: predicted labels, [examples].
         classes: number of classes.
         positive_scores: scores of class 1, only with two classes, [examples].
 
@@ -55,15 +55,15 @@ def multiclass_metrics(
     Raises:
         ValueError: as `binary_metrics`; or scores for more than two classes, or another number of them.
     """
-    right, given = _checked(gold, predicted, classes)
-    values = values_of(multiclass_statistics(right, given, classes))
+    y_true, y_pred = _checked(gold, predicted, classes)
+    values = values_of(multiclass_statistics(y_true, y_pred, classes))
     if positive_scores is None:
         return values
     scores = np.asarray(positive_scores, np.float64)
-    if classes != 2 or scores.shape != right.shape:
-        raise ValueError(f"expected scores of class 1 of 2, {right.shape}; found {scores.shape} for {classes} classes")
-    if 0 < right.sum() < len(right):
-        values["roc_auc"] = roc_auc(scores, right)
+    if classes != 2 or scores.shape != y_true.shape:
+        raise ValueError(f"expected scores of class 1 of 2, {y_true.shape}; found {scores.shape} for {classes} classes")
+    if 0 < y_true.sum() < len(y_true):
+        values["roc_auc"] = roc_auc(scores, y_true)
     return values
 
 
@@ -74,16 +74,16 @@ def roc_auc(scores: ArrayLike, gold: Labels) -> float:
         scores: [examples].
         gold: 0 or 1, both present, [examples].
     """
-    right = np.asarray(gold) == 1
+    positive = np.asarray(gold) == 1
     ordered, positions, counts = np.unique(np.asarray(scores, np.float64), return_inverse=True, return_counts=True)
     if np.isnan(ordered).any():
         raise ValueError("a score is not a number")
     ends = counts.cumsum()
     ranks = (ends - (counts - 1) / 2)[positions]  # from 1; equal scores share the mean of their ranks
-    positives, negatives = int(right.sum()), int((~right).sum())
+    positives, negatives = int(positive.sum()), int((~positive).sum())
     if not positives or not negatives:
         raise ValueError("expected right labels of both classes, found only one")
-    return float((ranks[right].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+    return float((ranks[positive].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
 def best_threshold(scores: ArrayLike, gold: Labels) -> float:
@@ -101,16 +101,16 @@ def best_threshold(scores: ArrayLike, gold: Labels) -> float:
         ValueError: no examples, unequal numbers, a label that is neither 0 nor 1, a score that is not a number.
     """
     values = np.asarray(scores, np.float64)
-    right, _ = _checked(gold, np.zeros(len(values), np.int64), 2)
+    y_true, _ = _checked(gold, np.zeros(len(values), np.int64), 2)
     if np.isnan(values).any():
         raise ValueError("a score is not a number")
-    if not right.any():
+    if not y_true.any():
         return float(values.max())
     distinct, positions = np.unique(-values, return_inverse=True)  # ascending, so the highest score comes first
     # Counts of calling everything from each distinct score upwards positive: all thresholds in one pass.
-    called = np.bincount(positions).cumsum()
-    hits = np.bincount(positions, weights=right).cumsum()
-    f1 = 2 * hits / (called + right.sum())
+    predicted = np.bincount(positions).cumsum()
+    true_positives = np.bincount(positions, weights=y_true).cumsum()
+    f1 = 2 * true_positives / (predicted + y_true.sum())
     best = int(f1.argmax())
     score = -distinct[best]
     below = -distinct[best + 1] if best + 1 < len(distinct) else score - 1
@@ -128,26 +128,27 @@ def multiclass_statistics(gold: Labels, predicted: Labels, classes: int, macro: 
 
     Args:
         gold: right labels, 0 to classes - 1, [examples].
-        predicted: given labels, likewise; -1 for none, which is always wrong.
+        predicted: predicted labels, likewise; -1 for none, which is always wrong.
         classes: number of classes.
         macro: whether to include `macro_f1`.
     """
-    right, given = _checked(gold, predicted, classes, lowest=-1)
-    statistics = {"accuracy": mean_statistic((right == given).astype(np.float64))}
+    y_true, y_pred = _checked(gold, predicted, classes, min_predicted=-1)
+    statistics = {"accuracy": mean_statistic((y_true == y_pred).astype(np.float64))}
     if macro:
+        # One-hot labels, [examples, classes] each: their sums are the counts of every class that F1 needs.
         labels = np.arange(classes)
-        is_right, is_given = right[:, None] == labels, given[:, None] == labels  # [examples, classes]
-        rows = np.hstack([is_right & is_given, is_right, is_given]).astype(np.float64)
+        is_true, is_predicted = y_true[:, None] == labels, y_pred[:, None] == labels
+        rows = np.hstack([is_true & is_predicted, is_true, is_predicted]).astype(np.float64)
         statistics["macro_f1"] = Statistic(rows, OF_SUMS["macro_f1"])
     if classes == 2:
-        hits = np.stack([(right == 1) & (given == 1), right == 1, given == 1], axis=1).astype(np.float64)
-        statistics |= {name: Statistic(hits, OF_SUMS[name]) for name in ("precision", "recall", "f1")}
+        rows = np.stack([(y_true == 1) & (y_pred == 1), y_true == 1, y_pred == 1], axis=1).astype(np.float64)
+        statistics |= {name: Statistic(rows, OF_SUMS[name]) for name in ("precision", "recall", "f1")}
     return statistics
 
 
 def _macro_f1(sums: Floats) -> Floats:
-    hits, right, given = np.split(sums, 3, axis=-1)  # [..., classes] each
-    f1, occurs = _ratio(2 * hits, right + given), right + given > 0
+    true_positives, actual, predicted = np.split(sums, 3, axis=-1)  # [..., classes] each
+    f1, occurs = _ratio(2 * true_positives, actual + predicted), actual + predicted > 0
     return _ratio(f1.sum(axis=-1), occurs.sum(axis=-1))
 
 
@@ -162,21 +163,21 @@ OF_SUMS: dict[str, Callable[[Floats], Floats]] = {
     "f1": lambda sums: _ratio(2 * sums[..., 0], sums[..., 1] + sums[..., 2]),
     "macro_f1": _macro_f1,
 }
-"""Functions from summed rows to metrics that are not means; columns: hits, right labels, predicted labels."""
+"""Functions from summed rows to metrics that are not means; columns: true positives, right labels, predicted labels."""
 
 
 def _checked(
-    gold: Labels, predicted: Labels, classes: int, lowest: int = 0
+    gold: Labels, predicted: Labels, classes: int, min_predicted: int = 0
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    right, given = np.asarray(gold, np.int64), np.asarray(predicted, np.int64)
-    if right.shape != given.shape or right.ndim != 1 or not len(right):
-        raise ValueError(f"expected as many predicted labels as right ones, found {given.shape} for {right.shape}")
-    for name, labels, least in (("gold", right, 0), ("predicted", given, lowest)):
-        if labels.min() < least or labels.max() >= classes:
+    y_true, y_pred = np.asarray(gold, np.int64), np.asarray(predicted, np.int64)
+    if y_true.shape != y_pred.shape or y_true.ndim != 1 or not len(y_true):
+        raise ValueError(f"expected as many predicted labels as right ones, found {y_pred.shape} for {y_true.shape}")
+    for name, labels, minimum in (("gold", y_true, 0), ("predicted", y_pred, min_predicted)):
+        if labels.min() < minimum or labels.max() >= classes:
             raise ValueError(
-                f"{name}: expected labels from {least} to {classes - 1}, found {_outside(labels, classes)}"
+                f"{name}: expected labels from {minimum} to {classes - 1}, found {_outside(labels, classes)}"
             )
-    return right, given
+    return y_true, y_pred
 
 
 def _outside(labels: NDArray[np.int64], classes: int) -> Sequence[int]:
@@ -186,20 +187,22 @@ def _outside(labels: NDArray[np.int64], classes: int) -> Sequence[int]:
 
 def clone_statistics(predictions: Sequence[str], labels: Sequence[str]) -> dict[str, Statistic]:
     """`precision`, `recall`, `f1` and `accuracy` of labels 0 and 1."""
-    found = binary_statistics([int(label) for label in labels], [int(label) for label in predictions])
-    return {name: found[name] for name in ("precision", "recall", "f1", "accuracy")}
+    statistics = binary_statistics([int(label) for label in labels], [int(label) for label in predictions])
+    return {name: statistics[name] for name in ("precision", "recall", "f1", "accuracy")}
 
 
 def label_statistics(predictions: Sequence[str], labels: Sequence[str]) -> dict[str, Statistic]:
     """`accuracy` and `macro_f1` of any labels; where the right ones are 0 and 1 also `precision`, `recall`, `f1`.
 
-    No label is always wrong and no class of its own, and so is another label than 0 and 1 where the right ones are
-    these.
+    An empty prediction is always wrong and is not a class of its own. If the right labels are 0 and 1, the same holds
+    for every other prediction.
     """
-    given, right = [text.strip() for text in predictions], [text.strip() for text in labels]
-    binary = set(right) <= {"0", "1"}
-    classes = ["0", "1"] if binary else sorted({*given, *right} - {""})
-    number = {label: i for i, label in enumerate(classes)}
-    found = multiclass_statistics([number[r] for r in right], [number.get(g, -1) for g in given], max(2, len(classes)))
-    # Which of two names is the positive one is not known.
-    return found if binary else {name: found[name] for name in ("accuracy", "macro_f1")}
+    y_true, y_pred = [text.strip() for text in labels], [text.strip() for text in predictions]
+    binary = set(y_true) <= {"0", "1"}
+    classes = ["0", "1"] if binary else sorted({*y_true, *y_pred} - {""})
+    index = {label: i for i, label in enumerate(classes)}
+    statistics = multiclass_statistics(
+        [index[label] for label in y_true], [index.get(label, -1) for label in y_pred], max(2, len(classes))
+    )
+    # Of two labels other than 0 and 1 it is unknown which is the positive one.
+    return statistics if binary else {name: statistics[name] for name in ("accuracy", "macro_f1")}

@@ -27,7 +27,7 @@ class Training:
     """The contribution of training to the variance of a mean over runs.
 
     Attributes:
-        variance: of the mean.
+        variance: variance of the mean.
         degrees: degrees of freedom, one less than the number of runs.
     """
 
@@ -70,7 +70,7 @@ class Estimate:
     def p_above(self, null: float) -> float:
         """Twice the one-sided p of the hypothesis that the true value is at most `null`.
 
-        It is doubled so that it compares with two-sided p: below .05 the 95 % interval lies above `null`.
+        It is doubled so that it compares with two-sided p: below .05 the 95 % interval is above `null`.
         """
         if self.training is None:
             reached = int((self.drawn <= null).sum())

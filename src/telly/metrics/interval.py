@@ -22,7 +22,7 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True)
 class Statistic:
-    """A metric on given examples, in the form that can be resampled.
+    """A metric on a set of examples, in a form that can be resampled.
 
     Attributes:
         rows: sufficient statistics per example, [examples, columns].
@@ -64,7 +64,7 @@ class PairedComparison:
     Attributes:
         difference: the first system's value minus the second's.
         interval: percentile interval of the difference.
-        p: two-sided: twice the smaller share of resamples in which the difference is not above, or not below, zero.
+        p: two-sided p, twice the smaller fraction of resamples in which the difference is <= 0 or >= 0.
     """
 
     difference: float
@@ -87,7 +87,7 @@ def bootstrap_intervals(
 
     Args:
         statistics: metrics on the same examples.
-        resamples: how often to draw as many examples as there are, with replacement.
+        resamples: number of resamples; each draws as many examples as there are, with replacement.
         seed: seed of the resampling; equal seeds give equal intervals.
         confidence: fraction of the resampled values inside the interval.
 

@@ -37,7 +37,7 @@ def ranks_of_targets(
 
 
 def ranks_in_scores(scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Rank of each row's target in given scores, [queries, candidates]; ties and NaN count against it."""
+    """Rank of each row's target, [queries], from scores [queries, candidates]; ties and NaN count against it."""
     target_scores = scores.gather(1, targets.unsqueeze(1))  # [queries, 1]
     # Counting what is lower, not what is higher: equal scores and NaN, which is never lower, then push the target down.
     return scores.shape[1] - (scores < target_scores).sum(dim=1)
@@ -89,7 +89,7 @@ def map_at_r(embeddings: torch.Tensor, labels: torch.Tensor, chunk: int = CHUNK_
         chunk: number of queries scored at a time.
     """
     if len(embeddings) != len(labels) or not len(embeddings):
-        raise ValueError(f"expected one label for every vector, found {len(labels)} for {len(embeddings)}")
+        raise ValueError(f"expected one label for every embedding, found {len(labels)} for {len(embeddings)}")
     _, groups, sizes = torch.unique(labels, return_inverse=True, return_counts=True)
     relevant = sizes[groups] - 1  # R of every query, [items]
     deepest = int(relevant.max())

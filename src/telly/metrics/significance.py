@@ -57,7 +57,7 @@ class Difference:
         p_similar: twice the one-sided p of "more than the margin is lost".
         corrected: `p` after Holm's correction over the page.
         corrected_similar: `p_similar` likewise.
-        margin: how much of base's value may be lost and still be called similar.
+        margin: fraction of base's value that may be lost and still be called similar.
         runs: number of runs of the system, and of base.
         greater_is_better: the metric's direction.
     """
@@ -151,9 +151,9 @@ def bootstrap_runs(
     return estimates
 
 
-def enough_resamples(least: int, comparisons: int) -> int:
-    """Number of resamples for so many comparisons of single runs on one page, at least `least`."""
-    return max(least, PER_COMPARISON * comparisons)
+def enough_resamples(minimum: int, comparisons: int) -> int:
+    """Number of resamples that the comparisons of single runs on one page need, at least `minimum`."""
+    return max(minimum, PER_COMPARISON * comparisons)
 
 
 def differences(pairs: Mapping[Key, tuple[Resampled, Resampled, bool]], margin: float) -> dict[Key, Difference]:
@@ -189,7 +189,7 @@ def holm(p: Mapping[Key, float], row: Callable[[Key], Hashable] = lambda key: ke
     5 % then hold for all tests together.
 
     Args:
-        p: of every test.
+        p: p of every test.
         row: the row that a test belongs to; by default every test has its own row.
     """
     left = Counter(row(key) for key in p)  # tests not yet passed, per row: rows without one no longer count

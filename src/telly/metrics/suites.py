@@ -16,8 +16,8 @@ from telly.metrics.text import edit_similarity, exact_match, restore_literals
 def summarization(predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
     """Scores of summaries.
 
-    `bleu` has the tokens of CodeXGLUE's code-to-text evaluator; the others lower-case whitespace tokens, since both
-    sides are tokenised text in the data sets (`" ".join(docstring_tokens)`). An empty prediction scores 0.
+    `bleu` uses the tokens of CodeXGLUE's code-to-text evaluator; the others use lower-case whitespace tokens, since
+    both sides are tokenised text in the data sets (`" ".join(docstring_tokens)`). An empty prediction scores 0.
 
     Args:
         predictions: generated summaries.

@@ -47,12 +47,12 @@ def words(text: str, *, characters: bool = False) -> list[str]:
     """
     if text.isascii():
         return [word.lower() for word in _ASCII_WORD.findall(text)]
-    return [folded(text[start:end]) for start, end in _places(text, characters)]
+    return [folded(text[start:end]) for start, end in _spans(text, characters)]
 
 
 def spans(text: str, targets: set[str]) -> Iterator[tuple[int, int]]:
-    """Start and end of every word of a text that is in `targets`, as `words` gives it; pairs of characters overlap."""
-    return ((start, end) for start, end in _places(text, characters=True) if folded(text[start:end]) in targets)
+    """Start and end of every word of a text whose form by `words` is in `targets`; pairs of characters overlap."""
+    return ((start, end) for start, end in _spans(text, characters=True) if folded(text[start:end]) in targets)
 
 
 def tokens(text: str) -> list[str]:
@@ -84,7 +84,7 @@ def folded(word: str) -> str:
     return unicodedata.normalize("NFKC", visible.casefold().replace("i\N{COMBINING DOT ABOVE}", "i"))
 
 
-def _places(text: str, characters: bool) -> Iterator[tuple[int, int]]:
+def _spans(text: str, characters: bool) -> Iterator[tuple[int, int]]:
     for match in _WORD.finditer(text):
         if match["run"] is None:
             yield match.span()

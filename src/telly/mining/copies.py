@@ -1,10 +1,10 @@
-"""When two functions are copies of each other: equal but for their name, comments and layout.
+"""Copies of functions: equal but for their name, comments and layout.
 
-This is the one definition that clones, deduplication, leak-free splits and pre-training share. A function is compared
-as its syntax tree tells it:
+Clones, deduplication, leak-free splits and pre-training all use this definition. Functions are compared by their
+syntax trees:
 
 - Its own name is left out, at the definition and where the function refers to itself. So is the type that a method
-  belongs to where it stands beside the name (`A::` in C++, the receiver's type in Go), because most languages write it
+  belongs to if it is beside the name (`A::` in C++, the receiver's type in Go), because most languages write it
   outside the function. Every other identifier counts, and so does every keyword, literal, operator and bracket.
 - Comments and Python's docstrings are left out, other than a docstring that is all of a body.
 - White space counts within literals, and elsewhere only through the tree: blocks of Python, and the line ends that end
@@ -21,12 +21,12 @@ from functools import cache, lru_cache
 from typing import Any
 
 from telly.mining.grammars import grammar
-from telly.mining.own_names import IDENTIFIERS, count_arguments, of_type, own_names
+from telly.mining.own_names import IDENTIFIERS, count_arguments, of_type, self_references
 
 LINE_LANGUAGES = frozenset({"python", "ruby", "go", "javascript", "typescript"})
 """Languages in which a line end may end a statement, so that the tree's structure counts as well as its tokens."""
 _HEADERS = re.compile(r"for_|if_|empty_|.*switch_")
-"""Parts in which a semicolon separates and does not end a statement."""
+"""Nodes in which a semicolon is a separator and does not end a statement."""
 _TEXTUAL = re.compile(r"(?!concatenated|chained|string_array)(?:.*(?:string|heredoc|nowdoc|char|regex|format)|text$)")
 """Types of nodes whose white space is part of a literal."""
 _BARE = frozenset({"identifier", "constant"})
@@ -56,43 +56,43 @@ def tree_key(outer: Any, node: Any, holder: Any, source: bytes, language: str) -
         outer: the syntax node of the function's whole code.
         node: the node that has the name: `outer`, or a part of it such as the declarator that a value is assigned to.
         holder: the node that has the body: `node`, or the value within it.
-        source: the text that the nodes' places refer to. It may say more than the tree was parsed from, as where
-            branches of the preprocessor were blanked; what no node covers counts as it is written.
+        source: the text to which the nodes' offsets refer. It may contain more than the parser saw, if branches of the
+            preprocessor were blanked; text that no node covers counts as it is.
         language: the language's name.
     """
     return _FunctionReader(outer, node, holder, source, language).digest()
 
 
 class _FunctionReader:
-    """Reads one function's tree into a digest. It runs for every node of every function, so it does little for each."""
+    """Reads one function's tree into a digest. It runs for every node of every function, so each must cost little."""
 
     def __init__(self, outer: Any, node: Any, holder: Any, source: bytes, language: str) -> None:
         self.outer, self.language = outer, language
-        self.source = source  # sliced below: a node's own `text` reads the source anew, which is slow
+        self.source = source  # sliced below: a node's own `text` reads the source again, which is slow
         self.structured = language in LINE_LANGUAGES
-        self.own = own_names(outer, node, holder, language)
+        self.references = self_references(outer, node, holder, language)
         self.before = [b"", b"", b""]  # the last three tokens, where the function may refer to itself
 
     def digest(self) -> str:
         # An explicit stack, because operators in a row nest deeper than Python's recursion goes.
-        written: list[bytes] = []
-        waiting: list[Any] = [self.outer]
-        while waiting:
-            item = waiting.pop()
+        parts: list[bytes] = []
+        stack: list[Any] = [self.outer]
+        while stack:
+            item = stack.pop()
             if type(item) is bytes:
-                written.append(item)
+                parts.append(item)
             elif item.child_count:
-                waiting += reversed(self._parts(item))
+                stack += reversed(self._parts(item))
             else:
-                written.append(self._leaf(item))
-        return hashlib.blake2b(b"".join(written), digest_size=16).hexdigest()
+                parts.append(self._leaf(item))
+        return hashlib.blake2b(b"".join(parts), digest_size=16).hexdigest()
 
     def _parts(self, node: Any) -> list[Any]:
-        """A node's children that count, with the texts between them that no child has.
+        """A node's significant children, with the texts between them that no child covers.
 
-        Leaves are texts already, unless what stands before them decides what they are.
+        Leaves become texts at once, unless the tokens before them decide what they are.
         """
-        kind, source, own, structured = node.type, self.source, self.own, self.structured
+        kind, source, references, structured = node.type, self.source, self.references, self.structured
         if kind == "jsx_expression" and all("comment" in child.type for child in node.named_children):
             return []
         textual = _is_textual(kind)
@@ -107,10 +107,12 @@ class _FunctionReader:
             role = _role(inner)
             if role is not _Role.CODE and (role is _Role.COMMENT or (structured and _ends_statement(role, kind))):
                 continue
-            if identity in own.parts or identity == docstring:
+            if identity in references.parts or identity == docstring:
                 continue
             # Without names of the function itself, no later leaf depends on earlier ones: it can become text at once.
-            parts.append(child if own.names or child.child_count else _leaf(inner, source[begin:end], structured))
+            parts.append(
+                child if references.names or child.child_count else _leaf(inner, source[begin:end], structured)
+            )
         if at < node.end_byte:
             parts.append(_between(source[at : node.end_byte], textual))
         if structured:
@@ -123,22 +125,24 @@ class _FunctionReader:
         if not token:
             return token
         # `@` replaces every reference to the function itself, so that copies under other names have equal digests.
-        token = b"@" if self._is_own(leaf, text) else token
+        token = b"@" if self._is_self_reference(leaf, text) else token
         self.before = [*self.before[1:], text]
         return token
 
-    def _is_own(self, leaf: Any, text: bytes) -> bool:
+    def _is_self_reference(self, leaf: Any, text: bytes) -> bool:
         """Return whether an identifier refers to the function that is read."""
-        if text not in self.own.names or leaf.type not in IDENTIFIERS:
+        if text not in self.references.names or leaf.type not in IDENTIFIERS:
             return False
         third, second, last = self.before
         if last in _ACCESS:
-            is_own = second in self.own.objects and third not in _ACCESS
+            is_reference = second in self.references.objects and third not in _ACCESS
         elif self.language in {"java", "php"}:
-            is_own = text in self.own.bare and leaf.parent.type in _CALLS_BY_NAME
+            is_reference = text in self.references.bare and leaf.parent.type in _CALLS_BY_NAME
         else:
-            is_own = text in self.own.bare and leaf.type in _BARE and leaf.parent.type != "keyword_argument"
-        return is_own and self.own.parameters in {None, count_arguments(leaf)}
+            is_reference = (
+                text in self.references.bare and leaf.type in _BARE and leaf.parent.type != "keyword_argument"
+            )
+        return is_reference and self.references.parameters in {None, count_arguments(leaf)}
 
 
 class _Role(enum.Enum):

@@ -13,8 +13,8 @@ def grammar(language: str, dialect: str = "") -> Any:
     """A `tree_sitter.Language`.
 
     Args:
-        language: as the wheel is named: `java` for `tree-sitter-java`, `c_sharp` for `tree-sitter-c-sharp`.
-        dialect: where a wheel has several grammars, the one to take: `tsx` of `typescript`. By default the plain one.
+        language: name of its wheel: `java` for `tree-sitter-java`, `c_sharp` for `tree-sitter-c-sharp`.
+        dialect: name of one of several grammars in a wheel: `tsx` of `typescript`. [default: the plain one]
 
     Raises:
         ConfigError: tree-sitter or the language's grammar is not installed.

@@ -1,7 +1,7 @@
-"""Mutants of a Python function: nearly the same text, another behaviour. Negatives that a bag of tokens cannot tell.
+"""Mutants of a Python function: nearly the same text, another behaviour. Bags of tokens cannot tell them apart.
 
-The classical operators of mutation testing (DeMillo et al. 1978) on the syntax tree; nothing is run. That a mutant
-behaves otherwise is likely, not certain: a changed line may never matter.
+The classical operators of mutation testing (DeMillo et al. 1978) on the syntax tree; nothing is run. A mutant
+probably behaves differently, but need not: a changed line may have no effect.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Iterator
 
 from telly.mining.scopes import Function
-from telly.mining.variants import parse_function, written
+from telly.mining.variants import parse_function, to_source
 
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.GtE,
@@ -25,6 +25,7 @@ COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Is: ast.IsNot,
     ast.IsNot: ast.Is,
 }
+"""Comparisons and their negations."""
 ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
     ast.Add: ast.Sub,
     ast.Sub: ast.Add,
@@ -32,17 +33,17 @@ ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
     ast.FloorDiv: ast.Mult,
 }
 CHANGES = 2
-"""Operators changed in a mutant, where there are as many: one alone often makes no difference."""
+"""Maximum number of changes in a mutant: one alone often makes no difference."""
 
 Change = Callable[[], None]
 
 
 def mutant_of(code: str, rng: random.Random) -> str | None:
-    """The function with some operators or constants changed; None where there is nothing to change.
+    """The function with some operators or constants changed; None if there is nothing to change.
 
     Args:
         code: the source of one function, not indented.
-        rng: decides what is changed.
+        rng: source of all random choices.
     """
     function = parse_function(code)
     if function is None:
@@ -52,11 +53,11 @@ def mutant_of(code: str, rng: random.Random) -> str | None:
         return None
     for change in rng.sample(changes, min(CHANGES, len(changes))):
         change()
-    return written(function)
+    return to_source(function)
 
 
 def _changes(function: Function) -> Iterator[Change]:
-    """All single changes of a tree, which they change in place; each leaves the others possible."""
+    """All single changes of a tree, which are made in place; each leaves the others possible."""
     for statement in function.body:
         for node in ast.walk(statement):
             match node:
@@ -72,7 +73,7 @@ def _changes(function: Function) -> Iterator[Change]:
                     yield _setting(node, "test", ast.UnaryOp(ast.Not(), test))
                 case ast.If(test=ast.UnaryOp(ast.Not(), operand)):
                     yield _setting(node, "test", operand)
-                case ast.Constant(value=bool() as value):
+                case ast.Constant(value=bool() as value):  # before int, since a bool is one as well
                     yield _setting(node, "value", not value)
                 case ast.Constant(value=int() as value):
                     yield _setting(node, "value", value + 1)
@@ -83,7 +84,7 @@ def _setting(node: ast.AST, field: str, value: object) -> Change:
 
 
 def _is_text(node: ast.AST) -> bool:
-    """Return whether an operator joins or repeats text, which has no difference."""
+    """Return whether an operator joins or repeats text, for which the changed operator is undefined."""
     sides = (getattr(node, name, None) for name in ("left", "right", "value"))
     return any(isinstance(side, ast.JoinedStr) or (isinstance(side, ast.Constant) and isinstance(side.value, str))
                for side in sides)  # fmt: skip

@@ -39,15 +39,15 @@ _BINDING = re.compile(
 
 
 @dataclass(frozen=True)
-class Own:
+class SelfReferences:
     """References to the function itself in its code.
 
     Attributes:
-        parts: ids of the nodes that are the name where the function is defined.
-        names: the words by which the function can refer to itself behind `this` or its class.
-        bare: the words by which it can refer to itself without either.
-        objects: words before an access sign behind which the function's own name means the function.
-        parameters: how many parameters it has; None where the language has no overloading.
+        parts: ids of the nodes of the name in the definition.
+        names: words by which the function can refer to itself after `this` or its class.
+        bare: words by which it can refer to itself without either.
+        objects: words before an access operator, after which the function's name refers to the function.
+        parameters: number of its parameters; None if the language has no overloading.
     """
 
     parts: frozenset[int]
@@ -57,7 +57,7 @@ class Own:
     parameters: int | None
 
 
-def own_names(outer: Any, node: Any, holder: Any, language: str) -> Own:
+def self_references(outer: Any, node: Any, holder: Any, language: str) -> SelfReferences:
     """Find the references to a function in its own code."""
     parts: set[int] = set()
     words: list[bytes] = []
@@ -71,18 +71,20 @@ def own_names(outer: Any, node: Any, holder: Any, language: str) -> Own:
         parts |= _receiver(node, objects)
     text = outer.text or b""
     if not any(text.count(word) > 1 for word in {*words, *inner_words}):  # nothing can refer to the function
-        return Own(frozenset(parts), frozenset(), frozenset(), frozenset(), None)
+        return SelfReferences(frozenset(parts), frozenset(), frozenset(), frozenset(), None)
     if language in OVERLOADING and not any(at.type in _BRANCHES for at in nodes(outer)):
         words, inner_words = [], []  # without a branch recursion never ends, so it is a call of an overload
     objects |= _class_name(node)
     bare = set(inner_words) | (set(words) if not _is_called_by_object(node, defined, language) else set())
     bare = {word for word in bare if not _is_bound(outer, text, word, parts)}
-    parameters = _parameters(node) if language in OVERLOADING else None
-    return Own(frozenset(parts), frozenset(words + inner_words), frozenset(bare), frozenset(objects), parameters)
+    parameters = _parameter_count(node) if language in OVERLOADING else None
+    return SelfReferences(
+        frozenset(parts), frozenset(words + inner_words), frozenset(bare), frozenset(objects), parameters
+    )
 
 
 def _name_node(node: Any) -> Any:
-    """The node of a function's name; in C it stands within declarators. None where the function has no name."""
+    """The node of a function's name, in C within declarators; None if the function has no name."""
     if node.type == "call":
         return _ruby_defined(node)
     if node.type == "property_declaration":  # of PHP, else it has a name itself
@@ -103,7 +105,7 @@ def _name_node(node: Any) -> Any:
 
 
 def _ruby_defined(call: Any) -> Any:
-    """The name that `define_method` is given; None for other calls."""
+    """The name that is passed to `define_method`; None for other calls."""
     method, arguments = call.child_by_field_name("method"), call.child_by_field_name("arguments")
     if method is None or arguments is None or method.text not in _RUBY_DEFINES or not arguments.named_children:
         return None
@@ -141,14 +143,14 @@ def _define(name: Any, parts: set[int], objects: set[bytes]) -> list[bytes]:
 
 
 def _receiver(node: Any, objects: set[bytes]) -> set[int]:
-    """The type in a Go method's receiver; what the receiver is called is added to `objects`."""
+    """The node of the type in a Go method's receiver; the receiver's name is added to `objects`."""
     receiver = node.child_by_field_name("receiver")
     declared = next(of_type(receiver, "parameter_declaration"), None) if receiver is not None else None
     if declared is None:
         return set()
-    name, of = declared.child_by_field_name("name"), declared.child_by_field_name("type")
+    name, declared_type = declared.child_by_field_name("name"), declared.child_by_field_name("type")
     objects |= {name.text} if name is not None and name.text else set()
-    base = next(of_type(of, "type_identifier"), None) if of is not None else None
+    base = next(of_type(declared_type, "type_identifier"), None) if declared_type is not None else None
     return set() if base is None else {base.id}
 
 
@@ -162,7 +164,7 @@ def _class_name(node: Any) -> set[bytes]:
 
 
 def _is_called_by_object(node: Any, name: Any, language: str) -> bool:
-    """Return whether a function can be called only through an object: its name alone would mean another function."""
+    """Return whether a function can be called only through an object: its name alone refers to another function."""
     if name is not None and name.type in _MEMBERS:
         return True
     if language == "python":
@@ -176,35 +178,36 @@ def _is_called_by_object(node: Any, name: Any, language: str) -> bool:
     return node.type in kinds.get(language, ())
 
 
-def _parameters(node: Any) -> int | None:
-    found = node.child_by_field_name("parameters")
-    if found is None:
-        found = next(of_type(node, "parameter_list"), None)
-    return None if found is None else _count(found)
+def _parameter_count(node: Any) -> int | None:
+    """The number of a function's parameters; None if it has no list of them."""
+    parameters = node.child_by_field_name("parameters")
+    if parameters is None:
+        parameters = next(of_type(node, "parameter_list"), None)
+    return None if parameters is None else _child_count(parameters)
 
 
 def count_arguments(leaf: Any) -> int | None:
-    """How many arguments the call has that an identifier is the name of."""
+    """The number of arguments of the call of an identifier; None if it is not called."""
     call = leaf.parent
-    for _ in range(3):
+    for _ in range(3):  # the name may be part of a member access or of a generic name
         if call is None:
             return None
         arguments = call.child_by_field_name("arguments")
         if arguments is not None:
-            return _count(arguments)
+            return _child_count(arguments)
         call = call.parent
     return None
 
 
-def _count(node: Any) -> int:
+def _child_count(node: Any) -> int:
     return sum("comment" not in child.type for child in node.named_children)
 
 
 def _is_bound(outer: Any, text: bytes, word: bytes, parts: set[int]) -> bool:
     """Return whether a parameter or a variable within the function has the same name, and so hides the function."""
-    places = [outer.start_byte + found.start() for found in re.finditer(re.escape(word), text)]
-    for place in places:
-        leaf = outer.descendant_for_byte_range(place, place + len(word))
+    offsets = [outer.start_byte + match.start() for match in re.finditer(re.escape(word), text)]
+    for offset in offsets:
+        leaf = outer.descendant_for_byte_range(offset, offset + len(word))
         if leaf is None or leaf.child_count or leaf.end_byte - leaf.start_byte != len(word) or leaf.id in parts:
             continue
         if leaf.type == "shorthand_property_identifier_pattern" or _binds(leaf):
@@ -213,8 +216,10 @@ def _is_bound(outer: Any, text: bytes, word: bytes, parts: set[int]) -> bool:
 
 
 def _binds(leaf: Any) -> bool:
+    """Return whether an identifier is a parameter, or a target of an assignment, a loop or a definition."""
     if leaf.type not in IDENTIFIERS:
         return False
+    # Climb through patterns, such as those of tuples, to the node that binds all their names.
     child, parent = leaf, leaf.parent
     while parent is not None:
         field = next(

@@ -18,11 +18,11 @@ Work = TypeVar("Work")
 Result = TypeVar("Result")
 
 AHEAD = 4
-"""Pieces of work for each process that are given out before the first result is taken."""
+"""Work items per process that are submitted before the first result is taken."""
 
 
 def cores() -> int:
-    """How many processors this process may use."""
+    """The number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -30,26 +30,26 @@ def in_order(do: Callable[[Work], Result], work: Iterable[Work], workers: int | 
     """`map(do, work)` by several processes.
 
     Args:
-        do: a function of a module; its work and results are pickled.
-        work: taken as it is needed.
-        workers: how many processes; 1 works in this one. [default: one a processor]
+        do: a function of a module; its argument and result are sent between processes.
+        work: arguments of the calls, taken as they are needed.
+        workers: number of processes; 1 works in this process. [default: one per processor]
 
     Raises:
-        DataError: a process died, of too little memory for instance.
+        DataError: a process died, for instance for lack of memory.
     """
     workers = workers or cores()
     if workers == 1:
         yield from map(do, work)
         return
-    waiting: deque[Future[Result]] = deque()
-    left = iter(work)
+    pending: deque[Future[Result]] = deque()
+    remaining = iter(work)
     context = multiprocessing.get_context("spawn")  # a fork would copy the locks of torch's threads
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupts_to_the_parent)
     try:
-        waiting.extend(pool.submit(do, item) for item in islice(left, AHEAD * workers))
-        while waiting:
-            result = waiting.popleft().result()
-            waiting.extend(pool.submit(do, item) for item in islice(left, 1))
+        pending.extend(pool.submit(do, item) for item in islice(remaining, AHEAD * workers))
+        while pending:
+            result = pending.popleft().result()
+            pending.extend(pool.submit(do, item) for item in islice(remaining, 1))
             yield result
     except BrokenProcessPool:
         raise DataError(
@@ -60,4 +60,5 @@ def in_order(do: Callable[[Work], Result], work: Iterable[Work], workers: int | 
 
 
 def _leave_interrupts_to_the_parent() -> None:
+    # The interrupt of a terminal reaches all processes; workers would each print a traceback.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -29,7 +29,7 @@ SKIPPED_FOLDERS = frozenset({"test", "tests", "testing", "_vendor", "vendor", "_
 
 @dataclass(frozen=True)
 class MinedFunction:
-    """One function or method: where it is, its code without the docstring, and its docstring's first paragraph.
+    """One function or method: its origin, its code without the docstring, and the first paragraph of the docstring.
 
     The docstring is empty for a function that has none.
     """
@@ -46,8 +46,9 @@ def functions_in(source: str, path: str, *, documented: bool = True) -> Iterator
 
     Args:
         source: Python source. Text that does not parse yields nothing.
-        path: what to record as the functions' origin.
-        documented: only functions with a docstring that can serve as a query, else also those without any.
+        path: path to record as the functions' origin.
+        documented: whether to leave out functions without a docstring. Those whose docstring cannot serve as a query
+            are always left out.
     """
     try:
         with warnings.catch_warnings():
@@ -122,17 +123,17 @@ def _mine(
     end = quoted.end_lineno or quoted.lineno
     if node.body[1].lineno <= end or quoted.lineno == node.lineno:
         return None  # one-liners such as `def f(): "doc"; return 1`
-    kept = lines[node.lineno - 1 : quoted.lineno - 1] + lines[end : node.end_lineno]
-    return _mined(node, kept, path, prefix, query)
+    code_lines = lines[node.lineno - 1 : quoted.lineno - 1] + lines[end : node.end_lineno]
+    return _mined(node, code_lines, path, prefix, query)
 
 
 def _mined(
     node: ast.FunctionDef | ast.AsyncFunctionDef, lines: list[str], path: str, prefix: str, query: str
 ) -> MinedFunction | None:
-    kept = [line for line in lines if line.strip()]
-    if len(kept) < MIN_CODE_LINES:
+    code_lines = [line for line in lines if line.strip()]
+    if len(code_lines) < MIN_CODE_LINES:
         return None
-    return MinedFunction(path, prefix + node.name, node.lineno, textwrap.dedent("\n".join(kept)), query)
+    return MinedFunction(path, prefix + node.name, node.lineno, textwrap.dedent("\n".join(code_lines)), query)
 
 
 def first_paragraph(docstring: str) -> str:

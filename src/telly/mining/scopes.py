@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-# With these a function sees its own variables by name.
+# Names through which a function can see its own variables by name.
 LOOKING_AT_NAMES = frozenset({"locals", "vars", "eval", "exec", "dir", "_getframe", "currentframe", "f_locals"})
 SCOPES = (
     *(ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef),
@@ -15,7 +15,7 @@ SCOPES = (
 )
 
 
-# Scopes whose code may run later than it stands, and as often as it likes.
+# Scopes whose code may run later than their place in the text, and any number of times.
 LATE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef, ast.GeneratorExp)
 
 
@@ -23,18 +23,18 @@ def identifiers(function: Function, without: ast.AST | None = None) -> set[str]:
     """Every name that occurs in a function in any role, its own name and attributes included.
 
     Args:
-        function: where to look.
-        without: a part of it that is left out.
+        function: the function to search.
+        without: a node of it to leave out.
     """
-    found: set[str] = set()
+    names: set[str] = set()
     for node in _nodes(function, without):
         for value in (getattr(node, part, None) for part in ("id", "attr", "arg", "name", "asname", "rest")):
-            found |= {value} if isinstance(value, str) else set()
+            names |= {value} if isinstance(value, str) else set()
         if isinstance(node, ast.Global | ast.Nonlocal):
-            found |= set(node.names)
+            names |= set(node.names)
         elif isinstance(node, ast.alias):
-            found |= set(node.name.split("."))
-    return found
+            names |= set(node.name.split("."))
+    return names
 
 
 def _nodes(function: Function, without: ast.AST | None) -> Iterator[ast.AST]:
@@ -49,21 +49,21 @@ def _nodes(function: Function, without: ast.AST | None) -> Iterator[ast.AST]:
 def parameters(function: Function) -> set[str]:
     """The names of all parameters."""
     arguments = function.args
-    found = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
-    return {argument.arg for argument in found if argument is not None}
+    all_arguments = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+    return {argument.arg for argument in all_arguments if argument is not None}
 
 
 def bound_names(function: Function) -> set[str]:
-    """Every name that a function or anything in it gives a meaning of its own, its parameters included."""
-    found = parameters(function) | {name for node in ast.walk(function) for name in _known_by_name(node)}
-    return found | {name for node in ast.walk(function) for name in _stored_names(node)}
+    """Every name that a function or anything in it binds, its parameters included."""
+    names = parameters(function) | {name for node in ast.walk(function) for name in _known_by_name(node)}
+    return names | {name for node in ast.walk(function) for name in _stored_names(node)}
 
 
 def private(function: Function) -> set[str]:
-    """Variables that nothing but the function's own statements sees, and that keep a value once they have one.
+    """Variables that only the function's own statements see, and that keep a value once they have one.
 
-    Of those that can be renamed the ones that no inner function, class or generator expression mentions and that are
-    never deleted (as the name of a caught error is).
+    These are the variables that can be renamed, that no inner function, class or generator expression mentions, and
+    that are never deleted (as the name of a caught error is).
     """
     late = [node for node in ast.walk(function) if isinstance(node, LATE) and node is not function]
     shared = {part.id for node in late for part in ast.walk(node) if isinstance(part, ast.Name)}
@@ -72,12 +72,12 @@ def private(function: Function) -> set[str]:
 
 def deleted(function: Function) -> set[str]:
     """Variables that may lose their value: by `del`, or as the name of a caught error."""
-    found = set[str]()
+    names = set[str]()
     for node in ast.walk(function):
         match node:
             case ast.Name(name, ast.Del()) | ast.ExceptHandler(name=str() as name):
-                found.add(name)
-    return found
+                names.add(name)
+    return names
 
 
 def uses(function: Function, name: str) -> list[ast.Name]:
@@ -89,10 +89,10 @@ def uses(function: Function, name: str) -> list[ast.Name]:
 def renamable(function: Function) -> set[str]:
     """Local variables and positional parameters that can get other names all over the function.
 
-    Left out is what others know by name: keyword-only parameters, names of arguments in calls (the function may call
-    itself), parameters of nested functions, what is imported or defined, global and nonlocal names, private names of
-    classes, and `self` and `cls`. A function that defines a class, matches patterns or looks at its variables by name
-    has none.
+    Names on which other code may rely are left out: keyword-only parameters, names of arguments in calls (the function
+    may call itself), parameters of nested functions, imported and defined names, global and nonlocal names, private
+    names of classes, and `self` and `cls`. A function that defines a class, matches patterns or looks at its variables
+    by name has none.
     """
     inside = [node for statement in function.body for node in ast.walk(statement)]
     if any(isinstance(node, ast.ClassDef | ast.Match) for node in inside) or identifiers(function) & LOOKING_AT_NAMES:
@@ -105,13 +105,14 @@ def renamable(function: Function) -> set[str]:
             bound.add(node.id)
         elif isinstance(node, ast.ExceptHandler) and node.name is not None:
             bound.add(node.name)
-    kept = {argument.arg for argument in arguments.kwonlyargs} | {"self", "cls"}
+    fixed = {argument.arg for argument in arguments.kwonlyargs} | {"self", "cls"}
     for node in inside:
-        kept |= _known_by_name(node)
-    return {name for name in bound - kept if not name.startswith("__")}
+        fixed |= _known_by_name(node)
+    return {name for name in bound - fixed if not name.startswith("__")}
 
 
 def _known_by_name(node: ast.AST) -> set[str]:
+    """Names in a node on which other code may rely."""
     match node:
         case ast.Global(names) | ast.Nonlocal(names):
             return set(names)
@@ -137,13 +138,13 @@ def own_nodes(function: Function) -> Iterator[ast.AST]:
 
 
 def int_names(function: Function) -> set[str]:
-    """Local variables that can only be whole numbers: all they are given is an int constant, or a step by one."""
+    """Local variables that can only be integers: they are only assigned int constants, or stepped by one."""
     stores = Counter(
         name for statement in function.body for node in ast.walk(statement) for name in _stored_names(node)
     )  # in all scopes: a nested function may use the name for something else
     stores.subtract(name for node in own_nodes(function) for name in _int_targets(node))
-    whole = {name for name, others in stores.items() if others == 0}
-    return whole & renamable(function) - parameters(function)
+    integers = {name for name, other_stores in stores.items() if other_stores == 0}
+    return integers & renamable(function) - parameters(function)
 
 
 def _stored_names(node: ast.AST) -> list[str]:
@@ -154,6 +155,7 @@ def _stored_names(node: ast.AST) -> list[str]:
 
 
 def _int_targets(node: ast.AST) -> list[str]:
+    """Variables that a statement assigns an int constant, or steps by one."""
     match node:
         case ast.Assign(targets, ast.Constant(int() as value)) if not isinstance(value, bool):
             return [target.id for target in targets if isinstance(target, ast.Name)]

@@ -1,4 +1,4 @@
-"""Declarations of what a repository gives for a task; `telly.mining.repository.rows` writes it."""
+"""Declarations of the data that a repository provides for a task; `telly.mining.repository.rows` writes it."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class MiningTarget:
 
     Attributes:
         rows: the layout of the files.
-        description: the column of descriptions, where the layout has one.
+        description: column of descriptions, if the layout has one.
         documented: whether functions need a description.
         cuts: whether functions need lines that can be completed.
-        languages: the only languages that give data; () for all.
-        max_functions: maximum number of functions where the user gives no limit; None for no maximum.
+        languages: languages of the data; () for all.
+        max_functions: maximum number of functions if the user sets no limit; None for no maximum.
     """
 
     rows: MinedRows

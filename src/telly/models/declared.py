@@ -1,4 +1,4 @@
-"""Check of what a sentence-transformers folder declares about its embeddings against what telly applies.
+"""Checks that the embeddings declared by a sentence-transformers folder are those that telly computes.
 
 telly takes the mean of the last hidden states over all tokens, scales it to unit length and compares by cosine. A
 folder that declares anything else would silently give other embeddings than its author intended, so it is refused.
@@ -34,26 +34,26 @@ _TRANSFORMER_SETTINGS = ("sentence_bert_config.json", "sentence_roberta_config.j
 
 
 def check_pooling(name: str) -> None:
-    """Check that a model's folder declares no other embeddings than telly computes.
+    """Check that a model's folder does not declare other embeddings than telly computes.
 
     Args:
         name: folder, hub id or the embedded model. A subfolder that such a folder names as its transformer counts too.
 
     Raises:
-        ModelError: the folder declares another pooling, further layers, a prompt for every text or another similarity,
-            or what it declares cannot be read.
+        ModelError: the folder declares another pooling, extra layers, a prompt for every text or another similarity,
+            or its declarations cannot be read.
     """
     declared = _DeclaredSteps.of(name)
     if declared is None:
         return
-    for found in declared.differences():
+    for difference in declared.differences():
         raise ModelError(
-            f"{name}: {found}, which telly does not apply; expected a model whose embedding is the mean of all tokens, "
-            f"compared by cosine. If you want that mean of this model all the same, {declared.advice}"
+            f"{name}: {difference}, which telly does not apply; expected a model whose embedding is the mean of all "
+            f"tokens, compared by cosine. To use the mean of this model all the same, {declared.advice}"
         )
 
 
-def cautions_about(name: str) -> list[str]:
+def model_warnings(name: str) -> list[str]:
     """Warnings about a model that is accepted: prompts that its folder declares and telly does not add."""
     declared = _DeclaredSteps.of(name)
     prompts = {} if declared is None else declared.prompts()
@@ -84,11 +84,13 @@ class _DeclaredSteps:
         modules = read_modules(folder)
         if modules is not None:
             return cls(place, modules)
+        # The path may be the transformer's own folder within such a model (`0_Transformer`).
         above = folder.resolve().parent
         if any(module.get("path") == folder.resolve().name for module in read_modules(above) or ()):
             return cls(str(above), read_modules(above), folder)
-        alone = sorted(folder.glob("*_Pooling/config.json"))
-        return cls(place, None) if alone else None
+        # A copy without `modules.json` may still have the folder of a pooling.
+        poolings = sorted(folder.glob("*_Pooling/config.json"))
+        return cls(place, None) if poolings else None
 
     @property
     def advice(self) -> str:
@@ -98,14 +100,14 @@ class _DeclaredSteps:
         return f"remove {MODULES}, {SETTINGS} and the folders of modules (1_Pooling, ...) from a copy of the folder"
 
     def differences(self) -> list[str]:
-        """Declarations that telly does not apply, in words."""
+        """Descriptions of the declarations that telly does not apply."""
         return [*self._modules(), *self._transformer(), *self._settings()]
 
     def prompts(self) -> dict[str, str]:
         """Non-empty prompts by role."""
-        found = self._read(SETTINGS).get("prompts")
-        found = found if isinstance(found, dict) else {}
-        return {str(role): text for role, text in found.items() if isinstance(text, str) and text}
+        prompts = self._read(SETTINGS).get("prompts")
+        prompts = prompts if isinstance(prompts, dict) else {}
+        return {str(role): text for role, text in prompts.items() if isinstance(text, str) and text}
 
     def _modules(self) -> list[str]:
         if self.modules is None:
@@ -116,9 +118,9 @@ class _DeclaredSteps:
             return [
                 f"{MODULES} declares {' then '.join(kinds) or 'no modules'} where Transformer then Pooling is expected"
             ]
-        further = [kind for kind in kinds[2:] if kind not in _WITHOUT_EFFECT]
+        extra_kinds = [kind for kind in kinds[2:] if kind not in _WITHOUT_EFFECT]
         texts = self._pooling(str(self.modules[1].get("path", "")))
-        return texts + [f"{MODULES} declares a {kind} module after the pooling" for kind in further]
+        return texts + [f"{MODULES} declares a {kind} module after the pooling" for kind in extra_kinds]
 
     def _pooling(self, path: str) -> list[str]:
         place = str(PurePosixPath(path, "config.json"))
@@ -159,7 +161,7 @@ class _DeclaredSteps:
             texts.append(f"{SETTINGS} declares the prompt {self.prompts()[str(default)]!r} before every text")
         similarity = settings.get("similarity_fn_name") or "cosine"
         unit_length = "Normalize" in map(_kind, self.modules or ())
-        # The dot product and the Euclidean distance of vectors of unit length order them as the cosine does.
+        # The dot product and the Euclidean distance of vectors of unit length rank them as the cosine does.
         if similarity != "cosine" and not (unit_length and similarity in {"dot", "euclidean"}):
             texts.append(f"{SETTINGS} declares the similarity {similarity!r}")
         return texts
@@ -184,10 +186,10 @@ def _modes(settings: dict[str, Any]) -> list[str]:
 
 
 def _settings_of(file: Path) -> dict[str, Any]:
-    found = read_json(file)
-    if not isinstance(found, dict):
+    settings = read_json(file)
+    if not isinstance(settings, dict):
         raise ModelError(f"{file}: expected a JSON object with settings; restore the file")
-    return found
+    return settings
 
 
 def _file(place: str, path: str) -> Path | None:
@@ -197,4 +199,4 @@ def _file(place: str, path: str) -> Path | None:
         return file if file.is_file() else None
     with contextlib.suppress(EntryNotFoundError, HfHubHTTPError, HFValidationError, OSError):
         return Path(hf_hub_download(place, path, local_files_only=not hub_answers()))
-    return None  # loading the model says what is wrong with the place itself
+    return None  # if the model itself is missing, loading it gives the error

@@ -1,4 +1,4 @@
-"""Facts about model families that the common structure does not tell. Most families need no entry of their own."""
+"""Facts about model families that do not follow from the common structure. Most families need no entry."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AUTO_CLASSES = {
     "LMHeadModel": "AutoModelForCausalLM",
     "ForCausalLM": "AutoModelForCausalLM",
 }
-"""By the end of an architecture's name in `config.json`; others are loaded by `AutoModel`."""
+"""Transformers classes by suffix of the architecture's name in `config.json`; the default is `AutoModel`."""
 
 PassThrough = Callable[[nn.Module, torch.Tensor, tuple[Any, ...]], Any]
 
@@ -39,13 +39,14 @@ class Family:
     """How the parts of a family's models are named, and what replaying cached states needs from them.
 
     Attributes:
-        pass_through: what a skipped block returns, given the block, the hidden states and its other arguments.
-        needed_parameters: ends of names of prefix parameters that replay reads; they are never released.
+        pass_through: function that computes the output of a skipped block from the block, the hidden states and its
+            other arguments.
+        needed_parameters: name suffixes of prefix parameters that replay reads; they are never released.
         shared_dropouts: names, below the owner of the blocks, of modules that are used both before and after them.
             They belong to the frozen part, so the dropout after the last block is off too.
-        position_tables: last parts of names of learned position embeddings.
-        pooler: last part of the name of the module that a bare encoder has after its blocks and telly does not use.
-        norm: what the class name of a final norm contains, in lower case.
+        position_tables: last name components of learned position embeddings.
+        pooler: last name component of the module that a bare encoder has after its blocks and telly does not use.
+        norm: substring of the class name of a final norm, in lower case.
     """
 
     pass_through: PassThrough = _pass_on
@@ -56,11 +57,11 @@ class Family:
     norm: str = "norm"
 
     def is_pooler(self, name: str) -> bool:
-        """Whether a module of that name is the pooler."""
+        """Check by its name if a module is the pooler."""
         return _last(name) == self.pooler
 
     def is_norm(self, module: nn.Module) -> bool:
-        """Whether a module is a norm."""
+        """Check by its class name if a module is a norm."""
         return self.norm in type(module).__name__.lower()
 
     def position_table(self, parts: Iterable[tuple[str, nn.Module]]) -> nn.Embedding | None:
@@ -89,7 +90,7 @@ def _last(name: str) -> str:
 DEFAULT = Family()
 T5 = Family(_pass_on_t5, needed_parameters=("relative_attention_bias.weight",), shared_dropouts=("dropout",))
 FAMILIES: dict[str, Family] = {"t5": T5, "mt5": T5}
-"""By `config.model_type`."""
+"""Families by `config.model_type`."""
 
 
 def family_of(model: nn.Module) -> Family:

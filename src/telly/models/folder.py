@@ -1,4 +1,4 @@
-"""Model folders: which folder a path stands for, and why a folder cannot be loaded."""
+"""Model folders: resolving a path to the folder with the model, and explaining why a folder cannot be loaded."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ ADAPTER = "adapter_config.json"
 MODEL_FOLDER = "model"
 """Folder of a run, or of pre-training, with its model."""
 TELLY_FILE = "telly.json"
-"""File in which telly keeps what it knows of a model beside the weights: settings of inference (`usage`) and
-recommended settings of tuning (`recommended`)."""
+"""Telly's file beside a model's weights: settings of inference (`usage`) and recommended settings of tuning
+(`recommended`)."""
 WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")
 _OTHER_FORMATS = {
     ".gguf": "GGUF",
@@ -39,10 +39,10 @@ _DAMAGED = (SafetensorError, EOFError, pickle.UnpicklingError)
 
 
 def folder_with_config(name: str, path: Path) -> Path:
-    """Find the folder with `config.json`: the given one, that of a run's model, or that of the transformer.
+    """Find the folder with `config.json`: `path`, a run's model in it, or the transformer named by `modules.json`.
 
     Args:
-        name: name that the user gave, for the error.
+        name: the user's name for the model, for error messages.
         path: the folder.
 
     Raises:
@@ -58,10 +58,10 @@ def folder_with_config(name: str, path: Path) -> Path:
     if within is not None:
         return within
     expected = "expected a Hugging Face model folder"
-    found = other_formats(path)
-    if found:
+    formats = other_formats(path)
+    if formats:
         raise ModelError(
-            f"{name}: the folder has no {CONFIG} but {found}; {expected} with {CONFIG} and weights as safetensors, "
+            f"{name}: the folder has no {CONFIG} but {formats}; {expected} with {CONFIG} and weights as safetensors, "
             "such as the model that it was converted from"
         )
     inner = sorted(str(file.parent) for file in path.glob(f"*/{CONFIG}"))
@@ -70,7 +70,7 @@ def folder_with_config(name: str, path: Path) -> Path:
 
 
 def read_telly_file(folder: Path) -> dict[str, Any]:
-    """Read what telly wrote about a model beside its weights, by section; empty if there is no such file.
+    """Read telly's file beside a model's weights, by section; empty if there is no such file.
 
     Raises:
         ModelError: the file is damaged.
@@ -79,15 +79,15 @@ def read_telly_file(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(found, dict):
-            raise ValueError(f"expected an object, found {type(found).__name__}")
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"expected an object, found {type(content).__name__}")
     except (OSError, ValueError) as error:
         raise ModelError(
             f"{file}: cannot be read as JSON with settings by task under `recommended` and those of inference under "
             f"`usage`: {error}; restore or remove it"
         ) from None
-    return found
+    return content
 
 
 def read_modules(folder: Path) -> list[dict[str, Any]] | None:
@@ -151,17 +151,19 @@ def explained(folder: Path, error: BaseException) -> str:
         return "its pickled file holds more than weights, and telly runs none of that; use weights as safetensors"
     weights = [file for pattern in WEIGHTS for file in folder.glob(pattern) if file.is_file()]
     if not weights and "no file named" in first:
-        found = other_formats(folder)
-        found = f"found {found}" if found else "found none"
-        return f"expected weights in model.safetensors or pytorch_model.bin, {found}; download or convert the weights"
-    if isinstance(error, _DAMAGED) or (isinstance(error, KeyError | OSError) and _names_no_file(error)):
+        formats = other_formats(folder) or "none"
+        return (
+            f"expected weights in model.safetensors or pytorch_model.bin, found {formats}; download or convert the "
+            "weights"
+        )
+    if isinstance(error, _DAMAGED) or (isinstance(error, KeyError | OSError) and _is_content_error(error)):
         names = ", ".join(sorted(file.name for file in weights)[:3]) or "a file"
         return f"{names}: damaged, incomplete or not weights alone ({first}); download or copy the files again"
     return _with_advice(first, error)
 
 
 def _with_advice(first: str, error: BaseException) -> str:
-    """The first line of an error, reworded and with advice for the known ones."""
+    """The first line of an error, reworded with advice for known errors."""
     if isinstance(error, KeyError) and isinstance(error.args[0] if error.args else None, str):
         return f"config.json names {error.args[0]!r}, which this version of transformers does not know"
     if isinstance(error, FileNotFoundError):
@@ -177,8 +179,8 @@ def first_line(error: BaseException) -> str:
     return " ".join(lines[:2]).rstrip(",;") if lines[0].endswith(":") else lines[0]
 
 
-def _names_no_file(error: KeyError | OSError) -> bool:
-    """Whether the error comes from the content of a file: torch's reader of old files raises bare keys and numbers."""
+def _is_content_error(error: KeyError | OSError) -> bool:
+    """Recognise errors from the content of a file: torch's reader of old files raises bare integers."""
     return isinstance(error.args[0] if error.args else None, int)
 
 

@@ -32,7 +32,7 @@ class Architecture(StrEnum):
 
     @property
     def is_single_sequence(self) -> bool:
-        """Whether prompt and answer are one sequence."""
+        """True if prompt and answer are one sequence."""
         return self is not Architecture.ENCODER_DECODER
 
 
@@ -54,7 +54,7 @@ def architecture_of(config: Any) -> Architecture:
     if config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         return Architecture.DECODER
     raise ModelError(
-        f"a model of type {config.model_type!r} cannot write text; expected an encoder of RoBERTa's shape, "
+        f"a model of type {config.model_type!r} cannot generate text; expected an encoder of RoBERTa's shape, "
         "an encoder-decoder (T5) or a decoder (GPT-2, StarCoder2, Qwen2)"
     )
 
@@ -68,7 +68,7 @@ def selected_logits(model: Any, selected: torch.Tensor) -> Iterator[None]:
 
     Args:
         model: a model with an output layer.
-        selected: true where logits are needed, [batch, tokens].
+        selected: mask of the positions whose logits are needed, [batch, tokens].
     """
 
     def select(_head: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -89,7 +89,7 @@ class Decoding:
         beams: beam size; 1 is greedy.
         max_new_tokens: maximum length of an answer, end token included.
         end_ids: ids of the tokens that end an answer.
-        pad_id: id to pad ended answers with.
+        pad_id: padding id for ended answers.
     """
 
     beams: int
@@ -97,11 +97,11 @@ class Decoding:
     end_ids: tuple[int, ...]
     pad_id: int
 
-    def arguments(self, **more: Any) -> dict[str, Any]:
-        """Arguments of transformers' `generate`; `more` are additional settings of its `GenerationConfig`."""
+    def arguments(self, **settings: Any) -> dict[str, Any]:
+        """Arguments of transformers' `generate`, with additional settings of its `GenerationConfig`."""
         from transformers import GenerationConfig
 
-        settings = GenerationConfig(
+        config = GenerationConfig(
             do_sample=False,
             num_beams=self.beams,
             max_new_tokens=self.max_new_tokens,
@@ -109,9 +109,9 @@ class Decoding:
             pad_token_id=self.pad_id,
             early_stopping=self.beams > 1,
             use_cache=True,
-            **more,
+            **settings,
         )
-        return {"generation_config": settings}
+        return {"generation_config": config}
 
 
 @torch.no_grad()
@@ -135,28 +135,30 @@ def decode_single_sequence(
     ids, mask = left_padded(prompts, decoding.pad_id)
     ids, mask = ids.to(device), mask.to(device)
     arguments = decoding.arguments()
+    # `generate` feeds a cached prompt's last token itself, so a prompt of one token has nothing to encode ahead.
     if ids.shape[1] > 1:
         prompts_cache = _encoded_prompts(model, ids, mask, decoding, prefix_lengths)
         arguments |= cached(checkpoint_part(model), prompts_cache)
-    found = _generate(model, input_ids=ids, attention_mask=mask, **arguments)
-    return [_until_end(answer, decoding) for answer in found[:, ids.shape[1] :].tolist()]
+    sequences = _generate(model, input_ids=ids, attention_mask=mask, **arguments)
+    return [_until_end(answer, decoding) for answer in sequences[:, ids.shape[1] :].tolist()]
 
 
 def _encoded_prompts(
     model: Any, ids: torch.Tensor, mask: torch.Tensor, decoding: Decoding, prefix_lengths: torch.Tensor | None
 ) -> Any:
-    """Encode all prompts but their last token, which starts the answer; returns the key/value cache."""
+    """Encode all prompts except for their last token, from which `generate` starts; returns the key/value cache."""
     from transformers import DynamicCache
 
     cache = DynamicCache()
-    extra = {} if prefix_lengths is None else {"prefix_lengths": prefix_lengths.to(ids.device)}
+    prefix_arguments = {} if prefix_lengths is None else {"prefix_lengths": prefix_lengths.to(ids.device)}
     model(
         input_ids=ids[:, :-1],
         attention_mask=mask[:, :-1],
+        # Positions count real tokens only, whatever the padding on the left.
         position_ids=(mask[:, :-1].cumsum(-1) - 1).clamp(min=0),
         logits_to_keep=1,
         **cached(checkpoint_part(model), cache),
-        **extra,
+        **prefix_arguments,
     )
     return beam_cache(cache, decoding.beams, decoding.max_new_tokens + 1)
 
@@ -178,13 +180,13 @@ def decode_encoded(
     """
     from transformers.modeling_outputs import BaseModelOutput
 
-    found = _generate(
+    sequences = _generate(
         model,
         encoder_outputs=BaseModelOutput(last_hidden_state=states),
         attention_mask=attention_mask,
         **decoding.arguments(decoder_start_token_id=decoder_start(model.config)),
     )
-    return [_until_end(answer, decoding) for answer in found[:, 1:].tolist()]
+    return [_until_end(answer, decoding) for answer in sequences[:, 1:].tolist()]
 
 
 def _generate(model: Any, **arguments: Any) -> torch.Tensor:
@@ -194,13 +196,13 @@ def _generate(model: Any, **arguments: Any) -> torch.Tensor:
     """
     from transformers import GenerationConfig
 
-    own_settings = model.generation_config
+    model_settings = model.generation_config
     model.generation_config = GenerationConfig()
     try:
         ids: torch.Tensor = model.generate(**arguments)
         return ids
     finally:
-        model.generation_config = own_settings
+        model.generation_config = model_settings
 
 
 def decoder_start(config: Any) -> int:

@@ -19,7 +19,7 @@ CACHE_ARGUMENTS = ("cache", "past_key_values")
 TRIAL_ERRORS = (TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError)
 """Errors of a forward that is given an argument it does not accept."""
 TRIAL_ID = 3
-"""An id in every vocabulary that is padding in none in use."""
+"""A token id that every vocabulary has, and that is not the padding id of any model in use."""
 
 _known: WeakKeyDictionary[nn.Module, str | None] = WeakKeyDictionary()
 

@@ -20,10 +20,10 @@ from telly.errors import ModelError
 from telly.hub import hub_answers
 from telly.models.folder import EMBEDDED, explained, first_line, folder_with_config
 from telly.models.generation import Architecture, architecture_of
-from telly.models.prefix_lm import PrefixLM
+from telly.models.prefix_lm import ENCODER, PrefixLM
 from telly.models.stack import LayerStack, find_stack
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _LOAD_ERRORS = (
     OSError,
@@ -73,8 +73,8 @@ def load_config(name: str) -> Any:
         return AutoConfig.from_pretrained(**_source(name))
 
 
-def load_model(name: str, *, seed: int = 0, is_generative: bool = False) -> nn.Module:
-    """Load a model in float32 and eval mode.
+def load_stack(name: str, *, seed: int = 0, is_generative: bool = False) -> LayerStack:
+    """Load a model in float32 and eval mode; returns its layers, with the model itself as `LayerStack.model`.
 
     Parameters that the checkpoint lacks (an unused pooler, say) are drawn from `seed`, so that runs repeat.
 
@@ -98,34 +98,39 @@ def load_model(name: str, *, seed: int = 0, is_generative: bool = False) -> nn.M
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # refused below, with their names
         )
-    drawn = {*report["missing_keys"], *(found[0] for found in report["mismatched_keys"])}
+    initialized = {*report["missing_keys"], *(mismatch[0] for mismatch in report["mismatched_keys"])}
     stack = find_stack(model)
-    _check_complete(name, stack, drawn, whole=is_generative and architecture_of(config) is not Architecture.ONE_STACK)
+    _check_complete(
+        name, stack, initialized, whole=is_generative and architecture_of(config) is not Architecture.ONE_STACK
+    )
     _check_layer_count(name, stack, report["unexpected_keys"])
     _check_finite(name, model)
     _check_padding(name, stack)
-    return _finished(model, config, is_generative)
+    model.eval()
+    return stack.within(PrefixLM(model).eval(), ENCODER) if _needs_prefix_lm(config, is_generative) else stack
 
 
-def _finished(model: Any, config: Any, is_generative: bool) -> nn.Module:
-    if is_generative and architecture_of(config) is Architecture.ONE_STACK:
-        model = PrefixLM(model)
-    finished: nn.Module = model.eval()
-    return finished
+def load_model(name: str, *, seed: int = 0, is_generative: bool = False) -> nn.Module:
+    """Load a model in float32 and eval mode; arguments and errors are those of `load_stack`."""
+    return load_stack(name, seed=seed, is_generative=is_generative).model
 
 
-def _check_complete(name: str, stack: LayerStack, drawn: set[str], *, whole: bool) -> None:
+def _needs_prefix_lm(config: Any, is_generative: bool) -> bool:
+    return is_generative and architecture_of(config) is Architecture.ONE_STACK
+
+
+def _check_complete(name: str, stack: LayerStack, initialized: set[str], *, whole: bool) -> None:
     """Check that all weights of the layers are in the checkpoint; only an unused head or pooler may be missing."""
     model = stack.model
     needed = {id(p) for _, module in stack.before for p in module.parameters()}
     needed |= {id(p) for block in stack.blocks for p in block.parameters()}
     if whole:
         needed |= {id(p) for p in model.parameters()}
-    lost = sorted(key for key, p in model.named_parameters() if id(p) in needed and key in drawn)
-    if lost:
+    missing = sorted(key for key, p in model.named_parameters() if id(p) in needed and key in initialized)
+    if missing:
         raise ModelError(
-            f"{name}: {len(lost)} weights of the layers are not in the checkpoint or have another shape, such as "
-            f"{lost[0]}; expected the weights of a {type(model).__name__} as config.json describes it, so get both "
+            f"{name}: {len(missing)} weights of the layers are not in the checkpoint or have another shape, such as "
+            f"{missing[0]}; expected the weights of a {type(model).__name__} as config.json describes it, so get both "
             "files from the same place"
         )
 
@@ -133,7 +138,7 @@ def _check_complete(name: str, stack: LayerStack, drawn: set[str], *, whole: boo
 def _check_layer_count(name: str, stack: LayerStack, unexpected: Iterable[str]) -> None:
     """Check that the checkpoint has no more layers than its settings say, which would be dropped silently."""
     block_name = re.compile(rf"(?:^|\.){re.escape(stack.path)}\.(\d+)\.")
-    indices = [int(found[1]) for key in unexpected if (found := block_name.search(key))]
+    indices = [int(match[1]) for key in unexpected if (match := block_name.search(key))]
     if indices and max(indices) >= len(stack.blocks):
         raise ModelError(
             f"{name}: the checkpoint has {max(indices) + 1} layers and config.json says {len(stack.blocks)}; expected "
@@ -143,10 +148,10 @@ def _check_layer_count(name: str, stack: LayerStack, unexpected: Iterable[str]) 
 
 def _check_finite(name: str, model: nn.Module) -> None:
     """Check that all weights are finite: else every loss and every embedding would be NaN."""
-    odd = [key for key, p in model.named_parameters() if not bool(p.isfinite().all())]
-    if odd:
+    bad = [key for key, p in model.named_parameters() if not bool(p.isfinite().all())]
+    if bad:
         raise ModelError(
-            f"{name}: {len(odd)} weights hold NaN or infinite numbers, such as {odd[0]}; expected finite weights: get "
+            f"{name}: {len(bad)} weights hold NaN or infinite numbers, such as {bad[0]}; expected finite weights: get "
             "the files again, or take a checkpoint from before its training went wrong"
         )
 
@@ -163,11 +168,15 @@ def _check_padding(name: str, stack: LayerStack) -> None:
 
 
 def model_from_config(config: Any, device: str = "meta", *, is_generative: bool = False) -> nn.Module:
-    """Build a model of the config's shape; on the default `meta` device it takes no memory and has no values."""
+    """Build a model of the config's shape; on the default `meta` device it takes no memory and has no values.
+
+    Raises:
+        ModelError: the model cannot be built.
+    """
     try:
         with torch.device(device), quiet_transformers():
             model = _auto_class(config, is_generative).from_config(config, dtype=torch.float32)
-            return _finished(model, config, is_generative)
+            return (PrefixLM(model) if _needs_prefix_lm(config, is_generative) else model).eval()  # type: ignore[no-any-return]
     except _LOAD_ERRORS as error:
         raise ModelError(f"a model with this {type(config).__name__} cannot be built: {error}") from error
 
@@ -196,7 +205,7 @@ def load_tokenizer(name: str) -> Any:
     _check_vocabulary(name, tokenizer, config)
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
-            raise ModelError(f"{name}: the tokenizer has no padding token and no end token to stand in for it")
+            raise ModelError(f"{name}: the tokenizer has no padding token and no end token to replace it")
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "right"
     return tokenizer
@@ -206,7 +215,9 @@ def _check_vocabulary(name: str, tokenizer: Any, config: Any) -> None:
     """Check that a tokenizer has a vocabulary and no ids beyond the embeddings. Spare embeddings are common."""
     vocabulary = tokenizer.get_vocab()
     added = {str(token) for token in tokenizer.added_tokens_decoder.values()} | set(tokenizer.all_special_tokens)
-    if len(vocabulary.keys() - added) <= 1:  # what transformers makes where the files are missing; T5's has a blank
+    if (
+        len(vocabulary.keys() - added) <= 1
+    ):  # transformers makes such a tokenizer if the files are missing; T5's has a blank
         raise ModelError(
             f"{name}: the tokenizer has no vocabulary; expected tokenizer.json or the vocabulary's own files beside "
             "config.json: get them from where the model is from"
@@ -222,7 +233,7 @@ def _check_vocabulary(name: str, tokenizer: Any, config: Any) -> None:
 
 
 def _source(name: str) -> dict[str, Any]:
-    """Arguments that say where to load from: no remote code, and only the local cache if the hub cannot be reached."""
+    """Arguments of `from_pretrained`: the place, no remote code, and the local cache alone if the hub is down."""
     place = resolve(name)
     local = Path(place).is_dir() or not hub_answers()
     return {"pretrained_model_name_or_path": place, "local_files_only": local, "trust_remote_code": False}
@@ -240,13 +251,13 @@ def _auto_class(config: Any, is_generative: bool) -> Any:
 
 @contextlib.contextmanager
 def _explained(name: str, what: str = "model folder") -> Iterator[None]:
-    """Turn what the libraries raise into a `ModelError` that says what to do; the traceback goes to the debug log."""
+    """Turn the libraries' errors into a `ModelError` that says what to do; the traceback goes to the debug log."""
     try:
         yield
     except ModelError:
         raise
     except _LOAD_ERRORS as error:
-        _log.debug("%s cannot be loaded", name, exc_info=True)
+        logger.debug("%s cannot be loaded", name, exc_info=True)
         folder = Path(resolve(name))
         if folder.is_dir():
             again = "" if what == "model folder" else f"; get the {what}'s files from where the model is from"
@@ -259,7 +270,7 @@ def _explained(name: str, what: str = "model folder") -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Silence transformers' loading reports: unused heads and missing poolers are expected, and no problem."""
+    """Silence transformers' loading reports: unused heads and missing poolers are expected, not problems."""
     from transformers.utils import logging as hf_logging
 
     level = hf_logging.get_verbosity()

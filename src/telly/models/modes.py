@@ -17,7 +17,7 @@ class InputMode(StrEnum):
 
 
 def supports_modes(tokenizer: Any) -> bool:
-    """Whether the vocabulary has all three mode tokens, and the start and end tokens around them."""
+    """Check that the vocabulary has all three mode tokens, and the start and end tokens around them."""
     vocabulary = tokenizer.get_vocab()
     framed = tokenizer.cls_token_id is not None and tokenizer.sep_token_id is not None
     return framed and all(mode.value in vocabulary for mode in InputMode)
@@ -69,9 +69,9 @@ def encode_texts(
     """
     head = mode_head(tokenizer, mode)
     if not head:
-        least = tokenizer.num_special_tokens_to_add() + 1
-        if max_tokens < least:  # the library would leave the texts as long as they are
-            raise ConfigError(f"max_tokens must be at least {least} with special tokens, found {max_tokens}")
+        min_tokens = tokenizer.num_special_tokens_to_add() + 1
+        if max_tokens < min_tokens:  # the library would leave the texts as long as they are
+            raise ConfigError(f"max_tokens must be at least {min_tokens} with special tokens, found {max_tokens}")
         encoded: list[list[int]] = tokenizer(texts, truncation=True, max_length=max_tokens)["input_ids"]
         return encoded
     room = max_tokens - len(head) - 1

@@ -2,7 +2,7 @@
 
 Source and target are one sequence. The first `prefix_lengths` tokens see each other, as in an encoder; every later
 token sees those and its own past, as in a decoder. So a single pass trains what encoding and then decoding token by
-token computes, and the states of frozen layers can be stored for generation tasks too. The output layer is the word
+token computes, and the states of frozen layers can be cached for generation tasks too. The output layer is the word
 embeddings.
 """
 
@@ -24,6 +24,10 @@ TOLERANCE = 1e-2
 """Maximum relative difference between token-by-token decoding and one pass, in any precision."""
 
 
+ENCODER = "encoder"
+"""Name of the encoder within a `PrefixLM`."""
+
+
 class PrefixLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
     """An encoder that also decodes; `generate` works on it as on any decoder.
 
@@ -43,10 +47,10 @@ class PrefixLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         self.head = _TiedHead(self)
         embeddings = [child for child in encoder.named_children() if child[0] == "embeddings"]
         self._first_position = first_position(family_of(encoder).position_table(embeddings))
-        reason = self._why_not()
+        reason = self._decoding_problem()
         if reason:
             raise ModelError(
-                f"{type(encoder).__name__} cannot write text: {reason}. Choose "
+                f"{type(encoder).__name__} cannot generate text: {reason}. Choose "
                 "an encoder of RoBERTa's shape, an encoder-decoder (T5) or a decoder (GPT-2, StarCoder2, Qwen2)"
             )
 
@@ -71,7 +75,7 @@ class PrefixLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         logits_to_keep: int = 0,
         **_ignored: Any,
     ) -> CausalLMOutput:
-        """Compute the logits of the given tokens; the other arguments are those of `states`.
+        """Compute logits, [batch, tokens, vocabulary]; the other arguments are those of `states`.
 
         The output does not contain the cache, which is filled in place: `generate` then keeps its own.
 
@@ -94,26 +98,27 @@ class PrefixLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         inputs_embeds: torch.Tensor | None = None,
         cache: Any = None,
     ) -> Any:
-        """Run the encoder on the given tokens.
+        """Run the encoder on tokens, with earlier ones in a cache.
 
         Args:
             input_ids: [batch, tokens]; with a cache the new ones only.
-            attention_mask: 1 for real tokens, [batch, cached + tokens]; padding may stand on either side.
+            attention_mask: 1 for real tokens, [batch, cached + tokens]; padding is allowed on either side.
             prefix_lengths: lengths of the bidirectional prefixes in real tokens, [batch]; None means the whole
                 sequence without a cache, and with a cache that the new tokens are decoded.
             position_ids: from 0, [batch, cached + tokens] or [batch, tokens]; by default they count the real tokens.
             inputs_embeds: in place of `input_ids`, [batch, tokens, hidden].
             cache: key/value cache of earlier tokens.
         """
-        given = input_ids if input_ids is not None else inputs_embeds
-        assert given is not None
-        batch, tokens = given.shape[:2]
+        inputs = input_ids if input_ids is not None else inputs_embeds
+        assert inputs is not None
+        batch, tokens = inputs.shape[:2]
         past = cache.get_seq_length() if cache is not None else 0
         if attention_mask is None:
-            attention_mask = torch.ones(batch, past + tokens, dtype=torch.long, device=given.device)
+            attention_mask = torch.ones(batch, past + tokens, dtype=torch.long, device=inputs.device)
         if position_ids is None:
+            # Real tokens count from 0 on both sides of padding; padding itself gets any valid position.
             position_ids = (attention_mask.long().cumsum(-1) - 1).clamp(min=0)
-        mask: torch.Tensor = attention_mask
+        mask: torch.Tensor = attention_mask  # two dimensions: the encoder's own, fully bidirectional attention
         if prefix_lengths is not None or cache is not None:
             mask = prefix_mask(attention_mask, prefix_lengths, tokens)
             if self.config._attn_implementation == "eager":  # adds the mask to the scores
@@ -127,8 +132,8 @@ class PrefixLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
             **(cached(self.encoder, cache) if cache is not None else {}),
         )
 
-    def _why_not(self) -> str | None:
-        """Try to decode with the encoder; returns why that fails, or None if it works.
+    def _decoding_problem(self) -> str | None:
+        """Try to decode with the encoder; returns the reason if that fails, else None.
 
         Two prompt tokens and one answer token are run in one pass, and again step by step behind a padding token. Both
         are the same only if the encoder honours masks of four dimensions, position ids, embeddings and the cache.
@@ -140,7 +145,7 @@ class PrefixLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
             return "it keeps no key/value cache"
         device = next(self.encoder.parameters()).device
         if device.type == "meta":
-            return None  # there are no numbers to compare; the model is tried again when it is loaded
+            return None  # there are no values to compare; the model is tried again when it is loaded
         ids = torch.tensor([[3, 1, 2]], device=device) % self.config.vocab_size  # padding, prompt, prompt
         answer = torch.zeros(1, 1, dtype=torch.long, device=device)
         prefix_lengths = torch.tensor([2], device=device)
@@ -163,8 +168,8 @@ class PrefixLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
             for module in training:
                 module.training = True
         stepwise = torch.cat([prompt[0, 1:], step[0]])  # [3, hidden]
-        apart = (stepwise - whole).abs().max() / whole.abs().max()
-        return "token by token it gives other states than in one pass" if apart > TOLERANCE else None
+        difference = (stepwise - whole).abs().max() / whole.abs().max()
+        return "token by token it gives other states than in one pass" if difference > TOLERANCE else None
 
 
 def checkpoint_part(model: nn.Module) -> Any:
@@ -177,7 +182,7 @@ class _TiedHead(nn.Module):
 
     def __init__(self, owner: PrefixLM) -> None:
         super().__init__()
-        self._owner = (owner,)  # in a tuple, so that it is no submodule
+        self._owner = (owner,)  # in a tuple, so that it does not become a submodule
 
     @property
     def weight(self) -> torch.Tensor:
@@ -193,22 +198,22 @@ class _TiedHead(nn.Module):
 def prefix_mask(attention_mask: torch.Tensor, prefix_lengths: torch.Tensor | None, tokens: int) -> torch.Tensor:
     """Make the attention mask of a prefix LM: a token attends to the bidirectional prefix and to its own past.
 
-    Padding is attended by itself only.
+    No token attends to padding, except for the padding token itself.
 
     Args:
         attention_mask: 1 for real tokens, [batch, keys]; padding on either side.
-        prefix_lengths: real tokens at the start that see each other, [batch]; None is none.
-        tokens: the queries are the last so many keys.
+        prefix_lengths: lengths of the bidirectional prefixes in real tokens, [batch]; None means no prefix.
+        tokens: number of queries, which are the last keys.
 
     Returns:
-        true where the query (third axis) sees the key (last axis), [batch, 1, tokens, keys].
+        boolean mask, true if the query (third axis) sees the key (last axis), [batch, 1, tokens, keys].
     """
     real = attention_mask.bool()
     keys = torch.arange(real.shape[1], device=real.device)
     queries = keys[-tokens:, None]  # [tokens, 1]
     seen = (keys <= queries)[None]  # [1, tokens, keys]
     if prefix_lengths is not None:
-        number = real.long().cumsum(-1)  # of every real token, from 1
-        seen = seen | (number <= prefix_lengths[:, None])[:, None]
-    # A padding query that saw nothing would have no softmax.
+        position = real.long().cumsum(-1)  # of every real token, from 1
+        seen = seen | (position <= prefix_lengths[:, None])[:, None]
+    # A padding query sees itself: a softmax over no keys would be NaN.
     return ((seen & real[:, None]) | (keys == queries)[None])[:, None]

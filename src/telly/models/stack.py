@@ -1,7 +1,7 @@
 """The layer stack of any Hugging Face model: embeddings, an ordered list of blocks, and what comes after.
 
 `capture` reads hidden states with a pre-hook at a block; `replay` starts a forward from hidden states by making the
-blocks below return them. Both restore the model, also after an exception, and leave the hooks of others alone.
+blocks below return them. Both restore the model, also after an exception, and leave other hooks alone.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class LayerStack:
         if not 0 <= k < len(self):
             raise PlanError(f"K must be between 0 and {len(self) - 1} for a model of {len(self)} layers, found {k}")
 
-    def check_place(self, k: int) -> None:
+    def check_split_point(self, k: int) -> None:
         """Check that 0 <= k <= number of layers, where the latter means the last block's output.
 
         Raises:
@@ -58,6 +58,17 @@ class LayerStack:
         """
         if k != len(self):
             self.check_layer(k)
+
+    def within(self, owner: nn.Module, name: str) -> LayerStack:
+        """Describe the same blocks as part of a model that holds this stack's model as its first child.
+
+        Args:
+            owner: the larger model.
+            name: name of this stack's model in it.
+        """
+        inner = [tuple((f"{name}.{part}", module) for part, module in parts) for parts in (self.before, self.after)]
+        outer = tuple((other, child) for other, child in owner.named_children() if other != name)
+        return LayerStack(owner, f"{name}.{self.path}", self.blocks, inner[0], outer + inner[1], self.family)
 
     @property
     def unused_after(self) -> list[tuple[str, nn.Module]]:
@@ -80,7 +91,7 @@ class LayerStack:
 def find_stack(model: nn.Module) -> LayerStack:
     """Find the blocks by structure: the `ModuleList` of one block type with the most parameters.
 
-    Of an encoder-decoder model it is the encoder's stack: every decoder block attends to the encoder's output, so no
+    For an encoder-decoder it is the encoder's stack: every decoder block attends to the encoder's output, so no
     decoder block could be frozen with constant inputs.
 
     Raises:
@@ -91,17 +102,20 @@ def find_stack(model: nn.Module) -> LayerStack:
     candidates: list[tuple[int, str, nn.ModuleList]] = []
     for name, module in root.named_modules():
         if isinstance(module, nn.ModuleList) and len(module) and len({type(block) for block in module}) == 1:
+            # Lists within the blocks (the experts of a mixture) are smaller than the list of blocks around them.
             candidates.append((sum(p.numel() for p in module.parameters()), name, module))
     if not candidates:
-        raise ModelError(f"{type(model).__name__} has no list of equal blocks; expected a stack of transformer layers")
-    _, name, blocks = max(candidates, key=lambda found: found[0])
+        raise ModelError(
+            f"{type(model).__name__} has no list of blocks of one type; expected a stack of transformer layers"
+        )
+    _, name, blocks = max(candidates, key=lambda candidate: candidate[0])
     path = prefix + name
     before, after = _around(model, path)
     return LayerStack(model, path, tuple(blocks), before, after, family_of(model))
 
 
 def _around(model: nn.Module, path: str) -> tuple[tuple[tuple[str, nn.Module], ...], tuple[tuple[str, nn.Module], ...]]:
-    """Siblings of the blocks and of their ancestors: those registered before and those after, with their names."""
+    """Siblings of the blocks and of their ancestors, with their names: registered before the blocks, and after them."""
     # Walk from the model down to the list of blocks. Modules are registered in the order in which they run, so at every
     # level the siblings up to the path's child come before the blocks, and the rest after.
     before: list[tuple[str, nn.Module]] = []
@@ -137,11 +151,12 @@ def capture(stack: LayerStack, k: int, **inputs: torch.Tensor) -> torch.Tensor:
     Returns:
         hidden states, [batch, tokens, hidden].
     """
-    stack.check_place(k)
+    stack.check_split_point(k)
 
     def stop(_block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         raise _Captured(args[0] if args else kwargs["hidden_states"])
 
+    # An exception is the only way to leave a model's forward early without knowing its code.
     if k < len(stack):
         handle = stack.blocks[k].register_forward_pre_hook(stop, with_kwargs=True)
     else:
@@ -152,7 +167,7 @@ def capture(stack: LayerStack, k: int, **inputs: torch.Tensor) -> torch.Tensor:
         return captured.states
     finally:
         handle.remove()
-    raise ModelError(f"block {k} of {stack.path} did not run; the model's layers were not found rightly")
+    raise ModelError(f"block {k} of {stack.path} did not run; the model's layers were not recognised")
 
 
 def _leave(_block: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
@@ -185,7 +200,7 @@ def capture_all(stack: LayerStack, **inputs: torch.Tensor) -> list[torch.Tensor]
     finally:
         for handle in handles:
             handle.remove()
-    raise ModelError(f"the last block of {stack.path} did not run; the model's layers were not found rightly")
+    raise ModelError(f"the last block of {stack.path} did not run; the model's layers were not recognised")
 
 
 @contextmanager
@@ -199,7 +214,7 @@ def replay(stack: LayerStack, k: int, states: torch.Tensor) -> Iterator[None]:
         k: the block that the states enter, 0 .. layers; layers starts after the last block.
         states: [batch, tokens, hidden].
     """
-    stack.check_place(k)
+    stack.check_split_point(k)
 
     def inject(_block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         if args:
@@ -240,7 +255,8 @@ def _has_parameters(module: nn.Module) -> bool:
 
 @contextmanager
 def _overridden(overrides: list[tuple[nn.Module, Callable[..., Any]]]) -> Iterator[None]:
-    """Replace the modules' forward while the context is open; an override by others is restored."""
+    """Replace the modules' forward while the context is open; an earlier override is restored."""
+    # An instance attribute hides the class's `forward`. None records that there was none, so that it is deleted again.
     originals: list[tuple[nn.Module, Any]] = []
     try:
         for module, forward in overrides:

@@ -22,7 +22,7 @@ from telly.pretraining.tokenizer import SPECIAL_TOKENS
 Ids = npt.NDArray[np.int64]
 
 NOT_PREDICTED = -100
-REPLACED, KEPT = 0.8, 0.1
+REPLACED, UNCHANGED = 0.8, 0.1
 """BERT's treatment of the tokens to predict: 80 % become `<mask>`, 10 % stay, the rest become a random token."""
 
 
@@ -42,31 +42,35 @@ class BatchMaker:
         corpus: the encoded pairs.
         tokenizer: source of the special tokens.
         config: source of the seed.
-        shares: ratios of the kinds of sequence.
-        masked_share: fraction of the tokens to predict, in sequences of the kind `MASKED`.
+        ratios: ratios of the kinds of sequence.
+        masked_ratio: fraction of the tokens to predict, in sequences of the kind `MASKED`.
     """
 
     def __init__(
-        self, corpus: Corpus, tokenizer: Any, config: PretrainConfig, shares: MixtureRatios, masked_share: float
+        self, corpus: Corpus, tokenizer: Any, config: PretrainConfig, ratios: MixtureRatios, masked_ratio: float
     ) -> None:
-        self._masked_share = masked_share
+        self._masked_ratio = masked_ratio
         self._corpus, self._tokenizer, self._config = corpus, tokenizer, config
         self._heads = {mode: mode_head(tokenizer, mode) for mode in InputMode}
         self._kinds = list(SequenceKind)
-        self._shares = [float(getattr(shares, kind.value)) for kind in self._kinds]
+        self._ratios = [float(getattr(ratios, kind.value)) for kind in self._kinds]
 
     def __call__(self, pairs: npt.NDArray[np.int64]) -> dict[str, torch.Tensor]:
-        """Build a batch from pairs [pairs, 2].
+        """Build a batch.
+
+        Args:
+            pairs: rows of code and docstring, [pairs, 2].
 
         Returns:
-            `input_ids`, `attention_mask`, `labels` [pairs, tokens]: all pairs, those of the kind `MASKED` first, whose
-            labels are at the masked tokens; labels of the others are the next tokens. `prefix_lengths` [pairs]:
-            lengths of the bidirectional prefixes. `docstring_ids`, `docstring_mask`, `docstring_labels` [masked pairs,
-            tokens]: the other half of the contrast, masked as well.
+            `input_ids`, `attention_mask`, `labels` [pairs, tokens]: all pairs, those of the kind `MASKED` first. Their
+            labels are the original ids of the masked tokens, those of the other kinds the next tokens.
+            `prefix_lengths` [pairs]: lengths of the bidirectional prefixes.
+            `docstring_ids`, `docstring_mask`, `docstring_labels` [masked pairs, tokens]: the docstrings of the pairs of
+            the kind `MASKED`, for the contrast, masked as well.
         """
         # Seeded by the batch's own pairs: a resumed run makes the same batch without replaying the ones before.
         rng = np.random.default_rng(zlib.crc32(np.array([self._config.seed, *pairs[:, 0]]).tobytes()))
-        kinds = rng.choice(len(self._kinds), size=len(pairs), p=self._shares)
+        kinds = rng.choice(len(self._kinds), size=len(pairs), p=self._ratios)
         order = np.argsort(kinds, kind="stable")  # kind 0 is `MASKED`, so its pairs come first
         pairs, kinds = pairs[order], kinds[order]
         rows = [
@@ -77,7 +81,7 @@ class BatchMaker:
             mask_tokens(
                 self._framed(InputMode.ENCODER_ONLY, self._corpus.docstrings[row]),
                 rng,
-                self._masked_share,
+                self._masked_ratio,
                 self._tokenizer,
             )
             for row in pairs[kinds == 0, 1]
@@ -109,47 +113,47 @@ class BatchMaker:
     def _sequence(
         self, kind: SequenceKind, code_row: int, docstring_row: int, rng: np.random.Generator
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:
-        """Ids, labels, and the length of the bidirectional prefix."""
+        """Ids [tokens], labels [tokens] and length of the bidirectional prefix of one sequence."""
         code = self._corpus.code[code_row]
         if kind is SequenceKind.MASKED:
             ids = self._framed(InputMode.ENCODER_ONLY, code)
-            changed, labels = mask_tokens(ids, rng, self._masked_share, self._tokenizer)
+            changed, labels = mask_tokens(ids, rng, self._masked_ratio, self._tokenizer)
             return changed, labels, len(ids)
         if kind is SequenceKind.CAUSAL:
             ids = self._framed(InputMode.DECODER_ONLY, code)
-            first, prefix_length = len(self._heads[InputMode.DECODER_ONLY]), 0
+            first_target, prefix_length = len(self._heads[InputMode.DECODER_ONLY]), 0
         else:
             docstring = self._corpus.docstrings[docstring_row]
             source, target = (docstring, code) if kind is SequenceKind.CODE else (code, docstring)
             prompt = self._framed(InputMode.ENCODER_DECODER, source)
             ids = np.concatenate([prompt, [self._tokenizer.cls_token_id], target, [self._tokenizer.sep_token_id]])
-            first, prefix_length = len(prompt) + 1, len(prompt)
+            first_target, prefix_length = len(prompt) + 1, len(prompt)
         # The label of a position is the token after it; prompts and mode tokens are not predicted.
         labels = np.full(len(ids), NOT_PREDICTED, dtype=np.int64)
-        labels[first - 1 : -1] = ids[first:]
+        labels[first_target - 1 : -1] = ids[first_target:]
         return ids, labels, prefix_length
 
 
 def mask_tokens(
-    ids: npt.NDArray[np.int64], rng: np.random.Generator, share: float, tokenizer: Any
+    ids: npt.NDArray[np.int64], rng: np.random.Generator, ratio: float, tokenizer: Any
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Choose tokens to predict, as BERT does: 80 % become `<mask>`, 10 % a random token, 10 % stay.
 
     Args:
         ids: one sequence, [tokens].
         rng: source of random numbers.
-        share: fraction of ordinary tokens to predict.
+        ratio: fraction of ordinary tokens to predict.
         tokenizer: source of `<mask>` and the vocabulary; special tokens are neither chosen nor drawn.
 
     Returns:
         changed ids and labels, each [tokens]; labels are `NOT_PREDICTED` at all other tokens.
     """
-    ordinary = len(SPECIAL_TOKENS)
-    chosen = (rng.random(len(ids)) < share) & (ids >= ordinary)
-    fate = rng.random(len(ids))
-    drawn = rng.integers(ordinary, len(tokenizer), len(ids))
-    changed = np.where(chosen & (fate < REPLACED), tokenizer.mask_token_id, ids)
-    changed = np.where(chosen & (fate >= REPLACED + KEPT), drawn, changed)
+    first_ordinary = len(SPECIAL_TOKENS)
+    chosen = (rng.random(len(ids)) < ratio) & (ids >= first_ordinary)
+    treatment = rng.random(len(ids))
+    random_ids = rng.integers(first_ordinary, len(tokenizer), len(ids))
+    changed = np.where(chosen & (treatment < REPLACED), tokenizer.mask_token_id, ids)
+    changed = np.where(chosen & (treatment >= REPLACED + UNCHANGED), random_ids, changed)
     return changed, np.where(chosen, ids, NOT_PREDICTED)
 
 

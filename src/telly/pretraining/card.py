@@ -42,7 +42,7 @@ def _card(summary: dict[str, Any], corpus: dict[str, Any], settings: dict[str, A
     held_out = ", ".join(p["name"] for p in packages if p["held_out"]) or "some functions of all packages"
     left_out = ", ".join(f"{count:,} {why}" for why, count in corpus["left_out"].items() if count) or "none"
     sources = markdown_table(
-        ("package", "version", "licence as stated by it", "functions"),
+        ("package", "version", "stated licence", "functions"),
         [(p["name"], p["version"] or "-", p["license"] or "-", f"{p['functions']:,}") for p in packages],
     )
     stages = summary["stages"]
@@ -56,33 +56,34 @@ def _card(summary: dict[str, Any], corpus: dict[str, Any], settings: dict[str, A
     )
     return f"""# telly-mini
 
-A small encoder for Python code and its descriptions that also writes: RoBERTa shape, {stages[-1]["layers"]} layers
-of width {settings["hidden_size"]}, {settings["attention_heads"]} heads, byte-level BPE of
+A small encoder for Python code and its descriptions that also generates text: RoBERTa shape,
+{stages[-1]["layers"]} layers of width {settings["hidden_size"]}, {settings["attention_heads"]} heads, byte-level BPE of
 {settings["vocab_size"]:,} tokens, {summary["parameters"]:,} parameters, stored in half precision
 ({summary["bytes"] / 1e6:.1f} MB with tokenizer). It has UniXcoder's three modes: encoder, decoder, and both in one
-stack. It is meant for trying telly offline, and no match for a model of 125M parameters.
+stack. It is meant for trying telly offline and cannot compete with a model of 125M parameters.
 
 ## Use
 
-`AutoModel` and `AutoTokenizer` load it. Input as UniXcoder's, which telly adds by itself: `<s> <encoder-only> </s>
-tokens </s>`, and one vector is the mean of the last layer's states over real tokens. To write, `<s>
-<encoder-decoder> </s> source </s> <s>` and then the answer, or `<s> <decoder-only> </s>` and code from left to
-right; the output layer is the word embeddings. Positions from {longest} on were never trained.
+`AutoModel` and `AutoTokenizer` load it. Inputs have UniXcoder's format, which telly adds: for an embedding `<s>
+<encoder-only> </s> tokens </s>`, and the embedding is the mean of the last layer's states over all tokens but padding;
+for generation `<s> <encoder-decoder> </s> source </s> <s>` followed by the answer, or `<s> <decoder-only> </s>`
+followed by code from left to right. The output layer is tied to the word embeddings. Positions from {longest} on were
+never trained.
 
 ## Training
 
-The model grows by stacking. Its first stage has no layers at all: the contrast of docstring and code is learned by
-mean-pooled embeddings, hundreds of thousands of tokens a second. The later stages see all kinds of sequence at
-once: masked tokens (with the contrast over the pairs among them), code from left to right, code from its docstring
-and docstring from its code. While the anchor has a weight, every token's state is held near what the first stage
-gives for it. Code is cut at {settings["code_tokens"]} tokens, docstrings at {settings["docstring_tokens"]}. AdamW,
-cosine schedule, bf16.
+The model grows by stacking. Its first stage has no layers at all: mean-pooled embeddings learn the contrast of
+docstring and code at hundreds of thousands of tokens per second. The later stages mix all kinds of sequence: masked
+tokens (whose pairs also take part in the contrast), code from left to right, code from its docstring and docstring from
+its code. While the anchor has a weight, every token's state is pulled towards the first stage's state for it.
+Code is cut at {settings["code_tokens"]} tokens, docstrings at {settings["docstring_tokens"]}. AdamW, cosine schedule,
+bf16.
 
 {_recipe(stages)}
 
-At the end of each stage, untuned, on {corpus["held_out"]:,} pairs of packages held out whole ({held_out}). The rate
-is the median over the stage; its share is that of the machine's rate of large bf16 matrix products, measured after
-the stage.
+Results at the end of each stage, without fine-tuning, on {corpus["held_out"]:,} held-out pairs ({held_out}). The rate
+is the median over the stage, also given as a percentage of the machine's rate of large bf16 matrix products, measured
+after the stage.
 
 {_results(stages)}
 
@@ -91,22 +92,22 @@ the stage.
 ## Do the layers differ?
 
 Linear CKA of the token states of neighbouring layers on held-out functions (1: equal up to rotation and scale).
-Blocks that were copied when the model grew must have moved apart, or freezing some of them would mean nothing.
+Freezing some blocks is meaningful only if blocks that were copied when the model grew have become different.
 
 {similarity}
 
-## What it writes
+## Generated examples
 
-Untuned and greedily, about the first pairs held out; not chosen.
+Greedy generations without fine-tuning for the first held-out pairs; not selected.
 
 {_examples(summary["examples"])}
 
 ## Data
 
 {functions:,} documented Python functions, mined from the packages below without running them; tests, vendored and
-generated files are not read. Left out: {left_out}. A docstring counts once, too. The standard library is the
-evaluation data, so its functions and near-duplicates of them are left out wherever they stand. Copies that were changed
-more, and docstrings that stand word for word above another function, are not found by that.
+generated files are not read. Left out: {left_out}. Repeated docstrings count as copies. The standard library is the
+evaluation data, so its functions and their near-duplicates are left out wherever they occur. This does not find copies
+that were changed more, or docstrings of the standard library that document another function.
 
 {sources}
 
@@ -120,25 +121,25 @@ def _licence(packages: list[dict[str, Any]]) -> str:
     """Licences stated by the packages, with the consequences for using or publishing the weights."""
     stated = Counter(package["license"] or "none" for package in packages)
     listed = "; ".join(f"{name} ({count})" for name, count in sorted(stated.items(), key=lambda one: (-one[1], one[0])))
-    return f"""The licences that the packages state of themselves, with the number of packages: {listed}.
+    return f"""Licences stated by the packages, with the number of packages: {listed}.
 
-Nobody checked file by file whether that is right. The weights hold no file of these packages, but a model can repeat
-passages of what it was trained on; a passage that it repeats stays under its source's licence and copyright notice.
-Whoever publishes the weights chooses their licence in view of this list."""
+They were not verified file by file. The weights hold no file of these packages, but a model can reproduce passages of
+its training data; such a passage remains under its source's licence and copyright notice. Choose the licence of
+published weights in view of this list."""
 
 
 def _recipe(stages: list[dict[str, Any]]) -> str:
     rows = []
     for number, stage in enumerate(stages, start=1):
-        shares = " / ".join(f"{stage['shares'][kind]:g}" for kind in ("masked", "causal", "code", "docstring"))
+        ratios = " / ".join(f"{stage['shares'][kind]:g}" for kind in ("masked", "causal", "code", "docstring"))
         columns = ("layers", "steps", "batch_size", "learning_rate")
         weights = " / ".join(f"{stage[f'{name}_weight']:g}" for name in ("token", "contrast", "anchor"))
-        rows.append((str(number), *(f"{stage[c]:g}" for c in columns), shares, f"{stage['masked_share']:g}", weights))
+        rows.append((str(number), *(f"{stage[c]:g}" for c in columns), ratios, f"{stage['masked_share']:g}", weights))
     header = (
         "stage",
         "layers",
         "steps",
-        "pairs a step",
+        "pairs per step",
         "learning rate",
         "masked / causal / to code / to docstring",
         "masked tokens",
@@ -153,18 +154,22 @@ def _results(stages: list[dict[str, Any]]) -> str:
         last = stage["evaluations"][-1]
         speeds = [entry for entry in stage["losses"] if "flops" in entry]
         speed = f"{statistics.median(e['tokens_per_second'] for e in speeds):,.0f}" if speeds else "-"
-        share = f"{statistics.median(e['flops'] for e in speeds) / stage['matrix_product_rate']:.0%}" if speeds else "-"
-        rows.append((str(number), str(stage["layers"]), *(f"{last[name]:.3f}" for name in MEASURES), speed, share))
+        utilization = (
+            f"{statistics.median(e['flops'] for e in speeds) / stage['matrix_product_rate']:.0%}" if speeds else "-"
+        )
+        rows.append(
+            (str(number), str(stage["layers"]), *(f"{last[name]:.3f}" for name in MEASURES), speed, utilization)
+        )
     return markdown_table(("stage", "layers", *MEASURES.values(), "tokens/s", "of the matrix-product rate"), rows)
 
 
 def _examples(examples: list[dict[str, str]]) -> str:
-    asked = {"summary": "Summarize", "code": "Write code for", "next line": "Complete"}
+    requests = {"summary": "Summarize", "code": "Write code for", "next line": "Complete"}
     parts = []
     for example in examples:
         fence = "```"
         parts.append(
-            f"**{asked[example['kind']]}**\n\n{fence}\n{example['given']}\n{fence}\n\nwritten:\n\n{fence}\n"
+            f"**{requests[example['kind']]}**\n\n{fence}\n{example['given']}\n{fence}\n\ngenerated:\n\n{fence}\n"
             f"{example['written']}\n{fence}\n\nright:\n\n{fence}\n{example['right']}\n{fence}"
         )
     return "\n\n".join(parts)

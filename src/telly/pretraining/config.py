@@ -8,7 +8,7 @@ from telly.config import Config
 
 
 class MixtureRatios(Config):
-    """Ratios in which the pairs of a batch are divided among the kinds of sequence; they sum to one.
+    """Ratios of the kinds of sequence in a batch; they sum to one.
 
     Attributes:
         masked: code with masked tokens and bidirectional attention; these pairs also take part in the contrast.
@@ -26,7 +26,7 @@ class MixtureRatios(Config):
     def _sum_to_one(self) -> MixtureRatios:
         total = self.masked + self.causal + self.code + self.docstring
         if abs(total - 1) > 1e-6:
-            raise ValueError(f"the shares must sum to 1, found {total:g}")
+            raise ValueError(f"the ratios of a mixture must sum to 1, found {total:g}")
         return self
 
 
@@ -39,9 +39,11 @@ class Stage(Config):
     learning_rate: PositiveFloat
     token_weight: float = Field(1.0, ge=0, description="weight of the losses of masked and of next tokens")
     contrast_weight: float = Field(1.0, ge=0)
-    anchor_weight: float = Field(0.0, ge=0, description="of the distance to the last stage without layers")
+    anchor_weight: float = Field(0.0, ge=0, description="weight of the distance to the last stage without layers")
     shares: MixtureRatios = MixtureRatios()
-    masked_share: float = Field(0.15, gt=0, lt=1, description="share of the tokens to predict, where tokens are masked")
+    masked_share: float = Field(
+        0.15, gt=0, lt=1, description="fraction of the tokens to predict, where tokens are masked"
+    )
 
     @model_validator(mode="after")
     def _has_negatives(self) -> Stage:
@@ -71,7 +73,7 @@ class PretrainConfig(Config):
     docstring_tokens: PositiveInt = 32
     dropout: float = Field(0.1, ge=0, lt=1, description="written to the model's config; pre-training itself uses none")
     held_out_pairs: PositiveInt = 1000
-    package_functions: PositiveInt = Field(6000, description="at most so many functions of one package")
+    package_functions: PositiveInt = Field(6000, description="maximum number of functions per package")
     evaluate_every: PositiveInt = Field(500, description="steps between evaluations on the held-out packages")
     compile: bool = Field(False, description="torch.compile; worth trying on a GPU, on two CPU cores it gained 4 %")
     seed: int = 0
@@ -96,6 +98,6 @@ class PretrainConfig(Config):
         for number, stage in enumerate(self.stages, start=1):
             if stage.anchor_weight and all(earlier.layers for earlier in self.stages[: number - 1]):
                 raise ValueError(
-                    f"stage {number} has an anchor_weight, but no stage without layers (layers = 0) stands before it"
+                    f"stage {number} has an anchor_weight, but no earlier stage is without layers (layers = 0)"
                 )
         return self

@@ -37,11 +37,11 @@ LICENSE_FIELDS = (
     r"^License: (.{2,60})$",
 )
 ENCODE_BATCH = 1000
-HELD_OUT_SHARE = 10
+HELD_OUT_DIVISOR = 10
 """Reciprocal of the largest fraction of functions to hold out."""
 
 Mined = tuple[MinedFunction, str, Signature]
-"""A function, the key that it shares with its copies, and its signature."""
+"""A function, the key that its copies share with it, and its signature."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ class Corpus:
 def collect(roots: list[Path], config: PretrainConfig) -> Collection:
     """Mine all roots; a root's sub-folders are its packages.
 
-    Copies and near-duplicates of a function, and repeated docstrings, are dropped. A random part is kept of a package
-    with more functions than the limit.
+    Copies and near-duplicates of a function, and repeated docstrings, are dropped. Of a package with more functions
+    than the limit, a random part is used.
 
     Raises:
         DataError: a root is not a folder, or nothing was found in all of them.
@@ -101,7 +101,7 @@ def collect(roots: list[Path], config: PretrainConfig) -> Collection:
         if not root.is_dir():
             raise DataError(f"{root}: expected a folder with Python sources")
     from_library, library = _library()
-    keys, seen, docstrings = set(from_library), NearDuplicates(), set[str]()
+    keys, near_duplicates, docstrings = set(from_library), NearDuplicates(), set[str]()
     functions: list[MinedFunction] = []
     counts: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
@@ -115,7 +115,7 @@ def collect(roots: list[Path], config: PretrainConfig) -> Collection:
                 left_out["of the standard library"] += 1
             elif key in keys or function.docstring in docstrings:
                 left_out["copies"] += 1
-            elif not seen.add(values):
+            elif not near_duplicates.add(values):
                 left_out["near-duplicates"] += 1
             else:
                 keys.add(key)
@@ -153,15 +153,15 @@ def prepare(roots: list[Path], config: PretrainConfig, folder: Path) -> Corpus:
         code.save(folder / "code")
         docs.save(folder / "docstrings")
         packages = [asdict(package) for package in collection.packages]
-        facts = {"packages": packages, "left_out": collection.left_out, "held_out": len(held_out)}
-        (folder / "corpus.json").write_text(json.dumps(facts, indent=1) + "\n")
+        summary = {"packages": packages, "left_out": collection.left_out, "held_out": len(held_out)}
+        (folder / "corpus.json").write_text(json.dumps(summary, indent=1) + "\n")
         # last, so that an interrupted preparation starts over
         with whole_file(folder / "pairs.npy") as partial, partial.open("wb") as stream:
             np.save(stream, np.stack([code_rows, doc_rows], axis=1))
     AutoTokenizer.from_pretrained(folder / "tokenizer")  # a damaged folder fails here, not an hour later
     pairs = np.load(folder / "pairs.npy", allow_pickle=False)
-    held = json.loads((folder / "corpus.json").read_text())["held_out"]
-    return Corpus(SequenceTable.load(folder / "code"), SequenceTable.load(folder / "docstrings"), pairs, held)
+    held_out_count = json.loads((folder / "corpus.json").read_text())["held_out"]
+    return Corpus(SequenceTable.load(folder / "code"), SequenceTable.load(folder / "docstrings"), pairs, held_out_count)
 
 
 def _mine_all(folders: list[Path]) -> Iterator[list[Mined]]:
@@ -176,9 +176,9 @@ def _mine_one(folder: Path) -> list[Mined]:
 def _held_out(counts: Counter[str], target: int) -> set[str]:
     """Packages to hold out, in an order derived from their names, until they have `target` functions.
 
-    A package that is alone, or too large, is not held out.
+    A package with more than a tenth of all functions is never held out.
     """
-    max_total = sum(counts.values()) // HELD_OUT_SHARE
+    max_total = sum(counts.values()) // HELD_OUT_DIVISOR
     chosen: set[str] = set()
     total = 0
     # Digests of names give an order that is arbitrary, but the same for any set of other packages.
@@ -201,7 +201,7 @@ def _split(collection: Collection, config: PretrainConfig) -> tuple[list[int], l
     if held_out:
         train = [i for i in order if not collection.packages[collection.owners[i]].held_out]
         return train, held_out[: config.held_out_pairs]
-    count = min(config.held_out_pairs, len(order) // HELD_OUT_SHARE)
+    count = min(config.held_out_pairs, len(order) // HELD_OUT_DIVISOR)
     return order[count:], order[:count]
 
 

@@ -68,8 +68,8 @@ class PretrainObjective(nn.Module):
                 labels = torch.cat([code_labels, text_labels])
                 parts["masked"] = linear_cross_entropy(transformed, head.decoder.weight, head.decoder.bias, labels)
             if masked < len(states):
-                rest, labels = predicted(states[masked:], batch["labels"][masked:])
-                parts["next"] = linear_cross_entropy(rest, self._stack[0].head.weight, None, labels)
+                next_states, labels = predicted(states[masked:], batch["labels"][masked:])
+                parts["next"] = linear_cross_entropy(next_states, self._stack[0].head.weight, None, labels)
         loss = self.token_weight * sum(parts.values(), start=states.new_zeros(()))
         if self.contrast_weight and docs is not None and masked > 1:
             mask, docs_mask = batch["attention_mask"][:masked], batch["docstring_mask"]
@@ -87,8 +87,8 @@ class PretrainObjective(nn.Module):
         states: torch.Tensor = self._stack[0].states(ids, mask, prefix_lengths).last_hidden_state
         return states
 
-    def vectors(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Normalised mean-pooled vectors for search, [batch, hidden]."""
+    def embeddings(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Normalised mean-pooled embeddings for search, [batch, hidden]."""
         return _pooled(self.states(ids, mask), mask)
 
     def masked_logits(self, states: torch.Tensor) -> torch.Tensor:
@@ -120,8 +120,8 @@ class PretrainObjective(nn.Module):
 
 def predicted(states: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """States [predicted, hidden] and labels [predicted] of the positions with a label."""
-    where = labels != NOT_PREDICTED
-    return states[where], labels[where]
+    has_label = labels != NOT_PREDICTED
+    return states[has_label], labels[has_label]
 
 
 def _pooled(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -36,7 +36,7 @@ from telly.training.trainer import TellyTrainer, last_complete_checkpoint, remov
 SAVE_STEPS = 100
 LOG_STEPS = 50
 EVAL_BATCH = 100
-EVAL_MASKED_SHARE = 0.15
+EVAL_MASKED_RATIO = 0.15
 LOSS_KEYS = ("step", "loss")
 RATE_KEYS = ("tokens_per_second", "flops")
 
@@ -101,7 +101,7 @@ def _check_settings(roots: list[Path], output: Path, config: PretrainConfig) -> 
         ]
         if different:
             raise ConfigError(
-                f"{output} holds a run with other settings ({file}); different are: {', '.join(different)}. Choose "
+                f"{output} holds a run with other settings ({file}); these differ: {', '.join(different)}. Choose "
                 "another --output"
             )
     write_json(file, settings)
@@ -219,29 +219,29 @@ def _load_stacked(model: RobertaForMaskedLM, previous: dict[str, torch.Tensor]) 
     old_depth = len({k.removeprefix(prefix).split(".")[0] for k in previous if k.startswith(prefix)})
     state = {k: v for k, v in previous.items() if not k.startswith(prefix)}
     if old_depth:
-        for new, old in enumerate(grow(old_depth, len(model.roberta.encoder.layer))):
+        for new, old in enumerate(stacked_blocks(old_depth, len(model.roberta.encoder.layer))):
             source = f"{prefix}{old}."
             block = {k.removeprefix(source): v for k, v in previous.items() if k.startswith(source)}
             state |= {f"{prefix}{new}.{k}": v for k, v in block.items()}
     missing, unexpected = model.load_state_dict(state, strict=False)
-    fresh = {k for k in missing if k.startswith(prefix)} if not old_depth else set()
-    if unexpected or set(missing) - fresh - {"lm_head.decoder.weight"}:
+    new_blocks = {k for k in missing if k.startswith(prefix)} if not old_depth else set()
+    if unexpected or set(missing) - new_blocks - {"lm_head.decoder.weight"}:
         raise ConfigError(f"the previous stage does not fit: missing {missing}, unexpected {unexpected}")
 
 
 @torch.no_grad()
 def evaluate(objective: PretrainObjective, corpus: Corpus, tokenizer: Any, config: PretrainConfig) -> dict[str, float]:
-    """Measures on the held-out pairs, untuned: masked-token accuracy, loss of the next token, docstring-to-code MRR.
+    """Measures on the held-out pairs: masked-token accuracy, loss of the next token, docstring-to-code MRR.
 
     The loss of the next token is measured on code, from left to right.
     """
     training = objective.training
     objective.eval()
     device = next(objective.parameters()).device
-    masked = BatchMaker(corpus, tokenizer, config, MixtureRatios(masked=1.0), EVAL_MASKED_SHARE)
-    causal = BatchMaker(corpus, tokenizer, config, MixtureRatios(masked=0.0, causal=1.0), EVAL_MASKED_SHARE)
-    vectors: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])
-    right, losses = [], []
+    masked = BatchMaker(corpus, tokenizer, config, MixtureRatios(masked=1.0), EVAL_MASKED_RATIO)
+    causal = BatchMaker(corpus, tokenizer, config, MixtureRatios(masked=0.0, causal=1.0), EVAL_MASKED_RATIO)
+    embeddings: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])  # of code, of docstrings
+    hits, losses = [], []
 
     def moved(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         return {k: v.to(device) for k, v in batch.items()}
@@ -252,19 +252,19 @@ def evaluate(objective: PretrainObjective, corpus: Corpus, tokenizer: Any, confi
             batch = moved(masked(pairs))
             states = objective.states(batch["input_ids"], batch["attention_mask"])
             states, labels = predicted(states, batch["labels"])
-            right.append(objective.masked_logits(states).argmax(dim=-1) == labels)
+            hits.append(objective.masked_logits(states).argmax(dim=-1) == labels)
             batch = moved(causal(pairs))
             states = objective.states(batch["input_ids"], batch["attention_mask"], batch["prefix_lengths"])
             states, labels = predicted(states, batch["labels"])
             losses.append(F.cross_entropy(objective.next_logits(states), labels, reduction="none"))
-            for embedded, texts in zip(vectors, masked.plain(pairs), strict=True):
+            for parts, texts in zip(embeddings, masked.plain(pairs), strict=True):
                 plain = moved(texts)
-                embedded.append(objective.vectors(plain["input_ids"], plain["attention_mask"]))
+                parts.append(objective.embeddings(plain["input_ids"], plain["attention_mask"]))
     objective.train(training)
-    code, docs = (torch.cat(part) for part in vectors)
+    code, docs = (torch.cat(parts) for parts in embeddings)
     ranks = ranks_of_targets(docs, code, torch.arange(corpus.held_out, device=device))
     return {
-        "masked_accuracy": float(torch.cat(right).float().mean()),
+        "masked_accuracy": float(torch.cat(hits).float().mean()),
         "next_loss": float(torch.cat(losses).mean()),
         "mrr": retrieval_metrics(ranks)["mrr"],
     }
@@ -280,22 +280,22 @@ def export(
     model.load_state_dict(weights, strict=False)
     model.tie_weights()
     model.eval()
-    evidence = {
+    findings = {
         "neighbour_similarity": neighbour_similarity(model.roberta, tokenizer, corpus),
         "examples": examples(model.roberta, tokenizer, corpus),
     }
     with quiet_transformers():
         model.half().save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-    size = sum(f.stat().st_size for f in folder.iterdir())
+    total_bytes = sum(f.stat().st_size for f in folder.iterdir())
     stages = [json.loads((output / f"stage-{n}" / "stage.json").read_text()) for n in range(1, len(config.stages) + 1)]
-    summary = {"parameters": model.num_parameters(), "bytes": size, "stages": stages, **evidence}
+    summary = {"parameters": model.num_parameters(), "bytes": total_bytes, "stages": stages, **findings}
     (folder / "pretraining.json").write_text(json.dumps(summary, indent=1) + "\n")
     write_card(output, folder)
     return folder
 
 
-def grow(old: int, layers: int) -> list[int]:
+def stacked_blocks(old: int, layers: int) -> list[int]:
     """Index of the old block that each of `layers` new ones starts from: the stack, repeated (Gong et al. 2019).
 
     Raises:

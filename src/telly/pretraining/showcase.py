@@ -39,18 +39,18 @@ def neighbour_similarity(encoder: Any, tokenizer: Any, corpus: Corpus) -> list[f
 def examples(encoder: Any, tokenizer: Any, corpus: Corpus) -> list[dict[str, str]]:
     """Greedy generations for the first held-out pairs: a summary, code, and the next line.
 
-    Each has `given`, `written` and `right`; the given text is truncated as in training.
+    Each has `given` (the prompt, truncated as in training), `written` (the generation) and `right` (the reference).
     """
     stack = PrefixLM(encoder).eval()
     generated = []
     for code_row, docstring_row in corpus.held_out_pairs[:EXAMPLE_PAIRS]:
         code, docstring = corpus.code[code_row], corpus.docstrings[docstring_row]
         lines = tokenizer.decode(code).split("\n")
-        known = "\n".join(lines[: max(1, len(lines) // 2)]) + "\n"
-        known_ids = np.asarray(tokenizer(known, add_special_tokens=False)["input_ids"], dtype=np.int32)
+        prefix = "\n".join(lines[: max(1, len(lines) // 2)]) + "\n"
+        prefix_ids = np.asarray(tokenizer(prefix, add_special_tokens=False)["input_ids"], dtype=np.int32)
         summary = _answer(stack, tokenizer, _prompt(tokenizer, code), NEW_TOKENS["summary"])
-        written = _answer(stack, tokenizer, _prompt(tokenizer, docstring), NEW_TOKENS["code"])
-        prompt = torch.tensor([*mode_head(tokenizer, InputMode.DECODER_ONLY), *known_ids])
+        function = _answer(stack, tokenizer, _prompt(tokenizer, docstring), NEW_TOKENS["code"])
+        prompt = torch.tensor([*mode_head(tokenizer, InputMode.DECODER_ONLY), *prefix_ids])
         line = _answer(stack, tokenizer, (prompt, 0), NEW_TOKENS["completion"]).lstrip("\n").partition("\n")[0]
         generated += [
             {
@@ -59,12 +59,17 @@ def examples(encoder: Any, tokenizer: Any, corpus: Corpus) -> list[dict[str, str
                 "written": summary,
                 "right": tokenizer.decode(docstring),
             },
-            {"kind": "code", "given": tokenizer.decode(docstring), "written": written, "right": tokenizer.decode(code)},
+            {
+                "kind": "code",
+                "given": tokenizer.decode(docstring),
+                "written": function,
+                "right": tokenizer.decode(code),
+            },
             {
                 "kind": "next line",
-                "given": known,
+                "given": prefix,
                 "written": line,
-                "right": "".join(lines[len(known.split("\n")) - 1 :][:1]),
+                "right": "".join(lines[len(prefix.split("\n")) - 1 :][:1]),
             },
         ]
     return generated

@@ -30,9 +30,9 @@ def matrix_product_rate(device: torch.device, dtype: torch.dtype) -> float:
 class Throughput(TrainerCallback):  # type: ignore[misc]
     """Counter of the work between two log entries, which adds `tokens_per_second` and `flops` to the entry.
 
-    Operations are those of the matrix products of forward and backward pass: six for every weight of a block and token,
-    twelve for every layer, token and token seen, and six for every weight of the output layer and predicted token;
-    padding does not count as work.
+    Operations are those of the matrix products of forward and backward pass: six per weight of a block and token,
+    twelve per layer, hidden dimension and pair of attending tokens, and six per weight of the output layer and
+    predicted token. Padding does not count as work.
 
     Args:
         objective: the model in training; its forward passes are counted.
@@ -41,9 +41,9 @@ class Throughput(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self, objective: nn.Module, config: Any) -> None:
         hidden, layers = config.hidden_size, config.num_hidden_layers
-        self._of_token = 6 * layers * (4 * hidden**2 + 2 * hidden * config.intermediate_size)
-        self._of_pair = 12 * layers * hidden
-        self._of_label = 6 * hidden * config.vocab_size
+        self._flops_per_token = 6 * layers * (4 * hidden**2 + 2 * hidden * config.intermediate_size)
+        self._flops_per_pair = 12 * layers * hidden
+        self._flops_per_label = 6 * hidden * config.vocab_size
         self._tokens = self._flops = 0.0
         self._started = time.perf_counter()
         objective.register_forward_pre_hook(self._count, with_kwargs=True)
@@ -53,7 +53,7 @@ class Throughput(TrainerCallback):  # type: ignore[misc]
         self._restart()
 
     def on_evaluate(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
-        """Leave the evaluation out: steps since the last entry are not reported."""
+        """Restart the clock, so that the time of the evaluation does not count."""
         self._restart()
 
     def on_log(self, args: TrainingArguments, state: Any, control: Any, **kwargs: Any) -> None:
@@ -79,4 +79,5 @@ class Throughput(TrainerCallback):  # type: ignore[misc]
             else sum(int((batch[n] != NOT_PREDICTED).sum()) for n in ("labels", "docstring_labels") if n in batch)
         )
         self._tokens += tokens
-        self._flops += self._of_token * tokens + self._of_pair * int((lengths**2).sum()) + self._of_label * labels
+        self._flops += self._flops_per_token * tokens + self._flops_per_pair * int((lengths**2).sum())
+        self._flops += self._flops_per_label * labels

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from telly.metrics.estimate import Resampled
 from telly.metrics.interval import Interval, Statistic
-from telly.metrics.kept import read_scores
+from telly.metrics.per_example import read_per_example
 from telly.metrics.significance import Difference, bootstrap_runs, differences, enough_resamples
 from telly.metrics.table import METRICS
 from telly.reports.groups import ComparisonGroup, ResultRow
@@ -99,6 +99,6 @@ def _statistics(row: ResultRow, metrics: tuple[str, ...]) -> dict[int, dict[str,
     for run in row.runs:
         if run.record.scores is None:
             return {}
-        by_seed[run.seed] = read_scores(run.folder / run.record.scores)
+        by_seed[run.seed] = read_per_example(run.folder / run.record.scores)
     common = [name for name in metrics if all(name in scores for scores in by_seed.values())]
     return {seed: {name: scores[name] for name in common} for seed, scores in by_seed.items()} if common else {}

@@ -65,7 +65,7 @@ class RunFolder:
 
     @property
     def scores(self) -> Path:
-        """Test scores of every example, see `telly.metrics.kept`."""
+        """Test scores of every example, see `telly.metrics.per_example`."""
         return self.path / SCORES_FILE
 
     @property

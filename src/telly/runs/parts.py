@@ -138,7 +138,7 @@ class PlanInfo:
     def of(cls, plan: FreezePlan) -> PlanInfo:
         """The summary of a plan."""
         layers = tuple(LayerInfo(layer.name, layer.status, layer.parameters, layer.trainable) for layer in plan.layers)
-        return cls(plan.variant, plan.k, plan.trainable, plan.total, layers)
+        return cls(plan.variant.slug, plan.k, plan.trainable, plan.total, layers)
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ class RunRecord:
         metric: the metric by which the best epoch was chosen.
         test: test metrics of the best epoch's weights.
         tested_on: split of the test metrics: `test`, or `valid` if there was no test data.
-        scores: name of the file with the test scores of every example (`telly.metrics.kept`); None if there is none.
+        scores: name of the file with per-example test statistics (`telly.metrics.per_example`); None if there is none.
         baselines: test metrics of methods without a trained model, by name.
         baselines_version: version of the computation of `baselines`.
         advice: the choice of K, with `freeze = auto`.

@@ -1,4 +1,4 @@
-"""Functions in chunks for a page: the kind of each chunk in its language, and whether it is a word of the query.
+"""Syntax highlighting for the page: functions in chunks, each with its kind and whether it is a word of the query.
 
 Chunks are data, which the page shows as text, so no function's code can become part of its markup.
 """
@@ -17,7 +17,7 @@ from telly.using.index import CodeLocation
 
 MAX_CHARACTERS = 8_000
 """Maximum number of characters that are highlighted; the rest is plain."""
-COMMON = stop_words() | set(words("can do does from how i my so we what when where which you"))
+UNMARKED = stop_words() | set(words("can do does from how i my so we what when where which you"))
 """Words that are not marked unless the query has no others: stop words of BM25, and those of questions."""
 KINDS = (
     ("Comment", "comment"),
@@ -31,21 +31,21 @@ KINDS = (
     ("Name.Builtin", "builtin"),
     ("Name.Decorator", "builtin"),
 )
-"""Kinds of chunks by Pygments' names of tokens; the first that matches counts."""
+"""Kinds of chunks by Pygments' token names; the first prefix that matches counts."""
 
 Chunk = dict[str, Any]
 
 
 def marked(query: str, location: CodeLocation, lines: int) -> dict[str, Any]:
-    """A function's signature, description and first lines in chunks.
+    """Split a function's signature, description and first lines into chunks.
 
     Args:
         query: words to mark.
         location: the function.
-        lines: number of lines of its code; `more` is the number of the others.
+        lines: maximum number of lines of its code; `more` is the number of lines after them.
     """
     query_words = set(words(query))
-    query_words = query_words - COMMON or query_words
+    query_words = query_words - UNMARKED or query_words
     function = location.function
     shown = snippet(location, lines)
     return {
@@ -57,11 +57,12 @@ def marked(query: str, location: CodeLocation, lines: int) -> dict[str, Any]:
 
 
 def _chunks(text: str, language: str, query_words: set[str]) -> list[Chunk]:
-    """The text cut wherever a token or a word of the query begins or ends."""
+    """Cut a text wherever a token or a word of the query begins or ends."""
     kinds = list(_kinds(text, language))
     marks = list(spans(text, query_words))
     cuts = sorted({0, len(text), *(start for start, _ in kinds), *(edge for mark in marks for edge in mark)})
     chunks: list[Chunk] = []
+    # cuts, tokens and marks are all in text order, so one pass suffices
     token = mark = 0
     for start, end in pairwise(cuts):
         while token + 1 < len(kinds) and kinds[token + 1][0] <= start:
@@ -98,7 +99,7 @@ def _lexer(language: str) -> Any:
     from pygments.lexers import get_lexer_by_name
     from pygments.util import ClassNotFound
 
-    options = {"startinline": True} if language == "php" else {}
+    options = {"startinline": True} if language == "php" else {}  # functions come without `<?php`
     try:
         return get_lexer_by_name(language.replace("c-sharp", "csharp"), **options) if language else None
     except ClassNotFound:
@@ -108,8 +109,8 @@ def _lexer(language: str) -> Any:
 def _by_line(chunks: list[Chunk]) -> list[list[Chunk]]:
     lines: list[list[Chunk]] = [[]]
     for chunk in chunks:
-        for number, part in enumerate(chunk["text"].split("\n")):
-            if number:
+        for i, part in enumerate(chunk["text"].split("\n")):
+            if i > 0:
                 lines.append([])
             if part:
                 lines[-1].append({**chunk, "text": part})

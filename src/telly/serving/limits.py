@@ -1,4 +1,4 @@
-"""Limits of requests: bytes, seconds, and number at a time."""
+"""Limits on requests: bytes, seconds, and number at a time."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ from telly.serving.settings import ServerSettings
 
 
 class Limits:
-    """Middleware that reads a request's body within its limits, and then has it answered within its time.
+    """Middleware that limits the number of requests at a time, the size of their bodies and the time of their answers.
 
-    A body that says too large a size is refused before it is read, one that says none (chunked) as soon as it is too
-    large. Whatever is behind is cancelled when the time is over.
+    A body that declares too large a size is refused before it is read, one without a declared size (chunked) as soon as
+    it is too large. When the time is over, the application is cancelled.
 
     Args:
-        app: what answers.
+        app: the application that answers.
         settings: the limits.
     """
 
     def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
         self.app = app
         self.settings = settings
-        self._working = 0
+        self._active = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        if not needs_token(scope["path"]):  # pages and health are there however busy the server is
+        if not needs_token(scope["path"]):  # pages and health are answered even if the server is busy
             await self._within_time(scope, receive, send)
             return
-        if self._working >= self.settings.at_a_time:
-            text = f"{self._working} requests are being worked on, which is as many as this server takes; try again"
+        if self._active >= self.settings.max_concurrent:
+            text = f"the server is busy with {self._active} requests, which is its limit; try again"
             await refusal(503, text, Retry_After="1")(scope, receive, send)
             return
-        self._working += 1
+        self._active += 1
         try:
             await self._within_time(scope, receive, send)
         finally:
-            self._working -= 1
+            self._active -= 1
 
     async def _within_time(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = body_read = False
 
-        async def sent(message: Message) -> None:
+        async def track_start(message: Message) -> None:
             nonlocal started
             started = started or message["type"] == "http.response.start"
             await send(message)
@@ -57,21 +57,21 @@ class Limits:
             async with asyncio.timeout(self.settings.seconds):
                 body = await self._body(scope, receive)
                 if body is None:
-                    await self._too_large()(scope, receive, sent)
+                    await self._too_large()(scope, receive, track_start)
                     return
                 body_read = True
-                await self.app(scope, _replayed(body, receive), sent)
+                await self.app(scope, _replayed(body, receive), track_start)
         except TimeoutError:
-            if started:
+            if started:  # too late for another status; the server closes the connection
                 raise
             late = f"took longer than {self.settings.seconds:g} s, which is this server's limit"
-            gone = refusal(504, f"the answer {late} (--timeout)")
-            await (gone if body_read else refusal(408, f"the request's body {late}"))(scope, receive, send)
+            timeout = refusal(504, f"the answer {late} (--timeout)")
+            await (timeout if body_read else refusal(408, f"the request's body {late}"))(scope, receive, send)
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
-        """The whole body; None where it is too large."""
-        said = Headers(scope=scope).get("content-length", "0")
-        if not said.isdecimal() or int(said) > self.settings.max_request_bytes:
+        """The whole body; None if it is too large."""
+        declared = Headers(scope=scope).get("content-length", "0")
+        if not declared.isdecimal() or int(declared) > self.settings.max_request_bytes:
             return None
         body = bytearray()
         more = True
@@ -92,13 +92,14 @@ class Limits:
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    given = False
+    """A `receive` that gives the application the body, which has been read already, as one message."""
+    replayed = False
 
     async def replay() -> Message:
-        nonlocal given
-        if given:
+        nonlocal replayed
+        if replayed:
             return await receive()
-        given = True
+        replayed = True
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replay

@@ -38,11 +38,13 @@ class SearchRequest(BaseRequest):
     top: int = Field(10, ge=1, le=100, description="Number of functions.")
     by: By = Field("fused", description="Ranking: by the model's embeddings, by words (BM25), or both.")
     lines: int = Field(6, ge=0, le=MAX_LINES, description="Lines of code per function.")
-    marked: bool = Field(False, description="Also each function in chunks for a page, the query's words marked.")
+    marked: bool = Field(
+        False, description="Also return each function in chunks for a page, with the query's words marked."
+    )
 
 
 class ClonesRequest(BaseRequest):
-    """Which clones to look for."""
+    """A search for clones."""
 
     min_similarity: float | None = Field(
         None, gt=0, le=1, description="Minimum cosine; by default the run's threshold, else 0.95."
@@ -52,27 +54,29 @@ class ClonesRequest(BaseRequest):
 
 
 class CodeRequest(BaseRequest):
-    """Functions to look at."""
+    """Code whose functions are summarized or classified."""
 
     code: Code
     language: Language = "python"
 
 
 class CompleteRequest(BaseRequest):
-    """A line to write."""
+    """A line to generate."""
 
     code: Code
-    line: int | None = Field(None, ge=2, le=100_000, description="Line number, from 2; by default after the last.")
+    line: int | None = Field(
+        None, ge=2, le=100_000, description="Line number, from 2; by default the line after the last."
+    )
 
 
 class GenerateRequest(BaseRequest):
-    """A function to write."""
+    """A function to generate."""
 
     description: str = Field(min_length=1, max_length=10_000, description="What the code should do.")
 
 
 class Health(BaseModel):
-    """The server answers."""
+    """Health of the server."""
 
     status: str
     version: str
@@ -103,7 +107,7 @@ class ChunkMessage(BaseModel):
     """A chunk of a function's text."""
 
     text: str
-    kind: str = Field(description="Such as keyword, string or comment; blank for any other.")
+    kind: str = Field(description="Kind such as keyword, string or comment; blank for any other.")
     match: bool = Field(description="True for a word of the query.")
 
 
@@ -113,21 +117,21 @@ class Marked(BaseModel):
     signature: list[ChunkMessage]
     description: list[ChunkMessage]
     lines: list[list[ChunkMessage]]
-    more: int = Field(description="Number of further lines of the function.")
+    more: int = Field(description="Number of lines of the function after these.")
 
 
 class HitMessage(FoundFunction):
-    """A function that was found."""
+    """A search result."""
 
     score: float = Field(description="Score of the ranking.")
     cosine: float | None = Field(description="Cosine of query and function; null if it is not among the nearest.")
     bm25: float | None = Field(description="BM25 of the query's words; null if it is not among the best.")
     snippet: str
-    marked: Marked | None = Field(None, description="Only if requested.")
+    marked: Marked | None = Field(None, description="Only with `marked`.")
 
 
 class SearchAnswer(BaseModel):
-    """Functions, best first."""
+    """Search results, best first."""
 
     query: str
     by: By
@@ -216,11 +220,11 @@ _PROBLEMS = {
     408: "The request's body took too long.",
     409: "There is no model for this; the text says what to do.",
     413: "The request's body is too large.",
-    422: "The request is not as expected; the text says what was.",
+    422: "The request is invalid; the text says what was expected.",
     503: "The server is busy, or the index cannot be read.",
     504: "The answer took too long.",
 }
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorMessage, "description": text} for status, text in _PROBLEMS.items()
 }
-"""Errors of every call of the API."""
+"""Responses with errors, the same for every call of the API."""

@@ -10,8 +10,8 @@ from pathlib import Path
 from telly.errors import ConfigError
 from telly.serving.settings import ServerSettings, bind, check_token, find_address, url
 
-GOODBYE_SECONDS = 3
-"""Seconds for running requests after an interruption."""
+SHUTDOWN_SECONDS = 3
+"""Seconds that running requests get to finish after an interruption."""
 MAX_CONNECTIONS = 200
 
 
@@ -22,7 +22,7 @@ def serve(
     models: Sequence[str] = (),
     index: Path | None = None,
     update: bool = False,
-    ready: Callable[[str], None] = lambda _url: None,
+    on_ready: Callable[[str], None] = lambda _url: None,
 ) -> None:
     """Serve a source tree until interrupted.
 
@@ -32,7 +32,7 @@ def serve(
         models: models for the tasks, as for `telly.serving.library.models_by_task`.
         index: the index's folder. [default: in the user's cache folder]
         update: bring the index up to date first.
-        ready: called with the server's URL when it is about to answer.
+        on_ready: called with the server's URL before the first request is answered.
 
     Raises:
         ConfigError: the extra is not installed, the address cannot be bound, or a token is missing.
@@ -42,7 +42,7 @@ def serve(
         raise ConfigError("serving needs FastAPI and uvicorn: pip install 'telly[serve]'")
     address = find_address(settings.host, settings.port)
     check_token(address, settings.token)
-    with bind(address) as bound:
+    with bind(address) as bound:  # before the models are loaded, so that a taken port is reported at once
         import uvicorn
 
         from telly.serving.app import create_app
@@ -59,9 +59,9 @@ def serve(
             proxy_headers=False,
             server_header=False,
             limit_concurrency=MAX_CONNECTIONS,
-            timeout_graceful_shutdown=GOODBYE_SECONDS,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
         bound.listen()
-        ready(url(bound))
-        with suppress(KeyboardInterrupt):  # it is how a server is stopped
+        on_ready(url(bound))
+        with suppress(KeyboardInterrupt):  # the usual way to stop a server
             uvicorn.Server(config).run(sockets=[bound])

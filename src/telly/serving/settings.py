@@ -30,7 +30,7 @@ class ServerSettings:
         token: token that requests to the API must send; None for no token.
         max_request_bytes: maximum size of a request's body.
         seconds: maximum duration of a request.
-        at_a_time: maximum number of requests to the API at a time, waiting ones included.
+        max_concurrent: maximum number of requests to the API at a time, waiting ones included.
     """
 
     host: str = "127.0.0.1"
@@ -38,14 +38,14 @@ class ServerSettings:
     token: str | None = field(default=None, repr=False)
     max_request_bytes: int = 256 * 1024
     seconds: float = 60
-    at_a_time: int = 16
+    max_concurrent: int = 16
 
 
 def read_token(file: Path | None, environment: Mapping[str, str] = os.environ) -> str | None:
     """The token from a file, else from the environment, else None.
 
     Raises:
-        ConfigError: the file cannot be read, or the token is too short or has signs that a header cannot hold.
+        ConfigError: the file cannot be read, or the token is too short or has characters that a header cannot hold.
     """
     if file is None:
         if TOKEN_VARIABLE not in environment:
@@ -54,18 +54,18 @@ def read_token(file: Path | None, environment: Mapping[str, str] = os.environ) -
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else "it is no text"
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "it is not text"
         raise ConfigError(f"--token-file: {file}: cannot be read: {why}; make one: {MAKE_TOKEN}") from None
     return _checked(text, f"--token-file: {file}")
 
 
 def _checked(text: str, source: str) -> str:
     token = text.strip()
-    if len(token) < MIN_TOKEN or not all("!" <= sign <= "~" for sign in token):
-        found = f"{len(token)} characters" if len(token) < MIN_TOKEN else "other signs"
+    if len(token) < MIN_TOKEN or not all("!" <= char <= "~" for char in token):
+        found = f"{len(token)} characters" if len(token) < MIN_TOKEN else "other characters"
         raise ConfigError(
-            f"{source}: expected a token of at least {MIN_TOKEN} ASCII letters, digits or signs without spaces, "
-            f"found {found}; make one: {MAKE_TOKEN}"
+            f"{source}: expected a token of at least {MIN_TOKEN} ASCII letters, digits or punctuation marks without "
+            f"spaces, found {found}; make one: {MAKE_TOKEN}"
         )
     return token
 
@@ -89,7 +89,7 @@ class Address:
 
 
 def find_address(host: str, port: int) -> Address:
-    """The address of a host's name.
+    """Look up the address of a host.
 
     Raises:
         ConfigError: there is no such host.
@@ -98,7 +98,7 @@ def find_address(host: str, port: int) -> Address:
         family, _, _, _, name = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except (OSError, UnicodeError):
         raise ConfigError(
-            f"--host: {host!r} is no address of this machine; expected 127.0.0.1, or 0.0.0.0 for all networks"
+            f"--host: {host!r} is not an address of this machine; expected 127.0.0.1, or 0.0.0.0 for all networks"
         ) from None
     return Address(family, name)
 
@@ -117,27 +117,28 @@ def check_token(address: Address, token: str | None) -> None:
 
 
 def bind(address: Address) -> socket.socket:
-    """A socket bound to the address, which does not listen yet.
+    """Bind a socket to the address; it does not listen yet.
 
     Raises:
         ConfigError: the port is taken or not allowed, or the address is another machine's.
     """
-    found = socket.socket(address.family, socket.SOCK_STREAM)
+    bound = socket.socket(address.family, socket.SOCK_STREAM)
     try:
+        # a restarted server need not wait for old connections; on Windows the option would share the port
         if os.name == "posix":
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind(address.name)
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address.name)
     except OSError as error:
-        found.close()
+        bound.close()
         host, port = address.name[:2]
         if error.errno == errno.EADDRINUSE:
             text = f"--port: {port} is taken by another program; give another one, or --port 0 for any that is free"
         elif error.errno == errno.EACCES:
-            text = f"--port: {port} is not allowed to you; give one from 1024 on"
+            text = f"--port: {port} needs more rights than you have; give one from 1024 on"
         else:
             text = f"--host: cannot listen on {host}: {error.strerror or error}; expected an address of this machine"
         raise ConfigError(text) from None
-    return found
+    return bound
 
 
 def url(bound: socket.socket) -> str:

@@ -1,7 +1,8 @@
-"""The settings of a tuning run, declared once: command line, TOML file, library and docs share them."""
+"""Settings of a tuning run, declared once for command line, TOML file, library and docs."""
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -28,25 +29,26 @@ from telly.settings.renamed import RENAMED
 from telly.tasks import TASKS, get_spec, option_names, option_types, tasks_with_head
 from telly.tasks.options import TaskOptions
 
-LORA_SETTINGS = ("lora_rank", "lora_alpha", "lora_dropout", "lora_targets")
-Share = Annotated[float, Field(ge=0, lt=1)]
+LORA_SETTINGS = tuple(f"lora_{field.name}" for field in dataclasses.fields(Lora))
+"""Settings that only `method = lora` has: the fields of `Lora`."""
+Ratio = Annotated[float, Field(ge=0, lt=1)]
 
 
 if TYPE_CHECKING:
 
     class TaskSettings(Config):
-        """The options that tasks declare."""
+        """Options declared by the tasks."""
 else:
-    # They are settings of a run as well, and None where a run leaves them to its task.
+    # The options of all tasks are settings of a run too; None means the default of the task.
     TaskSettings = create_model(
         "TaskSettings", __base__=Config, **{name: (kind | None, None) for name, kind in option_types().items()}
     )
 
 
 class TuneConfig(TaskSettings):
-    """The settings of a run as the user gives them.
+    """Settings of a run as given by the user.
 
-    What is None is taken from the model's recommendation or the task's preset by `resolve`.
+    `resolve` fills values that are None with the model's recommendation or the task's preset.
     """
 
     renamed: ClassVar[Mapping[str, str]] = RENAMED
@@ -79,7 +81,7 @@ class TuneConfig(TaskSettings):
     valid: Annotated[
         str | None,
         Setting(
-            "Validation data, which choose the best epoch.",
+            "Validation data, which chooses the best epoch.",
             WEIGHTS,
             EVALUATION,
             group=Group.DATA,
@@ -133,7 +135,7 @@ class TuneConfig(TaskSettings):
         Setting("Scale of LoRA's product: alpha / rank.", WEIGHTS, group=Group.METHOD, default="the rank"),
     ] = None
     lora_dropout: Annotated[
-        Share | None, Setting("Dropout on LoRA's input.", WEIGHTS, group=Group.METHOD, default="0")
+        Ratio | None, Setting("Dropout on LoRA's input.", WEIGHTS, group=Group.METHOD, default="0")
     ] = None
     lora_targets: Annotated[
         tuple[str, ...],
@@ -154,7 +156,7 @@ class TuneConfig(TaskSettings):
             SPEED,
             group=Group.CACHE,
             off="--no-cache",
-            default="on, where it pays",
+            default="on, if it saves time",
         ),
     ] = True
     cache_dir: Annotated[
@@ -181,7 +183,7 @@ class TuneConfig(TaskSettings):
         StateDtype.BF16
     )
     cache_always: Annotated[
-        bool, Setting("Use the activation cache even where it does not pay.", SPEED, group=Group.CACHE)
+        bool, Setting("Use the activation cache even if it saves no time.", SPEED, group=Group.CACHE)
     ] = False
     epochs: Annotated[
         PositiveInt | None,
@@ -201,22 +203,22 @@ class TuneConfig(TaskSettings):
     learning_rate: Annotated[
         PositiveFloat | None,
         Setting(
-            "Learning rate of Adam, which decays linearly.",
+            "Learning rate, which decays linearly.",
             WEIGHTS,
             group=Group.TRAINING,
             option="--lr",
             metavar="RATE",
-            default="the model's or task's, times ten with a --method",
+            default="the model's or task's; ten times that unless the method is full",
             label="learning rate",
         ),
     ] = None
     warmup: Annotated[
-        Share,
+        Ratio,
         Setting(
-            "Share of steps in which the learning rate rises.",
+            "Fraction of steps for linear warm-up of the learning rate.",
             WEIGHTS,
             group=Group.TRAINING,
-            label="share of steps in which the learning rate rises",
+            label="fraction of steps for warm-up",
         ),
     ] = 0.1
     max_tokens: Annotated[
@@ -263,7 +265,7 @@ class TuneConfig(TaskSettings):
     ] = None
     save_steps: Annotated[
         PositiveInt | None,
-        Setting("Save a checkpoint every N steps as well as every epoch.", SPEED, group=Group.RUN, metavar="N"),
+        Setting("Save a checkpoint every N steps, in addition to every epoch.", SPEED, group=Group.RUN, metavar="N"),
     ] = None
     seed: Annotated[
         NonNegativeInt,
@@ -272,7 +274,7 @@ class TuneConfig(TaskSettings):
     report_to: Annotated[
         tuple[str, ...],
         Setting(
-            "Tracker of the Trainer, such as tensorboard or wandb; repeatable.",
+            "Experiment tracker of the Trainer, such as tensorboard or wandb; repeatable.",
             LOCATION,
             group=Group.RUN,
             metavar="NAME",
@@ -310,8 +312,8 @@ class TuneConfig(TaskSettings):
                 raise ValueError(f"{name}: task {self.task} has no such setting; leave it out")
         if self.batch_size is not None and self.batch_size < task.min_batch_size:
             raise ValueError(
-                f"batch_size: {self.task} contrasts the examples of a batch, and of one alone it learns nothing; give "
-                f"at least {task.min_batch_size}"
+                f"batch_size: {self.task} contrasts the examples of a batch with each other; expected at least "
+                f"{task.min_batch_size}"
             )
         unknown = self.max_tokens.keys() - task.preset.max_tokens.keys()
         if unknown:
@@ -323,21 +325,21 @@ class TuneConfig(TaskSettings):
 
             missing = sorted(set(self.report_to) - set(get_available_reporting_integrations()))
             if missing:
-                raise ValueError(
-                    f"report_to: {', '.join(missing)} is not a tracker the Trainer knows, or not installed"
-                )
-        own = [name for name in ("valid", "test") if getattr(self, name) is not None]
-        if self.data is None and own:
-            raise ValueError(f"{own[0]}: needs training data beside it; give --data")
+                raise ValueError(f"report_to: {', '.join(missing)} is not installed or is not a tracker of the Trainer")
+        evaluated = [name for name in ("valid", "test") if getattr(self, name) is not None]
+        if self.data is None and evaluated:
+            raise ValueError(f"{evaluated[0]}: needs training data as well; give --data")
         if self.data is not None and self.valid is None:
             raise ValueError("valid: the best epoch is chosen on validation data; give --valid")
         return self
 
     @model_validator(mode="after")
-    def _fits_top(self) -> Self:
-        given = [name for name in LORA_SETTINGS if getattr(self, name) not in (None, ())]
-        if given and self.method is not Method.LORA:
-            raise ValueError(f"{given[0]}: is for method = {Method.LORA}, found method = {self.method}; leave it out")
+    def _fits_method(self) -> Self:
+        lora_settings = [name for name in LORA_SETTINGS if getattr(self, name) not in (None, ())]
+        if lora_settings and self.method is not Method.LORA:
+            raise ValueError(
+                f"{lora_settings[0]}: is for method = {Method.LORA}, found method = {self.method}; leave it out"
+            )
         if self.method is Method.HEAD_ONLY:
             if self.freeze != BASE:
                 raise ValueError(
@@ -346,9 +348,9 @@ class TuneConfig(TaskSettings):
             options = self.options
             if not get_spec(self.task).has_head(options):
                 head = getattr(options, "head", None)
-                which = f" with the {head} head" if head else ""
+                with_head = f" with the {head} head" if head else ""
                 raise ValueError(
-                    f"method: {Method.HEAD_ONLY} trains a new head alone, and {self.task}{which} has none with "
+                    f"method: {Method.HEAD_ONLY} trains only a new head, and {self.task}{with_head} has none with "
                     f"parameters; expected one of {', '.join(tasks_with_head())}"
                 )
         if self.method in ADAPTERS and find_spec("peft") is None:
@@ -356,10 +358,10 @@ class TuneConfig(TaskSettings):
         return self
 
     def resolve(self) -> ResolvedConfig:
-        """The settings that a run uses: those given here, then the model's recommendation, then the task's preset.
+        """Fill open settings with the model's recommendation, else with the task's preset.
 
         Raises:
-            ModelError: the model's recommendation is not readable.
+            ModelError: the model's recommendation cannot be read.
         """
         from telly.settings.resolve import resolve
 
@@ -367,7 +369,7 @@ class TuneConfig(TaskSettings):
 
     @property
     def options(self) -> TaskOptions:
-        """The task's own options; the preset's where they are open."""
+        """The task's own options, with its defaults for those that are None."""
         options: TaskOptions = get_spec(self.task).options_of(dict(self))
         return options
 
@@ -376,7 +378,7 @@ class TuneConfig(TaskSettings):
         """K, or None for base.
 
         Raises:
-            PlanError: K is `auto` and not chosen yet.
+            PlanError: K is `auto`, so it is not chosen yet.
         """
         if self.freeze == AUTO:
             raise PlanError(f"freeze = {AUTO}: K is not chosen yet; `telly advise` chooses it")
@@ -384,23 +386,23 @@ class TuneConfig(TaskSettings):
 
     @property
     def lora(self) -> Lora | None:
-        """Settings of LoRA, once resolved."""
+        """Settings of LoRA, or None while rank and alpha are open."""
         if self.lora_rank is None or self.lora_alpha is None:
             return None
         return Lora(self.lora_rank, self.lora_alpha, self.lora_dropout or 0.0, self.lora_targets)
 
     @property
     def variant(self) -> Variant:
-        """What the run freezes, and how it trains the rest.
+        """K, method and use of the cache, as one value.
 
         Raises:
-            PlanError: K is `auto` and not chosen yet.
+            PlanError: K is `auto`, so it is not chosen yet.
         """
         return Variant(self.k, self.method, self.cache)
 
 
 class ResolvedConfig(TuneConfig):
-    """The settings that a run uses: nothing that a run needs is open. `TuneConfig.resolve` makes them."""
+    """Settings that a run uses, made by `TuneConfig.resolve`: every value that a run needs is set."""
 
     epochs: PositiveInt
     batch_size: PositiveInt
@@ -410,5 +412,5 @@ class ResolvedConfig(TuneConfig):
     output: Path
 
     def resolve(self) -> ResolvedConfig:
-        """The same settings."""
+        """Return the settings unchanged."""
         return self

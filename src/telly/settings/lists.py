@@ -1,4 +1,4 @@
-"""Which settings matter where, derived from what each one declares that it affects."""
+"""Lists of the settings that matter to scores, baselines, advice, reports and cards, derived from declarations."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from telly.settings.config import TuneConfig
 from telly.tasks import get_spec, option_names
 
 SETTINGS = dict(sorted(settings_of(TuneConfig).items(), key=lambda item: list(Group).index(item[1].setting.group)))
-"""The settings of a run by name, in the order of help and docs."""
+"""Settings of a run by name, in the order of help and docs."""
 AXES = ("task", "model", "freeze", "method", "cache", "seed")
-"""Settings that a study varies and a report compares, rather than settings that they share."""
+"""Settings that a study varies and a report compares."""
 DATA_FILES = ("data", "valid", "test")
-"""Settings whose value names data; where results are compared, the data's own fingerprint stands in for them."""
+"""Settings that name data; comparisons of results use the fingerprint of the data instead."""
 DATA_SETTINGS = (*DATA_FILES, "columns", "limit", "eval_limit")
 """Settings that choose the data of a run."""
 
 
-def affecting(*kinds: Affects) -> tuple[str, ...]:
-    """The settings that affect any of these."""
-    return tuple(name for name, declared in SETTINGS.items() if declared.setting.affects & set(kinds))
+def affecting(*aspects: Affects) -> tuple[str, ...]:
+    """Names of the settings that affect any of these aspects of a run."""
+    return tuple(name for name, declared in SETTINGS.items() if declared.setting.affects & set(aspects))
 
 
 RESULT_SETTINGS = affecting(WEIGHTS, EVALUATION)
 """Settings that can change a run's scores."""
 BASELINE_SETTINGS = tuple(name for name in affecting(EVALUATION) if name not in ("model", *DATA_FILES))
-"""Settings that baselines and the untuned model's scores depend on, beside model and data."""
+"""Settings, besides model and data, that the scores of baselines and of the untuned model depend on."""
 ADVICE_SETTINGS = tuple(
     name for name, declared in SETTINGS.items() if declared.setting.affects != {LOCATION} and name != "freeze"
 )
-"""Settings that the advice on K depends on."""
+"""Settings that the recommendation of K depends on."""
 ROW_SETTINGS = tuple(name for name in RESULT_SETTINGS if name not in (*AXES, *DATA_SETTINGS))
-"""Settings that tell rows of a report apart, beside what is compared; the data has a fingerprint."""
+"""Settings that distinguish rows of a report, besides the axes; data is identified by its fingerprint."""
 CARD_SETTINGS = tuple((name, d.setting.label) for name, d in SETTINGS.items() if d.setting.label is not None)
 """Settings that a model card lists, with their labels."""
 
 
-def lacking(task: str) -> frozenset[str]:
-    """The settings that other tasks have and this one has not."""
+def options_not_of(task: str) -> frozenset[str]:
+    """Names of the task options that this task does not have."""
     return frozenset(option_names()) - frozenset(get_spec(task).option_names)

@@ -1,4 +1,4 @@
-"""Former names of settings and options: records under them are read, new input under them is refused."""
+"""Former names of settings and options; old records that use them are read, new input is refused."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from collections.abc import Mapping
 from typing import Any
 
 RENAMED = {"top": "method"}
-"""Today's key of a setting, by its former one."""
+"""Current name of a setting by its former one."""
 RENAMED_OPTIONS = {"--top": "--method"}
-"""Today's option of `telly tune`, by its former one."""
+"""Current option of `telly tune` by its former one."""
 
 
 def current_names(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings that an earlier version has written, under today's names."""
+    """Settings written by an earlier version, under their current names."""
     return {RENAMED.get(name, name): value for name, value in values.items()}
 
 
 def same_settings(left: str, right: str) -> bool:
-    """Whether two TOML texts hold the same settings, whichever version has written them."""
-    return _plain(left) == _plain(right)
+    """Check if two TOML texts contain the same settings, regardless of the version that wrote them."""
+    return _comparable(left) == _comparable(right)
 
 
-def _plain(text: str) -> dict[str, Any] | str:
-    """The settings of a TOML text; the text itself where it is none, which equals no settings."""
+def _comparable(text: str) -> dict[str, Any] | str:
+    """Settings of a TOML text, or the text itself if it is not TOML, so that it equals no settings."""
     try:
         values = current_names(tomllib.loads(text))
     except tomllib.TOMLDecodeError:
         return text
-    # K was written as text before it was a number.
+    # Earlier versions wrote K as text.
     return values | ({"freeze": str(values["freeze"])} if "freeze" in values else {})

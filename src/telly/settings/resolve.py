@@ -1,4 +1,4 @@
-"""From what the user gave to what a run uses: explicit settings, then the model's recommendation, then the preset."""
+"""Resolution of settings: explicit values, then the model's recommendation, then the task's preset."""
 
 from __future__ import annotations
 
@@ -16,56 +16,58 @@ from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tasks import get_spec
 
 CACHE_FOLDER, FORMER_CACHE_FOLDER = "activations", "stores"
+"""Name of the folder of activation caches, and the one used by earlier versions."""
 METHOD_RATE = 10
-"""Times the rate of full tuning, where less is trained: Hu et al. (2022) and Ben Zaken et al. (2022) take ten times and
-more of what is usual for full tuning, Liu et al. (2022) still more (docs/peft-baselines.md)."""
+"""Factor on the learning rate of full tuning for methods that train fewer weights. Hu et al. (2022) and Ben Zaken et
+al. (2022) use ten times the usual rate or more, Liu et al. (2022) even more (docs/peft-baselines.md)."""
 
 
 def resolve(config: TuneConfig) -> ResolvedConfig:
-    """The settings that a run uses; `TuneConfig.resolve` calls this.
+    """Implementation of `TuneConfig.resolve`.
 
     Raises:
-        ModelError: the model's recommendation is not readable.
+        ModelError: the model's recommendation cannot be read.
     """
     task = get_spec(config.task)
     preset = task.preset
-    advice = recommendation(config.model, config.task)
+    recommended = recommendation(config.model, config.task)
     defaults: dict[str, Any] = {
         "epochs": preset.epochs,
         "batch_size": preset.batch_size,
         "learning_rate": preset.learning_rate,
         "metric": preset.metric,
-    } | {name: value for name, value in advice.items() if name != "max_tokens"}
-    given = {name for name in config.model_fields_set if getattr(config, name) is not None}
-    chosen = {name: value for name, value in defaults.items() if name not in given}
-    if config.method is not Method.FULL and "learning_rate" in chosen:
-        chosen["learning_rate"] *= METHOD_RATE
+    } | {name: value for name, value in recommended.items() if name != "max_tokens"}
+    explicit = {name for name in config.model_fields_set if getattr(config, name) is not None}
+    resolved = {name: value for name, value in defaults.items() if name not in explicit}
+    # Presets and recommendations give the rate of full tuning.
+    if config.method is not Method.FULL and "learning_rate" in resolved:
+        resolved["learning_rate"] *= METHOD_RATE
     if config.method is Method.LORA:
         rank = config.lora_rank or Lora.rank
         lora = {"lora_rank": rank, "lora_alpha": float(rank), "lora_dropout": Lora.dropout}
-        chosen |= {name: value for name, value in lora.items() if name not in given}
-    chosen["max_tokens"] = preset.max_tokens | advice.get("max_tokens", {}) | config.max_tokens
+        resolved |= {name: value for name, value in lora.items() if name not in explicit}
+    resolved["max_tokens"] = preset.max_tokens | recommended.get("max_tokens", {}) | config.max_tokens
     if config.cache_dir is None:
-        chosen["cache_dir"] = default_cache_dir()
+        resolved["cache_dir"] = default_cache_dir()
     if config.output is None:
-        chosen["output"] = Path("runs") / run_name(config)
-    values = config.model_dump() | chosen
+        resolved["output"] = Path("runs") / run_name(config)
+    values = config.model_dump() | resolved
     return ResolvedConfig.parse(values | asdict(task.options_of(values)))
 
 
 def default_cache_dir() -> Path:
-    """The folder of activation caches, unless the settings name another."""
+    """Default folder of activation caches, in the user's cache folder."""
     return caches_in(Path(platformdirs.user_cache_dir("telly")))
 
 
 def caches_in(folder: Path) -> Path:
-    """The folder of activation caches within a folder; one that an earlier version named `stores` stays in use."""
+    """Folder of activation caches within a folder; an existing `stores` of an earlier version stays in use."""
     caches, former = folder / CACHE_FOLDER, folder / FORMER_CACHE_FOLDER
     return former if former.is_dir() and not caches.exists() else caches
 
 
 def run_name(config: TuneConfig) -> str:
-    """A folder name that tells task, model, variant and seed."""
+    """Folder name made of task, model, variant and seed."""
     model = Path(config.model.rstrip("/")).name or "model"
     if config.freeze == AUTO:
         variant = AUTO if config.method is Method.FULL else f"{AUTO}-{config.method}"
@@ -76,12 +78,16 @@ def run_name(config: TuneConfig) -> str:
 
 
 def recommendation(model: str, task: str) -> dict[str, Any]:
-    """The settings that a model's own folder recommends for a task; none for most models."""
+    """Settings recommended for a task by the `telly.json` in a model's folder; empty for most models.
+
+    Raises:
+        ModelError: the file cannot be read, or recommends settings that do not exist or are not valid.
+    """
     folder = Path(resolve_model(model))
     file = folder / TELLY_FILE
     try:
-        found = read_telly_file(folder).get("recommended", {}).get(task, {})
-        unknown = found.keys() - TuneConfig.model_fields.keys()
+        settings = read_telly_file(folder).get("recommended", {}).get(task, {})
+        unknown = settings.keys() - TuneConfig.model_fields.keys()
     except AttributeError as error:
         raise ModelError(
             f"{file}: cannot be read as JSON with settings by task under `recommended`: {error}; restore or remove it"
@@ -89,9 +95,9 @@ def recommendation(model: str, task: str) -> dict[str, Any]:
     if unknown:
         raise ModelError(f"{file}: unknown settings {', '.join(sorted(unknown))} for {task}; restore or remove it")
     try:
-        TuneConfig.parse({"task": task} | found, "its settings")
+        TuneConfig.parse({"task": task} | settings, "its settings")
     except ConfigError as error:
         raise ModelError(
-            f"{file}: recommends for {task} what telly does not take; restore or remove it: {error}"
+            f"{file}: the settings recommended for {task} are not valid; restore or remove it: {error}"
         ) from None
-    return dict(found)
+    return dict(settings)

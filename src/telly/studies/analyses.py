@@ -1,4 +1,4 @@
-"""Analyses of a study's models beside scores: probes of their layers, and similarity before and after tuning."""
+"""Analyses of a study's models: probes of their layers, and similarity of layers before and after tuning."""
 
 from __future__ import annotations
 
@@ -51,18 +51,18 @@ def run_analyses(
             if cell.config.model == model and cell.variant == Variant() and cell.config.seed == study.seeds[0]
             and outcome.state is State.DONE
         ]  # fmt: skip
-        run = LayerExtractor(caches_in(output), counting_bar)
+        extractor = LayerExtractor(caches_in(output), counting_bar)
         for name in study.analyses:
-            asked = _ANALYSES[name]
-            if asked.needs_tuned and not tuned:
-                logger.warning("%s: no tuned version of %s: a study needs the variant %s for that", name, model, BASE)
+            analysis = _ANALYSES[name]
+            if analysis.needs_tuned and not tuned:
+                logger.warning("%s: no tuned version of %s; it needs the variant %s in the study", name, model, BASE)
                 continue
             folder = output / FOLDER / f"{name}-{Path(model).name}"
-            config = asked.config(model, tuned, study.analysis_texts)
+            config = analysis.config(model, tuned, study.analysis_texts)
             settings = asdict(config)
-            if not _is_done(folder / asked.file, settings):
-                logger.info("--- %s %s and %d tuned versions ---", asked.doing, Path(model).name, len(tuned))
-                asked.write(config, run, folder, {"settings": settings, "provenance": provenance()})
+            if not _is_done(folder / analysis.file, settings):
+                logger.info("--- %s %s and %d tuned versions ---", analysis.activity, Path(model).name, len(tuned))
+                analysis.write(config, extractor, folder, {"settings": settings, "provenance": provenance()})
             done.append(folder)
     return done
 
@@ -72,14 +72,14 @@ class _Analysis:
     """An analysis of a model and its tuned versions.
 
     Attributes:
-        doing: what a person is told.
-        file: of the result, with its settings.
-        needs_tuned: whether there is nothing to ask without a tuned version.
-        config: its settings, from the model, the tuned versions and the most texts.
-        write: does it and writes the result, with these words about it, into a folder.
+        activity: name of the activity for progress messages.
+        file: name of the result's file, which also has the settings.
+        needs_tuned: true if it needs at least one tuned version.
+        config: function of the model, the tuned versions and the maximum number of texts that gives the settings.
+        write: function that runs the analysis and writes the result, with the given facts about it, into a folder.
     """
 
-    doing: str
+    activity: str
     file: str
     needs_tuned: bool
     config: Callable[[str, list[str], int], Any]
@@ -92,22 +92,24 @@ _ANALYSES = {
         PROBING_FILE,
         False,
         lambda model, tuned, texts: ProbeConfig((model, *tuned), tuple(PROBES), limit=texts),
-        lambda config, run, folder, about: write_results(run_probes(list(PROBES.values()), config, run), folder, about),
+        lambda config, extractor, folder, about: write_results(
+            run_probes(list(PROBES.values()), config, extractor), folder, about
+        ),
     ),
     "compare": _Analysis(
         "comparing",
         COMPARE_FILE,
         True,
         lambda model, tuned, texts: CompareConfig(model, tuple(tuned), limit=texts),
-        lambda config, run, folder, about: write_result(compare(config, run), folder, about),
+        lambda config, extractor, folder, about: write_result(compare(config, extractor), folder, about),
     ),
 }
 
 
 def _is_done(file: Path, settings: dict[str, Any]) -> bool:
-    """Whether a result with these settings exists; a cell's folder identifies its settings and data."""
+    """True if a result with these settings exists; a cell's folder identifies its settings and data."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))["settings"]
+        recorded = json.loads(file.read_text(encoding="utf-8"))["settings"]
     except (OSError, ValueError, KeyError):
         return False
-    return bool(found == json.loads(json.dumps(settings)))
+    return bool(recorded == json.loads(json.dumps(settings)))  # as JSON, which has lists in place of tuples

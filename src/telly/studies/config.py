@@ -29,27 +29,29 @@ from telly.settings.renamed import RENAMED
 from telly.settings.resolve import caches_in
 from telly.tasks import TASKS, get_spec
 
-SAMPLED = 1 << 20
-"""Bytes at both ends of a weight file that tell it from others, beside its size."""
+DIGESTED_BYTES = 1 << 20
+"""Bytes at both ends of a weight file that identify it together with its size."""
 
 
 class StudyBudget(Config):
     """Limits of a study's time and disk space."""
 
-    hours: PositiveFloat | None = Field(None, description="start no cell after so many hours")
+    hours: PositiveFloat | None = Field(None, description="hours after which no cell is started")
     disk_gb: PositiveFloat | None = Field(None, description="maximum disk space of one cell's activation caches")
 
 
-class Needs(Config):
-    """Resources that one cell takes."""
+class CellResources(Config):
+    """Resources of one cell."""
 
-    processes: PositiveInt = Field(1, description="that train it together, started by `accelerate launch`")
-    cpus: PositiveFloat = Field(1.0, description="of a machine that runs Ray")
-    gpus: float = Field(0.0, ge=0, description="of a machine that runs Ray")
-    retries: int = Field(3, ge=0, description="how often Ray starts it again when its machine or process dies")
+    processes: PositiveInt = Field(
+        1, description="number of processes that train a cell together, started by `accelerate launch`"
+    )
+    cpus: PositiveFloat = Field(1.0, description="processors per cell, with Ray")
+    gpus: float = Field(0.0, ge=0, description="GPUs per cell, with Ray")
+    retries: int = Field(3, ge=0, description="restarts by Ray of a cell whose machine or process dies")
 
     @model_validator(mode="after")
-    def _a_gpu_each(self) -> Self:
+    def _check_gpus(self) -> Self:
         if self.gpus > 1 and self.gpus != self.processes:
             raise ValueError(f"gpus: {self.gpus:g} for {self.processes} processes; give every process one of its own")
         return self
@@ -64,21 +66,21 @@ class StudyConfig(Config):
         (BASE, "9"), min_length=1, description="base, K, frozen-K, a method, K-method or frozen-K-method"
     )
     seeds: tuple[int, ...] = Field((0,), min_length=1)
-    settings: dict[str, Any] = Field(default_factory=dict, description="of `telly tune`, for all cells")
+    settings: dict[str, Any] = Field(default_factory=dict, description="settings of `telly tune` for all cells")
     task: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="of `telly tune`, for the cells of a task"
+        default_factory=dict, description="settings of `telly tune` for the cells of a task"
     )
     analyses: tuple[Literal["compare", "probe"], ...] = Field(
-        (), description="of every model and its tuned versions (base, first seed), after the cells"
+        (), description="analyses of every model and its tuned versions (base, first seed), after the cells"
     )
-    analysis_texts: PositiveInt = Field(1000, ge=50, description="most texts of an analysis")
+    analysis_texts: PositiveInt = Field(1000, ge=50, description="maximum number of texts of an analysis")
     method: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
-        description="of `telly tune`, for the cells of a peer such as lora; goes before the others",
+        description="settings of `telly tune` for the cells of a method such as lora; override the others",
     )
     renamed: ClassVar[Mapping[str, str]] = RENAMED
     budget: StudyBudget = StudyBudget()
-    cell: Needs = Needs()
+    cell: CellResources = CellResources()
 
     @field_validator("variants", mode="before")
     @classmethod
@@ -87,10 +89,10 @@ class StudyConfig(Config):
 
     @field_validator("models", "tasks", "variants", "seeds", "analyses")
     @classmethod
-    def _each_once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
-        twice = sorted({str(entry) for entry in value if value.count(entry) > 1})
-        if twice:
-            raise ValueError(f"{', '.join(twice)} stands there twice; give each once")
+    def _no_duplicates(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        duplicates = sorted({str(entry) for entry in value if value.count(entry) > 1})
+        if duplicates:
+            raise ValueError(f"{', '.join(duplicates)} occurs twice; give each once")
         return value
 
     @field_validator("task")
@@ -106,7 +108,7 @@ class StudyConfig(Config):
         methods = {variant.method.value for variant in map(_variant, self.variants) if variant is not None}
         unused = sorted(self.method.keys() - methods)
         if unused:
-            raise ValueError(f"method.{unused[0]}: no variant is trained so; found {', '.join(sorted(methods))}")
+            raise ValueError(f"method.{unused[0]}: no variant has this method; found {', '.join(sorted(methods))}")
         return self
 
 
@@ -115,7 +117,7 @@ class Cell:
     """One run of the grid.
 
     Attributes:
-        variant: what is frozen and trained.
+        variant: K, tuning method and use of activation caches.
         config: resolved settings, with the run's folder.
     """
 
@@ -134,7 +136,7 @@ class Cell:
 
     @property
     def cache_layer(self) -> int | None:
-        """The layer whose states the run reads from a cache, sys.maxsize for the last one's; None without cache."""
+        """The layer whose cached input states the run reads, or `sys.maxsize` for a head alone; None without cache."""
         if not self.config.cache:
             return None
         return sys.maxsize if self.config.method is Method.HEAD_ONLY else self.config.k
@@ -151,12 +153,12 @@ def load_study(name: str) -> StudyConfig:
     Raises:
         ConfigError: there is no such file or study, or its settings are wrong.
     """
-    known = built_in()
-    if name in known:
-        return StudyConfig.parse(read_toml(known[name]), f"study {name}")
+    shipped = built_in()
+    if name in shipped:
+        return StudyConfig.parse(read_toml(shipped[name]), f"study {name}")
     path = Path(name)
     if not path.exists():
-        raise ConfigError(f"{name}: no such file; expected a TOML file, or one of the studies {', '.join(known)}")
+        raise ConfigError(f"{name}: no such file; expected a TOML file, or one of the studies {', '.join(shipped)}")
     return StudyConfig.parse(read_toml(path), name)
 
 
@@ -169,13 +171,13 @@ def built_in() -> dict[str, Path]:
 def cells_of(study: StudyConfig, output: Path) -> list[Cell]:
     """All cells in the order in which they are run: model by model and task by task, base first, then K upwards.
 
-    A cell's folder is a function of its resolved settings, the content of its data and the files of its model.
+    A cell's folder is derived from its resolved settings, the content of its data and the files of its model.
 
     Raises:
         ConfigError: cells are impossible; the text lists every problem once.
     """
     cells: list[Cell] = []
-    problems: dict[str, None] = {}
+    problems: dict[str, None] = {}  # a set in the order of insertion
     for model in study.models:
         for task in study.tasks:
             for name in sorted(study.variants, key=_order):
@@ -226,18 +228,18 @@ def _order(name: str) -> tuple[int, int, bool]:
 
 def _cell(study: StudyConfig, model: str, task: str, variant: Variant, seed: int, output: Path) -> Cell:
     where = f"settings of {task}"
-    given = study.settings | study.task.get(task, {}) | study.method.get(variant.method.value, {})
-    own = [name for name in AXES if name in given]
-    if own:
-        raise ConfigError(f"settings: {', '.join(own)} is what the grid varies; leave it out of the file")
+    settings = study.settings | study.task.get(task, {}) | study.method.get(variant.method.value, {})
+    axes = [name for name in AXES if name in settings]
+    if axes:
+        raise ConfigError(f"settings: the grid sets {', '.join(axes)}; leave it out of the file")
     layers = len(_shape(model, False))
     if variant.k is not None and variant.k >= layers:
         raise ConfigError(f"variants: {variant.slug}: {model} has {layers} layers, so K is at most {layers - 1}")
     values = {
-        "cache_always": True,  # a table must not hang on how busy the machine was
+        "cache_always": True,  # else the measured speed of the machine would decide, and runs could not be compared
         "cache_dir": caches_in(output),
         "cache_budget_gb": study.budget.disk_gb,
-        **given,
+        **settings,
         "task": task,
         "model": model,
         "freeze": variant.freeze,
@@ -254,9 +256,9 @@ def _cell(study: StudyConfig, model: str, task: str, variant: Variant, seed: int
 
 
 def _digest(config: ResolvedConfig) -> str:
-    """A digest of what decides a cell's result: settings that affect it, the content of its data, its model's files.
+    """A digest of everything that determines a cell's result: settings, content of the data, files of the model.
 
-    It is taken of the settings as the first version wrote them, so that the cells of earlier studies are found.
+    The settings have their names of the first version, so that the cells of earlier studies keep their folders.
     """
     former = {name: old for old, name in RENAMED.items()}
     defaults = {name: declared.default for name, declared in SETTINGS.items()}
@@ -278,8 +280,8 @@ _ALWAYS = (
     *("learning_rate", "warmup", "temperature", "head", "shared_batches", "beams", "max_tokens", "precision"),
     *("patience", "metric", "save_steps", "seed"),
 )
-"""Settings that the first version had, which are in the digest also where they have their default. A setting that is
-added later is in it only where its value is another, so that it changes no folder of a study that does not use it."""
+"""Settings of the first version, which are in the digest even with their default value. Settings that were added later
+are in it only with another value, so that the cells of studies that do not use them keep their folders."""
 
 
 @cache
@@ -315,7 +317,7 @@ def _model_digest(model: str) -> str:
         size = file.stat().st_size
         digest.update(f"{file.name} {size}\n".encode())
         with file.open("rb") as stream:
-            digest.update(stream.read(SAMPLED))
-            stream.seek(max(0, size - SAMPLED))
-            digest.update(stream.read(SAMPLED))
+            digest.update(stream.read(DIGESTED_BYTES))
+            stream.seek(max(0, size - DIGESTED_BYTES))
+            digest.update(stream.read(DIGESTED_BYTES))
     return digest.hexdigest()

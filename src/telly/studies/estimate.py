@@ -16,7 +16,7 @@ class CellEstimate:
     """Estimated cost of a cell, without evaluation and start-up.
 
     Attributes:
-        seconds: of training over all epochs, and of running frozen layers once.
+        seconds: time of training over all epochs, and of the one pass through the frozen layers.
         peak_bytes: peak memory.
         cache_bytes: size of its activation caches; 0 without any.
     """
@@ -34,28 +34,27 @@ def estimates(cells: Sequence[Cell]) -> list[CellEstimate]:
     """
     costs: dict[tuple[str, str], dict[int | None, VariantCost]] = {}
     cached_k: dict[tuple[str, str], int] = {}
-    found = []
+    cell_estimates = []
     for cell in cells:
         config = cell.config
         if cell.group not in costs:
-            known = variant_costs(config, config.data or SAMPLE)
-            costs[cell.group] = {cost.k: cost for cost in known}
+            costs[cell.group] = {cost.k: cost for cost in variant_costs(config, config.data or SAMPLE)}
             cached_k[cell.group] = 0
-        found.append(_estimate(cell, costs[cell.group], cached_k[cell.group]))
+        cell_estimates.append(_estimate(cell, costs[cell.group], cached_k[cell.group]))
         if config.k is not None and config.cache:
             cached_k[cell.group] = config.k
-    return found
+    return cell_estimates
 
 
 def _estimate(cell: Cell, costs: Mapping[int | None, VariantCost], cached_k: int) -> CellEstimate:
     """Estimate a cell; `cached_k` is the highest K whose states an earlier cell leaves."""
     config = cell.config
-    layers, whole = len(costs) - 1, config.method is Method.HEAD_ONLY
+    layers, head_only = len(costs) - 1, config.method is Method.HEAD_ONLY  # `costs` has base as well
     seconds = training_seconds(costs[config.k], config, cached_k, layers)
     peak = peak_memory(costs[config.k], costs[None], config)
-    if not config.cache or (config.k is None and not whole):
+    if not config.cache or (config.k is None and not head_only):
         return CellEstimate(seconds, peak, 0)
-    k = layers if whole else config.k or 0
+    k = layers if head_only else config.k or 0
     cache_bytes = costs[min(k, layers - 1)].cache_bytes
     assert cache_bytes is not None
     return CellEstimate(seconds, peak, cache_bytes)

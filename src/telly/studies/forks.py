@@ -1,4 +1,4 @@
-"""The process from which cells are forked: it imports the libraries once and computes nothing."""
+"""The server process from which cells are forked: it imports the libraries once and computes nothing."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ PRELOADED = ["telly.tuning.run"]
 
 
 def fork_context() -> ForkServerContext:
-    """The multiprocessing context in which processes of cells are started."""
+    """The multiprocessing context of the processes of cells."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     return context
 
 
-def begin_to_import() -> None:
-    """Start the process from which cells are forked, without waiting for its imports.
+def start_preloading() -> None:
+    """Start the server process without waiting for its imports.
 
-    They take seconds: this process can read a study's settings and data meanwhile.
+    They take seconds, in which this process can read a study's settings and data.
     """
     fork_context()
-    before = signal.pthread_sigmask(
-        signal.SIG_BLOCK, {signal.SIGINT}
-    )  # it heeds none once it has imported, nor do cells
+    # the server inherits the blocked signal: a Ctrl-C during its imports would end it, and afterwards it ignores it
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         forkserver.ensure_running()
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -13,7 +13,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from telly.disk import came_of_full_disk
+from telly.disk import caused_by_full_disk
 from telly.errors import ConfigError, TellyError
 from telly.settings.config import TuneConfig
 from telly.studies.config import Cell
@@ -21,15 +21,15 @@ from telly.studies.forks import fork_context
 from telly.studies.results import State, outcome_of
 
 FULL_DISK = 75
-"""Exit code of a cell that found no room; the others would find none either."""
+"""Exit code of a cell that failed because the disk is full; the other cells would fail as well."""
 FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
 
 Launch = Callable[[Cell, bool], int]
-"""Runs a cell, resuming or anew, and gives its exit code."""
+"""Function that runs a cell, resuming it or from the start, and returns its exit code."""
 
 
 def run_here(config: TuneConfig, resume: bool) -> tuple[int, str | None]:
-    """Run a cell in this process; returns the exit code and, if it is not 0, the reason."""
+    """Run a cell in this process; returns the exit code, and the reason if it is not 0."""
     from telly.processes import interruptible
     from telly.tuning.run import tune
 
@@ -44,26 +44,26 @@ def run_here(config: TuneConfig, resume: bool) -> tuple[int, str | None]:
     except KeyboardInterrupt:
         return INTERRUPTED, "interrupted"
     except TellyError as error:
-        return FULL_DISK if came_of_full_disk(error) else USER_ERROR, str(error)
+        return FULL_DISK if caused_by_full_disk(error) else USER_ERROR, str(error)
     return 0, None
 
 
 def in_own_process(cell: Cell, resume: bool) -> int:
     """Run a cell in a fork of a process that has imported the libraries already; returns the exit code."""
-    process = started(cell, resume)
-    with handing_on([process]):
+    process = start_cell(cell, resume)
+    with forward_signals([process]):
         process.join()
     return FAILED if process.exitcode is None else process.exitcode
 
 
-def started(cell: Cell, resume: bool, threads: int | None = None, log: Path | None = None) -> BaseProcess:
+def start_cell(cell: Cell, resume: bool, threads: int | None = None, log: Path | None = None) -> BaseProcess:
     """Start a cell in a fork of a process that has imported the libraries already.
 
     Args:
-        cell: what to run.
+        cell: the cell to run.
         resume: continue an interrupted run.
-        threads: how many it computes with; by default as many as torch chooses.
-        log: file for its progress, in place of standard error.
+        threads: number of threads. [default: chosen by torch]
+        log: file for progress messages, in place of standard error.
     """
     process = fork_context().Process(
         target=_own_process, args=(cell.config.model_dump(mode="json"), resume, threads, log)
@@ -73,7 +73,7 @@ def started(cell: Cell, resume: bool, threads: int | None = None, log: Path | No
 
 
 def _own_process(values: dict[str, Any], resume: bool, threads: int | None, log: Path | None) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hands a Ctrl-C on
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent forwards a Ctrl-C
     if log is not None:
         with log.open("ab") as file:
             os.dup2(file.fileno(), sys.stderr.fileno())
@@ -88,72 +88,73 @@ def _own_process(values: dict[str, Any], resume: bool, threads: int | None, log:
 
 
 def check_processes(cells: Sequence[Cell], processes: int) -> None:
-    """Refuse a number of processes that cannot share the batches.
+    """Check that every batch can be shared equally by the processes.
 
     Raises:
-        ConfigError: a cell's batch size is not a multiple of it.
+        ConfigError: a cell's batch size is not a multiple of their number.
     """
-    odd = {f"{cell.config.task} {size}" for cell in cells if (size := cell.config.batch_size) % processes}
-    if odd:
+    indivisible = {f"{cell.config.task} {size}" for cell in cells if (size := cell.config.batch_size) % processes}
+    if indivisible:
         raise ConfigError(
-            f"{processes} processes cannot share the batches: batch_size must be a multiple of it; found "
-            f"{', '.join(sorted(odd))}"
+            f"{processes} processes cannot share the batches: batch_size must be a multiple of {processes}; found "
+            f"{', '.join(sorted(indivisible))}"
         )
 
 
 def in_processes(count: int, cell: Cell, resume: bool) -> int:
     """Run a cell in several processes that train it together, by `accelerate launch`; returns the exit code.
 
-    `--multi_gpu` only says that there are several processes: without GPUs telly lets them talk by gloo, while
-    `accelerate launch --cpu` would start one process unless MPI is installed.
+    `--multi_gpu` only means several processes: without GPUs they communicate by gloo, while `accelerate launch --cpu`
+    would start one process unless MPI is installed.
     """
     from telly.config import to_toml
 
     with tempfile.TemporaryDirectory(prefix="telly-cell-") as folder:
         settings = Path(folder) / "cell.toml"
         settings.write_text(to_toml(cell.config), encoding="utf-8")
-        how = ("--multi_gpu", "--num_processes", str(count), "--num_machines", "1", "--main_process_port", "0")
-        plain = ("--mixed_precision", "no", "--dynamo_backend", "no")  # precision is telly's own setting
+        processes = ("--multi_gpu", "--num_processes", str(count), "--num_machines", "1", "--main_process_port", "0")
+        precision = ("--mixed_precision", "no", "--dynamo_backend", "no")  # telly sets the precision
         run = ("-m", "telly", "tune", cell.config.task, "--config", str(settings))
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "telly.studies.accelerated", str(os.getpid())),
-                *(*how, *plain, *run, "--resume" if resume else "--overwrite"),
+                *(*processes, *precision, *run, "--resume" if resume else "--overwrite"),
             ],
             stdout=subprocess.DEVNULL,
-            start_new_session=True,  # a Ctrl-C in the terminal is handed on once, not sent to each of them
+            start_new_session=True,  # a Ctrl-C in the terminal is forwarded once, not sent to each of them
         )
-        with handing_on([process]) as ended:
+        with forward_signals([process]) as signals:
             code = process.wait()
     outcome = outcome_of(cell)
     if outcome.state is State.DONE:
         return 0
-    if ended:
+    if signals:
         return INTERRUPTED
-    full = outcome.record is not None and outcome.record.full_disk  # `accelerate launch` has one exit code for all
+    # `accelerate launch` has one exit code for all errors, so the record must tell
+    full = outcome.record is not None and outcome.record.full_disk
     return FULL_DISK if full else code or FAILED
 
 
 @contextmanager
-def handing_on(processes: Collection[BaseProcess | subprocess.Popen[bytes]]) -> Iterator[list[int]]:
+def forward_signals(processes: Collection[BaseProcess | subprocess.Popen[bytes]]) -> Iterator[list[int]]:
     """Forward Ctrl-C and termination to running cells; this process waits for their orderly end.
 
     Args:
-        processes: of the cells; may change while this is open.
+        processes: processes of the cells; may change in the meantime.
 
     Yields:
-        the signals that came.
+        the numbers of the signals received so far.
     """
-    came: list[int] = []
+    received: list[int] = []
 
-    def hand_on(number: int, _frame: Any) -> None:
-        came.append(number)
+    def forward(number: int, _frame: Any) -> None:
+        received.append(number)
         for process in processes:
             process.terminate()
 
-    previous = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield came
+        yield received
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""Results of a study in a folder, or behind a URL of any kind that fsspec knows."""
+"""Results of a study, in a folder or behind a URL of any kind that fsspec knows."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from telly.studies.config import Cell
 from telly.urls import file_system, is_url
 
 CELLS = "cells"
-SEEN_SECONDS = 5.0
-"""How long a shared file system may take to show a new file on another machine."""
+VISIBLE_SECONDS = 5.0
+"""Seconds within which a shared file system must show a new file on another machine."""
 
 
 class State(StrEnum):
@@ -39,8 +39,8 @@ class Outcome:
 
     Attributes:
         state: state of the cell.
-        error: why it failed; None if it did not.
-        record: what the run recorded; None before it began.
+        error: reason for the failure; None if it did not fail.
+        record: record of the run; None before it began.
     """
 
     state: State
@@ -49,7 +49,7 @@ class Outcome:
 
 
 def outcome_of(cell: Cell) -> Outcome:
-    """State of a cell, by the record in its folder.
+    """Outcome of a cell, from the record in its folder.
 
     Raises:
         RecordFormatError: another version of telly wrote the record.
@@ -77,19 +77,19 @@ class Results:
     """Access to the results of a study.
 
     Attributes:
-        output: a folder, or a URL such as `s3://bucket/study`. Behind a URL there are finished and failed cells only:
-            they are made in a folder of the machine that runs them, and brought there when they are through.
+        output: a folder, or a URL such as `s3://bucket/study`. Only finished and failed cells are behind a URL: they
+            run in a temporary folder of a machine, and are uploaded when they have ended.
     """
 
     output: str
 
     @property
     def is_url(self) -> bool:
-        """Whether results have to be uploaded."""
+        """True if results have to be uploaded."""
         return is_url(self.output)
 
     @cached_property
-    def _place(self) -> tuple[Any, str]:
+    def _location(self) -> tuple[Any, str]:
         """The file system and the path on it.
 
         Raises:
@@ -98,19 +98,19 @@ class Results:
         return file_system(self.output, "--output")
 
     def outcome(self, cell: Cell) -> Outcome:
-        """State of a cell."""
+        """Outcome of a cell."""
         if not self.is_url:
             return outcome_of(cell)
-        system, root = self._place
-        place = f"{root}/{CELLS}/{cell.folder.name}/{RECORD_FILE}"
+        system, root = self._location
+        record = f"{root}/{CELLS}/{cell.folder.name}/{RECORD_FILE}"
         try:
-            return _outcome(system.cat_file(place), place)
+            return _outcome(system.cat_file(record), record)
         except FileNotFoundError:
             return Outcome(State.OPEN, None, None)
 
     def save(self, cell: Cell, folder: Path) -> None:
         """Upload a cell's folder; the record goes last, so that an incomplete upload does not count."""
-        system, root = self._place
+        system, root = self._location
         files = [file for file in sorted(folder.rglob("*")) if file.is_file() and file.name != RECORD_FILE]
         for file in (*files, folder / RECORD_FILE):
             target = f"{root}/{CELLS}/{cell.folder.name}/{file.relative_to(folder).as_posix()}"
@@ -125,7 +125,7 @@ class Results:
         """
         try:
             if self.is_url:
-                system, root = self._place
+                system, root = self._location
                 system.makedirs(root, exist_ok=True)
                 system.pipe_file(f"{root}/{name}", text.encode())
             else:
@@ -136,10 +136,10 @@ class Results:
 
     @contextmanager
     def token(self) -> Iterator[str]:
-        """A temporary file beside the cells by which other machines see that they share the place.
+        """A temporary file beside the cells, by which other machines check that they see the same folder or URL.
 
         Yields:
-            its name.
+            the name of the file.
         """
         name = f".shared-{uuid.uuid4().hex}"
         self.write(name, "")
@@ -148,15 +148,15 @@ class Results:
         finally:
             with suppress(OSError):
                 if self.is_url:
-                    self._place[0].rm_file(f"{self._place[1]}/{name}")
+                    self._location[0].rm_file(f"{self._location[1]}/{name}")
                 else:
                     (Path(self.output) / name).unlink()
 
     def sees(self, token: str) -> bool:
-        """Whether this machine sees the file of that name."""
-        end = time.monotonic() + SEEN_SECONDS
+        """True if this machine sees the file of that name."""
+        deadline = time.monotonic() + VISIBLE_SECONDS
         while not self._exists(token):
-            if time.monotonic() > end:
+            if time.monotonic() > deadline:
                 return False
             time.sleep(0.2)
         return True
@@ -164,5 +164,5 @@ class Results:
     def _exists(self, name: str) -> bool:
         if not self.is_url:
             return (Path(self.output) / name).exists()
-        self._place[0].invalidate_cache()
-        return bool(self._place[0].exists(f"{self._place[1]}/{name}"))
+        self._location[0].invalidate_cache()
+        return bool(self._location[0].exists(f"{self._location[1]}/{name}"))

@@ -12,7 +12,7 @@ from telly.errors import DataError
 from telly.freezing.variants import Variant
 from telly.markdown import DASH, markdown_table
 from telly.metrics.interval import RESAMPLES
-from telly.metrics.kept import read_scores
+from telly.metrics.per_example import read_per_example
 from telly.metrics.significance import bootstrap_runs
 from telly.metrics.table import METRICS
 from telly.runs.record import RunRecord
@@ -21,10 +21,10 @@ from telly.studies.results import Outcome, State
 
 TABLE_FILE = "table.md"
 NOTE = (
-    "Means over the seeds that are done. ±: half of the 95 % interval, of test examples and, with several seeds, of "
-    "training. Change: against base with the same seeds. Seconds: of the whole run."
+    "Means over the finished seeds. ±: half of the 95 % interval, over test examples and, with several seeds, over "
+    "training. Change: from base with the same seeds. Seconds: whole run."
 )
-SINGLE_NOTE = "One seed: the changes compare two trained models, not two methods; another seed may turn them round."
+SINGLE_NOTE = "One seed: the changes compare two trained models, not two methods; another seed may reverse them."
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Finished:
 
 
 Runs = Mapping[int, Finished]
-"""Of a variant, by seed."""
+"""Finished runs of a variant, by seed."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class StudyTable:
     """Results of one model and task as text.
 
     Attributes:
-        title: task, model, and how many of the cells are done.
-        columns: their names.
-        rows: one per variant, in the cells' order.
-        note: a remark on its changes, or empty.
+        title: task, model, and number of finished cells.
+        columns: names of the columns.
+        rows: one row per variant, in the cells' order.
+        note: remark on the changes; may be empty.
     """
 
     title: str
@@ -60,8 +60,8 @@ def table_of(cells: Sequence[Cell], outcomes: Mapping[Path, Outcome]) -> StudyTa
     """The table of finished cells of one model and task; None if none is finished.
 
     Args:
-        cells: all of them, in their order.
-        outcomes: by the cell's folder.
+        cells: all cells of the model and task, in their order.
+        outcomes: outcomes by the cell's folder.
     """
     done: dict[Variant, dict[int, Finished]] = {}
     for cell in cells:
@@ -118,17 +118,17 @@ def _mean_score(metric: str, runs: Runs, seeds: Iterable[int]) -> float | None:
     return statistics.fmean(known) if known and len(known) == len(values) else None
 
 
-def _mean(runs: Runs, of: Callable[[RunRecord], float | None]) -> str:
-    known = [value for value in (of(run.record) for run in runs.values()) if value is not None]
+def _mean(runs: Runs, quantity: Callable[[RunRecord], float | None]) -> str:
+    known = [value for value in (quantity(run.record) for run in runs.values()) if value is not None]
     return f"{statistics.fmean(known):,.0f}" if known else DASH
 
 
 @cache
 def _half_interval(metric: str, files: tuple[Path, ...]) -> float | None:
-    """Half of a score's 95 % interval; None if a run kept no per-example scores, or they are behind a URL."""
+    """Half of a score's 95 % interval; None if a run has no per-example scores, or they are behind a URL."""
     try:
-        runs = {number: {metric: read_scores(file)[metric]} for number, file in enumerate(files)}
+        runs = {index: {metric: read_per_example(file)[metric]} for index, file in enumerate(files)}
     except (DataError, KeyError):
         return None
-    found = bootstrap_runs({metric: runs}, RESAMPLES)[metric, metric].interval
-    return (found.high - found.low) / 2
+    interval = bootstrap_runs({metric: runs}, RESAMPLES)[metric, metric].interval
+    return (interval.high - interval.low) / 2

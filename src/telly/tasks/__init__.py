@@ -60,12 +60,12 @@ def get_task(name: str) -> AnyTask:
 
 
 def tasks_with_head() -> list[str]:
-    """Tasks whose model has new parameters, with the head where it has a choice."""
+    """Tasks whose model has new parameters; with the head, for tasks with a choice of heads."""
     return [text for spec in TASKS.values() for text, options in spec.variants().items() if spec.has_head(options)]
 
 
 def embedding_tasks() -> list[str]:
-    """Tasks whose embeddings are compared by cosine, with the head where it has a choice."""
+    """Tasks whose embeddings are compared by cosine; with the head, for tasks with a choice of heads."""
     return [
         text for spec in TASKS.values() for text, options in spec.variants().items() if spec.embedding_roles(options)
     ]
@@ -86,10 +86,10 @@ def option_types() -> dict[str, Any]:
 
 
 def mining_target(name: str) -> MiningTarget:
-    """Look up what is mined for a task.
+    """Look up the mining target of a task.
 
     Raises:
-        ConfigError: nothing is, or there is no such task.
+        ConfigError: nothing is mined for it, or there is no such task.
     """
     target = TASKS[name].mining if name in TASKS else None
     if target is None:

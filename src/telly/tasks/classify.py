@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Classify(TaskSpec[TaskOptions]):
-    """Functions to labels. The paper has no such task; the preset is its clone detection's."""
+    """Classification of functions. The paper has no such task; the preset is that of its clone detection."""
 
     schema = Schema(
         "classify",

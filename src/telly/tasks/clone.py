@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from telly.tasks.training.base import AnyTask
 
 MAX_FUNCTIONS = 10_000
-"""Maximum that is mined: comparing all functions with all others grows with the square of their number."""
+"""Maximum number of mined functions: the cost of comparing all pairs grows with its square."""
 
 
 class Clone(TaskSpec[PairOptions]):
-    """Pairs of functions to same or not."""
+    """Binary classification of pairs of functions."""
 
     schema = Schema(
         "clone",
@@ -44,6 +44,7 @@ class Clone(TaskSpec[PairOptions]):
     metrics = ("f1", "precision", "recall", "accuracy")
     answers = AnswerLayout("label", ("label", "gold", "answer"), pairs=True, labels=("0", "1"))
     options = PairOptions
+    has_threshold = True
     mining = MiningTarget(MinedRows.PAIRS, documented=False, languages=("python",), max_functions=MAX_FUNCTIONS)
     data_example = DataExample(
         "--data DIR --valid DIR --test DIR", "DIR as BigCloneBench has it: data.jsonl, train.txt, valid.txt, test.txt"
@@ -63,15 +64,15 @@ class Clone(TaskSpec[PairOptions]):
         return PairTask(self)
 
     def has_head(self, options: PairOptions) -> bool:
-        """The pair classifier has parameters, the cosine has none."""
+        """The pair classifier has parameters; the cosine has none."""
         return options.head == PAIR
 
     def shares_texts(self, options: PairOptions) -> bool:
-        """An option; by default only the cosine head shares."""
+        """An option; by default batches share texts with the cosine head only."""
         return bool(options.shared_batches)
 
     def embedding_roles(self, options: PairOptions) -> EmbeddingRoles | None:
-        """Functions find functions, with the cosine head alone."""
+        """Functions on both sides, with the cosine head only."""
         if options.head != COSINE:
             return None
         return EmbeddingRoles("left", "right", "def plus(x, y):\n    return x + y", "def add(a, b):\n    return a + b")

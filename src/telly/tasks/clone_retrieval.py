@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 
 class CloneRetrieval(TaskSpec[ContrastiveOptions]):
-    """Programs to programs of the same label. The paper probes with this data; the preset is its code search's."""
+    """Retrieval of programs with the same label.
+
+    The paper only probes with this data; the preset is that of its code search.
+    """
 
     schema = Schema(
         "clone-retrieval",
@@ -52,7 +55,7 @@ class CloneRetrieval(TaskSpec[ContrastiveOptions]):
         return GroupTask(self)
 
     def embedding_roles(self, options: ContrastiveOptions) -> EmbeddingRoles:
-        """Programs find programs."""
+        """Programs on both sides."""
         return EmbeddingRoles(
             "code", "code", "int sum(int x, int y) { return x + y; }", "int add(int a, int b) { return a + b; }"
         )

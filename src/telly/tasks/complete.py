@@ -1,7 +1,7 @@
-"""Line completion: code so far in, the next line out. CodeXGLUE's line-level layout and evaluator.
+"""Line completion: generate the next line of code. CodeXGLUE's line-level layout and evaluator.
 
 The model reads code from left to right only (UniXcoder's decoder-only mode), and learns the context's tokens as well as
-the line's. A context that is too long loses its beginning.
+the line's. Long contexts are truncated on the left.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class CompleteOptions(GenerationOptions):
 
 
 class Complete(TaskSpec[CompleteOptions]):
-    """Contexts to lines."""
+    """Generation of the next line from a context."""
 
     schema = Schema(
         "complete",
@@ -64,7 +64,7 @@ class Complete(TaskSpec[CompleteOptions]):
         return completion_statistics(predictions, references)
 
     def training(self) -> AnyTask:
-        """Text generation from contexts that are cut on the left."""
+        """Text generation from contexts that are truncated on the left."""
         from telly.tasks.training.completion import CompletionTask
 
         return CompletionTask(self)

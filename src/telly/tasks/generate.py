@@ -1,4 +1,4 @@
-"""Code generation: a description in, a function out. CONCODE's layout; CodeXGLUE's corpus BLEU and exact match."""
+"""Code generation: write the function that a text describes. CONCODE's layout; CodeXGLUE's corpus BLEU, exact match."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class GenerateOptions(GenerationOptions):
 
 
 class Generate(TaskSpec[GenerateOptions]):
-    """Descriptions to functions."""
+    """Generation of functions from descriptions."""
 
     schema = Schema(
         "generate",

@@ -1,6 +1,7 @@
-"""Settings that some tasks have, by kind of task. A task with settings of its own subclasses `TaskOptions`.
+"""Settings that some tasks have, by kind of task. A task with further settings subclasses `TaskOptions`.
 
-Limits stand in the annotations, where `telly.settings.config.TuneConfig` checks them; this module needs no pydantic.
+Limits are declared in the annotations, where `telly.settings.config.TuneConfig` checks them; this module does not
+need pydantic.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ Beams = Annotated[
 
 @dataclass(frozen=True)
 class TaskOptions:
-    """Settings of one task's model, none of them here. Defaults are the task's preset."""
+    """Base class of a task's settings, itself without any. Defaults are the task's preset."""
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ class Scores:
 
     Attributes:
         file: the predictions.
-        examples: how many there are.
-        empty_predictions: how many of them are empty.
-        values: the metrics.
-        intervals: their bootstrap intervals.
-        cautions: what a reader of the scores should know, such as predicted labels that are none of the right ones.
+        examples: number of examples.
+        empty_predictions: number of empty predictions.
+        values: metrics by name.
+        intervals: bootstrap intervals of the metrics.
+        warnings: warnings about the files, such as predicted labels that are none of the right ones.
     """
 
     file: Path
@@ -29,7 +29,7 @@ class Scores:
     empty_predictions: int
     values: dict[str, float]
     intervals: dict[str, Interval]
-    cautions: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def score(
@@ -41,19 +41,19 @@ def score(
     seed: int = 0,
     by_line: bool = False,
 ) -> tuple[Scores, Scores | None, dict[str, PairedComparison]]:
-    """Score a file of predictions, and compare it with another one.
+    """Score a file of predictions, and compare it with another file.
 
     Args:
         task: name of the task.
         gold: file of right answers.
         predictions: file of a system's predictions.
         other: file of another system's predictions for the same examples.
-        resamples: of the bootstrap.
-        seed: of its draws.
-        by_line: match line by line whatever ids there are.
+        resamples: number of bootstrap resamples.
+        seed: seed of the resampling.
+        by_line: match line by line and ignore ids.
 
     Returns:
-        the scores of both files, and per metric how they differ (first minus other); None and nothing without `other`.
+        the scores of both files, and their difference per metric (first minus other); without `other` None and {}.
 
     Raises:
         DataError: as `read_pairs`, or no prediction can be right (`in_the_same_terms`).
@@ -64,18 +64,19 @@ def score(
     read = read_pairs(gold, files, spec.answers, by_line)
     systems = [in_the_same_terms(spec.answers, gold, file, pairs) for file, pairs in zip(files, read, strict=True)]
     statistics = [
-        spec.score([given.value for _, given in pairs], [right.value for right, _ in pairs]) for pairs, _ in systems
+        spec.score([predicted.value for _, predicted in pairs], [right.value for right, _ in pairs])
+        for pairs, _ in systems
     ]
     scored = [
         Scores(
             file,
             len(pairs),
-            sum(not given.value.strip() for _, given in pairs),
-            {name: statistic.value for name, statistic in found.items()},
-            bootstrap_intervals(found, resamples, seed),
-            cautions,
+            sum(not predicted.value.strip() for _, predicted in pairs),
+            {name: statistic.value for name, statistic in metrics.items()},
+            bootstrap_intervals(metrics, resamples, seed),
+            warnings,
         )
-        for file, (pairs, cautions), found in zip(files, systems, statistics, strict=True)
+        for file, (pairs, warnings), metrics in zip(files, systems, statistics, strict=True)
     ]
     if other is None:
         return scored[0], None, {}

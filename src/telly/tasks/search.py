@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Search(TaskSpec[ContrastiveOptions]):
-    """Sentences to functions, both embedded by one encoder."""
+    """Retrieval of functions by sentences, both embedded by one encoder."""
 
     schema = Schema(
         "search",
@@ -56,5 +56,5 @@ class Search(TaskSpec[ContrastiveOptions]):
         return RetrievalTask(self)
 
     def embedding_roles(self, options: ContrastiveOptions) -> EmbeddingRoles:
-        """Sentences find functions."""
+        """Sentences as queries, functions as documents."""
         return EmbeddingRoles("query", "code", "add two numbers", "def add(a, b):\n    return a + b")

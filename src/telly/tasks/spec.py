@@ -45,8 +45,8 @@ class EmbeddingRoles:
     """The two sides of a similarity search with a task's embeddings.
 
     Attributes:
-        query: column of the texts that are searched with.
-        document: column of the texts that are found; may be the same.
+        query: column of the queries.
+        document: column of the texts to find; may be the same.
         example_query: a short query for model cards.
         example_document: a short document for model cards.
     """
@@ -59,11 +59,11 @@ class EmbeddingRoles:
 
 @dataclass(frozen=True)
 class DataExample:
-    """How help shows a task's data.
+    """Example of a task's data options in help.
 
     Attributes:
         options: data options of `telly tune` with example values.
-        layout: what those files or folders hold.
+        layout: content of those files or folders.
     """
 
     options: str
@@ -81,17 +81,19 @@ class TaskSpec(ABC, Generic[OptionsT]):
 
     Attributes:
         schema: name, summary and columns.
-        sample: the data set that is used where the user gives none.
-        preset: settings where the user gives none.
+        sample: default data set.
+        preset: default settings.
         metrics: names of the task's metrics, as in `telly.metrics.table.METRICS`.
         answers: layout of the files that `telly score` reads.
-        options: the type of its own settings.
+        options: type of the settings that only this kind of task has.
         is_generative: whether its model generates text; it is then loaded with its output layer.
         is_classifier: whether its model assigns texts to the classes of its training data.
-        min_batch_size: minimum number of examples per step that teach something; 2 for in-batch negatives.
-        mining: how `telly data from-repo` makes data for it; None where it cannot.
-        data_example: how help shows its data.
-        paper_name: what the paper's tables call it.
+        has_threshold: whether pairs are classified by a cosine threshold, which is fitted on validation data and saved
+            with the model.
+        min_batch_size: minimum number of examples per step from which it can learn; 2 for in-batch negatives.
+        mining: data that `telly data from-repo` makes for it; None if it cannot.
+        data_example: example of its data options in help.
+        paper_name: its name in the paper's tables.
     """
 
     schema: Schema
@@ -102,6 +104,7 @@ class TaskSpec(ABC, Generic[OptionsT]):
     options: type[OptionsT]
     is_generative: bool = False
     is_classifier: bool = False
+    has_threshold: bool = False
     min_batch_size: int = 1
     mining: MiningTarget | None = None
     data_example: DataExample = JSON_LINES
@@ -131,11 +134,11 @@ class TaskSpec(ABC, Generic[OptionsT]):
         """The training part; imports torch."""
 
     def has_head(self, options: OptionsT) -> bool:
-        """Tell whether the model gets new parameters beside those it is loaded with."""
+        """Return whether the model gets new parameters besides those it is loaded with."""
         return False
 
     def shares_texts(self, options: OptionsT) -> bool:
-        """Tell whether batches keep examples together that share texts."""
+        """Return whether batches group examples that share texts."""
         return False
 
     def embedding_roles(self, options: OptionsT) -> EmbeddingRoles | None:
@@ -143,12 +146,12 @@ class TaskSpec(ABC, Generic[OptionsT]):
         return None
 
     def options_of(self, settings: Mapping[str, Any]) -> OptionsT:
-        """The task's own options among checked settings; those that are absent or None get their defaults."""
-        given = {name: settings.get(name) for name in self.option_names}
-        return self.options(**{name: value for name, value in given.items() if value is not None})
+        """The task's options among checked settings; absent ones and None get their defaults."""
+        values = {name: settings.get(name) for name in self.option_names}
+        return self.options(**{name: value for name, value in values.items() if value is not None})
 
     def title(self, options: OptionsT) -> str:
-        """The task's name, with the head where it has a choice, such as `clone with --head pair`."""
+        """The task's name, with the head if it has a choice, such as `clone with --head pair`."""
         head = getattr(options, "head", None)
         return self.name if head is None else f"{self.name} with --head {head}"
 
@@ -157,4 +160,6 @@ class TaskSpec(ABC, Generic[OptionsT]):
         head = settings_of(self.options).get("head")
         if head is None:
             return {self.name: self.options()}
-        return {self.title(options): options for options in (self.options_of({"head": one}) for one in head.choices)}
+        return {
+            self.title(options): options for options in (self.options_of({"head": choice}) for choice in head.choices)
+        }

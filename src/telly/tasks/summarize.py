@@ -1,4 +1,4 @@
-"""Code summarization: a function in, a sentence out. CodeSearchNet's layout; CodeXGLUE's smoothed sentence BLEU."""
+"""Code summarization: describe a function in a sentence. CodeSearchNet's layout; CodeXGLUE's smoothed sentence BLEU."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SummarizeOptions(GenerationOptions):
 
 
 class Summarize(TaskSpec[SummarizeOptions]):
-    """Functions to summaries."""
+    """Generation of summaries from functions."""
 
     schema = Schema(
         "summarize",

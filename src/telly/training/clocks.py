@@ -17,7 +17,7 @@ _SAMPLE_SECONDS = 0.05
 class Clocks:
     """Exclusive clocks: opening one pauses the one around it, so they add up to the wall time.
 
-    What no named clock covers is `other`.
+    Time outside all named clocks counts as `other`.
     """
 
     def __init__(self) -> None:
@@ -61,8 +61,8 @@ class PeakMemory:
     """Peak resident memory of this process since the last `reset`, in bytes.
 
     On Linux the kernel keeps the exact peak; elsewhere memory is sampled every 50 ms. Pages of memory-mapped files that
-    were read count as resident, so the pages of an activation cache are in the figure although they can be
-    dropped at any time.
+    were read count as resident, so the figure includes pages of an activation cache, although the
+    kernel can drop them at any time.
     """
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ class ProgressBar(TrainerCallback):  # type: ignore[misc]
 
     Args:
         title: text before the bar.
-        shown: names of the metrics that are shown.
+        shown: names of the metrics to show.
     """
 
     def __init__(self, title: str, shown: Container[str] = METRICS) -> None:

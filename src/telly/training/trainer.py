@@ -1,6 +1,6 @@
 """The Hugging Face Trainer with telly's data order, evaluation and checkpoints.
 
-The Trainer does the mechanics (steps, schedule, precision, accumulation, resume, distribution, tracking). What differs:
+The Trainer does the mechanics (steps, schedule, precision, accumulation, resume, distribution, tracking). Differences:
 batches come from a batch sampler that shards itself, evaluation is a function of the task, and a checkpoint holds only
 the parameters that are trained, so that a frozen prefix need not be in memory or written again.
 """
@@ -8,6 +8,7 @@ the parameters that are trained, so that a frozen prefix need not be in memory o
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -41,9 +42,9 @@ class TellyTrainer(Trainer):  # type: ignore[misc]
     Args:
         model: a module whose forward takes what `collate` returns and gives a dict with `loss`.
         args: the Trainer's settings.
-        batch_sampler: draws this process's example indices for every step.
-        collate: makes a batch from example indices.
-        evaluate_fn: computes validation metrics by name; None if there is no evaluation while training.
+        batch_sampler: sampler of this process's example indices for every step.
+        collate: function that makes a batch from example indices.
+        evaluate_fn: function that computes validation metrics by name; None trains without evaluation.
         callbacks: additional callbacks.
     """
 
@@ -67,7 +68,7 @@ class TellyTrainer(Trainer):  # type: ignore[misc]
             callbacks=[*callbacks, _MarkComplete()],
         )
         self.remove_callback(PrinterCallback)
-        self.model_accepts_loss_kwargs = False
+        self.model_accepts_loss_kwargs = False  # else the Trainer would rescale the loss for accumulation
         self._batch_sampler = batch_sampler
         self._evaluate_fn = evaluate_fn
 
@@ -79,7 +80,8 @@ class TellyTrainer(Trainer):  # type: ignore[misc]
         """Run the task's evaluation and report its metrics with the prefix `eval_`.
 
         Raises:
-            TrainingError: the metric that chooses the best epoch is missing."""
+            TrainingError: the metric that chooses the best epoch is missing.
+        """
         assert self._evaluate_fn is not None
         training = self.model.training
         self.model.eval()
@@ -117,7 +119,7 @@ class TellyTrainer(Trainer):  # type: ignore[misc]
         return loss
 
     def train(self, resume_from_checkpoint: str | None = None, **kwargs: Any) -> Any:
-        """Train, or resume from a checkpoint; at the end the best weights are loaded, if the settings say so.
+        """Train, or resume from a checkpoint; at the end load the best weights, if `load_best_model_at_end` is set.
 
         A checkpoint that was written when training had ended is not trained further.
 
@@ -214,9 +216,11 @@ def load_trained_state(model: nn.Module, checkpoint: Path) -> None:
     file = checkpoint / TRAINED_WEIGHTS
     if not file.is_file():
         raise TrainingError(f"{checkpoint} has no {TRAINED_WEIGHTS}; expected a complete checkpoint of this run")
-    state = load_file(file)
+    # Checkpoints of earlier versions call the model that is tuned `split`, where it is `encoder` now.
+    state = {re.sub(r"^split\.", "encoder.", name): value for name, value in load_file(file).items()}
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if state.keys() != trained.keys():
+        # For instance a checkpoint of another K, or of another method.
         differing = sorted(state.keys() ^ trained.keys())
         raise TrainingError(
             f"{file} holds other parameters than the model trains ({len(differing)} differ, such as {differing[0]}); "
@@ -251,14 +255,14 @@ def explained_disk(folder: Path) -> Iterator[None]:
     """
     text = (
         f"{folder}: no room on the disk to save the run; what was saved before is kept. "
-        "Make room, then go on with --resume"
+        "Make room, then continue with --resume"
     )
     with full_disk_as(lambda _: TrainingError(text)):
         yield
 
 
 def _training_was_over(checkpoint: Path) -> bool:
-    """Whether training had ended, by the last epoch or by early stopping, when the checkpoint was written."""
+    """Check if training had ended, by the last epoch or by early stopping, when the checkpoint was written."""
     state = json.loads((checkpoint / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
     control = state.get("stateful_callbacks", {}).get("TrainerControl", {})
     return bool(control.get("args", {}).get("should_training_stop", False))

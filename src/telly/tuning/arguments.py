@@ -1,4 +1,4 @@
-"""A run's settings in the Trainer's terms."""
+"""Translation of a run's settings into `TrainingArguments`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ LOG_STEPS = 10
 
 
 def training_arguments(run: Run) -> TrainingArguments:
-    """The settings of a run as the Trainer takes them; sets up the process group, if there is one.
+    """Make the Trainer's arguments from a run's settings; sets up the process group, if there is one.
 
     Raises:
-        ConfigError: the batch cannot be shared among the processes.
+        ConfigError: the batch size is not a multiple of the number of processes.
     """
     config = run.config
     processes = int(os.environ.get("WORLD_SIZE", "1"))

@@ -20,17 +20,17 @@ from telly.tuning.job import Job
 
 SAMPLE_TOKENS = 4096
 SAMPLE_SHARE = 0.1
-"""Maximum share of the data that is computed only to measure rates."""
+"""Maximum share of the data that is computed just to measure rates."""
 
 
 @dataclass(frozen=True)
 class BatchSources:
-    """Where a job's batches come from.
+    """Sources of a job's batches by data split.
 
     Attributes:
-        by_split: batches by data split.
+        by_split: source of batches by data split.
         used: whether an activation cache is read.
-        reason: why, or why not.
+        reason: reason for using a cache or not.
         complete: whether all sequences are cached.
         builds: results of building the caches, by split.
     """
@@ -42,7 +42,7 @@ class BatchSources:
     builds: dict[str, BuildResult] = field(default_factory=dict)
 
     def report(self) -> CacheReport:
-        """What became of the caches, for the run record."""
+        """The caches' sizes, sources and build times, for the run record."""
         caches = {
             split: CacheBuild(
                 folder=str(build.cache.folder),
@@ -59,7 +59,7 @@ class BatchSources:
 
 
 def choose_cache(job: Job) -> CacheDecision:
-    """Decide whether a job reads activation caches: whether it may, and whether that pays on this machine.
+    """Decide on activation caches: whether the settings allow them, and whether they pay on this machine.
 
     Raises:
         CacheError: the cache folder cannot be written and holds no cache for this job.
@@ -82,7 +82,7 @@ def open_sources(job: Job, decision: CacheDecision) -> BatchSources:
     tokens = {name: RowSource(encoded.table, job.pad_id) for name, encoded in job.data.items()}
     if not decision.use:
         return BatchSources(tokens, False, decision.reason)
-    with first_here_goes_first():
+    with first_here_goes_first():  # the other processes of this machine then find the cache
         builds = {name: _build(name, request) for name, request in _requests(job).items()}
     if not builds["train"].cache.cached_rows:
         return BatchSources(tokens, False, "nothing fits into the budget or on the disk", builds=builds)
@@ -97,9 +97,9 @@ def _build(name: str, request: CacheRequest) -> BuildResult:
 
 
 def _requests(job: Job) -> dict[str, CacheRequest]:
-    """The cache of every split that reads one; a budget is shared in proportion to their tokens."""
+    """Cache requests of the splits that can be cached; a budget is divided in proportion to their tokens."""
     config = job.config
-    data = {name: encoded for name, encoded in job.data.items() if encoded.stored}
+    data = {name: encoded for name, encoded in job.data.items() if encoded.cacheable}
     budget = None if config.cache_budget_gb is None else int(config.cache_budget_gb * 1e9)
     total = max(1, sum(int(encoded.table.lengths.sum()) for encoded in data.values()))
     return {
@@ -148,14 +148,15 @@ def measure_rates(request: CacheRequest) -> Rates:
 
 
 def _sample(table: SequenceTable) -> SequenceTable:
-    """Some sequences of median length and above, `SAMPLE_TOKENS` tokens or a tenth of the data."""
-    enough = min(SAMPLE_TOKENS, SAMPLE_SHARE * int(table.lengths.sum()))
+    """Sample sequences of median length and above, `SAMPLE_TOKENS` tokens or a tenth of the data."""
+    max_tokens = min(SAMPLE_TOKENS, SAMPLE_SHARE * int(table.lengths.sum()))
+    # Sequences of similar length, as batches have them; the short half would measure mostly overhead.
     order = np.argsort(table.lengths, kind="stable")
     builder, tokens = SequenceTableBuilder(), 0
     for row in order[len(order) // 2 :]:
         prefix_length = None if table.prefix_lengths is None else int(table.prefix_lengths[row])
         builder.add(table[int(row)].tolist(), prefix_length)
         tokens += int(table.lengths[row])
-        if tokens >= enough:
+        if tokens >= max_tokens:
             break
     return builder.build()

@@ -1,4 +1,4 @@
-"""Estimates before a run: what an epoch reads, and the costs of every variant. Encodes data, loads no weights."""
+"""Estimates before a run: workload of an epoch and costs of every variant. Encodes data, loads no weights."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from telly.tasks.training.base import Encoded
 
 SAMPLE = "sample"
 PASSES = {Method.FULL: 1.0, Method.LORA: 2 / 3, Method.IA3: 2 / 3, Method.BITFIT: 2 / 3, Method.HEAD_ONLY: 0.0}
-"""Share of full training's operations in a layer above K. Where its weights are frozen, their gradient is left out:
-that leaves the forward and the gradient of the states, two of three. Adapters and the head are small and left out."""
+"""Operations in a layer above K relative to full training. If its weights are frozen, their gradient is not computed,
+which leaves the forward and the gradient of the states: two of three. Adapters and head are small and neglected."""
 
 
 def variant_costs(config: TuneConfig, data: str | None) -> list[VariantCost]:
     """Trained parameters of base and every K and, with data, time and memory on this machine.
 
     Args:
-        config: the settings; what is open is resolved as a run would.
+        config: the settings; open ones are resolved as a run would.
         data: training data as `telly tune` takes it, or `sample`; None leaves out the estimates.
 
     Raises:
@@ -81,7 +81,7 @@ def workload(config: TuneConfig, data: str) -> Workload:
     """Count the tokens that an epoch of `telly tune` with these settings reads.
 
     Args:
-        config: the settings; what is open is resolved as a run would.
+        config: the settings; open ones are resolved as a run would.
         data: training data as `telly tune` takes it, or `sample`.
 
     Raises:
@@ -132,25 +132,27 @@ def training_seconds(cost: VariantCost, config: ResolvedConfig, cached_k: int = 
         cost: the variant's cost, with a workload.
         config: the run's settings; the activation cache counts unless they switch it off.
         cached_k: the highest K whose states are on disk already.
-        layers: number of layers of the model, all of which run once where the head is trained alone.
+        layers: number of layers of the model, all of which run once if only the head is trained.
     """
     assert cost.epoch_seconds is not None
     epochs, whole = config.epochs, config.method is Method.HEAD_ONLY
     k = layers if whole else cost.k
-    top = cost.epoch_seconds if cost.epoch_seconds_cached is None else cost.epoch_seconds_cached
-    bottom = top / 3 if whole else cost.epoch_seconds - top  # the forward alone
-    top *= PASSES[config.method]
+    suffix = cost.epoch_seconds if cost.epoch_seconds_cached is None else cost.epoch_seconds_cached
+    # Where all layers are frozen, they only run forward: a third of the time that training them would take.
+    prefix = suffix / 3 if whole else cost.epoch_seconds - suffix
+    suffix *= PASSES[config.method]
     if k is None or not config.cache:
-        return epochs * (bottom + top)
-    return bottom * (k - min(cached_k, k)) / max(1, k) + epochs * top
+        return epochs * (prefix + suffix)
+    # Layers below `cached_k` do not run again: their states are read from the cache on disk.
+    return prefix * (k - min(cached_k, k)) / max(1, k) + epochs * suffix
 
 
 def peak_memory(cost: VariantCost, base: VariantCost, config: ResolvedConfig) -> int:
     """Peak memory of a run in bytes. Frozen weights have no gradient and no moments, also those above K.
 
     Args:
-        cost: the variant's, with a workload.
-        base: the cost of training all weights.
+        cost: cost of the variant, with a workload.
+        base: cost of training all weights.
         config: the run's settings.
     """
     peak = cost.peak_bytes_cached if config.cache and cost.peak_bytes_cached is not None else cost.peak_bytes

@@ -26,12 +26,12 @@ def load_datasets(config: ResolvedConfig, task: AnyTask) -> dict[str, Any]:
     Raises:
         DataError: a file is missing, malformed or empty.
     """
-    given = {"train": config.data, "valid": config.valid, "test": config.test}
+    sources = {"train": config.data, "valid": config.valid, "test": config.test}
     if config.data is None:
-        given = {name: str(path) for name, path in task.spec.sample.files().items()}
+        sources = {name: str(path) for name, path in task.spec.sample.files().items()}
     limits = {"train": config.limit, "valid": config.eval_limit, "test": config.eval_limit}
     datasets = {}
-    for name, source in given.items():
+    for name, source in sources.items():
         if source is None:
             continue
         dataset = read(source, task.schema, config.columns, "validation" if name == "valid" else name)
@@ -59,7 +59,7 @@ def check_lengths(config: ResolvedConfig, task: AnyTask, stack: LayerStack) -> N
     """Check that no sequence is longer than the model has positions.
 
     Raises:
-        ConfigError: one may be; the text names the column and the limit.
+        ConfigError: a limit is above the number of positions; the text names the column and the limit.
     """
     limit = stack.position_limit
     if limit is None:
@@ -72,9 +72,9 @@ def check_lengths(config: ResolvedConfig, task: AnyTask, stack: LayerStack) -> N
             )
     total = sum(config.max_tokens.values())
     if task.is_generative and architecture_of(stack.model.config).is_single_sequence and total > limit:
-        given = ", ".join(f"{column} {tokens}" for column, tokens in config.max_tokens.items())
+        limits = ", ".join(f"{column} {tokens}" for column, tokens in config.max_tokens.items())
         raise ConfigError(
-            f"max_tokens: {given}: prompt and answer are one sequence of up to {total} tokens, and {config.model} has "
+            f"max_tokens: {limits}: prompt and answer are one sequence of up to {total} tokens, and {config.model} has "
             f"{limit} positions; give less with --max-tokens, such as {task_limits(config, limit)}"
         )
 
@@ -90,15 +90,15 @@ def _in_proportion(config: ResolvedConfig, limit: int) -> dict[str, int]:
 
 
 def check_metric(config: ResolvedConfig, task: AnyTask, train: Encoded) -> None:
-    """Check that the data can give the metric of the settings.
+    """Check that the metric of the settings can be computed on the data.
 
     Raises:
-        ConfigError: it cannot; the text names the metrics that it can.
+        ConfigError: it cannot; the text names the metrics that can.
     """
-    known = task.metrics_of(train)
-    if config.metric not in known:
+    metrics = task.metrics_of(train)
+    if config.metric not in metrics:
         raise ConfigError(
-            f"--metric {config.metric}: with {len(train.classes)} classes the data gives {', '.join(known)}; choose "
+            f"--metric {config.metric}: with {len(train.classes)} classes the data gives {', '.join(metrics)}; choose "
             "one of these"
         )
 
@@ -106,14 +106,14 @@ def check_metric(config: ResolvedConfig, task: AnyTask, train: Encoded) -> None:
 def check_negatives(
     contrasted: Mapping[str, npt.NDArray[np.int64]], batches: Sequence[npt.NDArray[np.int64]]
 ) -> list[str]:
-    """Look for batches without negatives, from which a contrastive loss learns nothing.
+    """Find batches without negatives, from which a contrastive loss learns nothing.
 
     Args:
         contrasted: `Task.contrasted` of the training data.
-        batches: indices of examples, batch by batch.
+        batches: example indices of every batch.
 
     Returns:
-        a warning if some batches have no negatives; else nothing.
+        one warning if some batches have no negatives; else none.
 
     Raises:
         ConfigError: no batch has negatives.
@@ -125,18 +125,18 @@ def check_negatives(
                 f"data: all {len(values):,} training examples have the same {name}, so the contrastive loss has no "
                 f"negatives and nothing is learnt; add examples with another {name}"
             )
-    alone = sum(any((values[batch] == values[batch[0]]).all() for values in contrasted.values()) for batch in batches)
-    if not alone:
+    useless = sum(any((values[batch] == values[batch[0]]).all() for values in contrasted.values()) for batch in batches)
+    if not useless:
         return []
-    what = f"all examples have the same {' or the same '.join(contrasted)}, so the loss has no negatives there"
-    if alone == len(batches):
+    reason = f"all examples have the same {' or the same '.join(contrasted)}, so the loss has no negatives there"
+    if useless == len(batches):
         raise ConfigError(
-            f"--batch-size {len(batches[0])}: in every batch {what} and nothing is learnt; give a larger --batch-size, "
-            "or more different examples"
+            f"--batch-size {len(batches[0])}: in every batch {reason} and nothing is learnt; give a larger "
+            "--batch-size, or more different examples"
         )
     return [
-        f"train: in {alone:,} of {len(batches):,} batches of the first epoch {what} and these teach nothing; a larger "
-        "--batch-size or more different examples help"
+        f"train: in {useless:,} of {len(batches):,} batches of the first epoch {reason} and these teach nothing; a "
+        "larger --batch-size or more different examples help"
     ]
 
 

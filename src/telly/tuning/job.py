@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 from transformers import TrainerCallback, TrainerState, TrainingArguments, set_seed
 
 from telly.data.batching import LengthBucketBatchSampler
@@ -19,8 +18,8 @@ from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.freezing.variants import Method
 from telly.models.declared import check_pooling
-from telly.models.load import load_model, load_tokenizer
-from telly.models.stack import find_stack
+from telly.models.load import load_stack, load_tokenizer
+from telly.models.stack import LayerStack
 from telly.settings.config import ResolvedConfig
 from telly.tasks import get_task
 from telly.tasks.training.base import AnyTask, Encoded, Evaluation, TaskModel
@@ -31,7 +30,7 @@ from telly.tuning.inputs import check_lengths, check_metric, load_datasets
 
 @dataclass(frozen=True)
 class Inputs:
-    """What jobs on the same model, task and data share.
+    """Data and tokenizer that jobs on the same model, task and data share.
 
     Attributes:
         datasets: raw data by split, `train` among them.
@@ -55,7 +54,7 @@ class Job:
         task: the task.
         inputs: data and tokenizer.
         parameters: parameters of the model as it was loaded.
-        split: the frozen model; its layers above K have what the method trains.
+        split: the frozen model, with the method's adapters above K.
         adapter: the adapters, if the method has any.
         module: the task's model around `split`, with its head and loss.
         plan: what is frozen and trained, head included.
@@ -104,14 +103,16 @@ def prepare(
 
     Args:
         config: the settings; `freeze` is a variant, not `auto`.
-        device: where to compute; by default the GPU, if there is one.
+        device: device to compute on; by default the GPU, if there is one.
         datasets: raw data by split; by default those of the settings are read.
         inputs: those of an earlier job on the same model, task and data; None reads and encodes the data.
         clocks: measures loading, digests and encoding.
 
     Raises:
-        ConfigError: texts are longer than the model's positions, the metric or the method does not fit.
-        DataError, ModelError, PlanError: as their names say.
+        ConfigError: texts are longer than the model's positions, or the metric or the method does not fit.
+        DataError: the data cannot be read or does not fit the task.
+        ModelError: the model cannot be loaded or split.
+        PlanError: K is out of range, or the method does not fit the model.
     """
     clocks = clocks or Clocks()
     task = get_task(config.task)
@@ -123,38 +124,39 @@ def prepare(
         if inputs is None and datasets is None:
             datasets = load_datasets(config, task)
         tokenizer = inputs.tokenizer if inputs else load_tokenizer(config.model)
-        model = load_model(config.model, seed=config.seed, is_generative=task.is_generative).to(device)
-        split = _split(model, config)
+        stack = load_stack(config.model, seed=config.seed, is_generative=task.is_generative)
+        stack.model.to(device)
+        split = _split(stack, config)
         check_lengths(config, task, split.stack)
     if inputs is None:
         assert datasets is not None
         with clocks("prefix"):
             digests = tuple(prefix_digests(split.stack))
         with clocks("encode"):
-            data = task.encode(datasets, tokenizer, config.max_tokens, model.config)
+            data = task.encode(datasets, tokenizer, config.max_tokens, stack.model.config)
         inputs = Inputs(datasets, tokenizer, data, digests)
     check_metric(config, task, inputs.data["train"])
     with clocks("load"):
         parameters = split.plan.total
         adapter = apply_method(split, config.method, config.lora, config.seed)
         module = _build(config, task, split, inputs.data["train"]).to(device)
-    shared = {id(p) for p in split.parameters()}
-    plan = split.plan.with_head(sum(p.numel() for p in module.parameters() if id(p) not in shared))
+    # The task's model holds the split model; the head is what it has beyond that.
+    split_parameters = {id(p) for p in split.parameters()}
+    plan = split.plan.with_head(sum(p.numel() for p in module.parameters() if id(p) not in split_parameters))
     return Job(config, task, inputs, parameters, split, adapter, module, plan)
 
 
-def _split(model: nn.Module, config: ResolvedConfig) -> SplitModel:
+def _split(stack: LayerStack, config: ResolvedConfig) -> SplitModel:
     """Freeze the model as the settings say.
 
     Raises:
         PlanError: K is out of range.
     """
-    stack = find_stack(model)
     if config.method is Method.HEAD_ONLY:
-        return SplitModel(model, len(stack), stack=stack)
+        return SplitModel(stack.model, len(stack), stack=stack)
     if config.k is not None:
         stack.check_layer(config.k)
-    return SplitModel(model, config.k, stack=stack)
+    return SplitModel(stack.model, config.k, stack=stack)
 
 
 def _build(config: ResolvedConfig, task: AnyTask, split: SplitModel, train: Encoded) -> TaskModel:
@@ -203,7 +205,7 @@ def train(
         arguments: the Trainer's settings.
         evaluate_fn: computes validation metrics by name; None trains without evaluation.
         callbacks: the Trainer's callbacks.
-        make_trainer: the class of the Trainer.
+        make_trainer: constructor of the Trainer.
         checkpoint: a checkpoint to resume from.
 
     Returns:
@@ -234,7 +236,7 @@ def evaluate(
     Args:
         job: as `prepare` gives it.
         sources: batches by split.
-        split: what to evaluate on.
+        split: name of the data split to evaluate on.
         final: decode with the full beam, where text is generated, else greedily.
         fit_on: the split on which a threshold is fitted first, where the task has one; None leaves it as it is.
     """

@@ -15,8 +15,8 @@ import torch
 from transformers import EarlyStoppingCallback, TrainerCallback, TrainerState, TrainingArguments
 
 from telly.data.warnings import warnings_about
-from telly.disk import came_of_full_disk, folder_lock
-from telly.models.declared import cautions_about
+from telly.disk import caused_by_full_disk, folder_lock
+from telly.models.declared import model_warnings
 from telly.processes import first_decides, wait_for_all
 from telly.runs.card import write_card
 from telly.runs.parts import DeviceInfo, ModelInfo, PlanInfo
@@ -52,19 +52,23 @@ def tune(
     """Tune a model on a task and return the run's record, which is also in the output folder.
 
     Args:
-        config: the settings; what is None is taken from the model's recommendation or the task's preset.
+        config: the settings; those that are None come from the model's recommendation or the task's preset.
         resume: continue an interrupted run in the same folder.
         overwrite: replace an earlier run in the same folder.
         advisor: chooses the variant of `freeze = auto`; `telly.tune` has one.
         reuse_baselines_from: folder of other runs; baselines that one of them computed under the same settings are
-            taken over.
+            reused.
 
     Raises:
         ConfigError: settings that do not fit, or an output folder with another run or of a process that still runs.
-        DataError, ModelError, PlanError, CacheError, TrainingError: as their names say.
+        DataError: the data cannot be read or does not fit the task.
+        ModelError: the model cannot be loaded or split.
+        PlanError: K or the method does not fit the model.
+        CacheError: the activation cache cannot be written or read.
+        TrainingError: the loss is not finite, or a checkpoint cannot be written or read.
     """
     config = config.resolve()
-    # One process speaks for all that train together.
+    # With several processes, the main one locks the folder for all.
     with folder_lock(config.output) if is_main() else contextlib.nullcontext():
         return _run(config, resume, overwrite, advisor, reuse_baselines_from)
 
@@ -72,7 +76,7 @@ def tune(
 def _run(
     config: ResolvedConfig, resume: bool, overwrite: bool, advisor: Advisor | None, reuse_baselines_from: Path | None
 ) -> RunRecord:
-    """Run in a folder that no other process writes into; the record says how it ended."""
+    """Run in a locked folder, and record how the run ended."""
     resume = resume and not has_only_advice(config)
     run = start(config, resume, overwrite, advisor)
     try:
@@ -80,12 +84,12 @@ def _run(
         run.record.status = "finished"
     except KeyboardInterrupt:
         run.record.status = "interrupted"
-        run.record.error = "interrupted by Ctrl-C or a termination signal; --resume goes on"
+        run.record.error = "interrupted by Ctrl-C or a termination signal; --resume continues"
         raise
     except BaseException as error:
         run.record.status = "failed"
         run.record.error = f"{type(error).__name__}: {error}"
-        run.record.full_disk = came_of_full_disk(error)
+        run.record.full_disk = caused_by_full_disk(error)
         raise
     finally:
         run.save()
@@ -97,7 +101,7 @@ def _run(
 
 
 def _tune(run: Run, resume: bool, overwrite: bool, reuse_baselines_from: Path | None) -> None:
-    """Prepare, train, evaluate and save; everything that a reader should know goes into the record."""
+    """Prepare, train, evaluate and save; the record is filled on the way."""
     record = run.record
     arguments = training_arguments(run)  # sets up the process group, if there is one
     record.device = DeviceInfo(arguments.device.type, torch.get_num_threads(), arguments.world_size)
@@ -107,7 +111,7 @@ def _tune(run: Run, resume: bool, overwrite: bool, reuse_baselines_from: Path | 
     with run.clocks("encode"):
         record.data_warnings = _data_warnings(job, arguments)
     for warning in record.data_warnings:
-        logger.warning("caution: %s", warning)
+        logger.warning("warning: %s", warning)
     record.plan = PlanInfo.of(job.plan)
     logger.info("%s", job.plan)
     described = {name: describe(job.inputs.datasets[name], encoded) for name, encoded in job.data.items()}
@@ -127,19 +131,19 @@ def _tune(run: Run, resume: bool, overwrite: bool, reuse_baselines_from: Path | 
 
 
 def _data_warnings(job: Job, arguments: TrainingArguments) -> list[str]:
-    """Warnings about the data and the model that a reader of the results should know.
+    """Collect warnings about the data and the model for readers of the results.
 
     Raises:
         ConfigError: the data do not fill one batch, or no batch has negatives.
     """
     warnings = warnings_about(job.inputs.datasets, job.task.schema)
-    warnings += [] if job.task.is_generative else cautions_about(job.config.model)
+    warnings += [] if job.task.is_generative else model_warnings(job.config.model)
     sampler = sampler_of(job, arguments.process_index, arguments.world_size)
     return warnings + check_negatives(job.task.contrasted(job.train), sampler.global_batches())
 
 
 def _open_sources(run: Run, job: Job) -> BatchSources:
-    """Build or open the activation caches if that pays; then the frozen layers are released from memory."""
+    """Build or open the activation caches if that pays, and then release the frozen layers from memory."""
     with run.clocks("prefix"):
         decision = choose_cache(job)
         if job.split.k is not None and run.config.cache:
@@ -148,8 +152,8 @@ def _open_sources(run: Run, job: Job) -> BatchSources:
         if decision.use and not sources.used:
             logger.info("activation cache: not used: %s", sources.reason)
         run.record.cache = report = sources.report()
-    # Where text is generated, decoding needs the frozen layers for the new tokens.
-    if sources.used and sources.complete and all(encoded.stored for encoded in job.data.values()):
+    # Generated tokens pass through the frozen layers, so these stay in memory if any split is decoded.
+    if sources.used and sources.complete and all(encoded.cacheable for encoded in job.data.values()):
         with run.clocks("save"), explained_disk(run.output):
             file = run.folder.checkpoints / f"prefix-{os.getpid()}.safetensors"
             run.record.cache = replace(report, released_bytes=job.split.release_prefix(file))
@@ -160,7 +164,7 @@ def build_caches(config: TuneConfig) -> None:
     """Build the activation caches that a run with these settings reads, if it would use any, and nothing else.
 
     Raises:
-        DataError, ModelError, PlanError, CacheError: as their names say.
+        ConfigError, DataError, ModelError, PlanError, CacheError: as `tune`.
     """
     job = prepare(config.resolve())
     open_sources(job, choose_cache(job))
@@ -185,7 +189,7 @@ def _train_and_test(run: Run, job: Job, sources: BatchSources, arguments: Traini
             return evaluate(job, sources.by_split, "valid", final=False).metrics
 
     checkpoint = last_complete_checkpoint(run.folder.checkpoints) if resume else None
-    # An untuned model seldom ends an answer, so a beam would take long.
+    # An untuned model seldom emits the end token, so beam search would take long.
     untuned = "untuned (greedy)" if job.task.is_generative else "untuned"
     if untuned not in record.baselines:
         with run.clocks("evaluate"):
@@ -194,10 +198,11 @@ def _train_and_test(run: Run, job: Job, sources: BatchSources, arguments: Traini
     if checkpoint is not None:
         record.resumed_from_step = int(checkpoint.name.rpartition("-")[2])
         logger.info("resuming after step %d", record.resumed_from_step)
+    # Epochs after the checkpoint are trained again.
     record.epochs = [epoch for epoch in record.epochs if epoch.step <= (record.resumed_from_step or 0)]
     run.save()
     run.save_epochs()
-    run.memory.reset()
+    run.memory.reset()  # loading and building the cache have a peak of their own
     with run.clocks("train"):
         state = _train(run, job, sources, arguments, validate, checkpoint)
     record.peak_memory_train_bytes = run.memory.bytes()

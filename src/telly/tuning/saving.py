@@ -30,28 +30,28 @@ def save_model(
     """
     model = checkpoint_part(split.model)
     head = module.head
-    usage = _inference_config(run, module, classes)
-    about = {
+    inference_config = _inference_config(run, module, classes)
+    metadata = {
         "class": type(model).__name__,
         "pooling": None if run.task.is_generative else "mean",
         "variant": Variant(run.config.k, run.config.method).slug,
     }
 
-    def write_own(folder: Path) -> None:
+    def write_telly_files(folder: Path) -> None:
         if head is not None:
             save_head(head, folder)
-        usage.write(folder, **about)
+        inference_config.write(folder, **metadata)
 
     if adapter is not None:
         with whole_folder(run.folder.adapter, replace=True) as folder:
             adapter.save(folder)
-            write_own(folder)
-        adapter.merge()
+            write_telly_files(folder)
+        adapter.merge()  # after it was saved: merging removes the adapter from the model
     with whole_folder(run.folder.model, replace=True) as folder:
         with quiet_transformers():
             model.save_pretrained(folder)
             tokenizer.save_pretrained(folder)
-        write_own(folder)
+        write_telly_files(folder)
 
 
 def _inference_config(run: Run, module: TaskModel, classes: tuple[str, ...]) -> InferenceConfig:

@@ -13,7 +13,7 @@ from transformers import TrainerCallback
 
 from telly.disk import write_json, write_text
 from telly.metrics.interval import Floats
-from telly.metrics.kept import write_scores
+from telly.metrics.per_example import write_per_example
 from telly.runs.folder import RunFolder
 from telly.runs.parts import EpochInfo
 from telly.runs.record import RunRecord
@@ -32,10 +32,10 @@ class Run:
         task: the task.
         output: the output folder.
         record: the run's record, which grows as the run proceeds.
-        clocks: measure the parts of the run.
-        memory: measures peak memory.
+        clocks: clocks of the parts of the run.
+        memory: measure of peak memory.
         main: whether this process writes for all that train together.
-        acquired: whether the output folder belongs to this run; before that, nothing is written into it.
+        acquired: whether the output folder belongs to this run; nothing is written into it before.
     """
 
     config: ResolvedConfig
@@ -72,10 +72,10 @@ class Run:
             self.record.scores = self.folder.scores.name
         if self.main and per_example:
             with explained_disk(self.output):
-                write_scores(self.folder.scores, per_example)
+                write_per_example(self.folder.scores, per_example)
 
     def save(self) -> None:
-        """Write the record with the times and the peak memory until now."""
+        """Write the record with times and peak memory so far."""
         self.record.clocks = self.clocks.seconds()
         self.record.wall_seconds = self.clocks.wall()
         self.record.peak_memory_bytes = max(self.record.peak_memory_bytes or 0, self.memory.bytes())
@@ -111,7 +111,7 @@ class Epochs(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._before = 0.0
+        self._before = 0.0  # training seconds before the current epoch
         self._losses: list[float] = []
 
     def add_loss(self, loss: float) -> None:
@@ -120,10 +120,10 @@ class Epochs(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Continue the epoch of the checkpoint that the run resumes from, if any."""
-        kept = self._run.folder.epoch_of_checkpoint(state.global_step)
+        file = self._run.folder.epoch_of_checkpoint(state.global_step)
         earlier: dict[str, Any] = {"seconds": 0.0, "losses": []}
-        if kept.is_file():
-            earlier = json.loads(kept.read_text(encoding="utf-8"))
+        if file.is_file():
+            earlier = json.loads(file.read_text(encoding="utf-8"))
         self._losses = earlier["losses"]
         self._before = self._train_seconds() - earlier["seconds"]
 

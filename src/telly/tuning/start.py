@@ -1,4 +1,4 @@
-"""Starting a run: the choice of K, what an interrupted run left, and the output folder."""
+"""Starting a run: the choice of K, the state of an interrupted run, and the output folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Advisor = Callable[[ResolvedConfig, bool], AdviceInfo]
 
 
 def is_main() -> bool:
-    """Whether this process speaks for all that train together."""
+    """True in the one process that writes files and messages for all that train together."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -53,7 +53,7 @@ def start(config: ResolvedConfig, resume: bool, overwrite: bool, advisor: Adviso
 
 
 def _continue(record: RunRecord, earlier: RunRecord) -> None:
-    """Take over what an interrupted run of the same settings has found."""
+    """Copy sessions, epochs, baselines and data of an interrupted run with the same settings."""
     record.sessions = [*earlier.sessions, Session(earlier.clocks, earlier.wall_seconds)]
     record.epochs = earlier.epochs
     if earlier.baselines_version == record.baselines_version:
@@ -74,28 +74,28 @@ def _advised(config: ResolvedConfig, advisor: Advisor | None, *, reuse: bool) ->
 
 
 def has_only_advice(config: ResolvedConfig) -> bool:
-    """Whether the output folder holds nothing but advice: the run was interrupted before it began."""
+    """Check if the output folder holds nothing but advice: the run was interrupted before it began."""
     folder = RunFolder(config.output)
     return config.freeze == AUTO and not folder.settings.exists() and folder.advice.is_dir()
 
 
 def acquire(run: Run, data: dict[str, SplitInfo], resume: bool, overwrite: bool) -> None:
-    """Take the output folder, once the settings, the model and the data have proved to be good.
+    """Acquire the output folder, after settings, model and data have been checked.
 
     Args:
         run: the run.
         data: description of the data by split, for the record.
-        resume: the run continues an interrupted one.
-        overwrite: an earlier run in the folder is removed.
+        resume: continue an interrupted run.
+        overwrite: remove an earlier run in the folder.
 
     Raises:
-        ConfigError: the run to resume was on other data, or the folder cannot be made.
+        ConfigError: the run to resume was on other data, or the folder cannot be created.
     """
     changed = [name for name, old in run.record.data.items() if old.fingerprint != data[name].fingerprint]
     if resume and changed:
         raise ConfigError(
             f"{run.output}: the interrupted run had other {' and '.join(changed)} data; the files were changed since. "
-            "Restore them, or run anew with --overwrite"
+            "Restore them, or start again with --overwrite"
         )
     run.record.data = data
     if run.main:
@@ -115,7 +115,9 @@ def _make_folder(run: Run) -> None:
     except OSError as error:
         if is_full_disk(error):
             raise
-        raise ConfigError(f"{run.output}: cannot be made: {error.strerror or error}; choose another --output") from None
+        raise ConfigError(
+            f"{run.output}: cannot be created: {error.strerror or error}; choose another --output"
+        ) from None
 
 
 def _earlier_record(folder: RunFolder) -> RunRecord | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from telly.mining.repository.collect import shown
+from telly.mining.repository.collect import printable
 
 if TYPE_CHECKING:  # some need torch, which a search by words must not load
     from telly.using.classify import ClassifiedFunction
@@ -21,7 +21,7 @@ def location_answer(location: CodeLocation) -> Answer:
     """A function and its location."""
     function = location.function
     return {
-        "path": shown(location.path),
+        "path": printable(location.path),
         "line": function.line,
         "last_line": function.last,
         "name": function.name,
@@ -46,14 +46,14 @@ def snippet(location: CodeLocation, lines: int) -> list[str]:
     return location.function.code.split("\n")[:lines]
 
 
-def summaries_answer(found: list[Summary]) -> Answer:
+def summaries_answer(summaries: list[Summary]) -> Answer:
     """Functions and their summaries."""
-    return {"summaries": [{**location_answer(one.location), "summary": one.text} for one in found]}
+    return {"summaries": [{**location_answer(summary.location), "summary": summary.text} for summary in summaries]}
 
 
-def completion_answer(found: Completion) -> Answer:
+def completion_answer(completion: Completion) -> Answer:
     """A generated line."""
-    return asdict(found)
+    return asdict(completion)
 
 
 def generation_answer(description: str, code: str) -> Answer:
@@ -61,30 +61,29 @@ def generation_answer(description: str, code: str) -> Answer:
     return {"description": description, "code": code}
 
 
-def classes_answer(found: list[ClassifiedFunction]) -> Answer:
+def classes_answer(functions: list[ClassifiedFunction]) -> Answer:
     """Functions with their labels and the probabilities of all classes."""
-    return {"functions": [{**location_answer(one.location), "label": one.label, "probabilities": _probabilities(one)}
-                          for one in found]}  # fmt: skip
+    return {"functions": [_classified(function) for function in functions]}
 
 
-def _probabilities(one: ClassifiedFunction) -> dict[str, float]:
-    return {name: round(value, 6) for name, value in one.probabilities.items()}
+def _classified(function: ClassifiedFunction) -> Answer:
+    probabilities = {name: round(value, 6) for name, value in function.probabilities.items()}
+    return {**location_answer(function.location), "label": function.label, "probabilities": probabilities}
 
 
-def clones_answer(found: Clones) -> Answer:
+def clones_answer(clones: Clones) -> Answer:
     """Groups of clones with all their pairs."""
     return {
-        "model": found.model,
-        "min_similarity": found.min_similarity,
-        "min_lines": found.min_lines,
-        "functions": found.functions,
-        "groups": [_group(group) for group in found.groups],
+        "model": clones.model,
+        "min_similarity": clones.min_similarity,
+        "min_lines": clones.min_lines,
+        "functions": clones.functions,
+        "groups": [_group(group) for group in clones.groups],
     }
 
 
 def _group(group: CloneGroup) -> Answer:
-    pairs = [{"left": p.left, "right": p.right, "similarity": round(p.similarity, 6), "kind": p.kind}
-             for p in group.pairs]  # fmt: skip
+    pairs = [asdict(pair) | {"similarity": round(pair.similarity, 6)} for pair in group.pairs]
     return {
         "kind": group.kind,
         "repeated_lines": group.repeated_lines,

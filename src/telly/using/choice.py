@@ -1,4 +1,4 @@
-"""The model that a command uses: the one given, the newest run of the task, or the embedded one."""
+"""Choice of the model that a command uses: the user's, the newest run of the task, or the embedded one."""
 
 from __future__ import annotations
 
@@ -15,27 +15,32 @@ from telly.tasks import get_spec
 def newest_usable_run(task: str, runs: Path = RUNS) -> Path | None:
     """Folder of the task's newest finished run with its model; None if there is none.
 
-    Of a task that can embed, such as clone detection, only runs count whose embeddings are compared by cosine.
+    For a task that can embed, such as clone detection, only runs whose embeddings are compared by cosine count.
     """
     spec = get_spec(task)
     can_embed = any(map(spec.embedding_roles, spec.variants().values()))
 
-    def fits(record: RunRecord) -> bool:
+    def is_usable(record: RunRecord) -> bool:
         return not can_embed or spec.embedding_roles(spec.options_of(record.config.values)) is not None
 
-    return newest_run(task, runs, fits)
+    return newest_run(task, runs, is_usable)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The model that is used, and a line that says why."""
+    """The model that is used, and a message that says why.
+
+    Attributes:
+        model: a run's folder, a model folder, a hub id or the embedded model.
+        message: one line for the user.
+    """
 
     model: str
-    line: str
+    message: str
 
 
 def choose(task: str, model: str | None = None, runs: Path = RUNS) -> Choice:
-    """The given model, else that of the newest run of a task, else the embedded one."""
+    """Choose the user's model, else that of the newest run of a task, else the embedded one."""
     if model is not None:
         return Choice(model, f"model: {model}{'' if InferenceConfig.read(model) else ', not tuned'}")
     newest = newest_usable_run(task, runs)

@@ -45,14 +45,14 @@ def classify(path: Path | str, *, model: str | None = None) -> list[ClassifiedFu
     """
     choice = choose(TASK, model)
     tuned = TunedModel.load(choice.model, TASK)
-    logger.info(choice.line)
+    logger.info(choice.message)
     return classes_by(tuned, functions_below(Path(path)))
 
 
 def classes_by(tuned: TunedModel, locations: Sequence[CodeLocation]) -> list[ClassifiedFunction]:
-    """Classes of functions by a loaded model."""
-    classes = tuned.classify([location.function.code for location in locations])
+    """Classify functions with a loaded model."""
+    predictions = tuned.classify([location.function.code for location in locations])
     return [
-        ClassifiedFunction(location, found.label, found.probabilities)
-        for location, found in zip(locations, classes, strict=True)
+        ClassifiedFunction(location, prediction.label, prediction.probabilities)
+        for location, prediction in zip(locations, predictions, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""Groups of functions that do the same, across and within the files of a source tree."""
+"""Groups of functions that do the same thing, across and within the files of a source tree."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from telly.inference.embeddings import Embeddings
 from telly.inference.tuned_model import TunedModel
 from telly.mining.duplicates import signature
 from telly.mining.repository.collect import CollectOptions
-from telly.tasks import TASKS
+from telly.tasks import TASKS, get_spec
 from telly.using.choice import choose
 from telly.using.dense import Dense
 from telly.using.index import CodeLocation, default_folder, open_index
@@ -26,14 +26,14 @@ from telly.using.update import update_index
 logger = logging.getLogger(__name__)
 
 TASK = "clone"
-"""Tasks whose models embed; the first is the default's."""
+"""Task whose newest run is used by default."""
 MIN_SIMILARITY = 0.95
 """Minimum cosine of clones if no run has chosen a threshold (docs/using.md)."""
 MIN_LINES = 5
 NEIGHBOURS = 50
 """Neighbours per function; more copies of one function are linked through each other."""
 QUERIES = 512
-"""Functions per call of FAISS."""
+"""Number of functions per FAISS call; it bounds the memory of the results."""
 NEAR_DUPLICATE = 0.8
 """Minimum Jaccard similarity of near-duplicates over shingles of five tokens, as estimated by MinHash."""
 
@@ -66,24 +66,25 @@ class CloneGroup:
 
     @property
     def kind(self) -> Kind:
-        """The loosest kind that is needed to link all of them."""
-        return next(kind for at, kind in enumerate(KINDS) if self._linked(KINDS[: at + 1]))
+        """The most similar kind of pairs that, with more similar ones, links all functions."""
+        return next(kind for i, kind in enumerate(KINDS) if self._is_connected(KINDS[: i + 1]))
 
     @property
     def similarity(self) -> tuple[float, float]:
         """Lowest and highest cosine of the pairs."""
-        found = [pair.similarity for pair in self.pairs]
-        return min(found), max(found)
+        similarities = [pair.similarity for pair in self.pairs]
+        return min(similarities), max(similarities)
 
     @property
     def repeated_lines(self) -> int:
-        """Lines saved if one function, the longest, replaced all of them."""
+        """Number of lines saved if the longest function replaced all of them."""
         lines = [location.function.last - location.function.line + 1 for location in self.locations]
         return sum(lines) - max(lines)
 
-    def _linked(self, kinds: tuple[Kind, ...]) -> bool:
+    def _is_connected(self, kinds: tuple[Kind, ...]) -> bool:
         links = [(pair.left, pair.right) for pair in self.pairs if pair.kind in kinds]
-        return len(components(links)) == 1 and len(components(links)[0]) == len(self.locations)
+        parts = components(links)
+        return len(parts) == 1 and len(parts[0]) == len(self.locations)
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,8 @@ class Clones:
 
 def tasks() -> tuple[str, ...]:
     """Tasks whose models can embed functions; a model that was not tuned is used for the first."""
-    able = [name for name, spec in TASKS.items() if any(map(spec.embedding_roles, spec.variants().values()))]
-    return (TASK, *(name for name in able if name != TASK))
+    embedding = [name for name, spec in TASKS.items() if any(map(spec.embedding_roles, spec.variants().values()))]
+    return (TASK, *(name for name in embedding if name != TASK))
 
 
 def find_clones(
@@ -130,7 +131,7 @@ def find_clones(
 ) -> Clones:
     """Find the clones of a source tree.
 
-    Embeddings are kept in an index, as those of search, so that the next call encodes only what has changed.
+    Embeddings are kept in an index, as those of search are, so that the next call encodes only what has changed.
 
     Args:
         path: the tree.
@@ -150,7 +151,7 @@ def find_clones(
     if min_similarity is not None and not 0 < min_similarity <= 1:
         raise ConfigError(f"--min-similarity: expected a cosine above 0 and at most 1, found {min_similarity:g}")
     choice = choose(TASK, model)
-    logger.info(choice.line)
+    logger.info(choice.message)
     tuned = TunedModel.load(choice.model, tasks())
     return clones_by(
         tuned, path, min_similarity=min_similarity, min_lines=min_lines, index=index, options=options, workers=workers
@@ -167,7 +168,7 @@ def clones_by(
     options: CollectOptions | None = None,
     workers: int | None = None,
 ) -> Clones:
-    """As `find_clones`, by a loaded model.
+    """Find clones as `find_clones` does, with a loaded model.
 
     Raises:
         TellyError: as `telly.using.update.update_index`.
@@ -175,19 +176,20 @@ def clones_by(
     root = Path(path)
     folder = index or default_folder(root, TASK)
     update_index(root, folder, tuned, options, workers)
-    found = open_index(folder)
-    if found is None:
+    code_index = open_index(folder)
+    if code_index is None:
         raise CodeIndexError(f"{folder}: the index was removed while it was read; run the command again")
     cosine = min_similarity if min_similarity is not None else _threshold(tuned)
-    locations = list(found.locations())
-    long = [i for i, one in enumerate(locations) if one.function.last - one.function.line + 1 >= min_lines]
-    groups = groups_of([locations[i] for i in long], np.asarray(found.embeddings)[long], cosine)
-    return Clones(root, tuned.name, cosine, min_lines, len(long), groups)
+    locations = list(code_index.locations())
+    compared = [i for i, one in enumerate(locations) if one.function.last - one.function.line + 1 >= min_lines]
+    groups = groups_of([locations[i] for i in compared], np.asarray(code_index.embeddings)[compared], cosine)
+    return Clones(root, tuned.name, cosine, min_lines, len(compared), groups)
 
 
 def _threshold(tuned: TunedModel) -> float:
-    chosen = tuned.config.threshold if tuned.config.task == TASK else None
-    return MIN_SIMILARITY if chosen is None else chosen
+    config = tuned.config
+    fitted = config.threshold if get_spec(config.task).has_threshold else None
+    return MIN_SIMILARITY if fitted is None else fitted
 
 
 def groups_of(locations: list[CodeLocation], embeddings: Embeddings, min_similarity: float) -> tuple[CloneGroup, ...]:
@@ -207,30 +209,31 @@ def groups_of(locations: list[CodeLocation], embeddings: Embeddings, min_similar
     # copies are linked in a chain, whatever the model says and even if there are more of them than `NEIGHBOURS`
     for indices in copies.values():
         links |= {(a, b): min(1.0, float(embeddings[a] @ embeddings[b])) for a, b in pairwise(indices)}
-    # hand each link to the component that its functions are in
-    members = components(list(links))
-    component = {index: at for at, indices in enumerate(members) for index in indices}
-    within: list[dict[tuple[int, int], float]] = [{} for _ in members]
+    # one pass hands each link to the component of its functions, so many groups do not cost a scan of all links each
+    parts = components(list(links))
+    part_of = {index: part for part, indices in enumerate(parts) for index in indices}
+    part_links: list[dict[tuple[int, int], float]] = [{} for _ in parts]
     for (a, b), cosine in links.items():
-        within[component[a]][a, b] = cosine
-    groups = [_group(locations, keys, indices, pairs) for indices, pairs in zip(members, within, strict=True)]
+        part_links[part_of[a]][a, b] = cosine
+    groups = [_group(locations, keys, indices, pairs) for indices, pairs in zip(parts, part_links, strict=True)]
     return tuple(sorted(groups, key=lambda group: -group.repeated_lines))
 
 
 def _links(embeddings: Embeddings, min_similarity: float) -> Iterator[tuple[int, int, float]]:
-    """Pairs of similar functions with their cosines, the lower index first; some pairs come twice."""
+    """Pairs of similar functions with their cosines, the lower index first; a pair may come twice."""
     if len(embeddings) < 2:
         return
     dense = Dense.build(embeddings)
     with tqdm(total=len(embeddings), desc="comparing", unit="function", disable=None) as bar:
-        for at in range(0, len(embeddings), QUERIES):
-            part = np.ascontiguousarray(embeddings[at : at + QUERIES])
-            scores, neighbours = dense.index.search(part, min(NEIGHBOURS + 1, len(embeddings)))
+        for start in range(0, len(embeddings), QUERIES):
+            queries = np.ascontiguousarray(embeddings[start : start + QUERIES])
+            # one neighbour more than needed, since a function is also its own
+            scores, neighbours = dense.index.search(queries, min(NEIGHBOURS + 1, len(embeddings)))
             for row, column in np.argwhere((scores >= min_similarity) & (neighbours >= 0)):
-                a, b = at + int(row), int(neighbours[row, column])
+                a, b = start + int(row), int(neighbours[row, column])
                 if a != b:
                     yield min(a, b), max(a, b), min(1.0, float(scores[row, column]))
-            bar.update(len(part))
+            bar.update(len(queries))
 
 
 def components(links: list[tuple[int, int]]) -> list[list[int]]:
@@ -243,12 +246,13 @@ def components(links: list[tuple[int, int]]) -> list[list[int]]:
 def _group(
     locations: list[CodeLocation], keys: list[str], indices: list[int], links: dict[tuple[int, int], float]
 ) -> CloneGroup:
-    within = {index: at for at, index in enumerate(indices)}
-    signatures = {i: signature(locations[i].function.code, locations[i].language) for i in indices}
+    position = {index: i for i, index in enumerate(indices)}
+    signatures = {index: signature(locations[index].function.code, locations[index].language) for index in indices}
     pairs = []
     for (a, b), cosine in links.items():
-        near = float(np.mean(signatures[a] == signatures[b])) >= NEAR_DUPLICATE
-        kind: Kind = "copy" if keys[a] and keys[a] == keys[b] else "near-duplicate" if near else "similar"
-        pairs.append(ClonePair(within[a], within[b], cosine, kind))
+        # the ratio of equal MinHash values estimates the Jaccard similarity
+        is_near = float(np.mean(signatures[a] == signatures[b])) >= NEAR_DUPLICATE
+        kind: Kind = "copy" if keys[a] and keys[a] == keys[b] else "near-duplicate" if is_near else "similar"
+        pairs.append(ClonePair(position[a], position[b], cosine, kind))
     pairs.sort(key=lambda pair: (-pair.similarity, pair.left, pair.right))
     return CloneGroup(tuple(locations[index] for index in indices), tuple(pairs))

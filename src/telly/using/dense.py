@@ -17,13 +17,13 @@ MAX_COMPARED = 32_000_000
 """Maximum size, functions times hidden, for exhaustive search: about 10 ms per query on one core."""
 LINKS, BUILD_WIDTH, SEARCH_WIDTH = 32, 80, 128
 """Neighbours of a node, and candidates kept while building and searching (M, efConstruction, efSearch of HNSW)."""
-MAX_DEAD = 0.25
-"""Maximum share of graph nodes of deleted functions; above it the graph is built from scratch."""
+MAX_DELETED_RATIO = 0.25
+"""Maximum ratio of graph nodes whose functions were deleted; above it the graph is built from scratch."""
 GRAPH_FILE, FUNCTIONS_FILE = "graph.npy", "places.npy"
 
 
 class Dense:
-    """Embeddings to be searched by cosine; made by `build` or `load`.
+    """Embeddings that can be searched by cosine; made by `build` or `load`.
 
     Args:
         index: FAISS's index.
@@ -37,14 +37,14 @@ class Dense:
 
     @classmethod
     def build(cls, embeddings: Embeddings, former: Dense | None = None, moved: Indices | None = None) -> Dense:
-        """An index of unit-length embeddings.
+        """Build an index of unit-length embeddings.
 
         Args:
             embeddings: embeddings of all functions, [functions, hidden].
             former: the index before an update; only new functions are added to its graph.
             moved: new index of every function of `former`, -1 for one that was deleted, [former functions].
         """
-        faiss = need_faiss()
+        faiss = import_faiss()
         count, hidden = embeddings.shape
         if embeddings.size <= MAX_COMPARED:
             flat = faiss.IndexFlatIP(hidden)
@@ -52,10 +52,10 @@ class Dense:
             return cls(flat, None)
         if former is not None and former.functions is not None and moved is not None:
             functions = np.where(former.functions >= 0, moved[former.functions], -1)
-            alive = functions[functions >= 0]
-            # HNSW cannot delete nodes; dead ones stay in the graph and are skipped in results, up to a limit
-            if len(alive) >= (1 - MAX_DEAD) * len(functions):
-                new = np.setdiff1d(np.arange(count), alive)
+            live = functions[functions >= 0]
+            # HNSW cannot delete nodes; those of deleted functions stay and are skipped in results, up to a limit
+            if len(live) >= (1 - MAX_DELETED_RATIO) * len(functions):
+                new = np.setdiff1d(np.arange(count), live)
                 if len(new):
                     former.index.add(np.ascontiguousarray(embeddings[new]))
                 return cls(former.index, np.concatenate([functions, new]))
@@ -69,21 +69,21 @@ class Dense:
         if self.functions is None:
             scores, nodes = self.index.search(embedding[None], min(count, self.index.ntotal))
             return nodes[0], scores[0]
-        # ask for more neighbours than wanted, since dead nodes among them are dropped
-        dead = int((self.functions < 0).sum())
-        wider = min(self.index.ntotal, count + min(dead, 4 * count))
-        parameters = need_faiss().SearchParametersHNSW(efSearch=max(SEARCH_WIDTH, 2 * wider))
-        scores, nodes = self.index.search(embedding[None], wider, params=parameters)
+        # ask for more neighbours than requested, since nodes of deleted functions among them are dropped
+        deleted = int((self.functions < 0).sum())
+        candidates = min(self.index.ntotal, count + min(deleted, 4 * count))
+        parameters = import_faiss().SearchParametersHNSW(efSearch=max(SEARCH_WIDTH, 2 * candidates))
+        scores, nodes = self.index.search(embedding[None], candidates, params=parameters)
         functions = np.where(nodes[0] >= 0, self.functions[nodes[0]], -1)
-        alive = np.flatnonzero(functions >= 0)[:count]
-        return functions[alive], scores[0][alive]
+        live = np.flatnonzero(functions >= 0)[:count]
+        return functions[live], scores[0][live]
 
     def save(self, folder: Path) -> None:
         """Write a graph into a folder; exhaustive search needs no file of its own."""
         if self.functions is None:
             return
         folder.mkdir(exist_ok=True)
-        np.save(folder / GRAPH_FILE, need_faiss().serialize_index(self.index), allow_pickle=False)
+        np.save(folder / GRAPH_FILE, import_faiss().serialize_index(self.index), allow_pickle=False)
         np.save(folder / FUNCTIONS_FILE, self.functions, allow_pickle=False)
 
     @classmethod
@@ -91,12 +91,12 @@ class Dense:
         """Open what `save` wrote; `embeddings` as for `build`."""
         if not (folder / GRAPH_FILE).is_file():
             return cls.build(embeddings)
-        graph = need_faiss().deserialize_index(np.load(folder / GRAPH_FILE, allow_pickle=False))
+        graph = import_faiss().deserialize_index(np.load(folder / GRAPH_FILE, allow_pickle=False))
         return cls(graph, np.load(folder / FUNCTIONS_FILE, allow_pickle=False))
 
 
-def need_faiss() -> Any:
-    """The FAISS library.
+def import_faiss() -> Any:
+    """Import the FAISS library.
 
     Raises:
         ConfigError: it is not installed.

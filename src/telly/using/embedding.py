@@ -17,7 +17,7 @@ from telly.inference.embeddings import Embeddings
 from telly.inference.tuned_model import TunedModel
 
 CHUNK = 512
-"""Functions encoded between two writes."""
+"""Number of functions encoded between two writes."""
 
 
 def text_key(text: str) -> bytes:
@@ -33,14 +33,14 @@ def embed_all(model: TunedModel, texts: Mapping[bytes, str], chunks: EmbeddedChu
     Args:
         model: the model.
         texts: texts by `text_key`.
-        chunks: where embeddings are kept until the index has them.
+        chunks: embeddings on disk until the index has them.
     """
     embeddings = {key: embedding for key, embedding in chunks.read().items() if key in texts}
     # the longest first: if memory does not suffice, that shows at once, and the estimated time only falls
-    left = sorted((key for key in texts if key not in embeddings), key=lambda key: len(texts[key]), reverse=True)
+    missing = sorted((key for key in texts if key not in embeddings), key=lambda key: len(texts[key]), reverse=True)
     with tqdm(total=len(texts), initial=len(embeddings), desc="encoding", unit="function", disable=None) as bar:
-        for at in range(0, len(left), CHUNK):
-            keys = left[at : at + CHUNK]
+        for start in range(0, len(missing), CHUNK):
+            keys = missing[start : start + CHUNK]
             chunk = model.embed([texts[key] for key in keys])
             chunks.add(keys, chunk)
             embeddings.update(zip(keys, chunk, strict=True))
@@ -49,10 +49,10 @@ def embed_all(model: TunedModel, texts: Mapping[bytes, str], chunks: EmbeddedChu
 
 
 class EmbeddedChunks:
-    """Embeddings on disk that no index has yet.
+    """Embeddings on disk that are not part of an index yet.
 
     Args:
-        folder: folder of the chunks; the fingerprint of what they depend on is part of its name.
+        folder: folder of the chunks; its name contains the fingerprint of what they depend on.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -28,12 +28,12 @@ from telly.using.dense import Dense
 
 FORMAT = 2
 """Format of the files, raised when their meaning changes. 2: words of any script, no stop words, keys of functions."""
-EARLIER = (1,)
+EARLIER_FORMATS = (1,)
 """Formats whose embeddings an update reuses; it reads the sources again."""
 CURRENT, LOCK = "current", "lock"
 META, FILES, FUNCTIONS, STARTS, EMBEDDINGS = "index.json", "files.json", "functions.jsonl", "starts.npy", "vectors.npy"
 WORDS, DENSE = "words", "dense"
-_DAMAGE = (OSError, ValueError, KeyError, TypeError, RuntimeError)
+_READ_ERRORS = (OSError, ValueError, KeyError, TypeError, RuntimeError)
 """Exceptions of reading an incomplete generation."""
 
 
@@ -81,7 +81,7 @@ class IndexedFile:
 
 @dataclass(frozen=True)
 class CodeLocation:
-    """A function, and the file that it is in."""
+    """A function and the file that contains it."""
 
     path: str
     language: str
@@ -109,10 +109,10 @@ def default_folder(root: Path, task: str) -> Path:
 
 
 class CodeIndex:
-    """A generation of an index, open for reading; its files are memory-mapped.
+    """One generation of an index, open for reading; its files are memory-mapped.
 
     Args:
-        folder: the generation's.
+        folder: folder of the generation.
         earlier: also open an earlier format, for an update; its words cannot be searched.
     """
 
@@ -125,7 +125,7 @@ class CodeIndex:
         self._lines = mmap.mmap(self._stream.fileno(), 0, access=mmap.ACCESS_READ)
         shape = (self.meta.functions, self.meta.hidden)
         if self.embeddings.shape != shape or len(self.starts) != shape[0] + 1 or self.starts[-1] != len(self._lines):
-            raise ValueError("its files do not fit each other")
+            raise ValueError("its files do not match each other")
 
     def __len__(self) -> int:
         return self.meta.functions
@@ -149,22 +149,23 @@ class CodeIndex:
 
     @cached_property
     def dense(self) -> Dense:
-        """The embeddings, to be searched."""
+        """Search by embeddings."""
         return Dense.load(self.folder / DENSE, self.embeddings)
 
     @cached_property
     def words(self) -> Bm25:
-        """Names, code and descriptions, to be searched by words."""
+        """Search by the words of names, code and descriptions."""
         return Bm25.load(self.folder / WORDS)
 
     def is_current(self) -> bool:
         """True if this is still the current generation."""
         try:
             name = (self.folder.parent / CURRENT).read_text(encoding="utf-8").strip()
-            now = (self.folder / FUNCTIONS).stat()
+            on_disk = (self.folder / FUNCTIONS).stat()
         except (OSError, ValueError):
             return False
-        return name == self.folder.name and os.path.samestat(os.fstat(self._stream.fileno()), now)
+        # an index that was removed and made again may have a generation of the same name
+        return name == self.folder.name and os.path.samestat(os.fstat(self._stream.fileno()), on_disk)
 
     def close(self) -> None:
         """Close the files."""
@@ -178,23 +179,23 @@ class _OtherFormatError(Exception):
 
 def _meta(folder: Path, earlier: bool) -> Meta:
     values = json.loads((folder / META).read_text(encoding="utf-8"))
-    found = values["format"]
-    if found in EARLIER and not earlier:
+    stored_format = values["format"]
+    if stored_format in EARLIER_FORMATS and not earlier:
         raise _OtherFormatError(
-            f"this index is of an earlier version of telly (format {found}; this version reads {FORMAT}). Bring it up "
-            "to date, for which nothing that is unchanged is encoded again: "
+            f"this index was made by an earlier version of telly (format {stored_format}; this version reads "
+            f"{FORMAT}). Bring it up to date; unchanged functions are not encoded again: "
             f"telly index {values['root']} --index {folder.parent}"
         )
-    if found not in (FORMAT, *EARLIER):
-        raise ValueError(f"it has format {found}, this version reads {FORMAT}")
+    if stored_format not in (FORMAT, *EARLIER_FORMATS):
+        raise ValueError(f"it has format {stored_format}, this version reads {FORMAT}")
     return Meta(**values | {"languages": tuple(values["languages"])})
 
 
 def open_index(folder: Path, *, earlier: bool = False) -> CodeIndex | None:
-    """The index in a folder; None where there is none.
+    """Open the index in a folder; None if there is none.
 
     Args:
-        folder: the index's.
+        folder: folder of the index.
         earlier: as for `CodeIndex`.
 
     Raises:
@@ -211,10 +212,11 @@ def open_index(folder: Path, *, earlier: bool = False) -> CodeIndex | None:
             return CodeIndex(folder / name, earlier=earlier)
         except _OtherFormatError as error:
             raise CodeIndexError(f"{folder}: {error}") from None
-        except FileNotFoundError as error:  # another process may just have put a new one into its place
+        except FileNotFoundError as error:
+            # another process may have replaced and deleted this generation since `current` was read: read it again
             if attempt == 2:
                 raise CodeIndexError(_damaged(folder, error)) from None
-        except _DAMAGE as error:
+        except _READ_ERRORS as error:
             raise CodeIndexError(_damaged(folder, error)) from None
     return None
 

@@ -17,8 +17,12 @@ _SEPARATOR = re.compile(r"::|->|(?<=\w)#(?=\w)")
 _SIGIL = re.compile(r"(?<![^.])(?:[$#]|@@?)(?=\w)")
 
 
-def split_name(text: str, what: str) -> tuple[Path, str]:
-    """The file, and the text after the colon that ends its name; file names may have colons themselves.
+def split_name(text: str, expected: str) -> tuple[Path, str]:
+    """Split a name into the file and the text after the colon; both may have colons themselves.
+
+    Args:
+        text: the name.
+        expected: form of the name, for the error.
 
     Raises:
         DataError: there is no such file.
@@ -26,10 +30,10 @@ def split_name(text: str, what: str) -> tuple[Path, str]:
     if Path(text).is_file():
         return Path(text), ""
     colons = [at for at, char in enumerate(text) if char == ":"]
-    for at in reversed(colons):  # the name may have colons as well, as Shelf::at has
+    for at in reversed(colons):  # from the last one, since file names may have colons; function names do: Shelf::at
         if Path(text[:at]).is_file():
             return Path(text[:at]), text[at + 1 :]
-    raise DataError(f"{text}: no such file; expected {what}")
+    raise DataError(f"{text}: no such file; expected {expected}")
 
 
 def functions_named(text: str) -> list[CodeLocation]:
@@ -42,13 +46,13 @@ def functions_named(text: str) -> list[CodeLocation]:
     locations = functions_of_file(file)
     if not name:
         return locations
-    found = [location for location in locations if _is_named(location.function, name)]
-    found = found or [location for location in locations if _is_called(location.function, name)]
-    if not found:
+    matches = [location for location in locations if _is_named(location.function, name)]
+    matches = matches or [location for location in locations if _is_other_spelling(name, location.function)]
+    if not matches:
         known = ", ".join(location.function.name for location in locations[:10])
         more = ", ..." if len(locations) > 10 else ""
         raise DataError(f"{file}: has no function {name!r}; known: {known}{more}")
-    return found
+    return matches
 
 
 def _is_named(function: Function, name: str) -> bool:
@@ -57,25 +61,29 @@ def _is_named(function: Function, name: str) -> bool:
     return function.name == name or function.name.endswith(f".{name}")
 
 
-def _is_called(function: Function, name: str) -> bool:
+def _is_other_spelling(name: str, function: Function) -> bool:
     """True if a name is another spelling of the function's: `Shelf::at`, `operator <<`, `handle` for `$handle`."""
-    known, asked = (_SIGIL.sub("", _SEPARATOR.sub(".", "".join(text.split()))) for text in (function.name, name))
-    return bool(asked) and (known == asked or known.endswith(f".{asked}"))
+    normalized, full_name = (_normalized(text) for text in (name, function.name))
+    return bool(normalized) and (full_name == normalized or full_name.endswith(f".{normalized}"))
+
+
+def _normalized(name: str) -> str:
+    return _SIGIL.sub("", _SEPARATOR.sub(".", "".join(name.split())))
 
 
 def functions_of_file(file: Path) -> list[CodeLocation]:
     """All functions of a file, whatever folder it is in.
 
     Raises:
-        DataError: it is of no known language, cannot be read, or has no function.
+        DataError: its language is unknown, it cannot be read, or it has no function.
     """
     language = language_of(file.name)
     if language is None:
-        raise DataError(f"{file}: is of no known language; expected sources in {', '.join(NAMES)}")
-    found = read_file(file.parent, SourceFile(file.name, language), collect_options(tests=True))
-    if not found.functions:
-        raise DataError(f"{file}: no functions found{f' ({found.reason})' if found.reason else ''}")
-    return [CodeLocation(str(file), found.language, function) for function in found.functions]
+        raise DataError(f"{file}: unknown language; expected sources in {', '.join(NAMES)}")
+    source = read_file(file.parent, SourceFile(file.name, language), collect_options(tests=True))
+    if not source.functions:
+        raise DataError(f"{file}: no functions found{f' ({source.reason})' if source.reason else ''}")
+    return [CodeLocation(str(file), source.language, function) for function in source.functions]
 
 
 def functions_of_text(text: str, language: str) -> list[CodeLocation]:
@@ -85,16 +93,16 @@ def functions_of_text(text: str, language: str) -> list[CodeLocation]:
         DataError: it has none, or does not parse.
         ConfigError: there is no such language, or its grammar is not installed.
     """
-    known = next((one for one in LANGUAGES if one.name == language), None)
-    if known is None:
+    grammar = next((one for one in LANGUAGES if one.name == language), None)
+    if grammar is None:
         raise ConfigError(f"unknown language {language!r}; known: {', '.join(NAMES)}")
     try:
-        found = extract(mask(text)[0], known, documented=False, every=True)
+        extracted = extract(mask(text)[0], grammar, documented=False, every=True)
     except UnparsableError as error:
         raise DataError(f"the code cannot be read: {error}; expected {language}") from None
-    if not found.functions:
+    if not extracted.functions:
         raise DataError(f"no functions found in the code; expected {language} with at least one")
-    return [CodeLocation("", language, function) for function in found.functions]
+    return [CodeLocation("", language, function) for function in extracted.functions]
 
 
 def functions_below(path: Path) -> list[CodeLocation]:
@@ -105,8 +113,8 @@ def functions_below(path: Path) -> list[CodeLocation]:
     """
     if not path.is_dir():
         return functions_named(str(path))
-    read = [item for item in read_tree(path.resolve(), collect_options(), {}) if isinstance(item, ReadFile)]
-    found = [CodeLocation(str(path / item.path), item.language, f) for item in read for f in item.functions or ()]
-    if not found:
+    files = [item for item in read_tree(path.resolve(), collect_options(), {}) if isinstance(item, ReadFile)]
+    locations = [CodeLocation(str(path / file.path), file.language, f) for file in files for f in file.functions or ()]
+    if not locations:
         raise DataError(f"{path}: no functions found; expected sources in {', '.join(NAMES)}")
-    return found
+    return locations

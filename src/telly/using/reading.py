@@ -48,14 +48,14 @@ def collect_options(languages: tuple[str, ...] = (), *, tests: bool = False) -> 
 
 
 def read_tree(
-    root: Path, options: CollectOptions, known: Mapping[str, str], workers: int | None = None
+    root: Path, options: CollectOptions, known_digests: Mapping[str, str], workers: int | None = None
 ) -> Iterator[ReadFile | SkippedFile]:
     """The skipped parts of a tree, then its files in path order.
 
     Args:
         root: the folder.
         options: functions to read.
-        known: digests of files as they were, by path.
+        known_digests: digests of the files at the last reading, by path; files that still have them are not parsed.
         workers: processes that read files. [default: one per processor]
 
     Raises:
@@ -64,29 +64,30 @@ def read_tree(
     """
     files, skipped = source_files(root, options)
     yield from skipped
-    work = [(file, known.get(file.path, "")) for file in files]
-    pieces = [work[at : at + FILES_PER_CHUNK] for at in range(0, len(work), FILES_PER_CHUNK)]
-    many = len(files) >= FILES_FOR_PROCESSES and len(files) > 2 * len(known)  # few are new: nothing to share out
-    processes = (workers or cores()) if many else 1
+    work = [(file, known_digests.get(file.path, "")) for file in files]
+    chunks = [work[start : start + FILES_PER_CHUNK] for start in range(0, len(work), FILES_PER_CHUNK)]
+    # starting processes pays only if many files must be parsed, so not if half of them or more are known
+    is_large = len(files) >= FILES_FOR_PROCESSES and len(files) > 2 * len(known_digests)
+    processes = (workers or cores()) if is_large else 1
     with tqdm(total=len(files), desc="reading", unit="file", disable=None) as bar:
-        for results in in_order(partial(_read_piece, root, options), pieces, processes):
+        for results in in_order(partial(_read_chunk, root, options), chunks, processes):
             yield from results
             bar.update(len(results))
 
 
-def _read_piece(root: Path, options: CollectOptions, files: list[tuple[SourceFile, str]]) -> list[ReadFile]:
+def _read_chunk(root: Path, options: CollectOptions, files: list[tuple[SourceFile, str]]) -> list[ReadFile]:
     return [read_file(root, file, options, digest) for file, digest in files]
 
 
-def read_file(root: Path, file: SourceFile, options: CollectOptions, known: str = "") -> ReadFile:
+def read_file(root: Path, file: SourceFile, options: CollectOptions, known_digest: str = "") -> ReadFile:
     """Read one file; it is parsed unless its digest is the known one. Secrets are masked first."""
     digest = ""
     try:
         text = read_text(root, file.path)
         digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-        if digest == known:
+        if digest == known_digest:
             return ReadFile(file.path, digest)
-        language, found = functions_of(file, mask(text)[0], options)
+        language, extracted = functions_of(file, mask(text)[0], options)
     except (UnreadableError, UnparsableError) as error:
         return ReadFile(file.path, digest, functions=(), reason=str(error))
-    return ReadFile(file.path, digest, language.name, tuple(found.functions))
+    return ReadFile(file.path, digest, language.name, tuple(extracted.functions))

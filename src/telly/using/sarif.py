@@ -16,7 +16,7 @@ ROOT = "SRCROOT"
 _ABOUT = {
     "copy": "Several functions have the same code.",
     "near-duplicate": "Several functions have nearly the same code.",
-    "similar": "Functions seem to do the same with different code.",
+    "similar": "Functions seem to do the same thing with different code.",
 }
 
 
@@ -50,10 +50,13 @@ def _level(kind: str) -> str:
 
 
 def _result(group: CloneGroup) -> dict[str, Any]:
-    first, *others = group.locations
-    least, most = group.similarity
-    links = ", ".join(f"[{_clean(location.function.name)}]({at})" for at, location in enumerate(others, start=1))
-    cosine = f"{least:.2f}" if f"{least:.2f}" == f"{most:.2f}" else f"{least:.2f} to {most:.2f}"
+    first, *related = group.locations
+    lowest, highest = group.similarity
+    links = ", ".join(
+        f"[{_clean(location.function.name)}]({number})" for number, location in enumerate(related, start=1)
+    )
+    cosine = f"{lowest:.2f}" if f"{lowest:.2f}" == f"{highest:.2f}" else f"{lowest:.2f} to {highest:.2f}"
+    # sorted, so that a group keeps its fingerprint when functions or files move
     codes = "\0".join(sorted(location.function.code for location in group.locations))
     return {
         "ruleId": _rule(group.kind),
@@ -61,9 +64,9 @@ def _result(group: CloneGroup) -> dict[str, Any]:
         "level": _level(group.kind),
         "message": {"text": f"{_clean(first.function.name)} is like {links} (similarity {cosine})."},
         "locations": [_location(first)],
-        "relatedLocations": [{"id": at, **_location(location)} for at, location in enumerate(others, start=1)],
+        "relatedLocations": [{"id": number, **_location(location)} for number, location in enumerate(related, start=1)],
         "partialFingerprints": {"group/v1": hashlib.blake2b(codes.encode(), digest_size=16).hexdigest()},
-        "properties": {"similarity": [round(least, 4), round(most, 4)]},
+        "properties": {"similarity": [round(lowest, 4), round(highest, 4)]},
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -17,7 +17,7 @@ from telly.mining.repository.collect import CollectOptions
 from telly.using.dense import Indices
 from telly.using.index import CodeIndex, CodeLocation, default_folder, open_index
 
-if TYPE_CHECKING:  # they need torch, which searching for words alone does not wait for
+if TYPE_CHECKING:  # both import torch, which a search by words need not wait for
     from telly.inference.tuned_model import TunedModel
     from telly.using.update import Update
 
@@ -26,17 +26,17 @@ logger = logging.getLogger(__name__)
 TASK = "search"
 By = Literal["fused", "dense", "bm25"]
 RANK_OFFSET = 60
-"""k of reciprocal rank fusion (Cormack et al. 2009)."""
+"""Constant k of reciprocal rank fusion (Cormack et al. 2009)."""
 CANDIDATES = 100
 """Candidates taken from each retriever before rank fusion."""
 
 
 @dataclass(frozen=True)
 class SearchHit:
-    """A function that was found.
+    """A search result.
 
     Attributes:
-        location: the function and where it is.
+        location: the function and its file.
         score: score of the ranking: the sum of 1 / (60 + rank) if fused, else cosine or BM25.
         cosine: cosine with the query; None if it is not among the nearest, or embeddings were not searched.
         bm25: BM25 of the query's words; None if it is not among the best, or words were not searched.
@@ -53,7 +53,7 @@ class Searcher:
 
     Args:
         index: the functions.
-        tuned: the model that made it, which embeds queries; None searches by words alone.
+        tuned: the model that made the index, which embeds queries; None searches by words alone.
 
     Raises:
         CodeIndexError: another model made the index.
@@ -66,7 +66,7 @@ class Searcher:
         self.tuned = tuned
 
     def search(self, query: str, top: int = 10, by: By = "fused") -> list[SearchHit]:
-        """The best functions for a sentence or some words, best first.
+        """Find the functions that fit a sentence or some words, best first.
 
         Args:
             query: what the function does.
@@ -74,7 +74,7 @@ class Searcher:
             by: rank by embeddings (`dense`), by words (`bm25`), or by both (`fused`).
 
         Raises:
-            ConfigError: the query is blank, or there is no such way to search.
+            ConfigError: the query is blank, or the ranking is unknown.
         """
         if not query.strip():
             raise ConfigError('the query is blank; expected words, such as "how do I parse a date"')
@@ -111,8 +111,9 @@ def fuse(rankings: Sequence[Sequence[int]]) -> dict[int, float]:
 def top_indices(scores: Embeddings, count: int) -> Indices:
     """Indices of the highest scores, [count], best first; of equal scores, the lower index first."""
     if count < len(scores):
-        least = np.partition(scores, -count)[-count]
-        candidates = np.flatnonzero(scores >= least)
+        # partitioning is linear; only the scores that can be among the highest are sorted
+        threshold = np.partition(scores, -count)[-count]
+        candidates = np.flatnonzero(scores >= threshold)
     else:
         candidates = np.arange(len(scores))
     order = np.argsort(-scores[candidates], kind="stable")[:count]
@@ -120,19 +121,19 @@ def top_indices(scores: Embeddings, count: int) -> Indices:
 
 
 def _other_model(index: CodeIndex, tuned: TunedModel) -> str:
-    made, now = index.meta, tuned.key
-    different = [name for name, value in now.__dict__.items() if name in made.key and made.key[name] != value]
+    meta, key = index.meta, asdict(tuned.key)
+    different = [name for name, value in key.items() if name in meta.key and meta.key[name] != value]
     return (
-        f"{index.folder.parent}: this index was made with {made.model}, not with {tuned.name} "
+        f"{index.folder.parent}: this index was made with {meta.model}, not with {tuned.name} "
         f"(other {', '.join(name.replace('_', ' ') for name in different)}); their embeddings cannot be compared. "
         f"Encode all again: {_index_command(index, tuned.name)}"
     )
 
 
 def _index_command(index: CodeIndex, model: str | None = None) -> str:
-    """The command that brings this very index up to date, as a shell reads it."""
+    """The shell command that brings this index up to date."""
     root, folder = Path(index.meta.root), index.folder.parent
-    words = ["telly", "index", near(str(root)), *(["--model", model] if model else [])]
+    words = ["telly", "index", relative_path(str(root)), *(["--model", model] if model else [])]
     if folder.resolve() != default_folder(root, TASK).resolve():
         words += ["--index", str(folder)]
     return shlex.join(words)
@@ -164,7 +165,7 @@ def build_index(
     from telly.using.update import update_index
 
     choice = choose(TASK, model)
-    logger.info(choice.line)
+    logger.info(choice.message)
     root = Path(path)
     tuned = TunedModel.load(choice.model, TASK)
     return update_index(root, index or default_folder(root, TASK), tuned, options, workers)
@@ -193,17 +194,17 @@ def open_search(
     """
     root = Path(path)
     folder = index or default_folder(root, TASK)
-    found = open_index(folder, earlier=update)
-    if found is None or update:
-        if found is None:
+    code_index = open_index(folder, earlier=update)
+    if code_index is None or update:
+        if code_index is None:
             logger.info("no index of %s yet: making it in %s", root, folder)
-        build_index(root, model=model or (found.meta.model if found else None), index=folder)
-        found = open_index(folder)
-        assert found is not None
-    tuned = None if by == "bm25" else _model_of(found, model)
-    used = f"; model: {near(tuned.name)}" if tuned else ""
-    logger.info("index of %s, %s functions%s", found.meta.made, f"{len(found):,}", used)
-    return Searcher(found, tuned)
+        build_index(root, model=model or (code_index.meta.model if code_index else None), index=folder)
+        code_index = open_index(folder)
+        assert code_index is not None
+    tuned = None if by == "bm25" else _model_of(code_index, model)
+    model_text = f"; model: {relative_path(tuned.name)}" if tuned else ""
+    logger.info("index of %s, %s functions%s", code_index.meta.made, f"{len(code_index):,}", model_text)
+    return Searcher(code_index, tuned)
 
 
 def _model_of(index: CodeIndex, model: str | None) -> TunedModel:
@@ -213,8 +214,8 @@ def _model_of(index: CodeIndex, model: str | None) -> TunedModel:
 
     newest = newest_usable_run(TASK)
     if model is None and newest is not None and str(newest.resolve()) != index.meta.model:
-        made = near(index.meta.model)
-        logger.info("the index was made with %s; %s is newer: `%s` takes it", made, newest, _index_command(index))
+        used = relative_path(index.meta.model)
+        logger.info("the index was made with %s; %s is newer: `%s` takes it", used, newest, _index_command(index))
     try:
         return TunedModel.load(model or index.meta.model, TASK)
     except ModelError as error:
@@ -224,8 +225,8 @@ def _model_of(index: CodeIndex, model: str | None) -> TunedModel:
         ) from None
 
 
-def near(path: str) -> str:
-    """A path relative to the working folder, if it is below it."""
+def relative_path(path: str) -> str:
+    """The path relative to the working folder if it lies below it, else the path itself."""
     return str(Path(path).relative_to(Path.cwd())) if Path(path).is_relative_to(Path.cwd()) else path
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
-from telly.disk import full_disk_as, whole_file
+from telly.disk import full_disk_as, whole_file, whole_folder
 from telly.errors import CodeIndexError, ConfigError, DataError
 from telly.inference.embeddings import Embeddings
 from telly.inference.tuned_model import TunedModel
@@ -23,7 +23,7 @@ from telly.metrics.bm25 import Bm25
 from telly.mining.repository.collect import CollectOptions
 from telly.mining.repository.languages import NAMES
 from telly.mining.repository.walk import SkippedFile
-from telly.using.dense import Dense, Indices, need_faiss
+from telly.using.dense import Dense, Indices, import_faiss
 from telly.using.embedding import EmbeddedChunks, embed_all, text_key
 from telly.using.index import (
     CURRENT,
@@ -41,7 +41,9 @@ from telly.using.index import (
 )
 from telly.using.reading import ReadFile, collect_options, read_tree
 
-PARTIAL, GENERATION, CHUNKS = "partial", "generation-", "pieces-"
+GENERATION, CHUNKS = "generation-", "pieces-"
+LEFTOVERS = (GENERATION, f".{GENERATION}", CHUNKS, "partial")
+"""Beginnings of the names of folders that a killed process leaves; earlier versions wrote into `partial`."""
 
 
 @dataclass
@@ -51,11 +53,11 @@ class Update:
     Attributes:
         folder: folder of the index.
         files: number of files that are new, changed, unchanged and gone.
-        functions: functions in the index now.
-        encoded: distinct functions that were run through the model.
+        functions: number of functions in the index after the update.
+        encoded: number of distinct functions that were run through the model.
         skipped: number of files and folders that were not read, by reason.
-        former_model: model of the index before, if it was another one.
-        former_format: format of the index before.
+        former_model: model of the index before the update, if it was another one.
+        former_format: format of the index before the update.
     """
 
     folder: Path
@@ -69,8 +71,8 @@ class Update:
     @property
     def changed(self) -> bool:
         """True if a new generation was written."""
-        other = self.former_model is not None or self.former_format != FORMAT
-        return other or self.files.total() != self.files["unchanged"]
+        is_rebuilt = self.former_model is not None or self.former_format != FORMAT
+        return is_rebuilt or self.files.total() != self.files["unchanged"]
 
 
 def update_index(
@@ -83,7 +85,7 @@ def update_index(
     Args:
         root: the source tree.
         folder: folder of the index.
-        tuned: model that embeds; another one than before encodes everything again.
+        tuned: model that embeds; if it is not the index's model, everything is encoded again.
         options: languages, and whether to read tests. [default: as the index was made, or all without tests]
         workers: processes that read files. [default: one per processor]
 
@@ -92,7 +94,7 @@ def update_index(
         ConfigError: FAISS or a grammar is not installed, or the model does not embed.
         CodeIndexError: the folder is another tree's index, is in use, or the disk is full.
     """
-    need_faiss()
+    import_faiss()
     root = root.resolve()
     if not root.is_dir():
         raise DataError(f"{root}: {'is a file' if root.exists() else 'no such folder'}; expected a folder of sources")
@@ -107,7 +109,7 @@ def update_index(
                 f"{folder}: is the index of {former.meta.root}, not of {root}; give another folder with --index"
             )
         try:
-            return _Updating(root, folder, tuned, former, options, workers).run()
+            return _IndexUpdate(root, folder, tuned, former, options, workers).run()
         finally:
             if former is not None:
                 former.close()
@@ -116,11 +118,11 @@ def update_index(
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Hold the lock of an index, and explain a disk that cannot be written."""
-    full = CodeIndexError(
+    full_disk = CodeIndexError(
         f"{folder}: the disk is full; the index is as it was before. Free some space and run the command again"
     )
     try:
-        with full_disk_as(lambda _: full):
+        with full_disk_as(lambda _: full_disk):
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(folder / LOCK, timeout=0):
                 yield
@@ -132,12 +134,12 @@ def _locked(folder: Path) -> Iterator[None]:
         raise CodeIndexError(f"{folder}: cannot be written ({error}); give another folder with --index") from None
 
 
-class _Updating:
+class _IndexUpdate:
     """One update, under the lock.
 
-    A function is known by its index, its line number in `functions.jsonl`. `lines` are the functions of the new
-    generation as they are written; `origin` has for each the index of the same line in the former generation, -1 for a
-    function of a new or changed file.
+    The index of a function is its line number in `functions.jsonl`. `lines` are the functions of the new generation as
+    they are written; `origin` has the index of each one's line in the former generation, -1 for functions of new or
+    changed files.
     """
 
     def __init__(
@@ -150,11 +152,13 @@ class _Updating:
         workers: int | None,
     ) -> None:
         self.root, self.folder, self.tuned, self.former, self.workers = root, folder, tuned, former, workers
-        before = collect_options(former.meta.languages, tests=former.meta.tests) if former else collect_options()
-        self.options = options or before
+        former_options = (
+            collect_options(former.meta.languages, tests=former.meta.tests) if former else collect_options()
+        )
+        self.options = options or former_options
         self.update = Update(folder)
         self.same_model = former is not None and former.meta.fingerprint == tuned.key.fingerprint
-        self.same_scope = former is not None and self.options == before
+        self.same_scope = former is not None and self.options == former_options
         if former is not None:
             self.update.former_format = former.meta.format
         if former is not None and not self.same_model:
@@ -165,7 +169,7 @@ class _Updating:
         files, lines, origin = self._read()
         self.update.functions = len(lines)
         if not lines:
-            raise DataError(self._nothing())
+            raise DataError(self._no_functions())
         if not self.update.changed:
             self._chunks.remove()
             return self.update
@@ -176,29 +180,29 @@ class _Updating:
 
     def _read(self) -> tuple[list[IndexedFile], list[bytes], list[int]]:
         """The files of the tree, their functions as lines, and the origin of each line."""
-        before = {file.path: file for file in self.former.files} if self.former else {}
+        former_files = {file.path: file for file in self.former.files} if self.former else {}
         # another scope or format asks for other functions of the same files, so all of them are parsed again
-        readable = self.former is not None and self.former.meta.format == FORMAT
-        usable = before if self.same_scope and readable else {}
-        known = {path: file.digest for path, file in usable.items() if file.digest}
+        same_format = self.former is not None and self.former.meta.format == FORMAT
+        reusable = former_files if self.same_scope and same_format else {}
+        known_digests = {path: file.digest for path, file in reusable.items() if file.digest}
         files: list[IndexedFile] = []
         lines: list[bytes] = []
         origin: list[int] = []
-        for item in read_tree(self.root, self.options, known, self.workers):
+        for item in read_tree(self.root, self.options, known_digests, self.workers):
             if isinstance(item, SkippedFile):
                 self.update.skipped[item.reason] += 1
                 continue
-            old = before.get(item.path)
+            old = former_files.get(item.path)
             file, functions, indices = self._file(item, old, len(lines))
             # a file without a digest cannot be read at all: unchanged if it could not be before, for the same reason
-            same = item.functions is None or (old is not None and not item.digest and item.reason == old.reason)
-            self.update.files["new" if old is None else "unchanged" if same else "changed"] += 1
+            unchanged = item.functions is None or (old is not None and not item.digest and item.reason == old.reason)
+            self.update.files["new" if old is None else "unchanged" if unchanged else "changed"] += 1
             if file.reason:
                 self.update.skipped[file.reason] += 1
             files.append(file)
             lines += functions
             origin += indices
-        self.update.files["gone"] = len(before.keys() - {file.path for file in files})
+        self.update.files["gone"] = len(former_files.keys() - {file.path for file in files})
         return files, lines, origin
 
     def _file(self, item: ReadFile, old: IndexedFile | None, first: int) -> tuple[IndexedFile, list[bytes], list[int]]:
@@ -216,11 +220,11 @@ class _Updating:
         """Embeddings of all functions, [functions, hidden]; known texts are not encoded again."""
         former = self.former if self.same_model else None
         # Functions of changed files have no origin, but most of them are as they were, or have moved to another file:
-        # they are found again by their text among the former functions that no line of the new generation comes from.
+        # they are found again by their text among the orphans, the former functions that no new line comes from.
         orphans: dict[bytes, int] = {}
         if former is not None:
-            gone = set(range(len(former))) - set(origin)
-            orphans = {text_key(former.location(index).function.code): index for index in gone}
+            unclaimed = set(range(len(former))) - set(origin)
+            orphans = {text_key(former.location(index).function.code): index for index in unclaimed}
         # Each function gets either a source, the index of its embedding in the former generation, or the key of a text
         # that must be encoded. Equal texts have one key and are encoded once.
         source = np.full(len(lines), -1, dtype=np.int64)
@@ -261,7 +265,7 @@ class _Updating:
         return Meta(
             os.fsdecode(self.root),
             self.tuned.task.name,
-            _lasting_name(self.tuned.name),
+            _absolute_name(self.tuned.name),
             asdict(key),
             key.fingerprint,
             self.options.languages,
@@ -280,19 +284,14 @@ class _Updating:
         moved: Indices | None,
     ) -> None:
         """Write a generation beside the former one, and then make it the current one."""
-        partial = self.folder / PARTIAL
-        try:
-            self._fill(partial, meta, files, lines, embeddings, moved)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)  # it may be what filled the disk
-            raise
         number = int(self.former.folder.name.removeprefix(GENERATION)) + 1 if self.former else 1
-        target = self.folder / f"{GENERATION}{number}"
-        partial.rename(target)
+        generation = self.folder / f"{GENERATION}{number}"
+        with whole_folder(generation) as partial:
+            self._fill(partial, meta, files, lines, embeddings, moved)
         # replacing one small file is atomic: readers see the former generation or the new one, each of them whole
         with whole_file(self.folder / CURRENT) as pointer:
-            pointer.write_text(target.name, encoding="utf-8")
-            _to_disk([pointer])
+            pointer.write_text(generation.name, encoding="utf-8")
+            _sync([pointer])
         self._chunks.remove()
         if self.former is not None:
             self.former.close()
@@ -307,45 +306,46 @@ class _Updating:
         embeddings: Embeddings,
         moved: Indices | None,
     ) -> None:
-        partial.mkdir()
         write_generation(partial, meta, files, lines)
         np.save(partial / EMBEDDINGS, embeddings, allow_pickle=False)
-        Bm25.of([_words(CodeLocation.read(line)) for line in lines]).save(partial / WORDS)
-        before = self.former.dense if self.former is not None and moved is not None else None
-        Dense.build(embeddings, before, moved).save(partial / DENSE)
-        _to_disk(file for file in partial.rglob("*") if file.is_file())
+        Bm25.of([_searchable_text(CodeLocation.read(line)) for line in lines]).save(partial / WORDS)
+        graph = self.former.dense if self.former is not None and moved is not None else None
+        Dense.build(embeddings, graph, moved).save(partial / DENSE)
+        _sync(file for file in partial.rglob("*") if file.is_file())
 
     @property
     def _chunks(self) -> EmbeddedChunks:
         return EmbeddedChunks(self.folder / f"{CHUNKS}{self.tuned.key.fingerprint}")
 
     def _sweep(self) -> None:
-        """Remove what killed processes left, except embeddings of this model."""
+        """Remove what killed processes left behind, except embeddings of this model."""
         needed = {self._chunks.folder.name, self.former.folder.name if self.former else ""}
         for path in self.folder.iterdir():
-            if path.name not in needed and path.name.startswith((PARTIAL, GENERATION, CHUNKS)):
+            if path.name not in needed and path.name.startswith(LEFTOVERS):
                 shutil.rmtree(path, ignore_errors=True)
 
-    def _nothing(self) -> str:
-        why = ", ".join(f"{count:,} {reason}" for reason, count in self.update.skipped.most_common(5))
+    def _no_functions(self) -> str:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.update.skipped.most_common(5))
         languages = ", ".join(self.options.languages or NAMES)
-        tests = "" if self.options.tests else "; --with-tests takes test files as well"
-        return f"{self.root}: no functions found ({why or 'no source files'}); expected sources in {languages}{tests}"
+        tests = "" if self.options.tests else "; --with-tests includes test files"
+        return (
+            f"{self.root}: no functions found ({reasons or 'no source files'}); expected sources in {languages}{tests}"
+        )
 
 
-def _words(location: CodeLocation) -> str:
+def _searchable_text(location: CodeLocation) -> str:
     """Text that BM25 searches: the file's stem, the function's name, its description and its code."""
     function = location.function
     return f"{Path(location.path).stem} {function.name}\n{function.description}\n{function.code}"
 
 
-def _lasting_name(model: str) -> str:
-    """Name of a model that is valid in any working folder."""
+def _absolute_name(model: str) -> str:
+    """The model's name in a form that is valid in any working folder."""
     path = Path(model).expanduser()
     return str(path.resolve()) if path.exists() else model
 
 
-def _to_disk(files: Iterable[Path]) -> None:
+def _sync(files: Iterable[Path]) -> None:
     """Flush files to the disk, so that a power failure cannot leave `current` naming half an index."""
     for file in files:
         with file.open("rb+") as stream:

@@ -1,4 +1,4 @@
-"""Summaries, next lines and functions, generated as in the run's evaluation."""
+"""Summaries, next lines and functions, generated as in the evaluation of a run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 def _load(task: str, model: str | None) -> TunedModel:
     choice = choose(task, model)
-    logger.info(choice.line)
+    logger.info(choice.message)
     return TunedModel.load(choice.model, task)
 
 
@@ -47,7 +47,7 @@ def summarize(where: str, *, model: str | None = None) -> list[Summary]:
 
 
 def summaries_by(tuned: TunedModel, locations: Sequence[CodeLocation]) -> list[Summary]:
-    """Summaries of functions by a loaded model."""
+    """Summarize functions with a loaded model."""
     texts = tuned.generate([location.function.code for location in locations])
     return [Summary(location, text) for location, text in zip(locations, texts, strict=True)]
 
@@ -73,7 +73,7 @@ def complete(where: str, *, model: str | None = None) -> Completion:
     """Generate a line of a file from all lines before it.
 
     Args:
-        where: FILE:LINE; the line after the last one is written at the end.
+        where: FILE:LINE; the line after the last one is allowed.
         model: a run's folder or another model. [default: the newest run of complete, else the embedded model]
 
     Raises:
@@ -95,7 +95,7 @@ class CompletionPoint:
 
     Attributes:
         line: line number, from 1.
-        context: the lines before it, as the model gets them.
+        context: the lines before it, in the form that the model reads.
         indent: white space before the text.
         actual: the text that the file has there.
     """
@@ -107,11 +107,11 @@ class CompletionPoint:
 
 
 def completion_point(text: str, number: str, where: str, expected: str) -> CompletionPoint:
-    """A line of a text with the lines before it.
+    """Find a line of a text and the lines before it.
 
     Args:
         text: the source.
-        number: number of the line, as the user wrote it.
+        number: line number as the user wrote it.
         where: name of the line in error messages.
         expected: expected input in error messages, up to the range of numbers.
 
@@ -122,18 +122,19 @@ def completion_point(text: str, number: str, where: str, expected: str) -> Compl
     last = len(lines) + (lines[-1] != "")
     if not number.isdecimal() or not 2 <= int(number) <= last:
         raise DataError(f"{where}: expected {expected} from 2 to {last}, found {number or 'no line'}")
-    at = int(number) - 1
-    before = [line for line in lines[:at] if line.strip()]  # as the functions that models are tuned on
+    index = int(number) - 1
+    before = [line for line in lines[:index] if line.strip()]  # without blank lines, as in the tuning data
     if not before:
-        raise DataError(f"{where}: nothing stands before this line; expected code to go on from")
-    there = lines[at] if at < len(lines) else ""
-    indent = _indent(there if there.strip() else before[-1])
+        raise DataError(f"{where}: there is no code before this line; expected code to continue")
+    actual = lines[index] if index < len(lines) else ""
+    indent = _indent(actual if actual.strip() else before[-1])
+    # the cut of mining, so that the context is what models are tuned on; `x` stands for the line to generate
     row = cut([*before, f"{indent}x"], len(before))
-    return CompletionPoint(at + 1, row["context"], indent, there.strip())
+    return CompletionPoint(index + 1, row["context"], indent, actual.strip())
 
 
 def completion_by(tuned: TunedModel, point: CompletionPoint) -> Completion:
-    """Generate a line by a loaded model."""
+    """Generate a line with a loaded model."""
     [text] = tuned.generate([point.context])
     return Completion(point.line, text, point.indent, point.actual)
 
@@ -168,6 +169,6 @@ def check_description(description: str) -> None:
 
 
 def code_by(tuned: TunedModel, description: str) -> str:
-    """Generate code by a loaded model."""
+    """Generate code with a loaded model."""
     [code] = tuned.generate([description])
     return code

@@ -13,7 +13,7 @@ from repository_secrets import CLEAN, ESCAPED, FORMS, FURTHER, PREFIXES, SPLIT_F
 
 from telly.mining.repository.secret_issuers import ISSUERS
 from telly.mining.repository.secret_values import Strength, is_secret, strength
-from telly.mining.repository.secrets import MASK, mask, places
+from telly.mining.repository.secrets import MASK, mask, secret_spans
 
 RANDOM = "".join(random.Random(0).choices(string.ascii_letters + string.digits, k=40))
 # Put together here, so that no scanner takes this file for a leak.
@@ -148,7 +148,7 @@ def test_ordinary_code_is_left_alone() -> None:
     for split in ("valid", "test"):
         rows = (files("telly") / "data" / "sample" / f"{split}.jsonl").read_text().splitlines()
         codes = [json.loads(row)["code"] for row in rows]
-        found += [code[start:end] for code in codes for start, end, _ in places(code)]
+        found += [code[start:end] for code in codes for start, end, _ in secret_spans(code)]
     assert found == ["anonymous@"]
 
 

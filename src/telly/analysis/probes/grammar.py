@@ -31,8 +31,8 @@ def python_tree(code: str) -> ast.Module:
 def tree_sitter_nodes(code: bytes, language: str) -> tuple[list[Any], int]:
     """Parse a text with tree-sitter; returns its outermost nodes and the offset in bytes of their positions.
 
-    Code that is not a program is parsed as an expression or as the body of a class; what was put around it is
-    not among the nodes.
+    Code that is not a program is parsed as an expression or as the body of a class; the wrapper's
+    own nodes are left out.
 
     Raises:
         UnusableTextError: the code does not parse.
@@ -48,20 +48,20 @@ def tree_sitter_nodes(code: bytes, language: str) -> tuple[list[Any], int]:
 
 def _within(root: Any, start: int, end: int) -> list[Any]:
     """The outermost nodes between two byte positions, in order, without the root of the file."""
-    found = []
+    nodes = []
     waiting = list(reversed(root.children))
     while waiting:
         node = waiting.pop()
         if start <= node.start_byte and node.end_byte <= end:
-            found.append(node)
+            nodes.append(node)
         else:
             waiting.extend(reversed(node.children))
-    return found
+    return nodes
 
 
 @cache
 def _parser(language: str) -> Any:
-    made = grammar(language)
+    language_grammar = grammar(language)
     import tree_sitter
 
-    return tree_sitter.Parser(made)
+    return tree_sitter.Parser(language_grammar)

@@ -43,11 +43,11 @@ class LexicalExamples:
     """Encoded texts with a class per token.
 
     Attributes:
-        encodings: token ids of every kept text, special tokens included.
-        labels: of every kept text [its tokens]: index into `CLASSES`, or -1 where there is no code token (special
-            tokens, comments, white space).
-        indices: indices of the texts among those given, [kept].
-        skipped: the others.
+        encodings: token ids of every usable text, special tokens included.
+        labels: class of every token per usable text, [tokens]: an index into `CLASSES`, or -1 without a code token
+            (special tokens, comments, white space).
+        indices: indices of the usable texts in the input, [usable].
+        skipped: the other texts.
     """
 
     encodings: list[list[int]]
@@ -64,7 +64,7 @@ def lexical_examples(
     Args:
         texts: source code.
         tokenizer: a fast tokenizer.
-        max_tokens: longest encoding, special tokens included; longer texts are cut on the right.
+        max_tokens: maximum number of tokens per text, special tokens included; longer texts are cut on the right.
         language: `python`, or the name of a tree-sitter grammar.
 
     Raises:
@@ -76,12 +76,12 @@ def lexical_examples(
             f"{type(tokenizer).__name__}; give the model a tokenizer.json"
         )
     spans, indices, skipped = usable(texts, partial(token_spans, language=language))
-    kept = [texts[index] for index in indices]
-    encodings = encode_texts(tokenizer, kept, max_tokens) if kept else []
-    offsets = _offsets(tokenizer, kept, max_tokens) if kept else []
-    labels = [align(*example) for example in zip(kept, spans, offsets, strict=True)]  # each [tokens]
+    readable = [texts[index] for index in indices]
+    encodings = encode_texts(tokenizer, readable, max_tokens) if readable else []
+    offsets = _offsets(tokenizer, readable, max_tokens) if readable else []
+    labels = [align(*example) for example in zip(readable, spans, offsets, strict=True)]  # each [tokens]
     labelled = [i for i, classes in enumerate(labels) if (classes != NO_CLASS).any()]
-    unlabelled = sorted(set(range(len(kept))) - set(labelled))
+    unlabelled = sorted(set(range(len(readable))) - set(labelled))
     skipped += [SkippedTexts(int(indices[i]), f"has no code token among its first {max_tokens}") for i in unlabelled]
     return LexicalExamples(
         [encodings[i] for i in labelled],
@@ -98,22 +98,22 @@ def _offsets(tokenizer: Any, texts: list[str], max_tokens: int) -> list[list[tup
     encoded = tokenizer(
         texts, add_special_tokens=not head, truncation=True, max_length=room, return_offsets_mapping=True
     )
-    found: list[list[tuple[int, int]]] = encoded["offset_mapping"]
+    offset_mapping: list[list[tuple[int, int]]] = encoded["offset_mapping"]
     if not head:
-        return found
-    return [[*([(0, 0)] * len(head)), *offsets, (0, 0)] for offsets in found]
+        return offset_mapping
+    return [[*([(0, 0)] * len(head)), *offsets, (0, 0)] for offsets in offset_mapping]
 
 
 def align(text: str, spans: Iterable[Span], offsets: Sequence[tuple[int, int]]) -> npt.NDArray[np.int64]:
     """Find the class of each piece of a tokenizer, [pieces].
 
     A piece has the class of the code token that contains its first character other than white space: the pieces of
-    byte-level BPE begin with the blank before a word. It has -1 where there is no such token, as have empty pieces:
-    special tokens, whose offsets are (0, 0).
+    byte-level BPE begin with the blank before a word. Pieces without such a token have -1, as have empty ones: special
+    tokens, whose offsets are (0, 0).
 
     Args:
-        text: what both were made from.
-        spans: its code tokens.
+        text: source code.
+        spans: code tokens of the text.
         offsets: characters of every piece, as a fast tokenizer's `offset_mapping` has them.
     """
     classes = np.full(len(text), NO_CLASS, dtype=np.int64)

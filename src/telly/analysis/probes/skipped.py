@@ -22,7 +22,7 @@ class SkippedTexts:
     """A text that was left out.
 
     Attributes:
-        number: index of the text among those given.
+        number: index of the text in the input.
         reason: why, to be read after "the text"; equal causes have equal reasons, so that they can be counted.
     """
 
@@ -48,25 +48,25 @@ def usable(
     """Apply `derive` to each text, and collect the texts for which it raises `UnusableTextError`.
 
     Returns:
-        the results, the indices of their texts [kept], and the skipped texts.
+        the results, the indices of their texts [usable], and the skipped texts.
     """
-    kept: list[T] = []
+    results: list[T] = []
     indices: list[int] = []
     skipped: list[SkippedTexts] = []
     for index, text in enumerate(texts):
         try:
-            kept.append(derive(text))
+            results.append(derive(text))
             indices.append(index)
         except UnusableTextError as error:
             skipped.append(SkippedTexts(index, error.reason))
-    return kept, np.asarray(indices, dtype=np.int64), skipped
+    return results, np.asarray(indices, dtype=np.int64), skipped
 
 
 def require(examples: Sized, skipped: Sequence[SkippedTexts], what: str) -> None:
     """Check that enough texts are left for a probe.
 
     Args:
-        examples: one entry per text that was kept.
+        examples: one entry per usable text.
         skipped: the other texts.
         what: name of the probe, for the message.
 
@@ -75,10 +75,10 @@ def require(examples: Sized, skipped: Sequence[SkippedTexts], what: str) -> None
     """
     if len(examples) >= MIN_EXAMPLES:
         return
-    given = len(examples) + len(skipped)
+    total = len(examples) + len(skipped)
     message = (
         f"the {what} probe needs at least {MIN_EXAMPLES} usable texts, found {len(examples)}: "
-        f"{given} were given and {len(skipped)} skipped"
+        f"{total} were given and {len(skipped)} skipped"
     )
     if skipped:
         ((reason, count),) = Counter(entry.reason for entry in skipped).most_common(1)

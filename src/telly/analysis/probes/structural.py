@@ -24,9 +24,9 @@ class StructuralExamples:
     """Functions with the class of their complexity.
 
     Attributes:
-        labels: index into `CLASSES`, [kept].
-        indices: indices of the texts among those given, [kept].
-        skipped: the others.
+        labels: indices into `CLASSES`, [usable].
+        indices: indices of the usable texts in the input, [usable].
+        skipped: the other texts.
     """
 
     labels: npt.NDArray[np.int64]
@@ -61,8 +61,8 @@ def complexity(code: str, language: str = "python") -> int:
     notice code that does not parse.
 
     Raises:
-        UnusableTextError: the text does not parse, or has not exactly one function that is inside no other (of
-            Python's, one at the top level, so that a class has none).
+        UnusableTextError: the text does not parse, or does not have exactly one outermost function (in Python
+            at the top level, so methods do not count).
         ConfigError: radon or lizard is not installed, or lizard does not know the language.
     """
     return _by_radon(code) if language == "python" else _by_lizard(code, language)
@@ -77,10 +77,10 @@ def _by_radon(code: str) -> int:
     functions = [node for node in body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     _check_one(len(functions))
     try:
-        (found,) = ComplexityVisitor.from_ast(functions[0]).functions
+        (function,) = ComplexityVisitor.from_ast(functions[0]).functions
     except RecursionError:
         raise UnusableTextError("is nested too deeply") from None
-    return int(found.complexity)
+    return int(function.complexity)
 
 
 def _by_lizard(code: str, language: str) -> int:
@@ -93,7 +93,7 @@ def _by_lizard(code: str, language: str) -> int:
 
 
 def _inside(functions: list[Any], inner: int, outer: int) -> bool:
-    """Whether one function is inside another, by their lines; of two on the same lines the inner one ends first."""
+    """Check by their lines that one function is inside another; of two on the same lines the inner one ends first."""
     lines = [(functions[i].start_line, functions[i].end_line) for i in (inner, outer)]
     if lines[0] == lines[1]:
         return inner < outer
@@ -107,7 +107,7 @@ def _check_one(functions: int) -> None:
 
 @cache
 def _lizard(language: str) -> tuple[Any, str]:
-    """The analyser of a text, and the file extension that stands for the language."""
+    """Lizard's function that analyses a text, and the file extension by which it knows the language."""
     try:
         import lizard
     except ImportError:

@@ -1,4 +1,4 @@
-"""The syntactic probe's data: does this syntax tree belong to this code?
+"""The syntactic probe's data: pairs of code and a syntax tree, its own or another's.
 
 Trees are flattened by structure-based traversal (Hu et al. 2018, "Deep code comment generation", section 3.2), with the
 values of their leaves removed, so that names and constants give nothing away.
@@ -28,12 +28,12 @@ class SyntacticPairs:
     """Pairs of code and flattened tree; each code comes once with its own tree and once with another's.
 
     Attributes:
-        asts: flattened trees of the kept texts, [kept].
-        indices: indices of the texts among those given, [kept].
-        code: of every pair the code, an index into `indices`, [2 * kept].
-        ast: of every pair the tree, an index into `asts`, [2 * kept].
-        labels: 1 where the tree is the code's own, else 0, [2 * kept]; both pairs of a code stand together.
-        skipped: texts that were not kept.
+        asts: flattened trees of the usable texts, [usable].
+        indices: indices of the usable texts in the input, [usable].
+        code: index into `indices` of every pair's code, [2 * usable].
+        ast: index into `asts` of every pair's tree, [2 * usable].
+        labels: 1 if the tree is the code's own, else 0, [2 * usable]; both pairs of a code are adjacent.
+        skipped: the other texts.
     """
 
     asts: list[str]
@@ -47,12 +47,12 @@ class SyntacticPairs:
 def syntactic_pairs(texts: Sequence[str], seed: int, *, hard: bool = False, language: str = "python") -> SyntacticPairs:
     """Pair code with syntax trees, half of the pairs with their own.
 
-    By default every tree occurs as often in a wrong pair as in a right one, so that a tree alone says nothing about the
-    label. Many wrong pairs can then be recognised by their sizes alone; with `hard` fewer can.
+    By default every tree occurs as often in a wrong pair as in a right one, so that a tree alone reveals nothing about
+    the label. Many wrong pairs can then be recognised by their sizes alone; with `hard` fewer can.
 
     Args:
         texts: source code.
-        seed: of the draw.
+        seed: seed of the draw.
         hard: draw the wrong tree among the 10 different ones nearest in number of nodes.
         language: `python`, or the name of a tree-sitter grammar.
 
@@ -62,35 +62,36 @@ def syntactic_pairs(texts: Sequence[str], seed: int, *, hard: bool = False, lang
     """
     asts, indices, skipped = usable(texts, partial(ast_text, language=language))
     groups = np.unique(asts, return_inverse=True)[1].reshape(-1) if asts else np.zeros(0, dtype=np.int64)
-    most = int(np.bincount(groups).max()) if asts else 0
-    if len(asts) < 2 or most == len(asts) or (2 * most > len(asts) and not hard):
+    largest = int(np.bincount(groups).max()) if asts else 0
+    if len(asts) < 2 or largest == len(asts) or (2 * largest > len(asts) and not hard):
         raise DataError(
             "wrong pairs need trees that differ: expected no tree in more than half of the texts, found one in "
-            f"{most} of {len(asts)} ({len(skipped)} skipped); remove duplicates, or give more texts"
+            f"{largest} of {len(asts)} ({len(skipped)} skipped); remove duplicates, or give more texts"
         )
     rng = np.random.default_rng(seed)
-    wrong = _nearest(asts, groups, rng) if hard else _rotated(groups, most, rng)
-    own = np.arange(len(asts), dtype=np.int64)
+    wrong = _nearest(asts, groups, rng) if hard else _rotated(groups, largest, rng)
+    codes = np.arange(len(asts), dtype=np.int64)
     return SyntacticPairs(
         asts,
         indices,
-        code=np.repeat(own, 2),
-        ast=np.stack([own, wrong], axis=1).reshape(-1),
+        code=np.repeat(codes, 2),
+        ast=np.stack([codes, wrong], axis=1).reshape(-1),
         labels=np.tile(np.array([1, 0], dtype=np.int64), len(asts)),
         skipped=skipped,
     )
 
 
-def _rotated(groups: npt.NDArray[np.int64], most: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+def _rotated(groups: npt.NDArray[np.int64], largest: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
     """Draw a permutation that moves every member of a group to another group, [n].
 
-    With groups of at most `most` (and no more than half of all) side by side, `most` places on is another group.
+    With the members of each group side by side, and no group above `largest` (at most half of all), the element
+    `largest` positions further is in another group.
     """
     order = rng.permutation(len(groups))
-    places = rng.permutation(int(groups.max()) + 1)
-    order = order[np.argsort(places[groups[order]], kind="stable")]
+    rank = rng.permutation(int(groups.max()) + 1)
+    order = order[np.argsort(rank[groups[order]], kind="stable")]
     other = np.empty(len(groups), dtype=np.int64)
-    other[order] = np.roll(order, -most)
+    other[order] = np.roll(order, -largest)
     return other
 
 
@@ -99,7 +100,7 @@ def _nearest(asts: list[str], groups: npt.NDArray[np.int64], rng: np.random.Gene
     members: list[list[int]] = [[] for _ in range(int(groups.max()) + 1)]
     for i, group in enumerate(groups):
         members[group].append(i)
-    sizes = np.array([asts[alike[0]].count("(") for alike in members])
+    sizes = np.array([asts[group[0]].count("(") for group in members])
     order = np.lexsort((rng.permutation(len(sizes)), sizes))  # equal sizes in random order
     other = np.empty(len(groups), dtype=np.int64)
     for place, group in enumerate(order):

@@ -24,15 +24,15 @@ def lexical_items(config: ProbeConfig, tokenizer: Any, max_tokens: int) -> Probe
     rng = np.random.default_rng(0)
     token_positions = []
     for labels in examples.labels:
-        places = np.flatnonzero(labels >= 0)
-        chosen = rng.permutation(places)[: config.tokens_per_text]
+        positions = np.flatnonzero(labels >= 0)
+        chosen = rng.permutation(positions)[: config.tokens_per_text]
         token_positions.append(sorted(chosen.tolist()))
-    kept = [i for i, positions in enumerate(token_positions) if positions]
-    labels = np.concatenate([examples.labels[i][token_positions[i]] for i in kept])
-    groups = np.repeat(kept, [len(token_positions[i]) for i in kept])
+    usable = [i for i, positions in enumerate(token_positions) if positions]
+    labels = np.concatenate([examples.labels[i][token_positions[i]] for i in usable])
+    groups = np.repeat(usable, [len(token_positions[i]) for i in usable])
     fitter = Classification(torch.from_numpy(labels), groups, tuple(lexical.CLASSES))
     return ProbeItems(
-        [examples.encodings[i] for i in kept], [token_positions[i] for i in kept], fitter, tuple(examples.skipped)
+        [examples.encodings[i] for i in usable], [token_positions[i] for i in usable], fitter, tuple(examples.skipped)
     )
 
 
@@ -53,7 +53,7 @@ def syntactic_items(config: ProbeConfig, tokenizer: Any, max_tokens: int) -> Pro
 
 
 def semantic_items(config: ProbeConfig, tokenizer: Any, max_tokens: int) -> ProbeItems:
-    """Data of the semantic probe: which texts do the same."""
+    """Data of the semantic probe: texts with a label of what they do."""
     texts, labels = labelled_texts(config.data, config.limit)
     return ProbeItems(encode_texts(tokenizer, texts, max_tokens), None, Retrieval(torch.tensor(labels)), ())
 

@@ -35,13 +35,13 @@ class Published:
     Attributes:
         model: the hub's name of the model.
         task: a name in `TASKS`.
-        dataset: what it was tuned on.
+        dataset: data set that it was tuned on.
         variant: `base`, or K.
         trained_millions: trained parameters, in millions.
-        epoch_seconds: of an epoch, on the paper's machine.
-        convergence_seconds: up to the best epoch; where the source counts epochs, their number times `epoch_seconds`.
-        metrics: by the names of `telly.metrics.table.METRICS`.
-        source: where it is published.
+        epoch_seconds: time per epoch on the paper's machine.
+        convergence_seconds: time up to the best epoch; if the source gives epochs, their number times `epoch_seconds`.
+        metrics: metrics by their names in `telly.metrics.table.METRICS`.
+        source: place of publication.
     """
 
     model: str

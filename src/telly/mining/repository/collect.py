@@ -1,7 +1,7 @@
 """The functions of a source tree, read by several processes, without copies, and split so that nothing leaks.
 
-Texts wait in a file and not in memory; a function costs its signature there. What is found does not depend on how
-many processes read.
+Texts and signatures are kept in files; in memory a function costs its key, and its signature while copies are removed.
+The result does not depend on the number of processes.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class SpoolEntry:
-    """A function with where it is from."""
+    """A function with its origin."""
 
     path: str
     language: str
@@ -68,7 +68,7 @@ class Spool:
     """Functions in the order of collection: texts in one file, signatures in another, keys in memory.
 
     Args:
-        folder: where the files are, and stay.
+        folder: folder of the files, which are not removed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -113,11 +113,11 @@ class CollectOptions:
     """Options of the search for functions.
 
     Args:
-        documented: only functions with a description.
-        cuts: lines to complete as well.
-        languages: their names; () for all.
-        tests: test files as well.
-        every: functions that are too short or too long to learn from as well.
+        documented: whether to take only functions with a description.
+        cuts: whether to find lines to complete.
+        languages: names of the languages; () for all.
+        tests: whether to read test files.
+        every: whether to take functions that are too short or too long to learn from.
     """
 
     documented: bool = True
@@ -161,12 +161,12 @@ def source_files(root: Path, options: CollectOptions) -> tuple[list[SourceFile],
         elif not options.languages or item.language.name in options.languages:
             files.append(item)
     for wheel, dialect in sorted({file.language.grammar for file in files}):
-        grammar(wheel, dialect)  # a missing one fails here and not in a process
+        grammar(wheel, dialect)  # so that a missing one fails here and not in a process
     return files, skipped
 
 
 def functions_of(file: SourceFile, text: str, options: CollectOptions) -> tuple[Language, Extraction]:
-    """The functions of a file's text, and its language as the text tells it.
+    """The functions of a file's text, and its language, which its text may refine.
 
     Raises:
         UnparsableError: the text has no usable tree.
@@ -180,19 +180,19 @@ def _read_chunk(root: Path, options: CollectOptions, files: list[SourceFile]) ->
 
 
 def _read(root: Path, options: CollectOptions, file: SourceFile) -> _FileResult:
-    """One file; secrets are masked before anything else looks at the text."""
+    """Read one file; secrets are masked before anything else sees the text."""
     result = _FileResult(file)
     try:
         text = read_text(root, file.path)
         text, result.secrets = mask(text)
         result.spdx = SPDX.findall(text[:5000])[:5]
-        language, found = functions_of(file, text, options)
+        language, extraction = functions_of(file, text, options)
     except (UnreadableError, UnparsableError) as error:
         result.skipped = str(error)
         return result
     result.file = SourceFile(file.path, language)
-    result.left_out = found.left_out
-    result.functions = [(f, signature(f.code, language.name)) for f in found.functions]
+    result.left_out = extraction.left_out
+    result.functions = [(f, signature(f.code, language.name)) for f in extraction.functions]
     return result
 
 
@@ -218,38 +218,39 @@ def _count(result: _FileResult, counts: Counts, spool: Spool) -> None:
 def distinct(
     spool: Spool, split_of: dict[str, str], left_out: Counter[str], *, documented: bool
 ) -> dict[str, list[int]]:
-    """Numbers of the functions of each split without copies and near-copies, also of those in other splits.
+    """Indices of the functions of each split without copies and near-copies, including those across splits.
 
-    Of two in one split the first stays, of two in different splits the one in the larger split; a description comes
-    once as well, since one that fits several functions tells none of them.
+    Of two copies in one split the first stays, of two in different splits the one in the larger split. Descriptions are
+    distinct as well, since one of several functions identifies none of them.
     """
-    numbers: dict[str, list[int]] = {split: [] for split in SPLITS}
-    for number, path in enumerate(spool.paths):
-        numbers[split_of[path]].append(number)
+    indices: dict[str, list[int]] = {split: [] for split in SPLITS}
+    for index, path in enumerate(spool.paths):
+        indices[split_of[path]].append(index)
     keys: set[bytes] = set()
     descriptions: set[str] = set()
     near = NearDuplicates()
-    found: dict[str, list[int]] = {split: [] for split in SPLITS}
-    order = sorted(SPLITS, key=lambda split: -len(numbers[split]))
+    kept_indices: dict[str, list[int]] = {split: [] for split in SPLITS}
+    # The largest split comes first and keeps its copies; the smaller ones then have none of its functions.
+    order = sorted(SPLITS, key=lambda split: -len(indices[split]))
     with tqdm(total=len(spool), desc="comparing", unit="function", disable=None) as bar:
         for split in order:
-            for number in numbers[split]:
+            for index in indices[split]:
                 bar.update()
-                said = " ".join(spool.entry(number).function.description.lower().split()) if documented else ""
-                if spool.keys[number] in keys:
+                description = " ".join(spool.entry(index).function.description.lower().split()) if documented else ""
+                if spool.keys[index] in keys:
                     left_out["duplicate"] += 1
-                elif said in descriptions:
+                elif description in descriptions:
                     left_out["same description as another"] += 1
-                elif not near.add(spool.signature(number)):
+                elif not near.add(spool.signature(index)):
                     left_out["near-duplicate"] += 1
                 else:
-                    keys.add(spool.keys[number])
-                    descriptions |= {said} if said else set()
-                    found[split].append(number)
-    return found
+                    keys.add(spool.keys[index])
+                    descriptions |= {description} if description else set()
+                    kept_indices[split].append(index)
+    return kept_indices
 
 
-def shown(path: str) -> str:
-    """A path as text that can be printed and written: without secrets, bytes that are no text, and control signs."""
+def printable(path: str) -> str:
+    """A path as text to print or write: without secrets, undecodable bytes and control characters."""
     text = mask(os.fsencode(path).decode("utf-8", "backslashreplace"))[0]
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

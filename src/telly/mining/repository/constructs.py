@@ -1,4 +1,4 @@
-"""Everything in a syntax tree that holds code of its own, in the order of the text, with the classes around it."""
+"""All nodes of a syntax tree with code of their own, in the order of the text, with the classes around them."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _HEADS = frozenset({"function_declarator", "formal_parameters", "parameter_list"
 
 @dataclass(frozen=True)
 class Construct:
-    """A node that holds code.
+    """A node with code of its own.
 
     Args:
-        kind: `FUNCTION` where it may be taken, else why it is not.
+        kind: `FUNCTION` if it may be taken; otherwise the reason why not.
         node: the node.
-        prefix: the names of the classes around it, each with a dot after it.
-        count: how many functions it stands for.
+        prefix: names of the classes around it, each with a dot after it.
+        count: number of functions that it contains or is.
     """
 
     kind: str
@@ -40,44 +40,45 @@ class Construct:
 
 
 @cache
-def tools(language: Language) -> tuple[Any, Any]:
+def parser_and_query(language: Language) -> tuple[Any, Any]:
     """The parser and the query of a language."""
     import tree_sitter
 
-    made = grammar(*language.grammar)
-    return tree_sitter.Parser(made), tree_sitter.Query(made, language.query)
+    tree_sitter_language = grammar(*language.grammar)
+    return tree_sitter.Parser(tree_sitter_language), tree_sitter.Query(tree_sitter_language, language.query)
 
 
 def constructs(root: Any, language: Language) -> Iterator[Construct]:
-    """All that holds code, in the order of their beginnings, outer ones first."""
+    """The constructs of a tree in the order of their beginnings, outer ones first."""
     import tree_sitter
 
-    captures = tree_sitter.QueryCursor(tools(language)[1]).captures(root)
+    captures = tree_sitter.QueryCursor(parser_and_query(language)[1]).captures(root)
+    # The key sorts nodes of the same start by length, the longest first, then by kind; it also removes duplicates.
     nodes = {
         (node.start_byte, -node.end_byte, _ORDER.index(kind)): node
         for kind in _ORDER
         for node in captures.get(kind, ())
     }
-    around: list[tuple[int, str]] = []
-    within = -1
+    classes: list[tuple[int, str]] = []
+    function_end = -1
     for (start, end, order), node in sorted(nodes.items(), key=lambda item: item[0]):
-        while around and around[-1][0] <= start:
-            around.pop()
+        while classes and classes[-1][0] <= start:
+            classes.pop()
         kind = _ORDER[order]
         if kind == "class":
-            around.append((-end, class_name(node, language)))
+            classes.append((-end, class_name(node, language)))
             continue
-        prefix = "".join(f"{name}." for _, name in around if name)
+        prefix = "".join(f"{name}." for _, name in classes if name)
         if kind == FUNCTION:
-            within = max(within, -end)
+            function_end = max(function_end, -end)
             yield Construct(FUNCTION, node, prefix)
         elif kind == "block":
             name = block_class(node, language)
             if name is not None:
-                around.append((-end, name))
+                classes.append((-end, name))
             elif is_named_block(node):
                 yield Construct(FUNCTION, node, prefix)
-            elif start >= within:  # within a function it belongs to its code, as a loop does
+            elif start >= function_end:  # within a function it belongs to its code, as a loop does
                 yield Construct(NO_NAME, node, prefix)
         elif kind == "macro":
             yield Construct(MACRO, node, prefix)
@@ -92,16 +93,16 @@ def _functions_in_tokens(node: Any) -> int:
     """Functions among the arguments of a macro, which have no tree: each `fn` with a name after it."""
     if b"fn " not in (node.text or b""):
         return 0
-    found = 0
+    count = 0
     waiting = [node]
     while waiting:
         children = waiting.pop().children
-        found += sum(one.type == "fn" and two.type == "identifier" for one, two in pairwise(children))
+        count += sum(token.type == "fn" and following.type == "identifier" for token, following in pairwise(children))
         waiting.extend(children)
-    return found
+    return count
 
 
 def _heads(error: Any) -> int:
-    """The functions whose beginning stands in a piece of text that does not parse."""
+    """The number of functions that begin in a piece of text that does not parse."""
     kinds = [child.type for child in error.children]
     return max(sum(kind in _KEYWORDS for kind in kinds), sum(kind in _HEADS for kind in kinds))

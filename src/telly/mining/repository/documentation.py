@@ -1,6 +1,6 @@
 """Documentation of a function: the docstring within it, or the comment before it.
 
-Attributes, decorators, overload signatures and other comments may stand between a comment and its function. The package
+Attributes, decorators, overload signatures and other comments may come between a comment and its function. The package
 `telly.mining.repository.comments` reads what the comment says.
 """
 
@@ -17,13 +17,13 @@ from telly.mining.repository.comments.text import is_block
 from telly.mining.repository.languages import Language
 
 MAX_STEPS = 1_000
-"""Siblings that are looked at before a function. A comment of more lines than that documents nothing."""
+"""Maximum number of siblings before a function that are searched. A comment of more lines documents nothing."""
 _MARKS = frozenset(
     {"sig", "private", "protected", "public", "module_function", "private_class_method", "public_class_method"}
     | {"override", "abstract", "overridable", "final", "memoize", "memo_wise", "deprecate"}  # gems for signatures
     | {"desc", "long_desc", "method_option", "method_options", "option"}  # Thor
 )
-"""Ruby's calls that say something of the method that follows them, as attributes do elsewhere."""
+"""Ruby's calls that qualify the method after them, as attributes do in other languages."""
 _SIGNATURES = frozenset({"function_signature", "method_signature", "abstract_method_signature", "declaration"})
 _WRAPPED = frozenset({"export_statement", "ambient_declaration"})
 _MACRO = re.compile(r"[A-Z][A-Z0-9_]+\s*(?:\(.*\))?\s*;?", re.DOTALL)
@@ -34,7 +34,7 @@ _ITEM = re.compile(
 )
 """An item of a list of parameters, without a title above it: `x: the width`, `x (int): the width`, `x - The width`."""
 MAX_PARTS = 100
-"""Nodes of a function that are looked at to find its parameters."""
+"""Maximum number of nodes of a function in which its parameters are searched."""
 _LEADING = frozenset({"modifiers", "attribute_list", "annotation", "marker_annotation", "decorator"})
 _NAMES = ("name", "declarator")
 
@@ -44,8 +44,8 @@ class Documentation:
     """Documentation of one function.
 
     Args:
-        words: the description; blank where there is none.
-        rows: rows of the source within the function's code that hold nothing else.
+        words: the description; blank if there is none.
+        rows: rows of the source within the function's code that contain nothing else.
     """
 
     words: str = ""
@@ -53,10 +53,12 @@ class Documentation:
 
 
 @dataclass
-class _Found:
-    """Comments before a function, the nearest first: those with the style's sign, and others that touch the function.
+class _CommentGroups:
+    """Comments before a function, the nearest first; a group is a list of comments that belong together.
 
-    Each is a list of the comments that belong together, the nearest first.
+    Attributes:
+        signed: groups of comments with the style's sign.
+        touching: groups of other comments, without a gap between them and the function.
     """
 
     signed: list[list[str]] = field(default_factory=list)
@@ -69,18 +71,19 @@ def documentation(node: Any, language: Language, blank: Collection[int]) -> Docu
     Args:
         node: the function.
         language: its language.
-        blank: the rows of the source that are blank. The tree does not tell them from what was hidden from the parser.
+        blank: the blank rows of the source. In the tree they look like text that was hidden from the parser.
     """
     style = STYLES[language.style]
     if language.style == "docstring":
         return _docstring(node, style)
-    found = [(level, _comments_above(level, node, language, style, blank)) for level in _levels(node, language)]
-    texts = [text for _, comments in found for text in map(_text_of, comments.signed)]
-    own = [text for text in texts if not (style.foreign and style.foreign.search(text))]
+    comments = [(level, _comments_above(level, node, language, style, blank)) for level in _levels(node, language)]
+    texts = [text for _, groups in comments for text in map(_text_of, groups.signed)]
+    candidates = [text for text in texts if not (style.foreign and style.foreign.search(text))]
+    # Comments without the sign count only if there is none with it, and only before a whole declaration, not within it.
     if not texts:
-        outside = [comments for level, comments in found if level.parent.type not in language.wrappers]
-        own = [text for comments in outside for text in _touching(comments)]
-    words = next((words for words in map(style.describe, own) if _is_description(words, node)), "")
+        outside = [groups for level, groups in comments if level.parent.type not in language.wrappers]
+        candidates = [text for groups in outside for text in _touching(groups)]
+    words = next((words for words in map(style.describe, candidates) if _is_description(words, node)), "")
     return Documentation(words) if words else _within(node, style)
 
 
@@ -123,7 +126,7 @@ def _docstring(node: Any, style: Style) -> Documentation | str:
 
 
 def _is_description(words: str, function: Any) -> bool:
-    """Return whether words say what a function does, and not what one of its parameters is."""
+    """Return whether words describe a function, and not one of its parameters."""
     item = _ITEM.match(words)
     return is_description(words) and (item is None or item[1] not in _parameter_words(function))
 
@@ -148,6 +151,7 @@ def _levels(node: Any, language: Language) -> Iterator[Any]:
 
 
 def _documents_child(parent: Any, node: Any, language: Language) -> bool:
+    """Return whether a comment before a node documents its child, since the child is all of it or its first part."""
     if parent.type.startswith("preproc_"):
         alternative = parent.child_by_field_name("alternative")
         if alternative == node:
@@ -173,19 +177,26 @@ def _siblings_before(node: Any, language: Language) -> Iterator[Any]:
         node = before
 
 
-def _comments_above(level: Any, function: Any, language: Language, style: Style, blank: Collection[int]) -> _Found:
-    """The comments before a node, up to anything else that does not belong to the function."""
-    found = _Found()
+def _comments_above(
+    level: Any, function: Any, language: Language, style: Style, blank: Collection[int]
+) -> _CommentGroups:
+    """The comments before a node, up to anything else that does not belong to the function.
+
+    Two distances decide which comments belong together: whether nothing separates a comment from the function, and
+    whether nothing separates it from the last comment below it.
+    """
+    groups = _CommentGroups()
     below = level
-    touches = adjoins = True
+    touches_function = touches_last = True
     for sibling in _siblings_before(level, language):
         doc = _RUST_DOC.fullmatch(_text(sibling)) if sibling.type == "attribute_item" else None
         if not is_comment(sibling) and doc is None:
             if not _may_stand_between(sibling, function, language):
                 break
-            touches = touches and sibling.type != "access_specifier"
-            below, adjoins = sibling, False
+            touches_function = touches_function and sibling.type != "access_specifier"
+            below, touches_last = sibling, False
             continue
+        # Blank rows below the comment; the count stops after eight, which is more than any style allows.
         gap = sum(
             row in blank for row in range(last_row(sibling) + 1, min(below.start_point[0], last_row(sibling) + 9))
         )
@@ -195,33 +206,37 @@ def _comments_above(level: Any, function: Any, language: Language, style: Style,
             if not _may_stand_between(sibling.prev_sibling, function, language):
                 break
             continue
-        touches, adjoins = touches and gap <= 0, adjoins and gap <= 0
+        touches_function, touches_last = touches_function and gap <= 0, touches_last and gap <= 0
         text = _text(sibling).rstrip() if doc is None else _rust_doc(doc[1])
         below = sibling
-        if not _take(found, text, style, touches=touches, adjoins=adjoins, stacks=gap <= 0):
+        if not _take(
+            groups, text, style, touches_function=touches_function, touches_last=touches_last, stacks=gap <= 0
+        ):
             break
-        adjoins = True
-    return found
+        touches_last = True
+    return groups
 
 
-def _take(found: _Found, text: str, style: Style, *, touches: bool, adjoins: bool, stacks: bool) -> bool:
-    """Take a comment; returns whether the one above it may belong to the function, too."""
+def _take(
+    groups: _CommentGroups, text: str, style: Style, *, touches_function: bool, touches_last: bool, stacks: bool
+) -> bool:
+    """Add a comment to its group; return whether the one above it may belong to the function as well."""
     block = _is_block(text)
     if style.sign.match(text) and not (block and style.foreign and style.foreign.search(text)):
-        if not found.signed or (block and style.stacked and stacks):
-            found.signed.append([text])
-        elif style.joined or (adjoins and not block):
-            found.signed[-1].append(text)
+        if not groups.signed or (block and style.stacked and stacks):
+            groups.signed.append([text])
+        elif style.joined or (touches_last and not block):
+            groups.signed[-1].append(text)
         else:
             return False
         return style.joined or style.stacked or not block
-    if found.signed:
+    if groups.signed:
         return style.joined
-    if touches and style.plain:
-        if not block and adjoins and found.touching and not _is_block(found.touching[-1][-1]):
-            found.touching[-1].append(text)
+    if touches_function and style.plain:
+        if not block and touches_last and groups.touching and not _is_block(groups.touching[-1][-1]):
+            groups.touching[-1].append(text)
         else:
-            found.touching.append([text])
+            groups.touching.append([text])
     return True
 
 
@@ -229,17 +244,18 @@ def _is_block(text: str) -> bool:
     return is_block(text) or text.startswith("=begin")
 
 
-def _touching(found: _Found) -> list[str]:
-    """The comments without the style's sign; blocks come before lines, which are rather remarks."""
-    return sorted(map(_text_of, found.touching), key=lambda text: not _is_block(text))
+def _touching(groups: _CommentGroups) -> list[str]:
+    """The comments without the style's sign; blocks come before lines, which are more often remarks."""
+    return sorted(map(_text_of, groups.touching), key=lambda text: not _is_block(text))
 
 
 def _text_of(comments: list[str]) -> str:
-    """Comments that belong together as one, given from the last to the first."""
+    """The text of a group of comments, which are given from the last to the first."""
     return "\n".join(reversed(comments))
 
 
 def _may_stand_between(node: Any, function: Any, language: Language) -> bool:
+    """Return whether a node may come between a function and its comment, such as an overload or an attribute."""
     if node.type in language.between:
         return True
     inner = node
@@ -264,10 +280,10 @@ def _holds_method(node: Any) -> bool:
 def _name(node: Any) -> str:
     """The name of a function or of the declaration of one."""
     while node is not None and node.type not in {"identifier", "field_identifier", "qualified_identifier"}:
-        following = next((found for name in _NAMES if (found := node.child_by_field_name(name)) is not None), None)
-        if following is None:
+        inner = next((child for name in _NAMES if (child := node.child_by_field_name(name)) is not None), None)
+        if inner is None:
             break
-        node = following
+        node = inner
     return _text(node)
 
 
@@ -288,7 +304,7 @@ def _is_first_of_file(comment: Any) -> bool:
 
 
 def _rust_doc(literal: str) -> str:
-    """The attribute `#[doc = "..."]` as the comment that it stands for."""
+    """The attribute `#[doc = "..."]` as the equivalent comment."""
     return "\n".join(f"///{line}" for line in literal.replace('\\"', '"').replace("\\n", "\n").split("\n"))
 
 
@@ -305,14 +321,14 @@ def _within(node: Any, style: Style) -> Documentation:
         elif is_comment(child) and after_attribute and style.sign.match(_text(child)):
             words = style.describe(_text(child))
             if _is_description(words, node):
-                return Documentation(words, _own_rows(child))
+                return Documentation(words, _whole_rows(child))
         elif not is_comment(child):
             break
     return Documentation()
 
 
-def _own_rows(comment: Any) -> frozenset[int]:
-    """The rows of a comment that no other code stands on."""
+def _whole_rows(comment: Any) -> frozenset[int]:
+    """The rows of a comment that contain no other code."""
     before, after = comment.prev_sibling, comment.next_sibling
     shared = {last_row(before)} if before is not None else set()
     if after is not None:

@@ -1,4 +1,4 @@
-"""Functions and what documents them, from the syntax tree of one source text. Nothing is ever run."""
+"""Functions and their documentation, from the syntax tree of one source text. Nothing is ever run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from telly.mining.copies import tree_key
 from telly.mining.python_sources import MIN_CODE_LINES
-from telly.mining.repository.constructs import BROKEN, FUNCTION, NO_NAME, constructs, tools
+from telly.mining.repository.constructs import BROKEN, FUNCTION, NO_NAME, constructs, parser_and_query
 from telly.mining.repository.documentation import Documentation, documentation, last_row
 from telly.mining.repository.languages import Language
 from telly.mining.repository.naming import Named, body_of, named
@@ -19,18 +19,18 @@ from telly.mining.repository.preprocessor import without_branches, without_class
 MAX_CODE_CHARACTERS = 10_000
 MAX_SIGNATURE = 300
 MAX_DEPTH = 500
-"""Brackets open at the same time. People write a dozen; a parser's time may grow with the square of thousands."""
+"""Maximum nesting of brackets. Real code has a dozen; a parser's time may grow with the square of thousands."""
 MIN_LINE_TOKENS = 3
 CHUNK = 1 << 12
 """Bytes that the parser reads at a time. A node's `text` reads at least as many, so large chunks make it slow."""
 MAX_ANGLES = 2_000
-"""Signs `<` open within a statement: the memory of Java's and C#'s parsers grows with their square, 150 MB at 3,000."""
+"""Maximum of open `<` in a statement: the memory of Java's and C#'s parsers grows with its square, 150 MB at 3,000."""
 _BRACKET_SPACE = re.compile(r"(?<=\w)([(\[]) |,? ([)\]])")
 _OPEN, _CLOSE = b"([{", b")]}"
 
 
 class UnparsableError(Exception):
-    """Why a source has no usable tree."""
+    """A source without a usable tree; the message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ class Function:
     """A function or method of a file.
 
     Args:
-        name: with the names of its classes before it.
-        line: where its code begins, from 1.
-        code: without what documents it, without blank lines and the indentation of its place.
-        description: the first paragraph of what documents it, in plain words; blank where there is none.
-        cuts: numbers of lines of the code that may be asked for in line completion; empty unless wanted.
-        last: the line on which its code ends.
-        signature: the code up to its body, on one line.
-        key: what copies of the function share (`telly.mining.copies`).
+        name: its name after the names of its classes.
+        line: first line of its code, from 1.
+        code: its code without documentation, blank lines and the indentation of its place.
+        description: first paragraph of its documentation, in plain words; blank if there is none.
+        cuts: indices of lines of the code that suit line completion; empty unless requested.
+        last: last line of its code.
+        signature: the code before its body, on one line.
+        key: digest that copies of the function share (`telly.mining.copies`).
     """
 
     name: str
@@ -60,7 +60,7 @@ class Function:
 
 @dataclass
 class Extraction:
-    """The functions of a file in their order, and how many others it has, by reason."""
+    """The functions of a file in their order, and the number of those left out, by reason."""
 
     functions: list[Function] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
@@ -69,15 +69,15 @@ class Extraction:
 def extract(
     source: str, language: Language, *, documented: bool = True, cuts: bool = False, every: bool = False
 ) -> Extraction:
-    """The functions of a source text; of one within another the outer one, where that is taken.
+    """Extract the functions of a source text; of nested ones the outer, unless it is left out.
 
     Args:
         source: the text of a file.
         language: its language.
-        documented: leave out functions without a description.
-        cuts: find the lines that may be asked for in line completion.
-        every: take also functions that are too short or too long to learn from, or whose docstring cannot be taken out
-            and then stays; what lies within one that is too long is taken as well.
+        documented: whether to leave out functions without a description.
+        cuts: whether to find the lines that suit line completion.
+        every: whether to include functions that are too short or too long to learn from, the functions within one
+            that is too long, and functions whose docstring cannot be taken out and then stays.
 
     Raises:
         UnparsableError: there is no tree, or one of errors alone.
@@ -88,52 +88,54 @@ def extract(
         raise UnparsableError("nested too deeply")
     root = _root(raw, language)
     blank = frozenset(row for row, line in enumerate(raw.split(b"\n")) if not line.strip())
-    found = Extraction()
+    extraction = Extraction()
+    # Constructs come in the order of their beginnings, outer ones first: one that begins before the end of the last
+    # function taken is within it. Errors within a function that does not parse are counted once, with the function.
     taken_until = broken_until = -1
     for construct in constructs(root, language):
         node = construct.node
         if node.start_byte < taken_until:
-            found.left_out["within another function"] += construct.count
+            extraction.left_out["within another function"] += construct.count
             continue
         if construct.kind != FUNCTION:
             if construct.kind != BROKEN or node.start_byte >= broken_until:
-                found.left_out[construct.kind] += construct.count
+                extraction.left_out[construct.kind] += construct.count
             continue
-        known = named(node, language)
+        definition = named(node, language)
         function: Function | str = NO_NAME
-        if known is not None:
+        if definition is not None:
             function = _function(
-                known, construct.prefix, raw, language, blank, documented=documented, cuts=cuts, every=every
+                definition, construct.prefix, raw, language, blank, documented=documented, cuts=cuts, every=every
             )
         if isinstance(function, str):
-            found.left_out[function] += 1
+            extraction.left_out[function] += 1
             if function == BROKEN:
                 broken_until = max(broken_until, node.end_byte)
         else:
-            found.functions.append(function)
-            if known is not None and len(function.code) <= MAX_CODE_CHARACTERS:
-                taken_until = max(taken_until, known.node.end_byte)
-    if root.has_error and not found.functions and not set(found.left_out) - {BROKEN}:
+            extraction.functions.append(function)
+            if definition is not None and len(function.code) <= MAX_CODE_CHARACTERS:
+                taken_until = max(taken_until, definition.node.end_byte)
+    if root.has_error and not extraction.functions and not set(extraction.left_out) - {BROKEN}:
         raise UnparsableError(f"does not parse as {language.name}")
-    return found
+    return extraction
 
 
 def _depth(raw: bytes) -> int:
-    """The most brackets that are open at a time, whether or not they stand in texts."""
+    """The maximum number of open brackets, including those in comments and literals."""
     if sum(raw.count(sign) for sign in _OPEN) <= MAX_DEPTH:
         return 0
-    depth = deepest = 0
+    depth = max_depth = 0
     for sign in raw:
         if sign in _OPEN:
             depth += 1
-            deepest = max(deepest, depth)
+            max_depth = max(max_depth, depth)
         elif sign in _CLOSE:
             depth = max(0, depth - 1)
-    return deepest
+    return max_depth
 
 
 def _angles(raw: bytes) -> int:
-    """The most `<` without their `>` in one statement, also where they compare."""
+    """The maximum number of `<` without their `>` in one statement, comparisons included."""
     if raw.count(b"<") <= MAX_ANGLES:
         return 0
     statements = (part for part in re.split(rb"[;{}]", raw) if part.count(b"<") > MAX_ANGLES)
@@ -141,7 +143,7 @@ def _angles(raw: bytes) -> int:
 
 
 def _root(raw: bytes, language: Language) -> Any:
-    """The root of a source's tree; what does not parse as it is and has conditionals, as one branch of these."""
+    """The root of a source's tree; if it does not parse, that of one branch of each preprocessor conditional."""
     read = without_class_macros(raw) if language.name == "cpp" else raw
     root = _tree(read, language).root_node
     if root.has_error and language.name in {"c", "cpp", "c-sharp"}:
@@ -152,8 +154,8 @@ def _root(raw: bytes, language: Language) -> Any:
 
 
 def _tree(raw: bytes, language: Language) -> Any:
-    """Parse within a number of steps, not seconds: so what is refused does not depend on the machine."""
-    parser, _ = tools(language)
+    """Parse within a limit of steps, not seconds, so that what is refused does not depend on the machine."""
+    parser, _ = parser_and_query(language)
     steps = 0
 
     def too_many(*_: object) -> bool:
@@ -166,7 +168,7 @@ def _tree(raw: bytes, language: Language) -> Any:
     except ValueError:
         tree = None
     if tree is None:
-        parser.reset()
+        parser.reset()  # it would go on with this source otherwise
         raise UnparsableError("takes too long to parse")
     return tree
 
@@ -177,7 +179,7 @@ def _text(node: Any) -> str:
 
 
 def _function(
-    known: Named,
+    definition: Named,
     prefix: str,
     raw: bytes,
     language: Language,
@@ -187,34 +189,34 @@ def _function(
     cuts: bool,
     every: bool,
 ) -> Function | str:
-    """A function, or why it is left out."""
-    outer = _around(known.node, language)
+    """A function, or the reason why it is left out."""
+    outer = _around(definition.node, language)
     if outer.has_error:
         return BROKEN
-    document = documentation(known.node, language, blank)
-    if isinstance(document, str):
+    found_documentation = documentation(definition.node, language, blank)
+    if isinstance(found_documentation, str):
         if not every:
-            return document
-        document = Documentation()
+            return found_documentation
+        found_documentation = Documentation()
     lines = _lines(outer, raw)
-    kept = [row for row in lines if row not in document.rows and lines[row].strip()]
-    code = "\n".join(lines[row] for row in kept)
-    if len(kept) < MIN_CODE_LINES and not every:
+    rows = [row for row in lines if row not in found_documentation.rows and lines[row].strip()]
+    code = "\n".join(lines[row] for row in rows)
+    if len(rows) < MIN_CODE_LINES and not every:
         return "shorter than three lines"
     if len(code) > MAX_CODE_CHARACTERS and not every:
         return "longer than 10,000 characters"
-    if documented and not document.words:
+    if documented and not found_documentation.words:
         return "no description"  # before its key is computed, which costs as much as all the rest
-    places = tuple(kept.index(row) for row in _cuts(known.holder) if row in kept[1:]) if cuts else ()
+    cut_indices = tuple(rows.index(row) for row in _cuts(definition.holder) if row in rows[1:]) if cuts else ()
     return Function(
-        prefix + known.name,
+        prefix + definition.name,
         outer.start_point[0] + 1,
         code,
-        document.words,
-        places,
+        found_documentation.words,
+        cut_indices,
         last_row(outer) + 1,
-        _signature(known.holder, outer),
-        tree_key(outer, known.node, known.holder, raw, language.name),
+        _signature(definition.holder, outer),
+        tree_key(outer, definition.node, definition.holder, raw, language.name),
     )
 
 
@@ -229,7 +231,7 @@ def _around(node: Any, language: Language) -> Any:
 
 
 def _lines(node: Any, raw: bytes) -> dict[int, str]:
-    """A node's lines by row, without the indentation of the first."""
+    """A node's lines by row, without the indentation of the first line."""
     start = raw.rfind(b"\n", 0, node.start_byte) + 1
     lead = raw[start : node.start_byte]
     indent = lead[: len(lead) - len(lead.lstrip())].decode(errors="replace")
@@ -245,10 +247,10 @@ def _signature(holder: Any, outer: Any) -> str:
     before = [child for child in holder.children if child.end_byte <= body.start_byte and "comment" not in child.type]
     end = before[-1].end_byte if before else body.start_byte
     text, start, at = outer.text or b"", outer.start_byte, outer.start_byte
-    kept = b""
+    head = b""
     for comment in sorted(_comments(before), key=lambda node: node.start_byte):
-        kept, at = kept + text[at - start : comment.start_byte - start] + b" ", comment.end_byte
-    words = " ".join((kept + text[at - start : end - start]).decode(errors="replace").split())
+        head, at = head + text[at - start : comment.start_byte - start] + b" ", comment.end_byte
+    words = " ".join((head + text[at - start : end - start]).decode(errors="replace").split())
     return _BRACKET_SPACE.sub(r"\1\2", words)[:MAX_SIGNATURE].removesuffix(":")
 
 
@@ -263,10 +265,11 @@ def _comments(nodes: list[Any]) -> Iterator[Any]:
 
 
 def _cuts(holder: Any) -> list[int]:
-    """Rows of a function's body with enough code, none of them within a comment or a text of several lines."""
+    """Rows of a function's body with enough code, none of them within a comment or a literal of several lines."""
     body = body_of(holder)
     if body is None:
         return []
+    # A body that begins on the row of its head, with a brace, has its first statement on the next row.
     braced = body.start_point[0] == (body.prev_sibling or holder).end_point[0]
     first = body.start_point[0] + braced
     tokens: Counter[int] = Counter()

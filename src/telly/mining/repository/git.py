@@ -1,4 +1,4 @@
-"""Calling git on a repository that nobody has vouched for.
+"""Calls of git on a repository that is not trusted.
 
 A repository's own configuration can name programs that git runs, and files elsewhere that it reads. Every call switches
 off what could run something, talks to no remote unless the caller allows it, and takes no lock. The user's own
@@ -24,8 +24,8 @@ _OVERRIDES = (
 )
 _LOCAL_OVERRIDES = ("core.askPass=", "core.gitProxy=", "credential.helper=")
 """Also for calls that reach no remote; a clone may need them, and no repository has set them there."""
-_KEPT_VARIABLES = "GIT_CONFIG_"
-"""Variables by which users choose their own configuration; all others of git's would redirect or run something."""
+_USER_CONFIG_PREFIX = "GIT_CONFIG_"
+"""Prefix of variables that select the user's own configuration; git's others could redirect or run something."""
 
 
 class GitError(Exception):
@@ -39,8 +39,8 @@ def run_git(
 
     Args:
         arguments: those after the general ones.
-        allowed: the protocols by which remotes may be reached, between colons.
-        stdout: where the output goes. [default: into the result]
+        allowed: protocols by which remotes may be reached, separated by colons.
+        stdout: destination of the output. [default: the result]
         limit: seconds after which git is stopped; None waits for as long as git takes.
 
     Raises:
@@ -66,13 +66,13 @@ def run_git(
 
 
 def _environment(allowed: str) -> dict[str, str]:
-    kept = {
+    inherited = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("GIT_") or name.startswith(_KEPT_VARIABLES)
+        if not name.startswith("GIT_") or name.startswith(_USER_CONFIG_PREFIX)
     }
     return {
-        **kept,
+        **inherited,
         "GIT_ALLOW_PROTOCOL": allowed,
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_OPTIONAL_LOCKS": "0",
@@ -86,7 +86,7 @@ def _environment(allowed: str) -> dict[str, str]:
 
 @contextmanager
 def records(arguments: Sequence[str], *, limit: float) -> Iterator[Iterator[bytes]]:
-    """The records of git's output that end in a NUL byte; the output waits in a file and not in memory.
+    """The NUL-terminated records of git's output, which is kept in a file and not in memory.
 
     Raises:
         GitError: git is not installed, failed, or took longer than the limit.
@@ -100,14 +100,15 @@ def records(arguments: Sequence[str], *, limit: float) -> Iterator[Iterator[byte
 
 
 def _split(output: IO[bytes]) -> Iterator[bytes]:
-    rest = b""
+    """The records of a file that end in a NUL byte, read in blocks."""
+    rest = b""  # the beginning of a record that continues in the next block
     while block := output.read(1 << 16):
         *whole, rest = (rest + block).split(b"\0")
         yield from whole
 
 
 def in_repository(folder: Path, top: Path) -> list[str]:
-    """General arguments for a folder of a working tree, whatever the repository's configuration says of where that is.
+    """General arguments for a folder of a working tree, independent of the location in the repository's configuration.
 
     Naming the repository also means that git does not ask who owns it.
     """

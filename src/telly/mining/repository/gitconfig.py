@@ -1,4 +1,4 @@
-"""The settings of git that say what is ignored, read without git: system, user, repository and working tree."""
+"""Git's settings of what is ignored, read without git: system, user, repository and working tree."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from telly.mining.repository.regular import read_regular
 from telly.mining.repository.wildmatch import matcher
 
 _MAX_BYTES = 1 << 24
-_DEEPEST_INCLUDE = 10
+_MAX_INCLUDE_DEPTH = 10
 _SECTION = re.compile(r"\[\s*([\w.-]+)(?:\s+\"((?:[^\"\\\n]|\\.)*)\")?\s*\]")
 _KEY = re.compile(r"([A-Za-z][\w-]*)[ \t]*(=?)[ \t]*")
-_PASSED_OVER = re.compile(r"(?:\s|[#;][^\n]*)+")
+_SKIPPED = re.compile(r"(?:\s|[#;][^\n]*)+")
 _VALUE = re.compile(r"\\\n|\\[\\\"ntb]|[^\\\n]")
 _ESCAPES = {"n": "\n", "t": "\t", "b": "\b"}
 _TRUE = frozenset({"true", "yes", "on"})
@@ -25,21 +25,22 @@ Settings = dict[str, str | None]
 
 
 def settings_of(repository: Repository | None) -> Settings:
-    """The settings that hold in a repository, or outside of any."""
-    found: Settings = {}
+    """The settings that apply in a repository, or outside of any."""
+    settings: Settings = {}
+    # Later files override earlier ones; variables of the environment override all files.
     for file in _files(repository):
-        _read(file, found, repository)
-    if repository and is_true(found, "extensions.worktreeconfig"):
-        _read(repository.own / "config.worktree", found, repository)
-    number = os.environ.get("GIT_CONFIG_COUNT", "")
-    for index in range(int(number) if number.isdecimal() else 0):
+        _read(file, settings, repository)
+    if repository and is_true(settings, "extensions.worktreeconfig"):
+        _read(repository.git_dir / "config.worktree", settings, repository)
+    count = os.environ.get("GIT_CONFIG_COUNT", "")
+    for index in range(int(count) if count.isdecimal() else 0):
         name = os.environ.get(f"GIT_CONFIG_KEY_{index}", "")
-        found[_normal(name)] = os.environ.get(f"GIT_CONFIG_VALUE_{index}", "")
-    return found
+        settings[_normalised(name)] = os.environ.get(f"GIT_CONFIG_VALUE_{index}", "")
+    return settings
 
 
 def is_true(settings: Mapping[str, str | None], name: str) -> bool:
-    """Return whether a setting is on; one that is not there is off."""
+    """Return whether a setting is on; a missing one is off."""
     if name not in settings:
         return False
     value = settings[name]
@@ -47,7 +48,7 @@ def is_true(settings: Mapping[str, str | None], name: str) -> bool:
 
 
 def user_ignore_file(settings: Settings, top: Path) -> Path | None:
-    """The user's own ignore file, for all repositories; None where the user wants none."""
+    """The user's own ignore file, for all repositories; None if the user has disabled it."""
     if "core.excludesfile" in settings:
         value = settings["core.excludesfile"]
         return top / _expanded(value) if value else None
@@ -55,6 +56,7 @@ def user_ignore_file(settings: Settings, top: Path) -> Path | None:
 
 
 def _files(repository: Repository | None) -> Iterator[Path]:
+    """The files of settings in the order in which git reads them."""
     if not is_true({"": os.environ.get("GIT_CONFIG_NOSYSTEM", "false")}, ""):
         yield Path(os.environ.get("GIT_CONFIG_SYSTEM", "/etc/gitconfig"))
     if "GIT_CONFIG_GLOBAL" in os.environ:
@@ -63,7 +65,7 @@ def _files(repository: Repository | None) -> Iterator[Path]:
         yield _user_folder() / "config"
         yield _home() / ".gitconfig"
     if repository:
-        yield repository.common / "config"
+        yield repository.common_dir / "config"
 
 
 def _home() -> Path:
@@ -81,23 +83,24 @@ def _expanded(path: str) -> str:
     return os.path.expanduser(path)  # noqa: PTH111 - a text that may be relative, and is no error without such a user
 
 
-def _read(file: Path, found: Settings, repository: Repository | None, depth: int = 0) -> None:
-    """Read a file and what it includes into the settings; one that cannot be read says nothing."""
+def _read(file: Path, settings: Settings, repository: Repository | None, depth: int = 0) -> None:
+    """Read a file and those it includes into the settings; an unreadable file changes nothing."""
     try:
         text = os.fsdecode(read_regular(file, _MAX_BYTES, follow=True)).removeprefix("\ufeff").replace("\r\n", "\n")
     except (OSError, ValueError):
         return
     for name, value in _entries(text):
-        found[name] = value
-        if value and depth < _DEEPEST_INCLUDE and _includes(name, file, repository):
-            _read(file.parent / _expanded(value), found, repository, depth + 1)
+        settings[name] = value
+        # Included at once: settings after the include override those of the included file.
+        if value and depth < _MAX_INCLUDE_DEPTH and _includes(name, file, repository):
+            _read(file.parent / _expanded(value), settings, repository, depth + 1)
 
 
 def _entries(text: str) -> Iterator[tuple[str, str | None]]:
     """Names and values in order, up to the first line that git could not read either."""
     section, at = "", 0
     while at < len(text):
-        if passed := _PASSED_OVER.match(text, at):
+        if passed := _SKIPPED.match(text, at):
             at = passed.end()
         elif header := _SECTION.match(text, at):
             section = header[1].lower()
@@ -112,9 +115,9 @@ def _entries(text: str) -> Iterator[tuple[str, str | None]]:
 
 
 def _value(text: str, at: int) -> tuple[str, int]:
-    """A value, without quotes, comments and the white space around it, and where it ends."""
+    """A value, without quotes, comments and surrounding white space, and its end."""
     parts: list[str] = []
-    kept = 0  # how many parts there are without the white space at the end
+    stripped = 0  # number of parts up to the last that is not trailing white space
     quoted = False
     while part := _VALUE.match(text, at):
         token = part[0]
@@ -127,14 +130,15 @@ def _value(text: str, at: int) -> tuple[str, int]:
         elif token[0] == "\\":
             if token[-1] != "\n":
                 parts.append(_ESCAPES.get(token[1], token[1]))
-                kept = len(parts)
+                stripped = len(parts)
         else:
             parts.append(token)
-            kept = len(parts) if quoted or not token.isspace() else kept
-    return "".join(parts[:kept]), at
+            stripped = len(parts) if quoted or not token.isspace() else stripped
+    return "".join(parts[:stripped]), at
 
 
-def _normal(name: str) -> str:
+def _normalised(name: str) -> str:
+    """A name with section and key in lower case; a subsection keeps its case."""
     section, _, key = name.rpartition(".")
     first, dot, inner = section.partition(".")
     return f"{first.lower()}{dot}{inner}.{key.lower()}"
@@ -151,19 +155,21 @@ def _includes(name: str, file: Path, repository: Repository | None) -> bool:
         if pattern.startswith("./"):
             pattern = f"{file.parent.resolve()}/{pattern[2:]}"
         pattern = _expanded(pattern)
-        texts = {os.fsencode(repository.own.resolve()), os.fsencode(repository.own.absolute())}
-        return _matches(pattern if pattern.startswith("/") else f"**/{pattern}", texts, fold=kind == "gitdir/i")
+        # git compares the folder both as it is named and with links resolved
+        paths = {os.fsencode(repository.git_dir.resolve()), os.fsencode(repository.git_dir.absolute())}
+        return _matches(pattern if pattern.startswith("/") else f"**/{pattern}", paths, fold=kind == "gitdir/i")
     return kind == "onbranch" and _matches(pattern, _branch(repository), fold=False)
 
 
 def _matches(pattern: str, texts: set[bytes], *, fold: bool) -> bool:
-    matches = matcher(os.fsencode(f"{pattern}**" if pattern.endswith("/") else pattern), path=True, fold=fold)
-    return any(map(matches, texts))
+    is_match = matcher(os.fsencode(f"{pattern}**" if pattern.endswith("/") else pattern), path=True, fold=fold)
+    return any(map(is_match, texts))
 
 
 def _branch(repository: Repository) -> set[bytes]:
+    """The name of the branch that is checked out; empty for a commit or an unreadable HEAD."""
     try:
-        head = read_regular(repository.own / "HEAD", _MAX_BYTES)
+        head = read_regular(repository.git_dir / "HEAD", _MAX_BYTES)
     except OSError:
         return set()
     return {head.removeprefix(b"ref: refs/heads/").strip()} if head.startswith(b"ref: refs/heads/") else set()

@@ -10,7 +10,7 @@ from pathlib import Path
 from telly.mining.repository.regular import read_regular
 
 GIT = ".git"
-_MOST = 1 << 16
+_MAX_BYTES = 1 << 16
 _HEAD = re.compile(rb"ref:[ \t\r\n]*refs/|[0-9a-fA-F]{40}")
 
 
@@ -19,41 +19,41 @@ class Repository:
     """A repository with a working tree.
 
     Attributes:
-        top: the working tree's folder, which holds `.git`.
-        own: the folder of this working tree's HEAD and index.
-        common: the folder of what all working trees of the repository share.
+        top: the working tree's folder, which contains `.git`.
+        git_dir: folder of this working tree's HEAD and index, `$GIT_DIR`.
+        common_dir: folder of what all working trees of the repository share, `$GIT_COMMON_DIR`.
     """
 
     top: Path
-    own: Path
-    common: Path
+    git_dir: Path
+    common_dir: Path
 
 
 def repository_at(folder: Path) -> Repository | None:
-    """The repository whose working tree begins at a folder; None where git sees none there."""
+    """The repository whose working tree begins at a folder; None if git finds none there."""
     entry = folder / GIT
-    own = _named_by(entry) if os.path.isfile(entry) else entry  # noqa: PTH113 - Path.is_file may be refused
-    if own is None:
+    git_dir = _named_by(entry) if os.path.isfile(entry) else entry  # noqa: PTH113 - Path.is_file may be refused
+    if git_dir is None:
         return None
-    common = _common(own)
-    return Repository(folder, own, common) if _is_git_directory(own, common) else None
+    common_dir = _common_dir(git_dir)
+    return Repository(folder, git_dir, common_dir) if _is_git_directory(git_dir, common_dir) else None
 
 
 def containing(root: Path) -> Repository | None:
-    """The repository that a folder is part of the working tree of."""
+    """The repository whose working tree contains a folder; None if there is none."""
     for folder in (root, *root.parents):
         if folder.name == GIT:
             return None  # what is in a repository's own folder is in no working tree
-        found = repository_at(folder)
-        if found is not None:
-            return found
+        repository = repository_at(folder)
+        if repository is not None:
+            return repository
     return None
 
 
 def _named_by(file: Path) -> Path | None:
     """The folder that a file `.git` names, as in linked worktrees and submodules."""
     try:
-        content = read_regular(file, _MOST, follow=True)
+        content = read_regular(file, _MAX_BYTES, follow=True)
     except OSError:
         return None
     if not content.startswith(b"gitdir: "):
@@ -61,21 +61,22 @@ def _named_by(file: Path) -> Path | None:
     return file.parent / os.fsdecode(content.removeprefix(b"gitdir: ").rstrip(b"\r\n"))
 
 
-def _common(own: Path) -> Path:
+def _common_dir(git_dir: Path) -> Path:
     try:
-        content = read_regular(own / "commondir", _MOST, follow=True)
+        content = read_regular(git_dir / "commondir", _MAX_BYTES, follow=True)
     except OSError:
-        return own
-    return own / os.fsdecode(content.rstrip(b"\r\n"))
+        return git_dir
+    return git_dir / os.fsdecode(content.rstrip(b"\r\n"))
 
 
-def _is_git_directory(own: Path, common: Path) -> bool:
-    head = own / "HEAD"
+def _is_git_directory(git_dir: Path, common_dir: Path) -> bool:
+    # The checks of git's own `is_git_directory`: a valid HEAD, and folders of objects and references.
+    head = git_dir / "HEAD"
     try:
         if head.is_symlink():
             valid = head.readlink().as_posix().startswith("refs/")
         else:
-            valid = _HEAD.match(read_regular(head, _MOST)) is not None
+            valid = _HEAD.match(read_regular(head, _MAX_BYTES)) is not None
     except (OSError, ValueError):
         return False
-    return valid and all(os.access(common / name, os.X_OK) for name in ("objects", "refs"))
+    return valid and all(os.access(common_dir / name, os.X_OK) for name in ("objects", "refs"))

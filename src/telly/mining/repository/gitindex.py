@@ -18,10 +18,10 @@ _EXTENDED = 0x4000
 
 @dataclass
 class Tracked:
-    """Tracked paths, as bytes with `/`, from one folder on.
+    """Tracked paths, as bytes with `/`, relative to one folder.
 
     Attributes:
-        fold: whether upper and lower case are the same; paths are in lower case then.
+        fold: whether case is ignored; paths are stored in lower case then.
         files: tracked files.
         folders: folders with tracked files or submodules in them.
         submodules: folders of submodules.
@@ -33,13 +33,14 @@ class Tracked:
     submodules: set[bytes] = field(default_factory=set)
 
     def key(self, path: bytes) -> bytes:
-        """A path as it is kept here."""
+        """A path as it is stored here."""
         return path.lower() if self.fold else path
 
     def add(self, path: bytes, *, submodule: bool = False) -> None:
-        """Count in a file, or the folder of a submodule."""
+        """Add a file, or the folder of a submodule."""
         path = self.key(path)
         (self.submodules if submodule else self.files).add(path)
+        # A folder that is known has all its parents already.
         end = path.rfind(b"/")
         while end > 0 and path[:end] not in self.folders:
             self.folders.add(path[:end])
@@ -57,7 +58,7 @@ def read_index(file: Path, *, fold: bool = False, object_bytes: int = 20) -> Tra
     Args:
         file: the index.
         fold: as in `Tracked`.
-        object_bytes: how long the names of objects are: 20 for SHA-1, 32 for SHA-256.
+        object_bytes: length of object names: 20 for SHA-1, 32 for SHA-256.
     """
     tracked = Tracked(fold)
     try:
@@ -70,7 +71,7 @@ def read_index(file: Path, *, fold: bool = False, object_bytes: int = 20) -> Tra
 
 
 def _read(file: Path, object_bytes: int, tracked: Tracked) -> str:
-    """Read the entries of an index; returns the name of the shared index that it adds to, blank where there is none."""
+    """Read the entries of an index; return the name of the shared index that it extends, or a blank."""
     content = read_regular(file, MAX_BYTES)
     signature, version, count = struct.unpack_from(">4sII", content)
     if signature != b"DIRC" or version not in (2, 3, 4):
@@ -80,31 +81,33 @@ def _read(file: Path, object_bytes: int, tracked: Tracked) -> str:
         (mode,) = struct.unpack_from(">I", content, at + _MODE_AT)
         (flags,) = struct.unpack_from(">H", content, at + _OBJECT_AT + object_bytes)
         start = at + _OBJECT_AT + object_bytes + (4 if flags & _EXTENDED else 2)
-        if version == 4:
-            dropped, start = _number(content, start)
-            kept = path[: len(path) - dropped]
+        if version == 4:  # a path is given by the bytes to drop from the end of the one before, and what follows
+            dropped_bytes, start = _varint(content, start)
+            prefix = path[: len(path) - dropped_bytes]
         else:
-            kept = b""
+            prefix = b""
         end = content.index(b"\0", start)
-        path = kept + content[start:end]
-        at = end + 1 if version == 4 else end + 8 - (end - at) % 8
-        if path and not stat.S_ISDIR(mode):
+        path = prefix + content[start:end]
+        at = end + 1 if version == 4 else end + 8 - (end - at) % 8  # padded to a multiple of 8, by 1 byte at least
+        if path and not stat.S_ISDIR(mode):  # folders are entries of a sparse index
             tracked.add(path, submodule=is_submodule(mode))
     return _shared(content, at, object_bytes)
 
 
-def _number(content: bytes, at: int) -> tuple[int, int]:
-    """A number of variable length, and where it ends."""
+def _varint(content: bytes, at: int) -> tuple[int, int]:
+    """A number of variable length in git's offset encoding, and its end."""
     byte = content[at]
     value = byte & 0x7F
     while byte & 0x80:
         at += 1
         byte = content[at]
+        # Plus one, so that no number has two encodings.
         value = (value + 1) << 7 | byte & 0x7F
     return value, at + 1
 
 
 def _shared(content: bytes, at: int, object_bytes: int) -> str:
+    """The name of the shared index in the extension `link`; blank if there is none."""
     while at + 8 <= len(content) - object_bytes:
         name, size = struct.unpack_from(">4sI", content, at)
         if name == b"link":

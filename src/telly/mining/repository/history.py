@@ -55,9 +55,9 @@ def clone(address: str, folder: Path, *, history: bool) -> None:
     """Copy a remote repository, without submodules and large files, and without running anything of it.
 
     Args:
-        address: as `is_address` accepts it.
-        folder: where to; must not be there.
-        history: all commits instead of the last one.
+        address: an address that `is_address` accepts.
+        folder: the folder to create.
+        history: whether to copy all commits instead of the last one.
 
     Raises:
         DataError: git is not installed, or the copy failed.
@@ -75,16 +75,16 @@ def clone(address: str, folder: Path, *, history: bool) -> None:
 
 
 def commit_of(repository: Path) -> str | None:
-    """The commit that is checked out; None where git cannot tell."""
+    """The commit that is checked out; None if git cannot tell."""
     done = _git(["-C", str(repository), "rev-parse", "--verify", "--quiet", "HEAD"])
     return done.stdout.strip() or None if done.returncode == 0 else None
 
 
 def last_changes(repository: Path) -> dict[str, int]:
-    """When each file was last changed by a commit, in seconds since 1970, by its path in the repository.
+    """Times at which commits last changed each file, in seconds since 1970, by path in the repository.
 
     Raises:
-        DataError: git cannot read the history, or there is none: a shallow copy dates all files alike.
+        DataError: git cannot read the history, or there is none: in a shallow clone all files have the same date.
     """
     shallow = _git(["-C", str(repository), "rev-parse", "--is-shallow-repository"])
     if shallow.stdout.strip() == "true":
@@ -100,10 +100,12 @@ def last_changes(repository: Path) -> dict[str, int]:
     date = 0
     for part in done.stdout.split("\0"):
         text = part.lstrip("\n")
+        # The format's \x01 marks a commit, whose first path follows in the same record.
         if text.startswith("\x01"):
             stamp, _, text = text[1:].partition("\n")
             date = int(stamp)
         if text:
+            # Commits are not always listed by their dates, as clocks differ: the newest date counts.
             dates[text] = max(date, dates.get(text, 0))
     return dates
 

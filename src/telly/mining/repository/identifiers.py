@@ -1,7 +1,7 @@
-"""The name that a node of a syntax tree holds, its parts joined with `.`.
+"""The name in a node of a syntax tree, its parts joined with `.`.
 
-A name comes from the kinds of nodes that are known to hold one. Where none does, there is no name: the text of a node
-is never taken for one.
+A name comes from the types of nodes that are known to contain one. Without such a node there is no name: the text of an
+arbitrary node is never taken for one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 MAX_NAME = 200
 MAX_STEPS = 50
-"""Nodes between a name and what it names, at most: those of people are a dozen, and each costs a call."""
+"""Maximum number of nodes between a name and what it names: real code has a dozen, and each costs a call."""
 WORD = re.compile(r"(?:r#|[#$@~]*)[\w\x80-\U0010ffff][\w$\x80-\U0010ffff]*[?!=]?|[$_]+")
 _SELF = frozenset({"this", "self", "cls", "$this", "static"})
 _WHOLE = frozenset(
@@ -39,7 +39,7 @@ _PARTS: dict[str, tuple[str, ...]] = {
     "call": ("receiver", "method"),
     "subscript_expression": ("object", "index"),
 }
-"""Nodes of several names, with the fields that hold them in their order."""
+"""Nodes of several names, with the fields of these in their order."""
 _WITHIN: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("template_type", "template_function", "template_method", "dependent_name"), ("name",)),
     **dict.fromkeys(("function_declarator", "pointer_declarator", "array_declarator"), ("declarator",)),
@@ -54,11 +54,11 @@ _AROUND = frozenset(
         *("explicit_interface_specifier", "dynamic_type", "bounded_type"),
     }
 )
-"""Nodes around a name that have no field for it: it is the first of them that is one."""
+"""Nodes around a name without a field for it: the name is that of the first child that has one."""
 
 
-def plain(node: Any, steps: int = MAX_STEPS) -> str | None:
-    """The name that a node holds, its parts joined with `.`; None where it is no name."""
+def dotted_name(node: Any, steps: int = MAX_STEPS) -> str | None:
+    """The name in a node, its parts joined with `.`; None if there is none."""
     if node is None or not steps:
         return None
     special = _SPECIAL.get(node.type)
@@ -69,9 +69,9 @@ def plain(node: Any, steps: int = MAX_STEPS) -> str | None:
     elif node.type in _PARTS:
         name = _joined(node, steps - 1)
     elif node.type in _WITHIN and (inner := _field(node, _WITHIN[node.type])) is not None:
-        name = plain(inner, steps - 1)
+        name = dotted_name(inner, steps - 1)
     elif node.type in _AROUND:
-        name = next(filter(None, (plain(child, steps - 1) for child in node.named_children)), None)
+        name = next(filter(None, (dotted_name(child, steps - 1) for child in node.named_children)), None)
     elif node.named_child_count:
         name = None
     else:
@@ -81,13 +81,13 @@ def plain(node: Any, steps: int = MAX_STEPS) -> str | None:
 
 
 def _joined(node: Any, steps: int) -> str | None:
-    """The names of a node's fields; only the last where the others are no names or the object itself."""
+    """The names of a node's fields; only the last if the first is no name or the object itself."""
     children = [child for name in _PARTS[node.type] if (child := node.child_by_field_name(name)) is not None]
-    names = [plain(child, steps) for child in children]
+    names = [dotted_name(child, steps) for child in children]
     if not names or not names[-1]:
         return None
     if node.type == "subscript_expression":
-        if children[-1].type not in {"string", "member_expression"}:  # which one it is shows when it runs
+        if children[-1].type not in {"string", "member_expression"}:  # the index is known only at run time
             return None
         names[-1] = names[-1] if children[-1].type == "string" else f"[{names[-1]}]"
     first = names[0] if len(names) > 1 else None
@@ -117,18 +117,22 @@ def _computed(node: Any) -> str | None:
     """A name in square brackets, as of `[Symbol.iterator]`; a text in them is the name itself."""
     inner = next(iter(node.named_children), None)
     if inner is None or inner.type in {"string", "number"}:
-        return plain(inner)
-    name = plain(inner)
+        return dotted_name(inner)
+    name = dotted_name(inner)
     if inner.type == "call_expression":  # [Symbol.for('key')]
         arguments = inner.child_by_field_name("arguments")
-        keys = [plain(one) if one.type == "string" else None for one in arguments.named_children] if arguments else []
-        function = plain(inner.child_by_field_name("function"))
+        keys = (
+            [dotted_name(argument) if argument.type == "string" else None for argument in arguments.named_children]
+            if arguments
+            else []
+        )
+        function = dotted_name(inner.child_by_field_name("function"))
         name = f"{function}('{keys[0]}')" if function and len(keys) == 1 and keys[0] else None
     return f"[{name}]" if name else None
 
 
 def _nested(node: Any) -> str | None:
-    return ".".join(filter(None, map(plain, node.named_children))) or None
+    return ".".join(filter(None, map(dotted_name, node.named_children))) or None
 
 
 def _operator(node: Any) -> str:

@@ -20,10 +20,10 @@ class Pattern:
     """A line of an ignore file.
 
     Attributes:
-        ignores: whether it ignores what it matches, or takes it back.
+        ignores: whether it ignores what it matches, or re-includes it (`!`).
         folders_only: whether it matches folders alone.
         by_name: whether it is compared with the last part of a path alone.
-        matches: whether it matches such a name, or the path from the ignore file's folder.
+        matches: test of such a name, or of the path relative to the ignore file's folder.
     """
 
     ignores: bool
@@ -37,15 +37,15 @@ class IgnoreFile:
     """The patterns of an ignore file.
 
     Attributes:
-        base: the folder that they start from: blank, or a path that ends in a slash.
-        patterns: the last that matches decides.
+        base: the folder to which they are relative: blank, or a path that ends in a slash.
+        patterns: patterns in order; the last that matches decides.
     """
 
     base: bytes
     patterns: tuple[Pattern, ...]
 
     def ignores(self, path: bytes, *, folder: bool) -> bool | None:
-        """Return whether a path is ignored; None where no pattern matches it."""
+        """Return whether a path is ignored; None if no pattern matches it."""
         inside = path[len(self.base) :]
         name = inside[inside.rfind(b"/") + 1 :]
         for pattern in reversed(self.patterns):
@@ -59,12 +59,12 @@ def read_ignore_file(file: Path, base: bytes, *, fold: bool, follow: bool) -> Ig
 
     Args:
         file: the file.
-        base: the folder that its patterns start from, as in `IgnoreFile`.
-        fold: whether upper and lower case are the same.
-        follow: whether a symbolic link is followed; git does so only outside of the working tree.
+        base: the folder to which its patterns are relative, as in `IgnoreFile`.
+        fold: whether case is ignored.
+        follow: whether to follow a symbolic link; git does so only outside of the working tree.
 
     Returns:
-        None where there is no such regular file, or it cannot be read.
+        None if there is no such regular file, or it cannot be read.
     """
     try:
         content = read_regular(file, MAX_BYTES + 1, follow=follow)
@@ -81,7 +81,8 @@ def patterns_of(content: bytes, *, fold: bool = False) -> tuple[Pattern, ...]:
 
 
 def _pattern(line: bytes, *, fold: bool) -> Pattern | None:
-    """The pattern of a line; None where it cannot match anything."""
+    """The pattern of a line; None if it cannot match anything."""
+    # git reads a line as a C string, which ends at a NUL
     text = _without_trailing_spaces(line.removesuffix(b"\r").partition(b"\0")[0])
     ignores = not text.startswith(b"!")
     text = text.removeprefix(b"!")
@@ -114,6 +115,7 @@ def _literal_length(text: bytes) -> int:
 
 
 def _by_name(text: bytes, *, fold: bool) -> Callable[[bytes], bool]:
+    # Most patterns are plain names or `*.suffix`, which are compared directly: regular expressions take longer.
     if _literal_length(text) == len(text):
         return _equal(text, fold=fold)
     if text.startswith(b"*") and _literal_length(text[1:]) == len(text) - 1:
@@ -122,7 +124,7 @@ def _by_name(text: bytes, *, fold: bool) -> Callable[[bytes], bool]:
 
 
 def _by_path(text: bytes, *, fold: bool) -> Callable[[bytes], bool]:
-    """A matcher of paths; git compares what stands before the first wildcard, and gives only the rest to wildmatch."""
+    """A matcher of paths; git compares the text before the first wildcard, and gives only the rest to wildmatch."""
     text = text.removeprefix(b"/")
     length = _literal_length(text)
     if length == len(text):

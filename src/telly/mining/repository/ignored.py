@@ -14,7 +14,7 @@ from telly.mining.repository.gitindex import Tracked, is_submodule, read_index
 from telly.mining.repository.ignore import IGNORE_FILE, IgnoreFile, read_ignore_file
 
 SECONDS = 60.0
-"""How long git may take; a pipe in place of an ignore file would make it wait for ever. The rules apply after that."""
+"""Time limit of a call of git, which a pipe in place of an ignore file would block. After it the rules are applied."""
 IGNORED, NESTED = "ignored by git", "another repository"
 
 
@@ -26,7 +26,7 @@ class Scope(Protocol):
         """True if there is a repository or an ignore file, which tell build products from sources."""
 
     def leaves_out(self, path: str) -> str | None:
-        """Why git does not look into a folder in this one; None where it does."""
+        """The reason why git does not look into a folder in this one; None if it does."""
 
     def enter(self, path: str) -> Scope:
         """The scope of a folder in this one that is not left out."""
@@ -39,7 +39,7 @@ def scope_of(root: Path) -> Scope:
     """The scope of a walk's root.
 
     A root that is in no repository, or that its repository ignores, is read as if it were a repository of its own:
-    whoever names a folder means it.
+    a folder that is named is meant to be read.
 
     Args:
         root: the folder, as an absolute path without links.
@@ -67,7 +67,7 @@ def repository_with(root: Path) -> Path | None:
 
 
 def _scope_in(root: Path, repository: Repository, start: int) -> Scope | None:
-    """The scope of a folder in a repository; None where the repository leaves out the folder itself."""
+    """The scope of a folder in a repository; None if the repository leaves out the folder itself."""
     try:
         return _Listing.of(root, repository, start)
     except GitError:
@@ -81,53 +81,55 @@ class _Listing:
 
     Attributes:
         root: that folder.
-        start: how many characters of a path lead from the walk's root to that folder.
-        kept: what is tracked, and what is neither tracked nor ignored.
+        start: number of characters of a path that lead from the walk's root to that folder.
+        included: tracked files, and files that are neither tracked nor ignored.
     """
 
     root: Path
     start: int
-    kept: Tracked
+    included: Tracked
     says_what_is_built: bool = True
 
     @classmethod
     def of(cls, root: Path, repository: Repository, start: int) -> _Listing | None:
-        """Ask git; None where the repository leaves out the folder itself.
+        """Ask git; None if the repository leaves out the folder itself.
 
         Raises:
             GitError: git cannot tell.
         """
-        place = in_repository(root, repository.top)
-        fold = run_git([*place, "config", "--type=bool", "core.ignorecase"], limit=SECONDS).stdout.strip() == b"true"
-        kept = Tracked(fold)
-        with records([*place, "ls-files", "-z", "--stage"], limit=SECONDS) as entries:
+        options = in_repository(root, repository.top)
+        fold = run_git([*options, "config", "--type=bool", "core.ignorecase"], limit=SECONDS).stdout.strip() == b"true"
+        included = Tracked(fold)
+        with records([*options, "ls-files", "-z", "--stage"], limit=SECONDS) as entries:
             for entry in entries:
                 about, _, path = entry.partition(b"\t")
                 if path == b"./":  # the folder is the place of a submodule that was not fetched
                     return None
-                kept.add(path, submodule=is_submodule(int(about[:6], 8)))
-        if root != repository.top and not (kept.files or kept.submodules) and _is_ignored(root, repository):
+                included.add(path, submodule=is_submodule(int(about[:6], 8)))
+        # Git lists nothing of an ignored folder, as of an empty one. With tracked files in it, it is never ignored.
+        if root != repository.top and not (included.files or included.submodules) and _is_ignored(root, repository):
             return None
-        with records([*place, "ls-files", "-z", "--others", "--exclude-standard"], limit=SECONDS) as paths:
+        with records([*options, "ls-files", "-z", "--others", "--exclude-standard"], limit=SECONDS) as paths:
             for path in paths:
-                kept.add(path.removesuffix(b"/"), submodule=path.endswith(b"/"))
-        return cls(root, start, kept)
+                included.add(path.removesuffix(b"/"), submodule=path.endswith(b"/"))
+        return cls(root, start, included)
 
     def leaves_out(self, path: str) -> str | None:
         key = self._key(path)
-        if key in self.kept.submodules:
+        if key in self.included.submodules:
             return NESTED
-        known = key in self.kept.folders or not _holds_anything(self.root / path[self.start :])
-        return None if known else IGNORED
+        # Git lists files alone, so that empty folders are missing without being ignored.
+        has_files = key in self.included.folders or not _holds_anything(self.root / path[self.start :])
+        return None if has_files else IGNORED
 
     def enter(self, path: str) -> Scope:
         return self
 
     def ignores(self, path: str) -> bool:
-        return self._key(path) not in self.kept.files
+        return self._key(path) not in self.included.files
 
     def _key(self, path: str) -> bytes:
-        return self.kept.key(os.fsencode(path[self.start :]))
+        return self.included.key(os.fsencode(path[self.start :]))
 
 
 def _is_ignored(folder: Path, repository: Repository) -> bool:
@@ -150,18 +152,18 @@ def _holds_anything(folder: Path) -> bool:
 
 @dataclass(frozen=True)
 class _Rules:
-    """The rules that hold in one folder, where git does not say.
+    """Ignore rules of one folder, for use without git.
 
     Attributes:
-        top: the folder at which the rules begin; the ignore files and the index count from there.
-        start: how many characters of a path lead from the walk's root to `top`.
-        files: the ignore files that hold; the last that says something decides.
-        tracked: what the index tracks.
-        fold: whether upper and lower case are the same.
+        top: the folder at which the rules begin; paths in the ignore files and the index are relative to it.
+        start: number of characters of a path that lead from the walk's root to `top`.
+        files: ignore files in order; the last with a matching pattern decides.
+        tracked: paths in the index.
+        fold: whether case is ignored.
         repository: whether `top` is a repository.
         says_what_is_built: as in `Scope`.
         ignored: whether the folder itself is ignored, and only what is tracked in it is not.
-        above: what leads from `top` to the walk's root, blank or with a slash at its end.
+        above: path from `top` to the walk's root, blank or with a slash at its end.
     """
 
     top: Path
@@ -179,23 +181,24 @@ class _Rules:
         """The rules at the top of a repository, or of a folder that is read like one."""
         settings = settings_of(repository)
         fold = is_true(settings, "core.ignorecase")
-        sources = [user_ignore_file(settings, top), repository.common / "info" / "exclude" if repository else None]
+        sources = [user_ignore_file(settings, top), repository.common_dir / "info" / "exclude" if repository else None]
         files = [read_ignore_file(file, b"", fold=fold, follow=True) for file in sources if file is not None]
         tracked = Tracked(fold)
         if repository:
             object_bytes = 32 if settings.get("extensions.objectformat") == "sha256" else 20
-            tracked = read_index(repository.own / "index", fold=fold, object_bytes=object_bytes)
-        kept = tuple(file for file in files if file is not None)
-        return cls(top, start, kept, tracked, fold, bool(repository), bool(repository))._with_ignore_file("")
+            tracked = read_index(repository.git_dir / "index", fold=fold, object_bytes=object_bytes)
+        ignore_files = tuple(file for file in files if file is not None)
+        return cls(top, start, ignore_files, tracked, fold, bool(repository), bool(repository))._with_ignore_file("")
 
     def at(self, inside: str) -> _Rules | None:
-        """The rules in a folder under the top, from which the walk begins; None where it is left out."""
+        """The rules in a folder under the top, where the walk begins; None if it is left out."""
         scope = self
         if inside == ".":
             return self
         parts = inside.split("/")
-        for number in range(1, len(parts) + 1):
-            path = "/".join(parts[:number])
+        # From the top down, since git never looks into an ignored folder, whatever its own ignore files say.
+        for depth in range(1, len(parts) + 1):
+            path = "/".join(parts[:depth])
             if scope.leaves_out(path):
                 return None
             scope = scope._entered(path)
@@ -214,9 +217,10 @@ class _Rules:
 
     def enter(self, path: str) -> Scope:
         inside = self._inside(path)
+        # A root that is in no repository may contain repositories, which have rules of their own.
         nested = None if self.repository else repository_at(self.top / inside)
-        own = _scope_in(nested.top, nested, len(path) + 1) if nested else None
-        return own or self._entered(inside)
+        nested_scope = _scope_in(nested.top, nested, len(path) + 1) if nested else None
+        return nested_scope or self._entered(inside)
 
     def ignores(self, path: str) -> bool:
         inside = self._inside(path)
@@ -232,8 +236,8 @@ class _Rules:
 
     def _with_ignore_file(self, inside: str) -> _Rules:
         base = os.fsencode(f"{inside}/") if inside else b""
-        found = read_ignore_file(self.top / inside / IGNORE_FILE, base, fold=self.fold, follow=False)
-        return replace(self, files=(*self.files, found), says_what_is_built=True) if found else self
+        ignore_file = read_ignore_file(self.top / inside / IGNORE_FILE, base, fold=self.fold, follow=False)
+        return replace(self, files=(*self.files, ignore_file), says_what_is_built=True) if ignore_file else self
 
     def _ignores(self, inside: str, *, folder: bool) -> bool:
         path = os.fsencode(inside)

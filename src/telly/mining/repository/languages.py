@@ -9,28 +9,28 @@ from pathlib import PurePath
 
 @dataclass(frozen=True)
 class Language:
-    """How functions and what documents them look like in tree-sitter's trees.
+    """Types of a language's nodes for functions and their documentation in tree-sitter's trees.
 
     Args:
-        name: as users write it and rows hold it.
-        suffixes: of its files, in lower case.
-        functions: a query that captures every construct that holds code of its own: as `@function` those that may be
+        name: its name in options and in rows of data.
+        suffixes: suffixes of its files, in lower case.
+        functions: a query that captures every construct with code of its own: as `@function` those that may be
             taken, as `@block` blocks that count only outside of functions, as `@macro` macros, and as `@invocation`
             calls of macros whose arguments may define functions.
         classes: types of nodes whose name comes before those of the functions in them.
         containers: a query that captures further nodes of that kind as `@class`.
-        values: types of functions that are values; their name is that of the variable or property that they are
-            assigned to, or their own if they have one.
-        binders: types of nodes that give a value a name, each with the field that holds the name.
-        passes: types of nodes that a value goes through unchanged, such as parentheses and casts.
-        calls: functions that return the function which they are given, or a version of it.
-        style: how what documents a function is written; a name of `telly.mining.repository.comments.STYLES`.
-        wrappers: types around a function that belong to its code.
-        shells: types around a function that do not, but a comment before them documents it.
-        bodies: types around functions; the comment of the first one stands before the body.
-        between: types of nodes that may stand between a comment and its function.
-        wheel: which tree-sitter wheel has the grammar. [default: the name]
-        dialect: which grammar of the wheel.
+        values: types of functions that are values; their name is that of the variable or property to which they are
+            assigned, or their own if they have one.
+        binders: types of nodes that give a value a name, each with the field of the name.
+        passes: types of nodes that pass a value on unchanged, such as parentheses and casts.
+        calls: functions that return their argument, a function, or a version of it.
+        style: style of documentation, a name of `telly.mining.repository.comments.STYLES`.
+        wrappers: types of nodes around a function that belong to its code.
+        shells: types of nodes around a function that do not, but whose preceding comment documents it.
+        bodies: types of nodes around functions; the comment of the first function precedes the body.
+        between: types of nodes that may come between a comment and its function.
+        wheel: the tree-sitter wheel with the grammar. [default: the name]
+        dialect: the grammar within the wheel.
     """
 
     name: str
@@ -102,9 +102,11 @@ _JS_SHELLS = (
     *("parenthesized_expression", "as_expression", "satisfies_expression"),
 )
 _JS_BETWEEN = ("decorator", ";")
+# TypeScript extends JavaScript's grammar.
 _TS_CLASSES = ("class_declaration", "abstract_class_declaration", "class", "internal_module", "module")
 _TS_BINDERS = (*_JS_BINDERS, ("public_field_definition", "name"))
 _TS_PASSES = (*_JS_PASSES, "as_expression", "satisfies_expression", "non_null_expression", "type_assertion")
+# A block outside of functions is the body of a function whose head does not parse, for instance because of a macro.
 _C_FUNCTIONS = """
 (function_definition body: (_)) @function
 (translation_unit (compound_statement) @function) (preproc_ifdef (compound_statement) @function)
@@ -208,6 +210,7 @@ LANGUAGES: tuple[Language, ...] = (
     Language(
         "ruby",
         (".rb",),
+        # A block may define a method or a class, as those of `define_method` and `Struct.new` do.
         """
         (method) @function (singleton_method) @function (begin_block) @function (end_block) @function
         (call block: [(block) (do_block)]) @block (element_reference block: [(block) (do_block)]) @block
@@ -295,6 +298,7 @@ LANGUAGES: tuple[Language, ...] = (
     Language(
         "rust",
         (".rs",),
+        # The arguments of a macro have no tree; functions in them are counted by their tokens.
         "(function_item) @function (macro_definition) @macro (macro_invocation) @invocation",
         ("impl_item", "trait_item", "mod_item"),
         values=("closure_expression",),
@@ -317,22 +321,22 @@ UNREAD = {
         (".vue", ".svelte", ".astro", ".riot", ".marko", ".razor", ".cshtml", ".gjs", ".gts"), "single-file components"
     ),
 }
-"""Files that hold functions of a known language within another format, which is not read: their suffixes and kinds."""
+"""Suffixes and kinds of files with functions of a known language within another format, which is not read."""
 _CPP_HEADER = re.compile(rb"^\s*(class|namespace|template|using|public:|private:)\b|\w::\w", re.MULTILINE)
 
 
 def language_of(path: str) -> Language | None:
-    """The language that a file's name tells; None for any other file."""
+    """The language of a file by its suffix; None for any other file."""
     return _BY_SUFFIX.get(PurePath(path).suffix.lower())
 
 
 def unread(path: str) -> str | None:
-    """The kind of a file whose functions stand within another format; None for any other file."""
+    """The kind of a file with functions within another format; None for any other file."""
     return UNREAD.get(PurePath(path).suffix.lower())
 
 
 def refined(language: Language, path: str, source: bytes) -> Language:
-    """The language that the content tells: a header `.h` may be C++."""
+    """The language of a file by its content as well: a header `.h` may be C++."""
     if path.lower().endswith(".h") and _CPP_HEADER.search(source):
         return _BY_SUFFIX[".cpp"]
     return language

@@ -1,4 +1,4 @@
-"""`telly data from-repo`: from a repository to a folder of training, validation and test data, whole or not there."""
+"""`telly data from-repo`: mine a repository into a folder of training, validation and test data, or write nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from telly.disk import whole_folder, write_json
 from telly.errors import ConfigError, DataError
 from telly.mining.parallel import cores
 from telly.mining.repository import history
-from telly.mining.repository.collect import CollectOptions, Counts, Spool, collect, distinct, shown
+from telly.mining.repository.collect import CollectOptions, Counts, Spool, collect, distinct, printable
 from telly.mining.repository.ignored import repository_with
 from telly.mining.repository.languages import NAMES
 from telly.mining.repository.licences import licence_files
@@ -34,13 +34,13 @@ class MiningSettings:
 
     Args:
         task: name of the task that the data is for.
-        target: what the task needs, as its `telly.tasks.spec.TaskSpec.mining` declares.
-        split: by a hash of the file's path, or by when it was last changed.
-        shares: how much is for validation and test.
-        languages: only these; () for all.
-        tests: test files as well.
-        limit: at most so many functions, drawn at random. [default: what the task sets]
-        seed: decides what is drawn.
+        target: the task's declaration of its data, `telly.tasks.spec.TaskSpec.mining`.
+        split: criterion of the split: a hash of the file's path, or the date of its last change.
+        shares: ratios of the functions for validation and test.
+        languages: names of the languages to read; () for all.
+        tests: whether to read test files.
+        limit: maximum number of functions, drawn at random. [default: the task's]
+        seed: seed of the draw.
 
     Raises:
         ConfigError: there is no such language or split.
@@ -56,9 +56,9 @@ class MiningSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _known("split", self.split, ["file", "date"])
+        _check_known("split", self.split, ["file", "date"])
         for language in self.languages:
-            _known("language", language, list(NAMES))
+            _check_known("language", language, list(NAMES))
         if self.limit is not None and self.limit < 1:
             raise ConfigError(f"the limit must be at least 1 function, found {self.limit}")
         only = self.target.languages
@@ -69,9 +69,9 @@ class MiningSettings:
             )
 
 
-def _known(what: str, found: str, known: list[str]) -> None:
-    if found not in known:
-        raise ConfigError(f"unknown {what} {found!r}; known: {', '.join(known)}")
+def _check_known(option: str, value: str, known: list[str]) -> None:
+    if value not in known:
+        raise ConfigError(f"unknown {option} {value!r}; known: {', '.join(known)}")
 
 
 @dataclass
@@ -79,10 +79,11 @@ class Mined:
     """Result of mining; `mining.json` has the same content.
 
     Attributes:
-        rows: by split.
-        functions: by split.
-        counts: files and functions read, left out and masked.
-        licences: licence files and what they are.
+        folder: folder of the data.
+        rows: number of rows by split.
+        functions: number of functions by split.
+        counts: counts of what was read, left out and masked.
+        licences: licence files with the names of their licences.
     """
 
     folder: Path
@@ -102,12 +103,12 @@ def mine(source: str, output: Path, settings: MiningSettings, workers: int | Non
 
     Args:
         source: a folder, or the address of a git repository.
-        output: the folder to make; may be there if it is empty.
+        output: the folder to create; an empty one may exist.
         settings: settings of mining.
         workers: number of reading processes; the result does not depend on it.
 
     Raises:
-        DataError: the source cannot be read, holds nothing to mine, or the output is in use.
+        DataError: the source cannot be read or has nothing to mine, or the output is not empty.
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise DataError(f"{output}: is not empty; expected a new folder for the data: choose another or remove it")
@@ -128,10 +129,12 @@ def _mine(source: str, root: Path, output: Path, partial: Path, settings: Mining
         try:
             counts = collect(root, options, spool, workers)
             if not len(spool):
-                raise DataError(_nothing(source, counts, settings, languages))
+                raise DataError(_nothing_message(source, counts, settings, languages))
             split_of = _splits(spool, dates, settings)
             indices = distinct(spool, split_of, counts.left_out, documented=target.documented)
-            indices = _limited(spool, indices, settings.limit or target.max_functions, counts.left_out, settings.seed)
+            indices = _within_limit(
+                spool, indices, settings.limit or target.max_functions, counts.left_out, settings.seed
+            )
             rows = write_rows(target, MiningJob(spool, indices, partial, settings.seed, workers, counts.left_out))
         finally:
             spool.close()
@@ -148,10 +151,10 @@ def _splits(spool: Spool, dates: dict[str, int], settings: MiningSettings) -> di
     return {path: by_path(path, settings.shares) for path in functions}
 
 
-def _limited(
+def _within_limit(
     spool: Spool, indices: dict[str, list[int]], limit: int | None, left_out: Counter[str], seed: int
 ) -> dict[str, list[int]]:
-    """At most `limit` functions in all, chosen by hashes of each alone, so that most stay when the repository grows."""
+    """At most `limit` functions in all, chosen by a hash of each alone, so that most stay when the repository grows."""
     total = sum(map(len, indices.values()))
     if limit is None or total <= limit:
         return indices
@@ -165,10 +168,12 @@ def _limited(
 
 
 def _dates(root: Path, repository: Path | None) -> dict[str, int]:
+    """Times of the last changes of files, by path in the folder that is read."""
     if repository is None:
         raise DataError(
             f"{root}: in no git repository, or ignored by it, so files have no dates of commits; use --split file"
         )
+    # Git reports paths from the repository's top, of which `root` may be a part.
     inside = root.relative_to(repository).as_posix()
     prefix = "" if inside == "." else f"{inside}/"
     changes = history.last_changes(repository)
@@ -177,7 +182,7 @@ def _dates(root: Path, repository: Path | None) -> dict[str, int]:
 
 @contextmanager
 def _source(source: str, *, history_too: bool) -> Iterator[Path]:
-    """The folder to read; a copy of a remote repository is there within the context."""
+    """The folder to read; the clone of a remote repository exists within the context."""
     try:
         path = Path(source).resolve()
         exists = path.exists()
@@ -196,7 +201,7 @@ def _source(source: str, *, history_too: bool) -> Iterator[Path]:
         raise DataError(f"{source}: no such folder; expected the folder of a repository, or an address: https://...")
 
 
-def _nothing(source: str, counts: Counts, settings: MiningSettings, languages: tuple[str, ...]) -> str:
+def _nothing_message(source: str, counts: Counts, settings: MiningSettings, languages: tuple[str, ...]) -> str:
     what = f"{' or '.join(languages)} functions" if languages else "functions"
     kind = f"documented {what}" if settings.target.documented else what
     reasons = Counter(item.reason for item in counts.skipped) + counts.left_out
@@ -208,24 +213,24 @@ def _nothing(source: str, counts: Counts, settings: MiningSettings, languages: t
     )
 
 
-def _record(source: str, repository: Path | None, settings: MiningSettings, found: Mined) -> dict[str, Any]:
-    counts = found.counts
+def _record(source: str, repository: Path | None, settings: MiningSettings, mined: Mined) -> dict[str, Any]:
+    counts = mined.counts
     return {
         "format": FORMAT,
-        "source": shown(history.without_user(source)),
+        "source": printable(history.without_user(source)),
         "commit": history.commit_of(repository) if repository is not None else None,
         "settings": {name: value for name, value in asdict(settings).items() if name != "target"},
-        "rows": found.rows,
-        "functions": found.functions,
+        "rows": mined.rows,
+        "functions": mined.functions,
         "languages": {
             name: {"files": counts.files[name], "functions": counts.functions[name]} for name in sorted(counts.files)
         },
         "files_skipped": dict(Counter(item.reason for item in counts.skipped).most_common()),
         "functions_left_out": dict(counts.left_out.most_common()),
-        "licences": [{"file": shown(file), "licence": name} for file, name in found.licences],
+        "licences": [{"file": printable(file), "licence": name} for file, name in mined.licences],
         "spdx": dict(counts.spdx.most_common()),
-        "secrets": [{"file": shown(path), "line": line, "kind": kind} for path, line, kind in counts.secrets],
-        "skipped": [{"file": shown(item.path), "reason": item.reason} for item in _sorted(counts.skipped)],
+        "secrets": [{"file": printable(path), "line": line, "kind": kind} for path, line, kind in counts.secrets],
+        "skipped": [{"file": printable(item.path), "reason": item.reason} for item in _sorted(counts.skipped)],
     }
 
 
@@ -233,12 +238,12 @@ def _sorted(skipped: list[SkippedFile]) -> list[SkippedFile]:
     return sorted(skipped, key=lambda item: (item.path, item.reason))
 
 
-def summary_lines(found: Mined) -> list[str]:
+def summary_lines(mined: Mined) -> list[str]:
     """Readable summary of what was mined, with its caveats."""
-    counts = found.counts
+    counts = mined.counts
     skipped = Counter(item.reason for item in counts.skipped)
     lines = [f"{'split':<10} {'functions':>10} {'rows':>10}"]
-    lines += [f"{split:<10} {found.functions[split]:>10,} {found.rows[split]:>10,}" for split in SPLITS]
+    lines += [f"{split:<10} {mined.functions[split]:>10,} {mined.rows[split]:>10,}" for split in SPLITS]
     lines += ["", f"{'language':<10} {'files':>10} {'functions':>10}"]
     lines += [f"{name:<10} {n:>10,} {counts.functions[name]:>10,}" for name, n in sorted(counts.files.items())]
     for title, reasons in (("files and folders skipped", skipped), ("functions left out", counts.left_out)):
@@ -249,19 +254,22 @@ def summary_lines(found: Mined) -> list[str]:
         shown_kinds = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
         lines += [
             "",
-            f"secrets masked: {shown_kinds}; {RECORD} says where. Whoever has the repository has them: revoke",
+            f"secrets masked: {shown_kinds}; {RECORD} says where. They are still in the repository: revoke them",
         ]
-    lines += ["", _licence_notice(found)]
+    lines += ["", _licence_notice(mined)]
+    # If more copies were left out than functions remain, more files of the kind would hardly help.
     copies = sum(count for reason, count in counts.left_out.items() if "duplicate" in reason)
-    few = "too few files" if copies < sum(found.functions.values()) else "nearly all functions are copies of each other"
-    for split in found.empty:
-        lines.append(f"{split} has no rows: {few}; give a larger --{split}-share or mine more")
-    lines.append(f"wrote {found.folder}")
+    cause = (
+        "too few files" if copies < sum(mined.functions.values()) else "nearly all functions are copies of each other"
+    )
+    for split in mined.empty:
+        lines.append(f"{split} has no rows: {cause}; give a larger --{split}-share or mine more")
+    lines.append(f"wrote {mined.folder}")
     return lines
 
 
-def _licence_notice(found: Mined) -> str:
-    names = sorted({name for _, name in found.licences} | set(found.counts.spdx))
+def _licence_notice(mined: Mined) -> str:
+    names = sorted({name for _, name in mined.licences} | set(mined.counts.spdx))
     if not names:
         return "licence: none found. Without one the code is its authors' alone: ask them before you share this data"
     return f"licence: {', '.join(names)}. The data stays under it, and a model may repeat it: read it before you share"

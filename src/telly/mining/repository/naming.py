@@ -10,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from telly.mining.repository.identifiers import MAX_STEPS, WORD, plain, text_of
+from telly.mining.repository.identifiers import MAX_STEPS, WORD, dotted_name, text_of
 from telly.mining.repository.languages import Language
 
 DEFAULT = "default"
-"""How others import what a module of JavaScript exports without a name."""
+"""Name under which other modules import an unnamed export of JavaScript."""
 _EXPORTS = frozenset({DEFAULT, "module.exports", "exports.default"})
-"""Names of what a module gives away, which is rather called by its own name."""
+"""Names of a module's exports; a function's own name is preferred to them."""
 _BODIES = ("body", "accessors")
 _BODY_KINDS = ("try_statement", "property_hook_list", "arrow_expression_clause", "block")
 _MACRO = re.compile(r"[A-Z][A-Z0-9_]+")
@@ -27,7 +27,7 @@ _ARGUMENTS = frozenset({"arguments", "argument_list", "argument"})
 _ACCESSORS = frozenset({"get", "set", "value"})
 _DESCRIBE = frozenset({"Object.defineProperty", "Reflect.defineProperty"})
 _DESCRIBE_ALL = frozenset({"Object.defineProperties", "Object.create"})
-_KEEPING = frozenset({"bind", "freeze", "curry", "to_proc"})
+_SELF_RETURNING = frozenset({"bind", "freeze", "curry", "to_proc"})
 _RUBY_LAMBDAS = frozenset({"lambda", "proc", "Proc.new"})
 _RUBY_CLASSES = frozenset({"Struct.new", "Class.new", "Module.new", "Data.define"})
 _RUBY_OPENS = frozenset({"class_eval", "class_exec", "module_eval", "module_exec"})
@@ -39,9 +39,9 @@ class Named:
     """A function with its name.
 
     Args:
-        name: without the names of its classes.
-        node: all that belongs to it, from the variable or property that a value is assigned to.
-        holder: the node that has its signature and its body.
+        name: its name without those of its classes.
+        node: the whole node, including the variable or property to which a value is assigned.
+        holder: the node with its signature and its body.
     """
 
     name: str
@@ -50,32 +50,32 @@ class Named:
 
 
 def named(node: Any, language: Language) -> Named | None:
-    """A function's name and extent; None where it has no name."""
+    """A function's name and nodes; None if it has no name."""
     if node.type in language.values or _is_lambda(node, language):
         bound = binding(node, language)
         if bound is not None:
-            return Named(_own(node, bound[0]), bound[1], node)
+            return Named(_value_name(node, bound[0]), bound[1], node)
     name = _declared(node)
     holder = node.child_by_field_name("block") if node.type == "call" else node
     return Named(name, node, holder) if name else None
 
 
 def class_name(node: Any, language: Language) -> str:
-    """The name that comes before those of a class's functions; blank where it has none."""
+    """The name of a class, which comes before those of its functions; blank if it has none."""
     if node.type == "impl_item":
         return _implemented(node)
     if node.type == "singleton_class":
         value = node.child_by_field_name("value")
-        return "" if value is None or value.type == "self" else plain(value) or ""
+        return "" if value is None or value.type == "self" else dotted_name(value) or ""
     if node.type in {"object_creation_expression", "anonymous_class"}:
         bound = binding(node.parent if node.type == "anonymous_class" else node, language)
         return bound[0] if bound is not None else ""
     if node.type == "class":
         bound = binding(node, language)
         if bound is not None:
-            return _own(node, bound[0])
+            return _value_name(node, bound[0])
     name = node.child_by_field_name("name")
-    return "" if name is None or name.type == "string" else plain(name) or ""
+    return "" if name is None or name.type == "string" else dotted_name(name) or ""
 
 
 def block_class(node: Any, language: Language) -> str | None:
@@ -90,18 +90,18 @@ def block_class(node: Any, language: Language) -> str | None:
     return bound[0] if bound is not None else ""
 
 
-def _own(node: Any, bound: str) -> str:
-    """The name that a value is assigned to, or its own where that is all that its module gives away."""
-    return (plain(node.child_by_field_name("name")) or bound) if bound in _EXPORTS else bound
+def _value_name(node: Any, bound: str) -> str:
+    """The name to which a value is assigned, or its own if it is assigned to a module's export."""
+    return (dotted_name(node.child_by_field_name("name")) or bound) if bound in _EXPORTS else bound
 
 
 def is_named_block(node: Any) -> bool:
-    """Return whether a call of Ruby with a block is a function, and no block that is just run."""
+    """Return whether a call of Ruby with a block defines a function; other blocks are merely run."""
     return _called(node) in _RUBY_LAMBDAS or _ruby_defined(node) is not None
 
 
 def body_of(holder: Any) -> Any:
-    """The node of a function's body; None where it has none."""
+    """The node of a function's body; None if it has none."""
     fields = map(holder.child_by_field_name, _BODIES)
     kinds = (child for child in holder.children if child.type in _BODY_KINDS)
     return next((part for part in (*fields, *kinds) if part is not None), None)
@@ -110,24 +110,26 @@ def body_of(holder: Any) -> Any:
 def binding(value: Any, language: Language) -> tuple[str, Any] | None:
     """Target of an assigned value: the name, and the node that holds both."""
     binders = dict(language.binders)
-    child, parent, place = value, value.parent, None
+    # Climb until a node gives the value a name. Nodes that pass it on unchanged are stepped through: lists (which fix
+    # its position among the names), casts, and calls that return the function that they are given.
+    child, parent, index = value, value.parent, None
     for _ in range(MAX_STEPS):
         if parent is None:
             return None
         if parent.type in binders:
             if parent.type == "export_statement":
                 return DEFAULT, child
-            name = _described(parent) or _target(parent, binders[parent.type], child, place)
+            name = _described(parent) or _target(parent, binders[parent.type], child, index)
             return (name, parent) if name else None
         if parent.type in _LISTS:
-            place = parent.named_children.index(child)
+            index = parent.named_children.index(child)
         elif parent.type in _ARGUMENTS:
             if parent.parent is not None and parent.parent.type in _ARGUMENTS:
                 parent = parent.parent
-            if parent.parent is None or not _gives_back(parent.parent, language):
+            if parent.parent is None or not _returns_argument(parent.parent, language):
                 return None
             parent = parent.parent
-        elif _is_kept(parent, child):
+        elif _returns_itself(parent, child):
             parent = parent.parent if parent.type == "member_expression" else parent
         elif parent.type not in language.passes or (parent.type == "initializer_list" and parent.named_child_count > 1):
             return None
@@ -135,38 +137,38 @@ def binding(value: Any, language: Language) -> tuple[str, Any] | None:
     return None
 
 
-def _is_kept(node: Any, value: Any) -> bool:
-    """Return whether a method of the function itself gives it back: `.bind(this)`, `.freeze`."""
+def _returns_itself(node: Any, value: Any) -> bool:
+    """Return whether a method of the function itself returns it: `.bind(this)`, `.freeze`."""
     called = {"member_expression": ("object", "property"), "call": ("receiver", "method")}.get(node.type)
     if called is None or node.child_by_field_name(called[0]) != value:
         return False
     method = node.child_by_field_name(called[1])
     is_call = node.type == "call" or (node.parent is not None and node.parent.type == "call_expression")
-    return is_call and method is not None and text_of(method) in _KEEPING
+    return is_call and method is not None and text_of(method) in _SELF_RETURNING
 
 
-def _target(binder: Any, field: str, value: Any, place: int | None) -> str | None:
-    """The name on the other side of an assignment, of several names the one at the value's place."""
+def _target(binder: Any, field: str, value: Any, index: int | None) -> str | None:
+    """The name on the other side of an assignment, of several names the one at the value's index."""
     targets = binder.children_by_field_name(field)
     if value in targets or any(child.type.endswith("=") and child.type not in _ASSIGNS for child in binder.children):
         return None
     if len(targets) == 1 and targets[0].type in _LISTS:
         targets = targets[0].named_children
     targets = [target for target in targets if target.is_named]
-    if place is None and len(targets) != 1:
+    if index is None and len(targets) != 1:
         return None
-    place = place or 0
-    if place >= len(targets):
+    index = index or 0
+    if index >= len(targets):
         return None
-    return plain(targets[place])
+    return dotted_name(targets[index])
 
 
-def _gives_back(call: Any, language: Language) -> bool:
-    """Return whether a call returns the function that it is given, or a version of it."""
+def _returns_argument(call: Any, language: Language) -> bool:
+    """Return whether a call returns its argument, a function, or a version of it."""
     function = call.child_by_field_name("function")
     while function is not None and function.type == call.type:  # connect(state)(function () {})
         function = function.child_by_field_name("function")
-    name = (plain(function) or "").rpartition(".")[2] if function is not None else ""
+    name = (dotted_name(function) or "").rpartition(".")[2] if function is not None else ""
     higher_order = "forwardRef" in language.calls and re.match(r"with[A-Z]", name) is not None
     return name in language.calls or higher_order
 
@@ -176,22 +178,22 @@ def _described(member: Any) -> str | None:
     descriptor, key = member.parent, None
     if descriptor is None or descriptor.type != "object":
         return None
-    if plain(member.child_by_field_name("key" if member.type == "pair" else "name")) not in _ACCESSORS:
+    if dotted_name(member.child_by_field_name("key" if member.type == "pair" else "name")) not in _ACCESSORS:
         return None
     if descriptor.parent is not None and descriptor.parent.type == "pair":  # of several properties
-        key = plain(descriptor.parent.child_by_field_name("key"))
+        key = dotted_name(descriptor.parent.child_by_field_name("key"))
         descriptor = descriptor.parent.parent
     arguments = descriptor.parent
     if arguments is None or arguments.type != "arguments":
         return None
-    function = plain(arguments.parent.child_by_field_name("function"))
+    function = dotted_name(arguments.parent.child_by_field_name("function"))
     if function not in (_DESCRIBE_ALL if key else _DESCRIBE):
         return None
     owner, *rest = arguments.named_children
-    key = key or (plain(rest[0]) if rest and rest[0].type == "string" else None)
+    key = key or (dotted_name(rest[0]) if rest and rest[0].type == "string" else None)
     if key is None or descriptor not in rest:
         return None
-    known = plain(owner) if function != "Object.create" and owner.type != "this" else None
+    known = dotted_name(owner) if function != "Object.create" and owner.type != "this" else None
     return f"{known}.{key}" if known else key
 
 
@@ -201,7 +203,7 @@ def _declared(node: Any) -> str | None:
         return described
     if (special := _DECLARED.get(node.type)) is not None:
         return special(node)
-    name = plain(node.child_by_field_name("name"))
+    name = dotted_name(node.child_by_field_name("name"))
     owner = _interface(node)
     return f"{owner}.{name}" if name and owner else name
 
@@ -209,15 +211,15 @@ def _declared(node: Any) -> str | None:
 def _interface(node: Any) -> str | None:
     """The interface that a member of C# names before its own name."""
     interface = next((child for child in node.named_children if child.type == "explicit_interface_specifier"), None)
-    return plain(interface)
+    return dotted_name(interface)
 
 
 def _c_function(node: Any) -> str | None:
     """The name in a declarator. `NAME(...) {` without a type calls a macro, unless it makes an object of its class."""
     declarator = node.child_by_field_name("declarator")
-    name = plain(declarator)
+    name = dotted_name(declarator)
     if name == "void" and declarator.type == "parenthesized_declarator":  # `f(void)` after a type that does not parse
-        return plain(node.child_by_field_name("type"))
+        return dotted_name(node.child_by_field_name("type"))
     if name is None or declarator.type != "function_declarator" or node.child_by_field_name("type") is not None:
         return name
     if not _MACRO.fullmatch(name) or name == _class_around(node, ("class_specifier", "struct_specifier")):
@@ -231,35 +233,35 @@ def _class_around(node: Any, kinds: tuple[str, ...]) -> str | None:
     around = node.parent
     while around is not None and around.type not in kinds:
         around = around.parent
-    return plain(around.child_by_field_name("name")) if around is not None else None
+    return dotted_name(around.child_by_field_name("name")) if around is not None else None
 
 
 def _method(node: Any) -> str | None:
-    """A method; its owner comes first, as Go's receivers and C#'s interfaces tell it."""
-    name = plain(node.child_by_field_name("name"))
+    """A method, after its owner: the receiver's type in Go, an explicit interface in C#."""
+    name = dotted_name(node.child_by_field_name("name"))
     receiver = node.child_by_field_name("receiver")
     types = [child.child_by_field_name("type") for child in receiver.named_children] if receiver is not None else []
-    owner = plain(types[0]) if types else _interface(node)
+    owner = dotted_name(types[0]) if types else _interface(node)
     return f"{owner}.{name}" if owner and name else name
 
 
 def _ruby_singleton(node: Any) -> str | None:
-    """`self.name` within a class is the class's; of another object, the object comes first."""
-    name = plain(node.child_by_field_name("name"))
+    """A method of `self` within a class is the class's; that of another object has the object before its name."""
+    name = dotted_name(node.child_by_field_name("name"))
     owner = node.child_by_field_name("object")
     if name is None or owner is None or owner.type == "self":
         return name
     inside = _class_around(node, ("class", "module"))
-    return name if plain(owner) in {None, inside} else f"{plain(owner)}.{name}"
+    return name if dotted_name(owner) in {None, inside} else f"{dotted_name(owner)}.{name}"
 
 
 def _ruby_defined(node: Any) -> str | None:
-    """The name that `define_method` is given."""
+    """The name that is passed to `define_method`."""
     arguments = node.child_by_field_name("arguments")
     if _called(node).rpartition(".")[2] not in _RUBY_DEFINES or arguments is None or not arguments.named_child_count:
         return None
     first = arguments.named_children[0]
-    return plain(first) if first.type in {"simple_symbol", "string"} else None
+    return dotted_name(first) if first.type in {"simple_symbol", "string"} else None
 
 
 def _cs_operator(node: Any) -> str:
@@ -277,32 +279,32 @@ def _cs_indexer(node: Any) -> str:
 
 
 def _cs_destructor(node: Any) -> str | None:
-    name = plain(node.child_by_field_name("name"))
+    name = dotted_name(node.child_by_field_name("name"))
     return f"~{name}" if name else None
 
 
 def _property(node: Any) -> str | None:
     """A property of C#, or of PHP, where the name is within an element."""
     element = next((child for child in node.named_children if child.type == "property_element"), node)
-    name = plain(element.child_by_field_name("name"))
+    name = dotted_name(element.child_by_field_name("name"))
     owner = _interface(node)
     return f"{owner}.{name}" if name and owner else name
 
 
 def _implemented(node: Any) -> str:
-    """The type that an `impl` of Rust is for; the trait where that is no type with a name, or any type."""
+    """The type that an `impl` of Rust is for; the trait if that type has no name or is a parameter."""
     kind = node.child_by_field_name("type")
     parameters = node.child_by_field_name("type_parameters")
-    anything = parameters.named_children if parameters is not None else []
-    name = plain(kind)
-    if name is None or any(name == plain(one.child_by_field_name("name")) for one in anything):
-        name = plain(node.child_by_field_name("trait")) or name
+    generics = parameters.named_children if parameters is not None else []
+    name = dotted_name(kind)
+    if name is None or any(name == dotted_name(parameter.child_by_field_name("name")) for parameter in generics):
+        name = dotted_name(node.child_by_field_name("trait")) or name
     return name or ""
 
 
 def _called(call: Any) -> str:
     """Text of the callee of a Ruby call: `Struct.new`."""
-    return plain(call) or ""
+    return dotted_name(call) or ""
 
 
 def _is_lambda(node: Any, language: Language) -> bool:
@@ -310,7 +312,7 @@ def _is_lambda(node: Any, language: Language) -> bool:
 
 
 _DECLARED: dict[str, Callable[[Any], str | None]] = {
-    "function_definition": lambda node: _c_function(node) or plain(node.child_by_field_name("name")),
+    "function_definition": lambda node: _c_function(node) or dotted_name(node.child_by_field_name("name")),
     "method_declaration": _method,
     "singleton_method": _ruby_singleton,
     "call": _ruby_defined,

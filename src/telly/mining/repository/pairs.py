@@ -1,4 +1,4 @@
-"""Pairs for clone detection from Python functions: refactorings that keep the behaviour, and others that look alike."""
+"""Pairs for clone detection from Python functions: rewrites that keep the behaviour, and similar-looking negatives."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from telly.mining.repository.collect import SpoolEntry
 from telly.mining.variants import variants_of
 
 VARIANTS = 2
-PAIRS_A_FUNCTION = 6
+PAIRS_PER_FUNCTION = 6
 CHUNK = 32
 _NAME = re.compile(r"\bdef\s+\w+")
 
@@ -30,9 +30,9 @@ class CloneFamily:
 
 
 def families(entries: Iterable[SpoolEntry], seed: int, workers: int) -> Iterator[CloneFamily]:
-    """The families of the functions that give enough variants and a mutant, in the functions' order."""
-    for made in in_order(partial(_families, seed), _chunks(entries), workers):
-        yield from made
+    """The families of those functions that have enough variants and a mutant, in order."""
+    for chunk in in_order(partial(_families, seed), _chunks(entries), workers):
+        yield from chunk
 
 
 def _chunks(entries: Iterable[SpoolEntry]) -> Iterator[list[SpoolEntry]]:
@@ -51,6 +51,7 @@ def _families(seed: int, entries: list[SpoolEntry]) -> list[CloneFamily]:
 
 
 def _family(seed: int, entry: SpoolEntry) -> CloneFamily | None:
+    # One name for all functions, since the original's would tell which texts belong together.
     code = _NAME.sub("def f", entry.function.code, count=1)
     rng = random.Random(f"{seed} {entry.path} {entry.function.name} {entry.function.line}")
     texts = [code, *variants_of(code, VARIANTS, rng)]
@@ -67,9 +68,9 @@ def pairs(chosen: list[CloneFamily], rng: random.Random) -> list[tuple[int, int,
     labels join an original with a rewritten text equally often, so the style of a text says nothing about the label.
     """
     size = VARIANTS + 2
-    near = bm25_neighbours([family.texts[0] for family in chosen])
+    nearest = bm25_neighbours([family.texts[0] for family in chosen])
     rows = []
-    for i, neighbour in enumerate(near):
+    for i, neighbour in enumerate(nearest):
         original = size * i  # variants are the next two texts, the mutant the third
         rows += [
             (original, original + 1, 1),

@@ -1,7 +1,7 @@
-"""C, C++ and C# as a parser can read them that does not run the preprocessor: same length, same lines.
+"""C, C++ and C# for a parser that does not run the preprocessor: blanked text of the same length and lines.
 
-A conditional such as `#ifdef` may cut a function in two, and a macro may stand where a grammar expects none. The parser
-then sees the text of one branch alone; what is taken from the file is still the text as it is.
+A conditional such as `#ifdef` may cut a function in two, and a macro may be where a grammar expects none. The parser
+then sees the text of one branch alone; functions are still taken from the original text.
 """
 
 from __future__ import annotations
@@ -48,13 +48,24 @@ _LAST_MACRO = re.compile(rb"\)(?:\s*const\b)?\s*(\b[A-Z_][A-Z0-9_]{2,}" + _ARGUM
 """A macro between a function's parameters and its body, as in `f() REQUIRES(mutex) {`."""
 _CONTINUES = re.compile(rb"(?:else|catch|finally)\b")
 MAX_MACROS = 4
-"""Macros before one function, at most."""
+"""Maximum number of macros before one function."""
 _COMPLETE = b";}:"
 
 
 @dataclass
 class _Branch:
-    """One branch of a conditional: where it begins and ends, how its brackets stand, and its first and last words."""
+    """One branch of a conditional.
+
+    Attributes:
+        start: offset of its beginning.
+        condition: condition of its directive.
+        end: offset of its end.
+        depth: number of brackets opened and not closed; negative if more are closed.
+        lowest: minimum of this number within the branch.
+        braces: whether there is an opening brace.
+        first: its first characters.
+        last: its last character.
+    """
 
     start: int
     condition: bytes
@@ -81,12 +92,13 @@ def without_class_macros(raw: bytes) -> bytes:
 
 
 def without_branches(raw: bytes, *, macros: bool = True) -> bytes:
-    """A text with one branch alone of each conditional that cuts a statement.
+    """A text with only one branch of each conditional that cuts a statement.
 
     Args:
         raw: the text.
-        macros: leave out macros around the heads of functions as well, which C# does not have.
+        macros: whether to blank macros around the heads of functions, which C# does not have, as well.
     """
+    # Literals, comments and other directives are blanked first, so that brackets and directives in them do not count.
     masked = _OTHER_DIRECTIVE.sub(_spaces, _LITERAL.sub(_spaces, raw))
     spans = _macros(_DIRECTIVE.sub(_spaces, masked)) if macros else []
     open_groups: list[_Conditional] = []
@@ -97,7 +109,7 @@ def without_branches(raw: bytes, *, macros: bool = True) -> bytes:
         text = masked[at : match.start()].strip()
         last = text[-1:] or last
         if open_groups:
-            _read(open_groups[-1].branches[-1], text)
+            _add_text(open_groups[-1].branches[-1], text)
         if kind.startswith(b"if"):
             open_groups.append(_Conditional(last, [_Branch(match.end(), condition)], [match.span()]))
         elif open_groups:
@@ -108,12 +120,13 @@ def without_branches(raw: bytes, *, macros: bool = True) -> bytes:
                 group.branches.append(_Branch(match.end(), condition))
             else:
                 open_groups.pop()
-                kept = _kept(group)
+                chosen = _chosen_branch(group)
+                # Conditionals between whole statements stay, since all their branches parse.
                 if any(_is_cut(branch, group.after) for branch in group.branches):
                     spans += group.directives
-                    spans += [(one.start, one.end) for one in group.branches if one is not kept]
+                    spans += [(branch.start, branch.end) for branch in group.branches if branch is not chosen]
                 if open_groups:
-                    _add(open_groups[-1].branches[-1], kept)
+                    _add_inner(open_groups[-1].branches[-1], chosen)
         at = match.end()
     return _blanked(raw, spans)
 
@@ -121,14 +134,15 @@ def without_branches(raw: bytes, *, macros: bool = True) -> bytes:
 def _macros(code: bytes) -> list[tuple[int, int]]:
     """Positions of macros around the heads of functions, in a text without directives and literals."""
     spans = [match.span(1) for match in _EXPORT.finditer(code)]
+    # A pattern matches one macro of a function: blanking it makes room for the next.
     for _ in range(MAX_MACROS):
         code = _blanked(code, spans)
-        found = [match.span(1) for match in _FUNCTION_MACRO.finditer(code)]
-        found += [match.span(1) for match in _NAME_MACRO.finditer(_blanked(code, found))]
-        found += [match.span(1) for match in _LAST_MACRO.finditer(code)]
-        if not found:
+        new_spans = [match.span(1) for match in _FUNCTION_MACRO.finditer(code)]
+        new_spans += [match.span(1) for match in _NAME_MACRO.finditer(_blanked(code, new_spans))]
+        new_spans += [match.span(1) for match in _LAST_MACRO.finditer(code)]
+        if not new_spans:
             break
-        spans += found
+        spans += new_spans
     return spans
 
 
@@ -140,13 +154,13 @@ def _blank(text: bytes) -> bytes:
     return b"\n".join(b" " * len(line) for line in text.split(b"\n"))
 
 
-def _kept(group: _Conditional) -> _Branch:
+def _chosen_branch(group: _Conditional) -> _Branch:
     """The first branch that is not empty and not that of `#if 0`."""
-    return next((one for one in group.branches if one.last and one.condition != b"0"), group.branches[0])
+    return next((branch for branch in group.branches if branch.last and branch.condition != b"0"), group.branches[0])
 
 
-def _read(branch: _Branch, text: bytes) -> None:
-    """Add a piece of text to a branch."""
+def _add_text(branch: _Branch, text: bytes) -> None:
+    """Count the brackets of a piece of text that belongs to a branch."""
     for bracket in re.findall(rb"[()\[\]{}]", text):
         branch.depth += 1 if bracket in b"([{" else -1
         branch.lowest = min(branch.lowest, branch.depth)
@@ -154,8 +168,8 @@ def _read(branch: _Branch, text: bytes) -> None:
     branch.first, branch.last = branch.first or text[:8], text[-1:] or branch.last
 
 
-def _add(branch: _Branch, inner: _Branch) -> None:
-    """Add what is read of a conditional to the branch that it stands in."""
+def _add_inner(branch: _Branch, inner: _Branch) -> None:
+    """Count the brackets of a conditional's chosen branch in the branch around it."""
     branch.lowest = min(branch.lowest, branch.depth + inner.lowest)
     branch.depth += inner.depth
     branch.braces |= inner.braces

@@ -12,7 +12,7 @@ from pathlib import Path
 from telly.data.formats import FUNCTIONS, PAIRS
 from telly.errors import DataError
 from telly.mining.copies import content_key
-from telly.mining.repository.collect import Spool, SpoolEntry, shown
+from telly.mining.repository.collect import Spool, SpoolEntry, printable
 from telly.mining.repository.secrets import mask
 from telly.mining.repository.splits import SPLITS
 from telly.mining.target import MinedRows, MiningTarget
@@ -27,7 +27,7 @@ class MiningJob:
     """Sources of a task's files.
 
     Args:
-        spool: the functions.
+        spool: functions that were collected.
         indices: indices of the functions of each split.
         folder: folder of the files to write.
         seed: seed of all random choices.
@@ -65,11 +65,11 @@ def write_rows(target: MiningTarget, job: MiningJob) -> dict[str, int]:
 
 def _origin(entry: SpoolEntry) -> dict[str, object]:
     function = entry.function
-    return {"language": entry.language, "path": shown(entry.path), "name": function.name, "starts": function.line}
+    return {"language": entry.language, "path": printable(entry.path), "name": function.name, "starts": function.line}
 
 
 def _write_described(job: MiningJob, column: str) -> dict[str, int]:
-    """Rows of a description under the task's name for it, and the code."""
+    """Write rows of a description, under the task's name for it, and the code."""
 
     def rows(split: str) -> Iterator[dict[str, object]]:
         for entry in job.entries(split):
@@ -114,7 +114,7 @@ def cut(lines: list[str], at: int) -> dict[str, str]:
 
 
 def write_clone(job: MiningJob) -> dict[str, int]:
-    """Pairs in BigCloneBench's layout.
+    """Write pairs in BigCloneBench's layout.
 
     Raises:
         DataError: there are no two functions that can be rewritten.
@@ -122,37 +122,38 @@ def write_clone(job: MiningJob) -> dict[str, int]:
     from telly.mining.repository.pairs import families, pairs
 
     counts: dict[str, int] = {}
-    texts: set[str] = set()
-    size = 0
+    seen: set[str] = set()
+    text_count = 0
     with (job.folder / FUNCTIONS).open("w", encoding="utf-8", newline="\n") as out:
         for split in SPLITS:
             chosen = []
             for family in families(job.entries(split), job.seed, job.workers):
-                members = {content_key(text) for text in (*family.texts, family.mutant)}
-                if not members & texts:
-                    texts |= members
+                keys = {content_key(text) for text in (*family.texts, family.mutant)}
+                # A text of two families would leak between splits, or make copies negatives of each other.
+                if not keys & seen:
+                    seen |= keys
                     chosen.append(family)
             job.left_out["cannot be rewritten"] += len(job.indices[split]) - len(chosen)
             for family in chosen:
                 kinds = ("original", "variant", "variant", "mutant")
                 for kind, text in zip(kinds, (*family.texts, family.mutant), strict=True):
-                    # a variant joins what stood in pieces, such as a key in two texts side by side
-                    row = {"idx": str(size), "func": mask(text)[0], "kind": kind, **_origin(family.entry)}
+                    # a variant may join the pieces of a secret, such as two adjacent literals, so it is masked again
+                    row = {"idx": str(text_count), "func": mask(text)[0], "kind": kind, **_origin(family.entry)}
                     out.write(_line(row))
-                    size += 1
-            start = size - 4 * len(chosen)
+                    text_count += 1
+            start = text_count - 4 * len(chosen)
             rng = random.Random(f"{job.seed} {split}")
             lines = [f"{start + a}\t{start + b}\t{label}\n" for a, b, label in pairs(chosen, rng)]
             counts[split] = len(lines)
             if lines:
                 (job.folder / f"{split}{PAIRS}").write_text("".join(lines), encoding="utf-8", newline="\n")
-    if not size:
+    if not text_count:
         raise DataError("no Python function that is left can be rewritten in two ways; clones need larger functions")
     return counts
 
 
 def _write_rows(file: Path, rows: Iterator[dict[str, object]]) -> int:
-    """Write JSON lines, and no file for none; how many there are."""
+    """Write rows as JSON lines and return their number; without rows there is no file."""
     count = 0
     with file.open("w", encoding="utf-8", newline="\n") as out:
         for row in rows:

@@ -1,9 +1,9 @@
-"""Finds texts that belong to a name such as `password`, whatever the language's form of assignment is.
+"""Secrets that belong to a name such as `password`, in any language's form of assignment.
 
-A name that announces a secret is looked for in the text itself, not in a syntax tree, so that files which do not parse,
-comments, and texts within texts are read as well. From each name the next tokens are followed: what binds a value to it
-(`=`, `:`, `=>`, a call, a type between) and the string literals of that value. Every name costs a bounded number of
-steps, so the time is linear in the length of the text.
+Names that announce a secret are searched in the text itself, not in a syntax tree, so that files that do not parse,
+comments, and code within literals are covered as well. From each name the next tokens are read: those that bind a value
+to it (`=`, `:`, `=>`, a call, a type in between) and the string literals of that value. Every name costs a bounded
+number of steps, so the time is linear in the length of the text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from telly.mining.repository.secret_reader import ValueReader
 from telly.mining.repository.secret_values import Strength, is_secret, secret_parts, strength
 
-LONGEST_NAME = 80
+MAX_NAME = 80
 _HIT = re.compile(
     r"pass|pwd|psw|pword|pw|secr|token|key|auth|cred|jwt|bearer|pin|otp|seed|salt|cookie|session|signature|hmac|dsn|login"
     r"|licen|mysqli|pdo|connect(?:ion)?(?=\()|csrf|sid|sas|senha|logon|authent|contrase|kennwort|wachtwoord|lösenord|пароль|密码|密碼|パスワード|비밀번호",
@@ -27,8 +27,8 @@ _TYPE = r"(?:[\w.&*?|$\\]|\[[^\]\n\"']{0,60}\]|'\w{1,30}+(?!')|<[^<>=\n\"]{0,60}
 _CLOSING = r"""(?:\\{0,3}["'`])?(?:\s{0,2}[\])]){0,3}(?:\[[^\]\n]{0,60}\]){0,3}"""
 _NO_TYPE = r"(?!(?:if|else|unless|and|or|in|is|not|for|return|like|then|when)\b)"
 _BINDERS = tuple(
-    (how, re.compile(pattern, re.IGNORECASE))
-    for how, pattern in (
+    (binder, re.compile(pattern, re.IGNORECASE))
+    for binder, pattern in (  # in order: the first that matches is taken, but a call without a literal is passed over
         # switch (a) { case, match a: case, case a when; and match a { "" =>, a switch { "" =>
         (
             "branch",
@@ -69,7 +69,7 @@ _FUNCTION = re.compile(
     r"|\s{0,5}\{\s{0,60}get\s{0,5}(?:\{\s{0,60}return\b|=>)\s{0,5}(?=[\"@$])"
     r"|[;\s]\s{0,60}(?=[\"'])"
 )
-"""The head of a function up to the text that it gives back."""
+"""The head of a function up to the text that it returns."""
 _SETTER = re.compile(r"(?:set|with|put|add|use)(?![a-z])[\w-]*", re.IGNORECASE)
 _STORING = re.compile(
     r"(?:define|const|set|put|add|with|env|insert|store|register|append|param|property|bind|config|header|override)\w{0,30}"
@@ -87,7 +87,7 @@ _COMPARED = re.compile(
 _ATTRIBUTE = re.compile(
     r"(?:@\w{1,40}|#?\[\w{1,40})\([^\n\"]{0,60}\"([^\"\n]{3,100})\"[^\n\"]{0,20}\)\]?\s{1,60}(?:[\w.<>?$]{1,40}\s{1,5}){0,5}\Z"
 )
-"""An attribute or annotation with a text, up to the name that it belongs to."""
+"""An attribute or annotation with a text, up to the name to which it belongs."""
 _UNQUOTED = re.compile(
     r"""["'`]?(?:[ \t]{0,10}(=>|->|→|=|:(?![:/])|>|[ \t](?:is|was)[: \t])[ \t]{0,10}|[ \t]{1,10})"""
     r"""([^\s"'`,;&<>(){}\[\]|\\]{4,300})"""
@@ -95,9 +95,9 @@ _UNQUOTED = re.compile(
 _FILLED_IN = re.compile(
     r"\s{0,3}[=:]\s{0,3}(?:%[sdvq]|\{\w{0,20}\})[^\"'`\n]{0,30}[\"'`](?:\s{0,3}[,%]|\.format\()\s{0,3}\(?"
 )
-"""A place in a format, up to the first value that is put in."""
+"""A variable in a format string, up to the first value that is filled in."""
 _COMMENT = re.compile(r"(?:^|\s)(?:#|//|/\*|--|;|%)|^\s*\*")
-_MIN_TOLD = {"=": Strength.KEY, ":": Strength.KEY}
+_MIN_STRENGTH = {"=": Strength.KEY, ":": Strength.KEY}
 _SETTING = re.compile(r"\s*(?:export\s+|set\s+|ENV\s+)?[A-Z][A-Z0-9_]*\Z")
 
 
@@ -107,86 +107,94 @@ _SYMBOL = re.compile(r"(?<![:\w]):\Z")
 _LISTED = re.compile(
     r"\s*(?:(?:const|let|var|local|my|auto|list)\b\s*)?[\[{(]?\s*(?:[$@*&]?[\w.]+,\s*)*[$@*&]?(?:[\w]+\.)?\Z"
 )
-_OTHERS = re.compile(r"(?:\s{0,3},\s{0,4}[\w.$*&@]{1,60}){0,6}")
+_MORE_NAMES = re.compile(r"(?:\s{0,3},\s{0,4}[\w.$*&@]{1,60}){0,6}")
 
 
 def bound_secrets(text: str) -> Iterator[tuple[int, int]]:
     """Start and end of every secret that belongs to a telling name; they may overlap."""
-    done = 0
+    name_end = 0
     for hit in _HIT.finditer(text):
-        if hit.start() < done:
+        if hit.start() < name_end:
             continue
-        start, done = _name_around(text, hit.start(), hit.end())
-        name = text[start:done]
-        sure = strength(f"api_{name}" if _QUALIFIED.search(text, max(0, start - 14), start) else name)
-        if sure is not None:
-            yield from _after(text, start, done, sure)
-            yield from _before(text, start, sure)
+        start, name_end = _name_around(text, hit.start(), hit.end())
+        name = text[start:name_end]
+        # A word such as `api` before the name, separated by a blank or dot, makes it a surer one.
+        name_strength = strength(f"api_{name}" if _QUALIFIED.search(text, max(0, start - 14), start) else name)
+        if name_strength is not None:
+            yield from _after(text, start, name_end, name_strength)
+            yield from _before(text, start, name_strength)
 
 
 def _name_around(text: str, start: int, end: int) -> tuple[int, int]:
-    while start > 0 and end - start < LONGEST_NAME and (text[start - 1].isalnum() or text[start - 1] in "_-"):
+    """Start and end of the whole name around a telling word."""
+    while start > 0 and end - start < MAX_NAME and (text[start - 1].isalnum() or text[start - 1] in "_-"):
         start -= 1
-    while end < len(text) and end - start < LONGEST_NAME and (text[end].isalnum() or text[end] in "_-"):
+    while end < len(text) and end - start < MAX_NAME and (text[end].isalnum() or text[end] in "_-"):
         end += 1
     while text[end - 1] == "-":
         end -= 1
     return start, end
 
 
-def _after(text: str, start: int, end: int, name: Strength) -> Iterator[tuple[int, int]]:
+def _after(text: str, start: int, end: int, name_strength: Strength) -> Iterator[tuple[int, int]]:
     """Secrets in the value that follows a name."""
     quoted = _QUOTE.match(text, end) is not None or _SYMBOL.search(text, max(0, start - 2), start) is not None
     line = text[max(0, start - 120) : start].rpartition("\n")[2]
-    listed = _LISTED.match(line) is not None
-    others = _OTHERS.match(text, end) if listed else None
-    after = others.end() if others else end
+    in_list = _LISTED.match(line) is not None
+    more_names = _MORE_NAMES.match(text, end) if in_list else None
+    after = more_names.end() if more_names else end
     several = "," in line or after > end
-    for how, pattern in _BINDERS:
-        match = pattern.match(text, after if how == "assigned" else end)
+    for binder, pattern in _BINDERS:
+        match = pattern.match(text, after if binder == "assigned" else end)
         if match is None:
             continue
-        if how == "beside" and text[start:end].lower() == "pass":
+        if binder == "beside" and text[start:end].lower() == "pass":
             continue  # the verb
-        sure, bound = _certainty(text, start, end, name, how, quoted)
+        value_strength, bound = _value_strength(text, start, end, name_strength, binder, quoted)
         reader = ValueReader(
             text,
             match.end(),
-            sure,
+            value_strength,
             bound=bound,
-            inside=how == "called",
-            several=several and listed and how == "assigned",
+            inside=binder == "called",
+            several=several and in_list and binder == "assigned",
         )
-        yield from reader.read(same_line=how == "beside" or (how == "entry" and not quoted))
-        if reader.found or how != "called":
+        yield from reader.read(same_line=binder == "beside" or (binder == "entry" and not quoted))
+        if reader.has_literal or binder != "called":
             break
-    yield from _unquoted(text, start, end, name)
+    yield from _unquoted(text, start, end, name_strength)
     head = _FUNCTION.match(text, end)
     if head:
-        yield from ValueReader(text, head.end(), min(name, Strength.MENTIONED), bound=True).read(same_line=True)
+        yield from ValueReader(text, head.end(), min(name_strength, Strength.MENTIONED), bound=True).read(
+            same_line=True
+        )
 
 
-def _certainty(text: str, start: int, end: int, name: Strength, how: str, quoted: bool) -> tuple[Strength, bool]:
-    """How surely a value belongs to its name: of a mentioned one only texts that look random are taken."""
-    if how in {"assigned", "entry"}:
-        return name, True
-    lower = min(name, Strength.MENTIONED)
-    if how == "called":
-        setting = _SETTER.match(text, start, end) or text[max(0, start - 1) : start] in {".", ">"} or text[end] in ".{"
-        return (name if setting else lower), True
-    if how == "argument":
+def _value_strength(
+    text: str, start: int, end: int, name_strength: Strength, binder: str, quoted: bool
+) -> tuple[Strength, bool]:
+    """The strength with which to judge a value, and whether it is assigned to its name rather than beside it."""
+    if binder in {"assigned", "entry"}:
+        return name_strength, True
+    mentioned = min(name_strength, Strength.MENTIONED)
+    if binder == "called":
+        is_setter = (
+            _SETTER.match(text, start, end) or text[max(0, start - 1) : start] in {".", ">"} or text[end] in ".{"
+        )
+        return (name_strength if is_setter else mentioned), True
+    if binder == "argument":
         pattern = _STORING if quoted else _COMPARING
         stored = pattern.search(text, max(0, start - 80), start) is not None
-        first = _FIRST.search(text, max(0, start - 60), start) is not None or text[start] == "-"
-        return (name if stored else lower), stored or (quoted and first) or text[start:end].isupper()
-    return lower, True
+        is_first = _FIRST.search(text, max(0, start - 60), start) is not None or text[start] == "-"
+        return (name_strength if stored else mentioned), stored or (quoted and is_first) or text[start:end].isupper()
+    return mentioned, True
 
 
-def _before(text: str, start: int, name: Strength) -> Iterator[tuple[int, int]]:
-    """The text that a name is compared with or declared under, where the text comes first."""
+def _before(text: str, start: int, name_strength: Strength) -> Iterator[tuple[int, int]]:
+    """Secrets in a text before the name: one that is compared with it, or in an attribute of its declaration."""
     attribute = _ATTRIBUTE.search(text, max(0, start - 200), start)
     if attribute:
-        for first, last in secret_parts(attribute[1], min(name, Strength.MENTIONED)):
+        for first, last in secret_parts(attribute[1], min(name_strength, Strength.MENTIONED)):
             yield attribute.start(1) + first, attribute.start(1) + last
     window = text[max(0, start - 100) : start]
     match = _COMPARED.search(window)
@@ -197,13 +205,15 @@ def _before(text: str, start: int, name: Strength) -> Iterator[tuple[int, int]]:
     comma = match[0].lstrip().startswith(",")
     if opened >= 0 and "\n" not in text[opened:close]:
         compared = not comma or _COMPARING.search(text, max(0, opened - 60), opened)
-        sure = Strength.HINT if not compared else min(name, Strength.MENTIONED) if comma else name
-        for first, last in secret_parts(text[opened + 1 : close], sure):
+        value_strength = (
+            Strength.HINT if not compared else min(name_strength, Strength.MENTIONED) if comma else name_strength
+        )
+        for first, last in secret_parts(text[opened + 1 : close], value_strength):
             yield opened + 1 + first, opened + 1 + last
 
 
-def _unquoted(text: str, start: int, end: int, name: Strength) -> Iterator[tuple[int, int]]:
-    """A value without quotes: in comments, within texts, and in lines of settings."""
+def _unquoted(text: str, start: int, end: int, name_strength: Strength) -> Iterator[tuple[int, int]]:
+    """A value without quotes: in comments, within literals, and in lines of settings."""
     filled = _FILLED_IN.match(text, end)
     if filled:
         yield from ValueReader(text, filled.end(), Strength.HINT, bound=False).read(same_line=True)
@@ -211,21 +221,24 @@ def _unquoted(text: str, start: int, end: int, name: Strength) -> Iterator[tuple
     if match is None:
         return
     value = match[2].rstrip(".:!?*")
-    if text[match.end() : match.end() + 1] == "(":
+    if text[match.end() : match.end() + 1] == "(":  # the name of a function that is called
         return
     head = text[max(0, start - 400) : start].rpartition("\n")[2]
-    comment = _COMMENT.search(head) is not None
-    within = any(head.count(quote) % 2 for quote in "\"'`")
-    setting = match[0].startswith("=") and _SETTING.fullmatch(head + text[start:end]) is not None
-    option = text[start] == "-"
-    if (within and match[1] == "=") or setting:
-        found = is_secret(value, name)
-    elif (comment or within or option) and (match[1] or option or name >= Strength.KEY):
-        told = (match[1] or option) and (within or option or name >= _MIN_TOLD.get(match[1], Strength.PASSWORD))
+    in_comment = _COMMENT.search(head) is not None
+    # An odd number of quotes before the name on its line means that it is within a literal.
+    in_text = any(head.count(quote) % 2 for quote in "\"'`")
+    is_setting = match[0].startswith("=") and _SETTING.fullmatch(head + text[start:end]) is not None
+    is_option = text[start] == "-"
+    if (in_text and match[1] == "=") or is_setting:
+        is_value_secret = is_secret(value, name_strength)
+    elif (in_comment or in_text or is_option) and (match[1] or is_option or name_strength >= Strength.KEY):
+        announced = (match[1] or is_option) and (
+            in_text or is_option or name_strength >= _MIN_STRENGTH.get(match[1], Strength.PASSWORD)
+        )
         digits = any(map(str.isdigit, value)) and not value.isdigit()
-        least = name if digits else min(name, Strength.TOKEN)
-        found = is_secret(value, least if told else Strength.HINT)
+        value_strength = name_strength if digits else min(name_strength, Strength.TOKEN)
+        is_value_secret = is_secret(value, value_strength if announced else Strength.HINT)
     else:
-        found = bool(match[1]) and value.isalnum() and len(value) >= 12 and is_secret(value, Strength.HINT)
-    if found:
+        is_value_secret = bool(match[1]) and value.isalnum() and len(value) >= 12 and is_secret(value, Strength.HINT)
+    if is_value_secret:
         yield match.start(2), match.start(2) + len(value)

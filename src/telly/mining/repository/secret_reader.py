@@ -1,4 +1,4 @@
-"""Follows the tokens of a value in any of the languages, and collects its string literals."""
+"""Reader of the tokens of a value in any of the languages, which collects its string literals."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from itertools import chain
 
 from telly.mining.repository.secret_values import Strength, is_secret, secret_parts, words
 
-LONGEST = 5000
-"""Characters of a string literal that are looked at."""
-TOKENS = 80
-"""Tokens of a value that are looked at."""
-DEEPEST = 8
-"""Brackets within each other that are followed."""
+MAX_CHARACTERS = 5000
+"""Maximum number of characters of a string literal."""
+MAX_TOKENS = 80
+"""Maximum number of tokens of a value that are read."""
+MAX_DEPTH = 8
+"""Maximum nesting of brackets."""
 
 _TOKEN = re.compile(
     r"""(?P<space>[ \t]+)|(?P<line>\r?\n)|(?P<comment>(?<=\s)(?:\#|//)[^\n]{0,2000}|/\*[^*]{0,500}\*/)
@@ -34,7 +34,7 @@ _TO_QUOTE = {
     "`": re.compile(r"(?:[^`\\]|\\[\s\S]){0,5000}+(?=`)"),
 }
 _FOLDED = re.compile(r"[^\"'`\\;=(){}]{0,1000}+(?=[\"'])")
-"""A quoted text over several lines, in languages that allow it; what looks like code is none."""
+"""A quoted text over several lines, in languages that allow it; it must not look like code."""
 _VERBATIM = re.compile(r'(?:[^"]|""){0,5000}+(?=")')
 _CLOSERS = {"(": ")", "[": "]", "{": "}", "<": ">"}
 _AHEAD = re.compile(r"\s{0,200}+(\S?)")
@@ -42,7 +42,7 @@ _KEY_AHEAD = re.compile(r"\s{0,5}(?::(?!:)|=>)")
 _STOPS = words("def class function fn func lambda async for while struct interface end do then elsif elif case")
 _PREFIXES = words("b r u f t rb br fr rf B R U F L u8 c")
 _GLUE = words("or and if else unless not is in new await return const final")
-_HOLDERS = re.compile(
+_VALUE_PARAMETERS = re.compile(
     r"default|value|val|fallback|initial|data|text|str|secret|key|raw|content|plain|password|token", re.IGNORECASE
 )
 _LOOKUP = re.compile(
@@ -68,20 +68,22 @@ class _Literal:
 
 
 class ValueReader:
-    """Reads one value, from what binds it to its end."""
+    """Reads one value, from its beginning to its end, in a bounded number of tokens."""
 
-    def __init__(self, text: str, at: int, name: Strength, *, bound: bool, inside: bool = False, several: bool = False):
-        """Start where the value begins.
+    def __init__(
+        self, text: str, at: int, strength: Strength, *, bound: bool, inside: bool = False, several: bool = False
+    ):
+        """Start at the beginning of the value.
 
         Args:
             text: the whole text.
-            at: the first character after what binds the value.
-            name: how surely the value's name announces a secret.
+            at: offset of the value.
+            strength: certainty with which the value's name announces a secret.
             bound: whether the value is assigned to the name.
             inside: whether the value is the arguments of a call whose bracket is open.
-            several: whether values of several names follow, with commas between.
+            several: whether the values of several names follow, separated by commas.
         """
-        self.text, self.at, self.name, self.bound = text, at, name, bound
+        self.text, self.at, self.strength, self.bound = text, at, strength, bound
         self.inside, self.several = inside, several
         self.depth = 1 if inside else 0
         self.groups: list[list[_Literal]] = []
@@ -95,7 +97,7 @@ class ValueReader:
         Args:
             same_line: whether the value has to begin on the line of its name.
         """
-        for _ in range(TOKENS):
+        for _ in range(MAX_TOKENS):
             match = _TOKEN.match(self.text, self.at)
             if match is None:
                 break
@@ -103,39 +105,42 @@ class ValueReader:
             kind = match.lastgroup or "sign"
             if kind in {"space", "comment"}:
                 continue
+            # After a value `%` is an operator, and does not begin a literal of Ruby.
             if kind == "percent" and self.previous in {"word", "literal", "close"}:
                 kind = "sign"
             if kind == "line":
-                going = not (same_line and self.previous == "start") and self._goes_on()
+                more = not (same_line and self.previous == "start") and self._continues()
             elif kind in _OPENERS:
-                going = self._literal(match, kind)
+                more = self._literal(match, kind)
             else:
-                going = getattr(self, f"_{kind}")(match[0])
-            if not going:
+                # a method for each other group of `_TOKEN`; it returns whether the value continues
+                more = getattr(self, f"_{kind}")(match[0])
+            if not more:
                 break
         return list(self._secrets())
 
     @property
-    def found(self) -> bool:
+    def has_literal(self) -> bool:
         """True if the value has a string literal."""
         return bool(self.groups or self.aside)
 
     def _secrets(self) -> Iterator[tuple[int, int]]:
         for group in [[*chain(*self.groups)]] if self.joined else self.groups:
-            value = "".join(self.text[one.start : one.end].strip() for one in group)
-            if len(group) > 1 and is_secret(value, self.name, bound=self.bound):
-                yield from ((one.start, one.end) for one in group if one.end > one.start)
+            value = "".join(self.text[literal.start : literal.end].strip() for literal in group)
+            # Adjacent literals are first judged as one text: each piece alone may be too short.
+            if len(group) > 1 and is_secret(value, self.strength, bound=self.bound):
+                yield from ((literal.start, literal.end) for literal in group if literal.end > literal.start)
                 continue
-            for one in group:
-                yield from self._parts(one, self.name, bound=self.bound)
-        for one in self.aside:
-            yield from self._parts(one, min(self.name, Strength.TOKEN), bound=False)
+            for literal in group:
+                yield from self._parts(literal, self.strength, bound=self.bound)
+        for literal in self.aside:
+            yield from self._parts(literal, min(self.strength, Strength.TOKEN), bound=False)
 
-    def _parts(self, one: _Literal, name: Strength, *, bound: bool) -> Iterator[tuple[int, int]]:
-        for start, end in secret_parts(self.text[one.start : one.end], name, bound=bound):
-            yield one.start + start, one.start + end
+    def _parts(self, literal: _Literal, strength: Strength, *, bound: bool) -> Iterator[tuple[int, int]]:
+        for start, end in secret_parts(self.text[literal.start : literal.end], strength, bound=bound):
+            yield literal.start + start, literal.start + end
 
-    def _goes_on(self) -> bool:
+    def _continues(self) -> bool:
         """Return whether the value continues on the next line."""
         if self.depth > 0 or self.previous in {"start", "join", "equal", "sign", "comma", "glue"}:
             return True
@@ -148,8 +153,9 @@ class ValueReader:
         if literal is None:
             return False
         self.at = literal.after
-        key = self.depth > 0 and not self.ternary and _KEY_AHEAD.match(self.text, literal.after)
-        unrelated = self.skip or key or (self.argument and not _HOLDERS.search(self.argument))
+        is_key = self.depth > 0 and not self.ternary and _KEY_AHEAD.match(self.text, literal.after)
+        # Keys, operands of comparisons, and arguments of other names are not the value.
+        unrelated = self.skip or is_key or (self.argument and not _VALUE_PARAMETERS.search(self.argument))
         before, self.previous, self.argument, self.skip = self.previous, "literal", "", False
         if unrelated:
             return True
@@ -162,9 +168,9 @@ class ValueReader:
         return True
 
     def _is_piece(self, literal: _Literal) -> bool:
-        """Return whether a literal is one character, as the one before is, in a list of characters."""
+        """Return whether a literal and the one before it are single characters, as in a list of characters."""
         last = self.groups[-1][-1]
-        return all(_CHARACTER.fullmatch(self.text, one.start, one.end) for one in (last, literal))
+        return all(_CHARACTER.fullmatch(self.text, piece.start, piece.end) for piece in (last, literal))
 
     def _word(self, word: str) -> bool:
         if word in _PREFIXES and self.text[self.at : self.at + 1] in {'"', "'"}:
@@ -181,12 +187,13 @@ class ValueReader:
         before = self.previous
         if bracket == "{" and self._opens_block():
             return False
-        index = bracket == "[" and before in {"word", "close"}
-        asked = bracket == "(" and before == "word" and _LOOKUP.match(self.word)
+        # The text in `env["NAME"]` or `get("NAME")` is the name of a value or a message, and rarely the value itself.
+        is_index = bracket == "[" and before in {"word", "close"}
+        is_lookup = bracket == "(" and before == "word" and _LOOKUP.match(self.word)
         self.depth += 1
-        if self.depth > DEEPEST:
+        if self.depth > MAX_DEPTH:
             return False
-        self.previous, self.argument = ("lookup" if index or asked else "start"), ""
+        self.previous, self.argument = ("lookup" if is_index or is_lookup else "start"), ""
         return True
 
     def _opens_block(self) -> bool:
@@ -198,6 +205,7 @@ class ValueReader:
         return self.previous in {"arrow", "literal"}
 
     def _close(self, bracket: str) -> bool:
+        # A bracket that was open before the value ends it.
         self.depth -= 1
         self.previous, self.argument = "close", ""
         return self.depth >= (1 if self.inside else 0)
@@ -237,27 +245,28 @@ class ValueReader:
 
 
 def _content(text: str, match: re.Match[str], kind: str) -> _Literal | None:
-    """The content of the literal that begins there; None where it does not end."""
+    """The content of the literal that begins at a token; None if it does not end."""
     start = match.end()
     if kind == "heredoc":
         return _heredoc(text, start, match["php"] or match["ruby"])
     if kind in {"quote", "verbatim"}:
         quote = match[0][-1]
-        found = (_VERBATIM if kind == "verbatim" else _TO_QUOTE[quote]).match(text, start)
-        if found is None and quote != "`":
-            found = _FOLDED.match(text, start)
-            found = found if found and text[found.end()] == quote else None
-        return _Literal(start, found.end(), found.end() + 1) if found else None
+        body = (_VERBATIM if kind == "verbatim" else _TO_QUOTE[quote]).match(text, start)
+        if body is None and quote != "`":
+            body = _FOLDED.match(text, start)
+            body = body if body and text[body.end()] == quote else None
+        return _Literal(start, body.end(), body.end() + 1) if body else None
     closer = {
         "raw": lambda: f'){match["mark"]}"',
         "rust": lambda: f'"{match["hashes"]}',
         "percent": lambda: _CLOSERS.get(match[0][-1], match[0][-1]),
     }.get(kind, lambda: match[0])()
-    end = text.find(closer, start, start + LONGEST)
+    end = text.find(closer, start, start + MAX_CHARACTERS)
     return _Literal(start, end, end + len(closer)) if end >= 0 else None
 
 
 def _heredoc(text: str, start: int, mark: str) -> _Literal | None:
+    """The content of a heredoc, from the next line to the line with its closing mark."""
     body = text.find("\n", start, start + 200)
-    found = re.compile(rf"\n[ \t]{{0,40}}{mark}\b").search(text, body, body + LONGEST) if body >= 0 else None
-    return _Literal(body + 1, max(body + 1, found.start()), found.end()) if found else None
+    closing = re.compile(rf"\n[ \t]{{0,40}}{mark}\b").search(text, body, body + MAX_CHARACTERS) if body >= 0 else None
+    return _Literal(body + 1, max(body + 1, closing.start()), closing.end()) if closing else None

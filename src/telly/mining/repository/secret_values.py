@@ -1,4 +1,4 @@
-"""Judges whether a name says that its value is secret, and whether a value looks like a secret."""
+"""Decides whether a name announces a secret, and whether a value looks like one."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from functools import lru_cache
 from itertools import pairwise
 
 MASK = "MASKED_SECRET"
-"""Replacement of a secret. A secret of several lines leaves its line breaks behind, so lines keep numbers."""
+"""Replacement of a secret. The line breaks of a secret stay, so that all lines keep their numbers."""
 RUN = 8
-"""So many neighbours of an alphabet in a row are a table of characters and no secret."""
+"""Length of a stretch of the alphabet or the digits that marks a table of characters instead of a secret."""
 LONG_RUN = 16
-"""The same for what is assigned to a name such as `password`: `12345678` and `abcdefgh` are in use."""
+"""The same for values assigned to a name such as `password`: `12345678` and `abcdefgh` are in use."""
 _ALPHABETS = ("abcdefghijklmnopqrstuvwxyz", "0123456789")
 
 
 class Strength(enum.IntEnum):
-    """How surely a name announces a secret: the surer, the more values are taken for one.
+    """Certainty with which a name announces a secret: the higher, the more values count as one.
 
-    `HINT` is a name such as `key`, or one that goes on after the telling word (`token_type`): only random values count.
+    `HINT` is a name such as `key`, or one with more after the telling word (`token_type`): only random values count.
     `TOKEN` needs letters and digits, `MENTIONED` (beside a password's name, but not assigned to it) fewer of them.
-    `KEY` (`api_key`, `client_secret`) also takes long words, and `PASSWORD` nearly any value that is no placeholder.
+    `KEY` (`api_key`, `client_secret`) also takes long words, and `PASSWORD` nearly any value but a placeholder.
     """
 
     HINT = 1
@@ -81,33 +81,35 @@ _HARMLESS_TAIL = words("key keys value val string str text data bytes raw env de
 
 @lru_cache(maxsize=20_000)
 def strength(name: str) -> Strength | None:
-    """How surely a name announces a secret; None where it does not."""
+    """Certainty with which a name announces a secret; None if it does not."""
     pieces = [piece.lower() for piece in _PIECES.findall(name)]
-    found: Strength | None = None
+    strongest: Strength | None = None
     last = 0
-    for number, piece in enumerate(pieces):
-        before = pieces[number - 1] if number else ""
-        here = _of_pass(before, number + 1 == len(pieces)) if piece == "pass" else _of_piece(piece, before)
-        if here is not None and (found is None or here >= found):
-            found, last = here, number
-    if found is None:
+    for index, piece in enumerate(pieces):
+        before = pieces[index - 1] if index else ""
+        current = _of_pass(before, index + 1 == len(pieces)) if piece == "pass" else _of_piece(piece, before)
+        if current is not None and (strongest is None or current >= strongest):
+            strongest, last = current, index
+    if strongest is None:
         return None
+    # Words after the telling one may say that the value is something else: `password_field`, `token_count`.
     tail = [piece for piece in pieces[last + 1 :] if piece not in _HARMLESS_TAIL]
     if any(piece in _DESCRIBING for piece in tail):
         return Strength.HINT
-    if pieces[last + 1 :] and pieces[-1] in {"key", "keys"} and found is Strength.TOKEN:
+    if pieces[last + 1 :] and pieces[-1] in {"key", "keys"} and strongest is Strength.TOKEN:
         return Strength.HINT
-    return found
+    return strongest
 
 
 def _of_pass(before: str, last: bool) -> Strength | None:
-    """`db_pass` is a password, `first_pass`, `pass_value` and `2pass` are none."""
+    """Strength of the piece `pass`: `db_pass` is a password, `first_pass`, `pass_value` and `2pass` are not."""
     if not last or before in _PASSES or before.isdigit():
         return None
     return Strength.PASSWORD if before else Strength.KEY
 
 
 def _of_piece(piece: str, before: str) -> Strength | None:
+    """Strength of any other piece of a name after the piece before it."""
     if _PASSWORD.fullmatch(piece) or (piece in {"word", "phrase", "code"} and before == "pass"):
         return Strength.PASSWORD
     joined = _JOINED_KEY.fullmatch(piece) or (piece in {"key", "keys"} and before in _KEY_QUALIFIERS)
@@ -123,8 +125,8 @@ _INTERPOLATED = re.compile(_FILLED)
 _VARIABLE = re.compile(
     rf"(?:{_FILLED}|%[sdrqv]|\$[A-Za-z_]\w{{0,60}}|%[A-Z_]{{2,40}}%|@[A-Z_]{{2,40}}@|[\s:/@._=-]){{1,20}}+"
 )
-"""Values that consist of places to be filled in."""
-_STAND_INS = words(
+"""Values that consist of variables to be filled in."""
+_PLACEHOLDER_WORDS = words(
     "change replace fill insert enter put your my some any the a an example sample dummy fake test todo fixme "
     "redacted hidden masked removed none null nil undefined true false empty default optional required string str "
     "text bytes varchar number int integer boolean object unknown invalid valid wrong correct bad good new old "
@@ -137,11 +139,11 @@ _STAND_INS = words(
 )
 _PLACEHOLDER = re.compile(
     r"(?:(.)\1*|[xX*.#?_-]+|(?:"
-    + "|".join(sorted(_STAND_INS, key=len, reverse=True))  # the longest first, since nothing is tried twice
+    + "|".join(sorted(_PLACEHOLDER_WORDS, key=len, reverse=True))  # the longest first, since nothing is tried twice
     + r"|[\s_.:/<>()\[\]{}-])++[!.:?…]*)",
     re.IGNORECASE,
 )
-"""Values made of words that stand for a value, say what it is, or repeat the name."""
+"""Values of words that replace a value, describe it, or repeat the name."""
 _NAME = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|[a-z][a-z0-9]*(?:[._/:-][a-z0-9]+)+|[a-z]+(?:[A-Z][a-z]+)+\d?")
 """Names of variables, constants, settings and paths."""
 _CODE_PATH = re.compile(r"(?:[A-Za-z_]\w*[.:\\/])+[A-Za-z_]\w*")
@@ -167,8 +169,8 @@ _SENTENCE = words(
 )
 
 
-LONGEST = 5000
-"""Characters of a value that is looked at."""
+MAX_CHARACTERS = 5000
+"""Maximum length of a value; longer ones are not secrets."""
 _BLANK = re.compile(r"(?:\s|\\[\snrt])*+")
 _ESCAPED_BLANK = re.compile(r"\\[nrt]")
 _WORD = re.compile(r"(?:[^\s\\]|\\[^\snrt])+")
@@ -179,14 +181,14 @@ def is_secret(value: str, name: Strength, *, bound: bool = True) -> bool:
 
     Args:
         value: the text between the quotes.
-        name: how surely the name announces a secret.
-        bound: whether the value is assigned to the name, and not only mentioned beside it.
+        name: certainty with which the name announces a secret.
+        bound: whether the value is assigned to the name, and not merely beside it.
     """
-    if len(value) > LONGEST or is_stand_in(value):
+    if len(value) > MAX_CHARACTERS or is_placeholder(value):
         return False
     bare = _INTERPOLATED.sub("", value).strip()
-    sure = bound and name >= Strength.KEY
-    if _PATTERN.search(bare) or (has_run(bare, LONG_RUN if sure else RUN)):
+    is_certain = bound and name >= Strength.KEY
+    if _PATTERN.search(bare) or (has_run(bare, LONG_RUN if is_certain else RUN)):
         return False
     if re.search(r"\s", bare):
         return name is Strength.PASSWORD and bound and _is_phrase(bare)
@@ -214,14 +216,14 @@ def _is_jumbled(value: str) -> bool:
 
 
 def _is_named(value: str, name: Strength) -> bool:
-    """Return whether a value is the name of something, with a number in it."""
+    """Return whether a value is an identifier with a number in it."""
     if _NAME.fullmatch(value):
         return name is Strength.TOKEN or any(map(strength, _PIECES.findall(value)))
     return name is Strength.TOKEN and re.fullmatch(r"[a-z]*(?:[A-Z]+[a-z]{2,}[0-9]*_?){2,}", value) is not None
 
 
-def is_stand_in(value: str, shortest: int = 4) -> bool:
-    """Return whether a value stands for a secret or is too short: a placeholder, a variable to be filled in, a mask."""
+def is_placeholder(value: str, shortest: int = 4) -> bool:
+    """Return whether a value is too short for a secret or replaces one: a placeholder, a variable, a mask."""
     bare = _INTERPOLATED.sub("", value).strip()
     short = MASK in value or len(bare) < shortest
     return short or any(pattern.fullmatch(bare) is not None for pattern in (_PLACEHOLDER, _VARIABLE))
@@ -240,7 +242,7 @@ def secret_parts(value: str, name: Strength, *, bound: bool = True) -> list[tupl
 
 
 def _is_phrase(value: str) -> bool:
-    """Return whether several words are a passphrase and no sentence."""
+    """Return whether several words are a passphrase instead of a sentence."""
     parts = value.split()
     if any(word.lower().strip(".,:!?'") in _SENTENCE or strength(word) for word in parts):
         return False
@@ -268,7 +270,7 @@ def _is_mixed(value: str) -> bool:
 
 
 def _is_long_word(value: str) -> bool:
-    """Letters alone, as in `supersecretkey`, which are no name of a variable or a constant."""
+    """Return whether a value is letters alone, as `supersecretkey`, but not the name of a variable or constant."""
     if not value.isascii() or not value.isalpha() or len(value) < 8:
         return False
     return value.islower() or (
@@ -286,36 +288,37 @@ _PAIRS = frozenset(group[0] + letter for group in _FOLLOWERS for letter in group
 
 
 def is_irregular(value: str) -> bool:
-    """Return whether digits and capitals stand between letters as in no word, no name and no name with a number."""
+    """Return whether digits and capitals are mixed with letters as in no word or identifier, even one with a number."""
     parts = re.findall(r"\d+|[A-Z]+[a-z]*|[^\W\d_A-Z]+|[\W_]+", value)
-    changes = sum(one[0].isalnum() and other[0].isalnum() for one, other in pairwise(parts))
-    least = 3 if any(map(str.isdigit, value)) else 4
-    return changes >= least and wordiness(value) < 0.5 and entropy(value) >= 2.3
+    changes = sum(part[0].isalnum() and following[0].isalnum() for part, following in pairwise(parts))
+    min_changes = 3 if any(map(str.isdigit, value)) else 4
+    return changes >= min_changes and wordiness(value) < 0.5 and entropy(value) >= 2.3
 
 
 def wordiness(value: str) -> float:
-    """Which share of a text is letters that may be English words, going by the pairs of letters that are common."""
+    """Ratio of a text's characters that may belong to English words, judged by common pairs of letters."""
     covered = 0
     for run in re.findall(r"[A-Z][a-z]{2,}|[A-Z]{4,}|[a-z]{4,}", value):
-        low = run.lower()
-        if sum(one + other in _PAIRS for one, other in pairwise(low)) >= 0.6 * (len(low) - 1):
-            covered += len(low)
+        word = run.lower()
+        if sum(letter + following in _PAIRS for letter, following in pairwise(word)) >= 0.6 * (len(word) - 1):
+            covered += len(word)
     return covered / len(value)
 
 
 def is_random(value: str) -> bool:
-    """Return whether a long text is random, whatever it belongs to."""
+    """Return whether a long text is random, regardless of a name."""
     if has_run(value):
         return False
-    if re.fullmatch(r"[0-9a-f]+|[0-9A-F]+", value):
+    if re.fullmatch(r"[0-9a-f]+|[0-9A-F]+", value):  # at most 4 bits a character, so a limit of its own
         return entropy(value) >= 3.0
     kinds = (any(map(test, value)) for test in (str.isdigit, str.islower, str.isupper))
     return all(kinds) and entropy(value) >= 4.3
 
 
 def is_basic(value: str) -> bool:
-    """Return whether a text is user and password of HTTP's basic scheme in base64."""
+    """Return whether a text is user and password of HTTP's basic authentication in base64."""
     try:
+        # Padded, since the `=` at the end is often left out or not matched.
         plain = base64.b64decode(value + "=" * (-len(value) % 4), validate=True).decode()
     except (binascii.Error, UnicodeDecodeError, ValueError):
         return False
@@ -323,12 +326,14 @@ def is_basic(value: str) -> bool:
 
 
 def has_run(value: str, length: int = RUN) -> bool:
-    """Return whether a part of an alphabet, so long at least, stands in a text."""
-    low = value.lower()
-    return any(part[at : at + length] in low for part in _ALPHABETS for at in range(len(part) - length + 1))
+    """Return whether a text contains a stretch of the alphabet or the digits of at least this length."""
+    lower = value.lower()
+    return any(
+        alphabet[at : at + length] in lower for alphabet in _ALPHABETS for at in range(len(alphabet) - length + 1)
+    )
 
 
 def entropy(text: str) -> float:
-    """Shannon's entropy of a text's characters, in bits a character."""
+    """Shannon entropy of a text's characters, in bits per character."""
     counts = Counter(text).values()
     return -sum(count / len(text) * math.log2(count / len(text)) for count in counts)

@@ -1,4 +1,4 @@
-"""Which split a file belongs to: by a hash of its path, or by when it was last changed."""
+"""Assignment of files to splits by a hash of the path, or by the date of the last change."""
 
 from __future__ import annotations
 
@@ -15,52 +15,53 @@ By = Literal["file", "date"]
 
 @dataclass(frozen=True)
 class SplitRatios:
-    """Which part of the functions is for validation and which for the test; the rest is for training.
+    """Ratios of the functions for validation and test; the rest is for training.
 
     Raises:
-        ConfigError: a share is no share, or nothing is left for training.
+        ConfigError: a ratio is below 0 or at least 1, or nothing is left for training.
     """
 
     valid: float = 0.1
     test: float = 0.1
 
     def __post_init__(self) -> None:
-        for name, share in (("valid", self.valid), ("test", self.test)):
-            if not 0 <= share < 1:
-                raise ConfigError(f"the share of {name} must be at least 0 and less than 1, found {share:g}")
+        for name, ratio in (("valid", self.valid), ("test", self.test)):
+            if not 0 <= ratio < 1:
+                raise ConfigError(f"the share of {name} must be at least 0 and less than 1, found {ratio:g}")
         if self.valid + self.test >= 1:
             raise ConfigError(f"valid and test take {self.valid + self.test:g} of the data; leave some for training")
 
 
-def by_path(path: str, shares: SplitRatios) -> str:
-    """The split of a file by its path alone, so it stays there when the repository grows."""
+def by_path(path: str, ratios: SplitRatios) -> str:
+    """The split of a file by its path alone, so that it stays there when the repository grows."""
     digest = hashlib.blake2b(path.encode("utf-8", "surrogateescape"), digest_size=8).digest()
-    place = int.from_bytes(digest, "big") / 2**64
-    if place < shares.test:
+    fraction = int.from_bytes(digest, "big") / 2**64
+    if fraction < ratios.test:
         return "test"
-    return "valid" if place < shares.test + shares.valid else "train"
+    return "valid" if fraction < ratios.test + ratios.valid else "train"
 
 
-def by_date(functions: Mapping[str, int], dates: Mapping[str, int], shares: SplitRatios) -> dict[str, str]:
-    """The splits of files: the newest are for the test, those before them for validation.
+def by_date(functions: Mapping[str, int], dates: Mapping[str, int], ratios: SplitRatios) -> dict[str, str]:
+    """Splits of the files: the newest are for the test, those before them for validation.
 
     Args:
-        functions: how many functions each file has.
-        dates: when each file was last changed; a file without a date counts as new.
-        shares: of the functions. A file is never divided, and files of one date are neither: they go to the split
-            that is older in time, since they were written together.
+        functions: number of functions of each file.
+        dates: time of the last change of each file; a file without one counts as new.
+        ratios: ratios of the functions. A file is never divided, nor are files of the same date, since they were
+            written together: they go to the older of the splits.
     """
-    newest = float("inf")
+    undated = float("inf")
     total = sum(functions.values())
-    order = sorted(functions, key=lambda path: dates.get(path, newest), reverse=True)
-    same: dict[float, list[str]] = {}
-    for path in order:
-        same.setdefault(dates.get(path, newest), []).append(path)
-    found: dict[str, str] = {}
-    taken = 0
-    limits = (("test", shares.test * total), ("valid", (shares.test + shares.valid) * total))
-    for paths in same.values():
-        taken += sum(functions[path] for path in paths)
-        split = next((name for name, limit in limits if taken <= limit), "train")
-        found.update(dict.fromkeys(paths, split))
-    return found
+    newest_first = sorted(functions, key=lambda path: dates.get(path, undated), reverse=True)
+    paths_by_date: dict[float, list[str]] = {}
+    for path in newest_first:
+        paths_by_date.setdefault(dates.get(path, undated), []).append(path)
+    splits: dict[str, str] = {}
+    count = 0
+    limits = (("test", ratios.test * total), ("valid", (ratios.test + ratios.valid) * total))
+    # From the newest on: files of one date are in the test split, or in validation, only if all of them fit.
+    for paths in paths_by_date.values():
+        count += sum(functions[path] for path in paths)
+        split = next((name for name, limit in limits if count <= limit), "train")
+        splits.update(dict.fromkeys(paths, split))
+    return splits

@@ -1,7 +1,7 @@
-"""The source files of a folder, without those that are ignored, vendored, generated or no files at all.
+"""The source files of a folder, without those that are ignored, vendored, generated or not regular files.
 
-Links are never followed, so nothing outside the folder is read and no loop is walked. Reading waits for nothing: pipes
-and devices are left out, also if they take a file's place after it was listed.
+Links are never followed, so nothing outside the folder is read and no loop is walked. Reading never blocks: pipes
+and devices are left out, even if they replace a file after it was listed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ VENDORED = frozenset(
     }
 )
 BUILT = frozenset({"__pycache__", "dist", "build", "target", "out", "bin", "obj", "_build"})
-"""Left out only where no repository and no `.gitignore` says what is built."""
+"""Left out only if neither a repository nor a `.gitignore` tells which folders are build products."""
 TESTS = frozenset({"test", "tests", "testing", "__tests__", "spec", "specs", "testdata", "fixtures"})
 _TEST_FILE = re.compile(
     r"(?:^test_.*|^conftest|.*_test|.*_spec|.*[.-](?:test|spec)|.*Tests?|.*TestCase|.*Spec)\.[^.]+$"
@@ -51,30 +51,30 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class SkippedFile:
-    """A file or folder that is not read, and why."""
+    """A file or folder that is not read, and the reason."""
 
     path: str
     reason: str
 
 
 class UnreadableError(Exception):
-    """Why a file's text cannot be used."""
+    """A file without usable text; the message is the reason."""
 
 
 def walk(root: Path, *, tests: bool = False) -> Iterator[SourceFile | SkippedFile]:
-    """The source files of a folder by path, and what else looks like one.
+    """The source files of a folder by path, and files that are left out although they look like sources.
 
     Notebooks and single-file components are left out with that reason. Other files of no known language are passed
     over in silence, and so are hidden folders.
 
     Args:
         root: the folder.
-        tests: whether tests are wanted.
+        tests: whether to include tests.
 
     Raises:
         DataError: the folder cannot be listed.
     """
-    # a stack instead of recursion, because folders may be nested deeper than calls can be
+    # A stack instead of recursion, because folders may be nested deeper than calls.
     stack = [_entries(root, "", scope_of(root.resolve()), tests=tests)]
     while stack:
         for item in stack[-1]:
@@ -131,18 +131,18 @@ def _file_reason(entry: os.DirEntry[str], path: str, scope: Scope, *, tests: boo
         return "no regular file"
     if scope.ignores(path):
         return IGNORED
-    names = {"generated": _GENERATED_FILE, "minified": _MINIFIED_FILE, **({} if tests else {"tests": _TEST_FILE})}
-    return next((reason for reason, name in names.items() if name.match(entry.name)), None)
+    patterns = {"generated": _GENERATED_FILE, "minified": _MINIFIED_FILE, **({} if tests else {"tests": _TEST_FILE})}
+    return next((reason for reason, pattern in patterns.items() if pattern.match(entry.name)), None)
 
 
 def read_text(root: Path, path: str) -> str:
     """The text of a file of the walk.
 
     Raises:
-        UnreadableError: it has no usable text, and why.
+        UnreadableError: it has no usable text; the message is the reason.
     """
     try:
-        raw = read_regular(root / path, MAX_FILE_BYTES + 1)
+        raw = read_regular(root / path, MAX_FILE_BYTES + 1)  # one more, to notice a file that is too large
     except NotRegularError:
         raise UnreadableError("no regular file") from None
     except OSError:

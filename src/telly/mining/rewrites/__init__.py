@@ -1,6 +1,6 @@
 """Rewrites of Python functions that keep their behaviour, a module for each family.
 
-What each of them may rely on is said in `telly.mining.variants`.
+The module `telly.mining.variants` states what they may rely on.
 """
 
 from telly.mining.rewrites.branches import else_after_jump, flip_comparisons, invert_if, return_choice, split_condition

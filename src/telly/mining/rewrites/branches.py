@@ -35,7 +35,7 @@ def invert_if(function: Function, rng: random.Random) -> None:
 
 
 def negated(test: ast.expr) -> ast.expr:
-    """`not test`, in a place that asks for the truth alone. `==` stays: classes may define `!=` in another way."""
+    """`not test`, for use as a condition. `==` is not turned into `!=`, which a class may define differently."""
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         return test.operand
     if isinstance(test, ast.Compare) and len(test.ops) == 1 and type(test.ops[0]) in OPPOSITES:
@@ -44,9 +44,10 @@ def negated(test: ast.expr) -> ast.expr:
 
 
 def flip_comparisons(function: Function, rng: random.Random) -> None:
-    """`x < 0` to `0 > x`, where one side is a constant.
+    """`x < 0` to `0 > x`, if one side is a constant.
 
-    Then neither the order of evaluation changes nor the method that decides: a constant leaves other types to theirs.
+    A constant has no effects, so the order of evaluation does not matter, and the same method decides: a constant's
+    type returns `NotImplemented` for other types.
     """
     for node in sites(function, ast.Compare, rng):
         constant = isinstance(node.left, ast.Constant) or isinstance(node.comparators[0], ast.Constant)
@@ -58,6 +59,7 @@ def flip_comparisons(function: Function, rng: random.Random) -> None:
 def else_after_jump(function: Function, rng: random.Random) -> None:
     """`if c: return a else: B` to `if c: return a` and B after it, and back."""
 
+    # After the jump nothing else of the block runs, so its rest may be the `else`.
     def edit(block: list[ast.stmt]) -> list[ast.stmt]:
         for at, node in enumerate(block):
             if isinstance(node, ast.If) and isinstance(node.body[-1], JUMPS) and rng.random() < SITE_CHANCE:

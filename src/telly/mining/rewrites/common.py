@@ -26,10 +26,10 @@ CATCHING = ast.Try | ast.TryStar | ast.With | ast.AsyncWith
 
 
 def fresh(function: Function, rng: random.Random, count: int) -> list[str]:
-    """Names that mean nothing in the function yet."""
+    """Names that the function does not use yet."""
     used = identifiers(function) | set(keyword.kwlist) | set(dir(builtins))
     free = [name for name in NAMES if name not in used]
-    numbered = (f"{name}_{number}" for number in range(2, 1000) for name in NAMES)
+    numbered = (f"{name}_{suffix}" for suffix in range(2, 1000) for name in NAMES)
     while len(free) < count:
         name = next(numbered)
         free += [name] * (name not in used)
@@ -37,7 +37,7 @@ def fresh(function: Function, rng: random.Random, count: int) -> list[str]:
 
 
 def is_original(node: ast.AST) -> bool:
-    """Return whether a node is from the source: what one rewrite made, and has no line yet, another need not undo."""
+    """Return whether a node is from the source. One that a rewrite made has no line; others should not undo it."""
     return hasattr(node, "lineno")
 
 
@@ -52,7 +52,7 @@ def body_nodes(function: Function) -> Iterator[ast.AST]:
 
 
 def edit_blocks(function: Function, edit: Callable[[list[ast.stmt]], list[ast.stmt]]) -> None:
-    """Put `edit(block)` in the place of every block of statements."""
+    """Replace every block of statements by `edit(block)`."""
     for node in [function, *body_nodes(function)]:
         for part in ("body", "orelse", "finalbody"):
             block = getattr(node, part, None)
@@ -65,8 +65,8 @@ class RewriteSite:
     """Variables known at the start of a block.
 
     Attributes:
-        bound: variables that have a value there, whichever way led to it.
-        guarded: whether the function may go on after an error in the block, and see what was done until then.
+        bound: variables that have a value there on every path.
+        guarded: whether the function may continue after an error in the block, and see its partial effects.
     """
 
     bound: frozenset[str]
@@ -78,28 +78,30 @@ class RewriteSite:
 
 
 def edit_own_blocks(function: Function, edit: Callable[[list[ast.stmt], RewriteSite], list[ast.stmt]]) -> None:
-    """Put `edit(block, place)` in the place of every block in the function's own scope, inner blocks first."""
+    """Replace every block in the function's own scope by `edit(block, site)`, inner blocks first."""
     function.body = _edited(function.body, RewriteSite(frozenset(parameters(function))), edit)
 
 
 def _edited(
-    block: list[ast.stmt], place: RewriteSite, edit: Callable[[list[ast.stmt], RewriteSite], list[ast.stmt]]
+    block: list[ast.stmt], site: RewriteSite, edit: Callable[[list[ast.stmt], RewriteSite], list[ast.stmt]]
 ) -> list[ast.stmt]:
-    now = place
+    current = site
     for statement in block:
         if not isinstance(statement, SCOPES):
-            guarded = now.guarded or isinstance(statement, CATCHING)
+            guarded = current.guarded or isinstance(statement, CATCHING)
             inner: list[ast.AST] = [statement, *getattr(statement, "handlers", []), *getattr(statement, "cases", [])]
             for node in inner:
                 for part in ("body", "orelse", "finalbody"):
                     if getattr(node, part, None):
-                        bound = now.bound | (_entered(node) if part == "body" else frozenset())
+                        # A loop's variable has a value in the body, but not in `else` or later: the loop may never run.
+                        bound = current.bound | (_entered(node) if part == "body" else frozenset())
                         setattr(node, part, _edited(getattr(node, part), RewriteSite(bound, guarded), edit))
-        now = now.after(statement)
-    return edit(block, place)
+        current = current.after(statement)
+    return edit(block, site)
 
 
 def _assigned(statement: ast.stmt) -> frozenset[str]:
+    """Variables that have a value after a statement in any case; those of branches and loops may not."""
     match statement:
         case ast.Assign(targets):
             return frozenset(name for target in targets for name in target_names(target))
@@ -123,6 +125,6 @@ def _entered(statement: ast.AST) -> frozenset[str]:
 
 
 def target_names(target: ast.expr) -> list[str]:
-    """The variables that an assignment to a target gives a value."""
+    """The variables that an assignment to a target binds."""
     names = (node for node in ast.walk(target) if isinstance(node, ast.Name))
     return [node.id for node in names if isinstance(node.ctx, ast.Store)]

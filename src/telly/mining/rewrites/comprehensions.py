@@ -1,8 +1,8 @@
 """Comprehensions for loops and loops for comprehensions.
 
-Code that runs where it stands in both forms: nothing in it may run later (a lambda would see other variables), bind a
-name, or give up control. A variable of the function that it reads must have a value, since its lack is another error in
-either form.
+Their code must run at the same place in both forms: nothing in it may run later (a lambda would see other variables),
+bind a name, or yield control. A variable of the function that it reads must have a value, since a missing one raises a
+different error in each form.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Facts:
     """Facts about a function that the rewrites of this module need."""
 
     function: Function
-    own: set[str]
+    private_names: set[str]
     bound: set[str]
     deleted: set[str]
 
@@ -45,25 +45,26 @@ class Facts:
         """The facts about a function as it is now."""
         return cls(function, private(function), bound_names(function), deleted(function))
 
-    def may_move(self, value: Comprehension, place: RewriteSite) -> bool:
-        """Return whether a comprehension and a loop are interchangeable, given the variables known at `place`."""
+    def may_move(self, value: Comprehension, site: RewriteSite) -> bool:
+        """Return whether a comprehension and a loop are interchangeable, given the variables known at `site`."""
+        # In the order of evaluation: every part may read the variables of the clauses before it.
         seen = set[str]()
-        for number, clause in enumerate(value.generators):
+        for index, clause in enumerate(value.generators):
             targets = set(target_names(clause.target))
             plain = all(isinstance(node, NAME_PARTS) for node in ast.walk(clause.target))
-            first = [] if number == 0 else [clause.iter]
-            if clause.is_async or not plain or not self._known(first, seen, place):
+            first = [] if index == 0 else [clause.iter]  # the first is evaluated at the same point in both forms
+            if clause.is_async or not plain or not self._known(first, seen, site):
                 return False
             seen |= targets
-            if not self._known(clause.ifs, seen, place):
+            if not self._known(clause.ifs, seen, site):
                 return False
-        return self._known(_elements(value), seen, place)
+        return self._known(_elements(value), seen, site)
 
-    def _known(self, parts: list[ast.expr], targets: set[str], place: RewriteSite) -> bool:
+    def _known(self, parts: list[ast.expr], targets: set[str], site: RewriteSite) -> bool:
         """Return whether parts may move, and read only variables of the loop so far and those with a value."""
         nodes = [node for part in parts for node in ast.walk(part)]
         names = {node.id for node in nodes if isinstance(node, ast.Name)}
-        known = targets | (place.bound - self.deleted)
+        known = targets | (site.bound - self.deleted)
         return not any(isinstance(node, UNMOVABLE) for node in nodes) and names & self.bound <= known
 
 
@@ -73,32 +74,33 @@ def comprehension_to_loop(function: Function, rng: random.Random) -> None:
         return
     facts = Facts.of(function)
 
-    def edit(block: list[ast.stmt], place: RewriteSite) -> list[ast.stmt]:
+    def edit(block: list[ast.stmt], site: RewriteSite) -> list[ast.stmt]:
         edited: list[ast.stmt] = []
         for statement in block:
             value = statement.value if isinstance(statement, ast.Assign | ast.Return) else None
-            possible = isinstance(value, Comprehension) and is_original(value) and facts.may_move(value, place)
+            possible = isinstance(value, Comprehension) and is_original(value) and facts.may_move(value, site)
             if isinstance(value, ast.SetComp) and "set" in facts.bound:
                 possible = False
             if isinstance(value, Comprehension) and possible and rng.random() < SITE_CHANCE:
-                edited += _as_loop(statement, value, facts, place, rng)
+                edited += _as_loop(statement, value, facts, site, rng)
             else:
                 edited.append(statement)
-            place = place.after(statement)
+            site = site.after(statement)
         return edited
 
     edit_own_blocks(function, edit)
 
 
 def _as_loop(
-    statement: ast.stmt, value: Comprehension, facts: Facts, place: RewriteSite, rng: random.Random
+    statement: ast.stmt, value: Comprehension, facts: Facts, site: RewriteSite, rng: random.Random
 ) -> list[ast.stmt]:
-    """The statements that stand for one whose value is a comprehension."""
+    """The statements that replace one whose value is a comprehension."""
     spare, key, *names = fresh(facts.function, rng, 2 + _targets_in(value).total())
-    kept = _kept_name(statement, value, facts, place)
-    target = spare if kept is None else kept
+    reused = _reusable_target(statement, value, facts, site)
+    target = spare if reused is None else reused
     _rename_targets(value, facts.function, names)
     body = _step(value, target, key)
+    # From the inside out, since the last clause is the innermost loop.
     for clause in reversed(value.generators):
         for test in reversed(clause.ifs):
             body = [ast.If(test, body, [])]
@@ -109,30 +111,31 @@ def _as_loop(
     elif isinstance(value, ast.DictComp):
         empty = ast.Dict([], [])
     filled: list[ast.stmt] = [ast.Assign([ast.Name(target, ast.Store())], empty), *body]
-    if kept is not None:
+    if reused is not None:
         return filled
     assert isinstance(statement, ast.Assign | ast.Return)
     statement.value = ast.Name(target, ast.Load())
     return [*filled, statement]
 
 
-def _kept_name(statement: ast.stmt, value: Comprehension, facts: Facts, place: RewriteSite) -> str | None:
-    """The variable that is assigned, if no one would see that it is filled step by step."""
+def _reusable_target(statement: ast.stmt, value: Comprehension, facts: Facts, site: RewriteSite) -> str | None:
+    """The variable that is assigned, if nothing can see that it is filled step by step."""
     match statement:
-        case ast.Assign([ast.Name(name)]) if name in facts.own and not place.guarded:
+        case ast.Assign([ast.Name(name)]) if name in facts.private_names and not site.guarded:
             return None if name in _names_in(value) else name
     return None
 
 
 def _rename_targets(value: Comprehension, function: Function, names: list[str]) -> None:
-    """Other names for the comprehension's variables that mean something else in the function, whose they become."""
+    """Rename variables of the comprehension that the function uses as well, since they become the function's."""
+    # The iterable of the first clause is evaluated in the function's scope, so its names stay.
     outer = value.generators[0].iter
-    taken = identifiers(function, without=value) | {node.id for node in ast.walk(outer) if isinstance(node, ast.Name)}
-    new = {old: name for old, name in zip(_targets_in(value), names, strict=False) if old in taken}
-    kept = {id(node) for node in ast.walk(outer)}
+    used = identifiers(function, without=value) | {node.id for node in ast.walk(outer) if isinstance(node, ast.Name)}
+    new_names = {old: name for old, name in zip(_targets_in(value), names, strict=False) if old in used}
+    outer_nodes = {id(node) for node in ast.walk(outer)}
     for node in ast.walk(value):
-        if isinstance(node, ast.Name) and id(node) not in kept:
-            node.id = new.get(node.id, node.id)
+        if isinstance(node, ast.Name) and id(node) not in outer_nodes:
+            node.id = new_names.get(node.id, node.id)
 
 
 def _step(value: Comprehension, target: str, key: str) -> list[ast.stmt]:
@@ -152,44 +155,44 @@ def _step(value: Comprehension, target: str, key: str) -> list[ast.stmt]:
 def loop_to_comprehension(function: Function, rng: random.Random) -> None:
     """`x = []` and a loop that only appends to it to `x = [f(a) for a in b if c]`, likewise for sets and dicts.
 
-    The loop's variables are read nowhere else, and what is appended does not read `x`.
+    The loop's variables must be read nowhere else, and the appended value must not read `x`.
     """
     if identifiers(function) & NEEDS_ITS_SCOPE:
         return
     facts = Facts.of(function)
 
-    def edit(block: list[ast.stmt], place: RewriteSite) -> list[ast.stmt]:
+    def edit(block: list[ast.stmt], site: RewriteSite) -> list[ast.stmt]:
         edited: list[ast.stmt] = []
         for statement in block:
             value = None
-            if edited and isinstance(statement, ast.For) and not place.guarded:
-                value = _as_comprehension(edited[-1], statement, facts, place)
+            if edited and isinstance(statement, ast.For) and not site.guarded:
+                value = _as_comprehension(edited[-1], statement, facts, site)
             if value is not None and rng.random() < SITE_CHANCE:
                 assignment = edited[-1]
                 assert isinstance(assignment, ast.Assign)
                 assignment.value = value
             else:
                 edited.append(statement)
-            place = place.after(statement)
+            site = site.after(statement)
         return edited
 
     edit_own_blocks(function, edit)
 
 
-def _as_comprehension(assignment: ast.stmt, loop: ast.For, facts: Facts, place: RewriteSite) -> Comprehension | None:
+def _as_comprehension(assignment: ast.stmt, loop: ast.For, facts: Facts, site: RewriteSite) -> Comprehension | None:
     match assignment:
-        case ast.Assign([ast.Name(name)], empty) if name in facts.own and _names_in(loop)[name] == 1:
+        case ast.Assign([ast.Name(name)], empty) if name in facts.private_names and _names_in(loop)[name] == 1:
             value = _collected(name, empty, loop)
         case _:
             return None
-    if value is None or not facts.may_move(value, place):
+    if value is None or not facts.may_move(value, site):
         return None
     if isinstance(value, ast.SetComp) and "set" in facts.bound:
         return None
     inside, first = _names_in(loop), _names_in(loop.iter)
     for target in _targets_in(value):
         alone = len(uses(facts.function, target)) == inside[target] and not first[target]
-        if not alone or target not in facts.own - parameters(facts.function):
+        if not alone or target not in facts.private_names - parameters(facts.function):
             return None
     return value
 

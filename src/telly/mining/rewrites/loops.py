@@ -11,7 +11,7 @@ from telly.mining.scopes import Function, int_names, renamable
 
 
 def step_assignment(function: Function, rng: random.Random) -> None:
-    """`x += 1` to `x = x + 1` and back, for names that can only be whole numbers (others may change in place)."""
+    """`x += 1` to `x = x + 1` and back, for variables that can only be integers (others may change in place)."""
     integers = int_names(function)
 
     def edit(block: list[ast.stmt]) -> list[ast.stmt]:
@@ -40,7 +40,7 @@ def break_while(function: Function, rng: random.Random) -> None:
 
 
 def range_to_while(function: Function, rng: random.Random) -> None:
-    """`for i in range(len(x)): A` to a while loop that counts, where nothing but A looks at i and A only reads it."""
+    """`for i in range(len(x)): A` to a while loop that counts, if only A uses i and A only reads it."""
 
     def edit(block: list[ast.stmt]) -> list[ast.stmt]:
         edited: list[ast.stmt] = []
@@ -74,6 +74,7 @@ def _is_length(stop: ast.expr) -> bool:
 def _counts_alone(name: str, body: list[ast.stmt], function: Function) -> bool:
     """Return whether the loop over `body` may count `name` itself: it runs to its end, and nothing else reads it."""
     inside = [part for statement in body for part in ast.walk(statement)]
+    # Code that runs later would see the counter one step beyond its last value; `continue` would skip the step.
     lazy = (ast.Lambda, ast.FunctionDef, ast.AsyncFunctionDef, ast.GeneratorExp, ast.ClassDef)
     if any(isinstance(part, (*lazy, ast.Continue)) for part in inside):
         return False

@@ -12,60 +12,63 @@ PLAIN = ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Expr
 
 
 def reorder_statements(function: Function, rng: random.Random) -> None:
-    """`a = 0` and `b = f(c)` after it in the other order, where neither can tell.
+    """`a = 0` and `b = f(c)` after it in the other order, if neither can notice.
 
-    One of the two gives a variable that only the function sees a value that takes no more than constants and such
-    variables to make, so it can neither fail nor have an effect. The other does not mention that variable and leaves
-    those that are read alone; if it fails, so does the function, and no one sees the variable.
+    One of the two assigns a variable that only the function sees a value of nothing but constants and such variables,
+    so it can neither fail nor have an effect. The other does not mention that variable and does not change those that
+    are read; if it fails, so does the function, and nothing sees the variable.
     """
-    own = private(function)
+    private_names = private(function)
 
-    def edit(block: list[ast.stmt], place: RewriteSite) -> list[ast.stmt]:
+    def edit(block: list[ast.stmt], site: RewriteSite) -> list[ast.stmt]:
         block, at = list(block), 0
         while at + 1 < len(block):
-            known = set(place.bound & own)
-            if _independent(block[at], block[at + 1], own, known, place.guarded) and rng.random() < SITE_CHANCE:
+            known = set(site.bound & private_names)
+            if (
+                _independent(block[at], block[at + 1], private_names, known, site.guarded)
+                and rng.random() < SITE_CHANCE
+            ):
                 block[at : at + 2] = block[at + 1], block[at]
-                place, at = place.after(block[at]), at + 1
-            place, at = place.after(block[at]), at + 1
+                site, at = site.after(block[at]), at + 1  # past both, so that no statement moves twice
+            site, at = site.after(block[at]), at + 1
         return block
 
     edit_own_blocks(function, edit)
 
 
-def _independent(first: ast.stmt, second: ast.stmt, own: set[str], known: set[str], guarded: bool) -> bool:
-    """Return whether two statements do the same in either order.
+def _independent(first: ast.stmt, second: ast.stmt, private_names: set[str], known: set[str], guarded: bool) -> bool:
+    """Return whether two statements have the same effect in either order.
 
     Args:
-        first: the statement that stands first.
+        first: the first statement.
         second: the next one.
-        own: variables that only the function's statements see.
+        private_names: variables that only the function's statements see.
         known: those of them that have a value before both.
-        guarded: whether the function may go on after an error in one of them.
+        guarded: whether the function may continue after an error in one of them.
     """
-    quiet = [_is_quiet(statement, own, known) for statement in (first, second)]
+    quiet = [_is_quiet(statement, private_names, known) for statement in (first, second)]
     if not any(quiet) or (guarded and not all(quiet)) or not (_is_plain(first) and _is_plain(second)):
         return False
     return not (_stored(first) & _named(second) or _stored(second) & _named(first))
 
 
 def _is_plain(statement: ast.stmt) -> bool:
-    """Return whether a statement ends where it stands, and is no docstring."""
+    """Return whether a statement passes control to the next one, and is not a docstring."""
     text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
     return isinstance(statement, PLAIN) and not text
 
 
-def _is_quiet(statement: ast.stmt, own: set[str], known: set[str]) -> bool:
+def _is_quiet(statement: ast.stmt, private_names: set[str], known: set[str]) -> bool:
     match statement:
         case ast.Assign(targets, value):
-            return all(isinstance(target, ast.Name) and target.id in own for target in targets) and _is_still(
+            return all(isinstance(target, ast.Name) and target.id in private_names for target in targets) and _is_still(
                 value, known
             )
     return False
 
 
 def _is_still(value: ast.expr, known: set[str]) -> bool:
-    """Return whether making a value calls nothing, cannot fail and looks only at `known` variables."""
+    """Return whether the evaluation of a value calls nothing, cannot fail and reads only `known` variables."""
     match value:
         case ast.Constant() | ast.UnaryOp(ast.USub(), ast.Constant(int() | float() | complex())):
             return True

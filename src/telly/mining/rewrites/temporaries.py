@@ -37,11 +37,13 @@ class Slot:
     @property
     def value(self) -> ast.expr:
         """The expression that is there now."""
-        held: ast.expr = getattr(self.owner, self.part) if self.at is None else getattr(self.owner, self.part)[self.at]
-        return held
+        expression: ast.expr = (
+            getattr(self.owner, self.part) if self.at is None else getattr(self.owner, self.part)[self.at]
+        )
+        return expression
 
     def put(self, value: ast.expr) -> None:
-        """Set another expression in its place."""
+        """Replace the expression."""
         if self.at is None:
             setattr(self.owner, self.part, value)
         else:
@@ -57,8 +59,8 @@ def name_result(function: Function, rng: random.Random) -> None:
             case ast.Return(None | ast.Name() | ast.Constant()):
                 pass
             case ast.Return(ast.expr() as value) if rng.random() < SITE_CHANCE:
-                keep = ast.Assign([ast.Name(name, ast.Store())], value)
-                return [*block[:-1], keep, ast.Return(ast.Name(name, ast.Load()))]
+                assignment = ast.Assign([ast.Name(name, ast.Store())], value)
+                return [*block[:-1], assignment, ast.Return(ast.Name(name, ast.Load()))]
         return block
 
     edit_blocks(function, edit)
@@ -67,20 +69,21 @@ def name_result(function: Function, rng: random.Random) -> None:
 def extract_temporary(function: Function, rng: random.Random) -> None:
     """`return f(x) + g(y)` to `value = f(x)` and `return value + g(y)`.
 
-    What gets a name is evaluated before everything else in its statement but constants and variables that have a value
-    and keep it, so the order of evaluation stays.
+    The extracted expression is evaluated before everything else in its statement but constants and variables that have
+    a value and keep it, so the order of evaluation stays.
     """
     if identifiers(function) & LOOKING_AT_NAMES:
         return
     names = fresh(function, rng, 3)
-    own, known = private(function), BUILT_IN - bound_names(function)
+    private_names, known = private(function), BUILT_IN - bound_names(function)
 
-    def edit(block: list[ast.stmt], place: RewriteSite) -> list[ast.stmt]:
+    def edit(block: list[ast.stmt], site: RewriteSite) -> list[ast.stmt]:
         edited: list[ast.stmt] = []
         for statement in block:
+            # A whole value of an assignment or return gains nothing from a name; that of a condition or loop does.
             slots = [
                 slot
-                for slot in _early_slots(statement, _is_still(place.bound & own | known))
+                for slot in _early_slots(statement, _is_still(site.bound & private_names | known))
                 if (_is_worth_a_name(slot) and not isinstance(slot.owner, ast.stmt))
                 or (isinstance(slot.owner, ast.For | ast.If) and isinstance(slot.value, WORTH_A_NAME))
             ]
@@ -89,7 +92,7 @@ def extract_temporary(function: Function, rng: random.Random) -> None:
                 edited.append(ast.Assign([ast.Name(name, ast.Store())], slot.value))
                 slot.put(ast.Name(name, ast.Load()))
             edited.append(statement)
-            place = place.after(statement)
+            site = site.after(statement)
         return edited
 
     edit_own_blocks(function, edit)
@@ -98,22 +101,26 @@ def extract_temporary(function: Function, rng: random.Random) -> None:
 def inline_temporary(function: Function, rng: random.Random) -> None:
     """`value = f(x)` and `return value + g(y)` to `return f(x) + g(y)`, where nothing else reads the variable.
 
-    What the variable stands for is evaluated at the same point as before: after nothing but constants and variables
+    The inlined expression is evaluated at the same point as before: after nothing but constants and variables
     that have a value and keep it.
     """
-    own, known = private(function), BUILT_IN - bound_names(function)
-    once = {name for name in own - parameters(function) if len(uses(function, name)) == 2}
+    private_names, known = private(function), BUILT_IN - bound_names(function)
+    once = {name for name in private_names - parameters(function) if len(uses(function, name)) == 2}
 
-    def edit(block: list[ast.stmt], place: RewriteSite) -> list[ast.stmt]:
+    def edit(block: list[ast.stmt], site: RewriteSite) -> list[ast.stmt]:
         edited: list[ast.stmt] = []
         for statement in block:
-            slot = _reading_slot(edited[-1], statement, once, _is_still(place.bound & own | known)) if edited else None
+            slot = (
+                _reading_slot(edited[-1], statement, once, _is_still(site.bound & private_names | known))
+                if edited
+                else None
+            )
             if slot is not None and rng.random() < SITE_CHANCE:
                 previous = edited.pop()
                 assert isinstance(previous, ast.Assign)
                 slot.put(previous.value)
             edited.append(statement)
-            place = place.after(statement)
+            site = site.after(statement)
         return edited
 
     edit_own_blocks(function, edit)
@@ -125,7 +132,7 @@ def _is_still(names: frozenset[str]) -> IsStill:
 
 
 def _is_worth_a_name(slot: Slot) -> bool:
-    """Return whether an expression is an operand or argument that does something; a method alone is none."""
+    """Return whether an expression is an operand or argument that computes something; a method alone does not."""
     return isinstance(slot.value, WORTH_A_NAME) and slot.part != "func"
 
 
@@ -142,7 +149,7 @@ def _reading_slot(assignment: ast.stmt, statement: ast.stmt, once: set[str], is_
 
 
 def _early_slots(statement: ast.stmt, is_still: IsStill) -> Iterator[Slot]:
-    """Parts of a statement that are evaluated once, and before all else in it but what is still."""
+    """Parts of a statement that are evaluated once, and before everything else in it but still expressions."""
     match statement:
         case ast.Assign() | ast.Return(ast.expr()) | ast.Expr():
             yield from _early(Slot(statement, "value"), is_still)
@@ -157,6 +164,7 @@ def _early_slots(statement: ast.stmt, is_still: IsStill) -> Iterator[Slot]:
 
 
 def _early(slot: Slot, is_still: IsStill) -> Iterator[Slot]:
+    """An expression and its early parts; after the first part that is not still, nothing is early."""
     yield slot
     for part in _parts(slot.value):
         yield from _early(part, is_still)
@@ -171,9 +179,9 @@ def _parts(value: ast.expr) -> list[Slot]:
             return [Slot(value, "left"), Slot(value, "comparators", 0)]
         case ast.Call():
             arguments = _unstarred(value, "args")
-            whole = len(arguments) == len(value.args)
-            named = [Slot(word, "value") for word in value.keywords[:1] if whole and word.arg is not None]
-            return [Slot(value, "func"), *arguments, *named]
+            all_positional = len(arguments) == len(value.args)
+            keywords = [Slot(word, "value") for word in value.keywords[:1] if all_positional and word.arg is not None]
+            return [Slot(value, "func"), *arguments, *keywords]
         case ast.Subscript(slice=index):
             plain = not any(isinstance(part, ast.Slice | ast.Starred) for part in ast.walk(index))
             return [Slot(value, "value"), *([Slot(value, "slice")] if plain else [])]
@@ -181,7 +189,7 @@ def _parts(value: ast.expr) -> list[Slot]:
             return _unstarred(value, "elts")
         case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
             return [] if value.generators[0].is_async else [Slot(value.generators[0], "iter")]
-    at = 0 if isinstance(value, ast.BoolOp) else None
+    at = 0 if isinstance(value, ast.BoolOp) else None  # `and` and `or` always evaluate their first operand alone
     return [Slot(value, part, at) for part in FIRST_PARTS.get(type(value), ())]
 
 

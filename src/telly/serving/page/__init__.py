@@ -1,4 +1,4 @@
-"""The pages: search, and the reference made from the OpenAPI description; both load files of this server only."""
+"""Pages for search and for the API's reference, made from OpenAPI; they load files of this server only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FILES = {
     "theme.js": "text/javascript",
 }
 """Files that the pages load, and their media types."""
-_OF_THE_REPORT = {"base.css": "report.css", "theme.js": "theme.js"}
+_REPORT_FILES = {"base.css": "report.css", "theme.js": "theme.js"}
 """Files shared with the report, by their names there."""
 _LIMITS = {
     "exclusiveMinimum": "above {:g}",
@@ -23,18 +23,18 @@ _LIMITS = {
     "maximum": "at most {:,.0f}",
     "maxLength": "at most {:,} characters",
 }
-"""Limits of OpenAPI that the page shows, in words."""
+"""OpenAPI's limits that the page shows, in words."""
 
 
 def read_page_file(name: str) -> str:
     """The text of a file of the pages."""
-    if name in _OF_THE_REPORT:
-        return report_page.read_page_file(_OF_THE_REPORT[name])
+    if name in _REPORT_FILES:
+        return report_page.read_page_file(_REPORT_FILES[name])
     return resources.files(__name__).joinpath(name).read_text(encoding="utf-8")
 
 
 def render_reference(openapi: dict[str, Any]) -> str:
-    """A page of an OpenAPI description: every call with what it takes and gives, and an example for curl."""
+    """Render an OpenAPI description: every call with its parameters, response, errors and an example for curl."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -51,27 +51,27 @@ def _call(openapi: dict[str, Any], method: str, path: str, call: dict[str, Any])
     body = call.get("requestBody")
     fields = _fields(openapi, body["content"]["application/json"]["schema"]) if body else []
     fields += [
-        {"name": one["name"], "required": one["required"], **_field(openapi, one["schema"])}
-        for one in call.get("parameters", ())
+        {"name": parameter["name"], "required": parameter["required"], **_field(openapi, parameter["schema"])}
+        for parameter in call.get("parameters", ())
     ]
-    given = call["responses"]["200"]["content"]["application/json"]["schema"]
+    responses = call["responses"]
+    needs_token = bool(call.get("security"))
     return {
         "id": call["operationId"],
         "method": method.upper(),
         "path": path,
         "summary": call["summary"],
-        "closed": bool(call.get("security")),
-        "takes": fields,
-        "gives": _fields(openapi, given),
-        "example": _example(method, path, fields, closed=bool(call.get("security"))),
-        "problems": [(s, one["description"]) for s, one in call["responses"].items() if "Problem" in str(one)],
+        "parameters": fields,
+        "response": _fields(openapi, responses["200"]["content"]["application/json"]["schema"]),
+        "example": _example(method, path, fields, needs_token=needs_token),
+        "errors": [(status, response["description"]) for status, response in responses.items() if status != "200"],
     }
 
 
-def _example(method: str, path: str, fields: list[dict[str, Any]], *, closed: bool) -> str:
+def _example(method: str, path: str, fields: list[dict[str, Any]], *, needs_token: bool) -> str:
     examples = {"query": "parse a date", "code": "def add(a, b):\n    return a + b\n", "description": "add two numbers"}
-    values = {one["name"]: examples[one["name"]] for one in fields if one["name"] in examples}
-    parts = ["curl", '-H "Authorization: Bearer $TELLY_TOKEN"'] if closed else ["curl"]
+    values = {field["name"]: examples[field["name"]] for field in fields if field["name"] in examples}
+    parts = ["curl", '-H "Authorization: Bearer $TELLY_TOKEN"'] if needs_token else ["curl"]
     if method == "get":
         parts += ["-G", *(f"--data-urlencode '{name}={value}'" for name, value in values.items())] if values else []
     else:
@@ -86,19 +86,19 @@ def _resolved(openapi: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]
 
 
 def _fields(openapi: dict[str, Any], schema: dict[str, Any]) -> list[dict[str, Any]]:
-    """A schema's fields, each with the fields of what it holds."""
+    """Fields of a schema, each with the fields of its own schema."""
     schema = _resolved(openapi, schema)
     required = schema.get("required", ())
     return [
-        {"name": name, "required": name in required, **_field(openapi, one)}
-        for name, one in schema.get("properties", {}).items()
+        {"name": name, "required": name in required, **_field(openapi, field)}
+        for name, field in schema.get("properties", {}).items()
     ]
 
 
 def _field(openapi: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     kind, inner = _kind(openapi, schema)
-    either = [schema, *schema.get("anyOf", ())]
-    limits = {name: value for one in either for name, value in one.items()}
+    alternatives = [schema, *schema.get("anyOf", ())]
+    limits = {name: value for alternative in alternatives for name, value in alternative.items()}
     return {
         "kind": kind,
         "fields": inner,
@@ -109,12 +109,12 @@ def _field(openapi: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _kind(openapi: dict[str, Any], schema: dict[str, Any]) -> tuple[str, list[dict[str, Any]]]:
-    """Type of a value in words, and the fields of the objects in it."""
+    """Type of a value in words, and the fields of the objects that it contains."""
     if "$ref" in schema:
         return "object", _fields(openapi, schema)
     if "anyOf" in schema:
-        found = [_kind(openapi, one) for one in schema["anyOf"]]
-        return " or ".join(kind for kind, _ in found), [field for _, fields in found for field in fields]
+        kinds = [_kind(openapi, alternative) for alternative in schema["anyOf"]]
+        return " or ".join(kind for kind, _ in kinds), [field for _, fields in kinds for field in fields]
     if "enum" in schema:
         return " | ".join(map(str, schema["enum"])), []
     if schema.get("type") == "array":

@@ -1,22 +1,22 @@
 "use strict";
 (() => {
-  const FIRST = 10;    // functions of the first answer, and of every "more"
-  const MOST = 100;
-  const LINES = 60;    // of code that are asked for
-  const FOLDED = 8;    // of them that are shown at first
+  const PAGE_SIZE = 10;      // functions of the first answer, and of every "more"
+  const MAX_RESULTS = 100;
+  const MAX_LINES = 60;      // lines of code requested per function
+  const FOLDED_LINES = 8;    // lines of code shown before "Show more lines"
   const TOKEN = "telly-token";
 
-  const at = (id) => document.getElementById(id);
-  const [form, query, results, status, problem, more] = ["search", "query", "results", "status", "problem", "more"].map(at);
-  let asked = { q: "", by: "fused", top: FIRST };
+  const byId = (id) => document.getElementById(id);
+  const [form, query, results, status, problem, more] = ["search", "query", "results", "status", "problem", "more"].map(byId);
+  let shown = { q: "", by: "fused", top: PAGE_SIZE };
   let running = null;
 
-  // The token is kept by the tab; where it keeps nothing, by the page.
+  // The token is kept by the tab or, where storage is blocked, by the page.
   let token = "";
   try { token = sessionStorage.getItem(TOKEN) || ""; } catch { token = ""; }
-  const keep = (value) => {
+  const storeToken = (value) => {
     token = value;
-    at("forget").hidden = !token;
+    byId("forget").hidden = !token;
     try {
       if (token) sessionStorage.setItem(TOKEN, token);
       else sessionStorage.removeItem(TOKEN);
@@ -24,21 +24,21 @@
   };
 
   // Everything from the server becomes text, never markup.
-  const made = (name, className, ...children) => {
+  const create = (name, className, ...children) => {
     const element = document.createElement(name);
     if (className) element.className = className;
     element.append(...children);
     return element;
   };
-  const piece = ({ text, kind, match }) => {
-    const inner = match ? made("mark", "", text) : text;
-    return kind ? made("span", `k-${kind}`, inner) : inner;
+  const chunkElement = ({ text, kind, match }) => {
+    const inner = match ? create("mark", "", text) : text;
+    return kind ? create("span", `k-${kind}`, inner) : inner;
   };
-  const pieces = (list) => list.map(piece);
-  const plain = (list) => list.map((one) => one.text).join("");
+  const chunkElements = (chunks) => chunks.map(chunkElement);
+  const plain = (chunks) => chunks.map((chunk) => chunk.text).join("");
   const count = (number, one, many) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 
-  const ask = async (path, body, signal) => {
+  const request = async (path, body, signal) => {
     const headers = { Accept: "application/json" };
     if (token) headers.Authorization = `Bearer ${token}`;
     if (body) headers["Content-Type"] = "application/json";
@@ -58,14 +58,14 @@
     status.textContent = "";
     if (error.status === 401) {
       const wrong = token !== "";
-      keep("");
-      show(at("access"), true);
+      storeToken("");
+      show(byId("access"), true);
       show(form, false);
-      show(at("welcome"), false);
+      show(byId("welcome"), false);
       clear();
       show(problem, wrong);
       problem.textContent = wrong ? "That is not the server's token." : "";
-      at("token").focus();
+      byId("token").focus();
       return;
     }
     show(problem, true);
@@ -78,13 +78,13 @@
     show(more, false);
   };
 
-  const location_ = (hit) => {
+  const locationLine = (hit) => {
     const cut = hit.path.lastIndexOf("/") + 1;
     const text = `${hit.path}:${hit.line}`;
-    const where = made("p", "where", made("span", "", made("span", "folder", hit.path.slice(0, cut)), made("span", "file", `${hit.path.slice(cut)}:${hit.line}`)));
-    if (/[.:]/.test(hit.name)) where.append(made("span", "name", hit.name));
+    const where = create("p", "where", create("span", "", create("span", "folder", hit.path.slice(0, cut)), create("span", "file", `${hit.path.slice(cut)}:${hit.line}`)));
+    if (/[.:]/.test(hit.name)) where.append(create("span", "name", hit.name));
     if (navigator.clipboard) {
-      const copy = made("button", "copy", "Copy");
+      const copy = create("button", "copy", "Copy");
       copy.type = "button";
       copy.setAttribute("aria-label", `Copy ${text}`);
       copy.addEventListener("click", async () => {
@@ -98,53 +98,53 @@
 
   const scores = (hit) => {
     const parts = [`score ${hit.score.toFixed(4)}`];
-    if (hit.cosine !== null && asked.by !== "dense") parts.push(`meaning ${hit.cosine.toFixed(3)}`);
-    if (hit.bm25 !== null && asked.by !== "bm25") parts.push(`words ${hit.bm25.toFixed(2)}`);
-    return made("p", "scores", `${hit.language} · ${parts.join(" · ")}`);
+    if (hit.cosine !== null && shown.by !== "dense") parts.push(`meaning ${hit.cosine.toFixed(3)}`);
+    if (hit.bm25 !== null && shown.by !== "bm25") parts.push(`words ${hit.bm25.toFixed(2)}`);
+    return create("p", "scores", `${hit.language} · ${parts.join(" · ")}`);
   };
 
   const code = (marked) => {
-    // the heading is the signature: a first line that says just that is not said again
+    // the heading is the signature, so a first line that only repeats it is left out
     const first = marked.lines.length ? plain(marked.lines[0]) : "";
     const signature = plain(marked.signature);
     const lines = first.startsWith(signature) && first.length <= signature.length + 2 ? marked.lines.slice(1) : marked.lines;
     if (!lines.length && !marked.more) return [];
     const inner = document.createElement("code");
-    const block = made("pre", "", inner);
+    const block = create("pre", "", inner);
     block.tabIndex = 0;
-    const fill = (shown) => inner.replaceChildren(...lines.slice(0, shown).flatMap((line, n) => n ? ["\n", ...pieces(line)] : pieces(line)));
-    const rest = lines.length + marked.more - FOLDED;
-    if (rest <= 2 && !marked.more) { fill(lines.length); return [block]; }
-    fill(FOLDED);
+    const fill = (n) => inner.replaceChildren(...lines.slice(0, n).flatMap((line, i) => i ? ["\n", ...chunkElements(line)] : chunkElements(line)));
+    const hidden = lines.length + marked.more - FOLDED_LINES;
+    if (hidden <= 2 && !marked.more) { fill(lines.length); return [block]; }
+    fill(FOLDED_LINES);
     const parts = [block];
-    const left = made("p", "note", marked.more ? `${count(marked.more, "more line is", "more lines are")} in the file.` : "");
-    if (lines.length > FOLDED) {
-      const unfold = made("button", "unfold", `Show ${count(lines.length - FOLDED, "more line", "more lines")}`);
+    const remainder = create("p", "note", marked.more ? `${count(marked.more, "more line is", "more lines are")} in the file.` : "");
+    if (lines.length > FOLDED_LINES) {
+      const unfold = create("button", "unfold", `Show ${count(lines.length - FOLDED_LINES, "more line", "more lines")}`);
       unfold.type = "button";
       unfold.setAttribute("aria-expanded", "false");
       unfold.addEventListener("click", () => {
         const open = unfold.getAttribute("aria-expanded") === "true";
         unfold.setAttribute("aria-expanded", String(!open));
-        unfold.textContent = open ? `Show ${count(lines.length - FOLDED, "more line", "more lines")}` : "Show less";
-        fill(open ? FOLDED : lines.length);
-        show(left, !open && marked.more > 0);
+        unfold.textContent = open ? `Show ${count(lines.length - FOLDED_LINES, "more line", "more lines")}` : "Show less";
+        fill(open ? FOLDED_LINES : lines.length);
+        show(remainder, !open && marked.more > 0);
       });
       parts.push(unfold);
-      show(left, false);
+      show(remainder, false);
     }
-    return [...parts, left];
+    return [...parts, remainder];
   };
 
   const result = (hit) => {
-    const heading = made("h2", "", ...pieces(hit.marked.signature));
-    const parts = [made("div", "top", location_(hit), scores(hit)), heading];
-    if (hit.description) parts.push(made("p", "description", ...pieces(hit.marked.description)));
-    const item = made("li", "", ...parts, ...code(hit.marked));
+    const heading = create("h2", "", ...chunkElements(hit.marked.signature));
+    const parts = [create("div", "top", locationLine(hit), scores(hit)), heading];
+    if (hit.description) parts.push(create("p", "description", ...chunkElements(hit.marked.description)));
+    const item = create("li", "", ...parts, ...code(hit.marked));
     item.tabIndex = -1;
     return item;
   };
 
-  const search = async (top = FIRST) => {
+  const search = async (top = PAGE_SIZE) => {
     if (running) running.abort();
     running = null;
     const q = query.value.trim();
@@ -154,7 +154,7 @@
     if (url !== now) history.pushState(null, "", url);
     document.title = q ? `${q} - telly search` : "telly search";
     show(problem, false);
-    show(at("welcome"), !q);
+    show(byId("welcome"), !q);
     if (!q) { status.textContent = ""; clear(); return; }
     running = new AbortController();
     const { signal } = running;
@@ -162,16 +162,16 @@
     status.textContent = "Searching …";
     const started = performance.now();
     try {
-      const answer = await ask("api/search", { query: q, by, top, lines: LINES, marked: true }, signal);
+      const answer = await request("api/search", { query: q, by, top, lines: MAX_LINES, marked: true }, signal);
       const took = performance.now() - started;
-      asked = { q, by, top };
-      const before = top > FIRST ? results.children.length : 0;
+      shown = { q, by, top };
+      const before = top > PAGE_SIZE ? results.children.length : 0;
       results.replaceChildren(...answer.hits.map(result));
       results.removeAttribute("aria-busy");
       status.textContent = answer.hits.length
         ? `${count(answer.hits.length, "function", "functions")} in ${took < 1000 ? `${Math.round(took)} ms` : `${(took / 1000).toFixed(1)} s`}`
         : by === "bm25" ? "No function has one of these words. Try other words, or order by meaning." : "Nothing was found. Try other words.";
-      show(more, answer.hits.length === top && top < MOST);
+      show(more, answer.hits.length === top && top < MAX_RESULTS);
       if (before && results.children[before]) results.children[before].focus();
     } catch (error) {
       if (error.name !== "AbortError") clear();
@@ -179,11 +179,11 @@
     }
   };
 
-  // What the address says.
+  // Search for what the page's address says.
   const follow = () => {
     const values = new URLSearchParams(location.search);
     query.value = values.get("q") || "";
-    const by = [...form.elements.by].find((one) => one.value === values.get("by"));
+    const by = [...form.elements.by].find((input) => input.value === values.get("by"));
     (by || form.elements.by[0]).checked = true;
     return search();
   };
@@ -191,13 +191,13 @@
   const start = async () => {
     show(problem, false);
     try {
-      const about = await ask("api/about");
-      show(at("access"), false);
+      const about = await request("api/about");
+      show(byId("access"), false);
       show(form, true);
-      at("forget").hidden = !token;
-      at("name").textContent = ` ${about.name}`;
+      byId("forget").hidden = !token;
+      byId("name").textContent = ` ${about.name}`;
       const day = new Date(about.indexed).toLocaleDateString("en", { day: "numeric", month: "short", year: "numeric" });
-      at("about").textContent = `${count(about.functions, "function", "functions")}, indexed on ${day} with ${about.model}`;
+      byId("about").textContent = `${count(about.functions, "function", "functions")}, indexed on ${day} with ${about.model}`;
       if (matchMedia("(pointer: fine)").matches) query.focus();
       await follow();
     } catch (error) { fail(error); }
@@ -206,20 +206,20 @@
   form.addEventListener("submit", (event) => { event.preventDefault(); search(); });
   form.addEventListener("change", (event) => { if (event.target.name === "by" && query.value.trim()) search(); });
   query.addEventListener("search", () => { if (!query.value) search(); });
-  more.addEventListener("click", () => search(Math.min(MOST, asked.top + FIRST)));
-  at("access").addEventListener("submit", (event) => {
+  more.addEventListener("click", () => search(Math.min(MAX_RESULTS, shown.top + PAGE_SIZE)));
+  byId("access").addEventListener("submit", (event) => {
     event.preventDefault();
-    keep(at("token").value.trim());
-    at("token").value = "";
+    storeToken(byId("token").value.trim());
+    byId("token").value = "";
     start();
   });
-  at("forget").addEventListener("click", () => { keep(""); location.reload(); });
-  for (const example of at("welcome").querySelectorAll("button")) {
+  byId("forget").addEventListener("click", () => { storeToken(""); location.reload(); });
+  for (const example of byId("welcome").querySelectorAll("button")) {
     example.addEventListener("click", () => { query.value = example.textContent; search(); });
   }
   addEventListener("popstate", follow);
 
-  // Keys: / to the box, arrows through the results, Escape back.
+  // Keys: / moves to the box, arrows through the results, Escape back to the box.
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || form.hidden) return;
     const typing = event.target.matches("input:not([type=radio]), textarea");

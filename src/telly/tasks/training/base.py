@@ -34,14 +34,15 @@ class Encoded:
         rows: row indices by column, [examples] each.
         labels: class indices, [examples], where the task has labels.
         classes: the labels' names by class index.
-        stored: whether the split can be read from an activation cache; not where prompts are decoded token by token.
+        cacheable: whether the split can be read from an activation cache; false for prompts that are decoded token by
+            token.
     """
 
     table: SequenceTable
     rows: dict[str, npt.NDArray[np.int64]]
     labels: npt.NDArray[np.int64] | None = None
     classes: tuple[str, ...] = ()
-    stored: bool = True
+    cacheable: bool = True
 
     def __len__(self) -> int:
         return len(next(iter(self.rows.values())))
@@ -54,9 +55,7 @@ class Encoded:
 
     @property
     def pairs(self) -> npt.NDArray[np.int64] | None:
-        """The two members of every example, [examples, 2], if batches should keep examples that share members together;
-        else None.
-        """
+        """The two members of every example, [examples, 2], if batches should group examples by member, else None."""
         return None
 
     def batch_tokens(self, indices: Rows) -> int:
@@ -84,7 +83,7 @@ class Evaluation:
 
     Attributes:
         metrics: values by name.
-        predictions: one JSON-ready object per example, in the split's order; None where there is nothing to show.
+        predictions: one JSON-ready object per example, in the split's order; None if the task has none to show.
         per_example: per-example sufficient statistics by metric, [examples, columns] (`Statistic.rows`); metrics that
             cannot be computed from their sums (ROC-AUC) are absent.
     """
@@ -121,12 +120,12 @@ class Encoder(Protocol):
 
 
 class TaskModel(nn.Module):
-    """A task's model: an encoder, perhaps a head, perhaps a threshold. Its forward returns a dict with `loss`.
+    """A task's model: an encoder, optionally a head and a threshold. Its forward returns a dict with `loss`.
 
     Args:
-        encoder: embeds texts, or, of generation tasks, is the whole model.
-        head: new parameters.
-        threshold: initial decision threshold, kept as a buffer beside the weights; None where the task has none.
+        encoder: model that embeds texts; for generation tasks the whole model.
+        head: new parameters, if the task has a head.
+        threshold: initial decision threshold, saved as a buffer with the weights; None if the task has none.
     """
 
     encoder: Encoder
@@ -141,7 +140,7 @@ class TaskModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Device of the trained parameters; released ones are on none."""
+        """Device of the trained parameters; released frozen ones have none."""
         trained = next((p for p in self.parameters() if p.requires_grad), None)
         return self.encoder.device if trained is None else trained.device
 
@@ -162,7 +161,7 @@ OptionsT = TypeVar("OptionsT", bound=TaskOptions)
 
 
 class Task(ABC, Generic[EncoderT, ModelT, DataT, OptionsT]):
-    """The training part of a task; stateless. Subclasses are kinds of tasks, which several tasks may share.
+    """The training part of a task; stateless. Subclasses are kinds of tasks that several tasks may share.
 
     Args:
         spec: the task's declaration.
@@ -204,7 +203,7 @@ class Task(ABC, Generic[EncoderT, ModelT, DataT, OptionsT]):
 
     @abstractmethod
     def build(self, encoder: EncoderT, num_classes: int, options: OptionsT) -> ModelT:
-        """Build the model that is trained; its forward takes what `collate` returns."""
+        """Build the model to train; its forward takes what `collate` returns."""
 
     @abstractmethod
     def collate(self, source: RowSource, data: DataT, indices: Rows, rng_key: tuple[int, ...] = ()) -> dict[str, Any]:
@@ -218,16 +217,23 @@ class Task(ABC, Generic[EncoderT, ModelT, DataT, OptionsT]):
     def evaluate(
         self, model: ModelT, source: RowSource, data: DataT, autocast: torch.autocast, *, final: bool
     ) -> Evaluation:
-        """All metrics of a split. `final` is for test data: generation tasks then use the full beam, else greedy
-        decoding, and pair tasks the threshold that was fitted, else the split's own.
+        """Evaluate a model on a split.
+
+        Args:
+            model: the model, in eval mode.
+            source: source of the split's batches.
+            data: the split.
+            autocast: context of the precision.
+            final: whether this is the final evaluation on test data. Generation tasks then decode with the full beam
+                instead of greedily, and pair tasks use the fitted threshold instead of the split's best.
         """
 
     @abstractmethod
     def baselines(self, datasets: Mapping[str, Any], split: str, train: DataT) -> dict[str, dict[str, float]]:
-        """Metrics of methods without a trained model, by name: what a tuned model has to beat."""
+        """Metrics of methods without a trained model, by name, for comparison with tuned models."""
 
     def head(self, hidden_size: int, num_classes: int, options: OptionsT) -> nn.Module | None:
-        """New parameters for embeddings of a width; None where `TaskSpec.has_head` says that there are none."""
+        """New head for embeddings of width `hidden_size`; None unless `TaskSpec.has_head`."""
         return None
 
     def metrics_of(self, train: DataT) -> tuple[str, ...]:
@@ -235,7 +241,7 @@ class Task(ABC, Generic[EncoderT, ModelT, DataT, OptionsT]):
         return self.metrics
 
     def contrasted(self, data: DataT) -> dict[str, npt.NDArray[np.int64]]:
-        """Values of which a batch must hold two for its loss to have negatives, by name, [examples] each.
+        """Values by name, [examples] each; a batch has negatives only if it holds two different values of each.
 
         Empty for a task whose loss does not contrast the examples of a batch.
         """
@@ -247,7 +253,7 @@ class Task(ABC, Generic[EncoderT, ModelT, DataT, OptionsT]):
     def generate_texts(
         self, model: ModelT, texts: Sequence[str], tokenizer: Any, max_tokens: dict[str, int], autocast: torch.autocast
     ) -> list[str]:
-        """Generate a target text for each raw source text; only for tasks that are generative.
+        """Generate a target text for each raw source text; only for generation tasks.
 
         Args:
             model: the model, in eval mode.
@@ -261,8 +267,9 @@ class Task(ABC, Generic[EncoderT, ModelT, DataT, OptionsT]):
     def classify_texts(
         self, model: ModelT, texts: Sequence[str], tokenizer: Any, max_tokens: dict[str, int], autocast: torch.autocast
     ) -> npt.NDArray[np.float32]:
-        """Class probabilities of texts, [texts, classes]; only for tasks that are classifiers. Arguments as
-        `generate_texts`.
+        """Class probabilities of texts, [texts, classes]; only for classification tasks.
+
+        The arguments are those of `generate_texts`.
         """
         raise NotImplementedError(f"{self.name} does not classify texts")
 
@@ -284,7 +291,7 @@ def to_device(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str,
 def length_batches(
     lengths: npt.NDArray[np.int64], max_tokens_per_batch: int = EVAL_TOKENS
 ) -> Iterator[npt.NDArray[np.int64]]:
-    """Positions by falling length, in batches of at most `max_tokens_per_batch` tokens, padding included."""
+    """Positions in `lengths` by falling length, in batches of at most `max_tokens_per_batch` tokens with padding."""
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):

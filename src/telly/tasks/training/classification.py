@@ -23,7 +23,7 @@ from telly.tasks.training.embeddings import embed_rows, encoded_texts
 from telly.tasks.training.labels import ClassHead, class_indices, labels_of, most_frequent
 
 BINARY_METRICS = ("precision", "recall", "f1", "roc_auc")
-"""Metrics of the second of two classes."""
+"""Metrics of class 1 of two classes."""
 
 
 class Classifier(TaskModel):
@@ -59,7 +59,7 @@ class ClassificationTask(Task[Encoder, Classifier, Encoded, TaskOptions]):
     def encode(
         self, datasets: Mapping[str, Any], tokenizer: Any, max_tokens: dict[str, int], config: Any
     ) -> dict[str, Encoded]:
-        """Tokenise the texts and give classes their indices."""
+        """Tokenise the texts and index the classes."""
         classes, indices = class_indices(datasets, self.label)
         return {
             name: Encoded(*encoded_texts(dataset, tokenizer, max_tokens), labels=indices[name], classes=classes)
@@ -128,7 +128,7 @@ class ClassificationTask(Task[Encoder, Classifier, Encoded, TaskOptions]):
         max_tokens: dict[str, int],
         autocast: torch.autocast,
     ) -> npt.NDArray[np.float32]:
-        """Class probabilities of texts; equal ones are encoded once."""
+        """Class probabilities of texts, [texts, classes]; equal texts are encoded once."""
         table, rows = SequenceTable.of(encode_texts(tokenizer, list(texts), max_tokens[self.text]))
         return self.probabilities(model, RowSource(table, tokenizer.pad_token_id), rows, autocast)
 
@@ -136,5 +136,5 @@ class ClassificationTask(Task[Encoder, Classifier, Encoded, TaskOptions]):
         """The most frequent class of the training data."""
         index = {name: i for i, name in enumerate(train.classes)}
         gold = np.array([index[label] for label in datasets[split][self.label.name]])
-        guess = np.full(len(gold), most_frequent(labels_of(train)))
-        return {"most frequent class": multiclass_metrics(gold, guess, len(train.classes))}
+        predicted = np.full(len(gold), most_frequent(labels_of(train)))
+        return {"most frequent class": multiclass_metrics(gold, predicted, len(train.classes))}

@@ -1,4 +1,4 @@
-"""Completion of code line by line: marks of CodeXGLUE removed, contexts cut on the left, one line generated."""
+"""Line completion: CodeXGLUE's markers removed, contexts truncated on the left, one line generated."""
 
 from __future__ import annotations
 
@@ -18,14 +18,18 @@ _AT_LINE_START = re.compile(r"\n[ \t]*\Z")
 
 
 class CompletionTask(TextGenerationTask):
-    """Contexts to lines. Contexts are cut on the left, and single-sequence models attend to the past only."""
+    """Generation of a line from its context.
+
+    Contexts are truncated on the left, and single-sequence models attend to the past only.
+    """
 
     mode = InputMode.DECODER_ONLY
     loss_on_source = True
 
     def clean_source(self, text: str) -> str:
-        """The context without CodeXGLUE's marks, up to where the line begins: after a line break and its indentation,
-        or, in code that is one long line, after a word.
+        """The context without CodeXGLUE's markers, up to the beginning of the line.
+
+        A line begins after a line break and its indentation, or, in code that is one long line, after a word.
         """
         text = re.sub(r"\A<s> ?| ?</s>\Z", "", text)
         text = restore_literals(re.sub(" ?<EOL> ?", "\n", text))
@@ -34,33 +38,35 @@ class CompletionTask(TextGenerationTask):
         return text if _AT_LINE_START.search(text) else f"{text.rstrip()}\n"
 
     def clean_target(self, text: str) -> str:
-        """The line with its literals; one that is nothing but a placeholder stays as it is, so that it is a line."""
+        """The line with its literals restored; one that would then be blank keeps its placeholders."""
         plain = text.replace("<EOL>", "").strip()
         return restore_literals(plain).strip() or plain
 
     def finish(self, text: str) -> str:
-        """The first line that is written."""
+        """The first generated line."""
         return text.strip().partition("\n")[0].strip()
 
-    def prompts(self, texts: list[str], tokenizer: Any, most: int, kind: Architecture) -> list[Prompt]:
-        """Contexts cut from the left.
+    def prompts(self, texts: list[str], tokenizer: Any, max_tokens: int, architecture: Architecture) -> list[Prompt]:
+        """Contexts truncated on the left.
 
-        An encoder-decoder reads them as any source; for the others every token sees its past only.
+        An encoder-decoder reads them like any source; in the other architectures tokens attend to their past only.
         """
         cleaned = [self.clean_source(text) for text in texts]
-        if kind is Architecture.ENCODER_DECODER:
-            return [Prompt(ids, None) for ids in _last_tokens(tokenizer, cleaned, most, framed=True)]
+        if architecture is Architecture.ENCODER_DECODER:
+            return [Prompt(ids, None) for ids in _last_tokens(tokenizer, cleaned, max_tokens, framed=True)]
         head = mode_head(tokenizer, InputMode.DECODER_ONLY) or [start_token(tokenizer)]
-        prefix_length = 0 if kind is Architecture.ONE_STACK else None
-        return [Prompt([*head, *ids], prefix_length) for ids in _last_tokens(tokenizer, cleaned, most - len(head))]
+        prefix_length = 0 if architecture is Architecture.ONE_STACK else None
+        return [
+            Prompt([*head, *ids], prefix_length) for ids in _last_tokens(tokenizer, cleaned, max_tokens - len(head))
+        ]
 
     def target_texts(self, sources: list[str], targets: list[str]) -> list[str]:
-        """Lines as they follow their contexts: where a context is one long line, a blank comes between."""
+        """Lines as they follow their contexts, with a blank between if the context is one long line."""
         one_line = ["\n" not in self.clean_source(source) for source in sources]
         return [" " * blank + self.clean_target(text) for blank, text in zip(one_line, targets, strict=True)]
 
     def extra_end_ids(self, tokenizer: Any) -> tuple[int, ...]:
-        """A line break, where it is a token and not, as in some vocabularies, a blank or unknown."""
+        """The line break, if it is a token of the vocabulary and not read as a blank or an unknown token."""
         ids = tokenizer("\n", add_special_tokens=False)["input_ids"]
         return tuple(ids) if len(ids) == 1 and tokenizer.decode(ids) == "\n" else ()
 
@@ -73,21 +79,23 @@ class CompletionTask(TextGenerationTask):
         )
 
 
-def _last_tokens(tokenizer: Any, texts: list[str], most: int, *, framed: bool = False) -> list[list[int]]:
-    """The last tokens of texts; `framed` by the tokenizer's own special tokens, else without.
+def _last_tokens(tokenizer: Any, texts: list[str], max_tokens: int, *, framed: bool = False) -> list[list[int]]:
+    """The last tokens of texts; with the tokenizer's special tokens if `framed`.
 
     Raises:
-        ConfigError: there is no room for any.
+        ConfigError: `max_tokens` leaves no room for a token.
     """
-    if most < 1 + framed * tokenizer.num_special_tokens_to_add():
-        raise ConfigError(f"max_tokens: context leaves {most} tokens beside the special ones; expected at least 1")
+    if max_tokens < 1 + framed * tokenizer.num_special_tokens_to_add():
+        raise ConfigError(
+            f"max_tokens: context leaves {max_tokens} tokens beside the special ones; expected at least 1"
+        )
     side, tokenizer.truncation_side = tokenizer.truncation_side, "left"
     try:
-        encoded = tokenizer(texts, add_special_tokens=framed, truncation=True, max_length=most)
+        encoded = tokenizer(texts, add_special_tokens=framed, truncation=True, max_length=max_tokens)
     finally:
         tokenizer.truncation_side = side
-    found: list[list[int]] = encoded["input_ids"]
-    return found
+    ids: list[list[int]] = encoded["input_ids"]
+    return ids
 
 
 def last_line(context: str) -> str:

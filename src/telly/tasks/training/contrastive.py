@@ -28,7 +28,7 @@ class ContrastiveModel(TaskModel):
 def in_batch_loss(
     left: torch.Tensor, right: torch.Tensor, same: Sequence[torch.Tensor], temperature: float
 ) -> torch.Tensor:
-    """Cross-entropy of each left embedding's own right one among all of the batch.
+    """Cross-entropy of each left embedding's right partner among all right embeddings of the batch.
 
     With several processes the negatives are those of the global batch, so the loss and the averaged gradient are those
     of one process with that batch.
@@ -41,13 +41,13 @@ def in_batch_loss(
     """
     left, right = gather_with_gradient(left), gather_with_gradient(right)
     logits = left @ right.T / temperature  # [global batch, global batch]
-    positive = torch.zeros_like(logits, dtype=torch.bool)
+    excluded = torch.zeros_like(logits, dtype=torch.bool)
     for ids in map(gather_with_gradient, same):
-        positive |= ids[:, None] == ids[None]
-    positive.fill_diagonal_(False)
-    loss = F.cross_entropy(logits.masked_fill(positive, float("-inf")), torch.arange(len(logits), device=logits.device))
+        excluded |= ids[:, None] == ids[None]
+    excluded.fill_diagonal_(False)  # the pair itself is the target
+    loss = F.cross_entropy(logits.masked_fill(excluded, float("-inf")), torch.arange(len(logits), device=logits.device))
     scale = dist.get_world_size() if several() else 1
-    # DDP divides the gradient by the number of processes; the value that is reported stays as it is.
+    # DDP divides the gradient by the number of processes. This scales the gradient back and leaves the value unchanged.
     return loss + (scale - 1) * (loss - loss.detach())
 
 

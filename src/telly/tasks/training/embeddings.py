@@ -23,24 +23,24 @@ def encoded_texts(
 
     Args:
         dataset: the examples, with a column for every limit.
-        tokenizer: the model's.
+        tokenizer: tokenizer of the model.
         max_tokens: length limit by column.
 
     Returns:
         distinct sequences of all columns, and the row index of every example by column, [examples] each.
     """
     builder = SequenceTableBuilder()
-    known: dict[tuple[bytes, int], int] = {}
+    row_of: dict[tuple[bytes, int], int] = {}  # by digest of the text and length limit
     rows: dict[str, list[int]] = {column: [] for column in max_tokens}
     for texts in batches_of(dataset):
         for column, limit in max_tokens.items():
             keys = [(hashlib.blake2b(text.encode(), digest_size=16).digest(), limit) for text in texts[column]]
-            new = {key: text for key, text in zip(keys, texts[column], strict=True) if key not in known}
+            new = {key: text for key, text in zip(keys, texts[column], strict=True) if key not in row_of}
             encodings = encode_texts(tokenizer, list(new.values()), limit) if new else []
             for key, ids in zip(new, encodings, strict=True):
-                known[key] = builder.add(ids)
-            rows[column] += [known[key] for key in keys]
-    return builder.build(), {column: np.asarray(found, dtype=np.int64) for column, found in rows.items()}
+                row_of[key] = builder.add(ids)
+            rows[column] += [row_of[key] for key in keys]
+    return builder.build(), {column: np.asarray(indices, dtype=np.int64) for column, indices in rows.items()}
 
 
 def embed_rows(

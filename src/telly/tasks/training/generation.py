@@ -1,7 +1,7 @@
 """Text generation: encoding, teacher-forced training, decoding.
 
-Single-stack and decoder-only models get prompt and answer as one sequence, so the frozen layers' states of both are
-stored; of an encoder-decoder the source's are. The loss is taken where the answer is predicted.
+Single-stack and decoder-only models read prompt and answer as one sequence, so the states of both are cached; of an
+encoder-decoder only the source's states are. Only the positions that predict the answer have a loss.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from telly.tasks.spec import TaskSpec
 from telly.tasks.training.base import Encoded, Evaluation, Task, TaskModel, batches_of, length_batches, to_device
 
 DECODED_TOKENS = 16384
-"""Tokens of all beams' prompts and longest answers in a batch that is decoded; their keys and values are in memory."""
+"""Limit on the tokens of all beams' prompts and longest answers in a decoded batch, because of the key-value cache."""
 MIN_TOKENS = 4
 """Minimum length limit of prompts and answers, special tokens included."""
 PLACEHOLDER = "<mask0>"
@@ -48,7 +48,10 @@ PLACEHOLDER = "<mask0>"
 
 @dataclass(frozen=True)
 class Prompt:
-    """A source as a model gets it: token ids, and the length of its bidirectional prefix (None: as the model does)."""
+    """A source as the model reads it: token ids, and the length of its bidirectional prefix.
+
+    A length of None leaves attention to the model.
+    """
 
     ids: list[int]
     prefix_length: int | None
@@ -61,18 +64,18 @@ class Texts(Encoded):
     Rows of the training split are prompt and answer in one sequence, or sources; those of other splits are prompts.
 
     Attributes:
-        kind: the model's architecture.
-        prompt_lengths: tokens of every example's prompt, [examples].
-        answers: encoded answers, end token included; None where they are not trained on.
+        architecture: the model's architecture.
+        prompt_lengths: number of prompt tokens, [examples].
+        answers: encoded answers of an encoder-decoder's training split, end token included; else None.
         answer_rows: row in `answers`, [examples].
-        references: the right text of every example.
+        references: the reference text of every example.
         tokenizer: turns answers into text.
         start_id: start token of an encoder-decoder's answers.
         end_ids: tokens that end an answer.
         max_answer_tokens: maximum length of an answer, end token included.
     """
 
-    kind: Architecture = Architecture.ONE_STACK
+    architecture: Architecture = Architecture.ONE_STACK
     prompt_lengths: npt.NDArray[np.int64] | None = None
     answers: SequenceTable | None = None
     answer_rows: npt.NDArray[np.int64] | None = None
@@ -84,12 +87,12 @@ class Texts(Encoded):
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
-        """Tokens of every example, [examples]; an encoder-decoder's answer counts as well."""
-        found = super().lengths
-        if self.kind.is_single_sequence or self.answers is None:
-            return found
-        both: npt.NDArray[np.int64] = found + self.answers.lengths[self.answer_rows]
-        return both
+        """Tokens per example, [examples]; an encoder-decoder's answer counts as well."""
+        source_lengths = super().lengths
+        if self.architecture.is_single_sequence or self.answers is None:
+            return source_lengths
+        lengths: npt.NDArray[np.int64] = source_lengths + self.answers.lengths[self.answer_rows]
+        return lengths
 
     def fingerprint(self) -> str:
         """A digest of sources and answers."""
@@ -119,13 +122,13 @@ class TextGenerationModel(TaskModel):
         labels: torch.Tensor,
         decoder_input_ids: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
-        """Mean cross-entropy of the tokens that are predicted (of all processes' together).
+        """Mean cross-entropy of the predicted tokens of all processes together.
 
         Args:
-            inputs: tokens or stored states, and their masks.
+            inputs: tokens or cached states, and their masks.
             selected: true where the next token is predicted, [batch, tokens].
-            labels: those next tokens, [selected].
-            decoder_input_ids: of an encoder-decoder, [batch, answer tokens].
+            labels: ids of these next tokens, [selected].
+            decoder_input_ids: decoder inputs of an encoder-decoder, [batch, answer tokens].
         """
         decoder = {} if decoder_input_ids is None else {"decoder_input_ids": decoder_input_ids}
         with selected_logits(self.encoder.model, selected):
@@ -138,23 +141,23 @@ class TextGenerationModel(TaskModel):
     def generate(self, source: RowSource, data: Texts, autocast: torch.autocast, beams: int) -> list[list[int]]:
         """Token ids of the answers to all examples, decoded in batches of similar length."""
         device = self.device
-        prompts, places = np.unique(data.rows["source"], return_inverse=True)  # equal prompts have equal answers
+        prompts, inverse = np.unique(data.rows["source"], return_inverse=True)  # equal prompts have equal answers
         lengths = data.table.lengths[prompts]
         generated: list[list[int]] = [[] for _ in prompts]
-        with tqdm(total=len(prompts), desc="writing", unit="answer", leave=False, disable=None) as bar:
+        with tqdm(total=len(prompts), desc="generating", unit="answer", leave=False, disable=None) as bar:
             for picked in length_batches(lengths + data.max_answer_tokens, DECODED_TOKENS // beams):
                 with autocast:
                     answers = self._generate_batch(source, data, prompts[picked], beams, device)
-                for place, answer in zip(picked, answers, strict=True):
-                    generated[place] = answer
+                for i, answer in zip(picked, answers, strict=True):
+                    generated[i] = answer
                 bar.update(len(picked))
-        return [generated[place] for place in places]
+        return [generated[i] for i in inverse]
 
     def _generate_batch(
         self, source: RowSource, data: Texts, rows: npt.NDArray[np.int64], beams: int, device: torch.device
     ) -> list[list[int]]:
         decoding = Decoding(beams, data.max_answer_tokens, data.end_ids, source.pad_id)
-        if not data.kind.is_single_sequence:
+        if not data.architecture.is_single_sequence:
             batch = to_device(source.batch(rows), device)
             encoded = self.encoder.encode(**batch)
             return decode_encoded(self.encoder.model, encoded, batch["attention_mask"], decoding)
@@ -165,11 +168,11 @@ class TextGenerationModel(TaskModel):
 
 
 class TextGenerationTask(Task[SplitModel, TextGenerationModel, Texts, GenerationOptions]):
-    """Texts to texts. The schema has two columns: the source that is given, and the target that is generated.
+    """Generation of a target text from a source text, the two columns of the schema.
 
     Attributes:
-        source: the column that is given.
-        target: the column that is generated.
+        source: name of the source column.
+        target: name of the target column.
         mode: input mode in which a single-stack model reads the source.
         loss_on_source: whether the source's tokens are learned as well, as in language modelling.
     """
@@ -190,7 +193,7 @@ class TextGenerationTask(Task[SplitModel, TextGenerationModel, Texts, Generation
         return text
 
     def target_texts(self, sources: list[str], targets: list[str]) -> list[str]:
-        """Target texts as they are learned after their sources."""
+        """Target texts as the model learns them, after their sources."""
         return [self.clean_target(text) for text in targets]
 
     def finish(self, text: str) -> str:
@@ -198,7 +201,7 @@ class TextGenerationTask(Task[SplitModel, TextGenerationModel, Texts, Generation
         return text.strip()
 
     def extra_end_ids(self, tokenizer: Any) -> tuple[int, ...]:
-        """Tokens besides the end token that end an answer."""
+        """Ids of tokens besides the end token that end an answer."""
         return ()
 
     def encode(
@@ -209,24 +212,24 @@ class TextGenerationTask(Task[SplitModel, TextGenerationModel, Texts, Generation
         Raises:
             ModelError: the tokenizer has no token that can end an answer.
         """
-        kind = architecture_of(config)
-        codec = _Codec(self, tokenizer, max_tokens, kind)
+        codec = _Codec(self, tokenizer, max_tokens, architecture_of(config))
         return {name: codec.encode(dataset, config, train=name == "train") for name, dataset in datasets.items()}
 
-    def prompts(self, texts: list[str], tokenizer: Any, most: int, kind: Architecture) -> list[Prompt]:
-        """Prompts of at most `most` tokens; for single-sequence models they end with the answer's start token."""
+    def prompts(self, texts: list[str], tokenizer: Any, max_tokens: int, architecture: Architecture) -> list[Prompt]:
+        """Prompts of at most `max_tokens` tokens; those of single-sequence models end with the answer's start token."""
         texts = [self.clean_source(text) for text in texts]
-        if kind is Architecture.ENCODER_DECODER:
-            return [Prompt(ids, None) for ids in encode_texts(tokenizer, texts, most, self.mode)]
+        if architecture is Architecture.ENCODER_DECODER:
+            return [Prompt(ids, None) for ids in encode_texts(tokenizer, texts, max_tokens, self.mode)]
         start = start_token(tokenizer)
-        if kind is Architecture.DECODER:
+        if architecture is Architecture.DECODER:
             head = text_start(tokenizer)
-            room = most - 1 - len(head)
+            room = max_tokens - 1 - len(head)
             plain = tokenizer(texts, add_special_tokens=False, truncation=True, max_length=room)["input_ids"]
             return [Prompt([*head, *ids, start], None) for ids in plain]
-        placed = PLACEHOLDER in tokenizer.get_vocab() and supports_modes(tokenizer)
-        encoded = encode_texts(tokenizer, texts, most - placed - 1, self.mode)
-        if placed:
+        has_placeholder = PLACEHOLDER in tokenizer.get_vocab() and supports_modes(tokenizer)
+        encoded = encode_texts(tokenizer, texts, max_tokens - has_placeholder - 1, self.mode)
+        if has_placeholder:
+            # UniXcoder's format: the placeholder follows the mode tokens `<s> <mode> </s>`.
             encoded = [[*ids[:3], start, *ids[3:]] for ids in encoded]
         return [Prompt([*ids, start], len(ids)) for ids in encoded]
 
@@ -238,8 +241,9 @@ class TextGenerationTask(Task[SplitModel, TextGenerationModel, Texts, Generation
         """Sequences of some examples, the positions at which tokens are predicted, and these tokens."""
         picked = np.asarray(indices)
         rows = data.rows["source"][picked]
-        if data.kind.is_single_sequence:
+        if data.architecture.is_single_sequence:
             assert data.prompt_lengths is not None
+            # The first token that is predicted: of the source the second one, since nothing comes before the first.
             first = np.ones(len(picked), dtype=np.int64) if self.loss_on_source else data.prompt_lengths[picked]
             return {"inputs": source.batch(rows)} | _single_sequence_labels(
                 [data.table[int(row)] for row in rows], first
@@ -264,7 +268,7 @@ class TextGenerationTask(Task[SplitModel, TextGenerationModel, Texts, Generation
     def generate(
         self, model: TextGenerationModel, source: RowSource, data: Texts, autocast: torch.autocast, beams: int
     ) -> list[str]:
-        """Answers to all examples, as they are scored."""
+        """Answers to all examples, normalised for scoring."""
         exact: dict[str, Any] = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
         generated = model.generate(source, data, autocast, beams)
         return [self.finish(data.tokenizer.decode(ids, **exact)) for ids in generated]
@@ -293,12 +297,12 @@ class TextGenerationTask(Task[SplitModel, TextGenerationModel, Texts, Generation
 
 
 class _Codec:
-    """Encodes the splits of one run."""
+    """Encoder of the splits of one run."""
 
     def __init__(
-        self, task: TextGenerationTask, tokenizer: Any, max_tokens: dict[str, int], kind: Architecture
+        self, task: TextGenerationTask, tokenizer: Any, max_tokens: dict[str, int], architecture: Architecture
     ) -> None:
-        self.task, self.tokenizer, self.kind = task, tokenizer, kind
+        self.task, self.tokenizer, self.architecture = task, tokenizer, architecture
         self.max_source, self.max_target = max_tokens[task.source], max_tokens[task.target]
         self.end = end_token(tokenizer)
         for column, tokens in ((task.source, self.max_source), (task.target, self.max_target)):
@@ -306,17 +310,17 @@ class _Codec:
                 raise ConfigError(f"max_tokens: {column} must be at least {MIN_TOKENS}, found {tokens}")
 
     def encode(self, dataset: Any, config: Any, *, train: bool) -> Texts:
-        joined = train and self.kind.is_single_sequence
-        separate = train and not self.kind.is_single_sequence
+        joined = train and self.architecture.is_single_sequence
+        separate = train and not self.architecture.is_single_sequence
         sources, targets = SequenceTableBuilder(), SequenceTableBuilder()
         rows: list[int] = []
         answer_rows: list[int] = []
         prompt_lengths: list[int] = []
         references: list[str] = []
         for texts in batches_of(dataset):
-            prompts = self.task.prompts(texts[self.task.source], self.tokenizer, self.max_source, self.kind)
-            learned = self.task.target_texts(texts[self.task.source], texts[self.task.target])
-            answers = self._answers(learned) if train else [[] for _ in prompts]
+            prompts = self.task.prompts(texts[self.task.source], self.tokenizer, self.max_source, self.architecture)
+            targets_of_batch = self.task.target_texts(texts[self.task.source], texts[self.task.target])
+            answers = self._answers(targets_of_batch) if train else [[] for _ in prompts]
             for prompt, answer in zip(prompts, answers, strict=True):
                 rows.append(sources.add([*prompt.ids, *answer] if joined else prompt.ids, prompt.prefix_length))
                 prompt_lengths.append(len(prompt.ids))
@@ -324,28 +328,28 @@ class _Codec:
                     answer_rows.append(targets.add(answer))
             references += [self.task.clean_target(text) for text in texts[self.task.target]]
         encoded = self._texts(sources, rows, prompt_lengths, config)
-        encoded = replace(encoded, references=references, stored=train or encoded.stored)
+        encoded = replace(encoded, references=references, cacheable=train or encoded.cacheable)
         if not separate:
             return encoded
         return replace(encoded, answers=targets.build(), answer_rows=np.asarray(answer_rows, dtype=np.int64))
 
     def encode_sources(self, texts: list[str], config: Any) -> Texts:
-        """Source texts alone, to be answered."""
+        """Encode sources without targets, for generation."""
         sources = SequenceTableBuilder()
-        prompts = self.task.prompts(texts, self.tokenizer, self.max_source, self.kind)
+        prompts = self.task.prompts(texts, self.tokenizer, self.max_source, self.architecture)
         rows = [sources.add(prompt.ids, prompt.prefix_length) for prompt in prompts]
         return self._texts(sources, rows, [len(prompt.ids) for prompt in prompts], config)
 
     def _texts(self, sources: SequenceTableBuilder, rows: list[int], prompt_lengths: list[int], config: Any) -> Texts:
-        """Prompts without references. Only an encoder's states of them can be cached."""
+        """A split of prompts without references. Of prompts only an encoder's states can be cached."""
         return Texts(
             sources.build(),
             {"source": np.asarray(rows, dtype=np.int64)},
-            stored=not self.kind.is_single_sequence,
-            kind=self.kind,
+            cacheable=not self.architecture.is_single_sequence,
+            architecture=self.architecture,
             prompt_lengths=np.asarray(prompt_lengths, dtype=np.int64),
             tokenizer=self.tokenizer,
-            start_id=0 if self.kind.is_single_sequence else decoder_start(config),
+            start_id=0 if self.architecture.is_single_sequence else decoder_start(config),
             end_ids=(self.end, *self.task.extra_end_ids(self.tokenizer)),
             max_answer_tokens=self.max_target,
         )
@@ -364,8 +368,8 @@ def start_token(tokenizer: Any) -> int:
     """
     if PLACEHOLDER in tokenizer.get_vocab():
         return int(tokenizer.convert_tokens_to_ids(PLACEHOLDER))
-    found = next((i for i in (tokenizer.bos_token_id, tokenizer.cls_token_id) if i is not None), None)
-    return end_token(tokenizer) if found is None else int(found)
+    start = next((i for i in (tokenizer.bos_token_id, tokenizer.cls_token_id) if i is not None), None)
+    return end_token(tokenizer) if start is None else int(start)
 
 
 def text_start(tokenizer: Any) -> list[int]:
@@ -380,9 +384,9 @@ def end_token(tokenizer: Any) -> int:
     Raises:
         ModelError: the tokenizer has no end or separator token.
     """
-    for found in (tokenizer.eos_token_id, tokenizer.sep_token_id):
-        if found is not None:
-            return int(found)
+    for token_id in (tokenizer.eos_token_id, tokenizer.sep_token_id):
+        if token_id is not None:
+            return int(token_id)
     raise ModelError("the tokenizer has neither an end nor a separator token, so no answer could end")
 
 
@@ -398,7 +402,7 @@ def _single_sequence_labels(
 
 
 def _decoder_labels(answers: list[npt.NDArray[np.int32]], start_id: int, pad_id: int) -> dict[str, torch.Tensor]:
-    """Answers as decoder inputs (moved right by the start token), and every token of them as a label."""
+    """Answers as decoder inputs, shifted right by the start token, and all their tokens as labels."""
     width = max(map(len, answers))
     inputs = np.full((len(answers), width), pad_id, dtype=np.int64)
     selected = np.zeros((len(answers), width), dtype=bool)
@@ -406,5 +410,5 @@ def _decoder_labels(answers: list[npt.NDArray[np.int32]], start_id: int, pad_id:
         inputs[i, : len(ids)] = [start_id, *ids[:-1]]
         selected[i, : len(ids)] = True
     labels = np.concatenate(answers).astype(np.int64)
-    found = {"decoder_input_ids": inputs, "selected": selected, "labels": labels}
-    return {name: torch.from_numpy(value) for name, value in found.items()}
+    arrays = {"decoder_input_ids": inputs, "selected": selected, "labels": labels}
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}

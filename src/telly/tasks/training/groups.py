@@ -30,18 +30,19 @@ BUCKETS = 4096
 
 
 class GroupedTexts(Encoded):
-    """Texts with labels, and which of them share one."""
+    """Texts with labels, grouped by label."""
 
     def partner(self, index: int, rng: np.random.Generator) -> int:
         """Another example of the same label, drawn uniformly; the example itself if there is no other."""
         assert self.labels is not None
-        order, starts, places = self._by_label
+        order, starts, positions = self._by_label
         first, last = starts[self.labels[index]], starts[self.labels[index] + 1]
         if last - first < 2:
             return index
-        drawn = int(rng.integers(last - first - 1))
-        own = int(places[index] - first)
-        return int(order[first + drawn + (drawn >= own)])  # itself is skipped
+        # One of the group's other members: offsets from the example's own one on are shifted by one to skip it.
+        offset = int(rng.integers(last - first - 1))
+        own_offset = int(positions[index] - first)
+        return int(order[first + offset + (offset >= own_offset)])
 
     def batch_tokens(self, indices: Rows) -> int:
         """Tokens of the texts, and about as many of their partners."""
@@ -58,9 +59,9 @@ class GroupedTexts(Encoded):
         assert self.labels is not None
         order = np.argsort(self.labels, kind="stable")
         starts = np.concatenate([[0], np.cumsum(np.bincount(self.labels, minlength=len(self.classes)))])
-        places = np.empty_like(order)
-        places[order] = np.arange(len(order))
-        return order, starts, places
+        positions = np.empty_like(order)
+        positions[order] = np.arange(len(order))  # the inverse of the permutation `order`
+        return order, starts, positions
 
 
 class GroupModel(ContrastiveModel):
@@ -73,7 +74,7 @@ class GroupModel(ContrastiveModel):
 
         Args:
             left: batch of tokens or cached states.
-            right: the same of another text of each label.
+            right: batch of other texts with the same labels.
             labels: class indices, [pairs].
         """
         return {"loss": in_batch_loss(self.embed(left), self.embed(right), [labels], self.temperature)}
@@ -94,9 +95,7 @@ class GroupTask(Task[Encoder, GroupModel, GroupedTexts, ContrastiveOptions]):
         for name, dataset in datasets.items():
             classes, labels = np.unique(list(dataset[self.label]), return_inverse=True)
             if np.bincount(labels).max() < 2:
-                raise DataError(
-                    f"{name}: every label stands in one row only; expected at least two programs of a label"
-                )
+                raise DataError(f"{name}: every label occurs in one row only; expected at least two programs per label")
             table, rows = encoded_texts(dataset, tokenizer, max_tokens)
             encoded[name] = GroupedTexts(table, rows, labels, tuple(map(str, classes)))
         return encoded
@@ -112,7 +111,7 @@ class GroupTask(Task[Encoder, GroupModel, GroupedTexts, ContrastiveOptions]):
     def collate(
         self, source: RowSource, data: GroupedTexts, indices: Rows, rng_key: tuple[int, ...] = ()
     ) -> dict[str, Any]:
-        """Some texts, and for each another one of its label, drawn in every epoch."""
+        """Some texts, and for each another text of its label, which is drawn in every epoch."""
         picked = np.asarray(indices)
         partners = np.array([data.partner(int(i), np.random.default_rng([*rng_key, int(i)])) for i in picked])
         rows = data.rows[self.text]
@@ -136,11 +135,11 @@ class GroupTask(Task[Encoder, GroupModel, GroupedTexts, ContrastiveOptions]):
         counts = torch.zeros(len(dataset), BUCKETS)
         for i, text in enumerate(dataset[self.text]):
             for word in words(text):
-                counts[i, hash_of(word)] += 1
+                counts[i, bucket_of(word)] += 1
         labels = torch.from_numpy(np.unique(list(dataset[self.label]), return_inverse=True)[1])
         return {"word counts": {"map@r": map_at_r(F.normalize(counts.log1p(), dim=-1), labels)[0]}}
 
 
-def hash_of(word: str) -> int:
+def bucket_of(word: str) -> int:
     """Bucket of a word; the same in every process."""
     return zlib.crc32(word.encode()) % BUCKETS

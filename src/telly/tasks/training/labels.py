@@ -23,16 +23,16 @@ def class_indices(
 ) -> tuple[tuple[str, ...], dict[str, npt.NDArray[np.int64]]]:
     """Class names in order, and the class index of every example by split, [examples] each.
 
-    The classes are those of the split `train`; without it, they are the values that the column may have.
+    The classes are those of the split `train`; without it, they are the values that the column allows.
 
     Raises:
-        DataError: the training data has one class only, or another split has a class that it lacks.
+        DataError: the training data has only one class, or another split has a class that it lacks.
     """
     name, train = column.name, datasets.get("train")
-    found = set(column.values if train is None else train[name])
-    whole = all(re.fullmatch(r"-?[0-9]+", label) for label in found)
+    names = set(column.values if train is None else train[name])
+    numeric = all(re.fullmatch(r"-?[0-9]+", label) for label in names)
     # Whole numbers in their order, so that class 10 comes after class 9; "01" and "1" are two names.
-    classes = tuple(sorted(found, key=lambda label: (int(label) if whole else 0, label)))
+    classes = tuple(sorted(names, key=lambda label: (int(label) if numeric else 0, label)))
     if train is not None and len(classes) < 2:
         raise DataError(
             f"{name!r} is {classes[0]!r} in all {len(train):,} training rows; expected at least two "
@@ -42,10 +42,10 @@ def class_indices(
     indices = {}
     for split, dataset in datasets.items():
         labels = list(dataset[name])
-        strange = sorted(set(labels) - index.keys())
-        if strange:
+        unknown = sorted(set(labels) - index.keys())
+        if unknown:
             raise DataError(
-                f"{split}: {name!r} has {strange[0]!r}, which no training row has (known: {', '.join(classes[:10])}"
+                f"{split}: {name!r} has {unknown[0]!r}, which no training row has (known: {', '.join(classes[:10])}"
                 f"{', ...' if len(classes) > 10 else ''}); add training rows of it, leave it out, "
                 "or take more of them (--limit draws at random)"
             )

@@ -24,7 +24,7 @@ from telly.tasks.training.labels import ClassHead, class_indices, labels_of, mos
 
 MARGIN = 0.3
 """Cosine that pairs of different behaviour are pushed below."""
-MANY_PAIRS = 8
+MIN_PAIRS_PER_TEXT = 8
 """Average number of pairs per text from which pairs that share a text are kept together in batches."""
 THRESHOLD = 0.5
 """Threshold of the pair classifier's probability, and of the cosine until one is fitted."""
@@ -34,7 +34,7 @@ CHUNK_PAIRS = 4096
 
 @dataclass(frozen=True)
 class TextPairs(Encoded):
-    """Pairs of texts. Where texts occur in many pairs, batches are made of pairs that share texts."""
+    """Pairs of texts. If texts occur in many pairs, batches are made of pairs that share texts."""
 
     def batch_tokens(self, indices: Rows) -> int:
         """Tokens of the distinct texts of the batch, each padded to the longest."""
@@ -43,8 +43,8 @@ class TextPairs(Encoded):
 
     @property
     def pairs(self) -> npt.NDArray[np.int64] | None:
-        """The two texts of every pair, [pairs, 2]; None where texts occur in few pairs."""
-        if self.uses_per_epoch < MANY_PAIRS:
+        """The two texts of every pair, [pairs, 2]; None if texts occur in few pairs."""
+        if self.uses_per_epoch < MIN_PAIRS_PER_TEXT:
             return None
         return np.stack(list(self.rows.values()), axis=1)
 
@@ -81,9 +81,9 @@ class PairModel(TaskModel):
 
         Args:
             functions: the distinct texts, as a batch of tokens or cached states.
-            left: their indices on the left of each pair, [pairs].
-            right: their indices on the right, [pairs].
-            labels: 1 where both belong together, [pairs].
+            left: index in `functions` of the left text, [pairs].
+            right: index in `functions` of the right text, [pairs].
+            labels: 1 if both belong together, else 0, [pairs].
         """
         return {"loss": self.loss(self.represent(functions), left, right, labels)}
 
@@ -166,11 +166,11 @@ class PairTask(Task[Encoder, PairModel, TextPairs, PairOptions]):
         }
 
     def head(self, hidden_size: int, num_classes: int, options: PairOptions) -> ClassHead | None:
-        """The pair classifier's; the cosine has no parameters."""
+        """The head of the pair classifier; the cosine has no parameters."""
         return ClassHead(2 * hidden_size, hidden_size, 2) if options.head == PAIR else None
 
     def build(self, encoder: Encoder, num_classes: int, options: PairOptions) -> PairModel:
-        """The encoder with the head that is asked for."""
+        """The encoder with the head of the options."""
         head = self.head(encoder.hidden_size, num_classes, options)
         return CosineModel(encoder) if head is None else PairClassifier(encoder, head)
 
@@ -251,6 +251,6 @@ class PairTask(Task[Encoder, PairModel, TextPairs, PairOptions]):
         words: dict[str, frozenset[str]] = {}  # a text is in many pairs
         for texts in batches_of(dataset):
             for left, right in zip(texts[self.left], texts[self.right], strict=True):
-                ours, theirs = (words.setdefault(text, frozenset(text.split())) for text in (left, right))
-                overlaps.append(len(ours & theirs) / max(1, len(ours | theirs)))
+                left_words, right_words = (words.setdefault(text, frozenset(text.split())) for text in (left, right))
+                overlaps.append(len(left_words & right_words) / max(1, len(left_words | right_words)))
         return np.array(overlaps)

@@ -34,9 +34,9 @@ class RetrievalModel(ContrastiveModel):
 
         Args:
             query: batch of tokens or cached states.
-            document: the same of the documents that belong to the queries.
-            query_rows: row indices that tell equal queries, [pairs].
-            document_rows: row indices that tell equal documents, [pairs].
+            document: batch of the documents that belong to the queries.
+            query_rows: row indices, equal for equal queries, [pairs].
+            document_rows: row indices, equal for equal documents, [pairs].
         """
         same = [query_rows, document_rows]
         return {"loss": in_batch_loss(self.embed(query), self.embed(document), same, self.temperature)}
@@ -67,7 +67,7 @@ class RetrievalTask(Task[Encoder, RetrievalModel, Encoded, ContrastiveOptions]):
         return {column: data.rows[column] for column in (self.query, self.document)}
 
     def collate(self, source: RowSource, data: Encoded, indices: Rows, rng_key: tuple[int, ...] = ()) -> dict[str, Any]:
-        """Queries and documents of some examples, and their row indices, by which duplicates are known."""
+        """Queries and documents of some examples, and their row indices, which identify duplicates."""
         picked = np.asarray(indices)
         query, document = data.rows[self.query][picked], data.rows[self.document][picked]
         return {
@@ -90,7 +90,7 @@ class RetrievalTask(Task[Encoder, RetrievalModel, Encoded, ContrastiveOptions]):
         return Evaluation.of(retrieval_statistics(ranks))
 
     def baselines(self, datasets: Mapping[str, Any], split: str, train: Encoded) -> dict[str, dict[str, float]]:
-        """BM25 over identifiers split into words."""
+        """BM25 with identifiers split into words."""
         dataset = datasets[split]
         documents = list(dict.fromkeys(dataset[self.document]))
         index = {text: i for i, text in enumerate(documents)}

@@ -20,13 +20,13 @@ class Style:
     """A style of documentation comments.
 
     Args:
-        describe: gives the first paragraph of a comment with its signs, in plain words on one line, or a blank.
-        sign: how a comment begins that is documentation by the rules of the style.
-        plain: whether other comments document a function, too, if they touch it.
-        foreign: what tells in a comment that it documents something else than what follows.
-        gap: how many blank lines may follow a comment with the sign.
+        describe: function from a comment with its signs to the first paragraph in plain words on one line, or a blank.
+        sign: beginning of comments that are documentation by the rules of the style.
+        plain: whether other comments document a function as well, if they touch it.
+        foreign: pattern of comments that document something other than the code after them.
+        gap: maximum number of blank lines after a comment with the sign.
         joined: whether all comments with the sign before a function belong together.
-        stacked: whether several such blocks may stand before a function, for instance one with its type alone.
+        stacked: whether a function may have several such blocks, for instance one with its type alone.
     """
 
     describe: Callable[[str], str]
@@ -48,6 +48,7 @@ _DOXYGEN_FOREIGN = re.compile(
     r"|dir|\{|\})(?!\w)|^\s*(?:///?|//!|/\*[*!])<|[@\\][{}]\s*(?:\*/)?\s*$",
     re.MULTILINE,
 )
+# The sign `(?!)` matches nothing: in such a style comments are documentation by their place alone.
 STYLES = {
     "docstring": Style(docstrings.describe, re.compile(r"(?!)")),
     "javadoc": Style(tags.javadoc, re.compile(r"/\*\*(?!/)|///(?!/)"), gap=1),
@@ -61,9 +62,9 @@ STYLES = {
     "godoc": Style(prose.godoc, re.compile(r"(?!)"), plain=True),
     "rubydoc": Style(prose.rubydoc, re.compile(r"(?!)"), plain=True),
 }
-"""The styles by the names that `Language.style` has."""
+"""The styles by their names in `Language.style`."""
 
 
 def is_description(words: str) -> bool:
-    """Return whether there are enough words to say what a function does."""
+    """Return whether there are enough words to describe a function."""
     return len(words.split()) + unspaced_letters(words) // 2 >= MIN_WORDS

@@ -79,18 +79,18 @@ _SIGNATURE = re.compile(r"^[\w.]+\((?:[^()]|\([^()]*\))*\)(?:\s*->\s*(?:[\w.]*\[
 _LEAD = re.compile(r"^@brief\s+")
 _DIRECTIVE = re.compile(r"^(?:\.\.|!!!|\?\?\?\+?)(?:\s|$)")
 _TITLE_WORDS = 3
-"""A title of so many words says what the function does."""
+"""Minimum number of words of a title that describes the function."""
 
 
 def docstring_value(literal: str) -> str | None:
-    """The text of a docstring as Python reads it; None where an expression is no docstring, as bytes and f-strings."""
+    """The text of a docstring as Python reads it; None for other expressions, such as bytes and f-strings."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # invalid escapes in other people's code are not our user's business
-            found = ast.parse(f"({literal}\n)", mode="eval").body
+            expression = ast.parse(f"({literal}\n)", mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-    return found.value if isinstance(found, ast.Constant) and isinstance(found.value, str) else None
+    return expression.value if isinstance(expression, ast.Constant) and isinstance(expression.value, str) else None
 
 
 def describe(docstring: str) -> str:
@@ -116,7 +116,7 @@ def _in_plain_words(text: str) -> str:
 
 def _paragraphs(lines: list[str]) -> Iterator[list[str]]:
     """Paragraphs before the first section. Titles of a word or two and directives before a text are passed over."""
-    kept: list[str] = []
+    paragraph: list[str] = []
     at = 0
     while at < len(lines):
         line = lines[at].strip()
@@ -126,22 +126,22 @@ def _paragraphs(lines: list[str]) -> Iterator[list[str]]:
             title = heading[1] if heading else line
             if _SECTION.match(title) or (titled and _PARAMETERS.match(title)):
                 break
-            if not heading and (kept or len(title.split()) >= _TITLE_WORDS):
-                kept.append(title)
+            if not heading and (paragraph or len(title.split()) >= _TITLE_WORDS):
+                paragraph.append(title)
             at += bool(titled)
             line = ""
-        if is_drawn(line) or (_DIRECTIVE.match(line) and not kept):
-            if kept:
-                yield kept
-                kept = []
+        if is_drawn(line) or (_DIRECTIVE.match(line) and not paragraph):
+            if paragraph:
+                yield paragraph
+                paragraph = []
             at = _after_block(lines, at) if line and _DIRECTIVE.match(line) else at + 1
             continue
-        if _STOP.match(line) or (kept and _BARE_TITLE.match(line)):
+        if _STOP.match(line) or (paragraph and _BARE_TITLE.match(line)):
             break
-        kept.append(line)
+        paragraph.append(line)
         at += 1
-    if kept:
-        yield kept
+    if paragraph:
+        yield paragraph
 
 
 def _after_block(lines: list[str], at: int) -> int:

@@ -42,7 +42,7 @@ _DOXYGEN_LINE = re.compile(
     r"|private\w*|protected\w*|memberof|overload|anchor|nosubgrouping|function|method|const|qualifier|endcond)\b.*$"
     rf"|^\s*[@\\](?!(?:{_SECTIONS})\s*$)\w+(?:\s+embed:\S+)?\s*$"
 )
-"""Commands whose line is no text."""
+"""Commands whose whole line is not text."""
 _DOXYGEN_SECTION = re.compile(r"^\s*[@\\](?!(?:c|p|a|e|b|em|ref|link|n|subpage|cite|xref|f\$)(?!\w))[A-Za-z]")
 """Any other command lasts until a blank line; what follows that is text again, as Doxygen reads it."""
 _KERNEL_ARGUMENT = re.compile(r"^\s*@[\w.]+(?:\.\.\.)?:\s")
@@ -64,7 +64,7 @@ def doxygen(comment: str) -> str:
 
 def _without_doxygen_sections(lines: list[str]) -> list[str]:
     """The lines without those about parameters, results and the like, and without commands on lines of their own."""
-    kept: list[str] = []
+    text_lines: list[str] = []
     within = False
     for line in lines:
         if not line.strip() or _DOXYGEN_LEAD.match(line) or _DOXYGEN_STOP.match(line):
@@ -73,5 +73,5 @@ def _without_doxygen_sections(lines: list[str]) -> list[str]:
             line = ""  # noqa: PLW2901
         elif _DOXYGEN_SECTION.match(line) or _KERNEL_ARGUMENT.match(line):
             within = True
-        kept.append("" if within else line)
-    return kept
+        text_lines.append("" if within else line)
+    return text_lines

@@ -36,23 +36,25 @@ def first_paragraph(lines: list[str], stop: re.Pattern[str], lead: re.Pattern[st
     begin = next((at for at, line in enumerate(lines) if line.strip()), 0)
     if begin < len(lines):
         lines = [*lines[:begin], lead.sub("", lines[begin]), *lines[begin + 1 :]]
-    found = _before_sections(lines, stop)
-    if not found:
+    paragraph = _before_sections(lines, stop)
+    if not paragraph:
         begin = next((at for at, line in enumerate(lines) if lead.match(line)), len(lines))
-        found = _before_sections([lead.sub("", line) for line in lines[begin : begin + 1]] + lines[begin + 1 :], stop)
-    return found
+        paragraph = _before_sections(
+            [lead.sub("", line) for line in lines[begin : begin + 1]] + lines[begin + 1 :], stop
+        )
+    return paragraph
 
 
 def _before_sections(lines: Iterable[str], stop: re.Pattern[str]) -> str:
     """The first paragraph before a section; other titles are passed over."""
-    kept: list[str] = []
+    body: list[str] = []
     for line in lines:
         heading = _HEADING.match(line)
         title = heading[1].strip() if heading else line.strip()
         if _SECTION_LINE.match(title) or (_SECTION_TITLE.match(title) and (heading or title.endswith(":"))):
             break
-        kept.append("" if heading else line)
-    return " ".join(next(paragraphs(kept, stop), []))
+        body.append("" if heading else line)
+    return " ".join(next(paragraphs(body, stop), []))
 
 
 def finished(paragraph: str, inline: tuple[Rule, ...], verbatim: Verbatim, *, entities: bool = True) -> str:

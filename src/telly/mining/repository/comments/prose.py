@@ -49,9 +49,9 @@ _GO_LINK = re.compile(
 def godoc(comment: str) -> str:
     """The description in a comment of Go: plain text with links such as [Name]; indented lines are code."""
     verbatim = Verbatim()
-    said = "\n".join(line for line in comment.split("\n") if not _GO_DIRECTIVE.match(line))
-    lines = verbatim.keep_all(without_signs(said), CODE).split("\n")
-    targets = [found[1] for line in lines if (found := _GO_TARGET.match(line))]
+    text = "\n".join(line for line in comment.split("\n") if not _GO_DIRECTIVE.match(line))
+    lines = verbatim.keep_all(without_signs(text), CODE).split("\n")
+    targets = [match[1] for line in lines if (match := _GO_TARGET.match(line))]
     rules: list[Rule] = [(_GO_LINK, r"\1")]
     rules += [(re.compile(rf"\[({re.escape(target)})\]"), r"\1") for target in targets]
     lines = [line for line in lines if not _GO_TARGET.match(line) and not _SWAG_FIRST.match(line)]
@@ -96,8 +96,8 @@ def rubydoc(comment: str) -> str:
 
 
 def _without_ruby_tags(lines: list[str]) -> list[str]:
-    """The lines without tags and what is indented below them; where that ends the text goes on, as YARD reads it."""
-    kept: list[str] = []
+    """The lines without tags and the lines indented below them; the text continues after these, as YARD reads it."""
+    text_lines: list[str] = []
     indent = -1
     for line in lines:
         if is_directive(line):
@@ -107,5 +107,5 @@ def _without_ruby_tags(lines: list[str]) -> list[str]:
             indent = len(tag[1])
         elif line.strip() and len(line) - len(line.lstrip()) <= indent:
             indent = -1
-        kept.append("" if tag or indent >= 0 else line)
-    return kept
+        text_lines.append("" if tag or indent >= 0 else line)
+    return text_lines

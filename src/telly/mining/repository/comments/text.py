@@ -46,35 +46,35 @@ class Verbatim:
         self._pieces: list[str] = []
 
     def keep(self, piece: str) -> str:
-        """Hold a piece; returns what stands for it in the text."""
+        """Hold a piece; return its placeholder."""
         self._pieces.append(piece)
         return f"\0{len(self._pieces) - 1}\0"
 
     def keep_all(self, text: str, rules: Iterable[Rule]) -> str:
         """Hold the result of every match of the rules, in their order. The text itself has no NUL."""
 
-        def kept(match: re.Match[str], replacement: str | Callable[[re.Match[str]], str]) -> str:
-            found = match.expand(replacement) if isinstance(replacement, str) else replacement(match)
-            return found if found == match[0] else self.keep(found)
+        def held(match: re.Match[str], replacement: str | Callable[[re.Match[str]], str]) -> str:
+            result = match.expand(replacement) if isinstance(replacement, str) else replacement(match)
+            return result if result == match[0] else self.keep(result)
 
         for pattern, replacement in rules:
-            text = pattern.sub(lambda match, replacement=replacement: kept(match, replacement), text)  # type: ignore[misc]
+            text = pattern.sub(lambda match, replacement=replacement: held(match, replacement), text)  # type: ignore[misc]
         return text
 
     def restore(self, text: str) -> str:
-        """Put all pieces back, also those within others."""
+        """Put all pieces back, including those within others."""
         while _PLACE.search(text):
             text = _PLACE.sub(lambda match: self._pieces[int(match[1])], text)
         return text
 
 
 def one_line(text: str) -> str:
-    """The text with every run of white space as one blank, without characters that no file can hold."""
+    """The text with every run of white space as one blank, without characters that cannot be encoded."""
     return " ".join(text.encode(errors="replace").decode().split())
 
 
 def is_drawn(line: str) -> bool:
-    """Return whether a line is blank or only drawn, as those of boxes and rules."""
+    """Return whether a line is blank or only drawn, as the lines of boxes and rules."""
     bare = line.strip()
     return not bare or _DRAWN.fullmatch(bare) is not None
 
@@ -90,7 +90,7 @@ def is_note(line: str) -> bool:
 
 
 def is_legal(text: str) -> bool:
-    """Return whether a text is the terms of a licence."""
+    """Return whether a text states the terms of a licence."""
     return _LEGAL.search(text) is not None
 
 
@@ -109,22 +109,22 @@ def paragraphs(lines: Iterable[str], stop: re.Pattern[str]) -> Iterator[list[str
 
     Directives are passed over, and so are paragraphs that begin as a note to the authors, such as `TODO:`.
     """
-    kept: list[str] = []
-    noted = False
+    paragraph: list[str] = []
+    in_note = False
     for line in lines:
         if is_directive(line):
             continue
         if is_drawn(line):
-            if kept:
-                yield kept
-            kept, noted = [], False
-        elif stop.match(line) or (kept and is_note(line)):
+            if paragraph:
+                yield paragraph
+            paragraph, in_note = [], False
+        elif stop.match(line) or (paragraph and is_note(line)):
             break
         else:
-            noted = noted or is_note(line)
-            kept += [] if noted else [line.strip()]
-    if kept:
-        yield kept
+            in_note = in_note or is_note(line)
+            paragraph += [] if in_note else [line.strip()]
+    if paragraph:
+        yield paragraph
 
 
 _BLOCK_OPEN = re.compile(r"^\s*/\*[*!]*<?(?!/)")
@@ -139,13 +139,14 @@ def is_block(comment: str) -> bool:
 
 
 def without_signs(comment: str) -> str:
-    """The text of a block comment, or of line comments one below the other, without what marks it as a comment."""
+    """The text of a block comment, or of line comments one below the other, without the signs of the comment."""
     comment = comment[:MAX_COMMENT].replace("\0", "")
     if not is_block(comment):
         lines = [_LINE_SIGN.sub("", line).expandtabs().rstrip() for line in comment.split("\n")]
         indent = min((len(line) - len(line.lstrip()) for line in lines if line), default=0)
         return "\n".join(line[indent:] for line in lines).strip("\n")
     first, *rest = _BLOCK_CLOSE.sub("", _BLOCK_OPEN.sub("", comment)).split("\n")
+    # Stars at the beginnings of most lines are signs; others mark the items of a list.
     starred = sum(line.lstrip().startswith("*") for line in rest)
     if 2 * starred >= sum(bool(line.strip()) for line in rest):
         rest = [_STAR.sub("", line) for line in rest]

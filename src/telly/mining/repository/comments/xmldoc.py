@@ -13,14 +13,14 @@ _NOTHING = re.compile(r"(?!)")
 _FENCE = re.compile(r"^\s*(?:```|~~~)")
 
 
-_NOT_SAID = frozenset(
+_OMITTED = frozenset(
     {"param", "typeparam", "returns", "exception", "example", "value", "seealso", "permission", "inheritdoc", "include"}
     | {"completionlist", "code", "overloads", "threadsafety"}
 )
-_PARTING = frozenset({"para", "p", "list", "item", "ul", "ol", "li", "table", "div", "pre"})
+_BLOCKS = frozenset({"para", "p", "list", "item", "ul", "ol", "li", "table", "div", "pre"})
 _SUMMARY = re.compile(r"<summary>(.*?)(?:</summary>|\Z)", re.DOTALL)
 _LOOSE_REFERENCE = re.compile(r"<(?:see|seealso|paramref|typeparamref)\s+\w+\s*=\s*\"([^\"]*)\"\s*/>")
-_LOOSE_BLOCK = re.compile(rf"<({'|'.join(sorted(_NOT_SAID))})\b[^<>]*(?:/>|>.*?(?:</\1>|\Z))", re.DOTALL)
+_LOOSE_BLOCK = re.compile(rf"<({'|'.join(sorted(_OMITTED))})\b[^<>]*(?:/>|>.*?(?:</\1>|\Z))", re.DOTALL)
 _LOOSE_TAG = re.compile(
     r"</?(?:c|para|see|summary|remarks|list|item|term|description|b|i|u|br|a|em|strong|tt)\b[^<>]*>"
 )
@@ -34,15 +34,16 @@ def xmldoc(comment: str) -> str:
     try:
         root = ElementTree.fromstring(f"<doc>{text}</doc>")
     except (ElementTree.ParseError, ValueError):
-        said = _loosely(text)
+        description = _without_parsing(text)
     else:
-        said = _said(root, verbatim)
-    return finished(first_paragraph(said.split("\n"), _FENCE, _NOTHING), (), verbatim, entities=False)
+        description = _description(root, verbatim)
+    return finished(first_paragraph(description.split("\n"), _FENCE, _NOTHING), (), verbatim, entities=False)
 
 
-def _said(root: ElementTree.Element, verbatim: Verbatim) -> str:
-    summary = next((found for name in ("summary", "remarks") if (found := root.find(name)) is not None), None)
+def _description(root: ElementTree.Element, verbatim: Verbatim) -> str:
+    summary = next((element for name in ("summary", "remarks") if (element := root.find(name)) is not None), None)
     outside = "".join([root.text or "", *(child.tail or "" for child in root)])
+    # Without a summary, text outside of elements takes precedence over `remarks`.
     if summary is not None and root.find("summary") is None and outside.strip():
         summary = None
     return _words(root if summary is None else summary, verbatim)
@@ -51,15 +52,16 @@ def _said(root: ElementTree.Element, verbatim: Verbatim) -> str:
 def _words(element: ElementTree.Element, verbatim: Verbatim) -> str:
     parts = [element.text or ""]
     for child in element:
-        inner = _words(child, verbatim).strip() if child.tag not in _NOT_SAID - {"seealso", "code"} else ""
+        inner = _words(child, verbatim).strip() if child.tag not in _OMITTED - {"seealso", "code"} else ""
         if child.tag in {"see", "seealso", "paramref", "typeparamref"}:
             target = next((child.get(name) for name in ("cref", "name", "langword", "href") if child.get(name)), "")
+            # A reference without words reads as its target, without a prefix such as `T:` for types.
             parts.append(inner or verbatim.keep(_PREFIX.sub("", target or "")))
         elif child.tag in {"c", "tt"} or (child.tag == "code" and "\n" not in (child.text or "")):
             parts.append(verbatim.keep(inner))
         elif child.tag == "code":
             parts.append("\n\n")
-        elif child.tag in _PARTING:
+        elif child.tag in _BLOCKS:
             parts.append(f"\n\n{inner}\n\n")
         else:
             parts.append(f" {inner}" if child.tag == "br" else inner)
@@ -67,8 +69,8 @@ def _words(element: ElementTree.Element, verbatim: Verbatim) -> str:
     return "".join(parts)
 
 
-def _loosely(text: str) -> str:
-    """The same from a comment that is not well-formed, for instance because of `List<int>`."""
+def _without_parsing(text: str) -> str:
+    """The description in a comment that is not well-formed XML, for instance because of `List<int>`."""
     summary = _SUMMARY.search(text)
     text = summary[1] if summary else _LOOSE_BLOCK.sub("", text)
     text = re.sub(r"</?para\s*/?>", "\n\n", _LOOSE_REFERENCE.sub(lambda match: _PREFIX.sub("", match[1]), text))

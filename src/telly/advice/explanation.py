@@ -1,27 +1,26 @@
-"""Reason and risk of an advice, in sentences."""
+"""Explanation of an advice: the reason for the chosen K and its risk, in sentences."""
 
 from __future__ import annotations
 
 from telly.advice.decision import PROOF, chance_beyond
-from telly.advice.draw import Drawn
 from telly.advice.k_search import KSearch, name_of
 from telly.advice.rule import SHARE
+from telly.advice.samples import PilotSamples
 
 
-def reason(search: KSearch, chosen: int | None, examples: int) -> list[str]:
+def explain_choice(search: KSearch, chosen: int | None, examples: int) -> list[str]:
     """Explain how K, or None for base, was chosen; `examples` is the number of examples of a pilot."""
     change = f"{SHARE:.1%} of what it changed the last layer"
-    moved = (
+    changed = (
         f"changed layer 1 by more than {change}"
         if search.rule == 0
         else f"changed no layer up to {search.rule} by more than {change}"
     )
-    sentences = [
-        f"Tuning {name_of(search.reference)} on {examples} examples {moved}: the similarity rule says K={search.rule}."
-    ]
+    reference = name_of(search.reference)
+    sentences = [f"Tuning {reference} on {examples} examples {changed}: the similarity rule says K={search.rule}."]
     for k in search.results:
         if k is None or k == search.reference or (k == search.needs_proof and search.acceptable(k)):
-            continue
+            continue  # said elsewhere: the reference first, a proven K last
         loss = search.expected(k).loss
         within = f"within {search.tolerance:.1%}" if loss <= search.tolerance else f"beyond {search.tolerance:.1%}"
         if loss <= search.tolerance and not search.acceptable(k):
@@ -35,8 +34,8 @@ def reason(search: KSearch, chosen: int | None, examples: int) -> list[str]:
             f"{name_of(search.reference)}, {within}."
         )
     if chosen is None or chosen == search.reference:
-        least = "" if chosen is None else f"K={chosen} is the lowest that fits the memory. "
-        sentences.append(f"{least}No {'higher ' if least else ''}K that was tried is good enough.")
+        lowest = "" if chosen is None else f"K={chosen} is the lowest that fits the memory. "
+        sentences.append(f"{lowest}No {'higher ' if lowest else ''}K that was tried is good enough.")
     elif not search.acceptable(chosen):
         sentences.append(f"No K that was tried within the budget is good enough; K={chosen} is expected to lose least.")
     elif chosen == search.needs_proof:
@@ -49,7 +48,7 @@ def reason(search: KSearch, chosen: int | None, examples: int) -> list[str]:
     return sentences
 
 
-def risk(search: KSearch, chosen: int | None, drawn: Drawn) -> list[str]:
+def explain_risk(search: KSearch, chosen: int | None, samples: PilotSamples) -> list[str]:
     """Explain what may be wrong with the chosen K."""
     sentences = []
     if chosen is not None and chosen != search.reference:
@@ -65,11 +64,11 @@ def risk(search: KSearch, chosen: int | None, drawn: Drawn) -> list[str]:
             low, high = -measured.interval.high, -measured.interval.low
             sentences.append(
                 f"Its pilot alone says {-measured.loss:+.1%} (95 % interval {low:+.1%} to {high:+.1%}, of "
-                f"{len(drawn.valid)} examples). Both pilots have one seed, so this compares two trained models and not "
-                "two methods; another seed may say otherwise."
+                f"{len(samples.valid)} examples). Both pilots have one seed, so this compares two trained models and "
+                "not two methods; another seed may say otherwise."
             )
     sentences.append(
-        f"A pilot of {len(drawn.train)} of {drawn.of_train:,} examples sees the start of tuning, not its end. Times "
-        "and memory are meant to be right within a factor of two."
+        f"A pilot of {len(samples.train)} of {samples.total_train:,} examples sees the start of tuning, not its end. "
+        "Times and memory are meant to be right within a factor of two."
     )
     return sentences

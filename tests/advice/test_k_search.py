@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from telly.advice.budget import RunBudget
+from telly.advice.explanation import explain_choice
 from telly.advice.k_search import KSearch
 from telly.advice.pilot import Pilot
-from telly.advice.words import reason
 from telly.metrics.interval import mean_statistic
 from telly.settings.config import TuneConfig
 
@@ -56,7 +56,7 @@ def test_a_deep_k_that_is_proven_ends_the_search():
     pilots = Given({10: -0.05}, unchanged=1, scatter=0.1)
     found = asked(pilots)
     assert (found.rule, found.chosen(), pilots.ran) == (1, 10, [10])
-    assert "K=10 alone is within 1.0% by 3 standard deviations" in reason(found, 10, 96)[-1]
+    assert "K=10 alone is within 1.0% by 3 standard deviations" in explain_choice(found, 10, 96)[-1]
 
 
 def test_a_deep_k_that_only_looks_good_does_not_count():
@@ -65,7 +65,7 @@ def test_a_deep_k_that_only_looks_good_does_not_count():
     found = asked(pilots)
     assert found.expected(10).loss < 0.01 and not found.acceptable(10)
     assert (found.chosen(), pilots.ran) == (4, [10, 2, 4, 6])
-    assert "K=10: expected" in (told := " ".join(reason(found, 4, 96))) and "a pilot that proves it" in told
+    assert "K=10: expected" in (told := " ".join(explain_choice(found, 4, 96))) and "a pilot that proves it" in told
 
 
 @pytest.mark.parametrize(

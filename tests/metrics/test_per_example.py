@@ -1,4 +1,4 @@
-"""Scores of single examples in a file: they give back the metric, and a damaged file is refused."""
+"""Per-example statistics in a file: they give back the metric, and a damaged file is refused."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ import pytest
 from telly.errors import DataError
 from telly.metrics.classification import multiclass_statistics
 from telly.metrics.interval import Statistic, values_of
-from telly.metrics.kept import read_scores, write_scores
+from telly.metrics.per_example import read_per_example, write_per_example
 from telly.metrics.retrieval import retrieval_statistics
 from telly.metrics.suites import completion_statistics, generation_statistics, summarization_statistics
 
 TEXTS = (["a b c d e", "x y", "return x ;"], ["a b c d e f", "x z", "return x ;"])
 
 
-def kept() -> dict[str, dict[str, Statistic]]:
+def statistics_by_task() -> dict[str, dict[str, Statistic]]:
     import torch
 
-    gold, given = np.array([0, 1, 1, 0, 1]), np.array([0, 1, 0, 1, 1])
+    gold, predicted = np.array([0, 1, 1, 0, 1]), np.array([0, 1, 0, 1, 1])
     return {
         "search": retrieval_statistics(torch.tensor([1, 2, 30, 4])),
         "summarize": summarization_statistics(*TEXTS),
         "generate": generation_statistics(*TEXTS),
         "complete": completion_statistics(*TEXTS),
-        "two classes": multiclass_statistics(gold, given, 2),
-        "three classes": multiclass_statistics(gold + 1, given, 3),
+        "two classes": multiclass_statistics(gold, predicted, 2),
+        "three classes": multiclass_statistics(gold + 1, predicted, 3),
     }
 
 
-@pytest.mark.parametrize("name", kept())
-def test_what_is_kept_gives_back_the_metrics(name: str, tmp_path: Path):
-    statistics = kept()[name]
-    write_scores(tmp_path / "scores.npz", {metric: s.rows for metric, s in statistics.items()})
-    found = read_scores(tmp_path / "scores.npz")
+@pytest.mark.parametrize("name", statistics_by_task())
+def test_what_is_saved_gives_back_the_metrics(name: str, tmp_path: Path):
+    statistics = statistics_by_task()[name]
+    write_per_example(tmp_path / "scores.npz", {metric: s.rows for metric, s in statistics.items()})
+    found = read_per_example(tmp_path / "scores.npz")
     assert values_of(found) == pytest.approx(values_of(statistics), rel=1e-6)
     assert all(found[metric].rows.shape == s.rows.shape for metric, s in statistics.items())
     assert [file.name for file in tmp_path.iterdir()] == ["scores.npz"]
@@ -43,7 +43,7 @@ def test_what_is_kept_gives_back_the_metrics(name: str, tmp_path: Path):
 
 def test_rows_of_an_unknown_metric_are_not_written(tmp_path: Path):
     with pytest.raises(ValueError, match="novel: no metric is known that sums up rows of shape"):
-        write_scores(tmp_path / "scores.npz", {"novel": np.ones((3, 2))})
+        write_per_example(tmp_path / "scores.npz", {"novel": np.ones((3, 2))})
     assert not list(tmp_path.iterdir())
 
 
@@ -53,10 +53,10 @@ def test_a_missing_or_damaged_file_is_refused(content: bytes | None, tmp_path: P
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(DataError, match="cannot be read as the scores of a run"):
-        read_scores(file)
+        read_per_example(file)
 
 
 def test_pickles_are_not_loaded(tmp_path: Path):
     np.savez(tmp_path / "scores.npz", mrr=np.array([{"a": 1}], dtype=object))
     with pytest.raises(DataError, match="cannot be read as the scores of a run"):
-        read_scores(tmp_path / "scores.npz")
+        read_per_example(tmp_path / "scores.npz")
