@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
-from telly.advice.advise import _kept, _key
+from telly.advice.advise import _earlier_advice, _key
 from telly.advice.budget import RunBudget
 from telly.settings.config import TuneConfig
 
@@ -22,7 +22,7 @@ def key(settings: dict[str, object] | None = None, budget: RunBudget | None = No
 def test_what_the_advice_depends_on_is_in_its_key(tmp_path: Path):
     file = tmp_path / "advice.json"
     file.write_text(json.dumps({"format": 1, "key": key(), "variant": "9"}))
-    assert _kept(file, key()) is not None
-    assert _kept(file, key(test="other")) is not None, "pilots see no test data"
+    assert _earlier_advice(file, key()) is not None
+    assert _earlier_advice(file, key(test="other")) is not None, "pilots see no test data"
     for other in (key(train="other"), key(valid="other"), key({"seed": 1}), key(budget=RunBudget(seconds=60.0))):
-        assert _kept(file, other) is None
+        assert _earlier_advice(file, other) is None

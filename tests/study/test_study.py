@@ -61,7 +61,7 @@ def test_a_folder_is_a_function_of_what_decides_the_result(tiny: Tiny, tmp_path:
 
 def test_the_end_of_a_large_file_of_weights_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Only both ends of large files are read, and what a model was tuned with may be in the last one alone."""
-    monkeypatch.setattr(study_config, "SAMPLED", 64)
+    monkeypatch.setattr(study_config, "DIGESTED_BYTES", 64)
     file = next(tiny_model_folder(tmp_path / "model").glob("*.safetensors"))
     study = StudyConfig(models=(str(tmp_path / "model"),), variants=(BASE,))
 
