@@ -472,4 +472,4 @@ def test_two_activation_caches_are_on_the_disk_at_a_time(tiny: Tiny, tmp_path: P
     )
     file = write_study(tmp_path / "mine.toml", tiny, variants=["base", 2, 3])
     told = " ".join(telly_study(file, tmp_path / "out", "--dry-run").stderr.split())
-    assert "in all 3 min of training" in told and "1.0 GB of memory and 140 MB of" in told
+    assert "3 min of training" in told and "1.0 GB of memory and 140 MB of" in told

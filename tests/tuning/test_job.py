@@ -32,13 +32,13 @@ def test_a_new_head_depends_on_the_seed_alone(tmp_path: Path, monkeypatch: pytes
         return torch.cat([parameter.detach().flatten() for parameter in job.module.head.parameters()])
 
     first = head()
-    load_model = engine.load_model
+    load_stack = engine.load_stack
 
     def drawing(*args: Any, **more: Any) -> Any:
         torch.rand(3)
-        return load_model(*args, **more)
+        return load_stack(*args, **more)
 
-    monkeypatch.setattr(engine, "load_model", drawing)
+    monkeypatch.setattr(engine, "load_stack", drawing)
     assert torch.equal(head(), first)
     assert not torch.equal(head(seed=1), first)
 
