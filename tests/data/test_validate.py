@@ -235,7 +235,7 @@ def test_help_names_all_tasks_and_gives_an_example_for_pairs(monkeypatch: pytest
     code, output = run("--help")
     text = " ".join(output.replace("│", " ").split())
     assert code == 0
-    assert f"The task the data is for: {', '.join(TASKS)}." in text
+    assert f"Task that the data is for: {', '.join(TASKS)}." in text
     assert "telly data validate DIR/train.txt --task clone --test DIR/test.txt" in text
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from telly.mining.scopes import int_names, renamable
+from telly.mining.scopes import int_names, renamable_variables
 from telly.mining.variants import REWRITES, parse_function, variant_of, variants_of
 
 SIGN = """
@@ -295,14 +295,14 @@ def test_what_might_behave_otherwise_is_left(rewrite: str, body: str) -> None:
 def test_names_that_others_know_are_kept() -> None:
     function = parse_function(NESTED)
     assert function is not None
-    assert renamable(function) == {"values", "total", "error"}
+    assert renamable_variables(function) == {"values", "total", "error"}
     function = parse_function(SCOPES)
     assert function is not None
-    assert renamable(function) == {"list", "base", "items"}
+    assert renamable_variables(function) == {"list", "base", "items"}
     for looking in ("locals()", "eval('x')", "sys._getframe().f_locals"):
         function = parse_function(f"def f(x):\n    return {looking}")
         assert function is not None
-        assert renamable(function) == set()
+        assert renamable_variables(function) == set()
 
 
 def test_a_nested_function_or_handler_may_use_the_name_for_something_else() -> None:

@@ -138,7 +138,7 @@ def _mining_summary(mined: Mined, task: str) -> str:
 
     lines = summary_lines(mined)
     folder = shlex.quote(str(mined.folder))
-    if not mined.empty:
+    if not mined.empty_splits:
         lines.append(f"next: telly tune {task} --data {folder} --valid {folder} --test {folder} --freeze 9")
     return "\n".join(lines)
 

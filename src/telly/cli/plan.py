@@ -22,7 +22,9 @@ def plan(
     model: str | None = typer.Option(None, help="Model folder, config.json or hub id. [default: the embedded model]"),
     task: str = typer.Option("search", help="Task whose head and length limits apply."),
     data: str | None = typer.Option(None, help="Training data to estimate for; `sample` is the embedded sample."),
-    columns: list[str] = typer.Option([], "--map", help="Name of a column in your data; repeatable."),
+    columns: list[str] = typer.Option(
+        [], "--map", help="Read the task's column NAME from COLUMN of your data; repeatable."
+    ),
     batch_size: int | None = typer.Option(None, help="Examples per step. [default: the task's preset]"),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:

@@ -21,7 +21,8 @@ class Architecture(StrEnum):
     """Architecture of a generative model.
 
     Attributes:
-        ONE_STACK: an encoder of RoBERTa's shape, used as decoder too (`telly.models.prefix_lm`).
+        ONE_STACK: an encoder of RoBERTa's shape, used as decoder too (`telly.models.prefix_lm`): prompt and answer are
+            one sequence.
         DECODER: decoder only, such as GPT-2, StarCoder2, Qwen2: prompt and answer are one sequence.
         ENCODER_DECODER: such as T5 and CodeT5.
     """
@@ -49,6 +50,7 @@ def architecture_of(config: Any) -> Architecture:
 
     if getattr(config, "is_encoder_decoder", False):
         return Architecture.ENCODER_DECODER
+    # Before decoders: transformers lists encoders such as RoBERTa among the causal models too.
     if config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
         return Architecture.ONE_STACK
     if config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
@@ -63,12 +65,12 @@ def architecture_of(config: Any) -> Architecture:
 def selected_logits(model: Any, selected: torch.Tensor) -> Iterator[None]:
     """Run the model's output layer at selected positions only, as long as the context is open.
 
-    The logits are then [selected, vocabulary]. With a vocabulary of 50,000, the logits of all positions would be the
-    largest tensor of a step by far.
+    The logits are then [selected positions, vocabulary]. With a vocabulary of 50,000, the logits of all positions would
+    be the largest tensor of a step by far.
 
     Args:
         model: a model with an output layer.
-        selected: mask of the positions whose logits are needed, [batch, tokens].
+        selected: boolean mask of the positions whose logits are needed, [batch, tokens].
     """
 
     def select(_head: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -86,10 +88,10 @@ class Decoding:
     """Decoding settings.
 
     Attributes:
-        beams: beam size; 1 is greedy.
+        beams: number of beams; 1 is greedy decoding.
         max_new_tokens: maximum length of an answer, end token included.
         end_ids: ids of the tokens that end an answer.
-        pad_id: padding id for ended answers.
+        pad_id: padding id for prompts, and for answers that end before others of their batch.
     """
 
     beams: int
@@ -107,7 +109,7 @@ class Decoding:
             max_new_tokens=self.max_new_tokens,
             eos_token_id=list(self.end_ids),
             pad_token_id=self.pad_id,
-            early_stopping=self.beams > 1,
+            early_stopping=self.beams > 1,  # without beams, transformers warns of it
             use_cache=True,
             **settings,
         )
@@ -138,6 +140,7 @@ def decode_single_sequence(
     # `generate` feeds a cached prompt's last token itself, so a prompt of one token has nothing to encode ahead.
     if ids.shape[1] > 1:
         prompts_cache = _encoded_prompts(model, ids, mask, decoding, prefix_lengths)
+        # The name of the cache argument is found on the transformers model itself, within a `PrefixLM` its encoder.
         arguments |= cached(checkpoint_part(model), prompts_cache)
     sequences = _generate(model, input_ids=ids, attention_mask=mask, **arguments)
     return [_until_end(answer, decoding) for answer in sequences[:, ids.shape[1] :].tolist()]
@@ -146,7 +149,15 @@ def decode_single_sequence(
 def _encoded_prompts(
     model: Any, ids: torch.Tensor, mask: torch.Tensor, decoding: Decoding, prefix_lengths: torch.Tensor | None
 ) -> Any:
-    """Encode all prompts except for their last token, from which `generate` starts; returns the key/value cache."""
+    """Encode all prompts except for their last token, from which `generate` starts; returns the key/value cache.
+
+    Args:
+        model: as for `decode_single_sequence`.
+        ids: token ids, [prompts, tokens], padded on the left.
+        mask: attention mask, [prompts, tokens].
+        decoding: decoding settings.
+        prefix_lengths: as for `decode_single_sequence`.
+    """
     from transformers import DynamicCache
 
     cache = DynamicCache()
@@ -156,23 +167,23 @@ def _encoded_prompts(
         attention_mask=mask[:, :-1],
         # Positions count real tokens only, whatever the padding on the left.
         position_ids=(mask[:, :-1].cumsum(-1) - 1).clamp(min=0),
-        logits_to_keep=1,
+        logits_to_keep=1,  # the fewest that it allows: only the cache is used
         **cached(checkpoint_part(model), cache),
         **prefix_arguments,
     )
-    return beam_cache(cache, decoding.beams, decoding.max_new_tokens + 1)
+    return beam_cache(cache, decoding.beams, decoding.max_new_tokens + 1)  # room for the prompts' last token too
 
 
 @torch.no_grad()
 def decode_encoded(
     model: Any, states: torch.Tensor, attention_mask: torch.Tensor, decoding: Decoding
 ) -> list[list[int]]:
-    """Generate answers to encoded sources, with an encoder-decoder.
+    """Generate answers to encoded prompts, with an encoder-decoder.
 
     Args:
         model: the encoder-decoder.
         states: the encoder's last hidden states, [batch, tokens, hidden].
-        attention_mask: [batch, tokens].
+        attention_mask: 1 for real tokens, [batch, tokens].
         decoding: decoding settings.
 
     Returns:
@@ -186,13 +197,14 @@ def decode_encoded(
         attention_mask=attention_mask,
         **decoding.arguments(decoder_start_token_id=decoder_start(model.config)),
     )
+    # Each sequence begins with the start token.
     return [_until_end(answer, decoding) for answer in sequences[:, 1:].tolist()]
 
 
 def _generate(model: Any, **arguments: Any) -> torch.Tensor:
     """Call `generate` without the model's own generation settings (sampling, penalties, forbidden tokens).
 
-    transformers fills in from them what the given settings leave open, which would change the results.
+    transformers takes from them whatever the given settings leave open, which would change the results.
     """
     from transformers import GenerationConfig
 
@@ -227,5 +239,6 @@ def left_padded(prompts: list[torch.Tensor], pad_id: int) -> tuple[torch.Tensor,
 
 
 def _until_end(answer: list[int], decoding: Decoding) -> list[int]:
+    """The token ids before the first end token."""
     ends = [i for i, token in enumerate(answer) if token in decoding.end_ids]
     return answer[: ends[0]] if ends else answer

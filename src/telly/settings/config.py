@@ -1,4 +1,7 @@
-"""Settings of a tuning run, declared once for command line, TOML file, library and docs."""
+"""Settings of a tuning run, declared once for command line, TOML file, library and docs.
+
+A declaration names all that the setting affects: weights, evaluation, speed, location (`telly.declare.Affects`).
+"""
 
 from __future__ import annotations
 
@@ -32,14 +35,14 @@ from telly.tasks.options import TaskOptions
 LORA_SETTINGS = tuple(f"lora_{field.name}" for field in dataclasses.fields(Lora))
 """Settings that only `method = lora` has: the fields of `Lora`."""
 Ratio = Annotated[float, Field(ge=0, lt=1)]
-
+"""A fraction in [0, 1)."""
 
 if TYPE_CHECKING:
 
     class TaskSettings(Config):
-        """Options declared by the tasks."""
+        """Options declared by the tasks, which type checkers do not see: the class is made at run time."""
 else:
-    # The options of all tasks are settings of a run too; None means the default of the task.
+    # The options of all tasks are settings of a run too; None means the task's default, or that it has no such option.
     TaskSettings = create_model(
         "TaskSettings", __base__=Config, **{name: (kind | None, None) for name, kind in option_types().items()}
     )
@@ -51,7 +54,7 @@ class TuneConfig(TaskSettings):
     `resolve` fills values that are None with the model's recommendation or the task's preset.
     """
 
-    renamed: ClassVar[Mapping[str, str]] = RENAMED
+    renamed: ClassVar[Mapping[str, str]] = RENAMED  # former names of settings, so that an error can name today's
 
     task: Annotated[str, Setting("Task to tune for.", WEIGHTS, EVALUATION, group=Group.DATA, metavar="TASK")] = "search"
     model: Annotated[
@@ -95,7 +98,7 @@ class TuneConfig(TaskSettings):
     columns: Annotated[
         dict[str, str],
         Setting(
-            "Name of a column in your data; repeatable.",
+            "Read the task's column NAME from COLUMN of your data; repeatable.",
             WEIGHTS,
             EVALUATION,
             group=Group.DATA,
@@ -132,7 +135,9 @@ class TuneConfig(TaskSettings):
     ] = None
     lora_alpha: Annotated[
         PositiveFloat | None,
-        Setting("Scale of LoRA's product: alpha / rank.", WEIGHTS, group=Group.METHOD, default="the rank"),
+        Setting(
+            "LoRA's alpha; its product is scaled by alpha / rank.", WEIGHTS, group=Group.METHOD, default="the rank"
+        ),
     ] = None
     lora_dropout: Annotated[
         Ratio | None, Setting("Dropout on LoRA's input.", WEIGHTS, group=Group.METHOD, default="0")
@@ -321,6 +326,7 @@ class TuneConfig(TaskSettings):
                 f"max_tokens: {self.task} has {', '.join(task.preset.max_tokens)}; found {', '.join(sorted(unknown))}"
             )
         if self.report_to:
+            # Imported here, since importing transformers takes seconds and few runs have a tracker.
             from transformers.integrations.integration_utils import get_available_reporting_integrations
 
             missing = sorted(set(self.report_to) - set(get_available_reporting_integrations()))
@@ -358,7 +364,7 @@ class TuneConfig(TaskSettings):
         return self
 
     def resolve(self) -> ResolvedConfig:
-        """Fill open settings with the model's recommendation, else with the task's preset.
+        """Fill settings that are None with the model's recommendation, else with the task's preset.
 
         Raises:
             ModelError: the model's recommendation cannot be read.
@@ -375,7 +381,7 @@ class TuneConfig(TaskSettings):
 
     @property
     def k(self) -> int | None:
-        """K, or None for base.
+        """K, the number of frozen layers; None for `base`, which freezes none.
 
         Raises:
             PlanError: K is `auto`, so it is not chosen yet.
@@ -386,7 +392,7 @@ class TuneConfig(TaskSettings):
 
     @property
     def lora(self) -> Lora | None:
-        """Settings of LoRA, or None while rank and alpha are open."""
+        """Settings of LoRA; None without a rank and alpha, which `resolve` sets if the method is `lora`."""
         if self.lora_rank is None or self.lora_alpha is None:
             return None
         return Lora(self.lora_rank, self.lora_alpha, self.lora_dropout or 0.0, self.lora_targets)
@@ -402,7 +408,7 @@ class TuneConfig(TaskSettings):
 
 
 class ResolvedConfig(TuneConfig):
-    """Settings that a run uses, made by `TuneConfig.resolve`: every value that a run needs is set."""
+    """Settings of a run after `TuneConfig.resolve`: every value that a run needs is set."""
 
     epochs: PositiveInt
     batch_size: PositiveInt

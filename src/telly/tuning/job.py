@@ -1,4 +1,7 @@
-"""The engine that tunes one model on one task: runs, pilots and cache building prepare, train and evaluate here."""
+"""Prepare, train and evaluate one model on one task: the engine behind runs, pilots and cache building.
+
+A pilot is a short trial run, by which `telly advise` compares values of K.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ class Inputs:
         datasets: raw data by split, `train` among them.
         tokenizer: the model's tokenizer.
         data: encoded data by split.
-        digests: `prefix_digests` of the model as it was loaded.
+        digests: `prefix_digests` of the model as it was loaded, which identify activation caches.
     """
 
     datasets: dict[str, Any]
@@ -47,13 +50,13 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Job:
-    """A model that is ready to be tuned: frozen, with the method applied, beside its encoded data.
+    """A model that is ready to be tuned, with its encoded data: layers are frozen and the method is applied.
 
     Attributes:
         config: the settings.
         task: the task.
         inputs: data and tokenizer.
-        parameters: parameters of the model as it was loaded.
+        num_parameters: number of parameters of the model as it was loaded, without adapters and head.
         split: the frozen model, with the method's adapters above K.
         adapter: the adapters, if the method has any.
         module: the task's model around `split`, with its head and loss.
@@ -63,7 +66,7 @@ class Job:
     config: ResolvedConfig
     task: AnyTask
     inputs: Inputs
-    parameters: int
+    num_parameters: int
     split: SplitModel
     adapter: Adapter | None
     module: TaskModel
@@ -86,7 +89,7 @@ class Job:
 
     @property
     def autocast(self) -> torch.autocast:
-        """The precision of evaluation."""
+        """The context in which the module is evaluated: autocast to bf16 if that is the precision, else no change."""
         device = next(self.module.parameters()).device
         return torch.autocast(device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
 
@@ -137,13 +140,13 @@ def prepare(
         inputs = Inputs(datasets, tokenizer, data, digests)
     check_metric(config, task, inputs.data["train"])
     with clocks("load"):
-        parameters = split.plan.total
+        num_parameters = split.plan.total  # before the method adds its own
         adapter = apply_method(split, config.method, config.lora, config.seed)
         module = _build(config, task, split, inputs.data["train"]).to(device)
     # The task's model holds the split model; the head is what it has beyond that.
     split_parameters = {id(p) for p in split.parameters()}
     plan = split.plan.with_head(sum(p.numel() for p in module.parameters() if id(p) not in split_parameters))
-    return Job(config, task, inputs, parameters, split, adapter, module, plan)
+    return Job(config, task, inputs, num_parameters, split, adapter, module, plan)
 
 
 def _split(stack: LayerStack, config: ResolvedConfig) -> SplitModel:
@@ -161,6 +164,7 @@ def _split(stack: LayerStack, config: ResolvedConfig) -> SplitModel:
 
 def _build(config: ResolvedConfig, task: AnyTask, split: SplitModel, train: Encoded) -> TaskModel:
     """Build the task's model. A new head depends on the seed alone, not on random numbers drawn before."""
+    # No device's state needs saving: new parameters are drawn on the CPU and moved later.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model: TaskModel = task.build(split, len(train.classes), config.options)
@@ -168,7 +172,12 @@ def _build(config: ResolvedConfig, task: AnyTask, split: SplitModel, train: Enco
 
 
 def sampler_of(job: Job, rank: int = 0, world_size: int = 1) -> LengthBucketBatchSampler:
-    """Make the order of the training examples; each of several processes has its own part of every batch.
+    """Make the sampler of training batches: examples of similar length, in an order that depends on seed and epoch.
+
+    Args:
+        job: as `prepare` gives it.
+        rank: number of this process.
+        world_size: number of processes; each gets its own part of every batch.
 
     Raises:
         ConfigError: the data do not fill one batch.
@@ -201,7 +210,7 @@ def train(
 
     Args:
         job: as `prepare` gives it.
-        source: batches of the training data's sequences.
+        source: source of the batches of training data, from tokens or from an activation cache.
         arguments: the Trainer's settings.
         evaluate_fn: computes validation metrics by name; None trains without evaluation.
         callbacks: the Trainer's callbacks.
@@ -235,10 +244,10 @@ def evaluate(
 
     Args:
         job: as `prepare` gives it.
-        sources: batches by split.
+        sources: sources of the batches, by data split.
         split: name of the data split to evaluate on.
-        final: decode with the full beam, where text is generated, else greedily.
-        fit_on: the split on which a threshold is fitted first, where the task has one; None leaves it as it is.
+        final: whether these are the final scores; text is then decoded with the full beam, and greedily otherwise.
+        fit_on: data split on which the task's threshold, if it has one, is fitted first; None leaves it as it is.
     """
     job.module.eval()
     if fit_on is not None:

@@ -107,7 +107,7 @@ def _tune(run: Run, resume: bool, overwrite: bool, reuse_baselines_from: Path | 
     record.device = DeviceInfo(arguments.device.type, torch.get_num_threads(), arguments.world_size)
     job = prepare(run.config, device=arguments.device, clocks=run.clocks)
     *_, layers, whole = job.inputs.digests
-    record.model = ModelInfo(run.config.model, whole, job.parameters, layers)
+    record.model = ModelInfo(run.config.model, whole, job.num_parameters, layers)
     with run.clocks("encode"):
         record.data_warnings = _data_warnings(job, arguments)
     for warning in record.data_warnings:

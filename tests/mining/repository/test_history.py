@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from telly.errors import DataError
-from telly.mining.repository.history import clone, commit_of, is_address, last_changes, without_user
+from telly.mining.repository.history import clone, commit_of, is_address, last_changes, without_credentials
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 
@@ -102,4 +102,4 @@ def test_addresses_that_git_is_not_given(source: str) -> None:
 
 
 def test_names_and_passwords_are_left_out() -> None:
-    assert without_user("https://anna:geheim@example.org/x") == "https://example.org/x"
+    assert without_credentials("https://anna:geheim@example.org/x") == "https://example.org/x"

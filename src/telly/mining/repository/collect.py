@@ -35,7 +35,16 @@ FILES_FOR_PROCESSES = 200
 
 @dataclass
 class Counts:
-    """Counts of what was read, left out and masked."""
+    """Counts of what was read, left out and masked.
+
+    Attributes:
+        files: number of files that were read, by language.
+        functions: number of functions in them, by language, before copies are left out.
+        skipped: files and folders that were not read.
+        left_out: number of functions that were left out, by reason.
+        secrets: path, line and kind of every secret that was masked.
+        spdx: number of files that declare a licence, by its SPDX identifier.
+    """
 
     files: Counter[str] = field(default_factory=Counter)
     functions: Counter[str] = field(default_factory=Counter)

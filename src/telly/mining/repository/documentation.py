@@ -200,7 +200,7 @@ def _comments_above(
         gap = sum(
             row in blank for row in range(last_row(sibling) + 1, min(below.start_point[0], last_row(sibling) + 9))
         )
-        if gap > style.gap or (gap > 0 and _is_first_of_file(sibling)):
+        if gap > style.max_gap or (gap > 0 and _is_first_of_file(sibling)):
             break
         if _is_beside_code(sibling, below, style):
             if not _may_stand_between(sibling.prev_sibling, function, language):

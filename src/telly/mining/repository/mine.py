@@ -20,12 +20,14 @@ from telly.mining.repository.ignored import repository_with
 from telly.mining.repository.languages import NAMES
 from telly.mining.repository.licences import licence_files
 from telly.mining.repository.rows import MiningJob, write_rows
-from telly.mining.repository.splits import SPLITS, By, SplitRatios, by_date, by_path
+from telly.mining.repository.splits import SPLITS, SplitCriterion, SplitRatios, by_date, by_path
 from telly.mining.repository.walk import SkippedFile
 from telly.mining.target import MiningTarget
 
 FORMAT = 1
+"""Version of the record's format."""
 RECORD = "mining.json"
+"""File in the output folder that records the source, the settings and the counts."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,9 @@ class MiningSettings:
     Args:
         task: name of the task that the data is for.
         target: the task's declaration of its data, `telly.tasks.spec.TaskSpec.mining`.
-        split: criterion of the split: a hash of the file's path, or the date of its last change.
-        shares: ratios of the functions for validation and test.
+        split: criterion by which files are assigned to splits: `file`, a hash of the path, or `date`, that of the last
+            change.
+        shares: fractions for validation and test, of the files with `file` and of the functions with `date`.
         languages: names of the languages to read; () for all.
         tests: whether to read test files.
         limit: maximum number of functions, drawn at random. [default: the task's]
@@ -48,7 +51,7 @@ class MiningSettings:
 
     task: str
     target: MiningTarget
-    split: By = "file"
+    split: SplitCriterion = "file"
     shares: SplitRatios = field(default_factory=SplitRatios)
     languages: tuple[str, ...] = ()
     tests: bool = False
@@ -83,7 +86,7 @@ class Mined:
         rows: number of rows by split.
         functions: number of functions by split.
         counts: counts of what was read, left out and masked.
-        licences: licence files with the names of their licences.
+        licences: licence files, each as its path and the name of its licence.
     """
 
     folder: Path
@@ -93,7 +96,7 @@ class Mined:
     licences: list[tuple[str, str]]
 
     @property
-    def empty(self) -> list[str]:
+    def empty_splits(self) -> list[str]:
         """Splits without rows."""
         return [split for split in SPLITS if not self.rows[split]]
 
@@ -112,16 +115,17 @@ def mine(source: str, output: Path, settings: MiningSettings, workers: int | Non
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise DataError(f"{output}: is not empty; expected a new folder for the data: choose another or remove it")
-    with _source(source, history_too=settings.split == "date") as root, whole_folder(output) as partial:
+    with _source_folder(source, with_history=settings.split == "date") as root, whole_folder(output) as partial:
         return _mine(source, root, output, partial, settings, workers or cores())
 
 
 def _mine(source: str, root: Path, output: Path, partial: Path, settings: MiningSettings, workers: int) -> Mined:
+    """Mine the folder `root` into the folder `partial`, which becomes `output` if nothing fails."""
     target = settings.target
     languages = settings.languages
     if target.languages:
         languages = tuple(name for name in target.languages if not languages or name in languages)
-    options = CollectOptions(target.documented, target.cuts, languages, settings.tests)
+    options = CollectOptions(documented=target.documented, cuts=target.cuts, languages=languages, tests=settings.tests)
     repository = repository_with(root)
     dates = _dates(root, repository) if settings.split == "date" else {}
     with tempfile.TemporaryDirectory(dir=partial, prefix="spool") as spools:
@@ -129,7 +133,7 @@ def _mine(source: str, root: Path, output: Path, partial: Path, settings: Mining
         try:
             counts = collect(root, options, spool, workers)
             if not len(spool):
-                raise DataError(_nothing_message(source, counts, settings, languages))
+                raise DataError(_no_functions_message(source, counts, settings, languages))
             split_of = _splits(spool, dates, settings)
             indices = distinct(spool, split_of, counts.left_out, documented=target.documented)
             indices = _within_limit(
@@ -145,6 +149,7 @@ def _mine(source: str, root: Path, output: Path, partial: Path, settings: Mining
 
 
 def _splits(spool: Spool, dates: dict[str, int], settings: MiningSettings) -> dict[str, str]:
+    """The split of every file, by path."""
     functions = Counter(spool.paths)
     if settings.split == "date":
         return by_date(functions, dates, settings.shares)
@@ -154,7 +159,10 @@ def _splits(spool: Spool, dates: dict[str, int], settings: MiningSettings) -> di
 def _within_limit(
     spool: Spool, indices: dict[str, list[int]], limit: int | None, left_out: Counter[str], seed: int
 ) -> dict[str, list[int]]:
-    """At most `limit` functions in all, chosen by a hash of each alone, so that most stay when the repository grows."""
+    """At most `limit` functions of all splits, as indices by split; the others are counted in `left_out`.
+
+    They are chosen by a hash of each function alone, so that most choices stay the same when the repository grows.
+    """
     total = sum(map(len, indices.values()))
     if limit is None or total <= limit:
         return indices
@@ -168,7 +176,7 @@ def _within_limit(
 
 
 def _dates(root: Path, repository: Path | None) -> dict[str, int]:
-    """Times of the last changes of files, by path in the folder that is read."""
+    """Times of the last changes of files, in seconds since 1970, by path in the folder that is read."""
     if repository is None:
         raise DataError(
             f"{root}: in no git repository, or ignored by it, so files have no dates of commits; use --split file"
@@ -181,8 +189,8 @@ def _dates(root: Path, repository: Path | None) -> dict[str, int]:
 
 
 @contextmanager
-def _source(source: str, *, history_too: bool) -> Iterator[Path]:
-    """The folder to read; the clone of a remote repository exists within the context."""
+def _source_folder(source: str, *, with_history: bool) -> Iterator[Path]:
+    """The folder to read; the clone of a remote repository is removed at the end of the context."""
     try:
         path = Path(source).resolve()
         exists = path.exists()
@@ -195,29 +203,31 @@ def _source(source: str, *, history_too: bool) -> Iterator[Path]:
     elif history.is_address(source):
         with tempfile.TemporaryDirectory(prefix="telly-clone-") as folder:
             copy = Path(folder).resolve() / "repository"
-            history.clone(source, copy, history=history_too)
+            history.clone(source, copy, history=with_history)
             yield copy
     else:
         raise DataError(f"{source}: no such folder; expected the folder of a repository, or an address: https://...")
 
 
-def _nothing_message(source: str, counts: Counts, settings: MiningSettings, languages: tuple[str, ...]) -> str:
+def _no_functions_message(source: str, counts: Counts, settings: MiningSettings, languages: tuple[str, ...]) -> str:
+    """The message of the error for a source without functions: why they were left out, and what is read."""
     what = f"{' or '.join(languages)} functions" if languages else "functions"
     kind = f"documented {what}" if settings.target.documented else what
     reasons = Counter(item.reason for item in counts.skipped) + counts.left_out
     why = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common(5)) or "no source files"
     only = f"; data for {settings.task!r} is mined from {', '.join(settings.target.languages)} alone"
     return (
-        f"{history.without_user(source)}: no {kind} found ({why})"
+        f"{history.without_credentials(source)}: no {kind} found ({why})"
         f"{only if settings.target.languages else ''}; expected sources in {', '.join(languages or NAMES)}"
     )
 
 
 def _record(source: str, repository: Path | None, settings: MiningSettings, mined: Mined) -> dict[str, Any]:
+    """The content of `RECORD`."""
     counts = mined.counts
     return {
         "format": FORMAT,
-        "source": printable(history.without_user(source)),
+        "source": printable(history.without_credentials(source)),
         "commit": history.commit_of(repository) if repository is not None else None,
         "settings": {name: value for name, value in asdict(settings).items() if name != "target"},
         "rows": mined.rows,
@@ -230,11 +240,11 @@ def _record(source: str, repository: Path | None, settings: MiningSettings, mine
         "licences": [{"file": printable(file), "licence": name} for file, name in mined.licences],
         "spdx": dict(counts.spdx.most_common()),
         "secrets": [{"file": printable(path), "line": line, "kind": kind} for path, line, kind in counts.secrets],
-        "skipped": [{"file": printable(item.path), "reason": item.reason} for item in _sorted(counts.skipped)],
+        "skipped": [{"file": printable(item.path), "reason": item.reason} for item in _by_path(counts.skipped)],
     }
 
 
-def _sorted(skipped: list[SkippedFile]) -> list[SkippedFile]:
+def _by_path(skipped: list[SkippedFile]) -> list[SkippedFile]:
     return sorted(skipped, key=lambda item: (item.path, item.reason))
 
 
@@ -257,18 +267,19 @@ def summary_lines(mined: Mined) -> list[str]:
             f"secrets masked: {shown_kinds}; {RECORD} says where. They are still in the repository: revoke them",
         ]
     lines += ["", _licence_notice(mined)]
-    # If more copies were left out than functions remain, more files of the kind would hardly help.
+    # If more copies were left out than functions remain, more files of the same kind would hardly help.
     copies = sum(count for reason, count in counts.left_out.items() if "duplicate" in reason)
     cause = (
         "too few files" if copies < sum(mined.functions.values()) else "nearly all functions are copies of each other"
     )
-    for split in mined.empty:
+    for split in mined.empty_splits:
         lines.append(f"{split} has no rows: {cause}; give a larger --{split}-share or mine more")
     lines.append(f"wrote {mined.folder}")
     return lines
 
 
 def _licence_notice(mined: Mined) -> str:
+    # Licences of the whole repository, and those that single files declare in a line `SPDX-License-Identifier:`.
     names = sorted({name for _, name in mined.licences} | set(mined.counts.spdx))
     if not names:
         return "licence: none found. Without one the code is its authors' alone: ask them before you share this data"

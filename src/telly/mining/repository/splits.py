@@ -10,12 +10,14 @@ from typing import Literal
 from telly.errors import ConfigError
 
 SPLITS = ("train", "valid", "test")
-By = Literal["file", "date"]
+SplitCriterion = Literal["file", "date"]
 
 
 @dataclass(frozen=True)
 class SplitRatios:
-    """Ratios of the functions for validation and test; the rest is for training.
+    """Fractions of the data for validation and test; the rest is for training.
+
+    They are fractions of the files in `by_path`, about met, and of the functions in `by_date`, at most met.
 
     Raises:
         ConfigError: a ratio is below 0 or at least 1, or nothing is left for training.

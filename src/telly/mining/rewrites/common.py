@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from telly.mining.scopes import SCOPES, Function, identifiers, parameters
+from telly.mining.scopes import SCOPES, Function, identifiers, parameter_names
 
 Node = TypeVar("Node", bound=ast.AST)
 Rewrite = Callable[[Function, random.Random], None]
@@ -79,7 +79,7 @@ class RewriteSite:
 
 def edit_own_blocks(function: Function, edit: Callable[[list[ast.stmt], RewriteSite], list[ast.stmt]]) -> None:
     """Replace every block in the function's own scope by `edit(block, site)`, inner blocks first."""
-    function.body = _edited(function.body, RewriteSite(frozenset(parameters(function))), edit)
+    function.body = _edited(function.body, RewriteSite(frozenset(parameter_names(function))), edit)
 
 
 def _edited(

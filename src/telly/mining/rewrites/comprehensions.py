@@ -14,21 +14,21 @@ from dataclasses import dataclass
 
 from telly.mining.rewrites.common import SITE_CHANCE, RewriteSite, edit_own_blocks, fresh, is_original, target_names
 from telly.mining.scopes import (
-    LOOKING_AT_NAMES,
+    INTROSPECTION,
     SCOPES,
     Function,
     bound_names,
-    deleted,
+    deleted_variables,
     identifiers,
-    parameters,
-    private,
-    uses,
+    parameter_names,
+    private_variables,
+    uses_of,
 )
 
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp
 UNMOVABLE = (*SCOPES, ast.NamedExpr, ast.Yield, ast.YieldFrom, ast.Await)
 NAME_PARTS = (ast.Name, ast.Tuple, ast.List, ast.Starred, ast.expr_context)
-NEEDS_ITS_SCOPE = LOOKING_AT_NAMES | {"super"}
+NEEDS_ITS_SCOPE = INTROSPECTION | {"super"}
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Facts:
     @classmethod
     def of(cls, function: Function) -> Facts:
         """The facts about a function as it is now."""
-        return cls(function, private(function), bound_names(function), deleted(function))
+        return cls(function, private_variables(function), bound_names(function), deleted_variables(function))
 
     def may_move(self, value: Comprehension, site: RewriteSite) -> bool:
         """Return whether a comprehension and a loop are interchangeable, given the variables known at `site`."""
@@ -191,8 +191,8 @@ def _as_comprehension(assignment: ast.stmt, loop: ast.For, facts: Facts, site: R
         return None
     inside, first = _names_in(loop), _names_in(loop.iter)
     for target in _targets_in(value):
-        alone = len(uses(facts.function, target)) == inside[target] and not first[target]
-        if not alone or target not in facts.private_names - parameters(facts.function):
+        alone = len(uses_of(facts.function, target)) == inside[target] and not first[target]
+        if not alone or target not in facts.private_names - parameter_names(facts.function):
             return None
     return value
 

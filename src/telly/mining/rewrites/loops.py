@@ -7,7 +7,7 @@ import random
 
 from telly.mining.rewrites.branches import negated
 from telly.mining.rewrites.common import SITE_CHANCE, body_nodes, edit_blocks, fresh, sites
-from telly.mining.scopes import Function, int_names, renamable
+from telly.mining.scopes import Function, int_names, renamable_variables
 
 
 def step_assignment(function: Function, rng: random.Random) -> None:
@@ -83,5 +83,5 @@ def _counts_alone(name: str, body: list[ast.stmt], function: Function) -> bool:
     uses = [part for part in inside if isinstance(part, ast.Name) and part.id == name]
     everywhere = [part for part in body_nodes(function) if isinstance(part, ast.Name) and part.id == name]
     only_read = all(isinstance(part.ctx, ast.Load) for part in uses)
-    local = renamable(function)
+    local = renamable_variables(function)
     return only_read and len(everywhere) == len(uses) + 1 and name in local and not {"len", "range"} & local

@@ -6,12 +6,12 @@ import ast
 import random
 
 from telly.mining.rewrites.common import SITE_CHANCE, body_nodes, fresh
-from telly.mining.scopes import Function, renamable
+from telly.mining.scopes import Function, renamable_variables
 
 
 def rename(function: Function, rng: random.Random) -> None:
     """Other names for local variables and positional parameters."""
-    old = [name for name in sorted(renamable(function)) if rng.random() < SITE_CHANCE]
+    old = [name for name in sorted(renamable_variables(function)) if rng.random() < SITE_CHANCE]
     names = dict(zip(old, fresh(function, rng, len(old)), strict=True))
     arguments = function.args
     for argument in [*arguments.posonlyargs, *arguments.args, arguments.vararg, arguments.kwarg]:

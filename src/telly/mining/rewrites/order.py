@@ -6,7 +6,7 @@ import ast
 import random
 
 from telly.mining.rewrites.common import SITE_CHANCE, RewriteSite, edit_own_blocks
-from telly.mining.scopes import Function, private
+from telly.mining.scopes import Function, private_variables
 
 PLAIN = ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Expr
 
@@ -18,7 +18,7 @@ def reorder_statements(function: Function, rng: random.Random) -> None:
     so it can neither fail nor have an effect. The other does not mention that variable and does not change those that
     are read; if it fails, so does the function, and nothing sees the variable.
     """
-    private_names = private(function)
+    private_names = private_variables(function)
 
     def edit(block: list[ast.stmt], site: RewriteSite) -> list[ast.stmt]:
         block, at = list(block), 0

@@ -8,7 +8,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from telly.mining.rewrites.common import SITE_CHANCE, RewriteSite, edit_blocks, edit_own_blocks, fresh
-from telly.mining.scopes import LOOKING_AT_NAMES, Function, bound_names, identifiers, parameters, private, uses
+from telly.mining.scopes import (
+    INTROSPECTION,
+    Function,
+    bound_names,
+    identifiers,
+    parameter_names,
+    private_variables,
+    uses_of,
+)
 
 BUILT_IN = frozenset({"len", "range", "set"})
 WORTH_A_NAME = (
@@ -72,10 +80,10 @@ def extract_temporary(function: Function, rng: random.Random) -> None:
     The extracted expression is evaluated before everything else in its statement but constants and variables that have
     a value and keep it, so the order of evaluation stays.
     """
-    if identifiers(function) & LOOKING_AT_NAMES:
+    if identifiers(function) & INTROSPECTION:
         return
     names = fresh(function, rng, 3)
-    private_names, known = private(function), BUILT_IN - bound_names(function)
+    private_names, known = private_variables(function), BUILT_IN - bound_names(function)
 
     def edit(block: list[ast.stmt], site: RewriteSite) -> list[ast.stmt]:
         edited: list[ast.stmt] = []
@@ -104,8 +112,8 @@ def inline_temporary(function: Function, rng: random.Random) -> None:
     The inlined expression is evaluated at the same point as before: after nothing but constants and variables
     that have a value and keep it.
     """
-    private_names, known = private(function), BUILT_IN - bound_names(function)
-    once = {name for name in private_names - parameters(function) if len(uses(function, name)) == 2}
+    private_names, known = private_variables(function), BUILT_IN - bound_names(function)
+    once = {name for name in private_names - parameter_names(function) if len(uses_of(function, name)) == 2}
 
     def edit(block: list[ast.stmt], site: RewriteSite) -> list[ast.stmt]:
         edited: list[ast.stmt] = []

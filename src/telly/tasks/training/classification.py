@@ -23,11 +23,11 @@ from telly.tasks.training.embeddings import embed_rows, encoded_texts
 from telly.tasks.training.labels import ClassHead, class_indices, labels_of, most_frequent
 
 BINARY_METRICS = ("precision", "recall", "f1", "roc_auc")
-"""Metrics of class 1 of two classes."""
+"""Metrics that take class 1 of two as the positive class, so that data with more classes do not have them."""
 
 
 class Classifier(TaskModel):
-    """Encoder, head and loss.
+    """Encoder, classification head and cross-entropy loss.
 
     Args:
         encoder: the encoder.
@@ -45,7 +45,7 @@ class Classifier(TaskModel):
         return logits
 
     def forward(self, code: dict[str, torch.Tensor], labels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Cross-entropy of a batch of tokens or cached states; `labels` are class indices, [batch]."""
+        """Mean cross-entropy of a batch of tokens or cached states, a scalar; `labels` are class indices, [batch]."""
         return {"loss": F.cross_entropy(self.logits(code).float(), labels)}
 
 
@@ -67,7 +67,7 @@ class ClassificationTask(Task[Encoder, Classifier, Encoded, TaskOptions]):
         }
 
     def metrics_of(self, train: Encoded) -> tuple[str, ...]:
-        """Precision, recall, F1 and ROC-AUC are about the second of two classes."""
+        """The task's metrics; those of `BINARY_METRICS` only if there are two classes."""
         return tuple(name for name in self.metrics if len(train.classes) == 2 or name not in BINARY_METRICS)
 
     def head(self, hidden_size: int, num_classes: int, options: TaskOptions) -> ClassHead:
@@ -79,7 +79,7 @@ class ClassificationTask(Task[Encoder, Classifier, Encoded, TaskOptions]):
         return Classifier(encoder, self.head(encoder.hidden_size, num_classes, options))
 
     def collate(self, source: RowSource, data: Encoded, indices: Rows, rng_key: tuple[int, ...] = ()) -> dict[str, Any]:
-        """Texts and their class indices."""
+        """The arguments of `Classifier.forward`: texts, and class indices, [batch]. Nothing is drawn at random."""
         picked = np.asarray(indices)
         return {
             "code": source.batch(data.rows[self.text][picked]),
@@ -90,16 +90,16 @@ class ClassificationTask(Task[Encoder, Classifier, Encoded, TaskOptions]):
     def evaluate(
         self, model: Classifier, source: RowSource, data: Encoded, autocast: torch.autocast, *, final: bool
     ) -> Evaluation:
-        """Accuracy and macro F1; for two classes also precision, recall, F1 and ROC-AUC of the second."""
-        labels, classes = labels_of(data), data.classes
-        probabilities = self.probabilities(model, source, data.rows[self.text], autocast)
+        """Accuracy and macro F1; for two classes also precision, recall, F1 and ROC-AUC of class 1."""
+        labels, classes = labels_of(data), data.classes  # [examples], names by class index
+        probabilities = self.probabilities(model, source, data.rows[self.text], autocast)  # [examples, classes]
         if not np.isfinite(probabilities).all():
             raise TrainingError(
                 "the probabilities of classes are not finite numbers after this epoch: training has diverged. Lower "
                 "--lr, or use --precision fp32, and run again with --overwrite"
             )
         predicted = probabilities.argmax(axis=-1)
-        positive = probabilities[:, 1] if len(classes) == 2 else None
+        positive = probabilities[:, 1] if len(classes) == 2 else None  # [examples]
         rows = [
             {"example": i, "prediction": classes[p], "gold": classes[g], "score": round(float(probabilities[i, p]), 6)}
             for i, (p, g) in enumerate(zip(predicted, labels, strict=True))
@@ -116,6 +116,7 @@ class ClassificationTask(Task[Encoder, Classifier, Encoded, TaskOptions]):
     ) -> npt.NDArray[np.float32]:
         """Class probabilities of some rows, [rows, classes]."""
         with autocast:
+            # The logits instead of embeddings: `embed_rows` only needs one vector per text.
             logits = embed_rows(model.logits, source, rows, model.device).cpu()
         probabilities: npt.NDArray[np.float32] = logits.softmax(dim=-1).numpy()
         return probabilities
@@ -133,7 +134,7 @@ class ClassificationTask(Task[Encoder, Classifier, Encoded, TaskOptions]):
         return self.probabilities(model, RowSource(table, tokenizer.pad_token_id), rows, autocast)
 
     def baselines(self, datasets: Mapping[str, Any], split: str, train: Encoded) -> dict[str, dict[str, float]]:
-        """The most frequent class of the training data."""
+        """Metrics of always predicting the most frequent class of the training data."""
         index = {name: i for i, name in enumerate(train.classes)}
         gold = np.array([index[label] for label in datasets[split][self.label.name]])
         predicted = np.full(len(gold), most_frequent(labels_of(train)))

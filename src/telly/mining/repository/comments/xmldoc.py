@@ -1,4 +1,8 @@
-"""The XML comments of C#."""
+"""Plain words of the XML documentation comments of C#.
+
+Elements are read from the parsed XML. A comment that is not well-formed XML is read with patterns instead, those whose
+names begin with `_LOOSE`.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +13,17 @@ from xml.etree import ElementTree
 from telly.mining.repository.comments.paragraph import finished, first_paragraph
 from telly.mining.repository.comments.text import Verbatim, without_signs
 
-_NOTHING = re.compile(r"(?!)")
+_NEVER = re.compile(r"(?!)")
+"""A pattern that matches nothing."""
 _FENCE = re.compile(r"^\s*(?:```|~~~)")
-
-
+"""Beginning of a code block of Markdown."""
 _OMITTED = frozenset(
     {"param", "typeparam", "returns", "exception", "example", "value", "seealso", "permission", "inheritdoc", "include"}
     | {"completionlist", "code", "overloads", "threadsafety"}
 )
+"""Elements that do not belong to the description."""
 _BLOCKS = frozenset({"para", "p", "list", "item", "ul", "ol", "li", "table", "div", "pre"})
+"""Elements that are paragraphs of their own."""
 _SUMMARY = re.compile(r"<summary>(.*?)(?:</summary>|\Z)", re.DOTALL)
 _LOOSE_REFERENCE = re.compile(r"<(?:see|seealso|paramref|typeparamref)\s+\w+\s*=\s*\"([^\"]*)\"\s*/>")
 _LOOSE_BLOCK = re.compile(rf"<({'|'.join(sorted(_OMITTED))})\b[^<>]*(?:/>|>.*?(?:</\1>|\Z))", re.DOTALL)
@@ -25,6 +31,7 @@ _LOOSE_TAG = re.compile(
     r"</?(?:c|para|see|summary|remarks|list|item|term|description|b|i|u|br|a|em|strong|tt)\b[^<>]*>"
 )
 _PREFIX = re.compile(r"^[A-Z!]:")
+"""Prefix of a reference's target, by the kind of the target: `T:` for types, `!:` for unknown names."""
 
 
 def xmldoc(comment: str) -> str:
@@ -37,30 +44,34 @@ def xmldoc(comment: str) -> str:
         description = _without_parsing(text)
     else:
         description = _description(root, verbatim)
-    return finished(first_paragraph(description.split("\n"), _FENCE, _NOTHING), (), verbatim, entities=False)
+    paragraph = first_paragraph(description.split("\n"), stop=_FENCE, lead=_NEVER)
+    return finished(paragraph, (), verbatim, entities=False)  # entities such as `&lt;` are already characters
 
 
 def _description(root: ElementTree.Element, verbatim: Verbatim) -> str:
+    """The text of the summary; without one, of the remarks if no text is outside of elements, else of everything."""
     summary = next((element for name in ("summary", "remarks") if (element := root.find(name)) is not None), None)
     outside = "".join([root.text or "", *(child.tail or "" for child in root)])
     # Without a summary, text outside of elements takes precedence over `remarks`.
     if summary is not None and root.find("summary") is None and outside.strip():
         summary = None
-    return _words(root if summary is None else summary, verbatim)
+    return _text_of(root if summary is None else summary, verbatim)
 
 
-def _words(element: ElementTree.Element, verbatim: Verbatim) -> str:
+def _text_of(element: ElementTree.Element, verbatim: Verbatim) -> str:
+    """The text in an element without markup, with blank lines between paragraphs; code and names are kept verbatim."""
     parts = [element.text or ""]
     for child in element:
-        inner = _words(child, verbatim).strip() if child.tag not in _OMITTED - {"seealso", "code"} else ""
+        # In parsed XML, `seealso` and `code` of one line are words of the sentence around them.
+        inner = _text_of(child, verbatim).strip() if child.tag not in _OMITTED - {"seealso", "code"} else ""
         if child.tag in {"see", "seealso", "paramref", "typeparamref"}:
             target = next((child.get(name) for name in ("cref", "name", "langword", "href") if child.get(name)), "")
-            # A reference without words reads as its target, without a prefix such as `T:` for types.
+            # A reference without a text of its own reads as its target.
             parts.append(inner or verbatim.keep(_PREFIX.sub("", target or "")))
         elif child.tag in {"c", "tt"} or (child.tag == "code" and "\n" not in (child.text or "")):
             parts.append(verbatim.keep(inner))
         elif child.tag == "code":
-            parts.append("\n\n")
+            parts.append("\n\n")  # code of several lines ends the paragraph
         elif child.tag in _BLOCKS:
             parts.append(f"\n\n{inner}\n\n")
         else:
