@@ -86,3 +86,8 @@ def test_what_does_not_fit_is_not_tried():
     costs = [SimpleNamespace(**vars(cost) | {"peak_bytes_cached": 99 if cost.k == 10 else 9}) for cost in COSTS]
     KSearch(config, 0.01, RunBudget(bytes=50), cast("Any", costs), cast("Any", pilots)).run(0.05)
     assert 10 not in pilots.ran
+
+
+def test_times_are_scaled_to_those_of_the_pilot():
+    """By hand: the pilot takes 5 s for a twentieth of an epoch of 100 s, so an epoch takes as long as estimated."""
+    assert asked(Given({10: -0.05}, unchanged=1, scatter=0.1)).scale == pytest.approx(1.0)

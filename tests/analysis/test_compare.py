@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from telly.analysis.compare import CompareConfig, CompareResult, LayerSimilarity, ModelComparison, write_result
+from telly.analysis.similarity import Rsa
+from telly.api.compare import compare as compare_models
 from tiny_runs import Tiny, run_telly, tiny_data, tiny_model_folder
 
 
@@ -93,3 +96,27 @@ def test_bad_input(options: tuple[str, str], message: str, models: Path, tmp_pat
     ended = compare(tmp_path, "--model", str(models / "a"), "--with", str(models / "b"), name, value, code=2)
     assert message in ended.error
     assert not (tmp_path / "out").exists()
+
+
+RESULT = CompareResult(
+    "a",
+    ("emb",),
+    50,
+    "mean",
+    (ModelComparison("b", (LayerSimilarity("emb", Rsa(0.1, 0.2, 0.3, 0.4), 0.5, 0.6),), ((0.5,),), ()),),
+)
+
+
+def test_every_column_has_its_own_value(tmp_path: Path):
+    write_result(RESULT, tmp_path, {})
+    (row,) = csv.DictReader((tmp_path / "compare.csv").open())
+    values = {"pearson": 0.1, "spearman": 0.2, "low": 0.3, "high": 0.4, "cka": 0.5, "procrustes": 0.6}
+    assert row == {"model": "a", "other": "b", "layer": "emb"} | {name: str(value) for name, value in values.items()}
+
+
+def test_every_setting_of_the_function_counts(monkeypatch: pytest.MonkeyPatch):
+    seen: list[CompareConfig] = []
+    monkeypatch.setattr("telly.api.compare.compare_layers", lambda config, _extractor: seen.append(config) or RESULT)
+    given = {"data": "d", "task": "search", "split": "valid", "limit": 7, "max_tokens": 9, "paper": True, "seed": 3}
+    assert compare_models("a", ["b"], **given) is RESULT
+    assert seen == [CompareConfig("a", ("b",), **given)]

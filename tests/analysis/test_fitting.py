@@ -127,3 +127,14 @@ def test_a_bag_is_blind_to_order():
     assert torch.allclose(bag[0], bag[1]) and not torch.allclose(bag[0], bag[2])
     picked = bag_of_tokens(ProbeItems([[5, 6, 7], [7, 5, 6]], [[0, 2], [0]], fitter, ()), 4)
     assert torch.equal(picked[1], picked[2]), "the same token has the same vector wherever it stands"
+
+
+def test_pairs_are_scaled_by_their_training_texts_alone():
+    """Texts that are neither trained nor tested on change no score, however large their states are."""
+    fitter, states = pairs()
+    split = Split.of(fitter.groups, seed=0)
+    used = torch.cat([side[part] for part in (split.train, split.test) for side in (fitter.left, fitter.right)])
+    changed = states.clone()
+    changed[torch.isin(torch.arange(len(states)), used, invert=True)] *= 1000
+    assert not torch.equal(changed, states)
+    assert fitter.layerwise(changed, split, 0, control=False) == fitter.layerwise(states, split, 0, control=False)

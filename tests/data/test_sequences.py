@@ -78,3 +78,12 @@ def test_refused() -> None:
 def test_empty_table() -> None:
     table, _ = build([])
     assert len(table) == 0 and table.lengths.tolist() == []
+
+
+def test_a_sequence_with_another_bidirectional_prefix_is_another_one() -> None:
+    """Its states differ, so it must not share a row, and a cached one, with the first."""
+    builder = SequenceTableBuilder()
+    rows = [builder.add([5, 6, 7], prefix) for prefix in (1, 2, 1)]
+    table = builder.build()
+    assert rows == [0, 1, 0]
+    assert table.mask_inputs([0, 1])["prefix_lengths"].tolist() == [1, 2]

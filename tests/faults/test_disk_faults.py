@@ -198,3 +198,14 @@ def test_read_only_cache(tiny: Tiny, undisturbed: Callable[..., Path], mount: Mo
     assert run_telly(*measured, code=2).error == expected, "also where a small trial store is to be timed first"
     assert files_below(cache) == before
     check_nothing_half_valid(other, cache)
+
+
+def test_a_full_disk_is_found_in_the_context_of_an_error():
+    """As where a library fails while it handles the system's error."""
+    try:
+        try:
+            raise OSError(errno.ENOSPC, "full")
+        except OSError:
+            raise RuntimeError("cannot close the file")  # noqa: B904 - the library gives no cause either
+    except RuntimeError as error:
+        assert caused_by_full_disk(error)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from sentence_transformers import SentenceTransformer
 import telly
 from telly.data.readers import read
 from telly.errors import ConfigError
+from telly.inference.tuned_model import TunedModel
 from telly.tasks import get_spec
 from telly.using.index import open_index
 from tiny_runs import Tiny, pair, run_telly, task_data, tiny_model_folder
@@ -128,3 +131,27 @@ def test_another_task_and_an_unknown_role_are_refused(runs: dict[str, Path]):
         telly.load(runs["classify"], task="search")
     with pytest.raises(ConfigError, match="role: expected query or document, found 'code'"):
         telly.load(runs["search"]).embed(["x"], role="code")  # type: ignore[arg-type]
+
+
+def test_the_precision_is_the_runs_unless_it_is_given(runs: dict[str, Path], tmp_path: Path):
+    model = tmp_path / "model"
+    shutil.copytree(runs["search"] / "model", model)
+    assert telly.load(model).config.precision == "fp32"
+    file = model / "telly.json"
+    values = json.loads(file.read_text(encoding="utf-8"))
+    (section,) = (part for part in values.values() if isinstance(part, dict) and "precision" in part)
+    section["precision"] = "bf16"
+    file.write_text(json.dumps(values), encoding="utf-8")
+    assert telly.load(model).config.precision == "bf16"
+    assert TunedModel.load(model, precision="fp32").config.precision == "fp32"
+
+
+def test_the_key_of_embeddings_has_the_length_of_documents_alone(model: Path):
+    loaded = telly.load(model)
+
+    def key(**limits: int) -> str:
+        config = replace(loaded.config, max_tokens=loaded.config.max_tokens | limits)
+        return replace(loaded, config=config).key.fingerprint
+
+    assert key() == key(query=20) == loaded.key.fingerprint
+    assert key(code=40) != loaded.key.fingerprint

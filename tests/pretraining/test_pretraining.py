@@ -84,6 +84,18 @@ def test_a_function_comes_once_also_in_other_words(tmp_path: Path):
     assert found.left_out["near-duplicates"] >= 2
 
 
+def test_another_function_with_the_same_docstring_is_a_copy(tmp_path: Path):
+    root = sources(tmp_path, count=2)
+    (root / "package" / "other.py").write_text(
+        'def join(lines, sign):\n    """Compute the number 0 of package from value."""\n'
+        "    kept = [line.strip() for line in lines if line]\n    return sign.join(reversed(kept))\n"
+    )
+    found = collect([root], RECIPE)
+    docstrings = [function.docstring for function in found.functions]
+    assert len(docstrings) == len(set(docstrings)) == 2
+    assert found.left_out["copies"] == 1
+
+
 def test_generated_files_are_not_read(tmp_path: Path):
     root = sources(tmp_path, count=3)
     code = (root / "package" / "code.py").read_text().replace("package", "other")

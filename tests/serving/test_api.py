@@ -71,7 +71,9 @@ def test_texts_are_answered_as_files_are(library: Library, model_folder: Path) -
     messages.SummariesAnswer.model_validate(summaries, extra="forbid")
     line = http.post("/api/complete", json={"code": DATES, "line": 7}).json()
     assert line == command("complete", f"{file}:7", *model) and line["indent"] == "    "
-    assert http.post("/api/complete", json={"code": DATES}).json()["line"] == DATES.count("\n") + 1
+    for code in (DATES, f"{DATES}\n\n"):
+        answer = http.post("/api/complete", json={"code": code}).json()
+        assert answer["line"] == code.count("\n") + 1, "the line after the last, which may be empty"
     code = http.post("/api/generate", json={"description": "merge the rows"}).json()
     assert code == command("generate", "merge the rows", *model)
     clones = http.post("/api/clones", json={"min_similarity": 1, "min_lines": 4}).json()

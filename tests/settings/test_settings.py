@@ -82,6 +82,7 @@ def test_explicit_settings_go_before_the_models_advice_and_that_before_the_prese
     found = TuneConfig(model=str(tmp_path), batch_size=3).resolve()
     assert (found.batch_size, found.learning_rate, found.epochs) == (3, 0.5, 10)
     assert found.max_tokens == {"query": 128, "code": 99}
+    assert TuneConfig(model=str(tmp_path), max_tokens={"code": 50}).resolve().max_tokens == {"query": 128, "code": 50}
 
 
 @pytest.mark.parametrize("method", ["lora", "ia3", "bitfit"])

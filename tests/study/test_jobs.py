@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from telly.api.study import plan_study
 from telly.cli import app
 from telly.errors import ConfigError
 from telly.runs.parts import ModelInfo, RecordedConfig, SplitInfo
@@ -22,7 +23,7 @@ from telly.studies.results import State
 from telly.studies.run import LOGS, CellStart, run_cells, side_by_side
 from telly.tuning.baselines import reuse_baselines
 from tiny_runs import Tiny, largest_difference
-from tiny_studies import SETTINGS, study_of
+from tiny_studies import SETTINGS, study_of, write_study
 
 
 def test_two_at_a_time_give_what_one_by_one_gives(tiny: Tiny, tmp_path: Path):
@@ -136,3 +137,12 @@ def test_a_study_finds_baselines_once(tiny: Tiny, tmp_path: Path):
 
     outcomes = run_cells(cells, study, tmp_path, launch)
     assert outcomes[1].record is not None and outcomes[1].record.baselines["bm25"]["mrr"] == 0.125
+
+
+def test_jobs_share_the_cores(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("torch.get_num_threads", lambda: 8)
+    file = write_study(tmp_path / "mine.toml", tiny)
+    for jobs, threads in ((3, 2), (16, 1)):
+        pool = plan_study(str(file), tmp_path / "out", jobs=jobs)._pool()
+        assert pool is not None and pool.keywords == {"jobs": jobs, "threads": threads}
+    assert plan_study(str(file), tmp_path / "out")._pool() is None

@@ -11,14 +11,18 @@ from typing import Any
 
 import psutil
 import pytest
+from typer.testing import CliRunner
 
+from telly.cli import app
 from telly.errors import ConfigError, TrainingError
+from telly.freezing.variants import BASE
 from telly.metrics.per_example import read_per_example
 from telly.metrics.significance import bootstrap_runs
 from telly.runs.parts import PlanInfo, RecordedConfig
 from telly.runs.record import RecordFormatError, RunRecord
+from telly.studies import config as study_config
 from telly.studies.config import Cell, StudyConfig, built_in, cells_of, load_study
-from telly.studies.estimate import estimates
+from telly.studies.estimate import CellEstimate, estimates
 from telly.studies.launch import FULL_DISK, INTERRUPTED, check_processes, in_own_process, in_processes
 from telly.studies.results import Outcome, State, outcome_of
 from telly.studies.run import SUMMARY_FILE, run_cells
@@ -47,11 +51,31 @@ def test_a_folder_is_a_function_of_what_decides_the_result(tiny: Tiny, tmp_path:
     assert names(study_of(tiny), tmp_path / "elsewhere") == first
     assert names(study_of(tiny, budget={"disk_gb": 3.0})) == first
     assert names(study_of(tiny, settings=SETTINGS | {"save_steps": 5})) == first, "checkpoints change no result"
+    assert names(study_of(tiny, settings=SETTINGS | {"cache_always": False})) == first, "a matter of speed"
     assert not set(names(study_of(tiny, settings=SETTINGS | {"epochs": 3}))) & set(first)
     other = tmp_path / "train.jsonl"
     other.write_text(tiny.data["train"].read_text().replace("read", "reed"))
     files = {"data": str(other), "valid": str(tiny.data["valid"]), "test": str(tiny.data["test"])}
     assert not set(names(study_of(tiny, task={"search": files}))) & set(first)
+
+
+def test_the_end_of_a_large_file_of_weights_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Only both ends of large files are read, and what a model was tuned with may be in the last one alone."""
+    monkeypatch.setattr(study_config, "DIGESTED_BYTES", 64)
+    file = next(tiny_model_folder(tmp_path / "model").glob("*.safetensors"))
+    study = StudyConfig(models=(str(tmp_path / "model"),), variants=(BASE,))
+
+    def name() -> str:
+        study_config._model_digest.cache_clear()
+        (cell,) = cells_of(study, tmp_path)
+        return cell.folder.name
+
+    first = name()
+    assert name() == first
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    assert name() != first
 
 
 def test_folders_are_those_of_the_first_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -429,3 +453,23 @@ def test_processes_end_with_the_one_that_started_them(tiny: Tiny, tmp_path: Path
     gone, alive = psutil.wait_procs(started, timeout=120)
     assert len(gone) == len(started) and not alive
     assert record_of(cell.folder)["status"] == "interrupted"
+
+
+def test_a_failed_cell_is_told_and_the_command_fails(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("telly.studies.launch.in_own_process", Launcher({"2": 2}))
+    file = write_study(tmp_path / "mine.toml", tiny, variants=["base", 2])
+    ended = CliRunner().invoke(app, ["study", str(file), "--output", str(tmp_path / "out")])
+    assert ended.exit_code == 1, ended.output
+    assert "failed: search, model, 2, seed 0: it broke" in ended.stderr
+
+
+def test_two_activation_caches_are_on_the_disk_at_a_time(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """One is made from that of a lower K, which is removed afterwards."""
+    sizes = {None: 0, 2: 70 * 10**6, 3: 50 * 10**6}
+    monkeypatch.setattr(
+        "telly.studies.estimate.estimates",
+        lambda cells: [CellEstimate(60.0, 10**9, sizes[cell.config.k]) for cell in cells],
+    )
+    file = write_study(tmp_path / "mine.toml", tiny, variants=["base", 2, 3])
+    told = " ".join(telly_study(file, tmp_path / "out", "--dry-run").stderr.split())
+    assert "3 min of training" in told and "1.0 GB of memory and 140 MB of" in told

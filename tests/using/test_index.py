@@ -351,3 +351,15 @@ def test_where_an_index_lies(tmp_path: Path) -> None:
     folders = {default_folder(tmp_path / name, "search") for name in ("a", "b/a", "b/../a")}
     assert len(folders) == 2
     assert all(folder.is_relative_to(tmp_path / "cache" / "telly" / "indexes") for folder in folders)
+
+
+def test_other_options_are_kept_also_where_they_change_no_file(tree: Path, tuned: TunedModel, tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    update_index(tree, folder, tuned)
+    update_index(tree, folder, tuned, collect_options(tests=True))
+    assert names(folder) == ALL
+    (tree / "test_dates.py").write_text(
+        "def test_days(calendar):\n    found = calendar.days()\n    assert found == 3\n"
+    )
+    update_index(tree, folder, tuned)
+    assert "test_days" in names(folder), "tests are read, as the index was last made"
