@@ -274,6 +274,10 @@ def test_a_split_without_rows_says_why(tmp_path: Path) -> None:
         )
         assert found.rows["test"] == 0
         assert any(line.startswith(f"test has no rows: {why};") for line in summary_lines(found))
+        found.rows["train"] = 0
+        lines = summary_lines(found)
+        assert f"test has no rows: {why}; give a larger --test-share or mine more" in lines
+        assert f"train has no rows: {why}; give smaller --valid-share and --test-share or mine more" in lines
 
 
 def test_an_output_in_use_is_left_alone(repository: Path, tmp_path: Path) -> None:

@@ -273,7 +273,9 @@ def summary_lines(mined: Mined) -> list[str]:
         "too few files" if copies < sum(mined.functions.values()) else "nearly all functions are copies of each other"
     )
     for split in mined.empty_splits:
-        lines.append(f"{split} has no rows: {cause}; give a larger --{split}-share or mine more")
+        # The training data has no share of its own: it gets what the others leave.
+        shares = "smaller --valid-share and --test-share" if split == "train" else f"a larger --{split}-share"
+        lines.append(f"{split} has no rows: {cause}; give {shares} or mine more")
     lines.append(f"wrote {mined.folder}")
     return lines
 
