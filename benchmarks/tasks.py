@@ -7,7 +7,7 @@ Clone detection at BigCloneBench's scale: 9,000 functions of 128 tokens, each in
 pair classifier and its default, random batches. Full fine-tuning is as the named peer, CodeXGLUE's script: both
 functions of every pair are encoded. Batches of pairs that share functions (`--shared-batches`) are off by default with
 the pair classifier, since it learned nothing from them; they are measured as well, and reported apart. Code generation:
-a one-stack model, sources of 128 tokens and answers of 48, 8 a step.
+a prefix language model, sources of 128 tokens and answers of 48, 8 a step.
 
 Evaluation: 1,000 answers of 24 tokens with a beam of 5, against an epoch of full fine-tuning over 2,000 such examples.
 Both are measured on a part and scaled up.
@@ -200,7 +200,7 @@ def _texts(folder: str, examples: int, target: int, *, train: bool) -> Texts:
     return Texts(
         table,
         {"source": rows},
-        architecture=Architecture.ONE_STACK,
+        architecture=Architecture.PREFIX_LM,
         prompt_lengths=np.full(examples, SOURCE + 1),
         end_ids=(END,),
         max_answer_tokens=target,

@@ -38,7 +38,7 @@ PROMPTS = [[5, 6, 7, 8, 9], [10], [11, 12, 13]]
 NEVER = 10**6
 """No token's id."""
 KINDS = (
-    dict.fromkeys(STACKS, Architecture.ONE_STACK)
+    dict.fromkeys(STACKS, Architecture.PREFIX_LM)
     | dict.fromkeys(DECODERS, Architecture.DECODER)
     | {"t5": Architecture.ENCODER_DECODER}
 )
@@ -91,7 +91,7 @@ def by_hand(model: PrefixLM, ids: torch.Tensor, prefix_length: int) -> torch.Ten
 @stacks
 @pytest.mark.parametrize("prefix_length", [0, 1, 4, 7, 9])
 @torch.no_grad()
-def test_one_stack_equals_a_forward_by_hand(stack: str, prefix_length: int):
+def test_prefix_lm_equals_a_forward_by_hand(stack: str, prefix_length: int):
     model, ids = writing(stack), ids_of(9)
     found = model(input_ids=ids, prefix_lengths=torch.tensor([prefix_length])).logits[0]
     assert torch.allclose(found, by_hand(model, ids[0], prefix_length), atol=1e-9)
@@ -222,7 +222,7 @@ def test_batched_equals_one_by_one(writer: str, beams: int):
 
 @pytest.mark.parametrize("writer", ["t5", *DECODERS, *STACKS])
 def test_beams_equal_the_librarys_with_its_ordinary_cache(writer: str):
-    """A one-stack model whose prompt reads left to right is a plain decoder, so the library can do it as well."""
+    """A prefix language model whose prompt reads left to right is a plain decoder, so the library can do it as well."""
     model, decoding = writing(writer), Decoding(4, 6, (20, 30, 40, 50), 0)
     greedy = Decoding(1, 6, decoding.end_ids, 0)
     differs = False
@@ -304,7 +304,7 @@ def test_selected_logits_are_the_full_logits_there(writer: str):
 def test_kind_of_every_family():
     assert {family: architecture_of(CONFIGS[family]()) for family in WRITERS} == KINDS
     assert [
-        kind.is_single_sequence for kind in (Architecture.ONE_STACK, Architecture.DECODER, Architecture.ENCODER_DECODER)
+        kind.is_single_sequence for kind in (Architecture.PREFIX_LM, Architecture.DECODER, Architecture.ENCODER_DECODER)
     ] == [
         True,
         True,

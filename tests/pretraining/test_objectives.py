@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from transformers import RobertaForMaskedLM
 
 from telly.data.sequences import SequenceTable
-from telly.models.generation import Architecture as WritingKind
+from telly.models.generation import Architecture
 from telly.models.modes import InputMode, encode_texts, mode_head
 from telly.pretraining.batches import NOT_PREDICTED, BatchMaker, mask_tokens
 from telly.pretraining.config import MixtureRatios, PretrainConfig
@@ -71,7 +71,7 @@ def test_masking_follows_bert(tokenizer):
 ])  # fmt: skip
 def test_prefix_sequences_are_laid_out_as_the_writing_tasks_do(kind, task, sources, targets, corpus, tokenizer):
     batch = batch_of(corpus, tokenizer, **{kind: 1.0})
-    prompts = get_task(task).prompts(sources, tokenizer, 500, WritingKind.ONE_STACK)
+    prompts = get_task(task).prompts(sources, tokenizer, 500, Architecture.PREFIX_LM)
     answers = tokenizer(targets, add_special_tokens=False)["input_ids"]
     for i, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
         length = int(batch["attention_mask"][i].sum())

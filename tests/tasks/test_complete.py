@@ -116,8 +116,8 @@ def test_an_encoder_decoder_learns_the_line_only():
 @pytest.mark.parametrize(
     ("kind", "options", "cut", "whole"),
     [
-        (Architecture.ONE_STACK, {"modes": True}, [0, 6, 2, 27, 28, 29], [0, 6, 2, 10]),
-        (Architecture.ONE_STACK, {}, [0, 25, 26, 27, 28, 29], [0, 10]),
+        (Architecture.PREFIX_LM, {"modes": True}, [0, 6, 2, 27, 28, 29], [0, 6, 2, 10]),
+        (Architecture.PREFIX_LM, {}, [0, 25, 26, 27, 28, 29], [0, 10]),
         (Architecture.DECODER, {}, [0, 25, 26, 27, 28, 29], [0, 10]),
         (Architecture.ENCODER_DECODER, {}, [0, 26, 27, 28, 29, 2], [0, 10, 2]),
     ],
@@ -134,7 +134,7 @@ def test_long_contexts_lose_their_beginning(
 
 def test_a_limit_without_room_for_code_is_refused():
     with pytest.raises(ConfigError) as error:
-        TASK.prompts(["w10"], tiny_tokenizer(modes=True), 3, Architecture.ONE_STACK)
+        TASK.prompts(["w10"], tiny_tokenizer(modes=True), 3, Architecture.PREFIX_LM)
     assert str(error.value) == "max_tokens: context leaves 0 tokens beside the special ones; expected at least 1"
     assert encoded("roberta", tokenizer=tiny_tokenizer(modes=True), context=4).table[0].tolist() == [0, 6, 2, 12, 20, 2]
 

@@ -57,7 +57,7 @@ def predicted(batch: dict[str, Any]) -> list[list[int]]:
     return [row.nonzero().flatten().tolist() for row in batch["selected"]]
 
 
-def test_one_stack_predicts_the_answer_behind_the_source():
+def test_prefix_lm_predicts_the_answer_behind_the_source():
     """`<s> w10 w11 </s>` is seen as a whole, `<s>` starts the answer `w20 w21 </s>`, which positions 4 to 6 predict."""
     data = encoded("roberta")
     assert sequences(data) == [[0, 10, 11, 2, 0, 20, 21, 2], [0, 12, 2, 0, 22, 2]]
@@ -148,7 +148,7 @@ def test_splits_to_decode_are_prompts_with_whole_references():
         assert (data.cacheable, data.architecture.is_single_sequence, data.answers) == (cacheable, not cacheable, None)
         assert list(data.references) == columns["summary"], "references are never cut"
         assert encoded(family).cacheable
-    assert encoded("roberta").architecture is Architecture.ONE_STACK
+    assert encoded("roberta").architecture is Architecture.PREFIX_LM
 
 
 def test_equal_sources_with_other_answers_share_an_encoder_decoders_row():

@@ -21,13 +21,13 @@ class Architecture(StrEnum):
     """Architecture of a generative model.
 
     Attributes:
-        ONE_STACK: an encoder of RoBERTa's shape, used as decoder too (`telly.models.prefix_lm`): prompt and answer are
+        PREFIX_LM: an encoder of RoBERTa's shape, used as decoder too (`telly.models.prefix_lm`): prompt and answer are
             one sequence.
         DECODER: decoder only, such as GPT-2, StarCoder2, Qwen2: prompt and answer are one sequence.
         ENCODER_DECODER: such as T5 and CodeT5.
     """
 
-    ONE_STACK = "one-stack"
+    PREFIX_LM = "prefix-lm"
     DECODER = "decoder"
     ENCODER_DECODER = "encoder-decoder"
 
@@ -52,7 +52,7 @@ def architecture_of(config: Any) -> Architecture:
         return Architecture.ENCODER_DECODER
     # Before decoders: transformers lists encoders such as RoBERTa among the causal models too.
     if config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
-        return Architecture.ONE_STACK
+        return Architecture.PREFIX_LM
     if config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         return Architecture.DECODER
     raise ModelError(

@@ -101,7 +101,7 @@ def load_stack(name: str, *, seed: int = 0, is_generative: bool = False) -> Laye
     initialized = {*report["missing_keys"], *(mismatch[0] for mismatch in report["mismatched_keys"])}
     stack = find_stack(model)
     _check_complete(
-        name, stack, initialized, whole=is_generative and architecture_of(config) is not Architecture.ONE_STACK
+        name, stack, initialized, whole=is_generative and architecture_of(config) is not Architecture.PREFIX_LM
     )
     _check_layer_count(name, stack, report["unexpected_keys"])
     _check_finite(name, model)
@@ -116,7 +116,7 @@ def load_model(name: str, *, seed: int = 0, is_generative: bool = False) -> nn.M
 
 
 def _needs_prefix_lm(config: Any, is_generative: bool) -> bool:
-    return is_generative and architecture_of(config) is Architecture.ONE_STACK
+    return is_generative and architecture_of(config) is Architecture.PREFIX_LM
 
 
 def _check_complete(name: str, stack: LayerStack, initialized: set[str], *, whole: bool) -> None:

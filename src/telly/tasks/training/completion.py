@@ -55,7 +55,7 @@ class CompletionTask(TextGenerationTask):
         if architecture is Architecture.ENCODER_DECODER:
             return [Prompt(ids, None) for ids in _last_tokens(tokenizer, cleaned, max_tokens, framed=True)]
         head = mode_head(tokenizer, InputMode.DECODER_ONLY) or [start_token(tokenizer)]
-        prefix_length = 0 if architecture is Architecture.ONE_STACK else None
+        prefix_length = 0 if architecture is Architecture.PREFIX_LM else None
         return [
             Prompt([*head, *ids], prefix_length) for ids in _last_tokens(tokenizer, cleaned, max_tokens - len(head))
         ]

@@ -75,7 +75,7 @@ class Texts(Encoded):
         max_answer_tokens: maximum length of an answer, end token included.
     """
 
-    architecture: Architecture = Architecture.ONE_STACK
+    architecture: Architecture = Architecture.PREFIX_LM
     prompt_lengths: npt.NDArray[np.int64] | None = None
     answers: SequenceTable | None = None
     answer_rows: npt.NDArray[np.int64] | None = None
