@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 
@@ -106,6 +106,29 @@ _JS_BETWEEN = ("decorator", ";")
 _TS_CLASSES = ("class_declaration", "abstract_class_declaration", "class", "internal_module", "module")
 _TS_BINDERS = (*_JS_BINDERS, ("public_field_definition", "name"))
 _TS_PASSES = (*_JS_PASSES, "as_expression", "satisfies_expression", "non_null_expression", "type_assertion")
+
+_JAVASCRIPT = Language(
+    "javascript",
+    (".js", ".jsx", ".mjs", ".cjs"),
+    _JS_FUNCTIONS,
+    ("class_declaration", "class"),
+    values=_JS_VALUES,
+    binders=_JS_BINDERS,
+    passes=_JS_PASSES,
+    calls=_JS_CALLS,
+    wrappers=_JS_WRAPPERS,
+    style="jsdoc",
+    shells=_JS_SHELLS,
+    between=_JS_BETWEEN,
+)
+_TYPESCRIPT = replace(
+    _JAVASCRIPT,
+    name="typescript",
+    suffixes=(".ts", ".mts", ".cts"),
+    classes=_TS_CLASSES,
+    binders=_TS_BINDERS,
+    passes=_TS_PASSES,
+)
 # A block outside of functions is the body of a function whose head does not parse, for instance because of a macro.
 _C_FUNCTIONS = """
 (function_definition body: (_)) @function
@@ -150,49 +173,9 @@ LANGUAGES: tuple[Language, ...] = (
         passes=("parenthesized_expression", "cast_expression", "ternary_expression"),
         wrappers=("field_declaration", "constant_declaration", "local_variable_declaration", "expression_statement"),
     ),
-    Language(
-        "javascript",
-        (".js", ".jsx", ".mjs", ".cjs"),
-        _JS_FUNCTIONS,
-        ("class_declaration", "class"),
-        values=_JS_VALUES,
-        binders=_JS_BINDERS,
-        passes=_JS_PASSES,
-        calls=_JS_CALLS,
-        wrappers=_JS_WRAPPERS,
-        style="jsdoc",
-        shells=_JS_SHELLS,
-        between=_JS_BETWEEN,
-    ),
-    Language(
-        "typescript",
-        (".ts", ".mts", ".cts"),
-        _JS_FUNCTIONS,
-        _TS_CLASSES,
-        values=_JS_VALUES,
-        binders=_TS_BINDERS,
-        passes=_TS_PASSES,
-        calls=_JS_CALLS,
-        wrappers=_JS_WRAPPERS,
-        style="jsdoc",
-        shells=_JS_SHELLS,
-        between=_JS_BETWEEN,
-    ),
-    Language(
-        "typescript",
-        (".tsx",),
-        _JS_FUNCTIONS,
-        _TS_CLASSES,
-        values=_JS_VALUES,
-        binders=_TS_BINDERS,
-        passes=_TS_PASSES,
-        calls=_JS_CALLS,
-        wrappers=_JS_WRAPPERS,
-        style="jsdoc",
-        shells=_JS_SHELLS,
-        between=_JS_BETWEEN,
-        dialect="tsx",
-    ),
+    _JAVASCRIPT,
+    _TYPESCRIPT,
+    replace(_TYPESCRIPT, suffixes=(".tsx",), dialect="tsx"),
     Language(
         "go",
         (".go",),
