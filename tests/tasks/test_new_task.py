@@ -7,12 +7,16 @@ import os
 import random
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 
+from telly.declare import WEIGHTS, Setting
 from telly.errors import ConfigError
-from telly.tasks import TASKS, get_spec
+from telly.tasks import TASKS, get_spec, option_types
+from telly.tasks.options import TaskOptions
 from tiny_runs import SMALL, record_of, tiny_model_folder
 
 MODULE = '''
@@ -163,6 +167,18 @@ def test_its_own_settings_are_settings_of_a_run(folder: Path, run: Path):
     assert "smoothing: Input should be greater than 0" in wrong.stderr
     wrong = telly(folder, "tune", "search", "--config", str(file.rename(folder / "other.toml")), code=2)
     assert "smoothing" in wrong.stderr
+
+
+def test_an_option_that_two_tasks_declare_differently_is_refused(monkeypatch: pytest.MonkeyPatch):
+    """On the command line and in a TOML file an option is one setting, so one of the two would be lost."""
+
+    @dataclass(frozen=True)
+    class Clashing(TaskOptions):
+        temperature: Annotated[int, Setting("Another temperature.", WEIGHTS)] = 1
+
+    monkeypatch.setattr(TASKS["classify"], "options", Clashing)
+    with pytest.raises(TypeError, match=r"Clashing\.temperature: another task declares it differently"):
+        option_types()
 
 
 def test_the_package_does_not_know_it():

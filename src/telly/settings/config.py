@@ -6,7 +6,6 @@ A declaration names all that the setting affects: weights, evaluation, speed, lo
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,7 +28,7 @@ from telly.freezing.states import StateDtype
 from telly.freezing.variants import ADAPTERS, AUTO, BASE, Freeze, Lora, Method, Variant, parse_freeze
 from telly.models.folder import EMBEDDED
 from telly.settings.renamed import RENAMED
-from telly.tasks import TASKS, get_spec, option_names, option_types, tasks_with_head
+from telly.tasks import TASKS, get_spec, nearest_task, option_names, option_types, tasks_with_head
 from telly.tasks.options import TaskOptions
 
 LORA_SETTINGS = tuple(f"lora_{field.name}" for field in dataclasses.fields(Lora))
@@ -294,8 +293,8 @@ class TuneConfig(TaskSettings):
     @classmethod
     def _task_exists(cls, value: str) -> str:
         if value not in TASKS:
-            near = difflib.get_close_matches(value, TASKS, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            near = nearest_task(value)
+            hint = f"; did you mean {near!r}?" if near else ""
             raise ValueError(f"must be one of {', '.join(TASKS)}{hint}")
         return value
 

@@ -37,6 +37,11 @@ TASKS: dict[str, AnySpec] = {
 }
 
 
+def nearest_task(name: str) -> str | None:
+    """The task whose name is most like a misspelt one; None if none is."""
+    return next(iter(difflib.get_close_matches(name, TASKS, n=1)), None)
+
+
 def get_spec(name: str) -> AnySpec:
     """Look up a task.
 
@@ -45,8 +50,8 @@ def get_spec(name: str) -> AnySpec:
     """
     if name in TASKS:
         return TASKS[name]
-    near = difflib.get_close_matches(name, TASKS, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(TASKS)}"
+    near = nearest_task(name)
+    hint = f"did you mean {near!r}?" if near else f"known: {', '.join(TASKS)}"
     raise ConfigError(f"unknown task {name!r}; {hint}")
 
 
@@ -77,12 +82,19 @@ def option_names() -> list[str]:
 
 
 def option_types() -> dict[str, Any]:
-    """Types of the options that some task has, with their declarations and limits, by name."""
-    return {
-        name: kind
-        for spec in TASKS.values()
-        for name, kind in get_type_hints(spec.options, include_extras=True).items()
-    }
+    """Types of the options that some task has, with their declarations and limits, by name.
+
+    Raises:
+        TypeError: two tasks declare an option differently; on the command line and in a TOML file it is one setting.
+    """
+    types: dict[str, Any] = {}
+    for spec in TASKS.values():
+        for name, kind in get_type_hints(spec.options, include_extras=True).items():
+            if types.setdefault(name, kind) != kind:
+                raise TypeError(
+                    f"{spec.options.__name__}.{name}: another task declares it differently; use its declaration"
+                )
+    return types
 
 
 def mining_target(name: str) -> MiningTarget:
