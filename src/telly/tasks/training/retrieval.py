@@ -12,7 +12,8 @@ import torch
 from telly.data.sequences import Rows
 from telly.freezing.source import RowSource
 from telly.metrics.bm25 import bm25_ranks
-from telly.metrics.retrieval import ranks_of_targets, retrieval_metrics, retrieval_statistics
+from telly.metrics.judgments import Judgments
+from telly.metrics.retrieval import ranks_of_relevant, retrieval_metrics, retrieval_statistics
 from telly.tasks.options import ContrastiveOptions
 from telly.tasks.spec import TaskSpec
 from telly.tasks.training.base import Encoded, Encoder, Evaluation, Task
@@ -86,13 +87,15 @@ class RetrievalTask(Task[Encoder, RetrievalModel, Encoded, ContrastiveOptions]):
         with autocast:
             candidates = embed_rows(model.embed, source, documents, model.device)
             queries = embed_rows(model.embed, source, data.rows[self.query], model.device)
-        ranks = ranks_of_targets(queries, candidates, torch.from_numpy(targets).to(queries.device))
-        return Evaluation.of(retrieval_statistics(ranks))
+        judgments = Judgments.one_each(targets)
+        ranks = ranks_of_relevant(queries, candidates, judgments)
+        return Evaluation.of(retrieval_statistics(ranks, judgments))
 
     def baselines(self, datasets: Mapping[str, Any], split: str, train: Encoded) -> dict[str, dict[str, float]]:
         """BM25 with identifiers split into words."""
         dataset = datasets[split]
         documents = list(dict.fromkeys(dataset[self.document]))
         index = {text: i for i, text in enumerate(documents)}
-        targets = torch.tensor([index[text] for text in dataset[self.document]])
-        return {"bm25": retrieval_metrics(bm25_ranks(list(dataset[self.query]), documents, targets))}
+        judgments = Judgments.one_each([index[text] for text in dataset[self.document]])
+        ranks = bm25_ranks(list(dataset[self.query]), documents, judgments)
+        return {"bm25": retrieval_metrics(ranks, judgments)}
