@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -18,11 +18,42 @@ from telly.data.schema import Schema
 from telly.data.sequences import Rows, SequenceTable
 from telly.freezing.source import RowSource
 from telly.metrics.interval import Floats, Statistic, values_of
+from telly.models.modes import prompt_length
 from telly.tasks.options import TaskOptions
 from telly.tasks.spec import Preset, TaskSpec
 
 ENCODE_BATCH = 1000
 EVAL_TOKENS = 4096
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Texts that are put before those of a column, as embedding models expect it.
+
+    Attributes:
+        by_column: prompt by column; columns that are missing have none.
+        are_pooled: whether pooling includes the prompts' tokens.
+    """
+
+    by_column: Mapping[str, str] = field(default_factory=dict)
+    are_pooled: bool = True
+
+    def of(self, column: str) -> str:
+        """Prompt of a column; empty if it has none."""
+        return self.by_column.get(column, "")
+
+    def like(self, column: str, other: str) -> Prompts:
+        """The same prompts with that of another column for a column as well."""
+        return replace(self, by_column={**self.by_column, column: self.of(other)})
+
+    def length(self, tokenizer: Any, column: str) -> int | None:
+        """Number of tokens at the start of a column's texts that pooling leaves out; None if it leaves out none."""
+        if self.are_pooled or not any(self.by_column.values()):
+            return None
+        return prompt_length(tokenizer, self.of(column)) if self.of(column) else 0
+
+
+NO_PROMPTS = Prompts()
 
 
 @dataclass(frozen=True)
@@ -197,9 +228,25 @@ class Task(ABC, Generic[EncoderT, ModelT, DataT, OptionsT]):
 
     @abstractmethod
     def encode(
-        self, datasets: Mapping[str, Any], tokenizer: Any, max_tokens: dict[str, int], config: Any
+        self,
+        datasets: Mapping[str, Any],
+        tokenizer: Any,
+        max_tokens: dict[str, int],
+        config: Any,
+        prompts: Prompts = NO_PROMPTS,
     ) -> dict[str, DataT]:
-        """Tokenise data sets by split; `config` is the configuration of the model."""
+        """Tokenise data sets by split.
+
+        Args:
+            datasets: the data sets.
+            tokenizer: tokenizer of the model.
+            max_tokens: length limit by column.
+            config: configuration of the model.
+            prompts: texts before those of a column; generation tasks have none.
+
+        Raises:
+            ConfigError: a limit leaves no room for text.
+        """
 
     @abstractmethod
     def build(self, encoder: EncoderT, num_classes: int, options: OptionsT) -> ModelT:

@@ -18,7 +18,7 @@ from telly.metrics.classification import multiclass_metrics, multiclass_statisti
 from telly.models.modes import encode_texts
 from telly.tasks.options import TaskOptions
 from telly.tasks.spec import TaskSpec
-from telly.tasks.training.base import Encoded, Encoder, Evaluation, Task, TaskModel
+from telly.tasks.training.base import NO_PROMPTS, Encoded, Encoder, Evaluation, Prompts, Task, TaskModel
 from telly.tasks.training.embeddings import embed_rows, encoded_texts
 from telly.tasks.training.labels import ClassHead, class_indices, labels_of, most_frequent
 
@@ -57,12 +57,17 @@ class ClassificationTask(Task[Encoder, Classifier, Encoded, TaskOptions]):
         self.text, self.label = spec.schema.one("text").name, spec.schema.one("label")
 
     def encode(
-        self, datasets: Mapping[str, Any], tokenizer: Any, max_tokens: dict[str, int], config: Any
+        self,
+        datasets: Mapping[str, Any],
+        tokenizer: Any,
+        max_tokens: dict[str, int],
+        config: Any,
+        prompts: Prompts = NO_PROMPTS,
     ) -> dict[str, Encoded]:
         """Tokenise the texts and index the classes."""
         classes, indices = class_indices(datasets, self.label)
         return {
-            name: Encoded(*encoded_texts(dataset, tokenizer, max_tokens), labels=indices[name], classes=classes)
+            name: Encoded(*encoded_texts(dataset, tokenizer, max_tokens, prompts), labels=indices[name], classes=classes)
             for name, dataset in datasets.items()
         }
 

@@ -18,7 +18,7 @@ from telly.freezing.source import RowSource
 from telly.metrics.classification import best_threshold, binary_metrics, binary_statistics
 from telly.tasks.options import PAIR, PairOptions
 from telly.tasks.spec import TaskSpec
-from telly.tasks.training.base import Encoded, Encoder, Evaluation, Task, TaskModel, batches_of
+from telly.tasks.training.base import NO_PROMPTS, Encoded, Encoder, Evaluation, Prompts, Task, TaskModel, batches_of
 from telly.tasks.training.embeddings import embed_rows, encoded_texts
 from telly.tasks.training.labels import ClassHead, class_indices, labels_of, most_frequent
 
@@ -156,12 +156,17 @@ class PairTask(Task[Encoder, PairModel, TextPairs, PairOptions]):
         self.label = spec.schema.one("label")
 
     def encode(
-        self, datasets: Mapping[str, Any], tokenizer: Any, max_tokens: dict[str, int], config: Any
+        self,
+        datasets: Mapping[str, Any],
+        tokenizer: Any,
+        max_tokens: dict[str, int],
+        config: Any,
+        prompts: Prompts = NO_PROMPTS,
     ) -> dict[str, TextPairs]:
         """Tokenise every distinct text once, however many pairs it is in."""
         classes, indices = class_indices(datasets, self.label)
         return {
-            name: TextPairs(*encoded_texts(dataset, tokenizer, max_tokens), labels=indices[name], classes=classes)
+            name: TextPairs(*encoded_texts(dataset, tokenizer, max_tokens, prompts), labels=indices[name], classes=classes)
             for name, dataset in datasets.items()
         }
 
