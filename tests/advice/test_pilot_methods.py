@@ -26,7 +26,8 @@ def traced(self, *args, **kwargs):
     trained = {name: p.numel() for name, p in self.model.named_parameters() if p.requires_grad}
     seen = {"pilot": "advice-" in self.args.output_dir, "parameters": sum(trained.values()),
             "learning_rate": self.args.learning_rate, "optimizer": [self.args.lr_scheduler_type.value,
-            self.args.weight_decay, self.args.max_grad_norm, self.args.gradient_accumulation_steps], "names": sorted({name.split(".")[-1] for name in trained}),
+            self.args.weight_decay, self.args.max_grad_norm, self.args.gradient_accumulation_steps],
+            "names": sorted({name.split(".")[-1] for name in trained}),
             "adapters": sum("lora_" in name or "ia3_" in name for name in trained)}
     print("TRACE " + json.dumps(seen), file=sys.stderr)
     return train(self, *args, **kwargs)
