@@ -280,7 +280,7 @@ def parse_pooling(text: str) -> tuple[PoolingMode, ...]:
     return tuple(map(PoolingMode, modes))
 
 
-class Dense(nn.Module):
+class DenseModule(nn.Module):
     """A `DenseLayer`; its parameters have the names that sentence-transformers gives them."""
 
     def __init__(self, layer: DenseLayer) -> None:
@@ -299,7 +299,7 @@ class Dense(nn.Module):
         return output + (self.residual(embeddings) if hasattr(self, "residual") else embeddings)
 
 
-class LayerNorm(nn.Module):
+class LayerNormModule(nn.Module):
     """A `LayerNormLayer`; its parameters have the names that sentence-transformers gives them."""
 
     def __init__(self, layer: LayerNormLayer) -> None:
@@ -312,7 +312,7 @@ class LayerNorm(nn.Module):
         return output
 
 
-class Normalize(nn.Module):
+class NormalizeModule(nn.Module):
     """Scaling to unit length."""
 
     def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
@@ -383,13 +383,13 @@ def embedding_size(config: EmbeddingConfig, hidden_size: int) -> int:
 def _module(layer: EmbeddingLayer) -> nn.Module:
     match layer:
         case DenseLayer():
-            return Dense(layer)
+            return DenseModule(layer)
         case LayerNormLayer():
-            return LayerNorm(layer)
+            return LayerNormModule(layer)
         case DropoutLayer():
             return nn.Dropout(layer.dropout)
         case NormalizeLayer():
-            return Normalize()
+            return NormalizeModule()
 
 
 def prompt_length(prompt_ids: Sequence[int], special_ids: Sequence[int]) -> int:
