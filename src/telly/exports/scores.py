@@ -27,8 +27,8 @@ class SessionEncoder:
         self.device = torch.device("cpu")
         self._session = session
 
-    def mean_pooled(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """The session's embeddings of a batch, [batch, hidden]; pooling is part of the exported graph."""
+    def __call__(self, **inputs: torch.Tensor) -> SimpleNamespace:
+        """The session's embeddings of a batch; pooling is part of the exported graph."""
         return torch.from_numpy(run_session(self._session, batch["input_ids"], batch["attention_mask"]))
 
 

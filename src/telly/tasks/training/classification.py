@@ -1,4 +1,4 @@
-"""Classification of single texts: mean-pooled embeddings, a new head, cross-entropy."""
+"""Classification of single texts: embeddings, a new head, cross-entropy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from telly.data.sequences import Rows, SequenceTable
 from telly.errors import TrainingError
 from telly.freezing.source import RowSource
 from telly.metrics.classification import multiclass_metrics, multiclass_statistics
-from telly.models.modes import encode_texts
+from telly.models.embedding import EmbeddingHead
+from telly.models.modes import encode_prompted
 from telly.tasks.options import TaskOptions
 from telly.tasks.spec import TaskSpec
 from telly.tasks.training.base import NO_PROMPTS, Encoded, Encoder, Evaluation, Prompts, Task, TaskModel
@@ -31,17 +32,18 @@ class Classifier(TaskModel):
 
     Args:
         encoder: the encoder.
-        head: class logits from an embedding, [texts, hidden] to [texts, classes].
+        head: class logits from an embedding, [texts, embedding size] to [texts, classes].
+        embedding: pooling and the modules after it. [default: mean pooling]
     """
 
     head: nn.Module
 
-    def __init__(self, encoder: Encoder, head: nn.Module) -> None:
-        super().__init__(encoder, head)
+    def __init__(self, encoder: Encoder, head: nn.Module, embedding: EmbeddingHead | None = None) -> None:
+        super().__init__(encoder, head, embedding=embedding)
 
     def logits(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Class logits, [batch, classes]."""
-        logits: torch.Tensor = self.head(self.encoder.mean_pooled(batch))
+        logits: torch.Tensor = self.head(self.features(batch))
         return logits
 
     def forward(self, code: dict[str, torch.Tensor], labels: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -75,13 +77,16 @@ class ClassificationTask(Task[Encoder, Classifier, Encoded, TaskOptions]):
         """The task's metrics; those of `BINARY_METRICS` only if there are two classes."""
         return tuple(name for name in self.metrics if len(train.classes) == 2 or name not in BINARY_METRICS)
 
-    def head(self, hidden_size: int, num_classes: int, options: TaskOptions) -> ClassHead:
+    def head(self, embedding_size: int, num_classes: int, options: TaskOptions) -> ClassHead:
         """A classifier with one hidden layer."""
-        return ClassHead(hidden_size, hidden_size, num_classes)
+        return ClassHead(embedding_size, embedding_size, num_classes)
 
-    def build(self, encoder: Encoder, num_classes: int, options: TaskOptions) -> Classifier:
+    def build(
+        self, encoder: Encoder, num_classes: int, options: TaskOptions, embedding: EmbeddingHead | None = None
+    ) -> Classifier:
         """The encoder with a new head."""
-        return Classifier(encoder, self.head(encoder.hidden_size, num_classes, options))
+        size = encoder.hidden_size if embedding is None else embedding.embedding_size
+        return Classifier(encoder, self.head(size, num_classes, options), embedding)
 
     def collate(self, source: RowSource, data: Encoded, indices: Rows, rng_key: tuple[int, ...] = ()) -> dict[str, Any]:
         """The arguments of `Classifier.forward`: texts, and class indices, [batch]. Nothing is drawn at random."""

@@ -18,6 +18,7 @@ from telly.freezing.source import RowSource
 from telly.metrics.interval import mean_statistic
 from telly.metrics.retrieval import map_at_r
 from telly.metrics.words import words
+from telly.models.embedding import EmbeddingHead
 from telly.tasks.options import ContrastiveOptions
 from telly.tasks.spec import TaskSpec
 from telly.tasks.training.base import NO_PROMPTS, Encoded, Encoder, Evaluation, Prompts, Task
@@ -105,9 +106,11 @@ class GroupTask(Task[Encoder, GroupModel, GroupedTexts, ContrastiveOptions]):
             encoded[name] = GroupedTexts(table, rows, labels, tuple(map(str, classes)))
         return encoded
 
-    def build(self, encoder: Encoder, num_classes: int, options: ContrastiveOptions) -> GroupModel:
+    def build(
+        self, encoder: Encoder, num_classes: int, options: ContrastiveOptions, embedding: EmbeddingHead | None = None
+    ) -> GroupModel:
         """The encoder with the contrastive loss."""
-        return GroupModel(encoder, options.temperature)
+        return GroupModel(encoder, options.temperature, embedding)
 
     def contrasted(self, data: GroupedTexts) -> dict[str, npt.NDArray[np.int64]]:
         """Texts of the same label are not negatives."""

@@ -16,6 +16,7 @@ from torch import nn
 from telly.data.sequences import Rows
 from telly.freezing.source import RowSource
 from telly.metrics.classification import best_threshold, binary_metrics, binary_statistics
+from telly.models.embedding import EmbeddingHead
 from telly.tasks.options import PAIR, PairOptions
 from telly.tasks.spec import TaskSpec
 from telly.tasks.training.base import NO_PROMPTS, Encoded, Encoder, Evaluation, Prompts, Task, TaskModel, batches_of
@@ -54,8 +55,10 @@ class PairModel(TaskModel):
 
     threshold: torch.Tensor
 
-    def __init__(self, encoder: Encoder, head: nn.Module | None = None) -> None:
-        super().__init__(encoder, head, THRESHOLD)
+    def __init__(
+        self, encoder: Encoder, head: nn.Module | None = None, embedding: EmbeddingHead | None = None
+    ) -> None:
+        super().__init__(encoder, head, THRESHOLD, embedding)
 
     @abstractmethod
     def represent(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -93,17 +96,18 @@ class PairClassifier(PairModel):
 
     Args:
         encoder: the encoder.
-        head: logits of two classes from two embeddings, [pairs, 2 hidden] to [pairs, 2].
+        head: logits of two classes from two embeddings, [pairs, 2 x embedding size] to [pairs, 2].
+        embedding: pooling and the modules after it. [default: mean pooling]
     """
 
     head: nn.Module
 
-    def __init__(self, encoder: Encoder, head: nn.Module) -> None:
-        super().__init__(encoder, head)
+    def __init__(self, encoder: Encoder, head: nn.Module, embedding: EmbeddingHead | None = None) -> None:
+        super().__init__(encoder, head, embedding)
 
     def represent(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Mean-pooled states."""
-        return self.encoder.mean_pooled(batch)
+        """Embeddings, not scaled to unit length."""
+        return self.features(batch)
 
     def logits(self, embeddings: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         """Class logits of pairs, [pairs, 2]."""
@@ -125,8 +129,8 @@ class CosineModel(PairModel):
     """Cosine of both embeddings, with a threshold that is fitted on validation data."""
 
     def represent(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Mean-pooled states of unit length."""
-        return self.embed(batch)
+        """Embeddings of unit length."""
+        return F.normalize(self.embed(batch), dim=-1)
 
     def similarity(self, embeddings: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         """Cosine of both embeddings."""
@@ -170,14 +174,19 @@ class PairTask(Task[Encoder, PairModel, TextPairs, PairOptions]):
             for name, dataset in datasets.items()
         }
 
-    def head(self, hidden_size: int, num_classes: int, options: PairOptions) -> ClassHead | None:
+    def head(self, embedding_size: int, num_classes: int, options: PairOptions) -> ClassHead | None:
         """The head of the pair classifier; the cosine has no parameters."""
-        return ClassHead(2 * hidden_size, hidden_size, 2) if options.head == PAIR else None
+        return ClassHead(2 * embedding_size, embedding_size, 2) if options.head == PAIR else None
 
-    def build(self, encoder: Encoder, num_classes: int, options: PairOptions) -> PairModel:
+    def build(
+        self, encoder: Encoder, num_classes: int, options: PairOptions, embedding: EmbeddingHead | None = None
+    ) -> PairModel:
         """The encoder with the head of the options."""
-        head = self.head(encoder.hidden_size, num_classes, options)
-        return CosineModel(encoder) if head is None else PairClassifier(encoder, head)
+        size = encoder.hidden_size if embedding is None else embedding.embedding_size
+        head = self.head(size, num_classes, options)
+        if head is None:
+            return CosineModel(encoder, embedding=embedding)
+        return PairClassifier(encoder, head, embedding)
 
     def collate(
         self, source: RowSource, data: TextPairs, indices: Rows, rng_key: tuple[int, ...] = ()

@@ -13,6 +13,7 @@ from telly.data.sequences import Rows
 from telly.freezing.source import RowSource
 from telly.metrics.bm25 import bm25_ranks
 from telly.metrics.retrieval import ranks_of_targets, retrieval_metrics, retrieval_statistics
+from telly.models.embedding import EmbeddingHead
 from telly.tasks.options import ContrastiveOptions
 from telly.tasks.spec import TaskSpec
 from telly.tasks.training.base import NO_PROMPTS, Encoded, Encoder, Evaluation, Prompts, Task
@@ -63,9 +64,11 @@ class RetrievalTask(Task[Encoder, RetrievalModel, Encoded, ContrastiveOptions]):
         """Tokenise queries and documents into one table per split; equal texts share a row."""
         return {name: Encoded(*encoded_texts(dataset, tokenizer, max_tokens, prompts)) for name, dataset in datasets.items()}
 
-    def build(self, encoder: Encoder, num_classes: int, options: ContrastiveOptions) -> RetrievalModel:
+    def build(
+        self, encoder: Encoder, num_classes: int, options: ContrastiveOptions, embedding: EmbeddingHead | None = None
+    ) -> RetrievalModel:
         """The encoder with the contrastive loss."""
-        return RetrievalModel(encoder, options.temperature)
+        return RetrievalModel(encoder, options.temperature, embedding)
 
     def contrasted(self, data: Encoded) -> dict[str, npt.NDArray[np.int64]]:
         """Pairs with the same query or document are not negatives."""
