@@ -28,12 +28,12 @@ from telly.runs.folder import RunFolder
 from telly.runs.inference_config import InferenceConfig, load_head
 from telly.runs.record import RunRecord
 from telly.settings.config import ResolvedConfig, TuneConfig
+from telly.settings.lengths import check_lengths, fitting_lengths
 from telly.tasks import TASKS, AnySpec, embedding_tasks, get_spec, get_task
 from telly.tasks.options import TaskOptions
 from telly.tasks.spec import EmbeddingRoles
 from telly.tasks.training.base import AnyTask, TaskModel
 from telly.tasks.training.embeddings import embed_rows
-from telly.tuning.inputs import check_lengths, fitting_lengths
 
 logger = logging.getLogger(__name__)
 
