@@ -36,9 +36,7 @@ class SequenceTable:
             raise ValueError(f"offsets must run from 0 to {len(ids)}, found {offsets[0]} to {offsets[-1]}")
         for name, lengths in (("prefix_lengths", prefix_lengths), ("prompt_lengths", prompt_lengths)):
             if lengths is not None and len(lengths) != len(offsets) - 1:
-                raise ValueError(
-                    f"{name} must have {len(offsets) - 1} entries, one per sequence, found {len(lengths)}"
-                )
+                raise ValueError(f"{name} must have {len(offsets) - 1} entries, one per sequence, found {len(lengths)}")
         self.ids = ids
         self.offsets = offsets
         self.prefix_lengths = prefix_lengths

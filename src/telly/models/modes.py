@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from telly.errors import ConfigError, ModelError
+from telly.models import embedding
 
 
 class InputMode(StrEnum):
@@ -71,7 +72,7 @@ def prompt_length(tokenizer: Any, prompt: str) -> int:
     prompt out of the pooling.
     """
     [ids] = encode_texts(tokenizer, [prompt], UNLIMITED)
-    return len(ids) - (ids[-1] in tokenizer.all_special_ids)
+    return embedding.prompt_length(ids, tokenizer.all_special_ids)
 
 
 def encode_prompted(tokenizer: Any, texts: list[str], max_tokens: int, prompt: str) -> list[list[int]]:

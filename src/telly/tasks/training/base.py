@@ -357,11 +357,17 @@ class Task(ABC, Generic[EncoderT, ModelT, DataT, OptionsT]):
         raise NotImplementedError(f"{self.name} does not generate texts")
 
     def classify_texts(
-        self, model: ModelT, texts: Sequence[str], tokenizer: Any, max_tokens: dict[str, int], autocast: torch.autocast
+        self,
+        model: ModelT,
+        texts: Sequence[str],
+        tokenizer: Any,
+        max_tokens: dict[str, int],
+        autocast: torch.autocast,
+        prompts: Prompts = NO_PROMPTS,
     ) -> npt.NDArray[np.float32]:
         """Class probabilities of texts, [texts, classes]; only for classification tasks.
 
-        The arguments are those of `generate_texts`.
+        The arguments are those of `generate_texts` and `encode`.
         """
         raise NotImplementedError(f"{self.name} does not classify texts")
 

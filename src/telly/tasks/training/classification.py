@@ -11,16 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from telly.data.sequences import Rows, SequenceTable
+from telly.data.sequences import Rows
 from telly.errors import TrainingError
 from telly.freezing.source import RowSource
 from telly.metrics.classification import multiclass_metrics, multiclass_statistics
 from telly.models.embedding import EmbeddingHead
-from telly.models.modes import encode_prompted
 from telly.tasks.options import TaskOptions
 from telly.tasks.spec import TaskSpec
 from telly.tasks.training.base import NO_PROMPTS, Encoded, Encoder, Evaluation, Prompts, Task, TaskModel
-from telly.tasks.training.embeddings import embed_rows, encoded_texts
+from telly.tasks.training.embeddings import distinct_sequences, embed_rows, encoded_texts
 from telly.tasks.training.labels import ClassHead, class_indices, labels_of, most_frequent
 
 BINARY_METRICS = ("precision", "recall", "f1", "roc_auc")
@@ -69,7 +68,9 @@ class ClassificationTask(Task[Encoder, Classifier, Encoded, TaskOptions]):
         """Tokenise the texts and index the classes."""
         classes, indices = class_indices(datasets, self.label)
         return {
-            name: Encoded(*encoded_texts(dataset, tokenizer, max_tokens, prompts), labels=indices[name], classes=classes)
+            name: Encoded(
+                *encoded_texts(dataset, tokenizer, max_tokens, prompts), labels=indices[name], classes=classes
+            )
             for name, dataset in datasets.items()
         }
 
@@ -138,9 +139,10 @@ class ClassificationTask(Task[Encoder, Classifier, Encoded, TaskOptions]):
         tokenizer: Any,
         max_tokens: dict[str, int],
         autocast: torch.autocast,
+        prompts: Prompts = NO_PROMPTS,
     ) -> npt.NDArray[np.float32]:
         """Class probabilities of texts, [texts, classes]; equal texts are encoded once."""
-        table, rows = SequenceTable.of(encode_texts(tokenizer, list(texts), max_tokens[self.text]))
+        table, rows = distinct_sequences(texts, tokenizer, max_tokens[self.text], prompts, self.text)
         return self.probabilities(model, RowSource(table, tokenizer.pad_token_id), rows, autocast)
 
     def baselines(self, datasets: Mapping[str, Any], split: str, train: Encoded) -> dict[str, dict[str, float]]:

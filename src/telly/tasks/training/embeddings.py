@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,20 @@ def encoded_texts(
                 row_of[key] = builder.add(ids, prompt_length=lengths[column])
             rows[column] += [row_of[key] for key in keys]
     return builder.build(), {column: np.asarray(indices, dtype=np.int64) for column, indices in rows.items()}
+
+
+def distinct_sequences(
+    texts: Sequence[str], tokenizer: Any, max_tokens: int, prompts: Prompts, column: str
+) -> tuple[SequenceTable, npt.NDArray[np.int64]]:
+    """Tokenise texts as those of a column; returns a table of the distinct sequences, and each text's row, [texts].
+
+    Raises:
+        ConfigError: the limit leaves no room for text.
+    """
+    builder, length = SequenceTableBuilder(), prompts.length(tokenizer, column)
+    encodings = encode_prompted(tokenizer, list(texts), max_tokens, prompts.of(column))
+    rows = [builder.add(ids, prompt_length=length) for ids in encodings]
+    return builder.build(), np.asarray(rows, dtype=np.int64)
 
 
 def embed_rows(

@@ -55,9 +55,7 @@ class PairModel(TaskModel):
 
     threshold: torch.Tensor
 
-    def __init__(
-        self, encoder: Encoder, head: nn.Module | None = None, embedding: EmbeddingHead | None = None
-    ) -> None:
+    def __init__(self, encoder: Encoder, head: nn.Module | None = None, embedding: EmbeddingHead | None = None) -> None:
         super().__init__(encoder, head, THRESHOLD, embedding)
 
     @abstractmethod
@@ -65,7 +63,7 @@ class PairModel(TaskModel):
         """Embeddings of texts that are compared, [texts, hidden]."""
 
     @abstractmethod
-    def similarity(self, embeddings: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    def pair_similarity(self, embeddings: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         """Similarity of pairs, [pairs]; `left` and `right` are rows of `embeddings`, [pairs] each."""
 
     @abstractmethod
@@ -114,7 +112,7 @@ class PairClassifier(PairModel):
         logits: torch.Tensor = self.head(torch.cat([embeddings[left], embeddings[right]], dim=-1))
         return logits
 
-    def similarity(self, embeddings: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    def pair_similarity(self, embeddings: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         """Probability that both belong together."""
         return self.logits(embeddings, left, right).softmax(dim=-1)[:, 1]
 
@@ -132,7 +130,7 @@ class CosineModel(PairModel):
         """Embeddings of unit length."""
         return F.normalize(self.embed(batch), dim=-1)
 
-    def similarity(self, embeddings: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    def pair_similarity(self, embeddings: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         """Cosine of both embeddings."""
         return (embeddings[left] * embeddings[right]).sum(dim=-1)
 
@@ -140,7 +138,7 @@ class CosineModel(PairModel):
         self, embeddings: torch.Tensor, left: torch.Tensor, right: torch.Tensor, labels: torch.Tensor
     ) -> torch.Tensor:
         """Contrastive loss of Hadsell et al. (2006) on the cosine."""
-        cosine = self.similarity(embeddings, left, right).float()
+        cosine = self.pair_similarity(embeddings, left, right).float()
         excess = (cosine - MARGIN).clamp(min=0)  # of pairs that do not belong together
         return torch.where(labels == 1, (1 - cosine) ** 2, excess**2).mean()
 
@@ -170,7 +168,9 @@ class PairTask(Task[Encoder, PairModel, TextPairs, PairOptions]):
         """Tokenise every distinct text once, however many pairs it is in."""
         classes, indices = class_indices(datasets, self.label)
         return {
-            name: TextPairs(*encoded_texts(dataset, tokenizer, max_tokens, prompts), labels=indices[name], classes=classes)
+            name: TextPairs(
+                *encoded_texts(dataset, tokenizer, max_tokens, prompts), labels=indices[name], classes=classes
+            )
             for name, dataset in datasets.items()
         }
 
@@ -240,7 +240,7 @@ class PairTask(Task[Encoder, PairModel, TextPairs, PairOptions]):
         with autocast:
             embeddings = embed_rows(model.represent, source, distinct, device)
             chunks = [
-                model.similarity(embeddings, left[i : i + CHUNK_PAIRS], right[i : i + CHUNK_PAIRS])
+                model.pair_similarity(embeddings, left[i : i + CHUNK_PAIRS], right[i : i + CHUNK_PAIRS])
                 for i in range(0, len(left), CHUNK_PAIRS)
             ]
         similarities: npt.NDArray[np.float32] = torch.cat(chunks).float().cpu().numpy()

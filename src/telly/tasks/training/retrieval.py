@@ -62,7 +62,9 @@ class RetrievalTask(Task[Encoder, RetrievalModel, Encoded, ContrastiveOptions]):
         prompts: Prompts = NO_PROMPTS,
     ) -> dict[str, Encoded]:
         """Tokenise queries and documents into one table per split; equal texts share a row."""
-        return {name: Encoded(*encoded_texts(dataset, tokenizer, max_tokens, prompts)) for name, dataset in datasets.items()}
+        return {
+            name: Encoded(*encoded_texts(dataset, tokenizer, max_tokens, prompts)) for name, dataset in datasets.items()
+        }
 
     def build(
         self, encoder: Encoder, num_classes: int, options: ContrastiveOptions, embedding: EmbeddingHead | None = None
