@@ -18,8 +18,8 @@ import torch
 from datasets import Dataset
 from filelock import FileLock
 
+import telly.inference.embedding_cache
 import telly.tasks.training.retrieval
-import telly.using.embedding
 import telly.using.update
 from telly.errors import CodeIndexError, DataError
 from telly.freezing.source import RowSource
@@ -195,7 +195,7 @@ def test_a_killed_process_leaves_the_former_index(name: str, tree: Path, model_f
 def test_interrupted_encoding_goes_on_where_it_was(
     tree: Path, tuned: TunedModel, tmp_path: Path, encoded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(telly.using.embedding, "CHUNK", 2)
+    monkeypatch.setattr(telly.inference.embedding_cache, "CHUNK", 2)
     counted = TunedModel.embed
 
     def interrupted(tuned: TunedModel, found: Sequence[str]) -> Any:

@@ -14,9 +14,10 @@ from telly.freezing.source import RowSource
 from telly.metrics.bm25 import bm25_ranks
 from telly.metrics.judgments import Judgments
 from telly.metrics.retrieval import ranks_of_relevant, retrieval_metrics, retrieval_statistics
+from telly.models.embedding import EmbeddingHead
 from telly.tasks.options import ContrastiveOptions
 from telly.tasks.spec import TaskSpec
-from telly.tasks.training.base import Encoded, Encoder, Evaluation, Task
+from telly.tasks.training.base import NO_PROMPTS, Encoded, Encoder, Evaluation, Prompts, Task
 from telly.tasks.training.contrastive import ContrastiveModel, in_batch_loss
 from telly.tasks.training.embeddings import embed_rows, encoded_texts
 
@@ -54,14 +55,23 @@ class RetrievalTask(Task[Encoder, RetrievalModel, Encoded, ContrastiveOptions]):
         self.query, self.document = roles.query, roles.document
 
     def encode(
-        self, datasets: Mapping[str, Any], tokenizer: Any, max_tokens: dict[str, int], config: Any
+        self,
+        datasets: Mapping[str, Any],
+        tokenizer: Any,
+        max_tokens: dict[str, int],
+        config: Any,
+        prompts: Prompts = NO_PROMPTS,
     ) -> dict[str, Encoded]:
         """Tokenise queries and documents into one table per split; equal texts share a row."""
-        return {name: Encoded(*encoded_texts(dataset, tokenizer, max_tokens)) for name, dataset in datasets.items()}
+        return {
+            name: Encoded(*encoded_texts(dataset, tokenizer, max_tokens, prompts)) for name, dataset in datasets.items()
+        }
 
-    def build(self, encoder: Encoder, num_classes: int, options: ContrastiveOptions) -> RetrievalModel:
+    def build(
+        self, encoder: Encoder, num_classes: int, options: ContrastiveOptions, embedding: EmbeddingHead | None = None
+    ) -> RetrievalModel:
         """The encoder with the contrastive loss."""
-        return RetrievalModel(encoder, options.temperature)
+        return RetrievalModel(encoder, options.temperature, embedding)
 
     def contrasted(self, data: Encoded) -> dict[str, npt.NDArray[np.int64]]:
         """Pairs with the same query or document are not negatives."""
