@@ -73,6 +73,13 @@ class Schema:
         """The columns' names within telly."""
         return tuple(column.name for column in self.columns)
 
+    @property
+    def query_and_candidates(self) -> tuple[str, str]:
+        """Names of the column of queries and of the column of their candidates, for a task that ranks candidates."""
+        assert self.candidates is not None
+        (query,) = (column.name for column in self.columns if column.kind == "text" and column.name != self.candidates)
+        return query, self.candidates
+
     def one(self, kind: Kind) -> Column:
         """The only column of a kind.
 
