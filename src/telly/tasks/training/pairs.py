@@ -19,7 +19,7 @@ from telly.metrics.classification import best_threshold, binary_metrics, binary_
 from telly.tasks.options import PAIR, PairOptions
 from telly.tasks.spec import TaskSpec
 from telly.tasks.training.base import Encoded, Encoder, Evaluation, Task, TaskModel, batches_of
-from telly.tasks.training.embeddings import embed_rows, encoded_texts
+from telly.tasks.training.embeddings import embed_rows, encoded_texts, in_chunks
 from telly.tasks.training.labels import ClassHead, class_indices, labels_of, most_frequent
 
 MARGIN = 0.3
@@ -54,8 +54,9 @@ class PairModel(TaskModel):
 
     threshold: torch.Tensor
 
-    def __init__(self, encoder: Encoder, head: nn.Module | None = None) -> None:
+    def __init__(self, encoder: Encoder, head: nn.Module | None = None, chunk_size: int | None = None) -> None:
         super().__init__(encoder, head, THRESHOLD)
+        self.chunk_size = chunk_size
 
     @abstractmethod
     def represent(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -85,7 +86,8 @@ class PairModel(TaskModel):
             right: index in `functions` of the right text, [pairs].
             labels: 1 if both belong together, else 0, [pairs].
         """
-        return {"loss": self.loss(self.represent(functions), left, right, labels)}
+        embeddings = in_chunks(self.represent, functions, self.chunk_size)
+        return {"loss": self.loss(embeddings, left, right, labels)}
 
 
 class PairClassifier(PairModel):
@@ -94,12 +96,13 @@ class PairClassifier(PairModel):
     Args:
         encoder: the encoder.
         head: logits of two classes from two embeddings, [pairs, 2 hidden] to [pairs, 2].
+        chunk_size: texts per pass in training; None takes those of a batch at once.
     """
 
     head: nn.Module
 
-    def __init__(self, encoder: Encoder, head: nn.Module) -> None:
-        super().__init__(encoder, head)
+    def __init__(self, encoder: Encoder, head: nn.Module, chunk_size: int | None = None) -> None:
+        super().__init__(encoder, head, chunk_size)
 
     def represent(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Mean-pooled states."""
@@ -172,7 +175,8 @@ class PairTask(Task[Encoder, PairModel, TextPairs, PairOptions]):
     def build(self, encoder: Encoder, num_classes: int, options: PairOptions) -> PairModel:
         """The encoder with the head of the options."""
         head = self.head(encoder.hidden_size, num_classes, options)
-        return CosineModel(encoder) if head is None else PairClassifier(encoder, head)
+        chunk_size = options.chunk_size
+        return CosineModel(encoder, None, chunk_size) if head is None else PairClassifier(encoder, head, chunk_size)
 
     def collate(
         self, source: RowSource, data: TextPairs, indices: Rows, rng_key: tuple[int, ...] = ()
