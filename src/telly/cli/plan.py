@@ -25,7 +25,7 @@ def plan(
     columns: list[str] = typer.Option(
         [], "--map", help="Read the task's column NAME from COLUMN of your data; repeatable."
     ),
-    batch_size: int | None = typer.Option(None, help="Examples per step. [default: the task's preset]"),
+    batch_size: int | None = typer.Option(None, help="Examples per batch. [default: the task's preset]"),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Print the trained parameters and estimated costs of base and every K."""

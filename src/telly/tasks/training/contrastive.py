@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from telly.data.schema import Schema
 from telly.data.sequences import RaggedRows, Rows
 from telly.errors import ConfigError
+from telly.models.embedding import EmbeddingHead, Similarity
 from telly.processes import several
 from telly.tasks.options import ContrastiveOptions
 from telly.tasks.training.base import Encoded, Encoder, TaskModel
@@ -119,15 +120,16 @@ class ContrastiveModel(TaskModel):
     Args:
         encoder: the frozen or fully trained encoder.
         options: settings of the loss.
+        embedding: pooling and the modules after it. [default: mean pooling]
 
     Raises:
         ConfigError: the embedding is not larger than a Matryoshka dimension.
     """
 
-    def __init__(self, encoder: Encoder, options: ContrastiveOptions) -> None:
-        super().__init__(encoder)
+    def __init__(self, encoder: Encoder, options: ContrastiveOptions, embedding: EmbeddingHead | None = None) -> None:
+        super().__init__(encoder, embedding=embedding)
         self.options = options
-        size, largest = encoder.hidden_size, max(options.matryoshka, default=0)
+        size, largest = self.embedding.embedding_size, max(options.matryoshka, default=0)
         if largest >= size:
             raise ConfigError(
                 f"--matryoshka {largest}: the model's embeddings have {size} dimensions, which are trained anyway; "
@@ -167,7 +169,7 @@ class ContrastiveModel(TaskModel):
         hard = None
         if negative_ids is not None:
             hard = HardNegatives(self.embed_batch(negatives, like=documents), negative_ids)
-        return {"loss": in_batch_loss(queries, documents, same, self.options, hard)}
+        return {"loss": in_batch_loss(queries, documents, same, self.options, hard, self.similarity)}
 
 
 def in_batch_loss(
@@ -176,6 +178,7 @@ def in_batch_loss(
     same: Sequence[torch.Tensor],
     options: ContrastiveOptions,
     negatives: HardNegatives | None = None,
+    similarity: Similarity = Similarity.COSINE,
 ) -> torch.Tensor:
     """Cross-entropy of each left embedding's right partner among all right embeddings and negatives of the batch.
 
@@ -183,13 +186,14 @@ def in_batch_loss(
     of one process with that batch.
 
     Args:
-        left: unit-length embeddings, [pairs, hidden].
-        right: unit-length embeddings, [pairs, hidden].
+        left: embeddings, [pairs, hidden].
+        right: embeddings, [pairs, hidden].
         same: identities of the pairs' left and right members (one tensor, if they have the same), each [pairs]; pairs
             with an equal one are not negatives of each other.
         options: settings of the loss.
         negatives: hard negatives, compared with every left embedding, but for those that are the right partner of an
             equal left member.
+        similarity: similarity of two embeddings.
     """
     left, right = gather_with_gradient(left), gather_with_gradient(right)
     ids = [gather_with_gradient(values) for values in same]
@@ -202,17 +206,13 @@ def in_batch_loss(
         # A negative of one query is excluded for another if it is the partner of any pair with that other query.
         excluded = torch.cat([excluded, (equal[0].float() @ is_partner.float()) > 0], dim=1)
     # Matryoshka (Kusupati et al. 2022): the same loss of the first dimensions alone, added to that of all.
-    loss = _info_nce(left @ right.T, excluded, options)
+    loss = _info_nce(similarity.scores(left, right), excluded, options)
     for size, weight in zip(options.matryoshka, options.weights, strict=True):
-        loss = loss + weight * _info_nce(truncated(left, size) @ truncated(right, size).T, excluded, options)
+        scores = similarity.scores(left[:, :size], right[:, :size])
+        loss = loss + weight * _info_nce(scores, excluded, options)
     scale = dist.get_world_size() if several() else 1
     # DDP divides the gradient by the number of processes. This scales the gradient back and leaves the value unchanged.
     return loss + (scale - 1) * (loss - loss.detach())
-
-
-def truncated(embeddings: torch.Tensor, size: int) -> torch.Tensor:
-    """The first dimensions of embeddings, of unit length again, [..., size]."""
-    return F.normalize(embeddings[..., :size], dim=-1)
 
 
 def _info_nce(scores: torch.Tensor, excluded: torch.Tensor, options: ContrastiveOptions) -> torch.Tensor:

@@ -13,10 +13,12 @@ import torch
 from telly.data.sequences import Rows
 from telly.freezing.source import RowSource
 from telly.metrics.bm25 import bm25_ranks
-from telly.metrics.retrieval import ranks_of_targets, retrieval_metrics, retrieval_statistics
+from telly.metrics.judgments import Judgments
+from telly.metrics.retrieval import ranks_of_relevant, retrieval_metrics, retrieval_statistics
+from telly.models.embedding import EmbeddingHead
 from telly.tasks.options import ContrastiveOptions
 from telly.tasks.spec import TaskSpec
-from telly.tasks.training.base import Encoder, Evaluation, Task
+from telly.tasks.training.base import NO_PROMPTS, Encoder, Evaluation, Prompts, Task
 from telly.tasks.training.contrastive import ContrastiveData, ContrastiveModel, negatives_column, without_answers
 from telly.tasks.training.embeddings import embed_rows, encoded_with_negatives
 
@@ -62,20 +64,29 @@ class RetrievalTask(Task[Encoder, RetrievalModel, RetrievalData, ContrastiveOpti
         self.query, self.document = roles.query, roles.document
 
     def encode(
-        self, datasets: Mapping[str, Any], tokenizer: Any, max_tokens: dict[str, int], config: Any
+        self,
+        datasets: Mapping[str, Any],
+        tokenizer: Any,
+        max_tokens: dict[str, int],
+        config: Any,
+        prompts: Prompts = NO_PROMPTS,
     ) -> dict[str, RetrievalData]:
         """Tokenise queries, documents and negatives into one table per split; equal texts share a row."""
         encoded: dict[str, RetrievalData] = {}
         for name, dataset in datasets.items():
             negatives = negatives_column(self.schema, name)
-            table, rows, hard = encoded_with_negatives(dataset, tokenizer, max_tokens, negatives, self.document)
+            table, rows, hard = encoded_with_negatives(
+                dataset, tokenizer, max_tokens, negatives, self.document, prompts
+            )
             hard, warnings = without_answers(hard, rows[self.query], rows[self.document], self.query)
             encoded[name] = RetrievalData(table, rows, negatives=hard, warnings=warnings)
         return encoded
 
-    def build(self, encoder: Encoder, num_classes: int, options: ContrastiveOptions) -> RetrievalModel:
+    def build(
+        self, encoder: Encoder, num_classes: int, options: ContrastiveOptions, embedding: EmbeddingHead | None = None
+    ) -> RetrievalModel:
         """The encoder with the contrastive loss."""
-        return RetrievalModel(encoder, options)
+        return RetrievalModel(encoder, options, embedding)
 
     def contrasted(self, data: RetrievalData) -> dict[str, npt.NDArray[np.int64]]:
         """Pairs with the same query or document are not negatives."""
@@ -108,13 +119,15 @@ class RetrievalTask(Task[Encoder, RetrievalModel, RetrievalData, ContrastiveOpti
         with autocast:
             candidates = embed_rows(model.embed, source, documents, model.device)
             queries = embed_rows(model.embed, source, data.rows[self.query], model.device)
-        ranks = ranks_of_targets(queries, candidates, torch.from_numpy(targets).to(queries.device))
-        return Evaluation.of(retrieval_statistics(ranks))
+        judgments = Judgments.one_each(targets)
+        ranks = ranks_of_relevant(queries, candidates, judgments)
+        return Evaluation.of(retrieval_statistics(ranks, judgments))
 
     def baselines(self, datasets: Mapping[str, Any], split: str, train: RetrievalData) -> dict[str, dict[str, float]]:
         """BM25 with identifiers split into words."""
         dataset = datasets[split]
         documents = list(dict.fromkeys(dataset[self.document]))
         index = {text: i for i, text in enumerate(documents)}
-        targets = torch.tensor([index[text] for text in dataset[self.document]])
-        return {"bm25": retrieval_metrics(bm25_ranks(list(dataset[self.query]), documents, targets))}
+        judgments = Judgments.one_each([index[text] for text in dataset[self.document]])
+        ranks = bm25_ranks(list(dataset[self.query]), documents, judgments)
+        return {"bm25": retrieval_metrics(ranks, judgments)}
