@@ -36,7 +36,7 @@ class Search(TaskSpec[ContrastiveOptions]):
     )
     sample = DESCRIBED_FUNCTIONS
     preset = Preset({"query": 128, "code": 256}, batch_size=128, learning_rate=2e-5, epochs=10, metric="mrr")
-    metrics = ("mrr", "recall@1", "recall@5", "recall@10")
+    metrics = ("mrr", "mrr@10", "ndcg@10", "map", "recall@1", "recall@5", "recall@10")
     answers = AnswerLayout("ranking", ("answers", "answer", *REFERENCE_KEYS, "label", "idx"), ("id", "url", "index"))
     options = ContrastiveOptions
     min_batch_size = 2
@@ -44,7 +44,7 @@ class Search(TaskSpec[ContrastiveOptions]):
     paper_name = "code-search"
 
     def score(self, predictions: Sequence[str], references: Sequence[str]) -> dict[str, Statistic]:
-        """MRR, recall and MAP of rankings."""
+        """MRR, NDCG, MAP and recall of rankings."""
         from telly.metrics.ranking import search_statistics
 
         return search_statistics(predictions, references)

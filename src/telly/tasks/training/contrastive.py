@@ -8,20 +8,22 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 
+from telly.models.embedding import EmbeddingHead
 from telly.processes import several
 from telly.tasks.training.base import Encoder, TaskModel
 
 
 class ContrastiveModel(TaskModel):
-    """An encoder whose embeddings are compared by cosine; subclasses define the positive pairs.
+    """An encoder whose embeddings are compared; subclasses define the positive pairs.
 
     Args:
         encoder: the frozen or fully trained encoder.
-        temperature: divides the cosine similarities.
+        temperature: divides the similarities.
+        embedding: pooling and the modules after it. [default: mean pooling]
     """
 
-    def __init__(self, encoder: Encoder, temperature: float) -> None:
-        super().__init__(encoder)
+    def __init__(self, encoder: Encoder, temperature: float, embedding: EmbeddingHead | None = None) -> None:
+        super().__init__(encoder, embedding=embedding)
         self.temperature = temperature
 
 

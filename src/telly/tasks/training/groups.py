@@ -18,9 +18,10 @@ from telly.freezing.source import RowSource
 from telly.metrics.interval import mean_statistic
 from telly.metrics.retrieval import map_at_r
 from telly.metrics.words import words
+from telly.models.embedding import EmbeddingHead
 from telly.tasks.options import ContrastiveOptions
 from telly.tasks.spec import TaskSpec
-from telly.tasks.training.base import Encoded, Encoder, Evaluation, Task
+from telly.tasks.training.base import NO_PROMPTS, Encoded, Encoder, Evaluation, Prompts, Task
 from telly.tasks.training.contrastive import ContrastiveModel, in_batch_loss
 from telly.tasks.training.embeddings import embed_rows, encoded_texts
 from telly.tasks.training.labels import labels_of
@@ -88,7 +89,12 @@ class GroupTask(Task[Encoder, GroupModel, GroupedTexts, ContrastiveOptions]):
         self.text, self.label = spec.schema.one("text").name, spec.schema.one("label").name
 
     def encode(
-        self, datasets: Mapping[str, Any], tokenizer: Any, max_tokens: dict[str, int], config: Any
+        self,
+        datasets: Mapping[str, Any],
+        tokenizer: Any,
+        max_tokens: dict[str, int],
+        config: Any,
+        prompts: Prompts = NO_PROMPTS,
     ) -> dict[str, GroupedTexts]:
         """Tokenise the texts; labels get their indices in each split separately, since those of test data are new."""
         encoded: dict[str, GroupedTexts] = {}
@@ -96,13 +102,15 @@ class GroupTask(Task[Encoder, GroupModel, GroupedTexts, ContrastiveOptions]):
             classes, labels = np.unique(list(dataset[self.label]), return_inverse=True)
             if np.bincount(labels).max() < 2:
                 raise DataError(f"{name}: every label occurs in one row only; expected at least two programs per label")
-            table, rows = encoded_texts(dataset, tokenizer, max_tokens)
+            table, rows = encoded_texts(dataset, tokenizer, max_tokens, prompts)
             encoded[name] = GroupedTexts(table, rows, labels, tuple(map(str, classes)))
         return encoded
 
-    def build(self, encoder: Encoder, num_classes: int, options: ContrastiveOptions) -> GroupModel:
+    def build(
+        self, encoder: Encoder, num_classes: int, options: ContrastiveOptions, embedding: EmbeddingHead | None = None
+    ) -> GroupModel:
         """The encoder with the contrastive loss."""
-        return GroupModel(encoder, options.temperature)
+        return GroupModel(encoder, options.temperature, embedding)
 
     def contrasted(self, data: GroupedTexts) -> dict[str, npt.NDArray[np.int64]]:
         """Texts of the same label are not negatives."""

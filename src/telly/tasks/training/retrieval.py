@@ -12,10 +12,12 @@ import torch
 from telly.data.sequences import Rows
 from telly.freezing.source import RowSource
 from telly.metrics.bm25 import bm25_ranks
-from telly.metrics.retrieval import ranks_of_targets, retrieval_metrics, retrieval_statistics
+from telly.metrics.judgments import Judgments
+from telly.metrics.retrieval import ranks_of_relevant, retrieval_metrics, retrieval_statistics
+from telly.models.embedding import EmbeddingHead
 from telly.tasks.options import ContrastiveOptions
 from telly.tasks.spec import TaskSpec
-from telly.tasks.training.base import Encoded, Encoder, Evaluation, Task
+from telly.tasks.training.base import NO_PROMPTS, Encoded, Encoder, Evaluation, Prompts, Task
 from telly.tasks.training.contrastive import ContrastiveModel, in_batch_loss
 from telly.tasks.training.embeddings import embed_rows, encoded_texts
 
@@ -53,14 +55,23 @@ class RetrievalTask(Task[Encoder, RetrievalModel, Encoded, ContrastiveOptions]):
         self.query, self.document = roles.query, roles.document
 
     def encode(
-        self, datasets: Mapping[str, Any], tokenizer: Any, max_tokens: dict[str, int], config: Any
+        self,
+        datasets: Mapping[str, Any],
+        tokenizer: Any,
+        max_tokens: dict[str, int],
+        config: Any,
+        prompts: Prompts = NO_PROMPTS,
     ) -> dict[str, Encoded]:
         """Tokenise queries and documents into one table per split; equal texts share a row."""
-        return {name: Encoded(*encoded_texts(dataset, tokenizer, max_tokens)) for name, dataset in datasets.items()}
+        return {
+            name: Encoded(*encoded_texts(dataset, tokenizer, max_tokens, prompts)) for name, dataset in datasets.items()
+        }
 
-    def build(self, encoder: Encoder, num_classes: int, options: ContrastiveOptions) -> RetrievalModel:
+    def build(
+        self, encoder: Encoder, num_classes: int, options: ContrastiveOptions, embedding: EmbeddingHead | None = None
+    ) -> RetrievalModel:
         """The encoder with the contrastive loss."""
-        return RetrievalModel(encoder, options.temperature)
+        return RetrievalModel(encoder, options.temperature, embedding)
 
     def contrasted(self, data: Encoded) -> dict[str, npt.NDArray[np.int64]]:
         """Pairs with the same query or document are not negatives."""
@@ -86,13 +97,15 @@ class RetrievalTask(Task[Encoder, RetrievalModel, Encoded, ContrastiveOptions]):
         with autocast:
             candidates = embed_rows(model.embed, source, documents, model.device)
             queries = embed_rows(model.embed, source, data.rows[self.query], model.device)
-        ranks = ranks_of_targets(queries, candidates, torch.from_numpy(targets).to(queries.device))
-        return Evaluation.of(retrieval_statistics(ranks))
+        judgments = Judgments.one_each(targets)
+        ranks = ranks_of_relevant(queries, candidates, judgments)
+        return Evaluation.of(retrieval_statistics(ranks, judgments))
 
     def baselines(self, datasets: Mapping[str, Any], split: str, train: Encoded) -> dict[str, dict[str, float]]:
         """BM25 with identifiers split into words."""
         dataset = datasets[split]
         documents = list(dict.fromkeys(dataset[self.document]))
         index = {text: i for i, text in enumerate(documents)}
-        targets = torch.tensor([index[text] for text in dataset[self.document]])
-        return {"bm25": retrieval_metrics(bm25_ranks(list(dataset[self.query]), documents, targets))}
+        judgments = Judgments.one_each([index[text] for text in dataset[self.document]])
+        ranks = bm25_ranks(list(dataset[self.query]), documents, judgments)
+        return {"bm25": retrieval_metrics(ranks, judgments)}
