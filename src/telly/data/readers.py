@@ -20,7 +20,7 @@ import numpy as np
 from telly.data.collection import TEXTS, Collection, IdentifiedText, collection_at
 from telly.data.formats import content_files, data_files, format_of, named_twice, raw_rows, repeated_names
 from telly.data.judged import JudgedQueries
-from telly.data.schema import DataRow, RowProblem, RowReader, Schema, check_mapping
+from telly.data.schema import Cells, DataRow, RowProblem, RowReader, Schema, check_mapping
 from telly.errors import DataError
 from telly.hub import hub_answers
 from telly.metrics.judgments import Judgments
@@ -42,7 +42,7 @@ def read(
     split: str | None = None,
     limit: int | None = None,
 ) -> Dataset:
-    """Read the schema's columns, as strings, and nothing else.
+    """Read the schema's columns, as strings or lists of strings, and nothing else.
 
     Of a collection with judgments (`telly.data.collection`) these are the pairs of a query and a relevant document.
 
@@ -132,8 +132,8 @@ def _on_hub(source: str) -> re.Match[str] | None:
 def _read_collection(collection: Collection, source: str, schema: Schema) -> JudgedQueries:
     """The queries that have a relevant document, and all distinct documents; texts are streamed into Arrow files."""
     advice = _advice(collection.qrels_files[0], schema, {})
-    documents = _texts(collection.documents(), "documents", collection.corpus_files, source, advice)
-    queries = _texts(collection.queries(), "queries", collection.query_files, source, advice)
+    documents = _identified_texts(collection.documents(), "documents", collection.corpus_files, source, advice)
+    queries = _identified_texts(collection.queries(), "queries", collection.query_files, source, advice)
     candidates, first = _distinct(documents)
     document_rows = {id_: row for row, id_ in enumerate(documents["id"])}
     query_rows = {id_: row for row, id_ in enumerate(queries["id"])}
@@ -160,7 +160,7 @@ def _read_collection(collection: Collection, source: str, schema: Schema) -> Jud
     )
 
 
-def _texts(
+def _identified_texts(
     rows: Iterator[IdentifiedText | RowProblem], part: str, files: Sequence[Path], source: str, advice: str
 ) -> Dataset:
     """The documents or queries of a collection as a data set with the columns of `TEXTS`."""
@@ -182,14 +182,15 @@ def _distinct(documents: Dataset) -> tuple[list[int], list[int]]:
     return distinct, first
 
 
-def _relevant_pairs(judged: JudgedQueries, schema: Schema) -> Iterator[dict[str, str]]:
-    """The pairs of each query with its relevant documents, as rows of the schema."""
+def _relevant_pairs(judged: JudgedQueries, schema: Schema) -> Iterator[Cells]:
+    """The pairs of each query with its relevant documents, as rows of the schema; a collection has no negatives."""
     query, document = schema.query_and_candidates
+    others: Cells = {column.name: [] for column in schema.columns if column.kind == "texts"}
     owners = np.repeat(np.arange(len(judged)), judged.judgments.counts)
     for start in range(0, len(owners), PAIRS_BATCH):
         batch = slice(start, start + PAIRS_BATCH)
         texts = judged.queries[owners[batch]][query], judged.documents[judged.judgments.documents[batch]][document]
-        yield from ({query: one, document: other} for one, other in zip(*texts, strict=True))
+        yield from ({query: one, document: other, **others} for one, other in zip(*texts, strict=True))
 
 
 def _without_problems(rows: Iterable[RowT | RowProblem], advice: str) -> Iterator[RowT]:
@@ -201,7 +202,7 @@ def _without_problems(rows: Iterable[RowT | RowProblem], advice: str) -> Iterato
             raise DataError(f"{row}; {advice}")
 
 
-def _checked_files(files: list[Path], schema: Schema, mapping: dict[str, str]) -> Iterator[dict[str, str]]:
+def _checked_files(files: list[Path], schema: Schema, mapping: dict[str, str]) -> Iterator[Cells]:
     for file in files:
         reader = RowReader(schema, mapping, str(file))
         yield from _checked(raw_rows(file), reader, _advice(file, schema, mapping))
@@ -216,8 +217,8 @@ def _advice(file: Path, schema: Schema, mapping: dict[str, str]) -> str:
     return f"`{command}` lists all problems"
 
 
-def _checked(rows: Iterable[DataRow | RowProblem], reader: RowReader, advice: str) -> Iterator[dict[str, str]]:
-    """Yield rows as strings; raise a DataError at the first problem."""
+def _checked(rows: Iterable[DataRow | RowProblem], reader: RowReader, advice: str) -> Iterator[Cells]:
+    """Yield the columns of rows; raise a DataError at the first problem."""
     for row in rows:
         cells = [row] if isinstance(row, RowProblem) else reader.read(row.line, row.values)
         if isinstance(cells, list):
@@ -244,11 +245,14 @@ def _columns(schema: Schema) -> list[object]:
     return [(column.name, column.kind, column.source_names, column.values) for column in schema.columns]
 
 
-def _to_arrow(rows: Iterator[dict[str, str]], source: str, schema: Schema, key: str) -> Dataset:
+def _to_arrow(rows: Iterator[Cells], source: str, schema: Schema, key: str) -> Dataset:
     import datasets
     from datasets.exceptions import DatasetGenerationError
 
-    features = datasets.Features({name: datasets.Value("string") for name in schema.names})
+    text = datasets.Value("string")
+    features = datasets.Features(
+        {column.name: datasets.List(text) if column.kind == "texts" else text for column in schema.columns}
+    )
     try:
         with _quiet():
             return datasets.Dataset.from_generator(
@@ -269,7 +273,7 @@ def _cache_message(source: str, error: BaseException) -> str:
     return f"{message}; free space there or set HF_DATASETS_CACHE to a folder that can be written"
 
 
-def _at_least_one(rows: Iterator[dict[str, str]], source: str) -> Iterator[dict[str, str]]:
+def _at_least_one(rows: Iterator[Cells], source: str) -> Iterator[Cells]:
     first = next(rows, None)
     if first is None:
         raise DataError(f"{source}: has no rows; expected at least one")
