@@ -51,7 +51,7 @@ class Judgment:
     """A judged pair of a query and a document by their ids; a grade below 1 means not relevant."""
 
     file: str
-    line: int | None
+    line: int
     query: str
     document: str
     grade: int

@@ -151,7 +151,8 @@ def _shared_query_warnings(name: str, dataset: JudgedQueries, train: _SplitConte
     query, _ = schema.query_and_candidates
     shared = int(np.isin([hash(text) for text in dataset.queries[query]], train.texts[query]).sum())
     if shared:
-        yield f"{name}: {_fraction(shared, len(dataset), 'queries')} also occur in {TRAIN}; take them out of one of both"
+        queries = _fraction(shared, len(dataset), "queries")
+        yield f"{name}: {queries} also occur in {TRAIN}; take them out of one of the two"
 
 
 def _class_warnings(name: str, split: _SplitContents, train: _SplitContents, schema: Schema) -> Iterator[str]:
