@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from telly.models.execution import no_cache
 from telly.models.pooling import mean_pool
-from telly.models.stack import no_cache
 
 
 class PlainEncoder(nn.Module):
