@@ -199,7 +199,8 @@ class SplitModel(nn.Module):
                 with parameters_read(self.model) as names:
                     replayed = first_tensor(self(states=states, **inputs))
         self.replay_parameters = frozenset(names)
-        if not has_decoder(self.model):  # else the output is the decoder's, whose tokens are all real
+        if whole.dim() == 3 and not has_decoder(self.model):
+            # Only a decoder's tokens are all real, and a classifier has one output per row.
             whole, replayed = whole[mask.bool()], replayed[mask.bool()]
         difference = (whole - replayed).abs().max().item()
         if not difference <= CHECK_TOLERANCE * max(1.0, whole.abs().max().item()):

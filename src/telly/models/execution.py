@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Any
@@ -138,23 +138,48 @@ def no_cache(model: nn.Module) -> dict[str, bool]:
 
 
 def execute(model: nn.Module, blocks: Sequence[nn.Module]) -> Execution | None:
-    """Run a model on a few tokens; works on the `meta` device.
+    """Run a model on a few tokens.
+
+    A model on the `meta` device runs on the CPU with zeros in place of its weights, which take no memory.
 
     Args:
-        model: the whole model. Its mode, its hooks and the random numbers stay as they were.
+        model: the whole model. Its weights, its mode, its hooks and the random numbers stay as they were.
         blocks: its blocks, bottom first.
 
     Returns:
         what ran when, or None if the model failed before its last block returned.
     """
-    recorder = _Recorder(model, blocks)
-    with eval_mode(model), torch.no_grad(), recorder.hooks(), recorder:
-        try:
+    has_values = next(model.parameters()).device.type != "meta"
+    with nullcontext({}) if has_values else _zeros(model) as originals:
+        recorder = _Recorder(model, blocks)
+        with eval_mode(model), torch.no_grad(), recorder.hooks(), recorder, suppress(*TRIAL_ERRORS):
             model(**trial_inputs(model), **no_cache(model))
-        except TRIAL_ERRORS:
-            if not recorder.blocks_done:
-                return None
-    return recorder.execution if recorder.blocks_done else None
+    if not recorder.blocks_done:
+        return None
+    execution = recorder.execution
+    execution.parameters = {originals.get(p, p): phase for p, phase in execution.parameters.items()}
+    return execution
+
+
+@contextmanager
+def _zeros(model: nn.Module) -> Iterator[dict[int, int]]:
+    """Put zeros on the CPU in place of a model's tensors; yields the ids of the tensors by those of their zeros."""
+    zeros: dict[int, torch.Tensor] = {}
+    tables: list[dict[str, Any]] = [t for module in model.modules() for t in (module._parameters, module._buffers)]
+    originals = [dict(table) for table in tables]
+    for table in tables:
+        for name, tensor in table.items():
+            if tensor is not None:
+                # One zero, seen as a tensor of the whole shape.
+                zero = torch.zeros((), dtype=tensor.dtype, device="cpu").expand(tensor.shape)
+                is_parameter = isinstance(tensor, nn.Parameter)
+                # Tied weights stay tied.
+                table[name] = zeros.setdefault(id(tensor), nn.Parameter(zero, False) if is_parameter else zero)
+    try:
+        yield {id(zero): original for original, zero in zeros.items()}
+    finally:
+        for table, tensors in zip(tables, originals, strict=True):
+            table.update(tensors)
 
 
 @contextmanager
