@@ -275,11 +275,15 @@ class TunedModel:
     @cached_property
     def key(self) -> EmbeddingKey:
         """Key of the model's embeddings of functions; an index with another key cannot be searched with it."""
+        return self.key_of("document")
+
+    def key_of(self, role: Role) -> EmbeddingKey:
+        """Key of the model's embeddings of queries or documents."""
         tokenizer = self.tokenizer.backend_tokenizer.to_str() if self.tokenizer.is_fast else repr(self.tokenizer)
         return EmbeddingKey(
             prefix_digests(find_stack(self.encoder))[-1],
             hashlib.blake2b(tokenizer.encode(), digest_size=12).hexdigest(),
-            self.role_tokens("document"),
+            self.role_tokens(role),
             self.config.precision,
         )
 

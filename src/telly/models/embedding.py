@@ -340,6 +340,18 @@ class EmbeddingHead(nn.Module):
         self.embedding_size = embedding_size(config, hidden_size)
         self.layers = nn.ModuleList(map(_module, config.layers))
 
+    def features(
+        self, hidden_states: torch.Tensor, attention_mask: torch.Tensor, prompt_lengths: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Compute embeddings without the scaling to unit length at the end, which a task's head should not read.
+
+        Arguments and result are those of `forward`.
+        """
+        last = len(self.layers)
+        while last and isinstance(self.layers[last - 1], NormalizeModule):
+            last -= 1
+        return self._embeddings(hidden_states, attention_mask, prompt_lengths, last)
+
     def forward(
         self, hidden_states: torch.Tensor, attention_mask: torch.Tensor, prompt_lengths: torch.Tensor | None = None
     ) -> torch.Tensor:
@@ -354,9 +366,19 @@ class EmbeddingHead(nn.Module):
         Returns:
             [batch, embedding size], float32.
         """
+        return self._embeddings(hidden_states, attention_mask, prompt_lengths, len(self.layers))
+
+    def _embeddings(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor,
+        prompt_lengths: torch.Tensor | None,
+        layers: int,
+    ) -> torch.Tensor:
+        """Embeddings after the pooling and the first layers."""
         excluded = None if self.config.include_prompt else prompt_lengths
         embeddings = pool(hidden_states, attention_mask, self.config.pooling, excluded)
-        for layer in self.layers:
+        for layer in list(self.layers)[:layers]:
             embeddings = layer(embeddings)
         return embeddings[:, : self.config.truncate_dim]
 
