@@ -377,8 +377,8 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "own class": (lambda f: change_module(f, 1, type="custom_st.Pooling"),
                   "modules.json: declares a module of the class 'custom_st.Pooling', which telly does not have, and "
                   "telly runs no code that a model's folder names; expected sentence-transformers' classes "
-                  "Transformer, Pooling, Dense, LayerNorm, Dropout, Normalize. To use the mean of all tokens of this model all the "
-                  "same, remove modules.json"),
+                  "Transformer, Pooling, Dense, LayerNorm, Dropout, Normalize. To use the mean of all "
+                  "tokens of this model all the same, remove modules.json"),
     "system": (lambda f: change_module(f, 2, type="os.system"), "declares a module of the class 'os.system'"),
     "unknown class": (lambda f: change_module(f, 2, type=OLD + "CNN"), "class 'sentence_transformers.models.CNN'"),
     "sparse": (lambda f: change_module(f, 1, type=SPARSE), f"of the class '{SPARSE}'"),
@@ -417,8 +417,8 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
                   "config.json: declares states of size 768 and the model has states of size 32; expected the same"),
     # modules after the pooling
     "dense size": (lambda f: change(f, DENSE, in_features=64),
-                   ": the Dense module after the pooling mean takes embeddings of size 64 (in_features), and the modules "
-                   "before it give 32; expected the same size"),
+                   ": the Dense module after the pooling mean takes embeddings of size 64 (in_features), and the "
+                   "modules before it give 32; expected the same size"),
     "dense type": (lambda f: change(f, DENSE, out_features="6"), "out_features: Input should be a valid integer"),
     "no size": (lambda f: write_json(f / DENSE, {}), "2_Dense/config.json: in_features: Field required"),
     "activation": (lambda f: change(f, DENSE, activation_function="os.getcwd"),

@@ -245,7 +245,7 @@ class _Folder:
         return int(self.model_config.get_text_config().hidden_size)
 
     def _declared(self, modules: list[dict[str, Any]]) -> EmbeddingConfig:
-        """What the listed modules declare."""
+        """Read what the listed modules declare."""
         kinds = self._kinds(modules)
         if kinds[:2] != ["Transformer", "Pooling"] or {"Transformer", "Pooling"} & set(kinds[2:]):
             raise self._refuse(
