@@ -12,7 +12,6 @@ from torch import nn
 from telly.errors import CacheError, ModelError
 from telly.freezing.plan import FreezePlan, TiedHead, freeze_layers, frozen_modules
 from telly.models.execution import eval_mode, has_decoder, no_cache, parameters_read, trial_inputs
-from telly.models.pooling import mean_pool
 from telly.models.stack import LayerStack, capture, find_stack, layer_step, replay, run_from
 
 CHECK_LENGTHS = (7, 3)
@@ -67,10 +66,6 @@ class SplitModel(nn.Module):
     def device(self) -> torch.device:
         """Device of the weights."""
         return next(self.parameters()).device
-
-    def mean_pooled(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Means of the last hidden states over real tokens, from tokens or cached states, [batch, hidden]."""
-        return mean_pool(self(**batch).last_hidden_state, batch["attention_mask"])
 
     def forward(self, states: torch.Tensor | None = None, **inputs: Any) -> Any:
         """The model's output from `input_ids` or from `states`, [batch, tokens, hidden]."""

@@ -28,12 +28,12 @@ from telly.runs.folder import RunFolder
 from telly.runs.inference_config import InferenceConfig, load_head
 from telly.runs.record import RunRecord
 from telly.settings.config import ResolvedConfig, TuneConfig
+from telly.settings.lengths import check_lengths, fitting_lengths
 from telly.tasks import TASKS, AnySpec, embedding_tasks, get_spec, get_task
 from telly.tasks.options import TaskOptions
 from telly.tasks.spec import EmbeddingRoles
 from telly.tasks.training.base import AnyTask, TaskModel
 from telly.tasks.training.embeddings import embed_rows
-from telly.tuning.inputs import check_lengths, fitting_lengths
 
 logger = logging.getLogger(__name__)
 
@@ -275,11 +275,15 @@ class TunedModel:
     @cached_property
     def key(self) -> EmbeddingKey:
         """Key of the model's embeddings of functions; an index with another key cannot be searched with it."""
+        return self.key_of("document")
+
+    def key_of(self, role: Role) -> EmbeddingKey:
+        """Key of the model's embeddings of queries or documents."""
         tokenizer = self.tokenizer.backend_tokenizer.to_str() if self.tokenizer.is_fast else repr(self.tokenizer)
         return EmbeddingKey(
             prefix_digests(find_stack(self.encoder))[-1],
             hashlib.blake2b(tokenizer.encode(), digest_size=12).hexdigest(),
-            self.role_tokens("document"),
+            self.role_tokens(role),
             self.config.precision,
         )
 

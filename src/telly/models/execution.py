@@ -8,9 +8,9 @@ function mode records which parameters are read.
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Any
@@ -150,9 +150,10 @@ def execute(model: nn.Module, blocks: Sequence[nn.Module]) -> Execution | None:
         what ran when, or None if the model failed before its last block returned.
     """
     has_values = next(model.parameters()).device.type != "meta"
-    with nullcontext({}) if has_values else _zeros(model) as originals:
+    with contextlib.ExitStack() as weights:
+        originals = {} if has_values else weights.enter_context(_zeros(model))
         recorder = _Recorder(model, blocks)
-        with eval_mode(model), torch.no_grad(), recorder.hooks(), recorder, suppress(*TRIAL_ERRORS):
+        with eval_mode(model), torch.no_grad(), recorder.hooks(), recorder, contextlib.suppress(*TRIAL_ERRORS):
             model(**trial_inputs(model), **no_cache(model))
     if not recorder.blocks_done:
         return None
@@ -161,7 +162,7 @@ def execute(model: nn.Module, blocks: Sequence[nn.Module]) -> Execution | None:
     return execution
 
 
-@contextmanager
+@contextlib.contextmanager
 def _zeros(model: nn.Module) -> Iterator[dict[int, int]]:
     """Put zeros on the CPU in place of a model's tensors; yields the ids of the tensors by those of their zeros."""
     zeros: dict[int, torch.Tensor] = {}
@@ -182,7 +183,7 @@ def _zeros(model: nn.Module) -> Iterator[dict[int, int]]:
             table.update(tensors)
 
 
-@contextmanager
+@contextlib.contextmanager
 def parameters_read(model: nn.Module) -> Iterator[set[str]]:
     """Yield a set that holds the names of the model's parameters that were read, once the context is left."""
     names: set[str] = set()
@@ -192,7 +193,7 @@ def parameters_read(model: nn.Module) -> Iterator[set[str]]:
     names.update(name for name, p in model.named_parameters(remove_duplicate=False) if id(p) in reads.seen)
 
 
-@contextmanager
+@contextlib.contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
     """Put a model into eval mode while the context is open; then every module has its own mode again."""
     training = [module for module in model.modules() if module.training]
@@ -267,7 +268,7 @@ class _Recorder(_Reads):
         if not any(self.running[owner] for owner in self.owners.get(id(tensor), ())):
             self.execution.parameters.setdefault(id(tensor), self.phase)
 
-    @contextmanager
+    @contextlib.contextmanager
     def hooks(self) -> Iterator[None]:
         """Watch all modules while the context is open."""
         handles = []
