@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from telly.data.judged import JudgedQueries
 from telly.data.readers import read, read_to_evaluate
 from telly.data.schema import check_mapping
 from telly.errors import ConfigError, DataError
@@ -106,4 +107,6 @@ def check_negatives(
 
 def describe(dataset: Any, encoded: Encoded) -> SplitInfo:
     """Size and identity of a split, for the record."""
-    return SplitInfo(len(dataset), len(encoded.table), int(encoded.table.lengths.sum()), encoded.fingerprint())
+    candidates = len(dataset.documents) if isinstance(dataset, JudgedQueries) else None
+    tokens = int(encoded.table.lengths.sum())
+    return SplitInfo(len(dataset), len(encoded.table), tokens, encoded.fingerprint(), candidates)
