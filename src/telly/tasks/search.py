@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from telly.data.sample import DESCRIBED_FUNCTIONS
-from telly.data.schema import CODE_TOKENS_FIRST, DOCSTRING_NAMES, Column, Schema
+from telly.data.schema import CODE_TOKENS_FIRST, DOCSTRING_NAMES, NEGATIVES, Column, Schema
 from telly.metrics.answers import REFERENCE_KEYS, AnswerLayout
 from telly.mining.target import described
 from telly.tasks.options import ContrastiveOptions
@@ -33,6 +33,7 @@ class Search(TaskSpec[ContrastiveOptions]):
         summary="code search: find the function that a sentence describes",
         key="code",
         candidates="code",
+        negatives=NEGATIVES,
     )
     sample = DESCRIBED_FUNCTIONS
     preset = Preset({"query": 128, "code": 256}, batch_size=128, learning_rate=2e-5, epochs=10, metric="mrr")
