@@ -229,12 +229,11 @@ def test_states_of_a_runs_frozen_layers_are_read_where_they_are(tiny: Tiny, tmp_
     run, cache = tmp_path / "run", tmp_path / "cache"
     run_telly(*tiny.command(run, "cached", "--epochs", "1", "--cache-dtype", "fp32", cache=cache))
     arguments = {"model": str(run), "cache_dir": cache}
-    settings = NegativeSettings(count=3)
+    settings = NegativeSettings(count=3, relative_margin=None)
     source = str(tiny.data["train"])
     whole = mine_negatives(source, tmp_path / "whole.jsonl", settings, **arguments | {"cache_dir": tmp_path / "none"})
     assert whole.cached_layers is None
     built = {path: path.stat().st_mtime_ns for path in cache.rglob("shard*")}
-    # the cache's dtype is a setting of the run, which mining follows
     cached = mine_negatives(source, tmp_path / "cached.jsonl", settings, **arguments)
     assert cached.cached_layers == 2
     assert {path: path.stat().st_mtime_ns for path in cache.rglob("shard*")} == built, "nothing was computed again"

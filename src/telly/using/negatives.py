@@ -22,6 +22,7 @@ from telly.disk import full_disk_as, whole_file
 from telly.errors import ConfigError, DataError
 from telly.freezing.build import existing_cache
 from telly.freezing.cost import CacheDecision
+from telly.freezing.states import StateDtype
 from telly.inference.embedding_cache import cached_embeddings
 from telly.inference.tuned_model import TunedModel
 from telly.metrics.bm25 import Bm25
@@ -266,7 +267,7 @@ def choose(
             best = scores.topk(min(window, scores.shape[1]), dim=1)
             for row, query in enumerate(chunk):
                 positives = data.positives[query]
-                limits = _Limits(settings, float(scores[row, positives].min()), positive_scores_only)
+                limits = _ScoreLimits(settings, float(scores[row, positives].min()), positive_scores_only)
                 copies = None if settings.near_copies else [signatures(document) for document in positives]
                 _choose_for_query(
                     mined,
@@ -281,7 +282,7 @@ def choose(
 
 
 @dataclass(frozen=True)
-class _Limits:
+class _ScoreLimits:
     """The limits for one query.
 
     Attributes:
@@ -312,7 +313,7 @@ def _choose_for_query(
     mined: MinedNegatives,
     ranked: Iterator[tuple[int, float]],
     positives: set[int],
-    limits: _Limits,
+    limits: _ScoreLimits,
     copies: list[Signature] | None,
     signatures: Callable[[int], Signature],
 ) -> None:
@@ -393,13 +394,19 @@ def _job_with_cache(model: TunedModel, dataset: Any, cache_dir: Path, freeze: in
         dataset: the data.
         cache_dir: folder of activation caches.
         freeze: K; None takes that of the model's run if its cache is there.
+
+    Raises:
+        ConfigError: K is given for a model of another task, whose cache has other texts.
     """
-    k = freeze
-    if k is None and model.record is not None:
-        k = model.record.k
-    if k is None or model.task.name != TASK:
+    changes: dict[str, Any] = {"freeze": freeze, "cache_dir": cache_dir, "cache_always": True}
+    if freeze is None and model.record is not None:
+        changes |= {"freeze": model.record.k, "cache_dtype": StateDtype(model.record.config.values["cache_dtype"])}
+    if model.task.name != TASK:
+        if freeze is not None:
+            raise ConfigError(f"--freeze: {model.name} is a model of {model.task.name}; expected one of {TASK}")
         return None
-    changes = {"freeze": k, "cache_dir": cache_dir, "cache_always": True}
+    if changes["freeze"] is None:
+        return None
     job = prepare(model.settings.model_copy(update=changes), datasets={"train": dataset})
     return job if freeze is not None or existing_cache(requests(job)["train"]) else None
 
