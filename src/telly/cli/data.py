@@ -236,7 +236,7 @@ def negatives(
 
 
 def _negatives_summary(report: NegativesReport) -> str:
-    """What was written, how many queries got fewer negatives and why, and the next command."""
+    """Text about the file, the queries that got fewer negatives and why, and the next command."""
     count, queries = report.settings.count, report.queries
     lines = [
         f"{report.file}: {report.rows:,} rows, {report.negatives:,} negatives for {queries:,} queries among "
