@@ -57,7 +57,7 @@ class Judgment:
     grade: int
 
 
-class Collection(ABC):
+class JudgedCollection(ABC):
     """Documents, queries, and the judgments of one split.
 
     Attributes:
@@ -137,7 +137,7 @@ class Collection(ABC):
     def _judgments(self) -> Iterator[Judgment | RowProblem]: ...
 
 
-def collection_at(path: Path, schema: Schema, split: str | None) -> Collection | None:
+def collection_at(path: Path, schema: Schema, split: str | None) -> JudgedCollection | None:
     """The collection at a path, or None if there is none.
 
     Args:
@@ -205,7 +205,7 @@ def _cosqa_files(folder: Path, split: str | None) -> list[Path]:
     return found
 
 
-class BeirFolder(Collection):
+class BeirFolder(JudgedCollection):
     """BEIR's layout, and CoIR's on the hub, which has Parquet files in folders of the parts' names.
 
     Args:
@@ -270,7 +270,7 @@ def _identified(files: Iterable[Path], *, titles: bool) -> Iterator[IdentifiedTe
             yield from _read(reader, row.line, values)
 
 
-class CosqaFiles(Collection):
+class CosqaFiles(JudgedCollection):
     """CoSQA's layout. A row also has the docstring of its function, which is not the query.
 
     Args:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from telly.data.collection import TEXTS, Collection, IdentifiedText, collection_at
+from telly.data.collection import TEXTS, IdentifiedText, JudgedCollection, collection_at
 from telly.data.formats import content_files, data_files, format_of, named_twice, raw_rows, repeated_names
 from telly.data.judged import JudgedQueries
 from telly.data.schema import Cells, DataRow, RowProblem, RowReader, Schema, check_mapping
@@ -150,7 +150,7 @@ def _on_hub(source: str) -> re.Match[str] | None:
     return hub if hub and not Path(source).exists() and format_of(Path(source)) is None else None
 
 
-def _read_collection(collection: Collection, source: str, schema: Schema) -> JudgedQueries:
+def _read_collection(collection: JudgedCollection, source: str, schema: Schema) -> JudgedQueries:
     """The queries that have a relevant document, and all distinct documents; texts are streamed into Arrow files."""
     advice = _advice(collection.qrels_files[0], schema, {})
     documents = _identified_texts(collection.documents(), "documents", collection.corpus_files, source, advice)

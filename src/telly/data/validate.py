@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from telly.data.collection import Collection, IdentifiedText, Judgment, collection_at
+from telly.data.collection import IdentifiedText, JudgedCollection, Judgment, collection_at
 from telly.data.formats import SPLIT_NAMES, data_files, raw_rows
 from telly.data.schema import Cells, RowProblem, RowReader, Schema, check_mapping, shorten, spaced
 from telly.data.warnings import forms_message
@@ -247,7 +247,7 @@ class _FileCheck:
 class _CollectionCheck:
     """One pass over the files of a collection with judgments."""
 
-    def __init__(self, collection: Collection, schema: Schema, train: _TrainIndex, *, is_train: bool) -> None:
+    def __init__(self, collection: JudgedCollection, schema: Schema, train: _TrainIndex, *, is_train: bool) -> None:
         self.collection, self.schema, self.train, self.is_train = collection, schema, train, is_train
         self.rows_by_file = {str(file): 0 for file in collection.files}
         self.judged_files = set(map(str, collection.qrels_files))
