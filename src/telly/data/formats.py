@@ -14,7 +14,7 @@ import json
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator, JudgedCollection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import IO, cast
 
@@ -279,7 +279,7 @@ def _reason(error: ValueError | RecursionError) -> str:
     return str(error).partition(";")[0]
 
 
-def repeated_names(names: JudgedCollection[str]) -> list[str]:
+def repeated_names(names: Collection[str]) -> list[str]:
     """Names given more than once; surrounding blanks do not distinguish names."""
     if len({name.strip() for name in names}) == len(names):
         return []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import shlex
-from collections.abc import JudgedCollection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -170,7 +170,7 @@ def check_mapping(schema: Schema, mapping: Mapping[str, str]) -> None:
         raise ConfigError(f"two columns read the same data ({pairs}); map each to its own column")
 
 
-def parse_mapping(pairs: JudgedCollection[str], schema: Schema) -> dict[str, str]:
+def parse_mapping(pairs: Collection[str], schema: Schema) -> dict[str, str]:
     """Read `name=column` texts of the command line, checked against the schema.
 
     Raises:
@@ -188,7 +188,7 @@ def parse_mapping(pairs: JudgedCollection[str], schema: Schema) -> dict[str, str
     return mapping
 
 
-def source_column(column: Column, available: JudgedCollection[str], mapping: Mapping[str, str]) -> str | None:
+def source_column(column: Column, available: Collection[str], mapping: Mapping[str, str]) -> str | None:
     """The data's column to read, or None: the mapped one, else the first of the column's names that is available.
 
     A data column that is mapped to a name is not read for another one. Blanks around the data's names are ignored,
@@ -201,14 +201,12 @@ def source_column(column: Column, available: JudgedCollection[str], mapping: Map
     return next((name for name in matches if name is not None and name not in taken), None)
 
 
-def _matching(name: str, available: JudgedCollection[str]) -> str | None:
+def _matching(name: str, available: Collection[str]) -> str | None:
     """The available name that equals `name`, or equals it but for surrounding blanks."""
     return name if name in available else next((other for other in available if other.strip() == name.strip()), None)
 
 
-def missing_message(
-    schema: Schema, column: Column, available: JudgedCollection[str], mapping: Mapping[str, str]
-) -> str:
+def missing_message(schema: Schema, column: Column, available: Collection[str], mapping: Mapping[str, str]) -> str:
     """Error text for a column that `source_column` does not find: expected and available names, and advice.
 
     Only a data column that no other column of the task reads is proposed.
@@ -294,7 +292,7 @@ class RowReader:
         cells[column.name] = texts
 
 
-def _sources_of_texts(column: Column, available: JudgedCollection[str], mapping: Mapping[str, str]) -> list[str]:
+def _sources_of_texts(column: Column, available: Collection[str], mapping: Mapping[str, str]) -> list[str]:
     """The data's columns that a column of several texts is read from: the mapped one, else all that have its names.
 
     A numbered column, such as `negative_2`, comes after the others, in the order of the numbers.
