@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from telly.advice.pilot import Pilots
 from telly.errors import PlanError
 from telly.freezing.methods import apply_method, count_trained
 from telly.freezing.split import SplitModel
 from telly.freezing.variants import Lora, Method
 from telly.models.stack import find_stack
+from telly.settings.config import TuneConfig
 from telly.tasks import get_task
 from tiny_models import tiny_model
 from tiny_runs import Tiny, record_of, run_telly, tiny_data, tiny_model_folder
@@ -23,12 +25,15 @@ train = T.train
 def traced(self, *args, **kwargs):
     trained = {name: p.numel() for name, p in self.model.named_parameters() if p.requires_grad}
     seen = {"pilot": "advice-" in self.args.output_dir, "parameters": sum(trained.values()),
-            "learning_rate": self.args.learning_rate, "names": sorted({name.split(".")[-1] for name in trained}),
+            "learning_rate": self.args.learning_rate, "optimizer": [self.args.lr_scheduler_type.value,
+            self.args.weight_decay, self.args.max_grad_norm, self.args.gradient_accumulation_steps],
+            "names": sorted({name.split(".")[-1] for name in trained}),
             "adapters": sum("lora_" in name or "ia3_" in name for name in trained)}
     print("TRACE " + json.dumps(seen), file=sys.stderr)
     return train(self, *args, **kwargs)
 T.train = traced
 """
+OPTIMIZER = ("--schedule", "cosine", "--weight-decay", "0.1", "--max-grad-norm", "0.5", "--accumulation", "3")
 RATE = get_task("search").preset.learning_rate
 
 
@@ -41,7 +46,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 def command(tiny: Tiny, output: Path, method: str) -> list[str]:
     """A run that chooses K itself, at the rate that the task and the method recommend."""
     given = tiny.command(
-        output, "base", "--freeze", "auto", "--method", method, "--epochs", "1", "--cache-dtype", "fp32"
+        output, "base", "--freeze", "auto", "--method", method, "--epochs", "1", "--cache-dtype", "fp32", *OPTIMIZER
     )
     rate = given.index("--lr")
     return given[:rate] + given[rate + 2 :]
@@ -57,6 +62,9 @@ def test_pilots_train_what_the_run_trains(method: str, tiny: Tiny, tmp_path: Pat
 
     rate = RATE * (1 if method == "full" else 10)
     assert [one["learning_rate"] for one in seen] == pytest.approx([rate] * len(seen))
+    # 120 examples are 15 batches of 8: a pilot accumulates none, so that it has enough steps.
+    assert run["optimizer"] == ["cosine", 0.1, 0.5, 3]
+    assert all(one["optimizer"] == ["cosine", 0.1, 0.5, 1] for one in pilots)
     assert all(bool(one["adapters"]) is (method in ("lora", "ia3")) for one in seen)
     assert method != "bitfit" or all(one["names"] == ["bias"] for one in seen)
 
@@ -93,3 +101,9 @@ def test_counted_parameters_are_the_trained_ones(family: str, k: int | None, met
     if method is not Method.FULL:
         apply_method(split, method, lora)
     assert counted == split.plan.trainable == sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def test_a_pilot_accumulates_as_many_batches_as_leave_it_twelve_steps(tmp_path: Path):
+    config = TuneConfig(batch_size=8, accumulation=4).resolve()
+    found = [Pilots(config, range(examples), [], tmp_path).config for examples in (60, 200, 300, 1000)]
+    assert [(one.batch_size, one.accumulation) for one in found] == [(5, 1), (8, 2), (8, 3), (8, 4)]

@@ -42,6 +42,7 @@ def test_settings_of_places_and_speed_change_no_result():
     without = set(SETTINGS) - set(RESULT_SETTINGS)
     assert without == {"cache_dir", "cache_budget_gb", "cache_always", "save_steps", "report_to", "output"}
     assert set(SETTINGS) - set(ADVICE_SETTINGS) == {"freeze", "cache_dir", "report_to", "output"}
+    assert {"schedule", "warmup", "weight_decay", "max_grad_norm", "accumulation"} < set(ROW_SETTINGS)
     assert set(ROW_SETTINGS) < set(RESULT_SETTINGS) and not {"freeze", "method", "seed", "data"} & set(ROW_SETTINGS)
 
 

@@ -52,7 +52,11 @@ def test_what_was_trained_on_what(run: Path):
     for split, examples in (("train", 120), ("valid", 40), ("test", 40)):
         tokens = record.data[split].tokens
         assert re.search(rf"\| {split} \| {split}\.jsonl \| {examples} \| \d+ \| {tokens:,} \|", text), split
-    for setting in ("| learning rate | 0.001 |", "| examples per step | 8 |", "| maximum tokens | query 24, code 48 |"):
+    for setting in (
+        "| learning rate | 0.001 |",
+        "| examples per batch | 8 |",
+        "| maximum tokens | query 24, code 48 |",
+    ):
         assert setting in text
     assert "query at 24 tokens and code at 48 tokens; the model does not see the rest" in text
     assert f"transformers {record.provenance.versions['transformers']}" in text

@@ -20,13 +20,13 @@ from telly.models.prefix_lm import checkpoint_part
 from telly.models.stack import find_stack
 from telly.settings.config import ResolvedConfig
 from telly.tasks.training.base import Encoded
-from telly.training.arguments import trainer_arguments
 from telly.training.progress import ProgressBar, counting_bar
+from telly.tuning.arguments import arguments_of
 from telly.tuning.caches import BatchSources, choose_cache, open_sources
 from telly.tuning.job import Inputs, Job, evaluate, prepare, train
 
 STEPS = 12
-"""Minimum number of steps of a pilot; batches are made smaller for that."""
+"""Minimum number of steps of a pilot; batches are made smaller for that, and fewer are accumulated."""
 MIN_BATCH = 4
 MAX_TEXTS = 300
 """Maximum number of sequences that layers are compared on."""
@@ -69,7 +69,9 @@ class Pilots:
 
     def __init__(self, config: ResolvedConfig, train: Any, valid: Any, root: Path) -> None:
         batch = max(MIN_BATCH, min(config.batch_size, len(train) // STEPS))
-        self.config = config.model_copy(update={"batch_size": batch, "cache_dir": root, "cache_always": config.cache})
+        accumulation = max(1, min(config.accumulation, len(train) // (batch * STEPS)))
+        changes = {"batch_size": batch, "accumulation": accumulation, "cache_dir": root, "cache_always": config.cache}
+        self.config = config.model_copy(update=changes)
         self.root = root
         self._datasets = {"train": train, "valid": valid}
         self._inputs: Inputs | None = None
@@ -119,18 +121,8 @@ class Pilots:
     def _train(self, job: Job, sources: BatchSources) -> float:
         """Train for one epoch; returns its seconds."""
         config = job.config
-        arguments = trainer_arguments(
-            self.root / "trainer",
-            batch_size=config.batch_size,
-            learning_rate=config.learning_rate,
-            bf16=config.precision == "bf16",
-            seed=config.seed,
-            num_train_epochs=1.0,
-            warmup_steps=config.warmup,
-            weight_decay=0.0,
-            lr_scheduler_type="linear",
-            save_strategy="no",
-            logging_strategy="no",
+        arguments = arguments_of(
+            config, self.root / "trainer", num_train_epochs=1.0, save_strategy="no", logging_strategy="no"
         )
         started = time.perf_counter()
         train(job, sources.by_split["train"], arguments, callbacks=[ProgressBar(f"pilot, {config.variant}")])

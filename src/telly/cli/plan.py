@@ -25,7 +25,7 @@ def plan(
     columns: list[str] = typer.Option(
         [], "--map", help="Read the task's column NAME from COLUMN of your data; repeatable."
     ),
-    batch_size: int | None = typer.Option(None, help="Examples per step. [default: the task's preset]"),
+    batch_size: int | None = typer.Option(None, help="Examples per batch. [default: the task's preset]"),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Print the trained parameters and estimated costs of base and every K."""
@@ -36,7 +36,7 @@ def plan(
     from telly.tuning.estimate import variant_costs
 
     name = model or EMBEDDED
-    values = {"model": name, "task": task, "columns": parse_mapping(columns, get_spec(task).schema)}
+    values = {"model": name, "task": task, "columns": parse_mapping(columns, get_spec(task).schema.for_training())}
     config = TuneConfig.parse(values | ({"batch_size": batch_size} if batch_size is not None else {}))
     costs = variant_costs(config, data)
     if as_json:

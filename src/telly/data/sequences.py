@@ -21,7 +21,8 @@ class SequenceTable:
     """Token ids of `n` sequences, un-padded: `ids` [total tokens] and `offsets` [n + 1].
 
     `prefix_lengths` [n], where it is not None, is the length of each sequence's bidirectional prefix: its tokens attend
-    to each other, later tokens to them and to their own past (`telly.models.prefix_lm`).
+    to each other, later tokens to them and to their own past (`telly.models.prefix_lm`). `prompt_lengths` [n], where it
+    is not None, is the number of tokens at the start of each sequence that pooling leaves out (`telly.models.modes`).
     """
 
     def __init__(
@@ -29,16 +30,17 @@ class SequenceTable:
         ids: npt.NDArray[np.int32],
         offsets: npt.NDArray[np.int64],
         prefix_lengths: npt.NDArray[np.int64] | None = None,
+        prompt_lengths: npt.NDArray[np.int64] | None = None,
     ) -> None:
         if offsets[0] != 0 or offsets[-1] != len(ids):
             raise ValueError(f"offsets must run from 0 to {len(ids)}, found {offsets[0]} to {offsets[-1]}")
-        if prefix_lengths is not None and len(prefix_lengths) != len(offsets) - 1:
-            raise ValueError(
-                f"prefix_lengths must have {len(offsets) - 1} entries, one per sequence, found {len(prefix_lengths)}"
-            )
+        for name, lengths in (("prefix_lengths", prefix_lengths), ("prompt_lengths", prompt_lengths)):
+            if lengths is not None and len(lengths) != len(offsets) - 1:
+                raise ValueError(f"{name} must have {len(offsets) - 1} entries, one per sequence, found {len(lengths)}")
         self.ids = ids
         self.offsets = offsets
         self.prefix_lengths = prefix_lengths
+        self.prompt_lengths = prompt_lengths
         self._fingerprint: str | None = None
 
     def __len__(self) -> int:
@@ -56,12 +58,15 @@ class SequenceTable:
 
     @classmethod
     def ragged(
-        cls, rows: Sequence[Sequence[int] | npt.NDArray[np.int32]], prefix_lengths: npt.NDArray[np.int64] | None = None
+        cls,
+        rows: Sequence[Sequence[int] | npt.NDArray[np.int32]],
+        prefix_lengths: npt.NDArray[np.int64] | None = None,
+        prompt_lengths: npt.NDArray[np.int64] | None = None,
     ) -> SequenceTable:
         """A table with one row per given row, even if rows are equal."""
         ids = np.concatenate([np.asarray(row, dtype=np.int32) for row in rows]) if rows else np.zeros(0, dtype=np.int32)
         offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)])
-        return cls(ids, offsets, prefix_lengths)
+        return cls(ids, offsets, prefix_lengths, prompt_lengths)
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -69,7 +74,10 @@ class SequenceTable:
         return np.diff(self.offsets)
 
     def fingerprint(self) -> str:
-        """A digest of all ids and boundaries; computed once, since a table is not changed after it is made."""
+        """A digest of all ids and boundaries; computed once, since a table is not changed after it is made.
+
+        `prompt_lengths` is not part of it: pooling reads it, and no hidden state depends on it.
+        """
         if self._fingerprint is None:
             digest = hashlib.blake2b(digest_size=16)
             digest.update(np.ascontiguousarray(self.offsets).data)
@@ -99,10 +107,16 @@ class SequenceTable:
             else {"prefix_lengths": torch.from_numpy(self.prefix_lengths[np.asarray(rows)])}
         )
 
+    def pooling_inputs(self, rows: Rows) -> dict[str, torch.Tensor]:
+        """Inputs of pooling besides the padding: `prompt_lengths` [len(rows)], or none."""
+        if self.prompt_lengths is None:
+            return {}
+        return {"prompt_lengths": torch.from_numpy(self.prompt_lengths[np.asarray(rows)])}
+
     def save(self, folder: Path) -> None:
         """Write the table as `.npy` files into a folder."""
-        if self.prefix_lengths is not None:
-            raise ValueError("a table with `prefix_lengths` is not written; encode the data again")
+        if self.prefix_lengths is not None or self.prompt_lengths is not None:
+            raise ValueError("a table with `prefix_lengths` or `prompt_lengths` is not written; encode the data again")
         folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / "ids.npy", self.ids)
         np.save(folder / "offsets.npy", self.offsets)
@@ -114,31 +128,78 @@ class SequenceTable:
         return cls(ids, np.load(folder / "offsets.npy", allow_pickle=False))
 
 
+class RaggedRows:
+    """Row indices of every example, any number each: `values` [total] and `offsets` [examples + 1]."""
+
+    def __init__(self, values: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64]) -> None:
+        if offsets[0] != 0 or offsets[-1] != len(values):
+            raise ValueError(f"offsets must run from 0 to {len(values)}, found {offsets[0]} to {offsets[-1]}")
+        self.values = values
+        self.offsets = offsets
+
+    @classmethod
+    def of(cls, rows: Iterable[Sequence[int]]) -> RaggedRows:
+        """The rows of a sequence per example."""
+        lists = list(rows)
+        values = np.asarray([row for rows_of_one in lists for row in rows_of_one], dtype=np.int64)
+        return cls(values, np.cumsum([0, *map(len, lists)], dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Rows per example, [examples]."""
+        return np.diff(self.offsets)
+
+    @property
+    def owners(self) -> npt.NDArray[np.int64]:
+        """The example of every value, [total]."""
+        return np.repeat(np.arange(len(self)), self.counts)
+
+    def pick(self, examples: Rows) -> npt.NDArray[np.int64]:
+        """The values of some examples, in their order, [sum of their counts]."""
+        parts = [self.values[self.offsets[i] : self.offsets[i + 1]] for i in np.asarray(examples)]
+        return np.concatenate(parts) if parts else self.values[:0]
+
+    def where(self, kept: npt.NDArray[np.bool_]) -> RaggedRows:
+        """The same without the values for which `kept` [total] is false."""
+        counts = np.bincount(self.owners[kept], minlength=len(self))
+        return RaggedRows(self.values[kept], np.concatenate([[0], np.cumsum(counts)]))
+
+
 class SequenceTableBuilder:
     """Builder of a table of distinct sequences: equal encodings get the same row index."""
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[bytes, int | None], int] = {}
+        self._rows: dict[tuple[bytes, int | None, int | None], int] = {}
         self._chunks: list[npt.NDArray[np.int32]] = []
         self._prefix_lengths: list[int | None] = []
+        self._prompt_lengths: list[int | None] = []
 
-    def add(self, ids: Iterable[int], prefix_length: int | None = None) -> int:
-        """Add one encoding and return its row index; give `prefix_length` for all encodings or for none."""
+    def add(self, ids: Iterable[int], prefix_length: int | None = None, prompt_length: int | None = None) -> int:
+        """Add one encoding and return its row index.
+
+        Give `prefix_length` for all encodings or for none, and likewise `prompt_length`.
+        """
         chunk = np.fromiter(ids, dtype=np.int32)
         if not len(chunk):
             raise ValueError("an encoding must have at least one token")
         # Digests instead of the ids themselves, which would be kept a second time. 16 bytes cannot collide by chance.
-        key = (hashlib.blake2b(chunk.tobytes(), digest_size=16).digest(), prefix_length)
+        key = (hashlib.blake2b(chunk.tobytes(), digest_size=16).digest(), prefix_length, prompt_length)
         row = self._rows.get(key)
         if row is None:
             row = self._rows[key] = len(self._chunks)
             self._chunks.append(chunk)
             self._prefix_lengths.append(prefix_length)
+            self._prompt_lengths.append(prompt_length)
         return row
 
     def build(self) -> SequenceTable:
         """The table of all distinct encodings, in order of first occurrence."""
-        prefix_lengths = None
-        if any(count is not None for count in self._prefix_lengths):
-            prefix_lengths = np.asarray(self._prefix_lengths, dtype=np.int64)
-        return SequenceTable.ragged(self._chunks, prefix_lengths)
+        return SequenceTable.ragged(self._chunks, _given(self._prefix_lengths), _given(self._prompt_lengths))
+
+
+def _given(lengths: list[int | None]) -> npt.NDArray[np.int64] | None:
+    """Lengths as an array; None if no encoding has one."""
+    return np.asarray(lengths, dtype=np.int64) if any(length is not None for length in lengths) else None

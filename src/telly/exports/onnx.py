@@ -16,7 +16,7 @@ from telly.data.sequences import SequenceTable
 from telly.errors import ConfigError, ExportError
 from telly.exports.card import write_export_card
 from telly.exports.folder import Exported, agreement, new_folder, write_inference_config
-from telly.exports.scores import ScoredData, SessionEncoder, run_session
+from telly.exports.scores import ScoredData, run_session
 from telly.exports.source import CHECK_TEXTS, EmbeddingModel, plain_tokenizer
 from telly.inference.tuned_model import TunedModel
 from telly.markdown import markdown_table
@@ -192,8 +192,8 @@ def _check_section(folder: Path, difference: float) -> str:
 
 def _loss(model: TunedModel, folder: Path, data: ScoredData) -> tuple[str, str]:
     """Loss of quality by 8-bit weights, as a sentence and as a section of the card."""
-    fp32 = data.metrics(model.module.encoder)
-    int8 = data.metrics(SessionEncoder(open_session(folder / INT8_FILE), model.hidden_size))
+    fp32 = data.metrics()
+    int8 = data.metrics(open_session(folder / INT8_FILE))
     metric = model.task.preset.metric
     examples = f"the {len(data):,} examples of the {data.split} data"
     change = int8[metric] - fp32[metric]

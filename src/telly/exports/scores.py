@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -9,27 +10,41 @@ import torch
 from telly.errors import DataError
 from telly.freezing.source import RowSource
 from telly.inference.tuned_model import TunedModel
+from telly.models.embedding import EmbeddingHead
 from telly.settings.config import ResolvedConfig, TuneConfig
-from telly.tasks.training.base import Encoded, Encoder, TaskModel
+from telly.tasks.training.base import Encoded, TaskModel
 from telly.tuning.inputs import load_datasets
 
 
 class SessionEncoder:
-    """An ONNX session as a task's encoder.
+    """An ONNX session as a task's encoder, with `GraphEmbedding` after it.
 
     Args:
         session: session of onnxruntime, from `input_ids` and `attention_mask` to embeddings.
-        hidden_size: size of the embeddings.
+        embedding_size: size of the embeddings.
     """
 
-    def __init__(self, session: Any, hidden_size: int) -> None:
-        self.hidden_size = hidden_size
+    def __init__(self, session: Any, embedding_size: int) -> None:
+        self.hidden_size = embedding_size
         self.device = torch.device("cpu")
         self._session = session
 
-    def mean_pooled(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """The session's embeddings of a batch, [batch, hidden]; pooling is part of the exported graph."""
-        return torch.from_numpy(run_session(self._session, batch["input_ids"], batch["attention_mask"]))
+    def __call__(self, **inputs: torch.Tensor) -> SimpleNamespace:
+        """The session's embeddings of a batch, [batch, embedding size], in place of hidden states."""
+        embeddings = run_session(self._session, inputs["input_ids"], inputs["attention_mask"])
+        return SimpleNamespace(last_hidden_state=torch.from_numpy(embeddings))
+
+
+class GraphEmbedding(EmbeddingHead):
+    """Passes on the embeddings of an exported graph, which includes the pooling and the modules after it."""
+
+    def features(
+        self, hidden_states: torch.Tensor, attention_mask: torch.Tensor, prompt_lengths: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The graph's embeddings as they are."""
+        return hidden_states
+
+    forward = features
 
 
 def run_session(session: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
@@ -83,15 +98,19 @@ class ScoredData:
     def _threshold(self) -> float | None:
         return self._model.config.threshold
 
-    def metrics(self, encoder: Encoder) -> dict[str, float]:
+    def metrics(self, session: Any = None) -> dict[str, float]:
         """Compute the task's metrics.
 
         Args:
-            encoder: the model's own encoder, or `SessionEncoder` in its place.
+            session: session of onnxruntime that takes the place of the model. [default: the model itself]
         """
         model = self._model
-        classes = len(self._test.classes)
-        module: TaskModel = model.task.build(encoder, classes, model.config.task_options).eval()
+        embedding, encoder = model.module.embedding, model.module.encoder
+        if session is not None:
+            encoder = SessionEncoder(session, embedding.embedding_size)
+            embedding = GraphEmbedding(embedding.config, model.module.encoder.hidden_size)
+        classes, options = len(self._test.classes), model.config.task_options
+        module: TaskModel = model.task.build(encoder, classes, options, embedding).eval()
         autocast = torch.autocast("cpu", torch.bfloat16, enabled=False)
         sources = {name: RowSource(data.table, model.tokenizer.pad_token_id) for name, data in self._data.items()}
         if self._threshold is not None:

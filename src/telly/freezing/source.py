@@ -29,11 +29,15 @@ class RowSource:
         self.seconds = 0.0
 
     def batch(self, rows: Rows) -> dict[str, torch.Tensor]:
-        """A padded batch: `states` or `input_ids`, `attention_mask`, and `prefix_lengths` if the table has them."""
+        """A padded batch: `states` or `input_ids`, and `attention_mask`.
+
+        It also has `prefix_lengths` (for the model) and `prompt_lengths` (for pooling) if the table has them.
+        """
         started = time.perf_counter()
         if self.cache is not None and self.cache.has(rows):
             batch = self.cache.batch(rows) | self.table.mask_inputs(rows)
         else:
             batch = self.table.pad(rows, self.pad_id)
+        batch |= self.table.pooling_inputs(rows)
         self.seconds += time.perf_counter() - started
         return batch

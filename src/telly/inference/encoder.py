@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from telly.models.pooling import mean_pool
-from telly.models.stack import no_cache
+from telly.models.execution import no_cache
 
 
 class PlainEncoder(nn.Module):
@@ -33,10 +32,6 @@ class PlainEncoder(nn.Module):
     def device(self) -> torch.device:
         """Device of the weights."""
         return next(self.parameters()).device
-
-    def mean_pooled(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Mean of the last hidden states over real tokens, [batch, hidden]."""
-        return mean_pool(self(**batch).last_hidden_state, batch["attention_mask"])
 
     def forward(self, **inputs: Any) -> Any:
         """The model's own output from `input_ids` and masks, [batch, tokens]."""

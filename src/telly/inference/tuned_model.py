@@ -28,12 +28,12 @@ from telly.runs.folder import RunFolder
 from telly.runs.inference_config import InferenceConfig, load_head
 from telly.runs.record import RunRecord
 from telly.settings.config import ResolvedConfig, TuneConfig
+from telly.settings.lengths import check_lengths, fitting_lengths
 from telly.tasks import TASKS, AnySpec, embedding_tasks, get_spec, get_task
 from telly.tasks.options import TaskOptions
 from telly.tasks.spec import EmbeddingRoles
 from telly.tasks.training.base import AnyTask, TaskModel
 from telly.tasks.training.embeddings import embed_rows
-from telly.tuning.inputs import check_lengths, fitting_lengths
 
 logger = logging.getLogger(__name__)
 
@@ -272,14 +272,23 @@ class TunedModel:
         """Tokenize texts as the task does, to at most `max_tokens` ids each, special tokens included."""
         return encode_texts(self.tokenizer, list(texts), max_tokens)
 
+    @property
+    def settings(self) -> ResolvedConfig:
+        """Settings by which the engine prepares this model on data."""
+        return _settings(self.name, self.config, self.task.name)
+
     @cached_property
     def key(self) -> EmbeddingKey:
         """Key of the model's embeddings of functions; an index with another key cannot be searched with it."""
-        tokenizer = self.tokenizer.backend_tokenizer.to_str() if self.tokenizer.is_fast else repr(self.tokenizer)
+        return self.key_of("document")
+
+    def key_of(self, role: Role) -> EmbeddingKey:
+        """Key of the model's embeddings of queries or documents."""
+        tokenizer = _tokenizer_text(self.tokenizer)
         return EmbeddingKey(
             prefix_digests(find_stack(self.encoder))[-1],
             hashlib.blake2b(tokenizer.encode(), digest_size=12).hexdigest(),
-            self.role_tokens("document"),
+            self.role_tokens(role),
             self.config.precision,
         )
 
@@ -291,6 +300,17 @@ class TunedModel:
             DataError: the record cannot be read.
         """
         return read_record(self.name)
+
+
+def _tokenizer_text(tokenizer: Any) -> str:
+    """Everything that a tokenizer's output depends on, as text."""
+    if not tokenizer.is_fast:
+        return repr(tokenizer)
+    # A copy: truncation and padding are state, which every call sets anew.
+    backend = type(tokenizer.backend_tokenizer).from_str(tokenizer.backend_tokenizer.to_str())
+    backend.no_truncation()
+    backend.no_padding()
+    return str(backend.to_str())
 
 
 def load(model: str | Path, task: str | None = None) -> TunedModel:

@@ -1,4 +1,8 @@
-"""UniXcoder's input modes (Guo et al. 2022, section 3.1): a token that tells the model how it is used."""
+"""Token ids of a text: UniXcoder's input modes (Guo et al. 2022, section 3.1), and prompts before the text.
+
+A mode is a token that tells the model how it is used. A prompt is text that an embedding model expects before queries
+or documents; it is put before the text and both are tokenized together, as sentence-transformers does.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from telly.errors import ConfigError, ModelError
+from telly.models import embedding
 
 
 class InputMode(StrEnum):
@@ -54,6 +59,43 @@ def put_mode_in_template(tokenizer: Any, mode: InputMode = InputMode.ENCODER_ONL
         pair=f"{single} $B {end}",
         special_tokens=list({part: tokenizer.convert_tokens_to_ids(part) for part in (begin, mode.value, end)}.items()),
     )
+
+
+UNLIMITED = 1 << 30
+"""Length limit of a prompt that is encoded alone, to measure it."""
+
+
+def prompt_length(tokenizer: Any, prompt: str) -> int:
+    """Number of tokens that a prompt takes at the start of a text, special tokens before it included.
+
+    The prompt is measured alone, without a special token at its end, as sentence-transformers does it to leave the
+    prompt out of the pooling.
+    """
+    [ids] = encode_texts(tokenizer, [prompt], UNLIMITED)
+    return embedding.prompt_length(ids, tokenizer.all_special_ids)
+
+
+def encode_prompted(tokenizer: Any, texts: list[str], max_tokens: int, prompt: str) -> list[list[int]]:
+    """Encode texts as `encode_texts` does, with a prompt before each; the limit includes the prompt.
+
+    Raises:
+        ConfigError: the limit leaves no room for text.
+    """
+    if not prompt:
+        return encode_texts(tokenizer, texts, max_tokens)
+    [ids] = encode_texts(tokenizer, [prompt], UNLIMITED)
+    if len(ids) >= max_tokens:
+        raise ConfigError(
+            f"the prompt {shortened(prompt)} has {len(ids)} tokens with special tokens and leaves no room for text in "
+            f"{max_tokens}; expected at least {len(ids) + 1}. Raise --max-tokens, or give a shorter prompt with "
+            "--query-prompt or --document-prompt"
+        )
+    return encode_texts(tokenizer, [prompt + text for text in texts], max_tokens)
+
+
+def shortened(text: str, length: int = 60) -> str:
+    """The beginning of a text, quoted, for messages."""
+    return repr(text if len(text) <= length else text[:length] + "...")
 
 
 def encode_texts(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import (
     Field,
+    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -35,6 +36,8 @@ LORA_SETTINGS = tuple(f"lora_{field.name}" for field in dataclasses.fields(Lora)
 """Settings that only `method = lora` has: the fields of `Lora`."""
 Ratio = Annotated[float, Field(ge=0, lt=1)]
 """A fraction in [0, 1)."""
+CONSTANT = "constant"
+"""The schedule without warm-up."""
 
 if TYPE_CHECKING:
 
@@ -196,18 +199,29 @@ class TuneConfig(TaskSettings):
     batch_size: Annotated[
         PositiveInt | None,
         Setting(
-            "Examples per step, over all processes.",
+            "Examples per batch, over all processes; in-batch negatives come from one batch.",
             WEIGHTS,
             SPEED,
             group=Group.TRAINING,
             metavar="N",
-            label="examples per step",
+            label="examples per batch",
         ),
     ] = None
+    accumulation: Annotated[
+        PositiveInt,
+        Setting(
+            "Batches per optimizer step, over which gradients are averaged; it adds no in-batch negatives.",
+            WEIGHTS,
+            SPEED,
+            group=Group.TRAINING,
+            metavar="N",
+            label="batches per step",
+        ),
+    ] = 1
     learning_rate: Annotated[
         PositiveFloat | None,
         Setting(
-            "Learning rate, which decays linearly.",
+            "Highest learning rate of the schedule.",
             WEIGHTS,
             group=Group.TRAINING,
             option="--lr",
@@ -216,15 +230,43 @@ class TuneConfig(TaskSettings):
             label="learning rate",
         ),
     ] = None
+    schedule: Annotated[
+        Literal["linear", "cosine", "constant", "constant_with_warmup", "inverse_sqrt"],
+        Setting(
+            "Course of the learning rate, by the Trainer's names; constant has no warm-up.",
+            WEIGHTS,
+            group=Group.TRAINING,
+            label="schedule",
+        ),
+    ] = "linear"
     warmup: Annotated[
-        Ratio,
+        Ratio | None,
         Setting(
             "Fraction of steps for linear warm-up of the learning rate.",
             WEIGHTS,
             group=Group.TRAINING,
+            default="0.1; 0 with the constant schedule",
             label="fraction of steps for warm-up",
         ),
-    ] = 0.1
+    ] = None
+    weight_decay: Annotated[
+        NonNegativeFloat,
+        Setting(
+            "Weight decay of AdamW, which leaves out biases and norms.",
+            WEIGHTS,
+            group=Group.TRAINING,
+            label="weight decay",
+        ),
+    ] = 0.0
+    max_grad_norm: Annotated[
+        NonNegativeFloat,
+        Setting(
+            "Clip the norm of the gradient of all trained parameters to this; 0 does not clip.",
+            WEIGHTS,
+            group=Group.TRAINING,
+            label="maximum gradient norm",
+        ),
+    ] = 1.0
     max_tokens: Annotated[
         dict[str, PositiveInt],
         Setting(
@@ -314,6 +356,7 @@ class TuneConfig(TaskSettings):
         for name in option_names():
             if getattr(self, name) is not None and name not in task.option_names:
                 raise ValueError(f"{name}: task {self.task} has no such setting; leave it out")
+        task.options_of(dict(self))  # raises if they do not fit together
         if self.batch_size is not None and self.batch_size < task.min_batch_size:
             raise ValueError(
                 f"batch_size: {self.task} contrasts the examples of a batch with each other; expected at least "
@@ -336,6 +379,15 @@ class TuneConfig(TaskSettings):
             raise ValueError(f"{evaluated[0]}: needs training data as well; give --data")
         if self.data is not None and self.valid is None:
             raise ValueError("valid: the best epoch is chosen on validation data; give --valid")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_schedule(self) -> Self:
+        if self.schedule == CONSTANT and self.warmup:
+            raise ValueError(
+                f"warmup: schedule = {CONSTANT} has no warm-up, found {self.warmup}; leave it out, or take schedule = "
+                "constant_with_warmup"
+            )
         return self
 
     @model_validator(mode="after")
@@ -412,6 +464,7 @@ class ResolvedConfig(TuneConfig):
     epochs: PositiveInt
     batch_size: PositiveInt
     learning_rate: PositiveFloat
+    warmup: Ratio
     metric: str
     cache_dir: Path
     output: Path

@@ -12,11 +12,13 @@ from telly.errors import ConfigError, ModelError
 from telly.freezing.variants import AUTO, Lora, Method
 from telly.models.folder import TELLY_FILE, read_telly_file
 from telly.models.load import resolve as resolve_model
-from telly.settings.config import ResolvedConfig, TuneConfig
+from telly.settings.config import CONSTANT, ResolvedConfig, TuneConfig
 from telly.tasks import get_spec
 
 CACHE_FOLDER, FORMER_CACHE_FOLDER = "activations", "stores"
 """Name of the folder of activation caches, and the one used by earlier versions."""
+WARMUP = 0.1
+"""Fraction of steps for warm-up, with a schedule that has one."""
 METHOD_RATE = 10
 """Factor on the learning rate of full tuning for methods that train fewer weights. Hu et al. (2022) and Ben Zaken et
 al. (2022) use ten times the usual rate or more, Liu et al. (2022) even more (docs/peft-baselines.md)."""
@@ -35,6 +37,7 @@ def resolve(config: TuneConfig) -> ResolvedConfig:
         "epochs": preset.epochs,
         "batch_size": preset.batch_size,
         "learning_rate": preset.learning_rate,
+        "warmup": 0.0 if config.schedule == CONSTANT else WARMUP,
         "metric": preset.metric,
     } | {name: value for name, value in recommended.items() if name != "max_tokens"}
     explicit = {name for name in config.model_fields_set if getattr(config, name) is not None}

@@ -27,7 +27,7 @@ class Preset:
 
     Attributes:
         max_tokens: maximum length by column, special tokens included.
-        batch_size: examples per step.
+        batch_size: examples per batch.
         learning_rate: peak learning rate of Adam.
         epochs: maximum number of epochs; training stops early.
         metric: validation metric that selects the best epoch.
@@ -90,7 +90,7 @@ class TaskSpec(ABC, Generic[OptionsT]):
         is_classifier: whether its model assigns texts to the classes of its training data.
         has_threshold: whether pairs are classified by a cosine threshold, which is fitted on validation data and saved
             with the model.
-        min_batch_size: minimum number of examples per step from which it can learn; 2 for in-batch negatives.
+        min_batch_size: minimum number of examples per batch from which it can learn; 2 for in-batch negatives.
         mining: data that `telly data from-repo` makes for it; None if it cannot.
         data_example: example of its data options in help.
         paper_name: its name in the paper's tables.

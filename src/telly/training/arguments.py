@@ -24,7 +24,7 @@ def trainer_arguments(
 
     Args:
         folder: folder of checkpoints.
-        batch_size: examples per step and process.
+        batch_size: examples per batch and process.
         learning_rate: highest learning rate of the schedule.
         bf16: compute under bf16 autocast.
         seed: seed of dropout and of the data order.

@@ -101,10 +101,10 @@ class TellyTrainer(Trainer):  # type: ignore[misc]
         return metrics
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Run one step.
+        """Run forward and backward of one batch.
 
         Returns:
-            the mean loss over all processes.
+            the mean loss over all processes, divided by the number of batches whose gradients are accumulated.
 
         Raises:
             TrainingError: the loss is not finite; the text names the step.

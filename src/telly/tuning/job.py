@@ -24,11 +24,12 @@ from telly.models.declared import check_pooling
 from telly.models.load import load_stack, load_tokenizer
 from telly.models.stack import LayerStack
 from telly.settings.config import ResolvedConfig
+from telly.settings.lengths import check_lengths
 from telly.tasks import get_task
 from telly.tasks.training.base import AnyTask, Encoded, Evaluation, TaskModel
 from telly.training.clocks import Clocks
 from telly.training.trainer import TellyTrainer
-from telly.tuning.inputs import check_lengths, check_metric, load_datasets
+from telly.tuning.inputs import check_metric, load_datasets
 
 
 @dataclass(frozen=True)

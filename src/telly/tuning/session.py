@@ -85,7 +85,7 @@ class Run:
 
 
 class ClockedTrainer(TellyTrainer):
-    """A Trainer that counts the time of checkpoints as `save` and passes on the loss of every step."""
+    """A Trainer that counts the time of checkpoints as `save` and passes on the loss of every batch."""
 
     def __init__(self, clocks: Clocks, on_loss: Callable[[float], None], *args: Any, **kwargs: Any) -> None:
         self._clocks = clocks
@@ -93,9 +93,9 @@ class ClockedTrainer(TellyTrainer):
         super().__init__(*args, **kwargs)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Run one step and pass on its loss."""
+        """Run one batch and pass on its loss."""
         loss = super().training_step(*args, **kwargs)
-        self._on_loss(loss.item())
+        self._on_loss(loss.item() * self.current_gradient_accumulation_steps)
         return loss
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
@@ -115,7 +115,7 @@ class Epochs(TrainerCallback):  # type: ignore[misc]
         self._losses: list[float] = []
 
     def add_loss(self, loss: float) -> None:
-        """Count one step's loss."""
+        """Count one batch's loss."""
         self._losses.append(loss)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

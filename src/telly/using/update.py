@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 
 from telly.disk import full_disk_as, whole_file, whole_folder
 from telly.errors import CodeIndexError, ConfigError, DataError
+from telly.inference.embedding_cache import EmbeddedChunks, embed_all, text_key
 from telly.inference.embeddings import Embeddings
 from telly.inference.tuned_model import TunedModel
 from telly.metrics.bm25 import Bm25
@@ -24,7 +25,6 @@ from telly.mining.repository.collect import CollectOptions
 from telly.mining.repository.languages import NAMES
 from telly.mining.repository.walk import SkippedFile
 from telly.using.dense import Dense, Indices, import_faiss
-from telly.using.embedding import EmbeddedChunks, embed_all, text_key
 from telly.using.index import (
     CURRENT,
     DENSE,
@@ -241,7 +241,7 @@ class _IndexUpdate:
             else:
                 keys[index], texts[key] = key, code
         self.update.encoded = len(texts)
-        encoded = embed_all(self.tuned, texts, self._chunks) if texts else {}
+        encoded = embed_all(self.tuned.embed, texts, self._chunks) if texts else {}
         embeddings = np.zeros((len(lines), self.tuned.hidden_size), dtype=np.float32)
         if former is not None:
             reused = source >= 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -14,15 +14,48 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from telly.data.judged import JudgedQueries
 from telly.data.schema import Schema
 from telly.data.sequences import Rows, SequenceTable
 from telly.freezing.source import RowSource
 from telly.metrics.interval import Floats, Statistic, values_of
+from telly.models.embedding import EmbeddingConfig, EmbeddingHead, Similarity
+from telly.models.modes import prompt_length
 from telly.tasks.options import TaskOptions
 from telly.tasks.spec import Preset, TaskSpec
 
 ENCODE_BATCH = 1000
 EVAL_TOKENS = 4096
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Texts that are put before those of a column, as embedding models expect it.
+
+    Attributes:
+        by_column: prompt by column; columns that are missing have none.
+        are_pooled: whether pooling includes the prompts' tokens.
+    """
+
+    by_column: Mapping[str, str] = field(default_factory=dict)
+    are_pooled: bool = True
+
+    def of(self, column: str) -> str:
+        """Prompt of a column; empty if it has none."""
+        return self.by_column.get(column, "")
+
+    def like(self, column: str, other: str) -> Prompts:
+        """The same prompts with that of another column for a column as well."""
+        return replace(self, by_column={**self.by_column, column: self.of(other)})
+
+    def length(self, tokenizer: Any, column: str) -> int | None:
+        """Number of tokens at the start of a column's texts that pooling leaves out; None if it leaves out none."""
+        if self.are_pooled or not any(self.by_column.values()):
+            return None
+        return prompt_length(tokenizer, self.of(column)) if self.of(column) else 0
+
+
+NO_PROMPTS = Prompts()
 
 
 @dataclass(frozen=True)
@@ -36,6 +69,7 @@ class Encoded:
         classes: the labels' names by class index.
         cacheable: whether the split can be read from an activation cache; false for prompts that are decoded token by
             token.
+        warnings: what readers of the results should know about how the examples were encoded.
     """
 
     table: SequenceTable
@@ -43,6 +77,7 @@ class Encoded:
     labels: npt.NDArray[np.int64] | None = None
     classes: tuple[str, ...] = ()
     cacheable: bool = True
+    warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(next(iter(self.rows.values())))
@@ -52,6 +87,16 @@ class Encoded:
         """Length of every example's longest sequence in tokens, [examples]; batches are bucketed by it."""
         longest: npt.NDArray[np.int64] = np.max([self.table.lengths[rows] for rows in self.rows.values()], axis=0)
         return longest
+
+    @property
+    def reads(self) -> npt.NDArray[np.int64]:
+        """The rows that an epoch reads, each as often as it does, in no particular order."""
+        return np.concatenate(list(self.rows.values()))
+
+    @property
+    def hard_negatives(self) -> npt.NDArray[np.int64] | None:
+        """Hard negatives per example, [examples]; None if no example has any."""
+        return None
 
     @property
     def pairs(self) -> npt.NDArray[np.int64] | None:
@@ -65,14 +110,17 @@ class Encoded:
     @property
     def uses_per_epoch(self) -> float:
         """Average number of times that an epoch reads a distinct sequence."""
-        return sum(len(rows) for rows in self.rows.values()) / max(1, len(self.table))
+        return len(self.reads) / max(1, len(self.table))
+
+    def _arrays(self) -> list[npt.NDArray[np.int64]]:
+        """All that makes up the examples besides their sequences."""
+        return [*self.rows.values(), *([] if self.labels is None else [self.labels])]
 
     def fingerprint(self) -> str:
         """A digest of sequences, examples and labels; changes with the data and the tokenizer."""
         digest = hashlib.blake2b(self.table.fingerprint().encode(), digest_size=16)
-        for array in (*self.rows.values(), self.labels):
-            if array is not None:
-                digest.update(np.ascontiguousarray(array).data)
+        for array in self._arrays():
+            digest.update(np.ascontiguousarray(array).data)
         digest.update("\0".join(self.classes).encode())
         return digest.hexdigest()
 
@@ -109,34 +157,44 @@ class Encoder(Protocol):
 
     @property
     def hidden_size(self) -> int:
-        """Width of the embeddings."""
+        """Width of the hidden states."""
 
     @property
     def device(self) -> torch.device:
         """Device of its inputs and outputs."""
 
-    def mean_pooled(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Means of the last hidden states over real tokens, from tokens or cached states, [batch, hidden]."""
+    def __call__(self, **inputs: torch.Tensor) -> Any:
+        """The model's output, with `last_hidden_state` [batch, tokens, hidden], from tokens or cached states."""
 
 
 class TaskModel(nn.Module):
-    """A task's model: an encoder, optionally a head and a threshold. Its forward returns a dict with `loss`.
+    """A task's model: an encoder, the modules that give embeddings, optionally a head and a threshold.
+
+    Its forward returns a dict with `loss`.
 
     Args:
-        encoder: model that embeds texts; for generation tasks the whole model.
+        encoder: model whose last hidden states are embedded; for generation tasks the whole model.
         head: new parameters, if the task has a head.
         threshold: initial decision threshold, saved as a buffer with the weights; None if the task has none.
+        embedding: pooling and the modules after it, trained with the encoder's top. [default: mean pooling]
     """
 
     encoder: Encoder
     head: nn.Module | None
     threshold: torch.Tensor | None
 
-    def __init__(self, encoder: Encoder, head: nn.Module | None = None, threshold: float | None = None) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        head: nn.Module | None = None,
+        threshold: float | None = None,
+        embedding: EmbeddingHead | None = None,
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
         self.register_buffer("threshold", None if threshold is None else torch.tensor(threshold))
+        self.embedding = embedding or EmbeddingHead(EmbeddingConfig(), encoder.hidden_size)
 
     @property
     def device(self) -> torch.device:
@@ -144,14 +202,39 @@ class TaskModel(nn.Module):
         trained = next((p for p in self.parameters() if p.requires_grad), None)
         return self.encoder.device if trained is None else trained.device
 
+    @property
+    def similarity(self) -> Similarity:
+        """Similarity by which embeddings are compared."""
+        return self.embedding.config.similarity
+
     def fix_threshold(self, value: float) -> None:
         """Set the threshold, if there is one."""
         if self.threshold is not None:
             self.threshold.fill_(value)
 
+    def features(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Embeddings before they are scaled to unit length, which heads read, [batch, embedding size].
+
+        Args:
+            batch: tokens or cached states, as `RowSource.batch` gives them.
+        """
+        return self.embedding.features(*self._states(batch))
+
+    def declared_embeddings(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Embeddings as the model's folder declares them, [batch, embedding size]; those of sentence-transformers."""
+        embeddings: torch.Tensor = self.embedding(*self._states(batch))
+        return embeddings
+
     def embed(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """L2-normalised embeddings of a batch of tokens or cached states, [batch, hidden]."""
-        return F.normalize(self.encoder.mean_pooled(batch), dim=-1)
+        """Embeddings to be compared, [batch, embedding size]: of unit length if they are compared by cosine."""
+        embeddings = self.declared_embeddings(batch)
+        return F.normalize(embeddings, dim=-1) if self.similarity.normalizes else embeddings
+
+    def _states(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Last hidden states, attention mask, and lengths of the prompts if pooling leaves these out."""
+        inputs = {name: value for name, value in batch.items() if name != "prompt_lengths"}
+        states: torch.Tensor = self.encoder(**inputs).last_hidden_state
+        return states, batch["attention_mask"], batch.get("prompt_lengths")
 
 
 EncoderT = TypeVar("EncoderT")
@@ -197,13 +280,38 @@ class Task(ABC, Generic[EncoderT, ModelT, DataT, OptionsT]):
 
     @abstractmethod
     def encode(
-        self, datasets: Mapping[str, Any], tokenizer: Any, max_tokens: dict[str, int], config: Any
+        self,
+        datasets: Mapping[str, Any],
+        tokenizer: Any,
+        max_tokens: dict[str, int],
+        config: Any,
+        prompts: Prompts = NO_PROMPTS,
     ) -> dict[str, DataT]:
-        """Tokenise data sets by split; `config` is the configuration of the model."""
+        """Tokenise data sets by split.
+
+        Args:
+            datasets: the data sets.
+            tokenizer: tokenizer of the model.
+            max_tokens: length limit by column.
+            config: configuration of the model.
+            prompts: texts before those of a column; generation tasks have none.
+
+        Raises:
+            ConfigError: a limit leaves no room for text.
+        """
 
     @abstractmethod
-    def build(self, encoder: EncoderT, num_classes: int, options: OptionsT) -> ModelT:
-        """Build the model to train; its forward takes what `collate` returns."""
+    def build(
+        self, encoder: EncoderT, num_classes: int, options: OptionsT, embedding: EmbeddingHead | None = None
+    ) -> ModelT:
+        """Build the model to train; its forward takes what `collate` returns.
+
+        Args:
+            encoder: the encoder.
+            num_classes: number of classes in the training data, if there are labels.
+            options: the task's own settings.
+            embedding: pooling and the modules after it; generation tasks have none. [default: mean pooling]
+        """
 
     @abstractmethod
     def collate(self, source: RowSource, data: DataT, indices: Rows, rng_key: tuple[int, ...] = ()) -> dict[str, Any]:
@@ -232,8 +340,8 @@ class Task(ABC, Generic[EncoderT, ModelT, DataT, OptionsT]):
     def baselines(self, datasets: Mapping[str, Any], split: str, train: DataT) -> dict[str, dict[str, float]]:
         """Metrics of methods without a trained model, by name, for comparison with tuned models."""
 
-    def head(self, hidden_size: int, num_classes: int, options: OptionsT) -> nn.Module | None:
-        """New head for embeddings of width `hidden_size`; None unless `TaskSpec.has_head`."""
+    def head(self, embedding_size: int, num_classes: int, options: OptionsT) -> nn.Module | None:
+        """New head for embeddings of a size; None unless `TaskSpec.has_head`."""
         return None
 
     def metrics_of(self, train: DataT) -> tuple[str, ...]:
@@ -265,11 +373,17 @@ class Task(ABC, Generic[EncoderT, ModelT, DataT, OptionsT]):
         raise NotImplementedError(f"{self.name} does not generate texts")
 
     def classify_texts(
-        self, model: ModelT, texts: Sequence[str], tokenizer: Any, max_tokens: dict[str, int], autocast: torch.autocast
+        self,
+        model: ModelT,
+        texts: Sequence[str],
+        tokenizer: Any,
+        max_tokens: dict[str, int],
+        autocast: torch.autocast,
+        prompts: Prompts = NO_PROMPTS,
     ) -> npt.NDArray[np.float32]:
         """Class probabilities of texts, [texts, classes]; only for classification tasks.
 
-        The arguments are those of `generate_texts`.
+        The arguments are those of `generate_texts` and `encode`.
         """
         raise NotImplementedError(f"{self.name} does not classify texts")
 
@@ -277,10 +391,11 @@ class Task(ABC, Generic[EncoderT, ModelT, DataT, OptionsT]):
 AnyTask = Task[Any, Any, Any, Any]
 
 
-def batches_of(dataset: Any) -> Iterator[dict[str, list[str]]]:
-    """Columns of a data set in batches of `ENCODE_BATCH` rows."""
-    for start in range(0, len(dataset), ENCODE_BATCH):
-        yield dataset[start : start + ENCODE_BATCH]
+def batches_of(dataset: Any) -> Iterator[dict[str, Any]]:
+    """Columns of a data set in batches of `ENCODE_BATCH` rows; of `JudgedQueries` first queries, then documents."""
+    for part in (dataset.queries, dataset.documents) if isinstance(dataset, JudgedQueries) else (dataset,):
+        for start in range(0, len(part), ENCODE_BATCH):
+            yield part[start : start + ENCODE_BATCH]
 
 
 def to_device(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""Classification of single texts: mean-pooled embeddings, a new head, cross-entropy."""
+"""Classification of single texts: embeddings, a new head, cross-entropy."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from telly.data.sequences import Rows, SequenceTable
+from telly.data.sequences import Rows
 from telly.errors import TrainingError
 from telly.freezing.source import RowSource
 from telly.metrics.classification import multiclass_metrics, multiclass_statistics
-from telly.models.modes import encode_texts
+from telly.models.embedding import EmbeddingHead
 from telly.tasks.options import TaskOptions
 from telly.tasks.spec import TaskSpec
-from telly.tasks.training.base import Encoded, Encoder, Evaluation, Task, TaskModel
-from telly.tasks.training.embeddings import embed_rows, encoded_texts
+from telly.tasks.training.base import NO_PROMPTS, Encoded, Encoder, Evaluation, Prompts, Task, TaskModel
+from telly.tasks.training.embeddings import distinct_sequences, embed_rows, encoded_texts
 from telly.tasks.training.labels import ClassHead, class_indices, labels_of, most_frequent
 
 BINARY_METRICS = ("precision", "recall", "f1", "roc_auc")
@@ -31,17 +31,18 @@ class Classifier(TaskModel):
 
     Args:
         encoder: the encoder.
-        head: class logits from an embedding, [texts, hidden] to [texts, classes].
+        head: class logits from an embedding, [texts, embedding size] to [texts, classes].
+        embedding: pooling and the modules after it. [default: mean pooling]
     """
 
     head: nn.Module
 
-    def __init__(self, encoder: Encoder, head: nn.Module) -> None:
-        super().__init__(encoder, head)
+    def __init__(self, encoder: Encoder, head: nn.Module, embedding: EmbeddingHead | None = None) -> None:
+        super().__init__(encoder, head, embedding=embedding)
 
     def logits(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Class logits, [batch, classes]."""
-        logits: torch.Tensor = self.head(self.encoder.mean_pooled(batch))
+        logits: torch.Tensor = self.head(self.features(batch))
         return logits
 
     def forward(self, code: dict[str, torch.Tensor], labels: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -57,12 +58,19 @@ class ClassificationTask(Task[Encoder, Classifier, Encoded, TaskOptions]):
         self.text, self.label = spec.schema.one("text").name, spec.schema.one("label")
 
     def encode(
-        self, datasets: Mapping[str, Any], tokenizer: Any, max_tokens: dict[str, int], config: Any
+        self,
+        datasets: Mapping[str, Any],
+        tokenizer: Any,
+        max_tokens: dict[str, int],
+        config: Any,
+        prompts: Prompts = NO_PROMPTS,
     ) -> dict[str, Encoded]:
         """Tokenise the texts and index the classes."""
         classes, indices = class_indices(datasets, self.label)
         return {
-            name: Encoded(*encoded_texts(dataset, tokenizer, max_tokens), labels=indices[name], classes=classes)
+            name: Encoded(
+                *encoded_texts(dataset, tokenizer, max_tokens, prompts), labels=indices[name], classes=classes
+            )
             for name, dataset in datasets.items()
         }
 
@@ -70,13 +78,16 @@ class ClassificationTask(Task[Encoder, Classifier, Encoded, TaskOptions]):
         """The task's metrics; those of `BINARY_METRICS` only if there are two classes."""
         return tuple(name for name in self.metrics if len(train.classes) == 2 or name not in BINARY_METRICS)
 
-    def head(self, hidden_size: int, num_classes: int, options: TaskOptions) -> ClassHead:
+    def head(self, embedding_size: int, num_classes: int, options: TaskOptions) -> ClassHead:
         """A classifier with one hidden layer."""
-        return ClassHead(hidden_size, hidden_size, num_classes)
+        return ClassHead(embedding_size, embedding_size, num_classes)
 
-    def build(self, encoder: Encoder, num_classes: int, options: TaskOptions) -> Classifier:
+    def build(
+        self, encoder: Encoder, num_classes: int, options: TaskOptions, embedding: EmbeddingHead | None = None
+    ) -> Classifier:
         """The encoder with a new head."""
-        return Classifier(encoder, self.head(encoder.hidden_size, num_classes, options))
+        size = encoder.hidden_size if embedding is None else embedding.embedding_size
+        return Classifier(encoder, self.head(size, num_classes, options), embedding)
 
     def collate(self, source: RowSource, data: Encoded, indices: Rows, rng_key: tuple[int, ...] = ()) -> dict[str, Any]:
         """The arguments of `Classifier.forward`: texts, and class indices, [batch]. Nothing is drawn at random."""
@@ -128,9 +139,10 @@ class ClassificationTask(Task[Encoder, Classifier, Encoded, TaskOptions]):
         tokenizer: Any,
         max_tokens: dict[str, int],
         autocast: torch.autocast,
+        prompts: Prompts = NO_PROMPTS,
     ) -> npt.NDArray[np.float32]:
         """Class probabilities of texts, [texts, classes]; equal texts are encoded once."""
-        table, rows = SequenceTable.of(encode_texts(tokenizer, list(texts), max_tokens[self.text]))
+        table, rows = distinct_sequences(texts, tokenizer, max_tokens[self.text], prompts, self.text)
         return self.probabilities(model, RowSource(table, tokenizer.pad_token_id), rows, autocast)
 
     def baselines(self, datasets: Mapping[str, Any], split: str, train: Encoded) -> dict[str, dict[str, float]]:

@@ -23,6 +23,7 @@ from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.metrics.bm25 import bm25_nearest
 from telly.metrics.interval import values_of
+from telly.models.embedding import EmbeddingHead
 from telly.models.generation import (
     Architecture,
     Decoding,
@@ -36,7 +37,17 @@ from telly.models.modes import InputMode, encode_texts, supports_modes
 from telly.processes import mean_over_processes
 from telly.tasks.options import GenerationOptions
 from telly.tasks.spec import TaskSpec
-from telly.tasks.training.base import Encoded, Evaluation, Task, TaskModel, batches_of, length_batches, to_device
+from telly.tasks.training.base import (
+    NO_PROMPTS,
+    Encoded,
+    Evaluation,
+    Prompts,
+    Task,
+    TaskModel,
+    batches_of,
+    length_batches,
+    to_device,
+)
 
 DECODED_TOKENS = 16384
 """Limit on the tokens of all beams' prompts and longest answers in a decoded batch, because of the key-value cache."""
@@ -205,7 +216,12 @@ class TextGenerationTask(Task[SplitModel, TextGenerationModel, Texts, Generation
         return ()
 
     def encode(
-        self, datasets: Mapping[str, Any], tokenizer: Any, max_tokens: dict[str, int], config: Any
+        self,
+        datasets: Mapping[str, Any],
+        tokenizer: Any,
+        max_tokens: dict[str, int],
+        config: Any,
+        prompts: Prompts = NO_PROMPTS,
     ) -> dict[str, Texts]:
         """Tokenise; the training split with its answers, the others as prompts.
 
@@ -233,7 +249,13 @@ class TextGenerationTask(Task[SplitModel, TextGenerationModel, Texts, Generation
             encoded = [[*ids[:3], start, *ids[3:]] for ids in encoded]
         return [Prompt([*ids, start], len(ids)) for ids in encoded]
 
-    def build(self, encoder: SplitModel, num_classes: int, options: GenerationOptions) -> TextGenerationModel:
+    def build(
+        self,
+        encoder: SplitModel,
+        num_classes: int,
+        options: GenerationOptions,
+        embedding: EmbeddingHead | None = None,
+    ) -> TextGenerationModel:
         """The model with its loss."""
         return TextGenerationModel(encoder, options.beams)
 

@@ -16,10 +16,11 @@ from torch import nn
 from telly.data.sequences import Rows
 from telly.freezing.source import RowSource
 from telly.metrics.classification import best_threshold, binary_metrics, binary_statistics
+from telly.models.embedding import EmbeddingHead
 from telly.tasks.options import PAIR, PairOptions
 from telly.tasks.spec import TaskSpec
-from telly.tasks.training.base import Encoded, Encoder, Evaluation, Task, TaskModel, batches_of
-from telly.tasks.training.embeddings import embed_rows, encoded_texts
+from telly.tasks.training.base import NO_PROMPTS, Encoded, Encoder, Evaluation, Prompts, Task, TaskModel, batches_of
+from telly.tasks.training.embeddings import embed_rows, encoded_texts, in_chunks
 from telly.tasks.training.labels import ClassHead, class_indices, labels_of, most_frequent
 
 MARGIN = 0.3
@@ -54,15 +55,22 @@ class PairModel(TaskModel):
 
     threshold: torch.Tensor
 
-    def __init__(self, encoder: Encoder, head: nn.Module | None = None) -> None:
-        super().__init__(encoder, head, THRESHOLD)
+    def __init__(
+        self,
+        encoder: Encoder,
+        head: nn.Module | None = None,
+        embedding: EmbeddingHead | None = None,
+        chunk_size: int | None = None,
+    ) -> None:
+        super().__init__(encoder, head, THRESHOLD, embedding)
+        self.chunk_size = chunk_size
 
     @abstractmethod
     def represent(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Embeddings of texts that are compared, [texts, hidden]."""
 
     @abstractmethod
-    def similarity(self, embeddings: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    def pair_similarity(self, embeddings: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         """Similarity of pairs, [pairs]; `left` and `right` are rows of `embeddings`, [pairs] each."""
 
     @abstractmethod
@@ -85,7 +93,8 @@ class PairModel(TaskModel):
             right: index in `functions` of the right text, [pairs].
             labels: 1 if both belong together, else 0, [pairs].
         """
-        return {"loss": self.loss(self.represent(functions), left, right, labels)}
+        embeddings = in_chunks(self.represent, functions, self.chunk_size)
+        return {"loss": self.loss(embeddings, left, right, labels)}
 
 
 class PairClassifier(PairModel):
@@ -93,24 +102,28 @@ class PairClassifier(PairModel):
 
     Args:
         encoder: the encoder.
-        head: logits of two classes from two embeddings, [pairs, 2 hidden] to [pairs, 2].
+        head: logits of two classes from two embeddings, [pairs, 2 x embedding size] to [pairs, 2].
+        embedding: pooling and the modules after it. [default: mean pooling]
+        chunk_size: texts per pass in training; None takes those of a batch at once.
     """
 
     head: nn.Module
 
-    def __init__(self, encoder: Encoder, head: nn.Module) -> None:
-        super().__init__(encoder, head)
+    def __init__(
+        self, encoder: Encoder, head: nn.Module, embedding: EmbeddingHead | None = None, chunk_size: int | None = None
+    ) -> None:
+        super().__init__(encoder, head, embedding, chunk_size)
 
     def represent(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Mean-pooled states."""
-        return self.encoder.mean_pooled(batch)
+        """Embeddings, not scaled to unit length."""
+        return self.features(batch)
 
     def logits(self, embeddings: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         """Class logits of pairs, [pairs, 2]."""
         logits: torch.Tensor = self.head(torch.cat([embeddings[left], embeddings[right]], dim=-1))
         return logits
 
-    def similarity(self, embeddings: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    def pair_similarity(self, embeddings: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         """Probability that both belong together."""
         return self.logits(embeddings, left, right).softmax(dim=-1)[:, 1]
 
@@ -125,10 +138,10 @@ class CosineModel(PairModel):
     """Cosine of both embeddings, with a threshold that is fitted on validation data."""
 
     def represent(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Mean-pooled states of unit length."""
-        return self.embed(batch)
+        """Embeddings of unit length."""
+        return F.normalize(self.embed(batch), dim=-1)
 
-    def similarity(self, embeddings: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    def pair_similarity(self, embeddings: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         """Cosine of both embeddings."""
         return (embeddings[left] * embeddings[right]).sum(dim=-1)
 
@@ -136,7 +149,7 @@ class CosineModel(PairModel):
         self, embeddings: torch.Tensor, left: torch.Tensor, right: torch.Tensor, labels: torch.Tensor
     ) -> torch.Tensor:
         """Contrastive loss of Hadsell et al. (2006) on the cosine."""
-        cosine = self.similarity(embeddings, left, right).float()
+        cosine = self.pair_similarity(embeddings, left, right).float()
         excess = (cosine - MARGIN).clamp(min=0)  # of pairs that do not belong together
         return torch.where(labels == 1, (1 - cosine) ** 2, excess**2).mean()
 
@@ -156,23 +169,35 @@ class PairTask(Task[Encoder, PairModel, TextPairs, PairOptions]):
         self.label = spec.schema.one("label")
 
     def encode(
-        self, datasets: Mapping[str, Any], tokenizer: Any, max_tokens: dict[str, int], config: Any
+        self,
+        datasets: Mapping[str, Any],
+        tokenizer: Any,
+        max_tokens: dict[str, int],
+        config: Any,
+        prompts: Prompts = NO_PROMPTS,
     ) -> dict[str, TextPairs]:
         """Tokenise every distinct text once, however many pairs it is in."""
         classes, indices = class_indices(datasets, self.label)
         return {
-            name: TextPairs(*encoded_texts(dataset, tokenizer, max_tokens), labels=indices[name], classes=classes)
+            name: TextPairs(
+                *encoded_texts(dataset, tokenizer, max_tokens, prompts), labels=indices[name], classes=classes
+            )
             for name, dataset in datasets.items()
         }
 
-    def head(self, hidden_size: int, num_classes: int, options: PairOptions) -> ClassHead | None:
+    def head(self, embedding_size: int, num_classes: int, options: PairOptions) -> ClassHead | None:
         """The head of the pair classifier; the cosine has no parameters."""
-        return ClassHead(2 * hidden_size, hidden_size, 2) if options.head == PAIR else None
+        return ClassHead(2 * embedding_size, embedding_size, 2) if options.head == PAIR else None
 
-    def build(self, encoder: Encoder, num_classes: int, options: PairOptions) -> PairModel:
+    def build(
+        self, encoder: Encoder, num_classes: int, options: PairOptions, embedding: EmbeddingHead | None = None
+    ) -> PairModel:
         """The encoder with the head of the options."""
-        head = self.head(encoder.hidden_size, num_classes, options)
-        return CosineModel(encoder) if head is None else PairClassifier(encoder, head)
+        size = encoder.hidden_size if embedding is None else embedding.embedding_size
+        head = self.head(size, num_classes, options)
+        if head is None:
+            return CosineModel(encoder, embedding=embedding, chunk_size=options.chunk_size)
+        return PairClassifier(encoder, head, embedding, options.chunk_size)
 
     def collate(
         self, source: RowSource, data: TextPairs, indices: Rows, rng_key: tuple[int, ...] = ()
@@ -226,7 +251,7 @@ class PairTask(Task[Encoder, PairModel, TextPairs, PairOptions]):
         with autocast:
             embeddings = embed_rows(model.represent, source, distinct, device)
             chunks = [
-                model.similarity(embeddings, left[i : i + CHUNK_PAIRS], right[i : i + CHUNK_PAIRS])
+                model.pair_similarity(embeddings, left[i : i + CHUNK_PAIRS], right[i : i + CHUNK_PAIRS])
                 for i in range(0, len(left), CHUNK_PAIRS)
             ]
         similarities: npt.NDArray[np.float32] = torch.cat(chunks).float().cpu().numpy()

@@ -1,10 +1,11 @@
-"""Embeddings of many functions, in chunks on disk that an interruption does not lose."""
+"""Embeddings of many texts, in chunks on disk that an interruption does not lose and that later runs read."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,12 @@ from tqdm import tqdm
 
 from telly.disk import whole_file
 from telly.inference.embeddings import Embeddings
-from telly.inference.tuned_model import TunedModel
+from telly.inference.tuned_model import Role, TunedModel
 
 CHUNK = 512
-"""Number of functions encoded between two writes."""
+"""Number of texts encoded between two writes."""
+FOLDER = "embeddings"
+"""Folder of embeddings within the folder of activation caches."""
 
 
 def text_key(text: str) -> bytes:
@@ -25,23 +28,49 @@ def text_key(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def embed_all(model: TunedModel, texts: Mapping[bytes, str], chunks: EmbeddedChunks) -> dict[bytes, Embeddings]:
+def cached_embeddings(model: TunedModel, texts: Sequence[str], role: Role, root: Path) -> Embeddings:
+    """Embeddings of texts by a loaded model, in their order, [texts, embedding size].
+
+    Every distinct text is encoded once: its embedding is kept under the model's key and read by later runs, also if
+    the call that computed it was interrupted.
+
+    Args:
+        model: a model that embeds.
+        texts: the texts.
+        role: whether they are queries or documents.
+        root: folder of activation caches.
+    """
+    distinct = {text_key(text): text for text in texts}
+    chunks = EmbeddedChunks(root / FOLDER / f"{role}-{model.key_of(role).fingerprint}")
+    embeddings = embed_all(partial(model.embed, role=role), distinct, chunks, f"encoding, {role}", "text")
+    return np.stack([embeddings[text_key(text)] for text in texts])
+
+
+def embed_all(
+    embed: Callable[[list[str]], Embeddings],
+    texts: Mapping[bytes, str],
+    chunks: EmbeddedChunks,
+    title: str = "encoding",
+    unit: str = "function",
+) -> dict[bytes, Embeddings]:
     """Embeddings of distinct texts by their keys, each [hidden].
 
     Texts that an interrupted call has encoded are taken from its chunks.
 
     Args:
-        model: the model.
+        embed: maps texts to embeddings, [texts, hidden].
         texts: texts by `text_key`.
-        chunks: embeddings on disk until the index has them.
+        chunks: embeddings on disk.
+        title: text before the progress bar.
+        unit: what the progress bar counts.
     """
     embeddings = {key: embedding for key, embedding in chunks.read().items() if key in texts}
     # the longest first: if memory does not suffice, that shows at once, and the estimated time only falls
     missing = sorted((key for key in texts if key not in embeddings), key=lambda key: len(texts[key]), reverse=True)
-    with tqdm(total=len(texts), initial=len(embeddings), desc="encoding", unit="function", disable=None) as bar:
+    with tqdm(total=len(texts), initial=len(embeddings), desc=title, unit=unit, disable=None) as bar:
         for start in range(0, len(missing), CHUNK):
             keys = missing[start : start + CHUNK]
-            chunk = model.embed([texts[key] for key in keys])
+            chunk = embed([texts[key] for key in keys])
             chunks.add(keys, chunk)
             embeddings.update(zip(keys, chunk, strict=True))
             bar.update(len(keys))
@@ -49,7 +78,7 @@ def embed_all(model: TunedModel, texts: Mapping[bytes, str], chunks: EmbeddedChu
 
 
 class EmbeddedChunks:
-    """Embeddings on disk that are not part of an index yet.
+    """Embeddings on disk by the key of their text.
 
     Args:
         folder: folder of the chunks; its name contains the fingerprint of what they depend on.
@@ -79,5 +108,5 @@ class EmbeddedChunks:
             save_file({"keys": digests, "vectors": np.ascontiguousarray(embeddings)}, partial)
 
     def remove(self) -> None:
-        """Delete the chunks; an index has their embeddings now."""
+        """Delete the chunks."""
         shutil.rmtree(self.folder, ignore_errors=True)
