@@ -303,11 +303,22 @@ def test_a_prompt_that_no_text_gets_is_told(folder: Path):
     check_equal(folder)
     config = read_embedding_config(str(folder))
     assert embedding_warnings(str(folder), config) == [
-        f"{folder}: declares a prompt under a name that sentence-transformers does not use for documents (passage "
-        "'w6 '), so documents get none; to put it before them: --document-prompt 'w6 '"
+        f"{folder}: declares prompts under names of its own (passage 'w6 '); as in sentence-transformers, only those "
+        "named query and document are put before texts, so documents get none. To set one: --document-prompt"
     ]
     for prompt in ("", "w6 "):
         assert embedding_warnings(str(folder), config.with_overrides(document_prompt=prompt)) == []
+
+
+def test_prompts_of_tasks_are_told(folder: Path):
+    """Some models have a pair of prompts per task, and users must choose one."""
+    config = EmbeddingConfig(prompts={f"{task}_query": f"{task}: " for task in ("nl2code", "code2code", "qa")})
+    assert embedding_warnings(str(folder), config) == [
+        f"{folder}: declares prompts under names of its own (nl2code_query 'nl2code: ', code2code_query 'code2code: ' "
+        "and 1 more); as in sentence-transformers, only those named query and document are put before texts, so "
+        "queries and documents get none. To set one: --query-prompt, --document-prompt"
+    ]
+    assert embedding_warnings(str(folder), config.with_overrides(query_prompt="q", document_prompt="")) == []
 
 
 def test_a_pooling_without_the_list_of_modules_counts(folder: Path):

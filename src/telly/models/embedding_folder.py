@@ -35,6 +35,7 @@ from telly.models.embedding import (
     EmbeddingLayer,
     LayerNormLayer,
     NormalizeLayer,
+    Role,
     Similarity,
     embedding_size,
     parse_pooling,
@@ -77,6 +78,7 @@ _LIBRARY_ARGUMENTS = {
 }  # fmt: skip
 """Arguments for transformers that a folder may declare: telly has settings of its own, or they change no embedding."""
 _TRANSFORMER_KEYS = ("max_seq_length", "query_length", "document_length", "do_lower_case", "unpad_inputs")
+_PLURAL: dict[Role, str] = {"query": "queries", "document": "documents"}
 _MAX_DEPTH = 3
 """Maximum depth of a transformer's folder below the folder of its model."""
 _NO_LIMIT = 10**9
@@ -130,12 +132,15 @@ def embedding_warnings(name: str, config: EmbeddingConfig) -> list[str]:
             f"{name}: is a causal model whose folder declares no pooling, so its embedding is the mean of all tokens; "
             "most such models are made for the last token: --pooling lasttoken"
         )
-    unused = {key: text for key, text in config.prompts.items() if text and key in ("passage", "corpus")}
-    if unused and not config.prompt("document") and "document_prompt" not in config.overridden:
-        shown = ", ".join(f"{key} {text!r}" for key, text in unused.items())
+    others = [key for key, text in config.prompts.items() if text and key not in ("query", "document")]
+    without = [role for role in _PLURAL if not config.prompt(role) and f"{role}_prompt" not in config.overridden]
+    if others and without:
+        shown = ", ".join(f"{key} {config.prompts[key]!r}" for key in others[:2])
+        more = f" and {len(others) - 2} more" if len(others) > 2 else ""
+        texts, options = " and ".join(_PLURAL[role] for role in without), ", ".join(f"--{r}-prompt" for r in without)
         warnings.append(
-            f"{name}: declares a prompt under a name that sentence-transformers does not use for documents ({shown}), "
-            f"so documents get none; to put it before them: --document-prompt {next(iter(unused.values()))!r}"
+            f"{name}: declares prompts under names of its own ({shown}{more}); as in sentence-transformers, only those "
+            f"named query and document are put before texts, so {texts} get none. To set one: {options}"
         )
     return warnings
 
