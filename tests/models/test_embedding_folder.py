@@ -341,6 +341,19 @@ def test_settings_of_the_user_come_first():
         parse_pooling("mean-average")
 
 
+def test_a_pooling_of_the_user_that_does_not_fit_is_refused(folder: Path):
+    dense(declare(folder, "Dense"))
+    config = read_embedding_config(str(folder)).with_overrides(pooling=parse_pooling("mean-max"))
+    with pytest.raises(ModelError) as error:
+        load_embedding_head(str(folder), config, HIDDEN)
+    assert str(error.value) == (
+        f"{folder}: the Dense module after the pooling mean-max takes embeddings of size 32 (in_features), and the "
+        "modules before it give 64; expected the same size: give --pooling as many modes as the model's folder declares"
+    )
+    cls = read_embedding_config(str(folder)).with_overrides(pooling=[PoolingMode.CLS])
+    assert load_embedding_head(str(folder), cls, HIDDEN).embedding_size == 6
+
+
 def test_dense_layers_are_trained(folder: Path):
     dense(declare(folder, "Dense"))
     head = load_embedding_head(str(folder), read_embedding_config(str(folder)), HIDDEN)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import pickle
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -111,7 +111,7 @@ def load_embedding_head(name: str, config: EmbeddingConfig, hidden_size: int) ->
         ModelError: weights are missing, cannot be read, are not finite or have other shapes than declared.
     """
     folder = _Folder.of(name)
-    with torch.device("meta"):  # no memory for declared sizes, which the weights may contradict
+    with _named(name), torch.device("meta"):  # no memory for declared sizes, which the weights may contradict
         head = EmbeddingHead(config, hidden_size)
     for module, path in zip(head.layers, folder.layer_paths(), strict=folder.modules is not None):
         if module.state_dict():
@@ -143,6 +143,15 @@ def embedding_warnings(name: str, config: EmbeddingConfig) -> list[str]:
             f"named query and document are put before texts, so {texts} get none. To set one: {options}"
         )
     return warnings
+
+
+@contextlib.contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Put the model's name before an error's text."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(f"{name}: {error}") from None
 
 
 def _is_causal(name: str) -> bool:
@@ -197,10 +206,8 @@ class _Folder:
             # a copy without `modules.json` may still have the folder of its pooling
             pooling = self._pooling_without_modules()
         config = self._with_settings(base if pooling is None else pooling)
-        try:
+        with _named(self.name):
             embedding_size(config, self.hidden_size)
-        except ModelError as error:
-            raise ModelError(f"{self.name}: {error}") from None
         return config
 
     def layer_paths(self) -> list[str]:
