@@ -6,11 +6,13 @@ or documents; it is put before the text and both are tokenized together, as sent
 
 from __future__ import annotations
 
+import copy
 from enum import StrEnum
 from typing import Any
 
 from telly.errors import ConfigError, ModelError
 from telly.models import embedding
+from telly.models.embedding import EmbeddingConfig
 
 
 class InputMode(StrEnum):
@@ -96,6 +98,39 @@ def encode_prompted(tokenizer: Any, texts: list[str], max_tokens: int, prompt: s
 def shortened(text: str, length: int = 60) -> str:
     """The beginning of a text, quoted, for messages."""
     return repr(text if len(text) <= length else text[:length] + "...")
+
+
+def adapt_tokenizer(tokenizer: Any, config: EmbeddingConfig) -> None:
+    """Make a tokenizer put texts into lower case, if the model's folder declares that; changes it in place.
+
+    Raises:
+        ModelError: the tokenizer has no normalizer that could be changed.
+    """
+    if not config.do_lower_case:
+        return
+    if not tokenizer.is_fast:
+        raise ModelError(
+            f"{type(tokenizer).__name__} cannot be made to put texts into lower case; expected a tokenizer with "
+            "tokenizer.json"
+        )
+    from tokenizers.normalizers import Lowercase, Sequence
+
+    present = tokenizer.backend_tokenizer.normalizer
+    steps = list(present) if isinstance(present, Sequence) else [] if present is None else [present]
+    if not any(isinstance(step, Lowercase) for step in steps):
+        tokenizer.backend_tokenizer.normalizer = Sequence([Lowercase(), *steps])
+
+
+def plain_tokenizer(tokenizer: Any, max_tokens: int) -> Any:
+    """A copy of a tokenizer that gives the ids of `encode_texts` without telly, cut at a length limit.
+
+    A tokenizer with mode tokens adds them itself, if it has a template that can be changed.
+    """
+    plain = copy.deepcopy(tokenizer)
+    if plain.is_fast:
+        put_mode_in_template(plain)
+    plain.model_max_length = max_tokens
+    return plain
 
 
 def encode_texts(

@@ -14,7 +14,7 @@ from telly.freezing.source import RowSource
 from telly.metrics.bm25 import bm25_ranks
 from telly.metrics.retrieval import ranks_of_targets, retrieval_metrics, retrieval_statistics
 from telly.models.embedding import EmbeddingHead
-from telly.tasks.options import ContrastiveOptions
+from telly.tasks.options import SearchOptions
 from telly.tasks.spec import TaskSpec
 from telly.tasks.training.base import NO_PROMPTS, Encoded, Encoder, Evaluation, Prompts, Task
 from telly.tasks.training.contrastive import ContrastiveModel, in_batch_loss
@@ -43,10 +43,10 @@ class RetrievalModel(ContrastiveModel):
         return {"loss": in_batch_loss(self.embed(query), self.embed(document), same, self.temperature)}
 
 
-class RetrievalTask(Task[Encoder, RetrievalModel, Encoded, ContrastiveOptions]):
+class RetrievalTask(Task[Encoder, RetrievalModel, Encoded, SearchOptions]):
     """Queries to documents, both embedded by one encoder. The task declares their columns as its embedding roles."""
 
-    def __init__(self, spec: TaskSpec[ContrastiveOptions]) -> None:
+    def __init__(self, spec: TaskSpec[SearchOptions]) -> None:
         super().__init__(spec)
         roles = spec.embedding_roles(spec.options())
         if roles is None:
@@ -67,7 +67,7 @@ class RetrievalTask(Task[Encoder, RetrievalModel, Encoded, ContrastiveOptions]):
         }
 
     def build(
-        self, encoder: Encoder, num_classes: int, options: ContrastiveOptions, embedding: EmbeddingHead | None = None
+        self, encoder: Encoder, num_classes: int, options: SearchOptions, embedding: EmbeddingHead | None = None
     ) -> RetrievalModel:
         """The encoder with the contrastive loss."""
         return RetrievalModel(encoder, options.temperature, embedding)
