@@ -31,6 +31,7 @@ from telly.freezing.states import StateDtype
 from telly.inference.encoder import PlainEncoder
 from telly.models.load import load_config, load_model
 from telly.tasks import get_task
+from telly.tasks.options import ContrastiveOptions
 from telly.tasks.training.retrieval import RetrievalModel
 
 LORA_RANK = 8
@@ -106,7 +107,7 @@ class Contestant:
         config = load_config(str(setting.folder))
         self._data = setting.load.encoded(config.vocab_size)
         self._source = RowSource(self._data.table, config.pad_token_id)
-        self.model = RetrievalModel(self._encoder(setting), temperature=0.05).train()
+        self.model = RetrievalModel(self._encoder(setting), ContrastiveOptions(temperature=0.05)).train()
         trained = [p for p in self.model.parameters() if p.requires_grad]
         self.trained = sum(p.numel() for p in trained)
         self._optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, fused=True)

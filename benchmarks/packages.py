@@ -39,6 +39,7 @@ from telly.errors import DataError  # noqa: E402
 from telly.inference.tuned_model import TunedModel  # noqa: E402
 from telly.metrics.bm25 import Bm25  # noqa: E402
 from telly.metrics.interval import paired_bootstrap  # noqa: E402
+from telly.metrics.judgments import Judgments  # noqa: E402
 from telly.metrics.retrieval import ranks_in_scores, retrieval_statistics  # noqa: E402
 from telly.models.folder import EMBEDDED  # noqa: E402
 from telly.models.load import embedded_folder  # noqa: E402
@@ -207,20 +208,21 @@ def scored(data: Path, run: Path | None) -> dict[str, Any]:
     """
     lines = [json.loads(line) for line in (data / "test.jsonl").read_text(encoding="utf-8").splitlines()]
     codes = list(dict.fromkeys(line["code"] for line in lines))
-    targets = torch.tensor([codes.index(line["code"]) for line in lines])
+    targets = [codes.index(line["code"]) for line in lines]
+    judgments = Judgments.one_each(targets)
     queries = [line["query"] for line in lines]
     index = Bm25.of(codes)
     words = np.stack([index.scores(query) for query in queries])
-    ranks = {"bm25": ranks_in_scores(torch.from_numpy(words), targets)}
+    ranks = {"bm25": ranks_in_scores(torch.from_numpy(words), judgments)}
     for name, model in {"untuned": EMBEDDED, **({"tuned": str(run)} if run else {})}.items():
         loaded = TunedModel.load(model, "search")
         cosines = loaded.embed(queries, role="query") @ loaded.embed(codes).T
-        ranks[name] = ranks_in_scores(torch.from_numpy(cosines), targets)
+        ranks[name] = ranks_in_scores(torch.from_numpy(cosines), judgments)
         both = zip(cosines, words, strict=True)
-        ranks[f"{name}, fused"] = torch.tensor(
-            [fused_rank(cosine, found, int(target)) for (cosine, found), target in zip(both, targets, strict=True)]
+        ranks[f"{name}, fused"] = np.array(
+            [fused_rank(cosine, found, target) for (cosine, found), target in zip(both, targets, strict=True)]
         )
-    statistics = {name: retrieval_statistics(found) for name, found in ranks.items()}
+    statistics = {name: retrieval_statistics(found, judgments) for name, found in ranks.items()}
     mrr = {name: found["mrr"].value for name, found in statistics.items()}
     if run is not None:
         record = RunRecord.read(run / RECORD_FILE)

@@ -19,7 +19,7 @@ from telly.models.folder import EMBEDDED
 from telly.models.load import embedded_folder, load_config, quiet_transformers
 from telly.pretraining.tokenizer import SPECIAL_TOKENS, train_tokenizer
 from telly.tasks import get_spec
-from telly.tasks.training.base import Encoded
+from telly.tasks.training.retrieval import RetrievalData
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".cache" / "benchmarks"
@@ -87,7 +87,7 @@ class Load:
     tokens: int = 128
     batches: int = 3
 
-    def encoded(self, vocab_size: int, seed: int = 0) -> Encoded:
+    def encoded(self, vocab_size: int, seed: int = 0) -> RetrievalData:
         """The pairs as sequences of random ids between RoBERTa's start and end tokens."""
         count = self.pairs * self.batches
         rng = np.random.default_rng(seed)
@@ -95,7 +95,7 @@ class Load:
         ids[:, 0], ids[:, -1] = 0, 2
         builder = SequenceTableBuilder()
         rows = np.array([builder.add(row) for row in ids], dtype=np.int64)
-        return Encoded(builder.build(), {"query": rows[:count], "code": rows[count:]})
+        return RetrievalData(builder.build(), {"query": rows[:count], "code": rows[count:]})
 
     def numbers(self, step: int) -> np.ndarray:
         """Example numbers of a step's batch."""

@@ -43,7 +43,7 @@ def columns() -> str:
     """One item per column, with the names it is read from; tasks whose column is read alike share an item."""
     rows: dict[tuple[str, str], list[str]] = {}
     for task, spec in TASKS.items():
-        for column in spec.schema.columns:
+        for column in spec.schema.for_training().columns:
             names = ", ".join(f"`{name}`" for name in column.source_names)
             rows.setdefault((f"`{column.name}`{_values(column)}", names), []).append(f"`{task}`")
     return "".join(f"- {column} ({', '.join(tasks)}): {names}\n" for (column, names), tasks in rows.items())

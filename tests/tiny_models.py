@@ -1,9 +1,10 @@
-"""Tiny random models of every family, offline, from configs alone."""
+"""Tiny random models of every family, offline, from configs alone, and tokenizers and data for them."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,38 +16,15 @@ from torch import nn
 
 from telly.tasks import get_spec, get_task
 from telly.tasks.training.base import Encoded, TaskModel
-
-HIDDEN, LAYERS, HEADS, VOCAB = 32, 4, 4, 97
-SHAPE = {
-    "hidden_size": HIDDEN,
-    "num_hidden_layers": LAYERS,
-    "num_attention_heads": HEADS,
-    "intermediate_size": 48,
-    "vocab_size": VOCAB,
-    "max_position_embeddings": 64,
-}
-GPT_SHAPE = {"n_embd": HIDDEN, "n_layer": LAYERS, "n_head": HEADS, "vocab_size": VOCAB, "n_positions": 64}
-ROTARY = {**SHAPE, "num_key_value_heads": 2, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+from tiny_families import TABLE, VOCAB, tiny_config
 
 CONFIGS: dict[str, Callable[[], transformers.PretrainedConfig]] = {
-    "roberta": lambda: transformers.RobertaConfig(**SHAPE, pad_token_id=1),
-    "bert": lambda: transformers.BertConfig(**SHAPE, pad_token_id=0),
-    "distilbert": lambda: transformers.DistilBertConfig(
-        dim=HIDDEN, n_layers=LAYERS, n_heads=HEADS, hidden_dim=48, vocab_size=VOCAB, max_position_embeddings=64
-    ),
-    "modernbert": lambda: transformers.ModernBertConfig(
-        **SHAPE, pad_token_id=0, global_attn_every_n_layers=2, local_attention=8, embedding_dropout=0.1, mlp_dropout=0.1
-    ),
-    "t5": lambda: transformers.T5Config(
-        d_model=HIDDEN, num_layers=LAYERS, num_heads=HEADS, d_kv=8, d_ff=48, vocab_size=VOCAB
-    ),
-    "gpt2": lambda: transformers.GPT2Config(**GPT_SHAPE, bos_token_id=1, eos_token_id=2),
-    "gpt_bigcode": lambda: transformers.GPTBigCodeConfig(**GPT_SHAPE, bos_token_id=1, eos_token_id=2),
-    "qwen2": lambda: transformers.Qwen2Config(**ROTARY),
-    "llama": lambda: transformers.LlamaConfig(**ROTARY),
-    "starcoder2": lambda: transformers.Starcoder2Config(**ROTARY),
+    model_type: partial(tiny_config, model_type) for model_type in TABLE
 }
-FAMILIES = tuple(CONFIGS)
+FAMILIES = (
+    "roberta", "bert", "distilbert", "modernbert", "t5", "gpt2", "gpt_bigcode", "qwen2", "llama", "starcoder2",
+)  # fmt: skip
+"""Families on which everything is tested; tests/models/test_families.py tests freezing and replay on all of them."""
 WRITERS = tuple(family for family in FAMILIES if family not in {"distilbert", "modernbert"})
 """Families that can write; the two others' attention keeps no key/value cache."""
 

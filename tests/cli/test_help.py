@@ -96,19 +96,24 @@ def test_files_in_help_can_be_pasted():
     assert found["method"]["lora"] == {"lora_rank": 16} and found["settings"] == {"epochs": 3}
 
 
+CONTRASTIVE = {
+    *("--temperature", "--symmetric", "--false-negative-margin", "--matryoshka", "--matryoshka-weight", "--chunk-size")
+}
+
+
 @pytest.mark.parametrize(
     ("task", "own"),
     [
-        ("search", {"--temperature"}),
-        ("clone", {"--head", "--shared-batches"}),
-        ("clone-retrieval", {"--temperature"}),
+        ("search", CONTRASTIVE),
+        ("clone", {"--head", "--shared-batches", "--chunk-size"}),
+        ("clone-retrieval", CONTRASTIVE),
         ("summarize", {"--beams"}),
         ("classify", set()),
     ],
 )
 def test_a_task_has_its_own_options_alone(task: str, own: set[str]):
     text = help_of("tune", task)
-    of_tasks = {"--temperature", "--head", "--shared-batches", "--beams"}
+    of_tasks = CONTRASTIVE | {"--head", "--shared-batches", "--beams"}
     assert {option for option in of_tasks if f"  {option} " in text} == own
     common = {declared.option for name, declared in SETTINGS.items() if name != "task"} - of_tasks
     assert {option for option in common if f"  {option}" not in text} == set()

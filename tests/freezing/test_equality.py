@@ -17,20 +17,20 @@ from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.freezing.states import StateDtype
 from telly.tasks import TASKS, get_task
-from telly.tasks.training.base import Encoded
+from telly.tasks.training.retrieval import RetrievalData
 from tiny_models import FAMILIES, VOCAB, WRITERS, tiny_encoded, tiny_model, tiny_task_model
 
 CASES = [(task, family) for task in TASKS for family in (WRITERS if TASKS[task].is_generative else FAMILIES)]
 
 
-def encoded(seed: int = 0) -> Encoded:
+def encoded(seed: int = 0) -> RetrievalData:
     rng = np.random.default_rng(seed)
     builder = SequenceTableBuilder()
     rows = {
         column: np.array([builder.add(rng.integers(5, VOCAB, rng.integers(3, longest))) for _ in range(PAIRS)])
         for column, longest in (("query", 8), ("code", 24))
     }
-    return Encoded(builder.build(), rows)
+    return RetrievalData(builder.build(), rows)
 
 
 def search_model(k: int, family: str = "roberta") -> nn.Module:

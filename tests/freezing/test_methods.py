@@ -20,7 +20,8 @@ from telly.models.load import model_from_config
 from telly.models.prefix_lm import checkpoint_part
 from telly.models.stack import find_stack
 from telly.tasks import TASKS
-from tiny_models import FAMILIES, LAYERS, padded_batch, tiny_encoded, tiny_model, tiny_task_model
+from tiny_families import LAYERS
+from tiny_models import FAMILIES, padded_batch, tiny_encoded, tiny_model, tiny_task_model
 
 OWN_TARGETS = {"distilbert": ("q_lin", "v_lin"), "modernbert": ("Wqkv",), "starcoder2": ("q_proj", "v_proj")}
 """Families that peft does not know."""

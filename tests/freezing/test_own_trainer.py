@@ -10,7 +10,7 @@ import torch
 import transformers
 
 import telly
-from tiny_models import SHAPE, VOCAB
+from tiny_families import SHAPE, VOCAB
 
 
 class Losses(transformers.TrainerCallback):

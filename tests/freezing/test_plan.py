@@ -16,7 +16,8 @@ from telly.freezing.plan import freeze, make_plan, unfreeze, variants_of
 from telly.freezing.split import SplitModel
 from telly.freezing.variants import Variant
 from telly.models.load import model_from_config
-from tiny_models import LAYERS, tiny_model
+from tiny_families import LAYERS
+from tiny_models import tiny_model
 
 LAYER = 7_087_872
 UNIXCODER = transformers.RobertaConfig(vocab_size=51416, max_position_embeddings=1026, type_vocab_size=10)

@@ -10,6 +10,7 @@ import pytest
 from telly.errors import DataError
 from telly.metrics.classification import multiclass_statistics
 from telly.metrics.interval import Statistic, values_of
+from telly.metrics.judgments import Judgments
 from telly.metrics.per_example import read_per_example, write_per_example
 from telly.metrics.retrieval import retrieval_statistics
 from telly.metrics.suites import completion_statistics, generation_statistics, summarization_statistics
@@ -18,11 +19,9 @@ TEXTS = (["a b c d e", "x y", "return x ;"], ["a b c d e f", "x z", "return x ;"
 
 
 def statistics_by_task() -> dict[str, dict[str, Statistic]]:
-    import torch
-
     gold, predicted = np.array([0, 1, 1, 0, 1]), np.array([0, 1, 0, 1, 1])
     return {
-        "search": retrieval_statistics(torch.tensor([1, 2, 30, 4])),
+        "search": retrieval_statistics(np.array([1, 2, 30, 4]), Judgments.one_each(range(4))),
         "summarize": summarization_statistics(*TEXTS),
         "generate": generation_statistics(*TEXTS),
         "complete": completion_statistics(*TEXTS),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telly.errors import DataError
-from telly.metrics.ranking import clone_retrieval_statistics, search_statistics
+from telly.metrics.ranking import GRADE_MARK, answer_of, clone_retrieval_statistics, graded, search_statistics
 from telly.metrics.suites import completion, generation, summarization
 from telly.metrics.table import METRICS
 from telly.tasks import TASKS
@@ -62,14 +63,31 @@ def test_bounds_and_order(pairs: list[tuple[str, str]], generator):
 def test_ranks_by_hand():
     """Answers at 1, at 2 and nowhere: MRR (1 + 1/2 + 0) / 3; with one answer a query MAP is the same."""
     found = {name: s.value for name, s in search_statistics(["a b", "a b", "a b"], ["a", "b", "c"]).items()}
-    expected = {"mrr": 0.5, "recall@1": 1 / 3, "recall@5": 2 / 3, "recall@10": 2 / 3, "map": 0.5}
-    assert found == pytest.approx(expected)
+    expected = {"mrr": 0.5, "recall@1": 1 / 3, "recall@5": 2 / 3, "recall@10": 2 / 3, "map": 0.5, "mrr@10": 0.5}
+    assert found == pytest.approx(expected | {"ndcg@10": (1 + 1 / math.log2(3)) / 3})
 
 
 def test_several_answers_by_hand():
     """Right ones at 2 and 4 of three: MRR 1/2, recall@5 2/3, average precision (1/2 + 2/4) / 3."""
     found = {name: s.value for name, s in search_statistics(["x a y b"], ["a b c"]).items()}
-    assert found == pytest.approx({"mrr": 1 / 2, "recall@1": 0, "recall@5": 2 / 3, "recall@10": 2 / 3, "map": 1 / 3})
+    ndcg = (1 / math.log2(3) + 1 / math.log2(5)) / (1 + 1 / math.log2(3) + 1 / math.log2(4))
+    expected = {"mrr": 1 / 2, "recall@1": 0, "recall@5": 2 / 3, "recall@10": 2 / 3, "map": 1 / 3, "mrr@10": 1 / 2}
+    assert found == pytest.approx(expected | {"ndcg@10": ndcg})
+
+
+def test_grades_are_gains_and_every_answer_of_a_grade_counts_once_in_the_other_metrics():
+    """Grade 2 at rank 2 and grade 1 at rank 1; the ideal order has grade 2 first."""
+    right = answer_of({"a": 1, "b": 2})
+    assert (right, graded(right)) == (f"a b{GRADE_MARK}2", {"a": 1, "b": 2})
+    found = {name: s.value for name, s in search_statistics(["a b c"], [right]).items()}
+    ndcg = (1 + 2 / math.log2(3)) / (2 + 1 / math.log2(3))
+    expected = {"mrr": 1, "recall@1": 0.5, "recall@5": 1, "recall@10": 1, "map": 1, "mrr@10": 1, "ndcg@10": ndcg}
+    assert found == pytest.approx(expected)
+
+
+def test_answers_beyond_the_tenth_count_in_map_and_mrr_alone():
+    found = {name: s.value for name, s in search_statistics(["x0 x1 x2 x3 x4 x5 x6 x7 x8 x9 a"], ["a"]).items()}
+    assert (found["mrr"], found["map"], found["mrr@10"], found["ndcg@10"]) == (1 / 11, 1 / 11, 0, 0)
 
 
 def test_clone_retrieval_looks_at_the_first_r_by_hand():

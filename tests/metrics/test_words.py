@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telly.metrics.bm25 import Bm25, bm25_ranks, stop_words, terms
+from telly.metrics.judgments import Judgments
 from telly.metrics.words import _ASCII_WORD, _spans, folded, spans, tokens, words
 from telly.mining.duplicates import signature
 
@@ -109,12 +110,11 @@ def test_bm25_finds_words_of_other_scripts() -> None:
 def test_stop_words_count_neither_in_queries_nor_in_documents() -> None:
     """bm25s's own list and defaults: without it, the five stop words of the first document would win."""
     import bm25s
-    import torch
 
     documents = ["the list of the names is not in it", "def names(users): pass", "def area(shape): pass"]
     query = "the names of the users in it"
     assert terms(query) == ["names", "users"] and "def" not in stop_words() and len(stop_words()) == 33
-    assert bm25_ranks([query], documents, torch.tensor([1])).tolist() == [1]
+    assert bm25_ranks([query], documents, Judgments.one_each([1])).tolist() == [1]
     theirs = bm25s.BM25()
     theirs.index(
         bm25s.tokenize(documents, stopwords="en", token_pattern=r"\w+", show_progress=False), show_progress=False

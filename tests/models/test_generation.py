@@ -30,7 +30,8 @@ from telly.models.stack import find_stack
 from telly.settings.config import TuneConfig
 from telly.settings.lengths import check_lengths
 from telly.tasks import get_task
-from tiny_models import CONFIGS, HEADS, LAYERS, VOCAB, WRITERS, padded_batch, tiny_model
+from tiny_families import HEADS, LAYERS, VOCAB
+from tiny_models import CONFIGS, WRITERS, padded_batch, tiny_model
 
 STACKS = ("roberta", "bert")
 DECODERS = tuple(family for family in WRITERS if family not in {*STACKS, "t5"})

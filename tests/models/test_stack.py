@@ -12,11 +12,13 @@ from telly.errors import ModelError, PlanError
 from telly.models.load import load_stack
 from telly.models.prefix_lm import PrefixLM, checkpoint_part
 from telly.models.stack import capture, find_stack, layer_step, replay, run_from
-from tiny_models import CONFIGS, FAMILIES, LAYERS, padded_batch, tiny_model
+from tiny_families import LAYERS
+from tiny_models import CONFIGS, FAMILIES, padded_batch, tiny_model
 
 
 def test_every_family_of_the_issue_is_here():
-    assert len(FAMILIES) == len(CONFIGS) == 10
+    assert len(FAMILIES) == 10
+    assert len(CONFIGS) >= 50
 
 
 def test_stack_is_found_with_all_parameters_in_one_place(family):

@@ -15,6 +15,7 @@ from telly.analysis.published import telly_k
 from telly.errors import ConfigError
 from telly.reports.earlier import FILES_FILE, replace_files
 from telly.reports.fetch import FETCHED, _name, local_folders
+from telly.tasks import get_spec
 from telly.training.clocks import CLOCKS
 from tiny_runs import Tiny, files_below, run_telly, tiny_data, tiny_model_folder
 
@@ -209,7 +210,7 @@ def test_real_runs_from_the_first_command_to_the_page(tmp_path: Path):
         assert float(found[name]["mrr"]) == pytest.approx(kept["test"]["mrr"])
         assert float(found[name]["mrr low"]) <= kept["test"]["mrr"] <= float(found[name]["mrr high"])
     differences = rows(tmp_path / "out" / "tables" / "differences-search-1.csv")
-    assert [row["metric"] for row in differences] == ["mrr", "recall@1", "recall@5", "recall@10"]
+    assert [row["metric"] for row in differences] == list(get_spec("search").metrics)
     assert all(float(row["p, corrected"]) >= float(row["p"]) for row in differences)
     assert {row["compared"] for row in differences} == {"two trained models (1 seed)"}
     for file in ("report.html", "report.md", "tables/differences-search-1.md", "tables/differences-search-1.tex"):

@@ -38,7 +38,10 @@ def test_all_problems_are_reported_at_once():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"metric": "bleu"}, "metric: search has mrr, recall@1, recall@5, recall@10; found 'bleu'"),
+        (
+            {"metric": "bleu"},
+            "metric: search has mrr, mrr@10, ndcg@10, map, recall@1, recall@5, recall@10; found 'bleu'",
+        ),
         ({"max_tokens": {"codes": 5}}, "max_tokens: search has query, code; found codes"),
         ({"valid": "v.jsonl"}, "valid: needs training data as well; give --data"),
         ({"data": "t.jsonl"}, "valid: the best epoch is chosen on validation data; give --valid"),

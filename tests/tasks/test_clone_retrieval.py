@@ -13,6 +13,7 @@ from datasets import Dataset
 from telly.errors import DataError
 from telly.freezing.source import RowSource
 from telly.tasks import get_task
+from telly.tasks.options import ContrastiveOptions
 from telly.tasks.training.base import Encoded
 from telly.tasks.training.groups import GroupModel, bucket_of
 from tiny_models import CONFIGS, Given, tiny_tokenizer
@@ -37,7 +38,7 @@ def given(vectors: list[list[float]]) -> GroupModel:
     """The i-th program's mean is the i-th vector: `<s>` and `</s>`, which frame it, are zero."""
     rows = torch.zeros(5 + len(vectors), len(vectors[0]))
     rows[5:] = torch.tensor(vectors)
-    return GroupModel(Given(rows), temperature=1.0)  # type: ignore[arg-type]
+    return GroupModel(Given(rows), ContrastiveOptions(temperature=1.0))  # type: ignore[arg-type]
 
 
 def map_at_r_of(vectors: list[list[float]], *labels: str) -> float:

@@ -19,6 +19,7 @@ from telly.errors import ConfigError
 from telly.pretraining.config import Stage
 from telly.settings.config import TuneConfig
 from telly.tasks import TASKS
+from telly.tasks.options import ContrastiveOptions
 from telly.tasks.training.contrastive import in_batch_loss
 from telly.tuning.inputs import check_negatives
 from tiny_runs import tiny_model_folder
@@ -62,7 +63,7 @@ def test_what_is_counted_is_that_the_loss_is_zero(pairs: list[tuple[int, int]], 
         left, right = (torch.nn.functional.normalize(torch.randn(size, 4, generator=generator)) for _ in range(2))
         same = [torch.from_numpy(values[batch]) for values in columns.values()]
         # At the temperature of training, .05, float32 rounds the loss of an easy batch to 0 although it has negatives.
-        zero += int(in_batch_loss(left, right, same, 1.0).item() == 0)
+        zero += int(in_batch_loss(left, right, same, ContrastiveOptions(temperature=1.0)).item() == 0)
     if min(len(np.unique(values)) for values in columns.values()) == 1:
         with pytest.raises(ConfigError, match="training examples have the same"):
             check_negatives(columns, batches)

@@ -24,6 +24,7 @@ import telly.using.update
 from telly.errors import CodeIndexError, DataError
 from telly.freezing.source import RowSource
 from telly.inference.tuned_model import Role, TunedModel
+from telly.metrics.judgments import Judgments
 from telly.tasks import get_task
 from telly.using.index import FORMAT, META, CodeIndex, default_folder, open_index, write_generation
 from telly.using.reading import collect_options
@@ -326,11 +327,11 @@ def test_the_vectors_are_those_of_the_tasks_evaluation(
     queries = [f"find the {number} thing of {'many ' * number}" for number in range(len(codes))]
     seen: dict[str, torch.Tensor] = {}
 
-    def kept(found: torch.Tensor, candidates: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        seen.update(queries=found, codes=candidates[targets])
-        return torch.ones(len(found), dtype=torch.long)
+    def kept(found: torch.Tensor, candidates: torch.Tensor, judgments: Judgments) -> np.ndarray:
+        seen.update(queries=found, codes=candidates[torch.from_numpy(judgments.documents)])
+        return np.ones(len(found), dtype=np.int64)
 
-    monkeypatch.setattr(telly.tasks.training.retrieval, "ranks_of_targets", kept)
+    monkeypatch.setattr(telly.tasks.training.retrieval, "ranks_of_relevant", kept)
     task = get_task("search")
     dataset = Dataset.from_dict({"query": queries, "code": codes})
     data = task.encode({"test": dataset}, tuned.tokenizer, tuned.config.max_tokens, None)["test"]

@@ -105,7 +105,7 @@ def _schema(arguments: dict[str, Any]) -> Schema:
     from telly.tasks import get_spec
 
     in_file = read_toml(arguments["config"]) if arguments["config"] is not None else {}
-    schema: Schema = get_spec(arguments.get("task", in_file.get("task", "search"))).schema
+    schema: Schema = get_spec(arguments.get("task", in_file.get("task", "search"))).schema.for_training()
     return schema
 
 

@@ -28,6 +28,7 @@ def print_records(records: Sequence[RunRecord]) -> None:
     console = _console()
     base = next((r for r in records if r.is_base), None)
     names = [name for name in records[0].test or {} if name in METRICS]  # counts are printed below the table
+    names = [name for name in names if not METRICS[name].detail or name == records[0].metric]
     results = _table("Results", ["run", "trained", "%", "s/epoch", "total s", "peak MB", *names, "speed-up"])
     for name, metrics in _baselines(records).items():
         results.add_row(name, *[DASH] * 5, *(f"{metrics[m]:.4f}" if m in metrics else DASH for m in names), DASH)

@@ -68,7 +68,8 @@ def validate(
     schema = get_spec(task).schema
     candidates = {"train": train, "valid": valid, "test": test}
     files = {split: path for split, path in candidates.items() if path is not None}
-    report = check({"train" if train is None else "file": file, **files}, schema, parse_mapping(mapping or [], schema))
+    names = parse_mapping(mapping or [], schema.for_training())
+    report = check({"train" if train is None else "file": file, **files}, schema, names)
     if as_json:
         problems = [asdict(problem) for problem in report.problems]
         typer.echo(json.dumps({"rows": report.rows, "counts": report.counts(), "problems": problems}, indent=1))

@@ -13,7 +13,7 @@ def ls() -> None:
     for task in TASKS.values():
         preset = task.preset
         typer.echo(f"{task.name}: {task.schema.summary}")
-        for column in task.schema.columns:
+        for column in task.schema.for_training().columns:
             typer.echo(f"  column {column.name} ({column.kind}), read from {', '.join(column.source_names)}")
         typer.echo(f"  metrics: {', '.join(task.metrics)}")
         options = settings_of(task.options)

@@ -36,7 +36,7 @@ def plan(
     from telly.tuning.estimate import variant_costs
 
     name = model or EMBEDDED
-    values = {"model": name, "task": task, "columns": parse_mapping(columns, get_spec(task).schema)}
+    values = {"model": name, "task": task, "columns": parse_mapping(columns, get_spec(task).schema.for_training())}
     config = TuneConfig.parse(values | ({"batch_size": batch_size} if batch_size is not None else {}))
     costs = variant_costs(config, data)
     if as_json:

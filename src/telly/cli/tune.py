@@ -88,7 +88,8 @@ def _command(task: str) -> Any:
     # Typer resolves annotations, but the class of this one is imported for type checking only.
     tune_task.__annotations__["overrides"] = Any
     settings = {name: declared for name, declared in SETTINGS.items() if name != "task"}
-    command = with_settings(tune_task, settings, lambda _arguments: TASKS[task].schema, options_not_of(task))
+    schema = TASKS[task].schema.for_training()
+    command = with_settings(tune_task, settings, lambda _arguments: schema, options_not_of(task))
     task_app = typer.Typer(add_completion=False, rich_markup_mode=None)
     example = TASKS[task].data_example
     epilog = EXAMPLES.format(task=task, data=example.options, layout=example.layout)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from telly.data.formats import content_files, data_files, format_of, named_twice, raw_rows, repeated_names
-from telly.data.schema import DataRow, RowProblem, RowReader, Schema, check_mapping
+from telly.data.schema import Cells, DataRow, RowProblem, RowReader, Schema, check_mapping
 from telly.errors import DataError
 from telly.hub import hub_answers
 
@@ -34,7 +34,7 @@ def read(
     split: str | None = None,
     limit: int | None = None,
 ) -> Dataset:
-    """Read the schema's columns, as strings, and nothing else.
+    """Read the schema's columns, as strings or lists of strings, and nothing else.
 
     Args:
         source: a file (.jsonl, .json, .csv, .tsv, .parquet, all but the last also with .gz, or a list of pairs .txt
@@ -88,7 +88,7 @@ def _on_hub(source: str) -> re.Match[str] | None:
     return hub if hub and not Path(source).exists() and format_of(Path(source)) is None else None
 
 
-def _checked_files(files: list[Path], schema: Schema, mapping: dict[str, str]) -> Iterator[dict[str, str]]:
+def _checked_files(files: list[Path], schema: Schema, mapping: dict[str, str]) -> Iterator[Cells]:
     for file in files:
         reader = RowReader(schema, mapping, str(file))
         yield from _checked(raw_rows(file), reader, _advice(file, schema, mapping))
@@ -103,8 +103,8 @@ def _advice(file: Path, schema: Schema, mapping: dict[str, str]) -> str:
     return f"`{command}` lists all problems"
 
 
-def _checked(rows: Iterable[DataRow | RowProblem], reader: RowReader, advice: str) -> Iterator[dict[str, str]]:
-    """Yield rows as strings; raise a DataError at the first problem."""
+def _checked(rows: Iterable[DataRow | RowProblem], reader: RowReader, advice: str) -> Iterator[Cells]:
+    """Yield the columns of rows; raise a DataError at the first problem."""
     for row in rows:
         cells = [row] if isinstance(row, RowProblem) else reader.read(row.line, row.values)
         if isinstance(cells, list):
@@ -131,11 +131,14 @@ def _columns(schema: Schema) -> list[object]:
     return [(column.name, column.kind, column.source_names, column.values) for column in schema.columns]
 
 
-def _to_arrow(rows: Iterator[dict[str, str]], source: str, schema: Schema, key: str) -> Dataset:
+def _to_arrow(rows: Iterator[Cells], source: str, schema: Schema, key: str) -> Dataset:
     import datasets
     from datasets.exceptions import DatasetGenerationError
 
-    features = datasets.Features({name: datasets.Value("string") for name in schema.names})
+    text = datasets.Value("string")
+    features = datasets.Features(
+        {column.name: datasets.List(text) if column.kind == "texts" else text for column in schema.columns}
+    )
     try:
         with _quiet():
             return datasets.Dataset.from_generator(
@@ -156,7 +159,7 @@ def _cache_message(source: str, error: BaseException) -> str:
     return f"{message}; free space there or set HF_DATASETS_CACHE to a folder that can be written"
 
 
-def _at_least_one(rows: Iterator[dict[str, str]], source: str) -> Iterator[dict[str, str]]:
+def _at_least_one(rows: Iterator[Cells], source: str) -> Iterator[Cells]:
     first = next(rows, None)
     if first is None:
         raise DataError(f"{source}: has no rows; expected at least one")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import difflib
 import shlex
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from telly.errors import ConfigError
 from telly.jsontext import is_list_of_texts
 
-Kind = Literal["text", "label"]
+Kind = Literal["text", "texts", "label"]
+Cells = dict[str, Any]
+"""The columns of one row: a string each, or a list of strings if the column's kind is `texts`."""
 MAX_SHOWN = 40
 
 
@@ -22,7 +24,8 @@ class Column:
     Args:
         name: its name within telly.
         kind: `text` is a string that is not blank, or a list of tokens, which are joined by a blank. `label` is a
-            string, an integer or a boolean (stored as "0" or "1").
+            string, an integer or a boolean (stored as "0" or "1"). `texts` is any number of texts, from one list, or
+            from one column per text whose name ends with a number; an empty cell is none.
         aliases: its names in data sets, the preferred one first. The column's own name may be among them; otherwise it
             comes before them.
         values: the only labels allowed; () allows any. With ("0", "1") true and false are read as well.
@@ -55,6 +58,8 @@ class Schema:
             input, or for search the text to find.
         unordered: two text columns that can be swapped; rows with the same two texts are the same row.
         candidates: the text column whose distinct texts are ranked for every row, if the task ranks them.
+        negatives: column of texts that are wrong answers, in place of `key`. Only training data is read with it
+            (`for_training`).
         open_labels: whether labels name groups that differ between splits, such as problems, and not classes.
         is_task: whether `telly data validate --task` knows it.
     """
@@ -65,6 +70,7 @@ class Schema:
     key: str | None = None
     unordered: tuple[str, str] | None = None
     candidates: str | None = None
+    negatives: Column | None = None
     open_labels: bool = False
     is_task: bool = True
 
@@ -72,6 +78,14 @@ class Schema:
     def names(self) -> tuple[str, ...]:
         """The columns' names within telly."""
         return tuple(column.name for column in self.columns)
+
+    def for_training(self) -> Schema:
+        """The schema by which training data is read: with the column of negatives, if the task has one."""
+        return self if self.negatives is None else replace(self, columns=(*self.columns, self.negatives))
+
+    def fitting(self, mapping: Mapping[str, str]) -> dict[str, str]:
+        """The part of a mapping that concerns the columns of this schema."""
+        return {name: source for name, source in mapping.items() if name in self.names}
 
     def one(self, kind: Kind) -> Column:
         """The only column of a kind.
@@ -124,6 +138,11 @@ DOCSTRING_NAMES = (
 )
 CODE_TOKENS_FIRST = Column("code", aliases=(*CODE_TOKEN_NAMES, *CODE_STRING_NAMES))
 CODE_STRINGS_FIRST = Column("code", aliases=(*CODE_STRING_NAMES, *CODE_TOKEN_NAMES))
+
+NEGATIVES = Column("negatives", "texts", aliases=("negatives", "negative", "rejected_response"))
+"""Hard negatives: texts that do not answer the row. All of these columns are read, and `negative_1`, `negative_2`, ...
+
+The names are those of sentence-transformers and of swift."""
 
 CODE = Schema("code", (CODE_STRINGS_FIRST,), summary="source code alone, for looking into models", is_task=False)
 """Read by probes and comparisons where the data belong to no task."""
@@ -187,13 +206,16 @@ def missing_message(schema: Schema, column: Column, available: Collection[str], 
     """
     names = (mapping[column.name],) if column.name in mapping else column.source_names
     other_mappings = {name: source for name, source in mapping.items() if name != column.name}
-    read = {source_column(other, available, other_mappings) for other in schema.columns if other.name != column.name}
+    required = [other for other in schema.columns if other.kind != "texts"]
+    read = {source_column(other, available, other_mappings) for other in required if other.name != column.name}
+    for optional in (other for other in schema.columns if other not in required):
+        read.update(_sources_of_texts(optional, available, mapping))
     free = [name for name in available if name not in read and name.strip()]
     near = next((match for name in names for match in difflib.get_close_matches(name, free, n=1)), None)
     expected = f"{mapping[column.name]!r}" if column.name in mapping else f"one of {', '.join(column.source_names)}"
     columns = ", ".join(name if name == name.strip() else repr(name) for name in available) or "none"
-    if len(available) < len(schema.columns):
-        needed = f"{len(schema.columns)} columns ({', '.join(schema.names)})"
+    if len(available) < len(required):
+        needed = f"{len(required)} columns ({', '.join(other.name for other in required)})"
         advice = f"the task reads {needed}, so add what is missing, or give every column its own name"
     elif near is not None:
         advice = f"use --map {shlex.quote(f'{column.name}={near}')}"
@@ -216,11 +238,14 @@ class RowReader:
         self.schema, self.mapping, self.file = schema, mapping, file
         self.sources: dict[str, str] = {}
 
-    def read(self, line: int, values: Mapping[str, object]) -> dict[str, str] | list[RowProblem]:
-        """The columns of one row as strings, or all problems of the row."""
-        cells: dict[str, str] = {}
+    def read(self, line: int, values: Mapping[str, object]) -> Cells | list[RowProblem]:
+        """The columns of one row as strings or lists of strings, or all problems of the row."""
+        cells: Cells = {}
         problems: list[RowProblem] = []
         for column in self.schema.columns:
+            if column.kind == "texts":
+                self._read_texts(column, line, values, cells, problems)
+                continue
             source = self.sources.get(column.name) or source_column(column, values, self.mapping)
             if source is None:
                 message = missing_message(self.schema, column, values, self.mapping)
@@ -239,6 +264,49 @@ class RowReader:
             except _BadValueError as bad:
                 problems.append(RowProblem(self.file, line, bad.kind, f"{source!r} {bad}"))
         return problems or cells
+
+    def _read_texts(
+        self, column: Column, line: int, values: Mapping[str, object], cells: Cells, problems: list[RowProblem]
+    ) -> None:
+        """Read the texts of all columns that `column` names; a row without any has none."""
+        others = {spaced(cell): name for name, cell in cells.items()}
+        texts: list[str] = []
+        for source in _sources_of_texts(column, values, self.mapping):
+            try:
+                for text in _texts(values[source], column, source):
+                    if spaced(text) in others:
+                        kind = "bad-negative"
+                        same = f"equals the {others[spaced(text)]} of its row"
+                        raise _BadValueError(kind, f"{same}: {shorten(text)!r}; take it out of the negatives")
+                    others[spaced(text)] = f"another of the {column.name}"
+                    texts.append(text)
+            except _BadValueError as bad:
+                problems.append(RowProblem(self.file, line, bad.kind, f"{source!r} {bad}"))
+        cells[column.name] = texts
+
+
+def _sources_of_texts(column: Column, available: Collection[str], mapping: Mapping[str, str]) -> list[str]:
+    """The data's columns that a column of several texts is read from: the mapped one, else all that have its names.
+
+    A numbered column, such as `negative_2`, comes after the others, in the order of the numbers.
+    """
+    if column.name in mapping:
+        source = _matching(mapping[column.name], available)
+        return [] if source is None else [source]
+    taken = set(mapping.values())
+    numbered: list[tuple[int, str]] = []
+    for name in available:
+        stem, _, number = name.strip().rpartition("_")
+        if name.strip() in column.source_names:
+            numbered.append((-1, name))
+        elif stem in column.source_names and number.isdecimal():
+            numbered.append((int(number), name))
+    return [name for _, name in sorted(numbered) if name not in taken]
+
+
+def spaced(text: str) -> str:
+    """A text with every run of white space as one blank, by which texts are compared."""
+    return " ".join(text.split())
 
 
 class _BadValueError(Exception):
@@ -270,6 +338,24 @@ def _text(value: object, column: Column, source: str) -> str:
         raise _BadValueError("empty-text", f"has no text; {column.if_empty}")
     _check_unicode(text)
     return text
+
+
+def _texts(value: object, column: Column, source: str) -> list[str]:
+    """The texts of one cell: one string, a list of strings, or a list of lists of tokens; null or "" is none."""
+    if value is None or value == "":
+        return []
+    if isinstance(value, str):
+        return [_text(value, column, source)]
+    if not isinstance(value, list):
+        raise _BadValueError("wrong-type", f"must be a string or a list of strings, found {_describe(value)}")
+    strings = [text for text in value if isinstance(text, str)]
+    if len(strings) == len(value) > 1 and not is_list_of_texts(strings, prose=False):
+        raise _BadValueError(
+            "wrong-type",
+            f"must be a list of texts, found {len(value)} words, which look like the tokens of one text; "
+            "write a list with one text, or one list of tokens, per negative",
+        )
+    return [_text(text, column, source) for text in value]
 
 
 def _label(value: object, column: Column, _source: str) -> str:

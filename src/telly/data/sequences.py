@@ -128,6 +128,46 @@ class SequenceTable:
         return cls(ids, np.load(folder / "offsets.npy", allow_pickle=False))
 
 
+class RaggedRows:
+    """Row indices of every example, any number each: `values` [total] and `offsets` [examples + 1]."""
+
+    def __init__(self, values: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64]) -> None:
+        if offsets[0] != 0 or offsets[-1] != len(values):
+            raise ValueError(f"offsets must run from 0 to {len(values)}, found {offsets[0]} to {offsets[-1]}")
+        self.values = values
+        self.offsets = offsets
+
+    @classmethod
+    def of(cls, rows: Iterable[Sequence[int]]) -> RaggedRows:
+        """The rows of a sequence per example."""
+        lists = list(rows)
+        values = np.asarray([row for rows_of_one in lists for row in rows_of_one], dtype=np.int64)
+        return cls(values, np.cumsum([0, *map(len, lists)], dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Rows per example, [examples]."""
+        return np.diff(self.offsets)
+
+    @property
+    def owners(self) -> npt.NDArray[np.int64]:
+        """The example of every value, [total]."""
+        return np.repeat(np.arange(len(self)), self.counts)
+
+    def pick(self, examples: Rows) -> npt.NDArray[np.int64]:
+        """The values of some examples, in their order, [sum of their counts]."""
+        parts = [self.values[self.offsets[i] : self.offsets[i + 1]] for i in np.asarray(examples)]
+        return np.concatenate(parts) if parts else self.values[:0]
+
+    def where(self, kept: npt.NDArray[np.bool_]) -> RaggedRows:
+        """The same without the values for which `kept` [total] is false."""
+        counts = np.bincount(self.owners[kept], minlength=len(self))
+        return RaggedRows(self.values[kept], np.concatenate([[0], np.cumsum(counts)]))
+
+
 class SequenceTableBuilder:
     """Builder of a table of distinct sequences: equal encodings get the same row index."""
 

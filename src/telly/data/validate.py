@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from telly.data.formats import SPLIT_NAMES, data_files, raw_rows
-from telly.data.schema import RowProblem, RowReader, Schema, shorten
+from telly.data.schema import Cells, RowProblem, RowReader, Schema, check_mapping, shorten, spaced
 from telly.data.warnings import forms_message
 from telly.metrics.labels import form_key, same_but_for_form
 
@@ -30,6 +30,7 @@ KINDS = {
     "wrong-type": "a value's type does not fit its column",
     "empty-text": "a text or label is blank",
     "bad-label": "a label is none of those that the task knows",
+    "bad-negative": "a negative is the query or a right answer, or is there twice",
     "duplicate": "a row repeats an earlier row of the same file",
     "mixed-labels": "labels differ in their form alone",
     "one-class": "a label has the same value in all rows",
@@ -62,7 +63,8 @@ def check(files: Mapping[str, Path], schema: Schema, mapping: Mapping[str, str] 
 
     Rows are compared without regard to white space. A row of another split overlaps with `train` if the whole row, or
     its key column (for search the code), is the same. Pairs of clones are the same whatever their order and label.
-    Memory grows by about 200 bytes per row, whatever the texts.
+    Negatives are checked in training data alone. Memory grows by about 200 bytes per row and per negative, whatever the
+    texts.
 
     Args:
         files: files or folders by split. The split `train` is compared with all others, whatever their names.
@@ -73,13 +75,15 @@ def check(files: Mapping[str, Path], schema: Schema, mapping: Mapping[str, str] 
         DataError: a file cannot be opened or its format is unknown.
         ConfigError: the mapping does not fit the schema.
     """
+    mapping = mapping or {}
+    check_mapping(schema.for_training(), mapping)
     report = ValidationReport()
     train = _TrainIndex()
     for split in sorted(files, key=lambda name: name != TRAIN):
         path = files[split]
         split_of_folder = split if path.is_dir() and split in SPLIT_NAMES else None
         for file in data_files(path, split_of_folder):
-            file_check = _FileCheck(file, schema, mapping or {}, train, is_train=split == TRAIN)
+            file_check = _FileCheck(file, schema, mapping, train, is_train=split == TRAIN)
             reported = set(report.problems)  # several lists of pairs share the problems of their functions
             report.problems += sorted(
                 (problem for problem in file_check.problems() if problem not in reported), key=file_check.order
@@ -103,11 +107,14 @@ class _FileCheck:
     def __init__(
         self, file: Path, schema: Schema, mapping: Mapping[str, str], train: _TrainIndex, *, is_train: bool
     ) -> None:
-        self.file, self.schema, self.train, self.is_train = str(file), schema, train, is_train
-        self.reader = RowReader(schema, mapping, self.file)
+        self.schema = schema.for_training() if is_train else schema
+        self.file, self.train, self.is_train = str(file), train, is_train
+        self.reader = RowReader(self.schema, self.schema.fitting(mapping), self.file)
         self.rows = 0
         self.first_lines: dict[bytes, int] = {}  # by identity
         self.labels: dict[str, dict[str, int]] = {c.name: {} for c in schema.columns if c.kind == "label"}
+        self.answers: dict[bytes, int] = {}  # lines of the right answers, by their digest with the rest of the row
+        self.negatives: dict[bytes, int] = {}  # likewise those of the negatives
 
     def problems(self) -> Iterator[RowProblem]:
         """All problems, not quite in line order. Runs once."""
@@ -135,6 +142,7 @@ class _FileCheck:
                 yield from problems
         if not self.rows and not any_problem:
             yield RowProblem(self.file, None, "no-rows", "has no rows; expected at least one")
+        yield from self._negatives_that_answer()
         yield from self._label_forms()
         yield from self._one_class()
 
@@ -142,14 +150,17 @@ class _FileCheck:
         """A key for sorting: by line, with the problems of the file of functions before those of the pairs."""
         return problem.file == self.file, problem.line is None, problem.line or 0
 
-    def _compare(self, line: int, cells: dict[str, str]) -> Iterator[RowProblem]:
+    def _compare(self, line: int, cells: Cells) -> Iterator[RowProblem]:
+        negatives = cells.pop(self.schema.negatives.name, []) if self.schema.negatives else []
         identity = self._identity(cells)
-        if identity in self.first_lines:
+        # Several rows may have the same texts and each another negative.
+        whole = _digest(*cells.values(), *negatives) if negatives else identity
+        if whole in self.first_lines:
             yield RowProblem(
-                self.file, line, "duplicate", f"repeats line {self.first_lines[identity]}; delete one of them"
+                self.file, line, "duplicate", f"repeats line {self.first_lines[whole]}; delete one of them"
             )
         else:
-            self.first_lines[identity] = line
+            self.first_lines[whole] = line
         for name, values in self.labels.items():
             values[cells[name]] = values.get(cells[name], 0) + 1
         key = _digest(cells[self.schema.key]) if self.schema.key else None
@@ -162,6 +173,24 @@ class _FileCheck:
             yield self._overlap(line, what, self.train.rows[identity])
         elif key in self.train.keys:
             yield self._overlap(line, f"the {self.schema.key}", self.train.keys[key])
+
+        self._remember(line, cells, negatives)
+
+    def _remember(self, line: int, cells: Cells, negatives: list[str]) -> None:
+        """Note what answers the rest of the row, and what does not."""
+        if self.schema.negatives and self.schema.key:
+            rest = [cell for name, cell in cells.items() if name != self.schema.key]
+            self.answers.setdefault(_digest(*rest, cells[self.schema.key]), line)
+            for text in negatives:
+                self.negatives.setdefault(_digest(*rest, text), line)
+
+    def _negatives_that_answer(self) -> Iterator[RowProblem]:
+        """Problems of negatives that are the right answer in another row with the same query or label."""
+        for digest, line in self.negatives.items():
+            if digest in self.answers:
+                others = " and ".join(name for name in self.schema.names if name != self.schema.key)
+                message = f"a negative is the {self.schema.key} of line {self.answers[digest]}, which has the same "
+                yield RowProblem(self.file, line, "bad-negative", f"{message}{others}; take it out of the negatives")
 
     def _identity(self, cells: Mapping[str, str]) -> bytes:
         """A digest by which rows are compared: of all columns, or of the unordered pair alone."""
@@ -200,5 +229,4 @@ class _FileCheck:
 
 def _digest(*texts: str) -> bytes:
     """A digest of texts that ignores spacing and line breaks."""
-    spaced = "\0".join(" ".join(text.split()) for text in texts)
-    return hashlib.blake2b(spaced.encode(), digest_size=16).digest()
+    return hashlib.blake2b("\0".join(map(spaced, texts)).encode(), digest_size=16).digest()

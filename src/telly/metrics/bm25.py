@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from telly.metrics.judgments import Judgments
 from telly.metrics.words import words
-
-if TYPE_CHECKING:
-    import torch
 
 
 @cache
@@ -53,26 +51,27 @@ def bm25_neighbours(documents: list[str]) -> list[int | None]:
     return neighbours
 
 
-def bm25_ranks(queries: list[str], documents: list[str], targets: torch.Tensor) -> torch.Tensor:
-    """Rank of each query's target document among all; ties count against it.
+def bm25_ranks(queries: list[str], documents: list[str], judgments: Judgments) -> npt.NDArray[np.int64]:
+    """Rank of each query's relevant documents among all; ties count against it.
 
     Args:
         queries: the texts to search for.
         documents: the candidates.
-        targets: index of the right document for every query, [queries].
+        judgments: relevant documents of every query.
 
     Returns:
-        ranks from 1, [queries].
+        ranks from 1, in the order of the judgments' documents, [pairs].
     """
     import torch  # here: a search by words alone should not wait for it
 
     from telly.metrics.retrieval import ranks_in_scores
 
     index = Bm25.of(documents)
-    pairs = zip(queries, targets, strict=True)
-    return torch.cat(
-        [ranks_in_scores(torch.from_numpy(index.scores(query))[None], target[None]) for query, target in pairs]
-    )
+    ranks = [
+        ranks_in_scores(torch.from_numpy(index.scores(query))[None], judgments.select([i]))
+        for i, query in enumerate(queries)
+    ]
+    return np.concatenate(ranks)
 
 
 class Bm25:

@@ -1,62 +1,110 @@
-"""Ranking metrics (MRR, recall, MAP, MAP@R) from the ranks of right answers, the best rank being 1; needs no torch."""
+"""Ranking metrics from the ranks of right answers, the best rank being 1; needs no torch.
+
+NDCG@10 and MAP follow trec_eval (and so pytrec_eval, BEIR and MTEB): the gain of an answer is its grade, the discount
+is log2(rank + 1), and average precision counts all right answers, ranked or not (Järvelin and Kekäläinen 2002).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from telly.metrics.interval import Statistic, mean_statistic
 
 RECALL_CUTOFFS = (1, 5, 10)
+CUTOFF = 10
+"""Number of answers that `mrr@10` and `ndcg@10` look at."""
+GRADE_MARK = "\0"
+"""Separates an id from its grade in a right answer; an id without it has grade 1."""
 
 Texts = Sequence[str]
 Statistics = dict[str, Statistic]
 
 
-def rank_statistics(ranks: Sequence[Sequence[int]], relevant: Sequence[int]) -> Statistics:
-    """`mrr` and `recall@k` of queries, in a form that can be resampled.
+class QueryRanks(NamedTuple):
+    """Ranks of one query's right answers.
 
-    Args:
-        ranks: ranks of each query's right answers, ascending, without those that are not ranked.
-        relevant: number of right answers of each query, [queries].
+    Attributes:
+        ranks: rank of each right answer that is ranked, ascending.
+        grades: grade of each of these.
+        all_grades: grades of all right answers, in any order.
     """
-    recalls = {
-        f"recall@{k}": [sum(rank <= k for rank in of_query) / n for of_query, n in zip(ranks, relevant, strict=True)]
-        for k in RECALL_CUTOFFS
+
+    ranks: Sequence[int]
+    grades: Sequence[int]
+    all_grades: Sequence[int]
+
+
+def rank_statistics(queries: Sequence[QueryRanks]) -> Statistics:
+    """`mrr`, `mrr@10`, `ndcg@10`, `map` and `recall@k` of queries, in a form that can be resampled."""
+    columns = {
+        "mrr": [_reciprocal_rank(query) for query in queries],
+        "mrr@10": [_reciprocal_rank(query, CUTOFF) for query in queries],
+        "ndcg@10": [_ndcg(query) for query in queries],
+        "map": [_precision_sum(query.ranks) / len(query.all_grades) for query in queries],
     }
-    columns = {"mrr": [1 / of_query[0] if of_query else 0.0 for of_query in ranks], **recalls}
+    for k in RECALL_CUTOFFS:
+        columns[f"recall@{k}"] = [sum(rank <= k for rank in ranks) / len(every) for ranks, _, every in queries]
     return {name: mean_statistic(np.array(values)) for name, values in columns.items()}
 
 
 def search_statistics(rankings: Texts, answers: Texts) -> Statistics:
-    """`mrr`, `recall@k` and `map` of rankings, in the form that can be resampled.
+    """The metrics of `rank_statistics` for rankings.
 
     Args:
         rankings: ids separated by white space, best first; a right one that is missing counts as ranked last of all.
-        answers: the right ids; with one per query, `map` equals `mrr`.
+        answers: the right ids, each with `GRADE_MARK` and its grade if that is not 1; with one right id per query,
+            `map` equals `mrr`.
     """
-    queries = [_ranks(r, a) for r, a in zip(rankings, answers, strict=True)]
-    ranks, relevant = [ranks for ranks, _ in queries], [count for _, count in queries]
-    precisions = [_precision_sum(ranks) / count for ranks, count in queries]
-    return rank_statistics(ranks, relevant) | {"map": mean_statistic(np.array(precisions))}
+    return rank_statistics([_ranks(ranking, graded(answer)) for ranking, answer in zip(rankings, answers, strict=True)])
+
+
+def graded(answer: str) -> dict[str, int]:
+    """The right ids of an answer, with their grades."""
+    parts = (word.partition(GRADE_MARK) for word in answer.split())
+    return {id_: int(grade or 1) for id_, _, grade in parts}
+
+
+def answer_of(grades: Mapping[str, int]) -> str:
+    """The right answer that `graded` reads."""
+    return " ".join(id_ if grade == 1 else f"{id_}{GRADE_MARK}{grade}" for id_, grade in grades.items())
 
 
 def clone_retrieval_statistics(rankings: Texts, answers: Texts) -> Statistics:
     """`map@r` of rankings (see `map_at_r`), and `r_precision`, in the form that can be resampled."""
-    queries = [_ranks(r, a) for r, a in zip(rankings, answers, strict=True)]
+    queries = [_ranks(ranking, graded(answer)) for ranking, answer in zip(rankings, answers, strict=True)]
     # A query with R right answers is judged by its first R ranks alone.
-    first = [([rank for rank in ranks if rank <= relevant], relevant) for ranks, relevant in queries]
+    first = [([rank for rank in ranks if rank <= len(every)], len(every)) for ranks, _, every in queries]
     return {
         "map@r": mean_statistic(np.array([_precision_sum(ranks) / relevant for ranks, relevant in first])),
         "r_precision": mean_statistic(np.array([len(ranks) / relevant for ranks, relevant in first])),
     }
 
 
-def _ranks(ranking: str, answers: str) -> tuple[list[int], int]:
-    """Ranks of the right answers, from 1 and ascending, and the number of right answers."""
-    right = set(answers.split())
-    return [rank for rank, candidate in enumerate(ranking.split(), 1) if candidate in right], len(right)
+def _ranks(ranking: str, right: Mapping[str, int]) -> QueryRanks:
+    """Ranks of the right answers in a ranking."""
+    ranks = {rank: right[word] for rank, word in enumerate(ranking.split(), 1) if word in right}
+    return QueryRanks([*ranks], [*ranks.values()], [*right.values()])
+
+
+def _reciprocal_rank(query: QueryRanks, cutoff: float = math.inf) -> float:
+    """1 / rank of the best right answer, 0 if it is not ranked or beyond the cutoff."""
+    return 1 / query.ranks[0] if query.ranks and query.ranks[0] <= cutoff else 0.0
+
+
+def _ndcg(query: QueryRanks) -> float:
+    """Discounted gain of the first ten answers, divided by that of the best possible ranking."""
+    best = enumerate(sorted(query.all_grades, reverse=True)[:CUTOFF], 1)
+    found = zip(query.ranks, query.grades, strict=True)
+    return _gain((rank, grade) for rank, grade in found if rank <= CUTOFF) / _gain(best)
+
+
+def _gain(graded_ranks: Iterable[tuple[int, int]]) -> float:
+    """Sum of grades, each divided by log2(rank + 1)."""
+    return sum(grade / math.log2(rank + 1) for rank, grade in graded_ranks)
 
 
 def _precision_sum(ranks: Sequence[int]) -> float:

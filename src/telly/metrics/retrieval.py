@@ -1,65 +1,111 @@
-"""Retrieval metrics over ranks. A rank of 1 is best; ties count against the model (see `ranks_of_targets`)."""
+"""Retrieval metrics over ranks. A rank of 1 is best; ties count against the model (see `ranks_in_scores`)."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from telly.metrics.interval import Statistic, values_of
-from telly.metrics.ranking import rank_statistics
+from telly.metrics.judgments import Judgments
+from telly.metrics.ranking import QueryRanks, rank_statistics
 
 CHUNK_QUERIES = 256
 
+Scores = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Scores of queries [queries, hidden] and candidates [candidates, hidden], [queries, candidates]; greater is nearer."""
 
-def ranks_of_targets(
-    queries: torch.Tensor, candidates: torch.Tensor, targets: torch.Tensor, chunk: int = CHUNK_QUERIES
-) -> torch.Tensor:
-    """Rank of each query's target among all candidates, by dot product.
 
-    A candidate with the same score as the target counts as ranked before it, so that a collapsed encoder, which gives
-    every candidate the same score, ranks last and not first. At most [chunk, candidates] scores are held at a time.
+def dot_products(queries: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
+    """Dot products, which are cosines where embeddings have length 1, [queries, candidates]."""
+    return queries @ candidates.T
+
+
+def ranks_of_relevant(
+    queries: torch.Tensor,
+    candidates: torch.Tensor,
+    judgments: Judgments,
+    scores: Scores = dot_products,
+    chunk: int = CHUNK_QUERIES,
+) -> npt.NDArray[np.int64]:
+    """Rank of each query's relevant documents among all candidates; see `ranks_in_scores`.
 
     Args:
         queries: [queries, hidden].
         candidates: [candidates, hidden].
-        targets: row of the right candidate for every query, [queries].
-        chunk: number of queries scored at a time.
+        judgments: relevant candidates of every query.
+        scores: similarity of queries and candidates.
+        chunk: number of queries scored at a time, so that at most [chunk, candidates] scores are held.
 
     Returns:
-        ranks from 1 to the number of candidates, [queries]. A score that is not a number ranks last.
+        ranks from 1 to the number of candidates, in the order of the judgments' documents, [pairs].
     """
     ranks = []
     for start in range(0, len(queries), chunk):
-        scores = queries[start : start + chunk] @ candidates.T  # [chunk, candidates]
-        ranks.append(ranks_in_scores(scores, targets[start : start + chunk]))
-    return torch.cat(ranks)
+        part = slice(start, start + chunk)
+        rows = np.arange(len(queries))[part]
+        ranks.append(ranks_in_scores(scores(queries[part], candidates), judgments.select(rows)))
+    return np.concatenate(ranks)
 
 
-def ranks_in_scores(scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Rank of each row's target, [queries], from scores [queries, candidates]; ties and NaN count against it."""
-    target_scores = scores.gather(1, targets.unsqueeze(1))  # [queries, 1]
-    # Counting what is lower, not what is higher: equal scores and NaN, which is never lower, then push the target down.
-    return scores.shape[1] - (scores < target_scores).sum(dim=1)
+def ranks_in_scores(scores: torch.Tensor, judgments: Judgments) -> npt.NDArray[np.int64]:
+    """Rank of each row's relevant documents in scores [queries, candidates]; ties count against the model.
 
-
-def retrieval_metrics(ranks: torch.Tensor) -> dict[str, float]:
-    """Mean reciprocal rank and recall at 1, 5, 10, as fractions.
-
-    Args:
-        ranks: rank of the right candidate for every query, [queries]; must not be empty.
+    Of equal scores, documents that are not relevant come first, and then the lower grades, so that a collapsed encoder,
+    which gives every candidate the same score, ranks relevant documents last and not first. A score that is not a
+    number comes before all others if its document is not relevant, and after them otherwise.
 
     Returns:
-        `mrr`, `recall@1`, `recall@5`, `recall@10`; greater is better for all.
+        ranks from 1, in the order of the judgments' documents, [pairs].
     """
-    return values_of(retrieval_statistics(ranks))
+    counts = judgments.counts
+    queries = np.repeat(np.arange(len(judgments)), counts)  # [pairs]
+    of_relevant = scores[torch.from_numpy(queries), torch.from_numpy(judgments.documents)]  # [pairs]
+    position = np.arange(len(queries)) - judgments.offsets[queries]  # of a pair within its query
+    ranks = np.empty(len(queries), dtype=np.int64)
+    for place in range(counts.max(initial=0)):  # one document per query at a time, to hold no more than the scores
+        at = np.flatnonzero(position == place)
+        rows = scores if len(at) == len(scores) else scores[torch.from_numpy(queries[at])]
+        # Counting what is lower, not what is higher: equal scores and NaN, which is never lower, push a document down.
+        lower = (rows < of_relevant[torch.from_numpy(at)][:, None]).sum(dim=1)
+        ranks[at] = scores.shape[1] - lower.cpu().numpy()
+    # That also counts a query's other relevant documents of the same score. From the last of them upwards, each goes
+    # one rank above the next.
+    values = of_relevant.double().cpu().numpy()
+    missing = np.isnan(values)
+    order = np.lexsort((judgments.grades, -np.where(missing, 0, values), missing, queries))
+    ordered = ranks[order]
+    for place in range(counts.max(initial=1) - 2, -1, -1):
+        at = np.flatnonzero((position == place) & (place < counts[queries] - 1))
+        ordered[at] = np.minimum(ordered[at], ordered[at + 1] - 1)
+    ranks[order] = ordered
+    return ranks
 
 
-def retrieval_statistics(ranks: torch.Tensor) -> dict[str, Statistic]:
+def retrieval_metrics(ranks: npt.NDArray[np.int64], judgments: Judgments) -> dict[str, float]:
+    """The metrics of `rank_statistics`, as fractions; greater is better for all.
+
+    Args:
+        ranks: rank of each relevant document, in the order of the judgments' documents, [pairs].
+        judgments: relevant documents of every query; there must be a query.
+    """
+    return values_of(retrieval_statistics(ranks, judgments))
+
+
+def retrieval_statistics(ranks: npt.NDArray[np.int64], judgments: Judgments) -> dict[str, Statistic]:
     """The metrics of `retrieval_metrics` in the form that can be resampled."""
-    if not len(ranks):
+    if not len(judgments):
         raise ValueError("no ranks: expected at least one query")
-    return rank_statistics(ranks.cpu().reshape(-1, 1).tolist(), [1] * len(ranks))
+    queries = []
+    for start, end in itertools.pairwise(judgments.offsets.tolist()):
+        order = start + ranks[start:end].argsort()
+        grades = judgments.grades[order].tolist()
+        queries.append(QueryRanks(ranks[order].tolist(), grades, grades))
+    return rank_statistics(queries)
 
 
 class MapAtR(NamedTuple):

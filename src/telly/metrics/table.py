@@ -14,12 +14,14 @@ class Metric:
         greater_is_better: the direction.
         percentage: whether values run from 0 to 100; otherwise they are fractions, or raw (`cider`).
         description: one line about it.
+        detail: whether the table of a run in the terminal leaves it out, unless it selects the best epoch.
     """
 
     name: str
     greater_is_better: bool
     percentage: bool
     description: str
+    detail: bool = False
 
     @property
     def digits(self) -> int:
@@ -35,10 +37,12 @@ _METRICS = (
     Metric("exact_match", True, True, "predictions with the same whitespace tokens as the reference"),
     Metric("edit_similarity", True, True, "similarity by inserted and deleted characters, mean of whole per cents"),
     Metric("mrr", True, False, "mean reciprocal rank of the first right answer"),
+    Metric("mrr@10", True, False, "mean reciprocal rank of the first right answer, 0 beyond rank 10", detail=True),
+    Metric("ndcg@10", True, False, "discounted gain of the first 10 answers, by grade, divided by the best possible"),
     Metric("recall@1", True, False, "right answers ranked first"),
-    Metric("recall@5", True, False, "right answers among the first 5"),
+    Metric("recall@5", True, False, "right answers among the first 5", detail=True),
     Metric("recall@10", True, False, "right answers among the first 10"),
-    Metric("map", True, False, "mean over queries of the average precision at the right answers"),
+    Metric("map", True, False, "mean over queries of the average precision at the right answers", detail=True),
     Metric("map@r", True, False, "mean average precision over the first R answers of a query with R right ones"),
     Metric("r_precision", True, False, "right ones among the first R answers of a query with R right ones"),
     Metric("accuracy", True, False, "right labels"),

@@ -83,6 +83,23 @@ def auto_class(architecture: str) -> str:
     return next((auto for suffix, auto in AUTO_CLASSES.items() if architecture.endswith(suffix)), "AutoModel")
 
 
+def loading_class(model_type: str, architecture: str) -> tuple[str, str]:
+    """Module and name of the class with which plain transformers loads a saved architecture."""
+    from transformers.models.auto.configuration_auto import model_type_to_module_name
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES,
+    )
+
+    if model_type in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES:
+        if architecture.endswith("Encoder"):  # BartEncoder, which has no automatic class and is not exported
+            module = model_type_to_module_name(model_type)
+            return f"transformers.models.{module}.modeling_{module}", architecture
+        if architecture.endswith("EncoderModel") and model_type not in MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES:
+            return "transformers", architecture
+    return "transformers", auto_class(architecture)
+
+
 def _last(name: str) -> str:
     return name.rpartition(".")[2]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import pickle
 import re
@@ -91,13 +92,7 @@ def load_stack(name: str, *, seed: int = 0, is_generative: bool = False) -> Laye
     config = load_config(name)
     with _explained(name), quiet_transformers(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model, report = _auto_class(config, is_generative).from_pretrained(
-            **_source(name),
-            config=config,
-            dtype=torch.float32,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # refused below, with their names
-        )
+        model, report = _load(name, config, is_generative)
     initialized = {*report["missing_keys"], *(mismatch[0] for mismatch in report["mismatched_keys"])}
     stack = find_stack(model)
     _check_complete(
@@ -113,6 +108,30 @@ def load_stack(name: str, *, seed: int = 0, is_generative: bool = False) -> Laye
 def load_model(name: str, *, seed: int = 0, is_generative: bool = False) -> nn.Module:
     """Load a model in float32 and eval mode; arguments and errors are those of `load_stack`."""
     return load_stack(name, seed=seed, is_generative=is_generative).model
+
+
+def _load(name: str, config: Any, is_generative: bool) -> tuple[Any, dict[str, Any]]:
+    """Load a model's weights; returns it with transformers' report of missing, mismatched and unexpected keys."""
+    from transformers import AutoModel
+
+    arguments = {
+        **_source(name),
+        "dtype": torch.float32,
+        "output_loading_info": True,
+        "ignore_mismatched_sizes": True,  # refused by the caller, with their names
+    }
+    loader = _model_class(config, is_generative)
+    if not _is_within_encoder_decoder(loader, config):
+        return loader.from_pretrained(**arguments, config=_config_for(loader, config))  # type: ignore[no-any-return]
+    whole, report = AutoModel.from_pretrained(**arguments, config=config)
+    encoder = whole.get_encoder()
+    encoder.config.is_encoder_decoder = False  # so that it is saved as what it is
+    names = {id(parameter): name for name, parameter in encoder.named_parameters()}
+    ids = {name: id(parameter) for name, parameter in whole.named_parameters(remove_duplicate=False)}
+    missing = {names[ids[key]] for key in report["missing_keys"] if ids.get(key) in names}
+    mismatched = [(names[ids[key]], *shapes) for key, *shapes in report["mismatched_keys"] if ids.get(key) in names]
+    unexpected = [key.partition("encoder.")[2] for key in report["unexpected_keys"] if "encoder." in key]
+    return encoder, {"missing_keys": missing, "mismatched_keys": mismatched, "unexpected_keys": unexpected}
 
 
 def _needs_prefix_lm(config: Any, is_generative: bool) -> bool:
@@ -175,7 +194,9 @@ def model_from_config(config: Any, device: str = "meta", *, is_generative: bool 
     """
     try:
         with torch.device(device), quiet_transformers():
-            model = _auto_class(config, is_generative).from_config(config, dtype=torch.float32)
+            loader = _model_class(config, is_generative)
+            build = getattr(loader, "from_config", None) or loader._from_config
+            model = build(_config_for(loader, config), dtype=torch.float32)
             return (PrefixLM(model) if _needs_prefix_lm(config, is_generative) else model).eval()  # type: ignore[no-any-return]
     except _LOAD_ERRORS as error:
         raise ModelError(f"a model with this {type(config).__name__} cannot be built: {error}") from error
@@ -239,14 +260,53 @@ def _source(name: str) -> dict[str, Any]:
     return {"pretrained_model_name_or_path": place, "local_files_only": local, "trust_remote_code": False}
 
 
-def _auto_class(config: Any, is_generative: bool) -> Any:
-    from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoModelForTextEncoding
+def _model_class(config: Any, is_generative: bool) -> Any:
+    """The transformers class of a model: an `Auto` class, or that of an encoder-decoder's encoder."""
+    from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     if is_generative:
         classes = {Architecture.ENCODER_DECODER: AutoModelForSeq2SeqLM, Architecture.DECODER: AutoModelForCausalLM}
         return classes.get(architecture_of(config), AutoModel)
-    encoder = any(name.endswith("EncoderModel") for name in getattr(config, "architectures", None) or ())
-    return AutoModelForTextEncoding if encoder or getattr(config, "is_encoder_decoder", False) else AutoModel
+    if getattr(config, "is_encoder_decoder", False) or _is_saved_encoder(config):
+        return _encoder_class(config)
+    return AutoModel
+
+
+def _is_saved_encoder(config: Any) -> bool:
+    """Check if a checkpoint is the encoder of an encoder-decoder alone."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES as ENCODER_DECODERS
+
+    architectures = getattr(config, "architectures", None) or ()
+    return config.model_type in ENCODER_DECODERS and any(
+        name.endswith(("EncoderModel", "Encoder")) for name in architectures
+    )
+
+
+def _encoder_class(config: Any) -> Any:
+    """The class of an encoder-decoder's encoder: one that reads the whole checkpoint where transformers has it."""
+    import transformers
+    from transformers import MODEL_MAPPING
+
+    whole = MODEL_MAPPING[type(config)]
+    name = f"{whole.__name__.removesuffix('Model')}EncoderModel"  # T5EncoderModel; there is no BartEncoderModel
+    if hasattr(transformers, name):
+        return getattr(transformers, name)
+    with torch.device("meta"):
+        return type(whole(copy.deepcopy(config)).get_encoder())
+
+
+def _is_within_encoder_decoder(loader: Any, config: Any) -> bool:
+    """Check if a class such as `BartEncoder` finds its weights only within the encoder-decoder of a checkpoint."""
+    return loader.__name__.endswith("Encoder") and not _is_saved_encoder(config)
+
+
+def _config_for(loader: Any, config: Any) -> Any:
+    """A copy of a configuration, since transformers changes the one that it builds from; as that of an encoder only if
+    that is what is built."""
+    config = copy.deepcopy(config)
+    if loader.__name__.endswith(("EncoderModel", "Encoder")):
+        config.is_encoder_decoder = False
+    return config
 
 
 @contextlib.contextmanager

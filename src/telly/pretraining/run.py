@@ -20,7 +20,8 @@ from transformers import AutoTokenizer, RobertaConfig, RobertaForMaskedLM, Train
 from telly.data.batching import LengthBucketBatchSampler
 from telly.disk import folder_lock, whole_file, write_json
 from telly.errors import ConfigError, DataError
-from telly.metrics.retrieval import ranks_of_targets, retrieval_metrics
+from telly.metrics.judgments import Judgments
+from telly.metrics.retrieval import ranks_of_relevant, retrieval_metrics
 from telly.models.load import quiet_transformers
 from telly.pretraining.batches import BatchMaker
 from telly.pretraining.card import MEASURES, write_card
@@ -262,11 +263,12 @@ def evaluate(objective: PretrainObjective, corpus: Corpus, tokenizer: Any, confi
                 parts.append(objective.embeddings(plain["input_ids"], plain["attention_mask"]))
     objective.train(training)
     code, docs = (torch.cat(parts) for parts in embeddings)
-    ranks = ranks_of_targets(docs, code, torch.arange(corpus.held_out, device=device))
+    judgments = Judgments.one_each(range(corpus.held_out))
+    ranks = ranks_of_relevant(docs, code, judgments)
     return {
         "masked_accuracy": float(torch.cat(hits).float().mean()),
         "next_loss": float(torch.cat(losses).mean()),
-        "mrr": retrieval_metrics(ranks)["mrr"],
+        "mrr": retrieval_metrics(ranks, judgments)["mrr"],
     }
 
 

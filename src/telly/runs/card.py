@@ -8,7 +8,7 @@ from pathlib import Path
 from telly.disk import write_text
 from telly.markdown import DASH, markdown_table
 from telly.metrics.table import METRICS
-from telly.models.families import auto_class
+from telly.models.families import loading_class
 from telly.models.folder import CONFIG, EMBEDDED
 from telly.runs.folder import CARD_FILE
 from telly.runs.record import RunRecord
@@ -23,8 +23,9 @@ def write_card(record: RunRecord, folder: Path) -> None:
         record: record of the finished run.
         folder: folder of the run's model, with its `config.json`.
     """
-    architectures = json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("architectures") or [""]
-    write_text(folder / CARD_FILE, card(record, _usage(record, architectures[0])))
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    architecture = (config.get("architectures") or [""])[0]
+    write_text(folder / CARD_FILE, card(record, _usage(record, config.get("model_type", ""), architecture)))
 
 
 def card(record: RunRecord, usage: str, *extra_sections: str, library: str = "transformers") -> str:
@@ -174,13 +175,15 @@ def _settings(record: RunRecord) -> str:
     return "## Settings\n\n" + markdown_table(("setting", "value"), [("maximum tokens", limits), *rows])
 
 
-def _usage(record: RunRecord, architecture: str) -> str:
+def _usage(record: RunRecord, model_type: str, architecture: str) -> str:
     task = record.config.task
-    loader = auto_class(architecture)
+    module, loader = loading_class(model_type, architecture)
+    imports = {"transformers": ["AutoTokenizer"]}
+    imports.setdefault(module, []).insert(0, loader)
     lines = [
         "## Use\n",
         "```python",
-        f"from transformers import {loader}, AutoTokenizer",
+        *(f"from {name} import {', '.join(names)}" for name, names in imports.items()),
         "",
         f"model = {loader}.from_pretrained(FOLDER)",
         "tokenizer = AutoTokenizer.from_pretrained(FOLDER)",

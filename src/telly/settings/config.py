@@ -365,6 +365,7 @@ class TuneConfig(TaskSettings):
         for name in option_names():
             if getattr(self, name) is not None and name not in task.option_names:
                 raise ValueError(f"{name}: task {self.task} has no such setting; leave it out")
+        task.options_of(dict(self))  # raises if they do not fit together
         if self.batch_size is not None and self.batch_size < task.min_batch_size:
             raise ValueError(
                 f"batch_size: {self.task} contrasts the examples of a batch with each other; expected at least "

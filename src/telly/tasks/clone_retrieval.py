@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from telly.data.sample import Sample
-from telly.data.schema import CODE_STRINGS_FIRST, Column, Schema
+from telly.data.schema import CODE_STRINGS_FIRST, NEGATIVES, Column, Schema
 from telly.metrics.answers import REFERENCE_KEYS, AnswerLayout
 from telly.tasks.options import ContrastiveOptions
 from telly.tasks.spec import EmbeddingRoles, Preset, TaskSpec
@@ -31,6 +31,7 @@ class CloneRetrieval(TaskSpec[ContrastiveOptions]):
         (Column("label", "label", aliases=("problem", "problem_id", "target")), CODE_STRINGS_FIRST),
         summary="clone retrieval: find the other programs that solve the same problem",
         key="code",
+        negatives=NEGATIVES,
         open_labels=True,
     )
     sample = Sample("clone-retrieval")

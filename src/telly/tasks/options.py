@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Gt
+from annotated_types import Ge, Gt
 
 from telly.declare import EVALUATION, SPEED, WEIGHTS, Setting
 
+PositiveDimension = Annotated[int, Gt(0)]
+PositiveWeight = Annotated[float, Gt(0)]
 PAIR, COSINE = "pair", "cosine"
 Pooling = Annotated[
     str,
@@ -79,6 +81,60 @@ Beams = Annotated[
 ]
 
 
+Symmetric = Annotated[
+    bool,
+    Setting(
+        "Also find each document's query among the batch's queries; the loss is the mean of both directions.",
+        WEIGHTS,
+        off="--one-sided",
+        default="off",
+        label="symmetric loss",
+    ),
+]
+FalseNegativeMargin = Annotated[
+    float,
+    Ge(0),
+    Setting(
+        "Leave out negatives that score this much more than the right answer, such as 0.1.",
+        WEIGHTS,
+        default="none are left out",
+        label="margin of false negatives",
+    ),
+]
+Matryoshka = Annotated[
+    tuple[PositiveDimension, ...],
+    Setting(
+        "Train the first N dimensions to be an embedding as well; repeatable.",
+        WEIGHTS,
+        metavar="N",
+        label="Matryoshka dimensions",
+    ),
+]
+MatryoshkaWeights = Annotated[
+    tuple[PositiveWeight, ...],
+    Setting(
+        "Weight of the loss of a Matryoshka dimension, that of the whole embedding being 1; repeatable.",
+        WEIGHTS,
+        option="--matryoshka-weight",
+        metavar="X",
+        default="1 each",
+        label="Matryoshka weights",
+    ),
+]
+ChunkSize = Annotated[
+    int,
+    Gt(0),
+    Setting(
+        "Texts per pass through the trained layers; a larger batch passes twice, in less memory and with the same "
+        "gradient.",
+        WEIGHTS,  # in the rounding, and in which random numbers dropout gets
+        SPEED,
+        metavar="N",
+        default="the batch",
+    ),
+]
+
+
 @dataclass(frozen=True)
 class TaskOptions:
     """Base class of a task's settings, itself without any. Defaults are the task's preset."""
@@ -97,6 +153,25 @@ class ContrastiveOptions(EmbeddingOptions):
     """Settings of tasks that are trained with in-batch negatives."""
 
     temperature: Temperature = 0.05
+    symmetric: Symmetric = False
+    false_negative_margin: FalseNegativeMargin | None = None
+    matryoshka: Matryoshka = ()
+    matryoshka_weights: MatryoshkaWeights = ()
+    chunk_size: ChunkSize | None = None
+
+    def __post_init__(self) -> None:
+        if len(set(self.matryoshka)) < len(self.matryoshka):
+            raise ValueError("matryoshka: a dimension is given twice; expected each once")
+        if self.matryoshka_weights and len(self.matryoshka_weights) != len(self.matryoshka):
+            raise ValueError(
+                f"matryoshka_weights: found {len(self.matryoshka_weights)}; expected one for each of the "
+                f"{len(self.matryoshka)} dimensions of matryoshka"
+            )
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """Weight of the loss of every Matryoshka dimension."""
+        return self.matryoshka_weights or (1.0,) * len(self.matryoshka)
 
 
 @dataclass(frozen=True)
@@ -112,6 +187,7 @@ class PairOptions(EmbeddingOptions):
 
     head: Head = "pair"
     shared_batches: SharedBatches | None = None
+    chunk_size: ChunkSize | None = None
 
     def __post_init__(self) -> None:
         # The cosine learns as much from batches of pairs that share texts as from random ones, the classifier less, as

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from telly.data.sample import DESCRIBED_FUNCTIONS
-from telly.data.schema import CODE_TOKENS_FIRST, DOCSTRING_NAMES, Column, Schema
+from telly.data.schema import CODE_TOKENS_FIRST, DOCSTRING_NAMES, NEGATIVES, Column, Schema
 from telly.metrics.answers import REFERENCE_KEYS, AnswerLayout
 from telly.mining.target import described
 from telly.tasks.options import SearchOptions
@@ -33,10 +33,11 @@ class Search(TaskSpec[SearchOptions]):
         summary="code search: find the function that a sentence describes",
         key="code",
         candidates="code",
+        negatives=NEGATIVES,
     )
     sample = DESCRIBED_FUNCTIONS
     preset = Preset({"query": 128, "code": 256}, batch_size=128, learning_rate=2e-5, epochs=10, metric="mrr")
-    metrics = ("mrr", "recall@1", "recall@5", "recall@10")
+    metrics = ("mrr", "mrr@10", "ndcg@10", "map", "recall@1", "recall@5", "recall@10")
     answers = AnswerLayout("ranking", ("answers", "answer", *REFERENCE_KEYS, "label", "idx"), ("id", "url", "index"))
     options = SearchOptions
     min_batch_size = 2
@@ -44,7 +45,7 @@ class Search(TaskSpec[SearchOptions]):
     paper_name = "code-search"
 
     def score(self, predictions: Sequence[str], references: Sequence[str]) -> dict[str, Statistic]:
-        """MRR, recall and MAP of rankings."""
+        """MRR, NDCG, MAP and recall of rankings."""
         from telly.metrics.ranking import search_statistics
 
         return search_statistics(predictions, references)

@@ -106,7 +106,7 @@ def workload(config: TuneConfig, data: str) -> Workload:
     config = config.resolve()
     task = get_task(config.task)
     source = str(task.spec.sample.files()["train"]) if data == SAMPLE and not Path(data).exists() else data
-    datasets = {"train": read(source, task.schema, config.columns, "train", config.limit)}
+    datasets = {"train": read(source, task.schema.for_training(), config.columns, "train", config.limit)}
     tokenizer, model_config = load_tokenizer(config.model), load_config(config.model)
     prompts = prompts_of(embedding_config(config.model, task.spec, config.options), task.spec)
     return workload_of(config, task.encode(datasets, tokenizer, config.max_tokens, model_config, prompts)["train"])
@@ -122,7 +122,6 @@ def workload_of(config: ResolvedConfig, encoded: Encoded) -> Workload:
     Raises:
         ConfigError: the data does not fill one batch.
     """
-    lengths = {column: encoded.table.lengths[rows] for column, rows in encoded.rows.items()}
     try:
         pairs = encoded.pairs if get_spec(config.task).shares_texts(config.options) else None
         sampler = LengthBucketBatchSampler(
@@ -132,12 +131,11 @@ def workload_of(config: ResolvedConfig, encoded: Encoded) -> Workload:
         raise ConfigError(f"--batch-size: {error}") from None
     batches = sampler.global_batches()
     padded = [encoded.batch_tokens(batch) for batch in batches]
-    tokens = sum(int(column.sum()) for column in lengths.values())
     return Workload(
         tokens=sum(padded),
         distinct_tokens=int(encoded.table.lengths.sum()),
         batch_tokens=max(padded),
-        mean_length=tokens / (len(lengths) * len(encoded)),
+        mean_length=float(encoded.table.lengths[encoded.reads].mean()),
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from telly.data.readers import read
+from telly.data.schema import check_mapping
 from telly.errors import ConfigError, DataError
 from telly.runs.parts import SplitInfo
 from telly.settings.config import ResolvedConfig
@@ -22,17 +23,20 @@ def load_datasets(config: ResolvedConfig, task: AnyTask) -> dict[str, Any]:
     """Read the run's data sets by split: the user's files, or the sample.
 
     Raises:
+        ConfigError: a mapped name is not among the task's columns.
         DataError: a file is missing, malformed or empty.
     """
     sources = {"train": config.data, "valid": config.valid, "test": config.test}
     if config.data is None:
         sources = {name: str(path) for name, path in task.spec.sample.files().items()}
+    check_mapping(task.schema.for_training(), config.columns)
     limits = {"train": config.limit, "valid": config.eval_limit, "test": config.eval_limit}
     datasets = {}
     for name, source in sources.items():
         if source is None:
             continue
-        dataset = read(source, task.schema, config.columns, "validation" if name == "valid" else name)
+        schema = task.schema.for_training() if name == "train" else task.schema
+        dataset = read(source, schema, schema.fitting(config.columns), "validation" if name == "valid" else name)
         if not len(dataset):
             raise DataError(f"{source}: no examples; expected at least one for {name}")
         limit = limits[name]
@@ -57,13 +61,16 @@ def check_metric(config: ResolvedConfig, task: AnyTask, train: Encoded) -> None:
 
 
 def check_negatives(
-    contrasted: Mapping[str, npt.NDArray[np.int64]], batches: Sequence[npt.NDArray[np.int64]]
+    contrasted: Mapping[str, npt.NDArray[np.int64]],
+    batches: Sequence[npt.NDArray[np.int64]],
+    hard_negatives: npt.NDArray[np.int64] | None = None,
 ) -> list[str]:
     """Find batches without negatives, from which a contrastive loss learns nothing.
 
     Args:
         contrasted: `Task.contrasted` of the training data.
         batches: example indices of every batch.
+        hard_negatives: hard negatives per example, [examples]; None if there are none.
 
     Returns:
         one warning if some batches have no negatives; else none.
@@ -73,12 +80,16 @@ def check_negatives(
     """
     for name, values in contrasted.items():
         distinct = len(np.unique(values))
-        if distinct < 2:
+        if distinct < 2 and hard_negatives is None:
             raise ConfigError(
                 f"data: all {len(values):,} training examples have the same {name}, so the contrastive loss has no "
                 f"negatives and nothing is learnt; add examples with another {name}"
             )
-    useless = sum(any((values[batch] == values[batch[0]]).all() for values in contrasted.values()) for batch in batches)
+    useless = sum(
+        any((values[batch] == values[batch[0]]).all() for values in contrasted.values())
+        and (hard_negatives is None or not hard_negatives[batch].any())
+        for batch in batches
+    )
     if not useless:
         return []
     reason = f"all examples have the same {' or the same '.join(contrasted)}, so the loss has no negatives there"

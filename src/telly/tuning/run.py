@@ -139,7 +139,10 @@ def _data_warnings(job: Job, arguments: TrainingArguments) -> list[str]:
     warnings = warnings_about(job.inputs.datasets, job.task.schema)
     warnings += [] if job.task.is_generative else model_warnings(job.config.model)
     sampler = sampler_of(job, arguments.process_index, arguments.world_size)
-    return warnings + check_negatives(job.task.contrasted(job.train), sampler.global_batches())
+    warnings += job.train.warnings
+    return warnings + check_negatives(
+        job.task.contrasted(job.train), sampler.global_batches(), job.train.hard_negatives
+    )
 
 
 def _open_sources(run: Run, job: Job) -> BatchSources:

@@ -68,6 +68,7 @@ class Encoded:
         classes: the labels' names by class index.
         cacheable: whether the split can be read from an activation cache; false for prompts that are decoded token by
             token.
+        warnings: what readers of the results should know about how the examples were encoded.
     """
 
     table: SequenceTable
@@ -75,6 +76,7 @@ class Encoded:
     labels: npt.NDArray[np.int64] | None = None
     classes: tuple[str, ...] = ()
     cacheable: bool = True
+    warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(next(iter(self.rows.values())))
@@ -84,6 +86,16 @@ class Encoded:
         """Length of every example's longest sequence in tokens, [examples]; batches are bucketed by it."""
         longest: npt.NDArray[np.int64] = np.max([self.table.lengths[rows] for rows in self.rows.values()], axis=0)
         return longest
+
+    @property
+    def reads(self) -> npt.NDArray[np.int64]:
+        """The rows that an epoch reads, each as often as it does, in no particular order."""
+        return np.concatenate(list(self.rows.values()))
+
+    @property
+    def hard_negatives(self) -> npt.NDArray[np.int64] | None:
+        """Hard negatives per example, [examples]; None if no example has any."""
+        return None
 
     @property
     def pairs(self) -> npt.NDArray[np.int64] | None:
@@ -97,14 +109,17 @@ class Encoded:
     @property
     def uses_per_epoch(self) -> float:
         """Average number of times that an epoch reads a distinct sequence."""
-        return sum(len(rows) for rows in self.rows.values()) / max(1, len(self.table))
+        return len(self.reads) / max(1, len(self.table))
+
+    def _arrays(self) -> list[npt.NDArray[np.int64]]:
+        """All that makes up the examples besides their sequences."""
+        return [*self.rows.values(), *([] if self.labels is None else [self.labels])]
 
     def fingerprint(self) -> str:
         """A digest of sequences, examples and labels; changes with the data and the tokenizer."""
         digest = hashlib.blake2b(self.table.fingerprint().encode(), digest_size=16)
-        for array in (*self.rows.values(), self.labels):
-            if array is not None:
-                digest.update(np.ascontiguousarray(array).data)
+        for array in self._arrays():
+            digest.update(np.ascontiguousarray(array).data)
         digest.update("\0".join(self.classes).encode())
         return digest.hexdigest()
 
@@ -375,7 +390,7 @@ class Task(ABC, Generic[EncoderT, ModelT, DataT, OptionsT]):
 AnyTask = Task[Any, Any, Any, Any]
 
 
-def batches_of(dataset: Any) -> Iterator[dict[str, list[str]]]:
+def batches_of(dataset: Any) -> Iterator[dict[str, Any]]:
     """Columns of a data set in batches of `ENCODE_BATCH` rows."""
     for start in range(0, len(dataset), ENCODE_BATCH):
         yield dataset[start : start + ENCODE_BATCH]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -22,15 +23,16 @@ from telly.models.embedding import EmbeddingHead
 from telly.tasks.options import ContrastiveOptions
 from telly.tasks.spec import TaskSpec
 from telly.tasks.training.base import NO_PROMPTS, Encoded, Encoder, Evaluation, Prompts, Task
-from telly.tasks.training.contrastive import ContrastiveModel, in_batch_loss
-from telly.tasks.training.embeddings import embed_rows, encoded_texts
+from telly.tasks.training.contrastive import ContrastiveData, ContrastiveModel, negatives_column, without_answers
+from telly.tasks.training.embeddings import embed_rows, encoded_with_negatives
 from telly.tasks.training.labels import labels_of
 
 BUCKETS = 4096
 """Size of the word-count vectors of the baseline."""
 
 
-class GroupedTexts(Encoded):
+@dataclass(frozen=True)
+class GroupedTexts(ContrastiveData):
     """Texts with labels, grouped by label."""
 
     def partner(self, index: int, rng: np.random.Generator) -> int:
@@ -46,13 +48,20 @@ class GroupedTexts(Encoded):
         return int(order[first + offset + (offset >= own_offset)])
 
     def batch_tokens(self, indices: Rows) -> int:
-        """Tokens of the texts, and about as many of their partners."""
-        return 2 * super().batch_tokens(indices)
+        """Tokens of the texts, about as many of their partners, and those of the negatives."""
+        return super().batch_tokens(indices) + Encoded.batch_tokens(self, indices)
 
     @property
-    def uses_per_epoch(self) -> float:
-        """Every text is read once for itself and, on average, once as a partner."""
-        return 2 * super().uses_per_epoch
+    def reads(self) -> npt.NDArray[np.int64]:
+        """Every text once for itself and, on average, once as a partner; and the negatives."""
+        return np.concatenate([super().reads, *self.rows.values()])
+
+    def negative_ids(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Labels of hard negatives, [negatives]; one that is no text of the data has a label of its own."""
+        assert self.labels is not None
+        labels = np.full(len(self.table), -1)
+        labels[next(iter(self.rows.values()))] = self.labels
+        return np.where(labels[rows] < 0, len(self.classes) + rows, labels[rows])
 
     @cached_property
     def _by_label(self) -> tuple[npt.NDArray[np.int64], ...]:
@@ -69,16 +78,23 @@ class GroupModel(ContrastiveModel):
     """Encoder and loss."""
 
     def forward(
-        self, left: dict[str, torch.Tensor], right: dict[str, torch.Tensor], labels: torch.Tensor
+        self,
+        left: dict[str, torch.Tensor],
+        right: dict[str, torch.Tensor],
+        labels: torch.Tensor,
+        negatives: dict[str, torch.Tensor] | None = None,
+        negative_labels: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
-        """In-batch contrastive loss; texts of one label are not negatives of each other.
+        """Contrastive loss; texts of one label are not negatives of each other.
 
         Args:
             left: batch of tokens or cached states.
             right: batch of other texts with the same labels.
             labels: class indices, [pairs].
+            negatives: batch of hard negatives of all texts; None if there are none in this batch.
+            negative_labels: their labels, [negatives]; None if there are none in any batch.
         """
-        return {"loss": in_batch_loss(self.embed(left), self.embed(right), [labels], self.temperature)}
+        return self.loss(left, right, [labels], negatives, negative_labels)
 
 
 class GroupTask(Task[Encoder, GroupModel, GroupedTexts, ContrastiveOptions]):
@@ -102,15 +118,18 @@ class GroupTask(Task[Encoder, GroupModel, GroupedTexts, ContrastiveOptions]):
             classes, labels = np.unique(list(dataset[self.label]), return_inverse=True)
             if np.bincount(labels).max() < 2:
                 raise DataError(f"{name}: every label occurs in one row only; expected at least two programs per label")
-            table, rows = encoded_texts(dataset, tokenizer, max_tokens, prompts)
-            encoded[name] = GroupedTexts(table, rows, labels, tuple(map(str, classes)))
+            negatives = negatives_column(self.schema, name)
+            table, rows, hard = encoded_with_negatives(dataset, tokenizer, max_tokens, negatives, self.text, prompts)
+            hard, warnings = without_answers(hard, labels, rows[self.text], self.label)
+            names = tuple(map(str, classes))
+            encoded[name] = GroupedTexts(table, rows, labels, names, negatives=hard, warnings=warnings)
         return encoded
 
     def build(
         self, encoder: Encoder, num_classes: int, options: ContrastiveOptions, embedding: EmbeddingHead | None = None
     ) -> GroupModel:
         """The encoder with the contrastive loss."""
-        return GroupModel(encoder, options.temperature, embedding)
+        return GroupModel(encoder, options, embedding)
 
     def contrasted(self, data: GroupedTexts) -> dict[str, npt.NDArray[np.int64]]:
         """Texts of the same label are not negatives."""
@@ -124,7 +143,12 @@ class GroupTask(Task[Encoder, GroupModel, GroupedTexts, ContrastiveOptions]):
         partners = np.array([data.partner(int(i), np.random.default_rng([*rng_key, int(i)])) for i in picked])
         rows = data.rows[self.text]
         batch: dict[str, Any] = {"left": source.batch(rows[picked]), "right": source.batch(rows[partners])}
-        return batch | {"labels": torch.from_numpy(labels_of(data)[picked])}
+        batch["labels"] = torch.from_numpy(labels_of(data)[picked])
+        negatives = data.negatives_of(indices)
+        if negatives is not None:
+            batch["negatives"] = source.batch(negatives) if len(negatives) else None
+            batch["negative_labels"] = torch.from_numpy(data.negative_ids(negatives))
+        return batch
 
     @torch.no_grad()
     def evaluate(

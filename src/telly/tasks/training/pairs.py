@@ -20,7 +20,7 @@ from telly.models.embedding import EmbeddingHead
 from telly.tasks.options import PAIR, PairOptions
 from telly.tasks.spec import TaskSpec
 from telly.tasks.training.base import NO_PROMPTS, Encoded, Encoder, Evaluation, Prompts, Task, TaskModel, batches_of
-from telly.tasks.training.embeddings import embed_rows, encoded_texts
+from telly.tasks.training.embeddings import embed_rows, encoded_texts, in_chunks
 from telly.tasks.training.labels import ClassHead, class_indices, labels_of, most_frequent
 
 MARGIN = 0.3
@@ -55,8 +55,15 @@ class PairModel(TaskModel):
 
     threshold: torch.Tensor
 
-    def __init__(self, encoder: Encoder, head: nn.Module | None = None, embedding: EmbeddingHead | None = None) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        head: nn.Module | None = None,
+        embedding: EmbeddingHead | None = None,
+        chunk_size: int | None = None,
+    ) -> None:
         super().__init__(encoder, head, THRESHOLD, embedding)
+        self.chunk_size = chunk_size
 
     @abstractmethod
     def represent(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -86,7 +93,8 @@ class PairModel(TaskModel):
             right: index in `functions` of the right text, [pairs].
             labels: 1 if both belong together, else 0, [pairs].
         """
-        return {"loss": self.loss(self.represent(functions), left, right, labels)}
+        embeddings = in_chunks(self.represent, functions, self.chunk_size)
+        return {"loss": self.loss(embeddings, left, right, labels)}
 
 
 class PairClassifier(PairModel):
@@ -96,12 +104,15 @@ class PairClassifier(PairModel):
         encoder: the encoder.
         head: logits of two classes from two embeddings, [pairs, 2 x embedding size] to [pairs, 2].
         embedding: pooling and the modules after it. [default: mean pooling]
+        chunk_size: texts per pass in training; None takes those of a batch at once.
     """
 
     head: nn.Module
 
-    def __init__(self, encoder: Encoder, head: nn.Module, embedding: EmbeddingHead | None = None) -> None:
-        super().__init__(encoder, head, embedding)
+    def __init__(
+        self, encoder: Encoder, head: nn.Module, embedding: EmbeddingHead | None = None, chunk_size: int | None = None
+    ) -> None:
+        super().__init__(encoder, head, embedding, chunk_size)
 
     def represent(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Embeddings, not scaled to unit length."""
@@ -185,8 +196,8 @@ class PairTask(Task[Encoder, PairModel, TextPairs, PairOptions]):
         size = encoder.hidden_size if embedding is None else embedding.embedding_size
         head = self.head(size, num_classes, options)
         if head is None:
-            return CosineModel(encoder, embedding=embedding)
-        return PairClassifier(encoder, head, embedding)
+            return CosineModel(encoder, embedding=embedding, chunk_size=options.chunk_size)
+        return PairClassifier(encoder, head, embedding, options.chunk_size)
 
     def collate(
         self, source: RowSource, data: TextPairs, indices: Rows, rng_key: tuple[int, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,19 @@ import torch
 from telly.data.sequences import Rows
 from telly.freezing.source import RowSource
 from telly.metrics.bm25 import bm25_ranks
-from telly.metrics.retrieval import ranks_of_targets, retrieval_metrics, retrieval_statistics
+from telly.metrics.judgments import Judgments
+from telly.metrics.retrieval import ranks_of_relevant, retrieval_metrics, retrieval_statistics
 from telly.models.embedding import EmbeddingHead
 from telly.tasks.options import SearchOptions
 from telly.tasks.spec import TaskSpec
-from telly.tasks.training.base import NO_PROMPTS, Encoded, Encoder, Evaluation, Prompts, Task
-from telly.tasks.training.contrastive import ContrastiveModel, in_batch_loss
-from telly.tasks.training.embeddings import embed_rows, encoded_texts
+from telly.tasks.training.base import NO_PROMPTS, Encoder, Evaluation, Prompts, Task
+from telly.tasks.training.contrastive import ContrastiveData, ContrastiveModel, negatives_column, without_answers
+from telly.tasks.training.embeddings import embed_rows, encoded_with_negatives
+
+
+@dataclass(frozen=True)
+class RetrievalData(ContrastiveData):
+    """Queries, each with a document that answers it and with hard negatives."""
 
 
 class RetrievalModel(ContrastiveModel):
@@ -30,20 +37,23 @@ class RetrievalModel(ContrastiveModel):
         document: dict[str, torch.Tensor],
         query_rows: torch.Tensor,
         document_rows: torch.Tensor,
+        negatives: dict[str, torch.Tensor] | None = None,
+        negative_rows: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
-        """In-batch contrastive loss. Pairs with the same query or document are not negatives of each other.
+        """Contrastive loss. Pairs with the same query or document are not negatives of each other.
 
         Args:
             query: batch of tokens or cached states.
             document: batch of the documents that belong to the queries.
             query_rows: row indices, equal for equal queries, [pairs].
             document_rows: row indices, equal for equal documents, [pairs].
+            negatives: batch of hard negatives of all pairs; None if there are none in this batch.
+            negative_rows: their row indices, [negatives]; None if there are none in any batch.
         """
-        same = [query_rows, document_rows]
-        return {"loss": in_batch_loss(self.embed(query), self.embed(document), same, self.temperature)}
+        return self.loss(query, document, [query_rows, document_rows], negatives, negative_rows)
 
 
-class RetrievalTask(Task[Encoder, RetrievalModel, Encoded, SearchOptions]):
+class RetrievalTask(Task[Encoder, RetrievalModel, RetrievalData, SearchOptions]):
     """Queries to documents, both embedded by one encoder. The task declares their columns as its embedding roles."""
 
     def __init__(self, spec: TaskSpec[SearchOptions]) -> None:
@@ -60,49 +70,64 @@ class RetrievalTask(Task[Encoder, RetrievalModel, Encoded, SearchOptions]):
         max_tokens: dict[str, int],
         config: Any,
         prompts: Prompts = NO_PROMPTS,
-    ) -> dict[str, Encoded]:
-        """Tokenise queries and documents into one table per split; equal texts share a row."""
-        return {
-            name: Encoded(*encoded_texts(dataset, tokenizer, max_tokens, prompts)) for name, dataset in datasets.items()
-        }
+    ) -> dict[str, RetrievalData]:
+        """Tokenise queries, documents and negatives into one table per split; equal texts share a row."""
+        encoded: dict[str, RetrievalData] = {}
+        for name, dataset in datasets.items():
+            negatives = negatives_column(self.schema, name)
+            table, rows, hard = encoded_with_negatives(
+                dataset, tokenizer, max_tokens, negatives, self.document, prompts
+            )
+            hard, warnings = without_answers(hard, rows[self.query], rows[self.document], self.query)
+            encoded[name] = RetrievalData(table, rows, negatives=hard, warnings=warnings)
+        return encoded
 
     def build(
         self, encoder: Encoder, num_classes: int, options: SearchOptions, embedding: EmbeddingHead | None = None
     ) -> RetrievalModel:
         """The encoder with the contrastive loss."""
-        return RetrievalModel(encoder, options.temperature, embedding)
+        return RetrievalModel(encoder, options, embedding)
 
-    def contrasted(self, data: Encoded) -> dict[str, npt.NDArray[np.int64]]:
+    def contrasted(self, data: RetrievalData) -> dict[str, npt.NDArray[np.int64]]:
         """Pairs with the same query or document are not negatives."""
         return {column: data.rows[column] for column in (self.query, self.document)}
 
-    def collate(self, source: RowSource, data: Encoded, indices: Rows, rng_key: tuple[int, ...] = ()) -> dict[str, Any]:
+    def collate(
+        self, source: RowSource, data: RetrievalData, indices: Rows, rng_key: tuple[int, ...] = ()
+    ) -> dict[str, Any]:
         """Queries and documents of some examples, and their row indices, which identify duplicates."""
         picked = np.asarray(indices)
         query, document = data.rows[self.query][picked], data.rows[self.document][picked]
-        return {
+        batch = {
             "query": source.batch(query),
             "document": source.batch(document),
             "query_rows": torch.from_numpy(query),
             "document_rows": torch.from_numpy(document),
         }
+        negatives = data.negatives_of(indices)
+        if negatives is not None:
+            batch["negatives"] = source.batch(negatives) if len(negatives) else None
+            batch["negative_rows"] = torch.from_numpy(negatives)
+        return batch
 
     @torch.no_grad()
     def evaluate(
-        self, model: RetrievalModel, source: RowSource, data: Encoded, autocast: torch.autocast, *, final: bool
+        self, model: RetrievalModel, source: RowSource, data: RetrievalData, autocast: torch.autocast, *, final: bool
     ) -> Evaluation:
         """MRR and recall of every query against the split's distinct documents."""
         documents, targets = np.unique(data.rows[self.document], return_inverse=True)
         with autocast:
             candidates = embed_rows(model.embed, source, documents, model.device)
             queries = embed_rows(model.embed, source, data.rows[self.query], model.device)
-        ranks = ranks_of_targets(queries, candidates, torch.from_numpy(targets).to(queries.device))
-        return Evaluation.of(retrieval_statistics(ranks))
+        judgments = Judgments.one_each(targets)
+        ranks = ranks_of_relevant(queries, candidates, judgments)
+        return Evaluation.of(retrieval_statistics(ranks, judgments))
 
-    def baselines(self, datasets: Mapping[str, Any], split: str, train: Encoded) -> dict[str, dict[str, float]]:
+    def baselines(self, datasets: Mapping[str, Any], split: str, train: RetrievalData) -> dict[str, dict[str, float]]:
         """BM25 with identifiers split into words."""
         dataset = datasets[split]
         documents = list(dict.fromkeys(dataset[self.document]))
         index = {text: i for i, text in enumerate(documents)}
-        targets = torch.tensor([index[text] for text in dataset[self.document]])
-        return {"bm25": retrieval_metrics(bm25_ranks(list(dataset[self.query]), documents, targets))}
+        judgments = Judgments.one_each([index[text] for text in dataset[self.document]])
+        ranks = bm25_ranks(list(dataset[self.query]), documents, judgments)
+        return {"bm25": retrieval_metrics(ranks, judgments)}
