@@ -41,9 +41,7 @@ class EmbeddingKey:
     def fingerprint(self) -> str:
         """Digest of all parts; parts that earlier versions did not have count only with another value than theirs."""
         values = {
-            name: value
-            for name, value in asdict(self).items()
-            if name not in LATER_PARTS or value != LATER_PARTS[name]
+            name: value for name, value in asdict(self).items() if name not in LATER_PARTS or value != LATER_PARTS[name]
         }
         return hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=12).hexdigest()
 

@@ -457,9 +457,7 @@ def _settings(model: str, saved: InferenceConfig | None, task: str) -> ResolvedC
     return TuneConfig.parse(values | asdict(saved.task_options)).resolve()
 
 
-def _fitted(
-    settings: ResolvedConfig, declared: dict[str, int], task: AnyTask, stack: LayerStack
-) -> ResolvedConfig:
+def _fitted(settings: ResolvedConfig, declared: dict[str, int], task: AnyTask, stack: LayerStack) -> ResolvedConfig:
     """Length limits of an untuned model: those that its folder declares, else the preset, within its positions.
 
     A preset's lengths only bound the cost, so they may be cut.

@@ -116,7 +116,8 @@ def adapt_tokenizer(tokenizer: Any, config: EmbeddingConfig) -> None:
     from tokenizers.normalizers import Lowercase, Sequence
 
     present = tokenizer.backend_tokenizer.normalizer
-    steps = list(present) if isinstance(present, Sequence) else [] if present is None else [present]
+    is_list = isinstance(present, Sequence)  # whose type stub does not say that it can be iterated over
+    steps = list(present) if is_list else [] if present is None else [present]
     if not any(isinstance(step, Lowercase) for step in steps):
         tokenizer.backend_tokenizer.normalizer = Sequence([Lowercase(), *steps])
 

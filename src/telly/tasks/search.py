@@ -1,7 +1,7 @@
 """Code search: find the function that a sentence describes.
 
-Embeddings by the model folder's pooling and similarity, in-batch negatives with a temperature (the paper's setting; InfoNCE, van den
-Oord et al. 2018). Evaluation ranks the split's distinct functions for every query.
+Embeddings by the model folder's pooling and similarity, in-batch negatives with a temperature (the paper's setting;
+InfoNCE, van den Oord et al. 2018). Evaluation ranks the split's distinct functions for every query.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from telly.settings.config import ResolvedConfig
 from telly.settings.embeddings import embedding_config, prompts_of
 from telly.settings.lengths import check_lengths
 from telly.tasks import get_task
-from telly.tasks.training.base import AnyTask, Encoded, Evaluation, TaskModel
+from telly.tasks.training.base import NO_PROMPTS, AnyTask, Encoded, Evaluation, Prompts, TaskModel
 from telly.training.clocks import Clocks
 from telly.training.trainer import TellyTrainer
 from telly.tuning.inputs import check_metric, load_datasets
@@ -85,6 +85,11 @@ class Job:
     def train(self) -> Encoded:
         """The encoded training data."""
         return self.data["train"]
+
+    @property
+    def prompts(self) -> Prompts:
+        """Texts that are put before those of a column."""
+        return NO_PROMPTS if self.task.is_generative else prompts_of(self.module.embedding.config, self.task.spec)
 
     @property
     def pad_id(self) -> int:

@@ -120,7 +120,7 @@ class RetrievalTask(Task[Encoder, RetrievalModel, RetrievalData, SearchOptions])
             candidates = embed_rows(model.embed, source, documents, model.device)
             queries = embed_rows(model.embed, source, data.rows[self.query], model.device)
         judgments = Judgments.one_each(targets)
-        ranks = ranks_of_relevant(queries, candidates, judgments)
+        ranks = ranks_of_relevant(queries, candidates, judgments, model.similarity.scores)
         return Evaluation.of(retrieval_statistics(ranks, judgments))
 
     def baselines(self, datasets: Mapping[str, Any], split: str, train: RetrievalData) -> dict[str, dict[str, float]]:
