@@ -66,4 +66,4 @@ def save_tokenizer(model: TunedModel, folder: Path) -> None:
     """Write a tokenizer that works without telly: it adds the mode tokens and has the larger of both length limits."""
     longest = max(model.role_tokens("query"), model.role_tokens("document"))
     with quiet_transformers():
-        plain_tokenizer(model.tokenizer, longest).save_pretrained(folder)
+        plain_tokenizer(model.tokenizer, longest, model.prompts.mode).save_pretrained(folder)

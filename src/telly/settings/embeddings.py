@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from telly.models.embedding import EmbeddingConfig, Similarity, parse_pooling
 from telly.models.embedding_folder import read_embedding_config
+from telly.models.modes import mode_of
 from telly.tasks import AnySpec
 from telly.tasks.options import TaskOptions
 from telly.tasks.training.base import NO_PROMPTS, Prompts
@@ -39,7 +40,8 @@ def prompts_of(config: EmbeddingConfig | None, spec: AnySpec) -> Prompts:
     if config is None:
         return NO_PROMPTS
     columns = [column.name for column in spec.schema.columns if column.kind == "text"]
-    return Prompts({column: config.prompt(spec.role_of(column)) for column in columns}, config.include_prompt)
+    prompts = {column: config.prompt(spec.role_of(column)) for column in columns}
+    return Prompts(prompts, config.include_prompt, mode_of(config))
 
 
 def declared_lengths(config: EmbeddingConfig | None, spec: AnySpec) -> dict[str, int]:

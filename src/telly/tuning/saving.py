@@ -10,7 +10,7 @@ from telly.freezing.methods import Adapter
 from telly.freezing.split import SplitModel
 from telly.freezing.variants import Variant
 from telly.models.load import quiet_transformers
-from telly.models.modes import plain_tokenizer
+from telly.models.modes import mode_of, plain_tokenizer
 from telly.models.prefix_lm import checkpoint_part
 from telly.runs.inference_config import InferenceConfig, save_head, write_embedding
 from telly.tasks.training.base import TaskModel
@@ -44,7 +44,7 @@ def save_model(
         inference_config.write(folder, None if embedding is None else embedding.config, **metadata)
 
     if embedding is not None:
-        tokenizer = plain_tokenizer(tokenizer, max(run.config.max_tokens.values()))
+        tokenizer = plain_tokenizer(tokenizer, max(run.config.max_tokens.values()), mode_of(embedding.config))
     if adapter is not None:
         with whole_folder(run.folder.adapter, replace=True) as folder:
             adapter.save(folder)
