@@ -32,7 +32,8 @@ from telly.models.embedding import (
 from telly.models.embedding_folder import embedding_warnings, load_embedding_head, read_embedding_config
 from telly.models.load import load_model, load_tokenizer
 from telly.models.pooling import PoolingMode
-from tiny_models import HIDDEN, tiny_model, tiny_tokenizer
+from tiny_families import HIDDEN
+from tiny_models import tiny_model, tiny_tokenizer
 
 TEXTS = ("w9", "w11 w12 W13 w14 w15", " ".join(f"w{i}" for i in range(16, 80)), "W20 w21 w22")
 """Short, with capitals, longer than every limit."""
