@@ -20,7 +20,7 @@ from telly.freezing.fingerprint import module_digest, prefix_digests
 from telly.freezing.source import RowSource
 from telly.inference.embeddings import EmbeddingKey, Embeddings
 from telly.inference.encoder import PlainEncoder
-from telly.models.embedding import EmbeddingConfig, NormalizeLayer, Role, Similarity
+from telly.models.embedding import EmbeddingConfig, EmbeddingHead, NormalizeLayer, Role, Similarity
 from telly.models.embedding_folder import embedding_warnings, load_embedding_head
 from telly.models.load import load_stack, load_tokenizer
 from telly.models.modes import adapt_tokenizer
@@ -134,30 +134,32 @@ class TunedModel:
             options=settings.options,
             precision=precision or settings.precision,
         )
-        loaded = cls.of(encoder, tokenizer, config, name=name, is_tuned=saved is not None)
+        modules = None
+        if embedding is not None:
+            modules = load_embedding_head(name, embedding, PlainEncoder(encoder).hidden_size)
+            adapt_tokenizer(tokenizer, embedding)
+        loaded = cls.of(encoder, tokenizer, config, name=name, is_tuned=saved is not None, embedding=modules)
         loaded.module.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         return loaded
 
     @classmethod
     def of(
-        cls, encoder: nn.Module, tokenizer: Any, config: InferenceConfig, *, name: str, is_tuned: bool = False
+        cls,
+        encoder: nn.Module,
+        tokenizer: Any,
+        config: InferenceConfig,
+        *,
+        name: str,
+        is_tuned: bool = False,
+        embedding: EmbeddingHead | None = None,
     ) -> TunedModel:
-        """Assemble a model from its parts.
-
-        The modules after the pooling, and the head of a tuned model, are read from the folder `name`. A tokenizer that
-        the folder declares for texts in lower case is changed in place.
+        """Assemble a model from its parts; the head of a tuned one is read from the folder `name`.
 
         Raises:
-            ModelError: the folder has no head, or one of another shape, or its embeddings cannot be read.
+            ModelError: the folder has no head, or one of another shape.
         """
-        task, options = get_task(config.task), config.task_options
-        plain = PlainEncoder(encoder)
-        embedding = embedding_config(name, task.spec, options)
-        modules = None
-        if embedding is not None:
-            modules = load_embedding_head(name, embedding, plain.hidden_size)
-            adapt_tokenizer(tokenizer, embedding)
-        module: TaskModel = task.build(plain, len(config.classes), options, modules).eval()
+        task, classes = get_task(config.task), len(config.classes)
+        module: TaskModel = task.build(PlainEncoder(encoder), classes, config.task_options, embedding).eval()
         if is_tuned and module.head is not None:
             load_head(name, module.head)
         return cls(name, task, config, is_tuned, module, encoder, tokenizer)

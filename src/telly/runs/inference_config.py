@@ -77,10 +77,13 @@ class InferenceConfig:
             ModelError: the file is damaged.
         """
         folder = Path(resolve(model))
-        section = read_telly_file(folder).get(SECTION)
+        content = read_telly_file(folder)
+        section = content.get(SECTION)
         if section is None:
             return None
         try:
+            if EMBEDDING_SECTION not in content:  # earlier versions had `pooling` as a fact, which was always the mean
+                section = {name: value for name, value in section.items() if name != "pooling"}
             values = {name: section[name] for name in cls.__dataclass_fields__ if name in section}
             values["classes"] = tuple(section.get("classes", ()))
             values["options"] = get_spec(section["task"]).options_of(section)
