@@ -63,6 +63,27 @@ def read(
     return _to_arrow(itertools.islice(rows, limit), source, schema, _key(files, schema, mapping, limit))
 
 
+def whole_rows(source: str, split: str | None = None) -> Iterator[dict[str, object]]:
+    """All values of every row, also those that no schema reads, in the order of `read`.
+
+    Args:
+        source: as for `read`.
+        split: as for `read`.
+
+    Raises:
+        DataError: there is no such data, or a row cannot be read.
+    """
+    hub = _on_hub(source)
+    if hub:
+        yield from map(dict, _load_hub(source, hub, split or "train", None))
+        return
+    for file in data_files(Path(source), split):
+        for row in raw_rows(file):
+            if isinstance(row, RowProblem):
+                raise DataError(str(row))
+            yield dict(row.values)
+
+
 def column_names(source: str, split: str | None = None) -> list[str]:
     """Names of the values in the first row of a data set.
 

@@ -326,6 +326,11 @@ class TunedModel:
         column = self._column(role)
         return distinct_sequences(texts, self.tokenizer, self.config.max_tokens[column], self.prompts, column)
 
+    @property
+    def settings(self) -> ResolvedConfig:
+        """Settings by which the engine prepares this model on data."""
+        return _settings(self.name, self.config, self.task.name)
+
     @cached_property
     def key(self) -> EmbeddingKey:
         """Key of the model's embeddings of functions; an index with another key cannot be searched with it."""
@@ -345,7 +350,7 @@ class TunedModel:
         )
         return EmbeddingKey(
             prefix_digests(find_stack(self.encoder))[-1],
-            self._tokenizer_digest,
+            hashlib.blake2b(_tokenizer_text(self.tokenizer).encode(), digest_size=12).hexdigest(),
             self.role_tokens(role),
             self.config.precision,
             pooling,
@@ -355,11 +360,6 @@ class TunedModel:
         )
 
     @cached_property
-    def _tokenizer_digest(self) -> str:
-        tokenizer = self.tokenizer.backend_tokenizer.to_str() if self.tokenizer.is_fast else repr(self.tokenizer)
-        return hashlib.blake2b(tokenizer.encode(), digest_size=12).hexdigest()
-
-    @cached_property
     def record(self) -> RunRecord | None:
         """The run's record; None for a model that is not a run's folder.
 
@@ -367,6 +367,17 @@ class TunedModel:
             DataError: the record cannot be read.
         """
         return read_record(self.name)
+
+
+def _tokenizer_text(tokenizer: Any) -> str:
+    """Everything that a tokenizer's output depends on, as text."""
+    if not tokenizer.is_fast:
+        return repr(tokenizer)
+    # A copy: truncation and padding are state, which every call sets anew.
+    backend = type(tokenizer.backend_tokenizer).from_str(tokenizer.backend_tokenizer.to_str())
+    backend.no_truncation()
+    backend.no_padding()
+    return str(backend.to_str())
 
 
 def load(model: str | Path, task: str | None = None) -> TunedModel:
