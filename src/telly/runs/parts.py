@@ -162,7 +162,7 @@ class EmbeddingInfo:
 
     @property
     def origin(self) -> str:
-        """Where the embeddings are declared."""
+        """File or setting that declares the embeddings."""
         return self.source + "".join(f"; {name} by the settings" for name in self.overridden)
 
 
