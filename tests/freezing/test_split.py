@@ -16,9 +16,9 @@ from telly.models.stack import run_from
 from tiny_models import tiny_model
 
 
-def test_a_family_whose_entry_is_missing_is_refused(monkeypatch: pytest.MonkeyPatch):
-    """Without its entry, T5's later blocks are handed no position bias and compute their own, which they lack."""
-    monkeypatch.setitem(families.FAMILIES, "t5", families.Family(lambda _block, states, _args: (states, None, None)))
+def test_a_family_whose_entry_is_wrong_is_refused(monkeypatch: pytest.MonkeyPatch):
+    """T5's later blocks are handed no position bias and compute their own, which they lack."""
+    monkeypatch.setitem(families.FAMILIES, "t5", families.Family(lambda _block, _states: (None, None)))
     with pytest.raises(ModelError, match="starting from the states of layer 2 changes the output by"):
         SplitModel(tiny_model("t5"), 2)
 

@@ -7,6 +7,7 @@ from itertools import permutations
 import pytest
 import torch
 
+from telly.models.embedding import Similarity
 from telly.models.pooling import PoolingMode, mean_pool, pool
 
 LEFT = torch.tensor([[0, 0, 1, 1, 1], [1, 1, 1, 1, 1]])
@@ -79,3 +80,43 @@ def test_gradients_reach_pooled_tokens_alone(mode: PoolingMode):
     assert states.grad.isfinite().all()
     assert states.grad[0, :3].abs().max() == 0
     assert states.grad[0, 3:].abs().max() > 0
+
+
+@pytest.mark.parametrize("mask", [LEFT, RIGHT], ids=["left", "right"])
+@pytest.mark.parametrize("excluded", [None, 0, 2])
+def test_pooling_equals_that_of_sentence_transformers(excluded: int | None, mask: torch.Tensor):
+    """All modes in one embedding, in an order that is not theirs; its prompts are as long in all rows."""
+    modules = pytest.importorskip("sentence_transformers.sentence_transformer.modules")
+    modes = (*reversed(PoolingMode),)
+    torch.manual_seed(0)
+    states = torch.randn(2, 5, 7)
+    theirs = modules.Pooling(7, tuple(map(str, modes)), include_prompt=False)
+    features = {"token_embeddings": states.clone(), "attention_mask": mask.clone()}
+    expected = theirs(features if excluded is None else features | {"prompt_length": excluded})["sentence_embedding"]
+    lengths = None if excluded is None else torch.full((2,), excluded)
+    assert torch.allclose(pool(states, mask, modes, lengths), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("similarity", Similarity)
+def test_similarities_equal_those_of_sentence_transformers(similarity: Similarity):
+    util = pytest.importorskip("sentence_transformers.util")
+    queries, documents = torch.randn(3, 8), torch.randn(5, 8)
+    scores = similarity.scores(queries, documents)
+    assert torch.allclose(scores, util.SimilarityFunction.to_similarity_fn(similarity.value)(queries, documents))
+
+
+# Similarities of (3, 4) to (3, 4), (0, 2) and (-3, -4): the most similar has the highest score
+SCORES = {
+    Similarity.COSINE: [1.0, 0.8, -1.0],
+    Similarity.DOT: [25.0, 8.0, -25.0],
+    Similarity.EUCLIDEAN: [0.0, -(13**0.5), -10.0],
+    Similarity.MANHATTAN: [0.0, -5.0, -14.0],
+}
+
+
+@pytest.mark.parametrize("similarity", Similarity)
+def test_similarities_by_hand(similarity: Similarity):
+    documents = torch.tensor([[3.0, 4.0], [0.0, 2.0], [-3.0, -4.0]])
+    scores = similarity.scores(documents[:1], documents)
+    assert torch.allclose(scores, torch.tensor([SCORES[similarity]]), atol=1e-5)
+    assert similarity.normalizes == torch.allclose(similarity.scores(documents[:1] * 2, documents), scores, atol=1e-5)

@@ -11,9 +11,11 @@ from torch import nn
 
 from telly.errors import CacheError, ModelError
 from telly.freezing.plan import FreezePlan, TiedHead, freeze_layers, frozen_modules
-from telly.models.stack import LayerStack, capture, find_stack, layer_step, no_cache, replay, run_from
+from telly.models.execution import eval_mode, has_decoder, no_cache, parameters_read, trial_inputs
+from telly.models.stack import LayerStack, capture, find_stack, layer_step, replay, run_from
 
-CHECK_LENGTHS = (6, 3)
+CHECK_LENGTHS = (7, 3)
+"""Rows of the trial batch. Windows of attention are even, so a model that pads its input to a window pads this one."""
 CHECK_TOLERANCE = 1e-4
 
 
@@ -35,6 +37,8 @@ class SplitModel(nn.Module):
         stack: the model's layers.
         plan: what is frozen and trained.
         k: number of frozen layers, or None.
+        replay_parameters: names of the parameters that are read when the model starts from states. A frozen one among
+            them, such as a table that all blocks share, cannot be released.
 
     Raises:
         PlanError: as `telly.freeze`.
@@ -53,6 +57,7 @@ class SplitModel(nn.Module):
         self.stack = stack or find_stack(model)
         self.plan: FreezePlan = freeze_layers(self.stack, k, tied_head)
         self.k = k
+        self.replay_parameters: frozenset[str] = frozenset()
         self._released: Path | None = None
         if self.k is not None:
             self._check()
@@ -91,14 +96,14 @@ class SplitModel(nn.Module):
             output = encoder(**inputs)
         else:
             with replay(self.stack, self._need_k(), states):
-                output = encoder(inputs_embeds=states, **inputs)
+                output = encoder(inputs_embeds=self.stack.placeholder(states), **inputs)
         encoded: torch.Tensor = output.last_hidden_state
         return encoded
 
     @property
     def hidden_size(self) -> int:
         """Width of the states."""
-        return int(self.model.config.hidden_size)  # type: ignore[union-attr,arg-type]
+        return self.stack.hidden_size
 
     def release_prefix(self, file: Path) -> int:
         """Move the frozen weights from memory to a file while the suffix trains from states.
@@ -145,11 +150,10 @@ class SplitModel(nn.Module):
         # Weights that the suffix reads stay in memory: shared ones (a tied head), and those that replay needs.
         above = [*self.stack.blocks[self._need_k() :], *(module for _, module in self.stack.after)]
         shared = {id(p) for module in above for p in module.parameters()}
-        needed = self.stack.family.needed_parameters
         return {
             name: p  # type: ignore[misc]
             for name, p in self.prefix_state().items()
-            if id(p) not in shared and not (needed and name.endswith(needed))
+            if id(p) not in shared and name not in self.replay_parameters
         }
 
     def _need_k(self) -> int:
@@ -171,37 +175,34 @@ class SplitModel(nn.Module):
         if device.type == "meta":
             return
         width = max(CHECK_LENGTHS)
-        # Two rows of different length, so that the attention mask matters; the ids avoid those of special tokens.
-        ids = torch.arange(2 * width, device=device).reshape(2, width) % 7 + 3
+        # Two rows of different length, so that the attention mask matters.
+        inputs = trial_inputs(self.model, len(CHECK_LENGTHS), width)
+        ids = inputs.pop("input_ids")
         mask = (torch.arange(width, device=device) < torch.tensor(CHECK_LENGTHS, device=device)[:, None]).long()
-        inputs = {"attention_mask": mask}
-        if has_decoder(self.model):
-            inputs["decoder_input_ids"] = ids
-        training = self.model.training
-        self.model.eval()
-        try:
+        inputs["attention_mask"] = mask
+        with eval_mode(self.model):
             states = capture(self.stack, self._need_k(), input_ids=ids, attention_mask=mask)
             if states.requires_grad:  # gradients are on here for this test
                 raise ModelError(
                     f"the input of layer {self.k} depends on parameters that are trained; "
                     f"{type(self.model).__name__} cannot be split there"
                 )
+            # As they come from the cache, where padding is zero.
+            states = states * mask[..., None]
             with torch.no_grad():
                 whole = first_tensor(self.model(input_ids=ids, **inputs))
-                replayed = first_tensor(self(states=states, **inputs))
-        finally:
-            self.model.train(training)
+                with parameters_read(self.model) as names:
+                    replayed = first_tensor(self(states=states, **inputs))
+        self.replay_parameters = frozenset(names)
+        if whole.dim() == 3 and not has_decoder(self.model):
+            # Only a decoder's tokens are all real, and a classifier has one output per row.
+            whole, replayed = whole[mask.bool()], replayed[mask.bool()]
         difference = (whole - replayed).abs().max().item()
         if not difference <= CHECK_TOLERANCE * max(1.0, whole.abs().max().item()):
             raise ModelError(
                 f"{type(self.model).__name__}: starting from the states of layer {self.k} changes the output by "
                 f"{difference:.2g}; expected no change. This family needs an entry in telly/models/families.py"
             )
-
-
-def has_decoder(model: Any) -> bool:
-    """Check if a model is an encoder-decoder that includes its decoder, and so needs decoder inputs as well."""
-    return bool(getattr(getattr(model, "config", None), "is_encoder_decoder", False) and model.can_generate())
 
 
 def first_tensor(output: Any) -> torch.Tensor:

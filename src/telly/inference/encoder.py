@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from telly.models.stack import no_cache
+from telly.models.execution import no_cache
 
 
 class PlainEncoder(nn.Module):

@@ -422,3 +422,23 @@ def prompt_length(prompt_ids: Sequence[int], special_ids: Sequence[int]) -> int:
         special_ids: the tokenizer's `all_special_ids`; a last token among them closes the sequence and is not counted.
     """
     return len(prompt_ids) - (bool(prompt_ids) and prompt_ids[-1] in special_ids)
+
+
+def add_lower_case(tokenizer: Any) -> None:
+    """Make a tokenizer put texts into lower case (`do_lower_case`), as sentence-transformers does.
+
+    Raises:
+        ModelError: the tokenizer has no normalizer that could be changed.
+    """
+    from tokenizers.normalizers import Lowercase
+    from tokenizers.normalizers import Sequence as NormalizerSequence
+
+    if not tokenizer.is_fast:
+        raise ModelError(f"{type(tokenizer).__name__} has no normalizer; expected a tokenizer with tokenizer.json")
+    backend = tokenizer.backend_tokenizer
+    before = backend.normalizer
+    steps: list[Any] = [] if before is None else [before]
+    if isinstance(before, NormalizerSequence):
+        steps = list(before)  # type: ignore[call-overload]  # its stub lacks the iteration that it has
+    if not any(isinstance(step, Lowercase) for step in steps):
+        backend.normalizer = NormalizerSequence([Lowercase(), *steps])

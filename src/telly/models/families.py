@@ -17,21 +17,18 @@ AUTO_CLASSES = {
 }
 """Transformers classes by suffix of the architecture's name in `config.json`; the default is `AutoModel`."""
 
-PassThrough = Callable[[nn.Module, torch.Tensor, tuple[Any, ...]], Any]
+HandedOn = Callable[[nn.Module, torch.Tensor], tuple[Any, ...]]
 
 
-def _pass_on(_block: nn.Module, hidden_states: torch.Tensor, _args: tuple[Any, ...]) -> torch.Tensor:
-    return hidden_states
+def _unknown(_block: nn.Module, _states: torch.Tensor) -> tuple[Any, ...]:
+    return ()
 
 
-def _pass_on_t5(block: nn.Module, hidden_states: torch.Tensor, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Pass the states on as T5 does: block 0 computes the relative position bias, which later blocks receive."""
-    position_bias = args[1] if len(args) > 1 else None
-    if position_bias is None:
-        tokens = hidden_states.shape[1]
-        attention = block.layer[0].SelfAttention  # type: ignore[index,union-attr]
-        position_bias = attention.compute_bias(tokens, tokens, device=hidden_states.device)
-    return hidden_states, position_bias, None
+def _position_bias(block: nn.Module, states: torch.Tensor) -> tuple[Any, ...]:
+    """T5's block 0 computes the relative position bias, from the number of tokens alone."""
+    tokens = states.shape[1]
+    attention = block.layer[0].SelfAttention  # type: ignore[index,union-attr]
+    return attention.compute_bias(tokens, tokens, device=states.device), None
 
 
 @dataclass(frozen=True)
@@ -39,19 +36,14 @@ class Family:
     """How the parts of a family's models are named, and what replaying cached states needs from them.
 
     Attributes:
-        pass_through: function that computes the output of a skipped block from the block, the hidden states and its
-            other arguments.
-        needed_parameters: name suffixes of prefix parameters that replay reads; they are never released.
-        shared_dropouts: names, below the owner of the blocks, of modules that are used both before and after them.
-            They belong to the frozen part, so the dropout after the last block is off too.
+        handed_on: function that computes what a skipped block hands on to later ones beside the hidden states, from the
+            block and states [batch, tokens, hidden], where there is a faster way than to run the block.
         position_tables: last name components of learned position embeddings.
         pooler: last name component of the module that a bare encoder has after its blocks and telly does not use.
         norm: substring of the class name of a final norm, in lower case.
     """
 
-    pass_through: PassThrough = _pass_on
-    needed_parameters: tuple[str, ...] = ()
-    shared_dropouts: tuple[str, ...] = ()
+    handed_on: HandedOn = _unknown
     position_tables: tuple[str, ...] = ("position_embeddings", "wpe")
     pooler: str = "pooler"
     norm: str = "norm"
@@ -105,7 +97,7 @@ def _last(name: str) -> str:
 
 
 DEFAULT = Family()
-T5 = Family(_pass_on_t5, needed_parameters=("relative_attention_bias.weight",), shared_dropouts=("dropout",))
+T5 = Family(_position_bias)
 FAMILIES: dict[str, Family] = {"t5": T5, "mt5": T5}
 """Families by `config.model_type`."""
 

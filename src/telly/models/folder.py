@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from safetensors import SafetensorError
@@ -23,6 +23,8 @@ TELLY_FILE = "telly.json"
 """Telly's file beside a model's weights: settings of inference (`usage`) and recommended settings of tuning
 (`recommended`)."""
 WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")
+_INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+_NO_WAY_OUT = "telly opens no other files for it. Get the model's files from a source that you trust"
 _OTHER_FORMATS = {
     ".gguf": "GGUF",
     ".onnx": "ONNX",
@@ -50,13 +52,13 @@ def folder_with_config(name: str, path: Path) -> Path:
     """
     if (path / ADAPTER).is_file():
         raise ModelError(_adapter_message(name, path))
+    within = _transformer_within(path)
+    if within is not None:
+        return within  # before `path` itself, which may have another model's config.json
     if (path / CONFIG).is_file():
         return path
     if (path / MODEL_FOLDER / CONFIG).is_file():
         return path / MODEL_FOLDER  # the folder of a run
-    within = _transformer_within(path)
-    if within is not None:
-        return within
     expected = "expected a Hugging Face model folder"
     formats = other_formats(path)
     if formats:
@@ -104,30 +106,97 @@ def modules_of(file: Path) -> list[dict[str, Any]]:
     """Read the modules in a sentence-transformers file, each with `type` and `path`.
 
     Raises:
-        ModelError: it cannot be read.
+        ModelError: it cannot be read, or a path leads out of the model's folder.
     """
     modules = read_json(file)
     if not isinstance(modules, list) or not all(
         isinstance(module, dict) and isinstance(module.get("type"), str) and isinstance(module.get("path", ""), str)
         for module in modules
     ):
-        raise ModelError(f"{file}: expected a list of modules, each with `type` and `path`; {_MEND}")
+        raise ModelError(f"{file}: expected a list of modules, each with `type` and `path`; {RESTORE}")
+    for module in modules:
+        check_relative(module.get("path", ""), file)
     return modules
 
 
-_MEND = "restore the file, or remove it from a copy of the folder if the mean of all tokens is what you want"
+def transformer_path(modules: list[dict[str, Any]]) -> str:
+    """Path of the transformer within a model of sentence-transformers; empty if it is the model's own folder."""
+    return next((str(module.get("path", "")) for module in modules if module["type"].endswith(".Transformer")), "")
 
 
-def read_json(file: Path) -> Any:
+RESTORE = "restore the file, or remove it from a copy of the folder if the mean of all tokens is what you want"
+
+
+def read_json(file: Path, advice: str = RESTORE) -> Any:
     """Read a JSON file of a model folder.
 
     Raises:
-        ModelError: it is not JSON.
+        ModelError: it is not JSON; the text ends with the advice.
     """
     try:
         return json.loads(file.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{file}: cannot be read as JSON ({error}); {_MEND}") from error
+        raise ModelError(f"{file}: cannot be read as JSON ({error}); {advice}") from error
+
+
+def check_relative(path: str, source: Path) -> None:
+    """Check that a path which a model's file names is relative and without `..`, on every operating system.
+
+    Args:
+        path: the path.
+        source: the file that names it.
+
+    Raises:
+        ModelError: it is not.
+    """
+    windows = PureWindowsPath(path)  # knows both separators
+    if windows.anchor or ".." in windows.parts or "\0" in path:
+        raise ModelError(f"{source}: names {path!r}; expected a path within the model's folder: {_NO_WAY_OUT}")
+
+
+def contained(folder: Path, path: str, source: Path) -> Path:
+    """The place within a model's folder that one of its files names.
+
+    Args:
+        folder: the model's folder.
+        path: relative path.
+        source: the file that names it.
+
+    Raises:
+        ModelError: the path leads out of the folder, be it by a symbolic link.
+    """
+    check_relative(path, source)
+    place = folder / path
+    roots = [folder.resolve()]
+    if folder.parent.name == "snapshots":  # the hub's cache keeps the content of its files in a folder beside
+        roots.append(folder.parent.parent.resolve() / "blobs")
+    if not any(place.resolve().is_relative_to(root) for root in roots):
+        raise ModelError(
+            f"{source}: names {path!r}, a symbolic link to {place.resolve()}; expected a path within the model's "
+            f"folder: {_NO_WAY_OUT}"
+        )
+    return place
+
+
+def check_shards(folder: Path) -> None:
+    """Check that the files of weights which a folder's index names are within the folder.
+
+    Raises:
+        ModelError: a file is elsewhere, or the index cannot be read.
+    """
+    for name in _INDEXES:
+        index = folder / name
+        if not index.is_file():
+            continue
+        content = read_json(index, "get the files again from where the model is from")
+        shards = content.get("weight_map") if isinstance(content, dict) else None
+        if not isinstance(shards, dict) or not all(isinstance(shard, str) for shard in shards.values()):
+            raise ModelError(
+                f"{index}: expected `weight_map` with the file of every weight; get the files again from where the "
+                "model is from"
+            )
+        for shard in sorted(set(shards.values())):
+            contained(folder, shard, index)
 
 
 def other_formats(folder: Path) -> str:
@@ -193,11 +262,14 @@ def _is_lfs_pointer(file: Path) -> bool:
 
 def _transformer_within(path: Path) -> Path | None:
     """The subfolder with the transformer, in the layout of sentence-transformers."""
-    for module in read_modules(path) or ():
-        folder = path / str(module.get("path", ""))
-        if str(module["type"]).endswith(".Transformer") and (folder / CONFIG).is_file():
-            return folder
-    return None
+    within = transformer_path(read_modules(path) or [])
+    folder = contained(path, within, path / MODULES)
+    if within and not (folder / CONFIG).is_file():
+        raise ModelError(
+            f"{path / MODULES}: names {within!r} as the transformer's folder, which has no {CONFIG}; download or copy "
+            "the folder again as a whole"
+        )
+    return folder if within else None
 
 
 def _adapter_message(name: str, path: Path) -> str:

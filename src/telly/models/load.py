@@ -18,8 +18,17 @@ from safetensors import SafetensorError
 from torch import nn
 
 from telly.errors import ModelError
-from telly.hub import hub_answers
-from telly.models.folder import EMBEDDED, explained, first_line, folder_with_config
+from telly.hub import hub_answers, hub_file
+from telly.models.folder import (
+    EMBEDDED,
+    MODULES,
+    check_shards,
+    explained,
+    first_line,
+    folder_with_config,
+    modules_of,
+    transformer_path,
+)
 from telly.models.generation import Architecture, architecture_of
 from telly.models.prefix_lm import ENCODER, PrefixLM
 from telly.models.stack import LayerStack, find_stack
@@ -90,6 +99,7 @@ def load_stack(name: str, *, seed: int = 0, is_generative: bool = False) -> Laye
             generate text.
     """
     config = load_config(name)
+    check_shards(Path(resolve(name)))
     with _explained(name), quiet_transformers(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model, report = _load(name, config, is_generative)
@@ -256,8 +266,13 @@ def _check_vocabulary(name: str, tokenizer: Any, config: Any) -> None:
 def _source(name: str) -> dict[str, Any]:
     """Arguments of `from_pretrained`: the place, no remote code, and the local cache alone if the hub is down."""
     place = resolve(name)
-    local = Path(place).is_dir() or not hub_answers()
-    return {"pretrained_model_name_or_path": place, "local_files_only": local, "trust_remote_code": False}
+    source: dict[str, Any] = {"pretrained_model_name_or_path": place, "trust_remote_code": False}
+    if Path(place).is_dir():
+        return source | {"local_files_only": True}
+    local = not hub_answers()
+    modules = hub_file(place, MODULES, local=local)
+    within = "" if modules is None else transformer_path(modules_of(modules))
+    return source | {"local_files_only": local, "subfolder": within}
 
 
 def _model_class(config: Any, is_generative: bool) -> Any:

@@ -6,15 +6,26 @@ blocks below return them. Both restore the model, also after an exception, and l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from telly.errors import ModelError, PlanError
+from telly.models.execution import (
+    Entry,
+    Execution,
+    Extras,
+    Phase,
+    execute,
+    no_cache,
+    states_in,
+    states_of,
+    with_states,
+)
 from telly.models.families import Family, family_of, first_position
 
 
@@ -26,9 +37,17 @@ class LayerStack:
         model: the whole model.
         path: name of the list of blocks, such as `encoder.layer`.
         blocks: the blocks, bottom first.
-        before: modules by name that run before the blocks: embeddings and their norm and dropout.
-        after: modules by name that come after the blocks: final norm, pooler, heads.
+        before: modules by name, outside the blocks, that run or are read before the last block has returned: embeddings
+            with their norm and dropout, and tables that blocks share. A parameter that belongs to no such module is
+            in a `ParameterList`.
+        after: the other modules by name: final norm, pooler, heads.
         family: what the model's family needs beyond the common structure.
+        hidden_size: width of the hidden states.
+        embedding_size: width of the word embeddings, which a model may project to the width of the states.
+        tokens_first: True if the blocks take hidden states as [tokens, batch, hidden].
+        extras: what every block returns beside the hidden states; None if it returns a tensor.
+        entry: the module before the blocks whose output is the first block's input as it is; None if there is none, or
+            if it also runs elsewhere.
     """
 
     model: nn.Module
@@ -37,6 +56,11 @@ class LayerStack:
     before: tuple[tuple[str, nn.Module], ...]
     after: tuple[tuple[str, nn.Module], ...]
     family: Family
+    hidden_size: int
+    embedding_size: int
+    tokens_first: bool
+    extras: tuple[Extras | None, ...]
+    entry: nn.Module | None
 
     def __len__(self) -> int:
         return len(self.blocks)
@@ -68,7 +92,7 @@ class LayerStack:
         """
         inner = [tuple((f"{name}.{part}", module) for part, module in parts) for parts in (self.before, self.after)]
         outer = tuple((other, child) for other, child in owner.named_children() if other != name)
-        return LayerStack(owner, f"{name}.{self.path}", self.blocks, inner[0], outer + inner[1], self.family)
+        return replace(self, model=owner, path=f"{name}.{self.path}", before=inner[0], after=outer + inner[1])
 
     @property
     def unused_after(self) -> list[tuple[str, nn.Module]]:
@@ -86,6 +110,27 @@ class LayerStack:
         """Maximum number of tokens of a model with learned positions; None where positions are not a table."""
         table = self.family.position_table(self.before)
         return None if table is None else table.num_embeddings - first_position(table)
+
+    def placeholder(self, states: torch.Tensor) -> torch.Tensor:
+        """Zeros in the shape of the word embeddings, [batch, tokens, embedding], for a forward that ignores them."""
+        return states.new_zeros(*states.shape[:2], self.embedding_size)
+
+    def entering(self, states: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tensor:
+        """Lay hidden states out as the blocks take them.
+
+        Args:
+            states: [batch, tokens, hidden].
+            like: what the model itself gave to the block, which may be padded to more tokens, as Longformer's are.
+        """
+        if like is not None:
+            missing = like.shape[0 if self.tokens_first else 1] - states.shape[1]
+            states = nn.functional.pad(states, (0, 0, 0, missing)) if missing > 0 else states
+        return states.transpose(0, 1) if self.tokens_first else states
+
+    def leaving(self, states: torch.Tensor, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Hidden states of the blocks as [batch, tokens, hidden], without tokens that the model itself appended."""
+        given = next(inputs[name] for name in ("input_ids", "inputs_embeds") if inputs.get(name) is not None)
+        return (states.transpose(0, 1) if self.tokens_first else states)[:, : given.shape[1]]
 
 
 def find_stack(model: nn.Module) -> LayerStack:
@@ -110,29 +155,68 @@ def find_stack(model: nn.Module) -> LayerStack:
         )
     _, name, blocks = max(candidates, key=lambda candidate: candidate[0])
     path = prefix + name
-    before, after = _around(model, path)
-    return LayerStack(model, path, tuple(blocks), before, after, family_of(model))
+    execution = execute(model, tuple(blocks))
+    if execution is not None and execution.calls != list(range(len(blocks))):
+        raise ModelError(
+            f"{type(model).__name__} does not run the blocks of {path} once each, in order; expected a stack of "
+            "transformer layers"
+        )
+    before, after = _around(model, path, execution or Execution())
+    hidden_size = execution.input_shape[-1] if execution else _declared_hidden_size(model)
+    embeddings = getattr(root, "get_input_embeddings", lambda: None)()
+    return LayerStack(
+        model,
+        path,
+        tuple(blocks),
+        before,
+        after,
+        family_of(model),
+        hidden_size,
+        int(getattr(embeddings, "embedding_dim", hidden_size)),
+        execution is not None and execution.tokens_first,
+        tuple(execution.extras) if execution else (None,) * len(blocks),
+        execution.entry if execution else None,
+    )
 
 
-def _around(model: nn.Module, path: str) -> tuple[tuple[tuple[str, nn.Module], ...], tuple[tuple[str, nn.Module], ...]]:
-    """Siblings of the blocks and of their ancestors, with their names: registered before the blocks, and after them."""
-    # Walk from the model down to the list of blocks. Modules are registered in the order in which they run, so at every
-    # level the siblings up to the path's child come before the blocks, and the rest after.
-    before: list[tuple[str, nn.Module]] = []
-    after: list[tuple[str, nn.Module]] = []
-    family = family_of(model)
+def _declared_hidden_size(model: Any) -> int:
+    """Width of the hidden states by the configuration; 0 if it does not say."""
+    config: Any = getattr(model, "config", None)
+    config = config.get_text_config() if hasattr(config, "get_text_config") else config
+    return int(getattr(config, "hidden_size", 0))
+
+
+def _around(
+    model: nn.Module, path: str, execution: Execution
+) -> tuple[tuple[tuple[str, nn.Module], ...], tuple[tuple[str, nn.Module], ...]]:
+    """Siblings of the blocks and of their ancestors, with their names: those used before the blocks, and the others."""
+    parts: dict[Phase, list[tuple[str, nn.Module]]] = {Phase.BEFORE: [], Phase.AFTER: []}
+
+    def place(name: str, module: nn.Module, unused: Phase) -> None:
+        if execution.is_split(module):
+            for child_name, child in module.named_children():
+                place(f"{name}.{child_name}", child, unused)
+            place_parameters(f"{name}.", module, unused)
+        else:
+            parts[execution.phase_of(module) or unused].append((name, module))
+
+    def place_parameters(prefix: str, owner: nn.Module, unused: Phase) -> None:
+        for name, parameter in owner.named_parameters(recurse=False):
+            phase = execution.parameters.get(id(parameter), unused)
+            parts[phase].append((prefix + name, nn.ParameterList([parameter])))
+
+    # Walk from the model down to the list of blocks. What does not run at all is placed by the order of registration.
     owner, prefix = model, ""
     for part in path.split("."):
-        passed = False
+        unused = Phase.BEFORE
         for name, child in owner.named_children():
             if name == part:
-                passed = True
-            elif passed and name not in family.shared_dropouts:
-                after.append((prefix + name, child))
+                unused = Phase.AFTER
             else:
-                before.append((prefix + name, child))
+                place(prefix + name, child, unused)
+        place_parameters(prefix, owner, Phase.BEFORE)
         owner, prefix = owner.get_submodule(part), f"{prefix}{part}."
-    return tuple(before), tuple(after)
+    return tuple(parts[Phase.BEFORE]), tuple(parts[Phase.AFTER])
 
 
 class _Captured(Exception):  # noqa: N818 - it is a jump, not an error
@@ -154,7 +238,7 @@ def capture(stack: LayerStack, k: int, **inputs: torch.Tensor) -> torch.Tensor:
     stack.check_split_point(k)
 
     def stop(_block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        raise _Captured(args[0] if args else kwargs["hidden_states"])
+        raise _Captured(states_of(args, kwargs))
 
     # An exception is the only way to leave a model's forward early without knowing its code.
     if k < len(stack):
@@ -164,14 +248,14 @@ def capture(stack: LayerStack, k: int, **inputs: torch.Tensor) -> torch.Tensor:
     try:
         stack.model(**inputs, **no_cache(stack.model))
     except _Captured as captured:
-        return captured.states
+        return stack.leaving(captured.states, inputs)
     finally:
         handle.remove()
     raise ModelError(f"block {k} of {stack.path} did not run; the model's layers were not recognised")
 
 
 def _leave(_block: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
-    raise _Captured(output[0] if isinstance(output, tuple) else output)
+    raise _Captured(states_in(output))
 
 
 def capture_all(stack: LayerStack, **inputs: torch.Tensor) -> list[torch.Tensor]:
@@ -189,14 +273,14 @@ def capture_all(stack: LayerStack, **inputs: torch.Tensor) -> list[torch.Tensor]
     states: list[torch.Tensor] = []
 
     def enter(_block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        states.append(args[0] if args else kwargs["hidden_states"])
+        states.append(states_of(args, kwargs))
 
     handles = [block.register_forward_pre_hook(enter, with_kwargs=True) for block in stack.blocks]
     handles.append(stack.blocks[-1].register_forward_hook(_leave))
     try:
         stack.model(**inputs, **no_cache(stack.model))
     except _Captured as captured:
-        return [*states, captured.states]
+        return [stack.leaving(entry, inputs) for entry in (*states, captured.states)]
     finally:
         for handle in handles:
             handle.remove()
@@ -207,7 +291,8 @@ def capture_all(stack: LayerStack, **inputs: torch.Tensor) -> list[torch.Tensor]
 def replay(stack: LayerStack, k: int, states: torch.Tensor) -> Iterator[None]:
     """Make every forward of the model start at block k from `states`, as long as the context is open.
 
-    Call the model with `inputs_embeds=states`, from which it takes batch size and length, and with the attention mask.
+    Call the model with `inputs_embeds=stack.placeholder(states)`, from which it takes batch size and length, and with
+    the attention mask.
 
     Args:
         stack: the model's layers.
@@ -217,17 +302,14 @@ def replay(stack: LayerStack, k: int, states: torch.Tensor) -> Iterator[None]:
     stack.check_split_point(k)
 
     def inject(_block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        if args:
-            return (states, *args[1:]), kwargs
-        return args, {**kwargs, "hidden_states": states}
+        return with_states(args, kwargs, stack.entering(states, states_of(args, kwargs)))
 
-    # The model's own forward still runs: it builds the attention mask, then calls what is before the blocks, and every
-    # block in turn. So embeddings and their norm return the states as they are (a dropout among them, in eval mode,
-    # changes nothing), and the blocks below k pass them on in their family's form.
-    overrides = [(module, _returning(states)) for _, module in stack.before if _has_parameters(module)]
-    overrides += [(block, _skipping(stack.family, block, states)) for block in stack.blocks[:k]]
-    # The states are injected again at block k, since a model may combine the outputs of modules before the blocks:
-    # GPT-2 adds those of two embeddings, other decoders scale them. With k = layers there is no such block.
+    # The model's own forward still runs: it builds the attention mask and the tables that the blocks share, and calls
+    # every block in turn. The embeddings and the blocks below k return the states as they are.
+    overrides = [(stack.entry, _returning(stack.entering(states)))] if stack.entry is not None else []
+    overrides += [(block, _skipping(stack, i, states)) for i, block in enumerate(stack.blocks[:k])]
+    # The states are injected again at block k, since what runs between embeddings and block k may change them. With
+    # k = layers there is no such block.
     entered = stack.blocks[k : k + 1]
     handles = [block.register_forward_pre_hook(inject, with_kwargs=True, prepend=True) for block in entered]
     try:
@@ -242,15 +324,30 @@ def _returning(states: torch.Tensor) -> Callable[..., torch.Tensor]:
     return lambda *_args, **_kwargs: states
 
 
-def _skipping(family: Family, block: nn.Module, states: torch.Tensor) -> Callable[..., Any]:
-    def skip(_hidden: torch.Tensor | None = None, *args: Any, **_kwargs: Any) -> Any:
-        return family.pass_through(block, states, args)
+def _skipping(stack: LayerStack, index: int, states: torch.Tensor) -> Callable[..., Any]:
+    block, extras = stack.blocks[index], stack.extras[index]
+    forward = block.forward
+
+    def skip(*args: Any, **kwargs: Any) -> Any:
+        entering = stack.entering(states, states_of(args, kwargs))
+        if extras is None:
+            return entering
+        computed: Sequence[Any] = [None] * len(extras)
+        if Entry.COMPUTED in extras:
+            # Only the block itself knows what it hands on, unless its family does.
+            by_family = stack.family.handed_on(block, states)
+            with torch.no_grad():
+                computed = by_family or forward(*args, **kwargs)[1:]
+        arguments = dict(enumerate(args)) | kwargs
+        return (
+            entering,
+            *(
+                arguments[entry] if isinstance(entry, int | str) else value if entry is Entry.COMPUTED else None
+                for entry, value in zip(extras, computed, strict=True)
+            ),
+        )
 
     return skip
-
-
-def _has_parameters(module: nn.Module) -> bool:
-    return next(module.parameters(), None) is not None
 
 
 @contextmanager
@@ -271,11 +368,6 @@ def _overridden(overrides: list[tuple[nn.Module, Callable[..., Any]]]) -> Iterat
                 module.forward = forward
 
 
-def no_cache(model: nn.Module) -> dict[str, bool]:
-    """The argument that switches off the key/value cache of a decoder; empty for models without one."""
-    return {"use_cache": False} if hasattr(getattr(model, "config", None), "use_cache") else {}
-
-
 def run_from(stack: LayerStack, k: int, states: torch.Tensor, **inputs: Any) -> Any:
     """Compute the model's own output from block k upwards.
 
@@ -286,10 +378,10 @@ def run_from(stack: LayerStack, k: int, states: torch.Tensor, **inputs: Any) -> 
         inputs: the model's other inputs, such as `attention_mask` and `labels`.
     """
     with replay(stack, k, states):
-        return stack.model(inputs_embeds=states, **inputs, **no_cache(stack.model))
+        return stack.model(inputs_embeds=stack.placeholder(states), **inputs, **no_cache(stack.model))
 
 
 def layer_step(stack: LayerStack, low: int, high: int, states: torch.Tensor, **inputs: Any) -> torch.Tensor:
     """Run blocks `low` .. `high` - 1 on hidden states at the input of block `low`, [batch, tokens, hidden]."""
     with replay(stack, low, states):
-        return capture(stack, high, inputs_embeds=states, **inputs)
+        return capture(stack, high, inputs_embeds=stack.placeholder(states), **inputs)
