@@ -11,7 +11,7 @@ from torch import nn
 
 from telly.errors import CacheError, ModelError
 from telly.freezing.plan import FreezePlan, TiedHead, freeze_layers, frozen_modules
-from telly.models.execution import eval_mode, has_decoder, no_cache, parameters_read, trial_inputs
+from telly.models.execution import eval_mode, has_decoder, has_values, no_cache, parameters_read, trial_inputs
 from telly.models.stack import LayerStack, capture, find_stack, layer_step, replay, run_from
 
 CHECK_LENGTHS = (7, 3)
@@ -171,14 +171,13 @@ class SplitModel(nn.Module):
         Raises:
             ModelError: the output differs, or the states depend on trained parameters.
         """
-        device = next(self.model.parameters()).device
-        if device.type == "meta":
+        if not has_values(self.model):
             return
         width = max(CHECK_LENGTHS)
         # Two rows of different length, so that the attention mask matters.
         inputs = trial_inputs(self.model, len(CHECK_LENGTHS), width)
         ids = inputs.pop("input_ids")
-        mask = (torch.arange(width, device=device) < torch.tensor(CHECK_LENGTHS, device=device)[:, None]).long()
+        mask = (torch.arange(width) < torch.tensor(CHECK_LENGTHS)[:, None]).long().to(ids.device)
         inputs["attention_mask"] = mask
         with eval_mode(self.model):
             states = capture(self.stack, self._need_k(), input_ids=ids, attention_mask=mask)

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -137,6 +137,11 @@ def no_cache(model: nn.Module) -> dict[str, bool]:
     return {"use_cache": False} if hasattr(getattr(model, "config", None), "use_cache") else {}
 
 
+def has_values(model: nn.Module) -> bool:
+    """Check that no parameter is on the `meta` device. XLNet's, for one, are not all there if the model is built there."""
+    return not any(p.is_meta for p in model.parameters())
+
+
 def execute(model: nn.Module, blocks: Sequence[nn.Module]) -> Execution | None:
     """Run a model on a few tokens.
 
@@ -149,9 +154,11 @@ def execute(model: nn.Module, blocks: Sequence[nn.Module]) -> Execution | None:
     Returns:
         what ran when, or None if the model failed before its last block returned.
     """
-    has_values = next(model.parameters()).device.type != "meta"
     with contextlib.ExitStack() as weights:
-        originals = {} if has_values else weights.enter_context(_zeros(model))
+        originals: dict[int, int] = {}
+        if not has_values(model):
+            originals = weights.enter_context(_zeros(model))
+            weights.enter_context(_ZeroProducts())
         recorder = _Recorder(model, blocks)
         with eval_mode(model), torch.no_grad(), recorder.hooks(), recorder, contextlib.suppress(*TRIAL_ERRORS):
             model(**trial_inputs(model), **no_cache(model))
@@ -181,6 +188,23 @@ def _zeros(model: nn.Module) -> Iterator[dict[int, int]]:
     finally:
         for table, tensors in zip(tables, originals, strict=True):
             table.update(tensors)
+
+
+class _ZeroProducts(TorchFunctionMode):
+    """Answers products with the zeros of `_zeros` at once; multiplied out, a large model would take minutes."""
+
+    # By function: the positions of inputs and weight, and the axis of the weight that is the output's last.
+    PRODUCTS: ClassVar = {nn.functional.linear: (0, 1, 0), torch.addmm: (1, 2, 1), torch._grouped_mm: (0, 1, 2)}
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in self.PRODUCTS:
+            position, weight_position, axis = self.PRODUCTS[func]
+            inputs, weight = args[position], args[weight_position]
+            if not any(weight.stride()):
+                return inputs.new_zeros(*inputs.shape[:-1], weight.shape[axis])
+        return func(*args, **(kwargs or {}))
 
 
 @contextlib.contextmanager
