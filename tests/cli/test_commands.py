@@ -41,6 +41,7 @@ def test_help_does_not_import_heavy_libraries():
         *(["tune", task] for task in TASKS),
         ["plan"],
         ["data", "validate"],
+        ["data", "negatives"],
         ["cache", "verify"],
         ["score"],
         ["export"],

@@ -146,6 +146,13 @@ def test_the_precision_is_the_runs_unless_it_is_given(runs: dict[str, Path], tmp
     assert TunedModel.load(model, precision="fp32").config.precision == "fp32"
 
 
+def test_the_key_of_embeddings_does_not_depend_on_earlier_use(model: Path):
+    """A call leaves its truncation in the tokenizer."""
+    fresh, used = telly.load(model, "search"), telly.load(model, "search")
+    used.embed(["a b c"], role="query")
+    assert used.key == fresh.key
+
+
 def test_the_key_of_embeddings_has_the_length_of_documents_alone(model: Path):
     loaded = telly.load(model)
 

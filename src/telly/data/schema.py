@@ -79,6 +79,13 @@ class Schema:
         """The columns' names within telly."""
         return tuple(column.name for column in self.columns)
 
+    @property
+    def query_and_candidates(self) -> tuple[str, str]:
+        """Names of the column of queries and of the column of their candidates, for a task that ranks candidates."""
+        assert self.candidates is not None
+        (query,) = (column.name for column in self.columns if column.kind == "text" and column.name != self.candidates)
+        return query, self.candidates
+
     def for_training(self) -> Schema:
         """The schema by which training data is read: with the column of negatives, if the task has one."""
         return self if self.negatives is None else replace(self, columns=(*self.columns, self.negatives))

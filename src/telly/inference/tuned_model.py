@@ -272,6 +272,11 @@ class TunedModel:
         """Tokenize texts as the task does, to at most `max_tokens` ids each, special tokens included."""
         return encode_texts(self.tokenizer, list(texts), max_tokens)
 
+    @property
+    def settings(self) -> ResolvedConfig:
+        """Settings by which the engine prepares this model on data."""
+        return _settings(self.name, self.config, self.task.name)
+
     @cached_property
     def key(self) -> EmbeddingKey:
         """Key of the model's embeddings of functions; an index with another key cannot be searched with it."""
@@ -279,7 +284,7 @@ class TunedModel:
 
     def key_of(self, role: Role) -> EmbeddingKey:
         """Key of the model's embeddings of queries or documents."""
-        tokenizer = self.tokenizer.backend_tokenizer.to_str() if self.tokenizer.is_fast else repr(self.tokenizer)
+        tokenizer = _tokenizer_text(self.tokenizer)
         return EmbeddingKey(
             prefix_digests(find_stack(self.encoder))[-1],
             hashlib.blake2b(tokenizer.encode(), digest_size=12).hexdigest(),
@@ -295,6 +300,17 @@ class TunedModel:
             DataError: the record cannot be read.
         """
         return read_record(self.name)
+
+
+def _tokenizer_text(tokenizer: Any) -> str:
+    """Everything that a tokenizer's output depends on, as text."""
+    if not tokenizer.is_fast:
+        return repr(tokenizer)
+    # A copy: truncation and padding are state, which every call sets anew.
+    backend = type(tokenizer.backend_tokenizer).from_str(tokenizer.backend_tokenizer.to_str())
+    backend.no_truncation()
+    backend.no_padding()
+    return str(backend.to_str())
 
 
 def load(model: str | Path, task: str | None = None) -> TunedModel:

@@ -13,6 +13,8 @@ from telly.errors import ConfigError
 from telly.metrics.words import tokens
 
 SHINGLE = 5
+SIMILARITY = 0.8
+"""Jaccard similarity of shingles from which two texts are near-duplicates."""
 PERMUTATIONS = 64
 BANDS, ROWS = 12, 5
 """Two texts of similarity .8 share a band with probability .99, two of .5 with .32; then the estimate decides."""
@@ -56,6 +58,11 @@ def _indented_tokens(code: str) -> list[str]:
     return words
 
 
+def are_near_duplicates(left: Signature, right: Signature, similarity: float = SIMILARITY) -> bool:
+    """Return whether two texts are near-duplicates, by the similarity that their signatures estimate."""
+    return bool(np.mean(left == right) >= similarity)
+
+
 class NearDuplicates:
     """Index of texts that tells whether another text is a near-duplicate of one of them.
 
@@ -63,7 +70,7 @@ class NearDuplicates:
         similarity: Jaccard similarity of shingles, as the signatures estimate it, from which two texts are duplicates.
     """
 
-    def __init__(self, similarity: float = 0.8) -> None:
+    def __init__(self, similarity: float = SIMILARITY) -> None:
         datasketch = _datasketch()
         self.similarity = similarity
         self._index = datasketch.MinHashLSH(num_perm=PERMUTATIONS, params=(BANDS, ROWS))
@@ -72,8 +79,8 @@ class NearDuplicates:
     def has(self, values: Signature) -> bool:
         """Return whether a near-duplicate of a text with this signature was added."""
         # Bands only give candidates; the signatures' own estimate decides.
-        ratios = (np.mean(self._signatures[i] == values) for i in self._index.query(_minhash(values)))
-        return any(ratio >= self.similarity for ratio in ratios)
+        candidates = (self._signatures[i] for i in self._index.query(_minhash(values)))
+        return any(are_near_duplicates(candidate, values, self.similarity) for candidate in candidates)
 
     def add(self, values: Signature) -> bool:
         """Add a text's signature unless a near-duplicate is there; return whether it was added."""

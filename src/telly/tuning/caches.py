@@ -70,7 +70,7 @@ def choose_cache(job: Job) -> CacheDecision:
         return CacheDecision(False, "switched off")
     if job.config.cache_always:
         return CacheDecision(True, "asked for")
-    return first_decides(lambda: _decide(job, _requests(job)["train"]))
+    return first_decides(lambda: _decide(job, requests(job)["train"]))
 
 
 def open_sources(job: Job, decision: CacheDecision) -> BatchSources:
@@ -83,7 +83,7 @@ def open_sources(job: Job, decision: CacheDecision) -> BatchSources:
     if not decision.use:
         return BatchSources(tokens, False, decision.reason)
     with first_here_goes_first():  # the other processes of this machine then find the cache
-        builds = {name: _build(name, request) for name, request in _requests(job).items()}
+        builds = {name: _build(name, request) for name, request in requests(job).items()}
     if not builds["train"].cache.cached_rows:
         return BatchSources(tokens, False, "nothing fits into the budget or on the disk", builds=builds)
     cached = {name: RowSource(job.data[name].table, job.pad_id, build.cache) for name, build in builds.items()}
@@ -96,7 +96,7 @@ def _build(name: str, request: CacheRequest) -> BuildResult:
         return build_cache(request, progress)
 
 
-def _requests(job: Job) -> dict[str, CacheRequest]:
+def requests(job: Job) -> dict[str, CacheRequest]:
     """Cache requests of the splits that can be cached; a budget is divided in proportion to their tokens."""
     config = job.config
     data = {name: encoded for name, encoded in job.data.items() if encoded.cacheable}
