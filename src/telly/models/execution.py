@@ -9,6 +9,7 @@ function mode records which parameters are read.
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -134,11 +135,13 @@ def has_decoder(model: Any) -> bool:
 
 def no_cache(model: nn.Module) -> dict[str, bool]:
     """The argument that switches off the key/value cache of a decoder; empty for models without one."""
-    return {"use_cache": False} if hasattr(getattr(model, "config", None), "use_cache") else {}
+    keeps_one = hasattr(getattr(model, "config", None), "use_cache")
+    # The configuration of a model with several parts leaves it to those of the parts.
+    return {"use_cache": False} if keeps_one or "use_cache" in inspect.signature(model.forward).parameters else {}
 
 
 def has_values(model: nn.Module) -> bool:
-    """Check that no parameter is on the `meta` device. XLNet's, for one, are not all there if the model is built there."""
+    """Check that no parameter is on the `meta` device. Of a model that is built there, some parameters may not be."""
     return not any(p.is_meta for p in model.parameters())
 
 

@@ -48,7 +48,7 @@ def variant_costs(config: TuneConfig, data: str | None) -> list[VariantCost]:
 def costs_of(config: TuneConfig, work: Workload | None) -> list[VariantCost]:
     """Trained parameters of base and every K and, with a workload, time and memory on this machine."""
     stack = _shape(config)
-    rate = measure_flops(_hidden_size(stack)) if work else None
+    rate = measure_flops(stack.hidden_size) if work else None
     return plan_costs(stack, work, rate, head_parameters=_head_parameters(config, stack))
 
 
@@ -67,13 +67,9 @@ def _shape(config: TuneConfig) -> LayerStack:
     return shape_of(config.model, is_generative=get_task(config.task).is_generative)
 
 
-def _hidden_size(stack: LayerStack) -> int:
-    return int(stack.model.config.hidden_size)  # type: ignore[union-attr,arg-type]
-
-
 def _head_parameters(config: TuneConfig, stack: LayerStack) -> int:
     task = get_task(config.task)
-    head = task.head(_hidden_size(stack), 2, config.options)
+    head = task.head(stack.hidden_size, 2, config.options)
     return sum(p.numel() for p in head.parameters()) if head else 0
 
 
