@@ -126,6 +126,15 @@ def prefix_digests(stack: LayerStack) -> list[str]:
     return [*digests, running.hexdigest()]
 
 
+def module_digest(module: nn.Module) -> str:
+    """Digest of a module's weights; empty if it has none."""
+    if not module.state_dict():
+        return ""
+    digest = hashlib.blake2b(digest_size=16)
+    _add(digest, "", module)
+    return digest.hexdigest()
+
+
 def attention_kernel(stack: LayerStack) -> str:
     """Name of the attention implementation the model runs with, and the device type."""
     implementation = getattr(getattr(stack.model, "config", None), "_attn_implementation", None)

@@ -64,10 +64,19 @@ class FreezePlan:
 
     def with_head(self, parameters: int) -> FreezePlan:
         """Add a task's new head, which is trained, to the plan; without parameters there is no head."""
-        if not parameters:
+        return self._with_layer("head", parameters, parameters)
+
+    def with_embedding(self, embedding: nn.Module) -> FreezePlan:
+        """Add the modules after the pooling, such as Dense layers, to the plan."""
+        parameters = list(embedding.parameters())
+        trained = sum(p.numel() for p in parameters if p.requires_grad)
+        return self._with_layer("embedding", sum(p.numel() for p in parameters), trained)
+
+    def _with_layer(self, name: str, total: int, trained: int) -> FreezePlan:
+        if not total:
             return self
-        head = LayerStatus("head", "trained", parameters, parameters)
-        return FreezePlan(self.variant, self.k, (*self.layers, head))
+        status: Status = "frozen" if not trained else "trained" if trained == total else "mixed"
+        return FreezePlan(self.variant, self.k, (*self.layers, LayerStatus(name, status, total, trained)))
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON-ready data, with the totals."""
