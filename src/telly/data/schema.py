@@ -276,16 +276,16 @@ class RowReader:
         self, column: Column, line: int, values: Mapping[str, object], cells: Cells, problems: list[RowProblem]
     ) -> None:
         """Read the texts of all columns that `column` names; a row without any has none."""
-        others = {spaced(cell): name for name, cell in cells.items()}
+        text_columns = [other.name for other in self.schema.columns if other.kind == "text" and other.name in cells]
+        seen = {spaced(cells[name]): f"the {name}" for name in text_columns}
         texts: list[str] = []
         for source in _sources_of_texts(column, values, self.mapping):
             try:
                 for text in _texts(values[source], column, source):
-                    if spaced(text) in others:
-                        kind = "bad-negative"
-                        same = f"equals the {others[spaced(text)]} of its row"
-                        raise _BadValueError(kind, f"{same}: {shorten(text)!r}; take it out of the negatives")
-                    others[spaced(text)] = f"another of the {column.name}"
+                    if spaced(text) in seen:
+                        message = f"equals {seen[spaced(text)]} of its row: {shorten(text)!r}; take it out of the"
+                        raise _BadValueError("bad-negative", f"{message} {column.name}")
+                    seen[spaced(text)] = f"another of the {column.name}"
                     texts.append(text)
             except _BadValueError as bad:
                 problems.append(RowProblem(self.file, line, bad.kind, f"{source!r} {bad}"))

@@ -206,7 +206,9 @@ class _FileCheck:
         """Problems of negatives that are the right answer in another row with the same query or label."""
         for digest, line in self.negatives.items():
             if digest in self.answers:
-                others = " and ".join(name for name in self.schema.names if name != self.schema.key)
+                others = " and ".join(
+                    c.name for c in self.schema.columns if c.name != self.schema.key and c.kind != "texts"
+                )
                 message = f"a negative is the {self.schema.key} of line {self.answers[digest]}, which has the same "
                 yield RowProblem(self.file, line, "bad-negative", f"{message}{others}; take it out of the negatives")
 

@@ -22,6 +22,7 @@ from telly.runs.parts import (
     AdviceInfo,
     CacheReport,
     DeviceInfo,
+    EmbeddingInfo,
     EpochInfo,
     ModelInfo,
     PlanInfo,
@@ -62,6 +63,8 @@ class RunRecord:
         device: device and processes.
         data: size and identity of the data by split.
         model: the model that the run started from.
+        embedding: how texts are embedded; None for a task that generates text. Records of earlier versions have None,
+            and their embeddings are the mean of all tokens, without prompts and compared by cosine.
         plan: summary of the freeze plan.
         cache: use of activation caches.
         clocks: seconds by clock; they sum to `wall_seconds` (see `docs/measuring.md`).
@@ -95,6 +98,7 @@ class RunRecord:
     device: DeviceInfo | None = None
     data: dict[str, SplitInfo] = field(default_factory=dict)
     model: ModelInfo | None = None
+    embedding: EmbeddingInfo | None = None
     plan: PlanInfo | None = None
     cache: CacheReport | None = None
     clocks: dict[str, float] = field(default_factory=dict)

@@ -81,4 +81,5 @@ def compare_with_untuned(run: Run, untuned: str) -> UntunedComparison | None:
 def _conditions(record: RunRecord) -> tuple[object, ...]:
     data = {split: info.fingerprint for split, info in record.data.items()}
     settings = [record.config.values.get(name) for name in BASELINE_SETTINGS]
-    return record.baselines_version, record.model and record.model.layers_fingerprint, data, settings
+    weights = record.model and record.model.layers_fingerprint
+    return record.baselines_version, weights, record.embedding and record.embedding.fingerprint, data, settings

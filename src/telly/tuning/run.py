@@ -16,10 +16,10 @@ from transformers import EarlyStoppingCallback, TrainerCallback, TrainerState, T
 
 from telly.data.warnings import warnings_about
 from telly.disk import caused_by_full_disk, folder_lock
-from telly.models.declared import model_warnings
+from telly.models.embedding_folder import embedding_warnings
 from telly.processes import first_decides, wait_for_all
 from telly.runs.card import write_card
-from telly.runs.parts import DeviceInfo, ModelInfo, PlanInfo
+from telly.runs.parts import DeviceInfo, EmbeddingInfo, ModelInfo, PlanInfo
 from telly.runs.record import RunRecord
 from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tasks.training.base import Evaluation
@@ -108,6 +108,9 @@ def _tune(run: Run, resume: bool, overwrite: bool, reuse_baselines_from: Path | 
     job = prepare(run.config, device=arguments.device, clocks=run.clocks)
     *_, layers, whole = job.inputs.digests
     record.model = ModelInfo(run.config.model, whole, job.num_parameters, layers)
+    if not job.task.is_generative:
+        record.embedding = EmbeddingInfo.of(job.module.embedding, job.prompts.by_column)
+        logger.info("embeddings: %s (%s)", record.embedding.summary, record.embedding.origin)
     with run.clocks("encode"):
         record.data_warnings = _data_warnings(job, arguments)
     for warning in record.data_warnings:
@@ -138,7 +141,8 @@ def _data_warnings(job: Job, arguments: TrainingArguments) -> list[str]:
         ConfigError: the data do not fill one batch, or no batch has negatives.
     """
     warnings = warnings_about(job.inputs.datasets, job.task.schema)
-    warnings += [] if job.task.is_generative else model_warnings(job.config.model)
+    if not job.task.is_generative:
+        warnings += embedding_warnings(job.config.model, job.module.embedding.config)
     sampler = sampler_of(job, arguments.process_index, arguments.world_size)
     warnings += job.train.warnings
     return warnings + check_negatives(
