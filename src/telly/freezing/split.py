@@ -170,6 +170,7 @@ class SplitModel(nn.Module):
         if self._released is not None:
             raise CacheError("the frozen layers were released from memory; call restore_prefix() before using them")
 
+    @torch.enable_grad()
     def _check(self) -> None:
         """Check on a small padded batch that replaying states gives the model's own output and gradients.
 
@@ -187,7 +188,7 @@ class SplitModel(nn.Module):
         ids = inputs.pop("input_ids")
         mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long().to(ids.device)
         inputs["attention_mask"] = mask
-        with eval_mode(self.model), torch.enable_grad():
+        with eval_mode(self.model):
             states = capture(self.stack, self._need_k(), input_ids=ids, attention_mask=mask)
             if states.requires_grad:
                 raise ModelError(
