@@ -74,7 +74,7 @@ def encoded_with_negatives(
     lists: list[list[int]] = []
     for texts in batches_of(dataset):
         for column, encoder in columns.items():
-            rows[column] += encoder.rows(texts[column])
+            rows[column] += encoder.rows(texts.get(column, ()))
         if negatives in texts:
             lists += [columns[in_place_of].rows(some) for some in texts[negatives]]
     ragged = RaggedRows.of(lists) if any(lists) else None
