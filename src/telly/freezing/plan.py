@@ -176,6 +176,8 @@ def freeze_layers(stack: LayerStack, k: int | None, tied_head: TiedHead = "freez
         parameter.requires_grad_(id(parameter) not in frozen)
     for module in frozen_modules(stack, k):
         _lock_eval(module)
+    if k is not None:
+        _lock_owner(stack)
     return plan
 
 
@@ -183,10 +185,13 @@ def unfreeze(model: nn.Module) -> None:
     """Make every parameter trainable again and let `.train()` reach every module."""
     for parameter in model.parameters():
         parameter.requires_grad_(True)
-    for module in model.modules():
-        if isinstance(module.__dict__.get("train"), types.MethodType):
-            del module.train  # the lock is an instance attribute; below it is the class's own method
-            module.train(model.training)
+    locked = [module for module in model.modules() if isinstance(module.__dict__.get("train"), types.MethodType)]
+    # A model that runs its blocks itself is locked as well; then what is trained tells the mode.
+    mode = model.training or (model in locked and any(module.training for module in model.modules()))
+    for module in locked:
+        del module.train  # the lock is an instance attribute; below it is the class's own method
+    for module in locked:
+        module.train(mode)
 
 
 def train(self: nn.Module, mode: bool = True) -> nn.Module:  # noqa: ARG001 - has the signature of nn.Module.train
@@ -206,6 +211,23 @@ def _lock_eval(module: nn.Module) -> None:
     module.eval()
     for part in module.modules():
         part.train = types.MethodType(train, part)  # type: ignore[method-assign]
+
+
+def _lock_owner(stack: LayerStack) -> None:
+    """Put the module that runs the blocks, but not its parts, into eval mode permanently; `unfreeze` reverts it.
+
+    BART's encoder drops out embeddings and skips whole layers at random in its own forward, which is part of what is
+    frozen.
+    """
+
+    def train(self: nn.Module, mode: bool = True) -> nn.Module:
+        for child in self.children():
+            child.train(mode)
+        return self
+
+    owner = stack.model.get_submodule(stack.path.rpartition(".")[0])
+    owner.training = False
+    owner.train = types.MethodType(train, owner)  # type: ignore[method-assign]
 
 
 def frozen_modules(stack: LayerStack, k: int | None) -> list[nn.Module]:

@@ -180,13 +180,22 @@ class SplitModel(nn.Module):
         ids = inputs.pop("input_ids")
         mask = (torch.arange(width, device=device) < torch.tensor(CHECK_LENGTHS, device=device)[:, None]).long()
         inputs["attention_mask"] = mask
+        short = min(CHECK_LENGTHS)
         with eval_mode(self.model):
             states = capture(self.stack, self._need_k(), input_ids=ids, attention_mask=mask)
+            alone = capture(self.stack, self._need_k(), input_ids=ids[-1:, :short], attention_mask=mask[-1:, :short])
             if states.requires_grad:  # gradients are on here for this test
                 raise ModelError(
                     f"the input of layer {self.k} depends on parameters that are trained; "
                     f"{type(self.model).__name__} cannot be split there"
                 )
+            self._compare(
+                alone,
+                states[-1:, :short],
+                f"padding changes the states of a sequence at layer {self.k} by",
+                "The cache holds every sequence without padding. Such models (convolutions over tokens, Fourier "
+                "transforms, approximate attention) can be trained without frozen layers only: --freeze base",
+            )
             # As they come from the cache, where padding is zero.
             states = states * mask[..., None]
             with torch.no_grad():
@@ -197,12 +206,17 @@ class SplitModel(nn.Module):
         if whole.dim() == 3 and not has_decoder(self.model):
             # Only a decoder's tokens are all real, and a classifier has one output per row.
             whole, replayed = whole[mask.bool()], replayed[mask.bool()]
-        difference = (whole - replayed).abs().max().item()
-        if not difference <= CHECK_TOLERANCE * max(1.0, whole.abs().max().item()):
-            raise ModelError(
-                f"{type(self.model).__name__}: starting from the states of layer {self.k} changes the output by "
-                f"{difference:.2g}; expected no change. This family needs an entry in telly/models/families.py"
-            )
+        self._compare(
+            replayed,
+            whole,
+            f"starting from the states of layer {self.k} changes the output by",
+            "This family needs an entry in telly/models/families.py",
+        )
+
+    def _compare(self, found: torch.Tensor, expected: torch.Tensor, change: str, advice: str) -> None:
+        difference = (found - expected).abs().max().item()
+        if not difference <= CHECK_TOLERANCE * max(1.0, expected.abs().max().item()):
+            raise ModelError(f"{type(self.model).__name__}: {change} {difference:.2g}; expected no change. {advice}")
 
 
 def first_tensor(output: Any) -> torch.Tensor:

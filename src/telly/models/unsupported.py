@@ -9,29 +9,27 @@ from typing import Any
 
 from telly.errors import ModelError
 
-_RECURRENT = (
-    "is recurrent: its fused kernels read the weights of a layer directly, past adapters and past the states that telly "
-    "hands in"
+_MAMBA = (
+    "has recurrent layers (Mamba), whose fused kernels read weights directly, so that adapters on them would be ignored "
+    "without notice"
 )
-_SEPARATE_LISTS = "keeps attention and feed-forward layers in separate lists, so it has no blocks that can be frozen"
+_SEPARATE_LISTS = "keeps attention and feed-forward layers in separate lists, so it has no blocks that could be frozen"
 _REASONS = {
-    "albert": "runs one shared block again and again: freezing it for the lower layers would freeze the upper ones too",
-    "xlm": _SEPARATE_LISTS,
+    "albert": "runs one shared block in place of every layer, so freezing the lower layers would freeze all",
+    "canine": "shortens the sequence by convolution, so its blocks have no states of single tokens to cache",
     "flaubert": _SEPARATE_LISTS,
-    "canine": "shortens the sequence by convolution, so its blocks have no states of tokens to cache",
-    "funnel": "pools tokens between its blocks, so the lengths of the states differ from layer to layer",
+    "funnel": "pools tokens between its blocks, so its states have no fixed length to cache",
+    "gemma3n_text": "runs several streams of states side by side (AltUp), of which telly could cache only one",
     "perceiver": "has blocks on a fixed set of latents, so there are no states of tokens to cache",
-    "reformer": "hashes tokens into random buckets and joins two streams in reversible blocks, so its states cannot be "
-    "computed once and cached",
+    "recurrent_gemma": "is recurrent, and its layers keep the state of the last batch",
+    "reformer": "hashes tokens into random buckets, so its states differ from pass to pass",
+    "rwkv": "is recurrent, and divides its weights in place whenever it changes from training to evaluation",
     "squeezebert": "is convolutional: its blocks keep states as [batch, hidden, tokens]",
-    "gemma3n_text": "runs four streams of states side by side (AltUp), and telly caches one",
+    "xlm": _SEPARATE_LISTS,
+    "xlstm": "is recurrent, and in training accepts only lengths that are multiples of its chunk size",
 } | dict.fromkeys(
-    (
-        "bamba", "falcon_h1", "falcon_mamba", "jamba", "mamba", "mamba2", "nemotron_h", "recurrent_gemma", "rwkv",
-        "xlstm", "zamba", "zamba2",
-    ),
-    _RECURRENT,
-)  # fmt: skip
+    ("bamba", "falcon_h1", "falcon_mamba", "jamba", "mamba", "mamba2", "nemotron_h", "zamba", "zamba2"), _MAMBA
+)
 """Reasons by `config.model_type`."""
 _OTHER_MODALITIES = {"audio_config", "speech_config", "text_config", "thinker_config", "vision_config", "vlm_config"}
 _ADVICE = "choose a model of a family that docs/models.md lists"
@@ -51,7 +49,7 @@ def check_supported(config: Any) -> None:
 def _problem(config: Any) -> str | None:
     reason = _REASONS.get(config.model_type)
     if reason is None and "mamba" in (getattr(config, "layer_types", None) or ()):  # Granite 4 has some without
-        reason = _RECURRENT
+        reason = _MAMBA
     if reason is not None:
         return f"{reason}; {_ADVICE}"
     if _OTHER_MODALITIES & set(config.sub_configs):
