@@ -10,8 +10,8 @@ from typing import Any
 from telly.errors import ModelError
 
 _MAMBA = (
-    "has recurrent layers (Mamba), whose fused kernels read weights directly, so that adapters on them would be ignored "
-    "without notice"
+    "has recurrent layers (Mamba), whose fused kernels read weights directly, so that adapters on them would be "
+    "ignored without notice"
 )
 _SEPARATE_LISTS = "keeps attention and feed-forward layers in separate lists, so it has no blocks that could be frozen"
 _REASONS = {
@@ -48,7 +48,8 @@ def check_supported(config: Any) -> None:
 
 def _problem(config: Any) -> str | None:
     reason = _REASONS.get(config.model_type)
-    if reason is None and "mamba" in (getattr(config, "layer_types", None) or ()):  # Granite 4 has some without
+    # Granite 4 has models with Mamba, which it calls linear attention, and without.
+    if config.model_type == "granitemoehybrid" and "linear_attention" in config.layer_types:
         reason = _MAMBA
     if reason is not None:
         return f"{reason}; {_ADVICE}"
