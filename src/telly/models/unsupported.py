@@ -20,6 +20,7 @@ _REASONS = {
     "flaubert": _SEPARATE_LISTS,
     "funnel": "pools tokens between its blocks, so its states have no fixed length to cache",
     "gemma3n_text": "runs several streams of states side by side (AltUp), of which telly could cache only one",
+    "gemma4_text": "gives every block an embedding of the token ids of its own, so it cannot start from states alone",
     "perceiver": "has blocks on a fixed set of latents, so there are no states of tokens to cache",
     "recurrent_gemma": "is recurrent, and its layers keep the state of the last batch",
     "reformer": "hashes tokens into random buckets, so its states differ from pass to pass",
