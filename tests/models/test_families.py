@@ -149,6 +149,7 @@ def one_changed(parameter: nn.Parameter) -> Iterator[None]:
 def test_the_plan_of_a_configuration_is_that_of_the_model(model_type: str):
     model, shape = tiny_model(model_type), model_from_config(tiny_config(model_type))
     assert find_stack(shape).path == find_stack(model).path
+    assert [name for name, _ in find_stack(shape).before] == [name for name, _ in find_stack(model).before]
     for k in (None, *FROZEN):
         plan = make_plan(shape, k)
         assert plan == make_plan(model, k)

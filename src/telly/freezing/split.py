@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,14 @@ from torch import nn
 from telly.errors import CacheError, ModelError
 from telly.freezing.plan import FreezePlan, TiedHead, freeze_layers, frozen_modules
 from telly.models.execution import eval_mode, has_decoder, has_values, no_cache, parameters_read, trial_inputs
+from telly.models.families import attention_window
 from telly.models.kv_cache import TRIAL_ERRORS
 from telly.models.stack import LayerStack, capture, find_stack, layer_step, replay, run_from
 
 CHECK_LENGTHS = (7, 3)
-"""Rows of the trial batch. Windows of attention are even, so a model that pads its input to a window pads this one."""
+"""Lengths of the rows of the trial batch: odd, so that a model that pads its input to a window pads them."""
+MAX_CHECK_WINDOW = 128
+"""Largest attention window that the first row is made longer than: ModernBERT's. Wider ones take too long on a CPU."""
 CHECK_TOLERANCE = 1e-4
 
 
@@ -185,14 +189,18 @@ class SplitModel(nn.Module):
                 "model of a family that docs/models.md lists, or train without frozen layers: --freeze base"
             ) from error
 
+    @torch.enable_grad()
     def _compare_with_replay(self) -> None:
-        width = max(CHECK_LENGTHS)
-        # Two rows of different length, so that the attention mask matters.
-        inputs = trial_inputs(self.model, len(CHECK_LENGTHS), width)
+        # Two rows of different length, so that the attention mask matters; one is longer than a window of attention.
+        lengths = torch.tensor(CHECK_LENGTHS)
+        window = attention_window(getattr(self.model, "config", None))
+        if window <= min(MAX_CHECK_WINDOW, (self.stack.position_limit or math.inf) - max(CHECK_LENGTHS)):
+            lengths[0] += window
+        inputs = trial_inputs(self.model, len(lengths), int(lengths[0]))
         ids = inputs.pop("input_ids")
-        mask = (torch.arange(width) < torch.tensor(CHECK_LENGTHS)[:, None]).long().to(ids.device)
+        mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long().to(ids.device)
         inputs["attention_mask"] = mask
-        with eval_mode(self.model), torch.enable_grad():
+        with eval_mode(self.model):
             states = capture(self.stack, self._need_k(), input_ids=ids, attention_mask=mask)
             if states.requires_grad:
                 raise ModelError(
