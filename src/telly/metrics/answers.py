@@ -1,7 +1,7 @@
 """Gold and prediction files: read, matched by id or by line, and nothing left out silently.
 
-A file has plain lines (one example per line), lines `id<TAB>text`, or JSON lines. The right answers of rankings may also
-be BEIR's judgments: `query-id<TAB>corpus-id<TAB>score`, with a header. Cheap to import, so help can use it.
+A file has plain lines (one example per line), lines `id<TAB>text`, or JSON lines. The right answers of rankings may be
+BEIR's judgments: `query-id<TAB>corpus-id<TAB>score`, with a header. Cheap to import, so help can use it.
 """
 
 from __future__ import annotations
