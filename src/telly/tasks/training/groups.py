@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +17,7 @@ from telly.data.sequences import Rows
 from telly.errors import DataError
 from telly.freezing.source import RowSource
 from telly.metrics.interval import mean_statistic
-from telly.metrics.retrieval import map_at_r
+from telly.metrics.retrieval import dot_products, map_at_r
 from telly.metrics.words import words
 from telly.models.embedding import EmbeddingHead
 from telly.tasks.options import ContrastiveOptions
@@ -154,12 +154,19 @@ class GroupTask(Task[Encoder, GroupModel, GroupedTexts, ContrastiveOptions]):
     def evaluate(
         self, model: GroupModel, source: RowSource, data: GroupedTexts, autocast: torch.autocast, *, final: bool
     ) -> Evaluation:
-        """MAP@R of all texts against all others."""
+        """MAP@R of all texts against all others, at last also by the Matryoshka dimensions."""
         with autocast:
             embeddings = embed_rows(model.embed, source, data.rows[self.text], model.device)
-        result = map_at_r(embeddings, torch.from_numpy(labels_of(data)).to(embeddings.device))
-        per_query = result.per_query.cpu().numpy()
-        return Evaluation.of({"map@r": mean_statistic(per_query[~np.isnan(per_query)])})
+        labels = torch.from_numpy(labels_of(data)).to(embeddings.device)
+        # `embed` has scaled embeddings to unit length where they are compared by cosine.
+        scores = dot_products if model.similarity.normalizes else model.similarity.scores
+        per_query = map_at_r(embeddings, labels, scores=scores).per_query.cpu().numpy()
+        evaluation = Evaluation.of({"map@r": mean_statistic(per_query[~np.isnan(per_query)])})
+        truncated = {
+            size: {"map@r": map_at_r(embeddings[:, :size], labels, scores=model.similarity.scores).value}
+            for size in (model.options.matryoshka if final else ())
+        }
+        return replace(evaluation, truncated=truncated)
 
     def baselines(self, datasets: Mapping[str, Any], split: str, train: GroupedTexts) -> dict[str, dict[str, float]]:
         """Cosine of word counts."""
