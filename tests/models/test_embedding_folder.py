@@ -35,8 +35,8 @@ from telly.models.pooling import PoolingMode
 from tiny_families import HIDDEN
 from tiny_models import tiny_model, tiny_tokenizer
 
-TEXTS = ("w9", "w11 w12 W13 w14 w15", " ".join(f"w{i}" for i in range(16, 80)), "W20 w21 w22")
-"""Short, with capitals, longer than every limit."""
+TEXTS = ("", "w9", "w11 w12 W13 w14 w15", " ".join(f"w{i}" for i in range(16, 80)), "W20 w21 w22")
+"""Empty, short, with capitals, longer than every limit."""
 OLD = "sentence_transformers.models."
 TANH = "torch.nn.modules.activation.Tanh"
 
@@ -224,8 +224,8 @@ def test_lower_case_changes_the_embeddings(folder: Path):
     as_is = embedded(folder, TEXTS, None)
     write_json(folder / "sentence_bert_config.json", {"do_lower_case": True})
     lower = embedded(folder, TEXTS, None)
-    assert not torch.allclose(as_is[1], lower[1])
-    assert torch.allclose(as_is[2], lower[2])
+    assert not torch.allclose(as_is[2], lower[2])
+    assert torch.allclose(as_is[3], lower[3])
 
 
 @pytest.mark.parametrize("inner", ["0_Transformer", "a/b"])
@@ -303,11 +303,22 @@ def test_a_prompt_that_no_text_gets_is_told(folder: Path):
     check_equal(folder)
     config = read_embedding_config(str(folder))
     assert embedding_warnings(str(folder), config) == [
-        f"{folder}: declares a prompt under a name that sentence-transformers does not use for documents (passage "
-        "'w6 '), so documents get none; to put it before them: --document-prompt 'w6 '"
+        f"{folder}: declares prompts under names of its own (passage 'w6 '); as in sentence-transformers, only those "
+        "named query and document are put before texts, so documents get none. To set one: --document-prompt"
     ]
     for prompt in ("", "w6 "):
         assert embedding_warnings(str(folder), config.with_overrides(document_prompt=prompt)) == []
+
+
+def test_prompts_of_tasks_are_told(folder: Path):
+    """Some models have a pair of prompts per task, and users must choose one."""
+    config = EmbeddingConfig(prompts={f"{task}_query": f"{task}: " for task in ("nl2code", "code2code", "qa")})
+    assert embedding_warnings(str(folder), config) == [
+        f"{folder}: declares prompts under names of its own (nl2code_query 'nl2code: ', code2code_query 'code2code: ' "
+        "and 1 more); as in sentence-transformers, only those named query and document are put before texts, so "
+        "queries and documents get none. To set one: --query-prompt, --document-prompt"
+    ]
+    assert embedding_warnings(str(folder), config.with_overrides(query_prompt="q", document_prompt="")) == []
 
 
 def test_a_pooling_without_the_list_of_modules_counts(folder: Path):
@@ -328,6 +339,19 @@ def test_settings_of_the_user_come_first():
     assert config.prompt("document") == ""
     with pytest.raises(ValueError, match="unknown pooling 'average'; expected one of cls, mean, max, mean_sqrt_len_"):
         parse_pooling("mean-average")
+
+
+def test_a_pooling_of_the_user_that_does_not_fit_is_refused(folder: Path):
+    dense(declare(folder, "Dense"))
+    config = read_embedding_config(str(folder)).with_overrides(pooling=parse_pooling("mean-max"))
+    with pytest.raises(ModelError) as error:
+        load_embedding_head(str(folder), config, HIDDEN)
+    assert str(error.value) == (
+        f"{folder}: the Dense module after the pooling mean-max takes embeddings of size 32 (in_features), and the "
+        "modules before it give 64; expected the same size: give --pooling as many modes as the model's folder declares"
+    )
+    cls = read_embedding_config(str(folder)).with_overrides(pooling=[PoolingMode.CLS])
+    assert load_embedding_head(str(folder), cls, HIDDEN).embedding_size == 6
 
 
 def test_dense_layers_are_trained(folder: Path):

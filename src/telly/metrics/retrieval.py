@@ -123,19 +123,19 @@ class MapAtR(NamedTuple):
 
 
 def map_at_r(
-    embeddings: torch.Tensor, labels: torch.Tensor, chunk: int = CHUNK_QUERIES, scores: Scores = dot_products
+    embeddings: torch.Tensor, labels: torch.Tensor, scores: Scores = dot_products, chunk: int = CHUNK_QUERIES
 ) -> MapAtR:
     """Mean average precision at R, every item a query for the R others with its label (CodeXGLUE's POJ-104).
 
-    Among a query's first R neighbours, itself left out, each right one at rank i adds (right ones up to
+    Among a query's first R neighbours by score, itself left out, each right one at rank i adds (right ones up to
     i) / i; the sum over R is its average precision. Of equal scores the lower index comes first; a score that is not a
     number comes last. At most [chunk, items] scores are held at a time.
 
     Args:
         embeddings: [items, hidden].
         labels: [items].
+        scores: similarity of two items. [default: the dot product]
         chunk: number of queries scored at a time.
-        scores: similarity of embeddings; the dot product is the cosine of embeddings of length 1.
     """
     if len(embeddings) != len(labels) or not len(embeddings):
         raise ValueError(f"expected one label for every embedding, found {len(labels)} for {len(embeddings)}")

@@ -17,7 +17,7 @@ from telly.data.sequences import Rows
 from telly.errors import DataError
 from telly.freezing.source import RowSource
 from telly.metrics.interval import mean_statistic
-from telly.metrics.retrieval import dot_products, map_at_r
+from telly.metrics.retrieval import map_at_r
 from telly.metrics.words import words
 from telly.models.embedding import EmbeddingHead
 from telly.tasks.options import ContrastiveOptions
@@ -158,12 +158,11 @@ class GroupTask(Task[Encoder, GroupModel, GroupedTexts, ContrastiveOptions]):
         with autocast:
             embeddings = embed_rows(model.embed, source, data.rows[self.text], model.device)
         labels = torch.from_numpy(labels_of(data)).to(embeddings.device)
-        # `embed` has scaled embeddings to unit length where they are compared by cosine.
-        scores = dot_products if model.similarity.normalizes else model.similarity.scores
-        per_query = map_at_r(embeddings, labels, scores=scores).per_query.cpu().numpy()
+        similarity = model.similarity.scores
+        per_query = map_at_r(embeddings, labels, similarity).per_query.cpu().numpy()
         evaluation = Evaluation.of({"map@r": mean_statistic(per_query[~np.isnan(per_query)])})
         truncated = {
-            size: {"map@r": map_at_r(embeddings[:, :size], labels, scores=model.similarity.scores).value}
+            size: {"map@r": map_at_r(embeddings[:, :size], labels, similarity).value}
             for size in (model.options.matryoshka if final else ())
         }
         return replace(evaluation, truncated=truncated)
