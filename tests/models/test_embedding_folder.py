@@ -219,6 +219,28 @@ def test_old_names_of_keys_and_classes(folder: Path):
     check_equal(folder)
 
 
+M, C = PoolingMode.MEAN, PoolingMode.CLS
+
+
+@pytest.mark.parametrize(
+    ("pooling", "modes"),
+    [
+        (old_pooling(), (M,)),  # the library's default
+        ({}, (M,)),
+        ({"word_embedding_dimension": HIDDEN, "pooling_mode_mean_tokens": True}, (M,)),
+        (old_pooling("cls_token", include_prompt=True), (C,)),
+        (old_pooling("mean_tokens", "cls_token"), (C, M)),
+        (old_pooling("lasttoken", pooling_mode=["mean", "cls"]), (M, C)),  # the new key wins
+        ({"embedding_dimension": HIDDEN, "pooling_mode": "lasttoken"}, (PoolingMode.LAST_TOKEN,)),
+        ({"embedding_dimension": HIDDEN, "pooling_mode": ["mean"]}, (M,)),
+        ({"pooling_mode": "mean-cls"}, (M, C)),
+        *(({"pooling_mode": mode.value}, (mode,)) for mode in PoolingMode),
+    ],
+)
+def test_all_formats_of_a_pooling(pooling: dict[str, Any], modes: tuple[PoolingMode, ...], folder: Path):
+    assert read_embedding_config(str(declare(folder, pooling=pooling))).pooling == modes
+
+
 def test_lower_case_changes_the_embeddings(folder: Path):
     declare(folder)
     as_is = embedded(folder, TEXTS, None)
@@ -239,6 +261,8 @@ def test_a_transformer_in_a_subfolder(inner: str, plain: dict[str, Path], tmp_pa
     if "/" not in inner:
         (outer / "config.json").unlink()
         assert read_embedding_config(str(outer / inner)) == read_embedding_config(str(outer))
+        alone = shutil.copytree(outer / inner, tmp_path / "alone")
+        assert read_embedding_config(str(alone)).source == NO_DECLARATION
     (outer / inner / "config.json").unlink()
     with pytest.raises(ModelError, match=f"names '{inner}' as the transformer's folder, which has no config.json"):
         read_embedding_config(str(outer))
@@ -489,6 +513,16 @@ def test_what_telly_does_not_know_or_apply_is_refused(fault: str, folder: Path):
         load_embedding_head(str(folder), read_embedding_config(str(folder)), HIDDEN)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_the_advice_of_a_refusal_helps(folder: Path):
+    declare(folder)
+    change_module(folder, 1, type="own.Pooling")
+    with pytest.raises(ModelError, match="To use the mean of all tokens of this model all the same, remove modules"):
+        read_embedding_config(str(folder))
+    for file in (folder / "modules.json", folder / POOLING):
+        file.unlink()
+    assert read_embedding_config(str(folder)) == EmbeddingConfig()
 
 
 def weights(**values: torch.Tensor) -> bytes:
