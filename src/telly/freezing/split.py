@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ from torch import nn
 from telly.errors import CacheError, ModelError
 from telly.freezing.plan import FreezePlan, TiedHead, freeze_layers, frozen_modules
 from telly.models.execution import eval_mode, has_decoder, has_values, no_cache, parameters_read, trial_inputs
+from telly.models.families import attention_window
 from telly.models.stack import LayerStack, capture, find_stack, layer_step, replay, run_from
 
 CHECK_LENGTHS = (7, 3)
-"""Rows of the trial batch. Windows of attention are even, so a model that pads its input to a window pads this one."""
+"""Lengths of the rows of the trial batch: odd, so that a model that pads its input to a window pads them."""
+MAX_CHECK_WINDOW = 128
+"""Largest attention window that the first row is made longer than: ModernBERT's. Wider ones take too long on a CPU."""
 CHECK_TOLERANCE = 1e-4
 
 
@@ -174,11 +178,14 @@ class SplitModel(nn.Module):
         """
         if not has_values(self.model):
             return
-        width = max(CHECK_LENGTHS)
-        # Two rows of different length, so that the attention mask matters.
-        inputs = trial_inputs(self.model, len(CHECK_LENGTHS), width)
+        # Two rows of different length, so that the attention mask matters; one is longer than a window of attention.
+        lengths = torch.tensor(CHECK_LENGTHS)
+        window = attention_window(getattr(self.model, "config", None))
+        if window <= min(MAX_CHECK_WINDOW, (self.stack.position_limit or math.inf) - max(CHECK_LENGTHS)):
+            lengths[0] += window
+        inputs = trial_inputs(self.model, len(lengths), int(lengths[0]))
         ids = inputs.pop("input_ids")
-        mask = (torch.arange(width) < torch.tensor(CHECK_LENGTHS)[:, None]).long().to(ids.device)
+        mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long().to(ids.device)
         inputs["attention_mask"] = mask
         with eval_mode(self.model), torch.enable_grad():
             states = capture(self.stack, self._need_k(), input_ids=ids, attention_mask=mask)

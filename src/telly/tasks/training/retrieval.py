@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -160,7 +160,7 @@ class RetrievalTask(Task[Encoder, RetrievalModel, RetrievalData, SearchOptions])
     def evaluate(
         self, model: RetrievalModel, source: RowSource, data: RetrievalData, autocast: torch.autocast, *, final: bool
     ) -> Evaluation:
-        """Rank all candidates of the split for every query."""
+        """Rank all candidates of the split for every query, at last also by the Matryoshka dimensions."""
         candidate_rows, judgments = data.ranking(self.document)
         distinct, places = np.unique(candidate_rows, return_inverse=True)
         with autocast:
@@ -170,7 +170,18 @@ class RetrievalTask(Task[Encoder, RetrievalModel, RetrievalData, SearchOptions])
         # `embed` has scaled embeddings to unit length where they are compared by cosine.
         scores = dot_products if model.similarity.normalizes else model.similarity.scores
         ranks = ranks_of_relevant(queries, candidates, judgments, scores)
-        return Evaluation.of(retrieval_statistics(ranks, judgments))
+        evaluation = Evaluation.of(retrieval_statistics(ranks, judgments))
+        sizes = model.options.matryoshka if final else ()
+        return replace(
+            evaluation,
+            truncated={
+                size: retrieval_metrics(
+                    ranks_of_relevant(queries[:, :size], candidates[:, :size], judgments, model.similarity.scores),
+                    judgments,
+                )
+                for size in sizes
+            },
+        )
 
     def baselines(self, datasets: Mapping[str, Any], split: str, train: RetrievalData) -> dict[str, dict[str, float]]:
         """BM25 with identifiers split into words."""
