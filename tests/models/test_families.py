@@ -28,7 +28,7 @@ TOLERANCE = 1e-5
 """Maximum difference in float32, relative to the largest value; states that are computed in another batch differ in the
 last bits."""
 
-every_family = pytest.mark.parametrize("model_type", list(TABLE))
+every_family = pytest.mark.parametrize("model_type", TABLE)
 
 
 def batch_for(model: Any) -> dict[str, torch.Tensor]:
