@@ -123,7 +123,7 @@ def test_models_are_loaded_once(library: Library, monkeypatch: pytest.MonkeyPatc
             "/api/clones",
             {"min_similarity": 2},
             422,
-            "--min-similarity: expected a cosine above 0 and at most 1, found 2",
+            "expected a cosine above 0 and at most 1, found 2",
         ),
         ("/api/classify", {"code": DATES}, 409, "was not tuned for classify, so it has no classes to choose from;"),
         ("/api/nothing", {}, 404, "there is no /api/nothing; /docs lists what there is"),

@@ -241,7 +241,7 @@ def groups_of(
 
 def _similarity(left: Embeddings, right: Embeddings, similarity: str) -> float:
     """Similarity of two embeddings, [size] each."""
-    (score,), _ = Dense.build(right[None], similarity).search(left[None], 1)
+    (score,), _ = Dense.build(right[None], similarity=similarity).search(left[None], 1)
     return _rounded(float(score[0]), similarity)
 
 
@@ -254,7 +254,7 @@ def _links(embeddings: Embeddings, min_similarity: float, similarity: str) -> It
     """Pairs of similar functions with their similarities, the lower index first; a pair may come twice."""
     if len(embeddings) < 2:
         return
-    dense = Dense.build(embeddings, similarity)
+    dense = Dense.build(embeddings, similarity=similarity)
     with tqdm(total=len(embeddings), desc="comparing", unit="function", disable=None) as bar:
         for start in range(0, len(embeddings), QUERIES):
             queries = embeddings[start : start + QUERIES]

@@ -49,17 +49,17 @@ class Dense:
     def build(
         cls,
         embeddings: Embeddings,
-        similarity: str = COSINE,
         former: Dense | None = None,
         moved: Indices | None = None,
+        similarity: str = COSINE,
     ) -> Dense:
         """Build an index.
 
         Args:
             embeddings: embeddings of all functions, [functions, size], of unit length for the cosine.
-            similarity: name of the similarity of two embeddings.
             former: the index before an update; only new functions are added to its graph.
             moved: new index of every function of `former`, -1 for one that was deleted, [former functions].
+            similarity: name of the similarity of two embeddings.
         """
         faiss = import_faiss()
         metric = getattr(faiss, METRICS[similarity])
@@ -120,7 +120,7 @@ class Dense:
     def load(cls, folder: Path, embeddings: Embeddings, similarity: str = COSINE) -> Dense:
         """Open what `save` wrote; `embeddings` and `similarity` as for `build`."""
         if not (folder / GRAPH_FILE).is_file():
-            return cls.build(embeddings, similarity)
+            return cls.build(embeddings, similarity=similarity)
         graph = import_faiss().deserialize_index(np.load(folder / GRAPH_FILE, allow_pickle=False))
         return cls(graph, np.load(folder / FUNCTIONS_FILE, allow_pickle=False), similarity)
 

@@ -310,7 +310,7 @@ class _IndexUpdate:
         np.save(partial / EMBEDDINGS, embeddings, allow_pickle=False)
         Bm25.of([_searchable_text(CodeLocation.read(line)) for line in lines]).save(partial / WORDS)
         graph = self.former.dense if self.former is not None and moved is not None else None
-        Dense.build(embeddings, meta.similarity, graph, moved).save(partial / DENSE)
+        Dense.build(embeddings, graph, moved, meta.similarity).save(partial / DENSE)
         _sync(file for file in partial.rglob("*") if file.is_file())
 
     @property
