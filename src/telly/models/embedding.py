@@ -403,13 +403,14 @@ def embedding_size(config: EmbeddingConfig, hidden_size: int) -> int:
         ModelError: a layer has another input size than the modules before it give.
     """
     size = hidden_size * len(config.pooling)
+    advice = ": give --pooling as many modes as the model's folder declares" if "pooling" in config.overridden else ""
     for layer in config.layers:
         expected = {"Dense": "in_features", "LayerNorm": "dimension"}.get(layer.type)
         found = size if expected is None else getattr(layer, expected)
         if found != size:
             raise ModelError(
                 f"the {layer.type} module after the pooling {config.pooling_name} takes embeddings of size {found} "
-                f"({expected}), and the modules before it give {size}; expected the same size"
+                f"({expected}), and the modules before it give {size}; expected the same size{advice}"
             )
         size = layer.out_features if isinstance(layer, DenseLayer) else size
     return size if config.truncate_dim is None else min(size, config.truncate_dim)

@@ -95,6 +95,15 @@ class LayerStack:
         return replace(self, model=owner, path=f"{name}.{self.path}", before=inner[0], after=outer + inner[1])
 
     @property
+    def containers(self) -> list[nn.Module]:
+        """The modules that contain the blocks, outermost first.
+
+        Their own forward runs what is before the blocks, which may include a dropout that is no module (BART).
+        """
+        parts = self.path.split(".")
+        return [self.model.get_submodule(".".join(parts[:depth])) for depth in range(len(parts))]
+
+    @property
     def unused_after(self) -> list[tuple[str, nn.Module]]:
         """The pooler of a bare encoder, which nothing that telly trains reads; empty where a head reads it."""
         bare = getattr(self.model, "base_model", self.model) is self.model
@@ -163,7 +172,6 @@ def find_stack(model: nn.Module) -> LayerStack:
         )
     before, after = _around(model, path, execution or Execution())
     hidden_size = execution.input_shape[-1] if execution else _declared_hidden_size(model)
-    embeddings = getattr(root, "get_input_embeddings", lambda: None)()
     return LayerStack(
         model,
         path,
@@ -172,11 +180,19 @@ def find_stack(model: nn.Module) -> LayerStack:
         after,
         family_of(model),
         hidden_size,
-        int(getattr(embeddings, "embedding_dim", hidden_size)),
+        _embedding_size(root) or hidden_size,
         execution is not None and execution.tokens_first,
         tuple(execution.extras) if execution else (None,) * len(blocks),
         execution.entry if execution else None,
     )
+
+
+def _embedding_size(model: Any) -> int | None:
+    """Width of the word embeddings; None if the model does not say where they are."""
+    try:
+        return int(model.get_input_embeddings().embedding_dim)
+    except (AttributeError, NotImplementedError):
+        return None
 
 
 def _declared_hidden_size(model: Any) -> int:

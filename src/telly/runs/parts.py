@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import TypeAdapter
 
 from telly.freezing.variants import Method
+from telly.metrics.interval import Statistic, paired_bootstrap
+from telly.metrics.significance import Verdict, verdict_of
+from telly.metrics.table import METRICS
 
 if TYPE_CHECKING:
     from telly.freezing.plan import FreezePlan
@@ -319,6 +322,71 @@ class EpochInfo:
     seconds: float
     train_loss: float | None
     valid: dict[str, float]
+
+
+@dataclass(frozen=True)
+class UntunedComparison:
+    """The tuned model against the untuned one on the same test examples, by the paired bootstrap.
+
+    Attributes:
+        verdict: conclusion; better or worse if the 95 % interval of the difference excludes zero.
+        against: name of the baseline, such as `untuned`.
+        metric: the compared metric.
+        tuned: value of the tuned model.
+        untuned: value of the untuned model.
+        difference: `tuned` minus `untuned`.
+        low: lower end of the 95 % interval of the difference.
+        high: upper end.
+        examples: number of test examples.
+        notes: how the two differ besides tuning, and what else qualifies the verdict.
+    """
+
+    verdict: Verdict
+    against: str
+    metric: str
+    tuned: float
+    untuned: float
+    difference: float
+    low: float
+    high: float
+    examples: int
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls, metric: str, tuned: Statistic, untuned: Statistic, against: str, notes: tuple[str, ...] = ()
+    ) -> UntunedComparison:
+        """Compare a metric of both models, with the examples in the same order."""
+        compared = paired_bootstrap({metric: tuned}, {metric: untuned})[metric]
+        return cls(
+            verdict_of(compared, greater_is_better=METRICS[metric].greater_is_better),
+            against,
+            metric,
+            tuned.value,
+            untuned.value,
+            compared.difference,
+            compared.interval.low,
+            compared.interval.high,
+            len(tuned.rows),
+            notes,
+        )
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in one line, with its numbers."""
+        digits = METRICS[self.metric].digits
+        tuned, untuned = (f"{value:.{digits}f}" for value in (self.tuned, self.untuned))
+        difference, low, high = (f"{value:+.{digits}f}" for value in (self.difference, self.low, self.high))
+        verdicts = {
+            Verdict.BETTER: f"better than {self.against}",
+            Verdict.WORSE: f"worse than {self.against}",
+            Verdict.OPEN: f"not decided against {self.against}",
+        }
+        notes = "".join(f"; {note}" for note in self.notes)
+        return (
+            f"{verdicts[self.verdict]}: {self.metric} {tuned} against {untuned}, difference {difference} "
+            f"[{low}, {high}], paired bootstrap over {self.examples:,} examples{notes}"
+        )
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def variant_costs(config: TuneConfig, data: str | None) -> list[VariantCost]:
 def costs_of(config: TuneConfig, work: Workload | None) -> list[VariantCost]:
     """Trained parameters of base and every K and, with a workload, time and memory on this machine."""
     stack = _shape(config)
-    rate = measure_flops(_hidden_size(stack)) if work else None
+    rate = measure_flops(stack.hidden_size) if work else None
     return plan_costs(stack, work, rate, head_parameters=_head_parameters(config, stack))
 
 
@@ -72,13 +72,9 @@ def _shape(config: TuneConfig) -> LayerStack:
     return shape_of(config.model, is_generative=get_task(config.task).is_generative)
 
 
-def _hidden_size(stack: LayerStack) -> int:
-    return int(stack.model.config.hidden_size)  # type: ignore[union-attr,arg-type]
-
-
 def _head_parameters(config: TuneConfig, stack: LayerStack) -> int:
     """Number of parameters trained beside the model: those of the modules after the pooling, and of the task's head."""
-    task, size = get_task(config.task), _hidden_size(stack)
+    task, size = get_task(config.task), stack.hidden_size
     embedding = embedding_config(config.model, task.spec, config.options)
     parameters: list[nn.Parameter] = []
     if embedding is not None:
