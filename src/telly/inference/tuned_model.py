@@ -20,7 +20,7 @@ from telly.freezing.fingerprint import module_digest, prefix_digests
 from telly.freezing.source import RowSource
 from telly.inference.embeddings import EmbeddingKey, Embeddings
 from telly.inference.encoder import PlainEncoder
-from telly.models.embedding import EmbeddingConfig, EmbeddingHead, NormalizeLayer, Role, Similarity
+from telly.models.embedding import EmbeddingConfig, EmbeddingHead, NormalizeLayer, Role, Similarity, embedding_size
 from telly.models.embedding_folder import embedding_warnings, load_embedding_head
 from telly.models.load import load_stack, load_tokenizer
 from telly.models.modes import adapt_tokenizer
@@ -94,6 +94,7 @@ class TunedModel:
         needs: Ability | None = None,
         device: str | None = None,
         precision: str | None = None,
+        truncate_dim: int | None = None,
     ) -> TunedModel:
         """Load a model.
 
@@ -107,9 +108,11 @@ class TunedModel:
             needs: required ability, checked before the weights are read. [default: any]
             device: torch device. [default: cuda if available, else cpu]
             precision: `fp32` or `bf16`. [default: that of the run's evaluation]
+            truncate_dim: dimensions to keep of every embedding, as sentence-transformers calls it. [default: all]
 
         Raises:
-            ConfigError: it was tuned for another task, or was not tuned and has no head for the task.
+            ConfigError: it was tuned for another task, or was not tuned and has no head for the task; or its embeddings
+                cannot be truncated so.
             ModelError: it cannot be loaded.
         """
         name = str(model)
@@ -135,6 +138,8 @@ class TunedModel:
             precision=precision or settings.precision,
         )
         modules = None
+        if truncate_dim is not None:
+            embedding = _truncated(name, embedding, truncate_dim, PlainEncoder(encoder).hidden_size)
         if embedding is not None:
             modules = load_embedding_head(name, embedding, PlainEncoder(encoder).hidden_size)
             adapt_tokenizer(tokenizer, embedding)
@@ -379,7 +384,23 @@ def _tokenizer_text(tokenizer: Any) -> str:
     return str(backend.to_str())
 
 
-def load(model: str | Path, task: str | None = None) -> TunedModel:
+def _truncated(name: str, embedding: EmbeddingConfig | None, dimensions: int, hidden_size: int) -> EmbeddingConfig:
+    """The configuration with truncated embeddings.
+
+    Raises:
+        ConfigError: the model does not embed, or has no more dimensions than are to be kept.
+    """
+    if embedding is None:
+        raise ConfigError(f"truncate_dim: {name} gives no embeddings; leave it out")
+    size = embedding_size(embedding, hidden_size)
+    if not 0 < dimensions <= size:
+        raise ConfigError(
+            f"truncate_dim: expected 1 to {size}, the number of dimensions that {name} has; found {dimensions}"
+        )
+    return embedding.truncated(dimensions)
+
+
+def load(model: str | Path, task: str | None = None, *, truncate_dim: int | None = None) -> TunedModel:
     """Load a model for use on texts.
 
     Example:
@@ -393,12 +414,15 @@ def load(model: str | Path, task: str | None = None) -> TunedModel:
         model: a run's folder, a model folder, a hub id or the embedded model (`telly-mini`).
         task: task that it must have been tuned for; an untuned model is used for it. [default: any; an untuned model:
             search]
+        truncate_dim: dimensions to keep of every embedding, for a model that was tuned with `--matryoshka`; embeddings
+            then have no unit length. [default: all]
 
     Raises:
-        ConfigError: it was tuned for another task, or was not tuned and has no head for the task.
+        ConfigError: it was tuned for another task, or was not tuned and has no head for the task; or its embeddings
+            have fewer dimensions.
         ModelError: it cannot be loaded.
     """
-    return TunedModel.load(model, task or ())
+    return TunedModel.load(model, task or (), truncate_dim=truncate_dim)
 
 
 def read_record(model: str) -> RunRecord | None:
