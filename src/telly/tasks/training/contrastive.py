@@ -14,7 +14,6 @@ import torch.nn.functional as F
 
 from telly.data.schema import Schema
 from telly.data.sequences import RaggedRows, Rows
-from telly.errors import ConfigError
 from telly.models.embedding import EmbeddingHead, Similarity
 from telly.processes import several
 from telly.tasks.options import ContrastiveOptions
@@ -121,20 +120,11 @@ class ContrastiveModel(TaskModel):
         encoder: the frozen or fully trained encoder.
         options: settings of the loss.
         embedding: pooling and the modules after it. [default: mean pooling]
-
-    Raises:
-        ConfigError: the embedding is not larger than a Matryoshka dimension.
     """
 
     def __init__(self, encoder: Encoder, options: ContrastiveOptions, embedding: EmbeddingHead | None = None) -> None:
         super().__init__(encoder, embedding=embedding)
         self.options = options
-        size, largest = self.embedding.embedding_size, max(options.matryoshka, default=0)
-        if largest >= size:
-            raise ConfigError(
-                f"--matryoshka {largest}: the model's embeddings have {size} dimensions, which are trained anyway; "
-                f"give less than {size}"
-            )
 
     def embed_batch(self, batch: dict[str, torch.Tensor] | None, like: torch.Tensor | None = None) -> torch.Tensor:
         """Embeddings of a training batch, in chunks if the settings say so, [batch, hidden].
