@@ -28,6 +28,7 @@ from telly.runs.parts import (
     RecordedConfig,
     Session,
     SplitInfo,
+    TeacherInfo,
 )
 from telly.runs.provenance import Provenance, current_provenance
 from telly.settings.renamed import current_names
@@ -61,6 +62,7 @@ class RunRecord:
         device: device and processes.
         data: size and identity of the data by split.
         model: the model that the run started from.
+        teacher: the model that training was directed towards; None without one.
         plan: summary of the freeze plan.
         cache: use of activation caches.
         clocks: seconds by clock; they sum to `wall_seconds` (see `docs/measuring.md`).
@@ -93,6 +95,7 @@ class RunRecord:
     device: DeviceInfo | None = None
     data: dict[str, SplitInfo] = field(default_factory=dict)
     model: ModelInfo | None = None
+    teacher: TeacherInfo | None = None
     plan: PlanInfo | None = None
     cache: CacheReport | None = None
     clocks: dict[str, float] = field(default_factory=dict)

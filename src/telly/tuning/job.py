@@ -23,13 +23,16 @@ from telly.freezing.variants import Method
 from telly.models.declared import check_pooling
 from telly.models.load import load_stack, load_tokenizer
 from telly.models.stack import LayerStack
+from telly.runs.parts import TeacherInfo
 from telly.settings.config import ResolvedConfig
 from telly.settings.lengths import check_lengths
 from telly.tasks import get_task
 from telly.tasks.training.base import AnyTask, Encoded, Evaluation, TaskModel
+from telly.tasks.training.contrastive import ContrastiveData, ContrastiveModel
 from telly.training.clocks import Clocks
 from telly.training.trainer import TellyTrainer
 from telly.tuning.inputs import check_metric, load_datasets
+from telly.tuning.teacher import add_teacher_loss, with_teacher
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,14 @@ class Inputs:
         tokenizer: the model's tokenizer.
         data: encoded data by split.
         digests: `prefix_digests` of the model as it was loaded, which identify activation caches.
+        teacher: the teacher that `data` has the targets of; None without one.
     """
 
     datasets: dict[str, Any]
     tokenizer: Any
     data: dict[str, Encoded]
     digests: tuple[str, ...]
+    teacher: TeacherInfo | None = None
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,10 @@ def prepare(
             digests = tuple(prefix_digests(split.stack))
         with clocks("encode"):
             data = task.encode(datasets, tokenizer, config.max_tokens, stack.model.config)
-        inputs = Inputs(datasets, tokenizer, data, digests)
+            teacher = None
+            if config.teacher_settings is not None:
+                data["train"], teacher = with_teacher(config, task, datasets["train"], data["train"], device)
+        inputs = Inputs(datasets, tokenizer, data, digests, teacher)
     check_metric(config, task, inputs.data["train"])
     with clocks("load"):
         num_parameters = split.plan.total  # before the method adds its own
@@ -169,6 +177,8 @@ def _build(config: ResolvedConfig, task: AnyTask, split: SplitModel, train: Enco
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model: TaskModel = task.build(split, len(train.classes), config.options)
+        if isinstance(model, ContrastiveModel) and isinstance(train, ContrastiveData) and train.teacher is not None:
+            add_teacher_loss(config, model, train.teacher)
     return model
 
 

@@ -9,17 +9,17 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 
 from telly.data.schema import Schema
 from telly.data.sequences import RaggedRows, Rows
 from telly.errors import ConfigError
 from telly.models.embedding import EmbeddingHead, Similarity
-from telly.processes import several
 from telly.tasks.options import ContrastiveOptions
 from telly.tasks.training.base import Encoded, Encoder, TaskModel
 from telly.tasks.training.embeddings import in_chunks
+from telly.tasks.training.global_batch import for_all_processes, gather_ragged, gather_with_gradient
+from telly.tasks.training.teacher import TeacherLoss, TeacherTargets
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,11 @@ class ContrastiveData(Encoded):
 
     Attributes:
         negatives: rows of the hard negatives of every example, any number each; None if no example has any.
+        teacher: what a teacher gives for the sequences; None without a teacher.
     """
 
     negatives: RaggedRows | None = None
+    teacher: TeacherTargets | None = None
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -122,6 +124,9 @@ class ContrastiveModel(TaskModel):
         options: settings of the loss.
         embedding: pooling and the modules after it. [default: mean pooling]
 
+    Attributes:
+        teacher: the term of the loss that compares with a teacher; None without a teacher.
+
     Raises:
         ConfigError: the embedding is not larger than a Matryoshka dimension.
     """
@@ -129,6 +134,7 @@ class ContrastiveModel(TaskModel):
     def __init__(self, encoder: Encoder, options: ContrastiveOptions, embedding: EmbeddingHead | None = None) -> None:
         super().__init__(encoder, embedding=embedding)
         self.options = options
+        self.teacher: TeacherLoss | None = None
         size, largest = self.embedding.embedding_size, max(options.matryoshka, default=0)
         if largest >= size:
             raise ConfigError(
@@ -155,6 +161,7 @@ class ContrastiveModel(TaskModel):
         same: Sequence[torch.Tensor],
         negatives: dict[str, torch.Tensor] | None,
         negative_ids: torch.Tensor | None,
+        teacher: dict[str, torch.Tensor] | None = None,
     ) -> dict[str, torch.Tensor]:
         """The loss of a batch of pairs.
 
@@ -164,12 +171,17 @@ class ContrastiveModel(TaskModel):
             same: as for `in_batch_loss`.
             negatives: batch of the hard negatives; None if there are none in this batch.
             negative_ids: identities of the hard negatives; None if there are none in any batch.
+            teacher: the teacher's embeddings, as `TeacherTargets.batch` gives them; None without a teacher.
         """
         queries, documents = self.embed_batch(left), self.embed_batch(right)
         hard = None
         if negative_ids is not None:
             hard = HardNegatives(self.embed_batch(negatives, like=documents), negative_ids)
-        return {"loss": in_batch_loss(queries, documents, same, self.options, hard, self.similarity)}
+        loss = in_batch_loss(queries, documents, same, self.options, hard, self.similarity)
+        if teacher is not None:
+            assert self.teacher is not None
+            loss = loss + self.teacher(queries, documents, None if hard is None else hard.embeddings, teacher)
+        return {"loss": loss}
 
 
 def in_batch_loss(
@@ -210,9 +222,7 @@ def in_batch_loss(
     for size, weight in zip(options.matryoshka, options.weights, strict=True):
         scores = similarity.scores(left[:, :size], right[:, :size])
         loss = loss + weight * _info_nce(scores, excluded, options)
-    scale = dist.get_world_size() if several() else 1
-    # DDP divides the gradient by the number of processes. This scales the gradient back and leaves the value unchanged.
-    return loss + (scale - 1) * (loss - loss.detach())
+    return for_all_processes(loss)
 
 
 def _info_nce(scores: torch.Tensor, excluded: torch.Tensor, options: ContrastiveOptions) -> torch.Tensor:
@@ -232,24 +242,3 @@ def _cross_entropy(scores: torch.Tensor, excluded: torch.Tensor, options: Contra
         excluded = excluded | (found > found.diagonal()[:, None] + options.false_negative_margin)
     logits = (scores / options.temperature).masked_fill(excluded, float("-inf"))
     return F.cross_entropy(logits, torch.arange(len(scores), device=scores.device))
-
-
-def gather_with_gradient(local: torch.Tensor) -> torch.Tensor:
-    """All processes' rows in order of rank, [processes x batch, ...]; gradient flows to this process's own rows."""
-    if not several():
-        return local
-    parts = [torch.empty_like(local) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, local.detach().contiguous())
-    parts[dist.get_rank()] = local
-    return torch.cat(parts)
-
-
-def gather_ragged(local: torch.Tensor) -> torch.Tensor:
-    """`gather_with_gradient` of any number of rows per process."""
-    if not several():
-        return local
-    counts = gather_with_gradient(torch.tensor([len(local)], device=local.device)).tolist()
-    longest = max(counts)
-    padded = torch.cat([local, local.new_zeros(longest - len(local), *local.shape[1:])])
-    parts = gather_with_gradient(padded).reshape(len(counts), longest, *local.shape[1:])
-    return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])

@@ -39,6 +39,7 @@ class RetrievalModel(ContrastiveModel):
         document_rows: torch.Tensor,
         negatives: dict[str, torch.Tensor] | None = None,
         negative_rows: torch.Tensor | None = None,
+        teacher: dict[str, torch.Tensor] | None = None,
     ) -> dict[str, torch.Tensor]:
         """Contrastive loss. Pairs with the same query or document are not negatives of each other.
 
@@ -49,8 +50,9 @@ class RetrievalModel(ContrastiveModel):
             document_rows: row indices, equal for equal documents, [pairs].
             negatives: batch of hard negatives of all pairs; None if there are none in this batch.
             negative_rows: their row indices, [negatives]; None if there are none in any batch.
+            teacher: the teacher's embeddings of the batch; None without a teacher.
         """
-        return self.loss(query, document, [query_rows, document_rows], negatives, negative_rows)
+        return self.loss(query, document, [query_rows, document_rows], negatives, negative_rows, teacher)
 
 
 class RetrievalTask(Task[Encoder, RetrievalModel, RetrievalData, ContrastiveOptions]):
@@ -98,7 +100,7 @@ class RetrievalTask(Task[Encoder, RetrievalModel, RetrievalData, ContrastiveOpti
         """Queries and documents of some examples, and their row indices, which identify duplicates."""
         picked = np.asarray(indices)
         query, document = data.rows[self.query][picked], data.rows[self.document][picked]
-        batch = {
+        batch: dict[str, Any] = {
             "query": source.batch(query),
             "document": source.batch(document),
             "query_rows": torch.from_numpy(query),
@@ -108,6 +110,8 @@ class RetrievalTask(Task[Encoder, RetrievalModel, RetrievalData, ContrastiveOpti
         if negatives is not None:
             batch["negatives"] = source.batch(negatives) if len(negatives) else None
             batch["negative_rows"] = torch.from_numpy(negatives)
+        if data.teacher is not None:
+            batch["teacher"] = data.teacher.batch(query, document, negatives)
         return batch
 
     @torch.no_grad()
