@@ -55,6 +55,20 @@ def tiny_data(folder: Path) -> dict[str, Path]:
     return files
 
 
+def with_negatives(train: Path) -> Path:
+    """A copy of `train.jsonl` in which the i-th row has i % 3 hard negatives, some of them the code of other rows."""
+    rows = [json.loads(line) for line in train.read_text(encoding="utf-8").splitlines()]
+    for i, row in enumerate(rows):
+        row["negatives"] = [rows[(i + 7) % len(rows)]["code"], f"def negative_{i}(a): return a + {i}"][: i % 3]
+    file = train.with_name("negatives.jsonl")
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+LOSS = ("--symmetric", "--false-negative-margin", "0.3", "--matryoshka", "8", "--matryoshka", "16", "--chunk-size", "3")
+"""All settings of the contrastive loss."""
+
+
 def task_data(task: str, folder: Path, counts: dict[str, int] | None = None) -> dict[str, Path]:
     """Write a task's data as it is published; returns the files or folders by split.
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tiny_runs import (
+    LOSS,
     SMALL,
     WAIT_SECONDS,
     Tiny,
@@ -20,6 +21,7 @@ from tiny_runs import (
     run_telly,
     task_data,
     tiny_model_folder,
+    with_negatives,
 )
 
 TOLERANCE = 1e-4
@@ -52,8 +54,10 @@ def steady(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 @pytest.mark.parametrize("variant", ["cached", "base"])
 def test_two_processes_are_one_run(variant: str, steady: Tiny, tmp_path: Path):
     one, two = tmp_path / "one", tmp_path / "two"
-    run_telly(*steady.command(one, variant, cache=tmp_path / "cache-one"))
-    start = steady.command(two, variant, cache=tmp_path / "cache-two")
+    # Both cases have hard negatives, any number per process.
+    options = ("--data", str(with_negatives(steady.data["train"])), *(LOSS if variant == "base" else ()))
+    run_telly(*steady.command(one, variant, *options, cache=tmp_path / "cache-one"))
+    start = steady.command(two, variant, *options, cache=tmp_path / "cache-two")
     assert "Results" in run_python("-m", *TORCHRUN, "-m", "telly", *start)
     found, expected = record_of(two), record_of(one)
     assert (found["device"]["processes"], expected["device"]["processes"]) == (2, 1)

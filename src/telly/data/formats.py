@@ -85,8 +85,12 @@ def data_files(path: Path, split: str | None = None) -> list[Path]:
     return matching
 
 
-def raw_rows(path: Path) -> Iterator[DataRow | RowProblem]:
+def raw_rows(path: Path, columns: Sequence[str] = ()) -> Iterator[DataRow | RowProblem]:
     """Stream the rows of one file.
+
+    Args:
+        path: the file.
+        columns: names for the columns of a CSV or TSV file without a header, see `separated_rows`.
 
     Raises:
         DataError: the file cannot be opened or its format is unknown.
@@ -108,7 +112,7 @@ def raw_rows(path: Path) -> Iterator[DataRow | RowProblem]:
             elif suffix == PAIRS:
                 yield from _pair_rows(stream, path)
             elif suffix in {".csv", ".tsv"}:
-                yield from separated_rows(stream, str(path), "\t" if suffix == ".tsv" else ",")
+                yield from separated_rows(stream, str(path), "\t" if suffix == ".tsv" else ",", columns)
             elif suffix in {".json", ".jsonl"} and _is_array(stream, suffix):
                 yield from _array_rows(stream, str(path))
             elif suffix == ".json" and (whole := _one_object(stream)) is not None:

@@ -10,21 +10,29 @@ import hashlib
 import itertools
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
+from telly.data.collection import TEXTS, IdentifiedText, JudgedCollection, collection_at
 from telly.data.formats import content_files, data_files, format_of, named_twice, raw_rows, repeated_names
+from telly.data.judged import JudgedQueries
 from telly.data.schema import Cells, DataRow, RowProblem, RowReader, Schema, check_mapping
 from telly.errors import DataError
 from telly.hub import hub_answers
+from telly.metrics.judgments import Judgments
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 CACHE_VERSION = 3  # raise it when the same files would be read differently
+PAIRS_BATCH = 1000
 HUB_NAME = re.compile(r"(?P<name>[\w-][\w.-]*/[\w-][\w.-]*)(?::(?P<config>[\w.-]+))?")
+
+RowT = TypeVar("RowT")
 
 
 def read(
@@ -36,9 +44,12 @@ def read(
 ) -> Dataset:
     """Read the schema's columns, as strings or lists of strings, and nothing else.
 
+    Of a collection with judgments (`telly.data.collection`) these are the pairs of a query and a relevant document.
+
     Args:
         source: a file (.jsonl, .json, .csv, .tsv, .parquet, all but the last also with .gz, or a list of pairs .txt
-            beside data.jsonl), a folder of such files, or a data set of the hub, `owner/name` or `owner/name:config`.
+            beside data.jsonl), a folder of such files, a collection's folder or judgments, or a data set of the hub,
+            `owner/name` or `owner/name:config`.
         schema: the columns to read.
         mapping: from the schema's names to the data's columns, if the known names do not fit.
         split: part of a folder or hub data set (default there: "train"). One file is one split.
@@ -58,9 +69,39 @@ def read(
     hub = _on_hub(source)
     if hub:
         return _read_hub(source, hub, schema, mapping, split or "train", limit)
+    collection = collection_at(Path(source), schema, split)
+    if collection is not None:
+        rows = _relevant_pairs(_read_collection(collection, source, schema), schema)
+        return _to_arrow(itertools.islice(rows, limit), source, schema, _key(collection.files, schema, {}, limit))
     files = data_files(Path(source), split)
     rows = _checked_files(files, schema, mapping)
     return _to_arrow(itertools.islice(rows, limit), source, schema, _key(files, schema, mapping, limit))
+
+
+def read_to_evaluate(
+    source: str, schema: Schema, mapping: Mapping[str, str] | None = None, split: str | None = None
+) -> Dataset | JudgedQueries:
+    """Read data to evaluate on: as `read`, but a collection with judgments as its queries and all its documents.
+
+    Queries without a relevant document are left out. Documents with the same text are one, with the highest grade.
+
+    Raises:
+        DataError, ConfigError: as `read`.
+    """
+    collection = None if _on_hub(source) else collection_at(Path(source), schema, split)
+    return read(source, schema, mapping, split) if collection is None else _read_collection(collection, source, schema)
+
+
+def files_of(source: Path, schema: Schema, split: str | None) -> list[Path]:
+    """All local files that the data at a path depend on.
+
+    Raises:
+        DataError: there is no such data.
+    """
+    collection = collection_at(source, schema, split)
+    if collection is not None:
+        return collection.files
+    return [part for file in data_files(source, split) for part in content_files(file)]
 
 
 def whole_rows(source: str, split: str | None = None) -> Iterator[dict[str, object]]:
@@ -107,6 +148,79 @@ def column_names(source: str, split: str | None = None) -> list[str]:
 def _on_hub(source: str) -> re.Match[str] | None:
     hub = HUB_NAME.fullmatch(source)
     return hub if hub and not Path(source).exists() and format_of(Path(source)) is None else None
+
+
+def _read_collection(collection: JudgedCollection, source: str, schema: Schema) -> JudgedQueries:
+    """The queries that have a relevant document, and all distinct documents; texts are streamed into Arrow files."""
+    advice = _advice(collection.qrels_files[0], schema, {})
+    documents = _identified_texts(collection.documents(), "documents", collection.corpus_files, source, advice)
+    queries = _identified_texts(collection.queries(), "queries", collection.query_files, source, advice)
+    candidates, first = _distinct(documents)
+    document_rows = {id_: row for row, id_ in enumerate(documents["id"])}
+    query_rows = {id_: row for row, id_ in enumerate(queries["id"])}
+    judged: dict[int, dict[int, int]] = {}
+    for judgment in _without_problems(collection.judgments(query_rows, document_rows), advice):
+        relevant = judged.setdefault(query_rows[judgment.query], {})
+        if judgment.grade > 0:
+            candidate = int(candidates[document_rows[judgment.document]])
+            relevant[candidate] = max(judgment.grade, relevant.get(candidate, 0))
+    answered = {query: relevant for query, relevant in judged.items() if relevant}
+    warnings = []
+    if len(first) < len(documents):
+        repeated = f"{len(documents) - len(first):,} of {len(documents):,} documents repeat the text of another"
+        warnings.append(f"{repeated}; documents with the same text are one candidate, with the highest grade")
+    if len(answered) < len(judged):
+        without = f"{len(judged) - len(answered):,} of {len(judged):,} judged queries have no relevant document"
+        warnings.append(f"{without} and are left out")
+    query, document = schema.query_and_candidates
+    return JudgedQueries(
+        queries.select([*answered]).select_columns("text").rename_column("text", query),
+        documents.select(first).select_columns("text").rename_column("text", document),
+        Judgments.of(answered.values()),
+        tuple(warnings),
+    )
+
+
+def _identified_texts(
+    rows: Iterator[IdentifiedText | RowProblem], part: str, files: Sequence[Path], source: str, advice: str
+) -> Dataset:
+    """The documents or queries of a collection as a data set with the columns of `TEXTS`."""
+    cells = ({"id": row.id, "text": row.text} for row in _without_problems(rows, advice))
+    return _to_arrow(cells, source, TEXTS, _key(list(files), TEXTS, {"part": part}, None))
+
+
+def _distinct(documents: Dataset) -> tuple[list[int], list[int]]:
+    """Index of each document's text among the distinct texts, [documents], and the row where each text comes first."""
+    indices: dict[bytes, int] = {}
+    first: list[int] = []
+    distinct: list[int] = []
+    for row, text in enumerate(documents["text"]):
+        digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
+        if digest not in indices:
+            indices[digest] = len(first)
+            first.append(row)
+        distinct.append(indices[digest])
+    return distinct, first
+
+
+def _relevant_pairs(judged: JudgedQueries, schema: Schema) -> Iterator[Cells]:
+    """The pairs of each query with its relevant documents, as rows of the schema; a collection has no negatives."""
+    query, document = schema.query_and_candidates
+    others: Cells = {column.name: [] for column in schema.columns if column.kind == "texts"}
+    owners = np.repeat(np.arange(len(judged)), judged.judgments.counts)
+    for start in range(0, len(owners), PAIRS_BATCH):
+        batch = slice(start, start + PAIRS_BATCH)
+        texts = judged.queries[owners[batch]][query], judged.documents[judged.judgments.documents[batch]][document]
+        yield from ({query: one, document: other, **others} for one, other in zip(*texts, strict=True))
+
+
+def _without_problems(rows: Iterable[RowT | RowProblem], advice: str) -> Iterator[RowT]:
+    """The rows; a repeated one is left out, and any other problem raises a DataError."""
+    for row in rows:
+        if not isinstance(row, RowProblem):
+            yield row
+        elif row.kind != "duplicate":
+            raise DataError(f"{row}; {advice}")
 
 
 def _checked_files(files: list[Path], schema: Schema, mapping: dict[str, str]) -> Iterator[Cells]:

@@ -79,6 +79,13 @@ class Schema:
         """The columns' names within telly."""
         return tuple(column.name for column in self.columns)
 
+    @property
+    def query_and_candidates(self) -> tuple[str, str]:
+        """Names of the column of queries and of the column of their candidates, for a task that ranks candidates."""
+        assert self.candidates is not None
+        (query,) = (column.name for column in self.columns if column.kind == "text" and column.name != self.candidates)
+        return query, self.candidates
+
     def for_training(self) -> Schema:
         """The schema by which training data is read: with the column of negatives, if the task has one."""
         return self if self.negatives is None else replace(self, columns=(*self.columns, self.negatives))
@@ -269,16 +276,16 @@ class RowReader:
         self, column: Column, line: int, values: Mapping[str, object], cells: Cells, problems: list[RowProblem]
     ) -> None:
         """Read the texts of all columns that `column` names; a row without any has none."""
-        others = {spaced(cell): name for name, cell in cells.items()}
+        text_columns = [other.name for other in self.schema.columns if other.kind == "text" and other.name in cells]
+        seen = {spaced(cells[name]): f"the {name}" for name in text_columns}
         texts: list[str] = []
         for source in _sources_of_texts(column, values, self.mapping):
             try:
                 for text in _texts(values[source], column, source):
-                    if spaced(text) in others:
-                        kind = "bad-negative"
-                        same = f"equals the {others[spaced(text)]} of its row"
-                        raise _BadValueError(kind, f"{same}: {shorten(text)!r}; take it out of the negatives")
-                    others[spaced(text)] = f"another of the {column.name}"
+                    if spaced(text) in seen:
+                        message = f"equals {seen[spaced(text)]} of its row: {shorten(text)!r}; take it out of the"
+                        raise _BadValueError("bad-negative", f"{message} {column.name}")
+                    seen[spaced(text)] = f"another of the {column.name}"
                     texts.append(text)
             except _BadValueError as bad:
                 problems.append(RowProblem(self.file, line, bad.kind, f"{source!r} {bad}"))

@@ -10,7 +10,7 @@ import csv
 import io
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO
 
 from telly.data.schema import DataRow, RowProblem, shorten
@@ -21,13 +21,17 @@ _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?')
 """A first line that tells Excel the separator; it is not the header."""
 
 
-def separated_rows(stream: IO[bytes], file: str, separator: str) -> Iterator[DataRow | RowProblem]:
+def separated_rows(
+    stream: IO[bytes], file: str, separator: str, columns: Sequence[str] = ()
+) -> Iterator[DataRow | RowProblem]:
     """Yield the rows of a CSV file with a header line; a quoted field may span several lines.
 
     Args:
         stream: content of the file.
         file: its name, for messages.
         separator: expected separator of fields; the file may show another one.
+        columns: names of the columns, of which the last holds numbers, in a file that may lack the line with the names;
+            a first line that ends with a number is then a row.
     """
     csv.field_size_limit(MAX_FIELD)  # the default of 128 KiB is less than some source files
     # Bytes that are not UTF-8 become surrogates here and are reported with their column when the row is checked.
@@ -49,6 +53,8 @@ def separated_rows(stream: IO[bytes], file: str, separator: str) -> Iterator[Dat
         line, start = start, reader.line_num + 1
         if not fields:
             continue  # a blank line
+        if header is None and columns and re.fullmatch(r"[+-]?[\d.]+", fields[-1].strip()):
+            header = list(columns)
         if header is None:
             header = [name.strip() for name in fields]
             problem = _header_problem(header, file, line)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from telly.data.collection import IdentifiedText, JudgedCollection, Judgment, collection_at
 from telly.data.formats import SPLIT_NAMES, data_files, raw_rows
 from telly.data.schema import Cells, RowProblem, RowReader, Schema, check_mapping, shorten, spaced
 from telly.data.warnings import forms_message
@@ -31,6 +32,9 @@ KINDS = {
     "empty-text": "a text or label is blank",
     "bad-label": "a label is none of those that the task knows",
     "bad-negative": "a negative is the query or a right answer, or is there twice",
+    "bad-id": "an id of a collection is unknown, or belongs to two texts",
+    "bad-grade": "a score of a collection is not a whole number, or differs from that of the same pair",
+    "no-positives": "no document of a collection is relevant to a judged query",
     "duplicate": "a row repeats an earlier row of the same file",
     "mixed-labels": "labels differ in their form alone",
     "one-class": "a label has the same value in all rows",
@@ -63,8 +67,9 @@ def check(files: Mapping[str, Path], schema: Schema, mapping: Mapping[str, str] 
 
     Rows are compared without regard to white space. A row of another split overlaps with `train` if the whole row, or
     its key column (for search the code), is the same. Pairs of clones are the same whatever their order and label.
-    Negatives are checked in training data alone. Memory grows by about 200 bytes per row and per negative, whatever the
-    texts.
+    Negatives are checked in training data alone. Of a collection with judgments its documents, queries and judgments
+    are checked, and a judged query overlaps with `train` if it is there as well. Memory grows by about 200 bytes per
+    row and per negative, whatever the texts.
 
     Args:
         files: files or folders by split. The split `train` is compared with all others, whatever their names.
@@ -82,13 +87,17 @@ def check(files: Mapping[str, Path], schema: Schema, mapping: Mapping[str, str] 
     for split in sorted(files, key=lambda name: name != TRAIN):
         path = files[split]
         split_of_folder = split if path.is_dir() and split in SPLIT_NAMES else None
-        for file in data_files(path, split_of_folder):
-            file_check = _FileCheck(file, schema, mapping, train, is_train=split == TRAIN)
-            reported = set(report.problems)  # several lists of pairs share the problems of their functions
-            report.problems += sorted(
-                (problem for problem in file_check.problems() if problem not in reported), key=file_check.order
-            )
-            report.rows[str(file)] = file_check.rows
+        is_train = split == TRAIN
+        collection = collection_at(path, schema, split_of_folder)
+        checks: list[_FileCheck | _CollectionCheck] = (
+            [_FileCheck(file, schema, mapping, train, is_train=is_train) for file in data_files(path, split_of_folder)]
+            if collection is None
+            else [_CollectionCheck(collection, schema, train, is_train=is_train)]
+        )
+        for part in checks:
+            reported = set(report.problems)  # splits share the problems of functions and of a corpus
+            report.problems += sorted((one for one in part.problems() if one not in reported), key=part.order)
+            report.rows |= part.rows_by_file
     return report
 
 
@@ -98,6 +107,7 @@ class _TrainIndex:
     def __init__(self) -> None:
         self.rows: dict[bytes, Location] = {}
         self.keys: dict[bytes, Location] = {}
+        self.queries: dict[bytes, Location] = {}
         self.labels: dict[str, dict[str, str]] = {}
 
 
@@ -146,6 +156,11 @@ class _FileCheck:
         yield from self._label_forms()
         yield from self._one_class()
 
+    @property
+    def rows_by_file(self) -> dict[str, int]:
+        """Number of rows of the file, bad ones included."""
+        return {self.file: self.rows}
+
     def order(self, problem: RowProblem) -> tuple[bool, bool, int]:
         """A key for sorting: by line, with the problems of the file of functions before those of the pairs."""
         return problem.file == self.file, problem.line is None, problem.line or 0
@@ -168,6 +183,9 @@ class _FileCheck:
             self.train.rows.setdefault(identity, (self.file, line))
             if key is not None:
                 self.train.keys.setdefault(key, (self.file, line))
+            if self.schema.candidates is not None:
+                query, _ = self.schema.query_and_candidates
+                self.train.queries.setdefault(_digest(cells[query]), (self.file, line))
         elif identity in self.train.rows:
             what = "the pair" if self.schema.unordered else "the row"
             yield self._overlap(line, what, self.train.rows[identity])
@@ -188,7 +206,9 @@ class _FileCheck:
         """Problems of negatives that are the right answer in another row with the same query or label."""
         for digest, line in self.negatives.items():
             if digest in self.answers:
-                others = " and ".join(name for name in self.schema.names if name != self.schema.key)
+                others = " and ".join(
+                    c.name for c in self.schema.columns if c.name != self.schema.key and c.kind != "texts"
+                )
                 message = f"a negative is the {self.schema.key} of line {self.answers[digest]}, which has the same "
                 yield RowProblem(self.file, line, "bad-negative", f"{message}{others}; take it out of the negatives")
 
@@ -199,8 +219,7 @@ class _FileCheck:
         return b"".join(sorted(_digest(cells[name]) for name in self.schema.unordered))
 
     def _overlap(self, line: int, what: str, location: Location) -> RowProblem:
-        where = f"{location[0]}:{location[1]}"
-        return RowProblem(self.file, line, "overlap", f"{what} also occurs in {where}; keep it in one of the two")
+        return _overlap(self.file, line, what, location)
 
     def _label_forms(self) -> Iterator[RowProblem]:
         """Problems of labels that the file spells in several ways, or differently from the training data."""
@@ -225,6 +244,60 @@ class _FileCheck:
                 label, count = next(iter(values.items()))
                 message = f"{name!r} is {label!r} in all {count:,} rows; expected at least two classes"
                 yield RowProblem(self.file, None, "one-class", message)
+
+
+class _CollectionCheck:
+    """One pass over the files of a collection with judgments."""
+
+    def __init__(self, collection: JudgedCollection, schema: Schema, train: _TrainIndex, *, is_train: bool) -> None:
+        self.collection, self.schema, self.train, self.is_train = collection, schema, train, is_train
+        self.rows_by_file = {str(file): 0 for file in collection.files}
+        self.judged_files = set(map(str, collection.qrels_files))
+
+    def problems(self) -> Iterator[RowProblem]:
+        """All problems of the corpus, of the queries and of the judgments. Runs once."""
+        documents: dict[str, bytes] = {}
+        queries: dict[str, bytes] = {}
+        yield from self._texts(self.collection.documents(), documents)
+        yield from self._texts(self.collection.queries(), queries)
+        first: dict[bytes, Location] = {}
+        for row in self.collection.judgments(queries, documents):
+            if row.file in self.rows_by_file and row.line is not None:
+                self.rows_by_file[row.file] += 1
+            if isinstance(row, RowProblem):
+                yield row
+            elif row.grade > 0:
+                self._remember(row, queries[row.query], documents[row.document])
+                first.setdefault(queries[row.query], (row.file, row.line))
+        if not self.is_train:
+            for query in first.keys() & self.train.queries.keys():
+                yield _overlap(*first[query], "the query", self.train.queries[query])
+
+    def order(self, problem: RowProblem) -> tuple[int, bool, int]:
+        """A key for sorting: corpus, queries and judgments, each by line."""
+        files = list(self.rows_by_file)
+        file = files.index(problem.file) if problem.file in files else len(files)
+        return file, problem.line is None, problem.line or 0
+
+    def _texts(self, rows: Iterable[IdentifiedText | RowProblem], digests: dict[str, bytes]) -> Iterator[RowProblem]:
+        """Problems of texts; the other texts' digests are added by their ids."""
+        for row in rows:
+            if isinstance(row, RowProblem):
+                yield row
+            else:
+                self.rows_by_file[row.file] += row.file not in self.judged_files  # these are counted as judgments
+                digests[row.id] = _digest(row.text)
+
+    def _remember(self, judgment: Judgment, query: bytes, document: bytes) -> None:
+        if self.is_train:
+            location = judgment.file, judgment.line
+            self.train.queries.setdefault(query, location)
+            self.train.keys.setdefault(document, location)
+
+
+def _overlap(file: str, line: int, what: str, location: Location) -> RowProblem:
+    where = f"{location[0]}:{location[1]}"
+    return RowProblem(file, line, "overlap", f"{what} also occurs in {where}; keep it in one of the two")
 
 
 def _digest(*texts: str) -> bytes:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from telly.data.judged import JudgedQueries
 from telly.data.schema import Schema, shorten
 from telly.metrics.labels import same_but_for_form
 
@@ -30,7 +31,7 @@ MULTIPLIER = np.int64(0x9E3779B97F4A7C1)
 Digests = npt.NDArray[np.int64]
 
 
-def warnings_about(datasets: Mapping[str, Dataset], schema: Schema) -> list[str]:
+def warnings_about(datasets: Mapping[str, Dataset | JudgedQueries], schema: Schema) -> list[str]:
     """Warnings about the splits before training, one sentence each.
 
     Args:
@@ -38,7 +39,8 @@ def warnings_about(datasets: Mapping[str, Dataset], schema: Schema) -> list[str]
             where it is among them.
         schema: the task's schema; its columns are those of the data.
     """
-    splits = {name: _SplitContents(dataset, schema) for name, dataset in datasets.items()}
+    judged = {name: dataset for name, dataset in datasets.items() if isinstance(dataset, JudgedQueries)}
+    splits = {name: _SplitContents(dataset, schema) for name, dataset in datasets.items() if name not in judged}
     warnings = [text for name, split in splits.items() for text in _label_warnings(name, split)]
     train = splits.get(TRAIN)
     for name, split in splits.items():
@@ -47,6 +49,10 @@ def warnings_about(datasets: Mapping[str, Dataset], schema: Schema) -> list[str]
             warnings += _class_warnings(name, split, train, schema)
         if name != TRAIN and schema.candidates is not None:
             warnings += _candidate_warnings(name, split, schema.candidates)
+    for name, dataset in judged.items():
+        warnings += [f"{name}: {warning}" for warning in dataset.warnings]
+        if train is not None:
+            warnings += _shared_query_warnings(name, dataset, train, schema)
     return warnings
 
 
@@ -138,6 +144,15 @@ def _overlap_warnings(name: str, split: _SplitContents, train: _SplitContents, s
                 f"{name}: in {_fraction(both, split.rows, noun)} both functions also occur in {TRAIN}; these say "
                 "little about functions that are new, so split by function, repository or functionality"
             )
+
+
+def _shared_query_warnings(name: str, dataset: JudgedQueries, train: _SplitContents, schema: Schema) -> Iterator[str]:
+    """A warning if queries of a collection are in the training data; that its documents are there is usual."""
+    query, _ = schema.query_and_candidates
+    shared = int(np.isin([hash(text) for text in dataset.queries[query]], train.texts[query]).sum())
+    if shared:
+        queries = _fraction(shared, len(dataset), "queries")
+        yield f"{name}: {queries} also occur in {TRAIN}; take them out of one of the two"
 
 
 def _class_warnings(name: str, split: _SplitContents, train: _SplitContents, schema: Schema) -> Iterator[str]:

@@ -98,6 +98,7 @@ def _scores(record: RunRecord) -> str:
     ]
     rows.append(("**this model**", *(f"**{metric_text(metric, record.test[metric])}**" for metric in names)))
     split = record.data[record.tested_on]
+    ranked = "" if split.candidates is None else f", each against {split.candidates:,} documents"
     weights = f"the weights are those of epoch {record.best_epoch} of {len(record.epochs)}" if record.best_epoch else ""
     selection = f"; {weights}, the best by {record.metric} on validation data" if weights else ""
     optimistic = (
@@ -105,8 +106,9 @@ def _scores(record: RunRecord) -> str:
         if record.tested_on == "valid"
         else ""
     )
+    examples = f"the {split.examples:,} examples of the {record.tested_on} data{ranked}"
     return (
-        f"## Scores\n\nOn the {split.examples:,} examples of the {record.tested_on} data{selection}.{optimistic}\n\n"
+        f"## Scores\n\nOn {examples}{selection}.{optimistic}\n\n"
         + markdown_table(("", *names), rows)
         + _not_better(record)
     )

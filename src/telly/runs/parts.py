@@ -98,12 +98,14 @@ class SplitInfo:
         distinct_sequences: number of token sequences, equal ones counted once.
         tokens: tokens of the distinct sequences.
         fingerprint: digest of the encoded split; a run is resumed only on equal data.
+        candidates: number of documents that are ranked for every example, where the data has judgments; else None.
     """
 
     examples: int
     distinct_sequences: int
     tokens: int
     fingerprint: str
+    candidates: int | None = None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from telly.config import Config, read_toml
-from telly.data.formats import content_files, data_files
+from telly.data.readers import files_of
 from telly.errors import ConfigError, DataError, PlanError, TellyError
 from telly.freezing.methods import check_method
 from telly.freezing.variants import BASE, Method, Variant
@@ -269,9 +269,14 @@ def _digest(config: ResolvedConfig) -> str:
     }
     settings["freeze"] = str(config.freeze)
     settings["cache_always"] = config.variant.cached
+<<<<<<< HEAD
     files = {name: _data_digest(getattr(config, name), name) for name in ("data", "valid", "test")}
     models = [_model_digest(model) for model in (config.model, config.teacher) if model is not None]
     key = json.dumps([settings, files, *models], sort_keys=True)
+=======
+    files = {name: _data_digest(getattr(config, name), name, config.task) for name in ("data", "valid", "test")}
+    key = json.dumps([settings, files, _model_digest(config.model)], sort_keys=True)
+>>>>>>> main
     return hashlib.blake2b(key.encode(), digest_size=4).hexdigest()
 
 
@@ -292,7 +297,7 @@ def _shape(model: str, is_generative: bool) -> LayerStack:
 
 
 @cache
-def _data_digest(source: str | None, split: str) -> str | None:
+def _data_digest(source: str | None, split: str, task: str) -> str | None:
     """Digest of the content of local data; a hub data set is identified by its name."""
     if source is None or not Path(source).exists():
         if source is not None and (source.count("/") != 1 or Path(source).suffix):
@@ -300,10 +305,9 @@ def _data_digest(source: str | None, split: str) -> str | None:
         return source
     name = {"data": "train"}.get(split, split)
     digest = hashlib.blake2b(digest_size=16)
-    for file in data_files(Path(source), name if Path(source).is_dir() else None):
-        for part in content_files(file):
-            with part.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "blake2b").digest())
+    for file in files_of(Path(source), get_spec(task).schema, name if Path(source).is_dir() else None):
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "blake2b").digest())
     return digest.hexdigest()
 
 

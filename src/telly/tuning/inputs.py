@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from telly.data.readers import read
+from telly.data.judged import JudgedQueries
+from telly.data.readers import read, read_to_evaluate
 from telly.data.schema import check_mapping
 from telly.errors import ConfigError, DataError
 from telly.runs.parts import SplitInfo
@@ -35,8 +36,8 @@ def load_datasets(config: ResolvedConfig, task: AnyTask) -> dict[str, Any]:
     for name, source in sources.items():
         if source is None:
             continue
-        schema = task.schema.for_training() if name == "train" else task.schema
-        dataset = read(source, schema, schema.fitting(config.columns), "validation" if name == "valid" else name)
+        schema, read_split = (task.schema.for_training(), read) if name == "train" else (task.schema, read_to_evaluate)
+        dataset = read_split(source, schema, schema.fitting(config.columns), "validation" if name == "valid" else name)
         if not len(dataset):
             raise DataError(f"{source}: no examples; expected at least one for {name}")
         limit = limits[name]
@@ -106,4 +107,6 @@ def check_negatives(
 
 def describe(dataset: Any, encoded: Encoded) -> SplitInfo:
     """Size and identity of a split, for the record."""
-    return SplitInfo(len(dataset), len(encoded.table), int(encoded.table.lengths.sum()), encoded.fingerprint())
+    candidates = len(dataset.documents) if isinstance(dataset, JudgedQueries) else None
+    tokens = int(encoded.table.lengths.sum())
+    return SplitInfo(len(dataset), len(encoded.table), tokens, encoded.fingerprint(), candidates)

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from telly.data.judged import JudgedQueries
 from telly.data.schema import Schema
 from telly.data.sequences import Rows, SequenceTable
 from telly.freezing.source import RowSource
@@ -391,9 +392,10 @@ AnyTask = Task[Any, Any, Any, Any]
 
 
 def batches_of(dataset: Any) -> Iterator[dict[str, Any]]:
-    """Columns of a data set in batches of `ENCODE_BATCH` rows."""
-    for start in range(0, len(dataset), ENCODE_BATCH):
-        yield dataset[start : start + ENCODE_BATCH]
+    """Columns of a data set in batches of `ENCODE_BATCH` rows; of `JudgedQueries` first queries, then documents."""
+    for part in (dataset.queries, dataset.documents) if isinstance(dataset, JudgedQueries) else (dataset,):
+        for start in range(0, len(part), ENCODE_BATCH):
+            yield part[start : start + ENCODE_BATCH]
 
 
 def to_device(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:

@@ -74,7 +74,7 @@ def encoded_with_negatives(
     lists: list[list[int]] = []
     for texts in batches_of(dataset):
         for column, encoder in columns.items():
-            rows[column] += encoder.rows(texts[column])
+            rows[column] += encoder.rows(texts.get(column, ()))
     # After all columns: negatives that are documents of the same data then leave the table, and with it the activation
     # cache, as it is without them.
     if negatives is not None and negatives in dataset.column_names:

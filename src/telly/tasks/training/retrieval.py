@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from telly.data.judged import JudgedQueries
 from telly.data.sequences import Rows
 from telly.freezing.source import RowSource
 from telly.metrics.bm25 import bm25_ranks
 from telly.metrics.judgments import Judgments
-from telly.metrics.retrieval import ranks_of_relevant, retrieval_metrics, retrieval_statistics
+from telly.metrics.retrieval import dot_products, ranks_of_relevant, retrieval_metrics, retrieval_statistics
 from telly.models.embedding import EmbeddingHead
 from telly.tasks.options import ContrastiveOptions
 from telly.tasks.spec import TaskSpec
@@ -25,7 +26,29 @@ from telly.tasks.training.embeddings import embed_rows, encoded_with_negatives
 
 @dataclass(frozen=True)
 class RetrievalData(ContrastiveData):
-    """Queries, each with a document that answers it and with hard negatives."""
+    """Queries, each with a document that answers it and with hard negatives; or queries with judgments.
+
+    Attributes:
+        candidates: rows of the documents that are ranked for every query, [documents]; equal up to the length limit,
+            two may have the same row. None for pairs, whose distinct documents are ranked.
+        judgments: relevant candidates of every query; None for pairs.
+    """
+
+    candidates: npt.NDArray[np.int64] | None = None
+    judgments: Judgments | None = None
+
+    def ranking(self, document: str) -> tuple[npt.NDArray[np.int64], Judgments]:
+        """Rows of the candidates, and which of them are relevant to each query; `document` is the pairs' column."""
+        if self.candidates is None or self.judgments is None:
+            candidates, targets = np.unique(self.rows[document], return_inverse=True)
+            return candidates, Judgments.one_each(targets)
+        return self.candidates, self.judgments
+
+    def _arrays(self) -> list[npt.NDArray[np.int64]]:
+        if self.candidates is None or self.judgments is None:
+            return super()._arrays()
+        judgments = self.judgments
+        return [*super()._arrays(), self.candidates, judgments.offsets, judgments.documents, judgments.grades]
 
 
 class RetrievalModel(ContrastiveModel):
@@ -73,13 +96,20 @@ class RetrievalTask(Task[Encoder, RetrievalModel, RetrievalData, ContrastiveOpti
         config: Any,
         prompts: Prompts = NO_PROMPTS,
     ) -> dict[str, RetrievalData]:
-        """Tokenise queries, documents and negatives into one table per split; equal texts share a row."""
+        """Tokenise queries, documents and negatives into one table per split; equal texts share a row.
+
+        A split is a data set of pairs or `JudgedQueries`.
+        """
         encoded: dict[str, RetrievalData] = {}
         for name, dataset in datasets.items():
             negatives = negatives_column(self.schema, name)
             table, rows, hard = encoded_with_negatives(
                 dataset, tokenizer, max_tokens, negatives, self.document, prompts
             )
+            if isinstance(dataset, JudgedQueries):
+                candidates = rows.pop(self.document)
+                encoded[name] = RetrievalData(table, rows, candidates=candidates, judgments=dataset.judgments)
+                continue
             hard, warnings = without_answers(hard, rows[self.query], rows[self.document], self.query)
             encoded[name] = RetrievalData(table, rows, negatives=hard, warnings=warnings)
         return encoded
@@ -118,20 +148,26 @@ class RetrievalTask(Task[Encoder, RetrievalModel, RetrievalData, ContrastiveOpti
     def evaluate(
         self, model: RetrievalModel, source: RowSource, data: RetrievalData, autocast: torch.autocast, *, final: bool
     ) -> Evaluation:
-        """MRR and recall of every query against the split's distinct documents."""
-        documents, targets = np.unique(data.rows[self.document], return_inverse=True)
+        """Rank all candidates of the split for every query."""
+        candidate_rows, judgments = data.ranking(self.document)
+        distinct, places = np.unique(candidate_rows, return_inverse=True)
         with autocast:
-            candidates = embed_rows(model.embed, source, documents, model.device)
+            documents = embed_rows(model.embed, source, distinct, model.device)
             queries = embed_rows(model.embed, source, data.rows[self.query], model.device)
-        judgments = Judgments.one_each(targets)
-        ranks = ranks_of_relevant(queries, candidates, judgments)
+        candidates = documents[torch.from_numpy(places).to(documents.device)]
+        # `embed` has scaled embeddings to unit length where they are compared by cosine.
+        scores = dot_products if model.similarity.normalizes else model.similarity.scores
+        ranks = ranks_of_relevant(queries, candidates, judgments, scores)
         return Evaluation.of(retrieval_statistics(ranks, judgments))
 
     def baselines(self, datasets: Mapping[str, Any], split: str, train: RetrievalData) -> dict[str, dict[str, float]]:
         """BM25 with identifiers split into words."""
         dataset = datasets[split]
-        documents = list(dict.fromkeys(dataset[self.document]))
-        index = {text: i for i, text in enumerate(documents)}
-        judgments = Judgments.one_each([index[text] for text in dataset[self.document]])
-        ranks = bm25_ranks(list(dataset[self.query]), documents, judgments)
-        return {"bm25": retrieval_metrics(ranks, judgments)}
+        if isinstance(dataset, JudgedQueries):
+            queries, documents = dataset.queries[self.query], list(dataset.documents[self.document])
+            judgments = dataset.judgments
+        else:
+            queries, documents = dataset[self.query], list(dict.fromkeys(dataset[self.document]))
+            index = {text: i for i, text in enumerate(documents)}
+            judgments = Judgments.one_each([index[text] for text in dataset[self.document]])
+        return {"bm25": retrieval_metrics(bm25_ranks(list(queries), documents, judgments), judgments)}
