@@ -32,7 +32,6 @@ from telly.tuning.job import Job, prepare
 from tiny_models import CONFIGS, tiny_encoded, tiny_model, tiny_task_model
 from tiny_runs import Tiny, record_of, run_telly, task_data, tiny_model_folder
 
-
 HIDDEN = 32
 
 
@@ -215,12 +214,7 @@ def test_the_teacher_runs_once_for_all_runs(tiny: Tiny, tmp_path: Path, monkeypa
 
 def test_a_run_with_a_teacher(tiny: Tiny, tmp_path: Path):
     """Through the real command line, with a teacher of another width; its projection is thrown away."""
-    wide = tiny_model_folder(tmp_path / "wide", "gpt2")
-    import transformers
-
-    config = transformers.RobertaConfig.from_pretrained(tiny.model)
-    config.update({"hidden_size": 48, "num_hidden_layers": 2})
-    transformers.RobertaModel(config).save_pretrained(wide)
+    wide = tiny_model_folder(tmp_path / "wide", hidden_size=48)
     output = tmp_path / "run"
     options = ("--teacher", str(wide), "--teacher-weight", "0.5", "--epochs", "2", "--save-steps", "2")
     run_telly(*tiny.command(output, "cached", *options))

@@ -269,14 +269,9 @@ def _digest(config: ResolvedConfig) -> str:
     }
     settings["freeze"] = str(config.freeze)
     settings["cache_always"] = config.variant.cached
-<<<<<<< HEAD
-    files = {name: _data_digest(getattr(config, name), name) for name in ("data", "valid", "test")}
+    files = {name: _data_digest(getattr(config, name), name, config.task) for name in ("data", "valid", "test")}
     models = [_model_digest(model) for model in (config.model, config.teacher) if model is not None]
     key = json.dumps([settings, files, *models], sort_keys=True)
-=======
-    files = {name: _data_digest(getattr(config, name), name, config.task) for name in ("data", "valid", "test")}
-    key = json.dumps([settings, files, _model_digest(config.model)], sort_keys=True)
->>>>>>> main
     return hashlib.blake2b(key.encode(), digest_size=4).hexdigest()
 
 
