@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
 from telly.data.readers import read
@@ -17,12 +18,13 @@ from telly.exports import source as sources
 from telly.exports.source import load_for_export
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
+from telly.inference.tuned_model import TunedModel
 from telly.models.load import load_model, load_tokenizer
 from telly.models.modes import encode_texts
 from telly.tasks import get_spec, get_task
 from telly.tasks.options import ContrastiveOptions
 from telly.tasks.training.embeddings import embed_rows
-from tiny_runs import record_of, run_telly, task_data, tiny_model_folder
+from tiny_runs import Tiny, record_of, run_telly, task_data, tiny_model_folder
 
 LIMITS = {"query": 24, "code": 48}
 EXAMPLES = 24
@@ -89,23 +91,24 @@ def test_other_families_and_models_without_a_run(family: str, tmp_path: Path):
     assert "not tuned" in (tmp_path / "st" / "README.md").read_text()
 
 
-def test_other_tokens_are_an_error_and_leave_nothing(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sources, "put_mode_in_template", lambda tokenizer: None)
+def test_other_tokens_are_an_error_and_leave_nothing(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sources, "plain_tokenizer", lambda tokenizer, *_: tokenizer)
     with pytest.raises(ExportError, match=r"as a query sentence-transformers reads .* where telly reads"):
-        export.export_sentence_transformers(load_for_export(str(run)), tmp_path / "out" / "st")
+        export.export_sentence_transformers(load_for_export(str(tiny.model)), tmp_path / "out" / "st")
     assert not (tmp_path / "out").exists()
 
 
 def test_other_vectors_are_an_error_and_leave_nothing(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     source = load_for_export(str(run))
-    modules = export._modules
+    write = export.write_modules
 
-    def without_a_layer(library: object, *args: object) -> object:
-        made = modules(library, *args)  # type: ignore[arg-type]
-        made[0].auto_model.encoder.layer[3].output.dense.weight.data.zero_()
-        return made
+    def without_a_layer(model: TunedModel, folder: Path) -> None:
+        write(model, folder)
+        weights = load_file(folder / "model.safetensors")
+        weights["encoder.layer.3.output.dense.weight"].zero_()
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
-    monkeypatch.setattr(export, "_modules", without_a_layer)
+    monkeypatch.setattr(export, "write_modules", without_a_layer)
     with pytest.raises(ExportError, match=r"embeddings differ from telly's by .*; expected at most 1e-05"):
         export.export_sentence_transformers(source, tmp_path / "out" / "st")
     assert not (tmp_path / "out").exists()
@@ -145,10 +148,7 @@ def test_an_unfinished_run_is_refused(run: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize(("task", "options"), [("clone", ("--head", "cosine")), ("clone-retrieval", ())])
-def test_the_other_tasks_with_vectors(task: str, options: tuple[str, ...], tmp_path: Path, tiny: object):
-    from tiny_runs import Tiny
-
-    assert isinstance(tiny, Tiny)
+def test_the_other_tasks_with_vectors(task: str, options: tuple[str, ...], tmp_path: Path, tiny: Tiny):
     limits = {"clone": ("left=32", "right=32"), "clone-retrieval": ("code=32",)}[task]
     given = Tiny(tiny.model, task_data(task, tmp_path / "data"), task, limits)
     run_telly(*given.command(tmp_path / "run", "frozen", "--epochs", "1", "--save-steps", "100", *options))

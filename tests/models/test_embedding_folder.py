@@ -35,8 +35,8 @@ from telly.models.pooling import PoolingMode
 from tiny_families import HIDDEN
 from tiny_models import tiny_model, tiny_tokenizer
 
-TEXTS = ("w9", "w11 w12 W13 w14 w15", " ".join(f"w{i}" for i in range(16, 80)), "W20 w21 w22")
-"""Short, with capitals, longer than every limit."""
+TEXTS = ("", "w9", "w11 w12 W13 w14 w15", " ".join(f"w{i}" for i in range(16, 80)), "W20 w21 w22")
+"""Empty, short, with capitals, longer than every limit."""
 OLD = "sentence_transformers.models."
 TANH = "torch.nn.modules.activation.Tanh"
 
@@ -219,13 +219,35 @@ def test_old_names_of_keys_and_classes(folder: Path):
     check_equal(folder)
 
 
+M, C = PoolingMode.MEAN, PoolingMode.CLS
+
+
+@pytest.mark.parametrize(
+    ("pooling", "modes"),
+    [
+        (old_pooling(), (M,)),  # the library's default
+        ({}, (M,)),
+        ({"word_embedding_dimension": HIDDEN, "pooling_mode_mean_tokens": True}, (M,)),
+        (old_pooling("cls_token", include_prompt=True), (C,)),
+        (old_pooling("mean_tokens", "cls_token"), (C, M)),
+        (old_pooling("lasttoken", pooling_mode=["mean", "cls"]), (M, C)),  # the new key wins
+        ({"embedding_dimension": HIDDEN, "pooling_mode": "lasttoken"}, (PoolingMode.LAST_TOKEN,)),
+        ({"embedding_dimension": HIDDEN, "pooling_mode": ["mean"]}, (M,)),
+        ({"pooling_mode": "mean-cls"}, (M, C)),
+        *(({"pooling_mode": mode.value}, (mode,)) for mode in PoolingMode),
+    ],
+)
+def test_all_formats_of_a_pooling(pooling: dict[str, Any], modes: tuple[PoolingMode, ...], folder: Path):
+    assert read_embedding_config(str(declare(folder, pooling=pooling))).pooling == modes
+
+
 def test_lower_case_changes_the_embeddings(folder: Path):
     declare(folder)
     as_is = embedded(folder, TEXTS, None)
     write_json(folder / "sentence_bert_config.json", {"do_lower_case": True})
     lower = embedded(folder, TEXTS, None)
-    assert not torch.allclose(as_is[1], lower[1])
-    assert torch.allclose(as_is[2], lower[2])
+    assert not torch.allclose(as_is[2], lower[2])
+    assert torch.allclose(as_is[3], lower[3])
 
 
 @pytest.mark.parametrize("inner", ["0_Transformer", "a/b"])
@@ -239,6 +261,8 @@ def test_a_transformer_in_a_subfolder(inner: str, plain: dict[str, Path], tmp_pa
     if "/" not in inner:
         (outer / "config.json").unlink()
         assert read_embedding_config(str(outer / inner)) == read_embedding_config(str(outer))
+        alone = shutil.copytree(outer / inner, tmp_path / "alone")
+        assert read_embedding_config(str(alone)).source == NO_DECLARATION
     (outer / inner / "config.json").unlink()
     with pytest.raises(ModelError, match=f"names '{inner}' as the transformer's folder, which has no config.json"):
         read_embedding_config(str(outer))
@@ -303,11 +327,22 @@ def test_a_prompt_that_no_text_gets_is_told(folder: Path):
     check_equal(folder)
     config = read_embedding_config(str(folder))
     assert embedding_warnings(str(folder), config) == [
-        f"{folder}: declares a prompt under a name that sentence-transformers does not use for documents (passage "
-        "'w6 '), so documents get none; to put it before them: --document-prompt 'w6 '"
+        f"{folder}: declares prompts under names of its own (passage 'w6 '); as in sentence-transformers, only those "
+        "named query and document are put before texts, so documents get none. To set one: --document-prompt"
     ]
     for prompt in ("", "w6 "):
         assert embedding_warnings(str(folder), config.with_overrides(document_prompt=prompt)) == []
+
+
+def test_prompts_of_tasks_are_told(folder: Path):
+    """Some models have a pair of prompts per task, and users must choose one."""
+    config = EmbeddingConfig(prompts={f"{task}_query": f"{task}: " for task in ("nl2code", "code2code", "qa")})
+    assert embedding_warnings(str(folder), config) == [
+        f"{folder}: declares prompts under names of its own (nl2code_query 'nl2code: ', code2code_query 'code2code: ' "
+        "and 1 more); as in sentence-transformers, only those named query and document are put before texts, so "
+        "queries and documents get none. To set one: --query-prompt, --document-prompt"
+    ]
+    assert embedding_warnings(str(folder), config.with_overrides(query_prompt="q", document_prompt="")) == []
 
 
 def test_a_pooling_without_the_list_of_modules_counts(folder: Path):
@@ -328,6 +363,19 @@ def test_settings_of_the_user_come_first():
     assert config.prompt("document") == ""
     with pytest.raises(ValueError, match="unknown pooling 'average'; expected one of cls, mean, max, mean_sqrt_len_"):
         parse_pooling("mean-average")
+
+
+def test_a_pooling_of_the_user_that_does_not_fit_is_refused(folder: Path):
+    dense(declare(folder, "Dense"))
+    config = read_embedding_config(str(folder)).with_overrides(pooling=parse_pooling("mean-max"))
+    with pytest.raises(ModelError) as error:
+        load_embedding_head(str(folder), config, HIDDEN)
+    assert str(error.value) == (
+        f"{folder}: the Dense module after the pooling mean-max takes embeddings of size 32 (in_features), and the "
+        "modules before it give 64; expected the same size: give --pooling as many modes as the model's folder declares"
+    )
+    cls = read_embedding_config(str(folder)).with_overrides(pooling=[PoolingMode.CLS])
+    assert load_embedding_head(str(folder), cls, HIDDEN).embedding_size == 6
 
 
 def test_dense_layers_are_trained(folder: Path):
@@ -465,6 +513,16 @@ def test_what_telly_does_not_know_or_apply_is_refused(fault: str, folder: Path):
         load_embedding_head(str(folder), read_embedding_config(str(folder)), HIDDEN)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_the_advice_of_a_refusal_helps(folder: Path):
+    declare(folder)
+    change_module(folder, 1, type="own.Pooling")
+    with pytest.raises(ModelError, match="To use the mean of all tokens of this model all the same, remove modules"):
+        read_embedding_config(str(folder))
+    for file in (folder / "modules.json", folder / POOLING):
+        file.unlink()
+    assert read_embedding_config(str(folder)) == EmbeddingConfig()
 
 
 def weights(**values: torch.Tensor) -> bytes:

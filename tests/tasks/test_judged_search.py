@@ -141,6 +141,9 @@ def test_a_run_on_a_collection(folder: Path, tmp_path: Path) -> None:
     for query, bounds in enumerate(zip(test.judgments.offsets, test.judgments.offsets[1:], strict=False)):
         grades[query, test.judgments.documents[slice(*bounds)]] = test.judgments.grades[slice(*bounds)]
     assert record["test"]["ndcg@10"] == pytest.approx(ndcg_score(grades, scores, k=10), abs=1e-5)
+    verdict = record["verdict"]
+    assert verdict["untuned"] == pytest.approx(record["baselines"]["untuned"]["ndcg@10"])
+    assert verdict["sentence"].endswith("paired bootstrap over 10 examples")
     rows = read_per_example(tmp_path / "run" / "scores.npz")["ndcg@10"].rows
     assert len(rows) == 10
 

@@ -221,9 +221,7 @@ def test_a_run_with_a_teacher(tiny: Tiny, tmp_path: Path):
     record = record_of(output)
     assert record["teacher"]["size"] == 48 and record["teacher"]["texts"] == 72
     assert record["config"]["teacher_target"] == "embeddings" and record["config"]["teacher_weight"] == 0.5
-    projection = 32 * 48 + 48
-    run_telly(*tiny.command(tmp_path / "plain", "cached", "--epochs", "2"))
-    assert record["plan"]["trainable"] == record_of(tmp_path / "plain")["plan"]["trainable"] + projection
+    assert record["plan"]["trainable"] == job_of(tiny, tmp_path, teacher=None).plan.trainable, "of what is saved"
     assert telly.load(output).embed(["def f(): pass"]).shape == (1, 32)
     card = (output / "model" / "README.md").read_text(encoding="utf-8")
     assert "| teacher | wide |" in card and str(tmp_path) not in card

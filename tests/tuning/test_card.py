@@ -41,6 +41,7 @@ def test_scores_and_baselines_are_the_records(run: Path):
     for name, metrics in record.baselines.items():
         assert rows[name] == [f"{metrics[metric]:.4f}" for metric in record.test], name
     assert set(record.baselines) == {"bm25", "untuned"}
+    assert record.verdict is not None and f"\n\nVerdict: {record.verdict.sentence}.\n" in text
 
 
 def test_what_was_trained_on_what(run: Path):

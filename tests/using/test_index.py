@@ -327,7 +327,7 @@ def test_the_vectors_are_those_of_the_tasks_evaluation(
     queries = [f"find the {number} thing of {'many ' * number}" for number in range(len(codes))]
     seen: dict[str, torch.Tensor] = {}
 
-    def kept(found: torch.Tensor, candidates: torch.Tensor, judgments: Judgments) -> np.ndarray:
+    def kept(found: torch.Tensor, candidates: torch.Tensor, judgments: Judgments, scores: object) -> np.ndarray:
         seen.update(queries=found, codes=candidates[torch.from_numpy(judgments.documents)])
         return np.ones(len(found), dtype=np.int64)
 

@@ -15,7 +15,6 @@ from telly.analysis.similarity import RESAMPLES, Rsa, cka_matrix, procrustes, rs
 from telly.analysis.texts import code_texts
 from telly.disk import write_json
 from telly.errors import ConfigError
-from telly.models.declared import check_pooling
 from telly.models.load import load_model, load_tokenizer
 from telly.models.modes import encode_texts
 
@@ -123,7 +122,6 @@ class _Pooled:
 
 
 def _pooled(config: CompareConfig, name: str, texts: list[str], extractor: LayerExtractor) -> _Pooled:
-    check_pooling(name)
     stack, longest = prepare(load_model(name), config.max_tokens)
     tokenizer = load_tokenizer(name)
     encodings = encode_texts(tokenizer, texts, longest)

@@ -105,7 +105,7 @@ def _variant_cost(
 ) -> VariantCost:
     if work is None or rate is None:
         return VariantCost(k=plan.k, trainable=plan.trainable, percent=plan.percent)
-    hidden = int(stack.model.config.hidden_size)  # type: ignore[union-attr,arg-type]
+    hidden = stack.hidden_size
     k = plan.k or 0
     layer = sum(p.numel() for p in stack.blocks[0].parameters())
     trained = len(stack) - k

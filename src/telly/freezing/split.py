@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import nn
 
 from telly.errors import CacheError, ModelError
 from telly.freezing.plan import FreezePlan, TiedHead, freeze_layers, frozen_modules
-from telly.models.execution import eval_mode, has_decoder, no_cache, parameters_read, trial_inputs
+from telly.models.execution import eval_mode, has_decoder, has_values, no_cache, parameters_read, trial_inputs
 from telly.models.stack import LayerStack, capture, find_stack, layer_step, replay, run_from
 
 CHECK_LENGTHS = (7, 3)
@@ -166,43 +167,62 @@ class SplitModel(nn.Module):
             raise CacheError("the frozen layers were released from memory; call restore_prefix() before using them")
 
     def _check(self) -> None:
-        """Check on a small padded batch that replaying states gives the model's own output.
+        """Check on a small padded batch that replaying states gives the model's own output and gradients.
 
         Raises:
-            ModelError: the output differs, or the states depend on trained parameters.
+            ModelError: output or gradients differ, or the states depend on trained parameters.
         """
-        device = next(self.model.parameters()).device
-        if device.type == "meta":
+        if not has_values(self.model):
             return
         width = max(CHECK_LENGTHS)
         # Two rows of different length, so that the attention mask matters.
         inputs = trial_inputs(self.model, len(CHECK_LENGTHS), width)
         ids = inputs.pop("input_ids")
-        mask = (torch.arange(width, device=device) < torch.tensor(CHECK_LENGTHS, device=device)[:, None]).long()
+        mask = (torch.arange(width) < torch.tensor(CHECK_LENGTHS)[:, None]).long().to(ids.device)
         inputs["attention_mask"] = mask
-        with eval_mode(self.model):
+        with eval_mode(self.model), torch.enable_grad():
             states = capture(self.stack, self._need_k(), input_ids=ids, attention_mask=mask)
-            if states.requires_grad:  # gradients are on here for this test
+            if states.requires_grad:
                 raise ModelError(
                     f"the input of layer {self.k} depends on parameters that are trained; "
                     f"{type(self.model).__name__} cannot be split there"
                 )
             # As they come from the cache, where padding is zero.
-            states = states * mask[..., None]
-            with torch.no_grad():
-                whole = first_tensor(self.model(input_ids=ids, **inputs))
-                with parameters_read(self.model) as names:
-                    replayed = first_tensor(self(states=states, **inputs))
+            states = states.masked_fill(mask[..., None] == 0, 0.0)
+            whole = first_tensor(self.model(input_ids=ids, **inputs))
+            with parameters_read(self.model) as names:
+                replayed = first_tensor(self(states=states, **inputs))
         self.replay_parameters = frozenset(names)
         if whole.dim() == 3 and not has_decoder(self.model):
             # Only a decoder's tokens are all real, and a classifier has one output per row.
             whole, replayed = whole[mask.bool()], replayed[mask.bool()]
-        difference = (whole - replayed).abs().max().item()
-        if not difference <= CHECK_TOLERANCE * max(1.0, whole.abs().max().item()):
+        self._check_equal("output", [whole], [replayed])
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        # Norms and biases need the same backward pass as the large weights, and hardly any memory.
+        vectors = [p for p in trained if p.dim() == 1] or sorted(trained, key=torch.numel)[:1]
+        if vectors:
+            self._check_equal("gradients", _gradients(whole, vectors), _gradients(replayed, vectors))
+
+    def _check_equal(self, what: str, expected: Sequence[torch.Tensor], found: Sequence[torch.Tensor]) -> None:
+        difference = _largest([a - b for a, b in zip(expected, found, strict=True)])
+        if not difference <= CHECK_TOLERANCE * max(1.0, _largest(expected)):
             raise ModelError(
-                f"{type(self.model).__name__}: starting from the states of layer {self.k} changes the output by "
+                f"{type(self.model).__name__}: starting from the states of layer {self.k} changes the {what} by "
                 f"{difference:.2g}; expected no change. This family needs an entry in telly/models/families.py"
             )
+
+
+def _largest(tensors: Sequence[torch.Tensor]) -> float:
+    """Largest absolute value; NaN if there is one."""
+    return torch.stack([tensor.detach().abs().max() for tensor in tensors]).max().item()
+
+
+def _gradients(output: torch.Tensor, parameters: Sequence[nn.Parameter]) -> list[torch.Tensor]:
+    """Gradients of a weighted sum of the output; zero for a parameter that it does not depend on."""
+    # All values have other weights: the plain sum of what a norm gives is constant.
+    weights = torch.linspace(-1.0, 1.0, output.numel(), device=output.device, dtype=output.dtype)
+    gradients = torch.autograd.grad((output.flatten() * weights).sum(), parameters, allow_unused=True)
+    return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, gradients, strict=True)]
 
 
 def first_tensor(output: Any) -> torch.Tensor:

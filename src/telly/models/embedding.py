@@ -99,6 +99,10 @@ class DenseLayer:
                 f"unknown activation function {self.activation!r}; expected one of torch.nn's {', '.join(ACTIVATIONS)}"
             )
 
+    def __str__(self) -> str:
+        residual = ", residual" if self.residual else ""
+        return f"Dense {self.in_features} to {self.out_features} ({self.activation}{residual})"
+
 
 @dataclass(frozen=True)
 class LayerNormLayer:
@@ -108,6 +112,9 @@ class LayerNormLayer:
 
     dimension: PositiveInt
     type: Literal["LayerNorm"] = "LayerNorm"
+
+    def __str__(self) -> str:
+        return self.type
 
 
 @dataclass(frozen=True)
@@ -119,6 +126,9 @@ class DropoutLayer:
     dropout: Annotated[NonNegativeFloat, Field(le=1)] = 0.2
     type: Literal["Dropout"] = "Dropout"
 
+    def __str__(self) -> str:
+        return f"Dropout {self.dropout:g}"
+
 
 @dataclass(frozen=True)
 class NormalizeLayer:
@@ -127,6 +137,9 @@ class NormalizeLayer:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     type: Literal["Normalize"] = "Normalize"
+
+    def __str__(self) -> str:
+        return self.type
 
 
 EmbeddingLayer = Annotated[
@@ -390,13 +403,14 @@ def embedding_size(config: EmbeddingConfig, hidden_size: int) -> int:
         ModelError: a layer has another input size than the modules before it give.
     """
     size = hidden_size * len(config.pooling)
+    advice = ": give --pooling as many modes as the model's folder declares" if "pooling" in config.overridden else ""
     for layer in config.layers:
         expected = {"Dense": "in_features", "LayerNorm": "dimension"}.get(layer.type)
         found = size if expected is None else getattr(layer, expected)
         if found != size:
             raise ModelError(
                 f"the {layer.type} module after the pooling {config.pooling_name} takes embeddings of size {found} "
-                f"({expected}), and the modules before it give {size}; expected the same size"
+                f"({expected}), and the modules before it give {size}; expected the same size{advice}"
             )
         size = layer.out_features if isinstance(layer, DenseLayer) else size
     return size if config.truncate_dim is None else min(size, config.truncate_dim)

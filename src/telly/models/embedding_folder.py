@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import pickle
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -35,6 +35,7 @@ from telly.models.embedding import (
     EmbeddingLayer,
     LayerNormLayer,
     NormalizeLayer,
+    Role,
     Similarity,
     embedding_size,
     parse_pooling,
@@ -77,6 +78,7 @@ _LIBRARY_ARGUMENTS = {
 }  # fmt: skip
 """Arguments for transformers that a folder may declare: telly has settings of its own, or they change no embedding."""
 _TRANSFORMER_KEYS = ("max_seq_length", "query_length", "document_length", "do_lower_case", "unpad_inputs")
+_PLURAL: dict[Role, str] = {"query": "queries", "document": "documents"}
 _MAX_DEPTH = 3
 """Maximum depth of a transformer's folder below the folder of its model."""
 _NO_LIMIT = 10**9
@@ -109,7 +111,7 @@ def load_embedding_head(name: str, config: EmbeddingConfig, hidden_size: int) ->
         ModelError: weights are missing, cannot be read, are not finite or have other shapes than declared.
     """
     folder = _Folder.of(name)
-    with torch.device("meta"):  # no memory for declared sizes, which the weights may contradict
+    with _named(name), torch.device("meta"):  # no memory for declared sizes, which the weights may contradict
         head = EmbeddingHead(config, hidden_size)
     for module, path in zip(head.layers, folder.layer_paths(), strict=folder.modules is not None):
         if module.state_dict():
@@ -130,14 +132,26 @@ def embedding_warnings(name: str, config: EmbeddingConfig) -> list[str]:
             f"{name}: is a causal model whose folder declares no pooling, so its embedding is the mean of all tokens; "
             "most such models are made for the last token: --pooling lasttoken"
         )
-    unused = {key: text for key, text in config.prompts.items() if text and key in ("passage", "corpus")}
-    if unused and not config.prompt("document") and "document_prompt" not in config.overridden:
-        shown = ", ".join(f"{key} {text!r}" for key, text in unused.items())
+    others = [key for key, text in config.prompts.items() if text and key not in ("query", "document")]
+    without = [role for role in _PLURAL if not config.prompt(role) and f"{role}_prompt" not in config.overridden]
+    if others and without:
+        shown = ", ".join(f"{key} {config.prompts[key]!r}" for key in others[:2])
+        more = f" and {len(others) - 2} more" if len(others) > 2 else ""
+        texts, options = " and ".join(_PLURAL[role] for role in without), ", ".join(f"--{r}-prompt" for r in without)
         warnings.append(
-            f"{name}: declares a prompt under a name that sentence-transformers does not use for documents ({shown}), "
-            f"so documents get none; to put it before them: --document-prompt {next(iter(unused.values()))!r}"
+            f"{name}: declares prompts under names of its own ({shown}{more}); as in sentence-transformers, only those "
+            f"named query and document are put before texts, so {texts} get none. To set one: {options}"
         )
     return warnings
+
+
+@contextlib.contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Put the model's name before an error's text."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(f"{name}: {error}") from None
 
 
 def _is_causal(name: str) -> bool:
@@ -192,10 +206,8 @@ class _Folder:
             # a copy without `modules.json` may still have the folder of its pooling
             pooling = self._pooling_without_modules()
         config = self._with_settings(base if pooling is None else pooling)
-        try:
+        with _named(self.name):
             embedding_size(config, self.hidden_size)
-        except ModelError as error:
-            raise ModelError(f"{self.name}: {error}") from None
         return config
 
     def layer_paths(self) -> list[str]:

@@ -44,7 +44,7 @@ class Family:
     """
 
     handed_on: HandedOn = _unknown
-    position_tables: tuple[str, ...] = ("position_embeddings", "wpe")
+    position_tables: tuple[str, ...] = ("position_embeddings", "embed_positions", "positions_embed", "wpe")
     pooler: str = "pooler"
     norm: str = "norm"
 
@@ -66,8 +66,13 @@ class Family:
 
 
 def first_position(table: nn.Embedding | None) -> int:
-    """Index of the first token in a position table: RoBERTa counts from after the padding index, others from 0."""
-    return 0 if table is None or table.padding_idx is None else table.padding_idx + 1
+    """Index of the first token in a position table.
+
+    RoBERTa counts from after the padding index, BART and OPT from an offset, others from 0.
+    """
+    if table is None:
+        return 0
+    return int(getattr(table, "offset", 0 if table.padding_idx is None else table.padding_idx + 1))
 
 
 def auto_class(architecture: str) -> str:

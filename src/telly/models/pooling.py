@@ -86,8 +86,3 @@ def _weighted_mean(states: torch.Tensor, weights: torch.Tensor, exponent: float 
 def _take(states: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     """State at one position per sequence, [batch, hidden]."""
     return states.gather(1, index.view(-1, 1, 1).expand(-1, 1, states.shape[-1])).squeeze(1)
-
-
-def mean_pool(hidden_states: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-    """Compute the mean of the states of real tokens, [batch, hidden]; arguments and result are those of `pool`."""
-    return pool(hidden_states, attention_mask)

@@ -95,6 +95,15 @@ class LayerStack:
         return replace(self, model=owner, path=f"{name}.{self.path}", before=inner[0], after=outer + inner[1])
 
     @property
+    def containers(self) -> list[nn.Module]:
+        """The modules that contain the blocks, outermost first.
+
+        Their own forward runs what is before the blocks, which may include a dropout that is no module (BART).
+        """
+        parts = self.path.split(".")
+        return [self.model.get_submodule(".".join(parts[:depth])) for depth in range(len(parts))]
+
+    @property
     def unused_after(self) -> list[tuple[str, nn.Module]]:
         """The pooler of a bare encoder, which nothing that telly trains reads; empty where a head reads it."""
         bare = getattr(self.model, "base_model", self.model) is self.model

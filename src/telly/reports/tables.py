@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from telly.analysis.published import IRREPRODUCIBLE_MARK, IRREPRODUCIBLE_NOTE, Published
 from telly.freezing.variants import Method
+from telly.metrics.interval import Interval
 from telly.metrics.significance import MODELS_NOTE
 from telly.metrics.table import METRICS
 from telly.reports.groups import ComparisonGroup, ResultRow
@@ -153,6 +154,43 @@ def differences(group: ComparisonGroup, scores: GroupScores, name: str, margin: 
     if any(not difference.compares_methods for difference in scores.differences.values()):
         notes.append(MODELS_NOTE)
     return Table(name, f"Differences to base: {group.title}", columns, tuple(rows), tuple(hints), tuple(notes))
+
+
+def against_untuned(group: ComparisonGroup, name: str) -> Table | None:
+    """The table of every run's verdict against the untuned model; None if no run has one."""
+    several = len(group.models) > 1
+    texts = (TableColumn("run"), TableColumn("seed", 0), TableColumn("metric"))
+    numbers = (TableColumn("tuned", 4), TableColumn("untuned", 4), TableColumn("difference", 4))
+    columns = (TableColumn("model"),) * several + (*texts, *numbers, TableColumn("verdict"))
+    rows, hints = [], []
+    for row in group.rows:
+        for run in row.runs:
+            compared = run.record.verdict
+            if compared is None:
+                continue
+            interval = Interval(compared.low, compared.high)
+            rows.append(
+                (
+                    *(TableCell(row.model),) * several,
+                    TableCell(row.label),
+                    TableCell(run.seed),
+                    TableCell(compared.metric),
+                    TableCell(compared.tuned),
+                    TableCell(compared.untuned),
+                    TableCell(compared.difference, interval, signed=True),
+                    TableCell(compared.verdict.value),
+                )
+            )
+            hints.append(f"{row.name}: {compared.sentence}")
+    if not rows:
+        return None
+    note = (
+        "One run against the model it started from, on the same test examples. Brackets: 95 % intervals by the paired "
+        "bootstrap, not corrected for the number of runs. Better, worse: the interval excludes zero."
+    )
+    compared_runs = (run.record.verdict for row in group.rows for run in row.runs if run.record.verdict is not None)
+    notes = (note, *dict.fromkeys(f"{text[0].upper()}{text[1:]}." for one in compared_runs for text in one.notes))
+    return Table(name, f"Against untuned: {group.title}", columns, tuple(rows), tuple(hints), notes)
 
 
 def clocks(group: ComparisonGroup, name: str) -> Table:

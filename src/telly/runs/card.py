@@ -111,6 +111,7 @@ def _scores(record: RunRecord) -> str:
         f"## Scores\n\nOn {examples}{selection}.{optimistic}\n\n"
         + markdown_table(("", *names), rows)
         + _not_better(record)
+        + _verdict(record)
     )
 
 
@@ -128,6 +129,10 @@ def _not_better(record: RunRecord) -> str:
         if metric in scores and round(sign * scores[metric], digits) >= score
     ]
     return f"\n\nBy {metric} it is **not better** than: {', '.join(as_good)}." if as_good else ""
+
+
+def _verdict(record: RunRecord) -> str:
+    return "" if record.verdict is None else f"\n\nVerdict: {record.verdict.sentence}."
 
 
 def _trained_parameters(record: RunRecord) -> str:

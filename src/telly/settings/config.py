@@ -391,6 +391,15 @@ class TuneConfig(TaskSettings):
         except PlanError as error:
             raise ValueError(str(error)) from None
 
+    @field_validator("pooling", check_fields=False)  # an option of tasks, which the class gets at run time
+    @classmethod
+    def _pooling_exists(cls, value: str | None) -> str | None:
+        if value is not None:
+            from telly.models.embedding import parse_pooling  # imports torch
+
+            parse_pooling(value)
+        return value
+
     @model_validator(mode="after")
     def _fits_task(self) -> Self:
         task = get_spec(self.task)

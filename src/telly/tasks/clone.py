@@ -71,6 +71,10 @@ class Clone(TaskSpec[PairOptions]):
         """An option; by default batches share texts with the cosine head only."""
         return bool(options.shared_batches)
 
+    def fixed_similarity(self, options: PairOptions) -> str | None:
+        """The cosine, with the head of that name."""
+        return COSINE if options.head == COSINE else None
+
     def embedding_roles(self, options: PairOptions) -> EmbeddingRoles | None:
         """Functions on both sides, with the cosine head only."""
         if options.head != COSINE:

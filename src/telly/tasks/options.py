@@ -16,6 +16,41 @@ from telly.declare import EVALUATION, SPEED, WEIGHTS, Setting
 PositiveDimension = Annotated[int, Gt(0)]
 PositiveWeight = Annotated[float, Gt(0)]
 PAIR, COSINE = "pair", "cosine"
+Pooling = Annotated[
+    str,
+    Setting(
+        "Pooling of hidden states to an embedding; several joined by hyphens are concatenated.",
+        WEIGHTS,
+        EVALUATION,
+        metavar="cls|mean|max|mean_sqrt_len_tokens|weightedmean|lasttoken",
+        default="the model folder's, else mean",
+        label="pooling",
+    ),
+]
+QueryPrompt = Annotated[
+    str,
+    Setting(
+        "Text that is put before every query.",
+        WEIGHTS,
+        EVALUATION,
+        SPEED,
+        metavar="TEXT",
+        default="the model folder's, else none",
+        label="prompt of queries",
+    ),
+]
+DocumentPrompt = Annotated[
+    str,
+    Setting(
+        "Text that is put before every document, such as a function.",
+        WEIGHTS,
+        EVALUATION,
+        SPEED,
+        metavar="TEXT",
+        default="the model folder's, else none",
+        label="prompt of documents",
+    ),
+]
 Temperature = Annotated[
     float, Gt(0), Setting("Temperature of the softmax over candidates.", WEIGHTS, EVALUATION, label="temperature")
 ]
@@ -106,7 +141,15 @@ class TaskOptions:
 
 
 @dataclass(frozen=True)
-class ContrastiveOptions(TaskOptions):
+class EmbeddingOptions(TaskOptions):
+    """Settings of tasks whose model embeds texts; None takes what the model's folder declares."""
+
+    pooling: Pooling | None = None
+    document_prompt: DocumentPrompt | None = None
+
+
+@dataclass(frozen=True)
+class ContrastiveOptions(EmbeddingOptions):
     """Settings of tasks that are trained with in-batch negatives."""
 
     temperature: Temperature = 0.05
@@ -132,7 +175,14 @@ class ContrastiveOptions(TaskOptions):
 
 
 @dataclass(frozen=True)
-class PairOptions(TaskOptions):
+class SearchOptions(ContrastiveOptions):
+    """Settings of tasks with queries and documents."""
+
+    query_prompt: QueryPrompt | None = None
+
+
+@dataclass(frozen=True)
+class PairOptions(EmbeddingOptions):
     """Settings of tasks that decide about pairs of texts."""
 
     head: Head = "pair"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+from torch import nn
+
 from telly.data.batching import LengthBucketBatchSampler
 from telly.data.readers import read
 from telly.errors import ConfigError
@@ -16,12 +19,14 @@ from telly.freezing.cost import (
     measure_flops,
     plan_costs,
 )
-from telly.freezing.methods import count_trained
+from telly.freezing.methods import count_trained, train_modules
 from telly.freezing.plan import variants_of
 from telly.freezing.variants import Method
+from telly.models.embedding import EmbeddingHead
 from telly.models.load import load_config, load_tokenizer, shape_of
 from telly.models.stack import LayerStack
 from telly.settings.config import ResolvedConfig, TuneConfig
+from telly.settings.embeddings import embedding_config, prompts_of
 from telly.tasks import get_spec, get_task
 from telly.tasks.training.base import Encoded
 
@@ -48,7 +53,7 @@ def variant_costs(config: TuneConfig, data: str | None) -> list[VariantCost]:
 def costs_of(config: TuneConfig, work: Workload | None) -> list[VariantCost]:
     """Trained parameters of base and every K and, with a workload, time and memory on this machine."""
     stack = _shape(config)
-    rate = measure_flops(_hidden_size(stack)) if work else None
+    rate = measure_flops(stack.hidden_size) if work else None
     return plan_costs(stack, work, rate, head_parameters=_head_parameters(config, stack))
 
 
@@ -67,14 +72,20 @@ def _shape(config: TuneConfig) -> LayerStack:
     return shape_of(config.model, is_generative=get_task(config.task).is_generative)
 
 
-def _hidden_size(stack: LayerStack) -> int:
-    return int(stack.model.config.hidden_size)  # type: ignore[union-attr,arg-type]
-
-
 def _head_parameters(config: TuneConfig, stack: LayerStack) -> int:
-    task = get_task(config.task)
-    head = task.head(_hidden_size(stack), 2, config.options)
-    return sum(p.numel() for p in head.parameters()) if head else 0
+    """Number of parameters trained beside the model: those of the modules after the pooling, and of the task's head."""
+    task, size = get_task(config.task), stack.hidden_size
+    embedding = embedding_config(config.model, task.spec, config.options)
+    parameters: list[nn.Parameter] = []
+    if embedding is not None:
+        with torch.device("meta"):
+            modules = EmbeddingHead(embedding, size)
+        train_modules(modules, config.method)
+        parameters += modules.parameters()
+        size = modules.embedding_size
+    head = task.head(size, 2, config.options)
+    parameters += head.parameters() if head else []
+    return sum(p.numel() for p in parameters if p.requires_grad)
 
 
 def workload(config: TuneConfig, data: str) -> Workload:
@@ -93,7 +104,8 @@ def workload(config: TuneConfig, data: str) -> Workload:
     source = str(task.spec.sample.files()["train"]) if data == SAMPLE and not Path(data).exists() else data
     datasets = {"train": read(source, task.schema.for_training(), config.columns, "train", config.limit)}
     tokenizer, model_config = load_tokenizer(config.model), load_config(config.model)
-    return workload_of(config, task.encode(datasets, tokenizer, config.max_tokens, model_config)["train"])
+    prompts = prompts_of(embedding_config(config.model, task.spec, config.options), task.spec)
+    return workload_of(config, task.encode(datasets, tokenizer, config.max_tokens, model_config, prompts)["train"])
 
 
 def workload_of(config: ResolvedConfig, encoded: Encoded) -> Workload:

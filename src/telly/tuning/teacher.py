@@ -58,9 +58,7 @@ def with_teacher(
             embedded.append(cached_embeddings(teacher, list(queries.values()), "query", config.cache_dir))
             rows["query"] = _index_of(queries, data.table, len(documents))
     embeddings = np.concatenate(embedded)
-    targets = TeacherTargets(
-        embeddings, rows.get("query", rows["document"]), rows["document"], teacher.module.similarity
-    )
+    targets = TeacherTargets(embeddings, rows.get("query", rows["document"]), rows["document"], teacher.similarity)
     return replace(data, teacher=targets), TeacherInfo(teacher.key.fingerprint, embeddings.shape[1], len(embeddings))
 
 

@@ -243,7 +243,7 @@ def mine_negatives(
     else:
         loaded = TunedModel.load(model, needs="embed")
         queries, documents, cached_layers = _embedded(loaded, data, dataset, cache_dir, freeze)
-        ranker = _by_similarity(queries, documents, loaded.module.similarity)
+        ranker = _by_similarity(queries, documents, loaded.similarity)
     mined = choose(ranker, data, settings, positive_scores_only=model == BM25_MODEL)
     _write(output, source, data, mined)
     return NegativesReport(

@@ -242,7 +242,7 @@ class _IndexUpdate:
                 keys[index], texts[key] = key, code
         self.update.encoded = len(texts)
         encoded = embed_all(self.tuned.embed, texts, self._chunks) if texts else {}
-        embeddings = np.zeros((len(lines), self.tuned.hidden_size), dtype=np.float32)
+        embeddings = np.zeros((len(lines), self.tuned.embedding_size), dtype=np.float32)
         if former is not None:
             reused = source >= 0
             embeddings[reused] = former.embeddings[source[reused]]

@@ -20,7 +20,7 @@ from telly.data.sequences import Rows, SequenceTable
 from telly.freezing.source import RowSource
 from telly.metrics.interval import Floats, Statistic, values_of
 from telly.models.embedding import EmbeddingConfig, EmbeddingHead, Similarity
-from telly.models.modes import prompt_length
+from telly.models.modes import InputMode, encode_prompted, prompt_length
 from telly.tasks.options import TaskOptions
 from telly.tasks.spec import Preset, TaskSpec
 
@@ -30,15 +30,17 @@ EVAL_TOKENS = 4096
 
 @dataclass(frozen=True)
 class Prompts:
-    """Texts that are put before those of a column, as embedding models expect it.
+    """How the texts of a column become tokens: the prompt before them, as embedding models expect it, and the mode.
 
     Attributes:
         by_column: prompt by column; columns that are missing have none.
         are_pooled: whether pooling includes the prompts' tokens.
+        mode: mode in which the encoder reads the texts; None takes the tokenizer's own template.
     """
 
     by_column: Mapping[str, str] = field(default_factory=dict)
     are_pooled: bool = True
+    mode: InputMode | None = InputMode.ENCODER_ONLY
 
     def of(self, column: str) -> str:
         """Prompt of a column; empty if it has none."""
@@ -52,7 +54,15 @@ class Prompts:
         """Number of tokens at the start of a column's texts that pooling leaves out; None if it leaves out none."""
         if self.are_pooled or not any(self.by_column.values()):
             return None
-        return prompt_length(tokenizer, self.of(column)) if self.of(column) else 0
+        return prompt_length(tokenizer, self.of(column), self.mode) if self.of(column) else 0
+
+    def encode(self, tokenizer: Any, texts: Sequence[str], max_tokens: int, column: str) -> list[list[int]]:
+        """Token ids of texts of a column, each with the prompt before it.
+
+        Raises:
+            ConfigError: the limit leaves no room for text.
+        """
+        return encode_prompted(tokenizer, list(texts), max_tokens, self.of(column), self.mode)
 
 
 NO_PROMPTS = Prompts()

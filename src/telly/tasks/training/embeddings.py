@@ -13,7 +13,6 @@ from torch.utils.checkpoint import checkpoint
 
 from telly.data.sequences import RaggedRows, Rows, SequenceTable, SequenceTableBuilder
 from telly.freezing.source import RowSource
-from telly.models.modes import encode_prompted
 from telly.tasks.training.base import NO_PROMPTS, Prompts, batches_of, length_batches, to_device
 
 
@@ -92,14 +91,17 @@ class _TextEncoder:
         self, builder: SequenceTableBuilder, tokenizer: Any, max_tokens: int, prompts: Prompts, column: str
     ) -> None:
         self._builder, self._tokenizer, self._max_tokens = builder, tokenizer, max_tokens
-        self._prompt, self._prompt_length = prompts.of(column), prompts.length(tokenizer, column)
+        self._prompts, self._column = prompts, column
+        self._prompt_length = prompts.length(tokenizer, column)
         self._row_of: dict[bytes, int] = {}  # by digest of the text
 
     def rows(self, texts: Sequence[str]) -> list[int]:
         """The row index of each text."""
         keys = [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts]
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._row_of}
-        encodings = encode_prompted(self._tokenizer, list(new.values()), self._max_tokens, self._prompt) if new else []
+        encodings: list[list[int]] = []
+        if new:
+            encodings = self._prompts.encode(self._tokenizer, list(new.values()), self._max_tokens, self._column)
         for key, ids in zip(new, encodings, strict=True):
             self._row_of[key] = self._builder.add(ids, prompt_length=self._prompt_length)
         return [self._row_of[key] for key in keys]
@@ -137,7 +139,7 @@ def distinct_sequences(
         ConfigError: the limit leaves no room for text.
     """
     builder, length = SequenceTableBuilder(), prompts.length(tokenizer, column)
-    encodings = encode_prompted(tokenizer, list(texts), max_tokens, prompts.of(column))
+    encodings = prompts.encode(tokenizer, texts, max_tokens, column)
     rows = [builder.add(ids, prompt_length=length) for ids in encodings]
     return builder.build(), np.asarray(rows, dtype=np.int64)
 

@@ -161,7 +161,8 @@ class GroupTask(Task[Encoder, GroupModel, GroupedTexts, ContrastiveOptions]):
         """MAP@R of all texts against all others."""
         with autocast:
             embeddings = embed_rows(model.embed, source, data.rows[self.text], model.device)
-        result = map_at_r(embeddings, torch.from_numpy(labels_of(data)).to(embeddings.device))
+        labels = torch.from_numpy(labels_of(data)).to(embeddings.device)
+        result = map_at_r(embeddings, labels, model.similarity.scores)
         per_query = result.per_query.cpu().numpy()
         return Evaluation.of({"map@r": mean_statistic(per_query[~np.isnan(per_query)])})
 

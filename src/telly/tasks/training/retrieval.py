@@ -17,7 +17,7 @@ from telly.metrics.bm25 import bm25_ranks
 from telly.metrics.judgments import Judgments
 from telly.metrics.retrieval import dot_products, ranks_of_relevant, retrieval_metrics, retrieval_statistics
 from telly.models.embedding import EmbeddingHead
-from telly.tasks.options import ContrastiveOptions
+from telly.tasks.options import SearchOptions
 from telly.tasks.spec import TaskSpec
 from telly.tasks.training.base import NO_PROMPTS, Encoder, Evaluation, Prompts, Task
 from telly.tasks.training.contrastive import ContrastiveData, ContrastiveModel, negatives_column, without_answers
@@ -78,10 +78,10 @@ class RetrievalModel(ContrastiveModel):
         return self.loss(query, document, [query_rows, document_rows], negatives, negative_rows, teacher)
 
 
-class RetrievalTask(Task[Encoder, RetrievalModel, RetrievalData, ContrastiveOptions]):
+class RetrievalTask(Task[Encoder, RetrievalModel, RetrievalData, SearchOptions]):
     """Queries to documents, both embedded by one encoder. The task declares their columns as its embedding roles."""
 
-    def __init__(self, spec: TaskSpec[ContrastiveOptions]) -> None:
+    def __init__(self, spec: TaskSpec[SearchOptions]) -> None:
         super().__init__(spec)
         roles = spec.embedding_roles(spec.options())
         if roles is None:
@@ -115,7 +115,7 @@ class RetrievalTask(Task[Encoder, RetrievalModel, RetrievalData, ContrastiveOpti
         return encoded
 
     def build(
-        self, encoder: Encoder, num_classes: int, options: ContrastiveOptions, embedding: EmbeddingHead | None = None
+        self, encoder: Encoder, num_classes: int, options: SearchOptions, embedding: EmbeddingHead | None = None
     ) -> RetrievalModel:
         """The encoder with the contrastive loss."""
         return RetrievalModel(encoder, options, embedding)
