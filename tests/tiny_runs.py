@@ -292,7 +292,7 @@ def check_same_end(output: Path, expected: Path, sessions: int = 1) -> None:
     assert found["status"] == reference["status"] == "finished"
     assert len(found["sessions"]) == sessions
     assert all(session["wall_seconds"] > 0 for session in found["sessions"])
-    for name in ("test", "best_epoch", "baselines", "metric", "verdict"):
+    for name in ("test", "test_truncated", "best_epoch", "baselines", "metric", "verdict"):
         assert found[name] == reference[name], name
     timeless = [[{k: v for k, v in e.items() if k != "seconds"} for e in r["epochs"]] for r in (found, reference)]
     assert timeless[0] == timeless[1]

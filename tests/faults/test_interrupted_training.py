@@ -60,7 +60,9 @@ def test_stopped_within_an_epoch(
     assert STEPS_PER_EPOCH < step < 2 * STEPS_PER_EPOCH, "the signal must hit within the second epoch"
 
     run_telly(*command, "--resume")
-    assert record_of(output)["resumed_from_step"] == step
+    record = record_of(output)
+    assert record["resumed_from_step"] == step
+    assert list(record["test_truncated"]) == (["8", "16"] if loss else [])
     check_same_end(output, undisturbed(variant, *options))
 
 

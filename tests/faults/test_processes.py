@@ -69,6 +69,12 @@ def test_two_processes_are_one_run(variant: str, steady: Tiny, teacher: Path, tm
     for epoch, reference in zip(found["epochs"], expected["epochs"], strict=True):
         assert epoch["train_loss"] == pytest.approx(reference["train_loss"], abs=TOLERANCE)
     assert found["test"]["mrr"] == pytest.approx(expected["test"]["mrr"], abs=1e-3)
+    assert set(found["test_truncated"]) == ({"8", "16"} if variant == "base" else set())
+    for size, metrics in found["test_truncated"].items():
+        assert metrics["mrr"] == pytest.approx(expected["test_truncated"][size]["mrr"], abs=1e-3)
+        text = (two / "model" / "README.md").read_text(encoding="utf-8")
+        assert f"| this model, {size} dimensions | {metrics['mrr']:.4f} |" in text
+        assert f"| untuned, {size} dimensions | " in text
     assert largest_difference(two, one) < TOLERANCE
     if variant == "cached":
         assert len(list((tmp_path / "cache-two").glob("*/store.json"))) == 3

@@ -28,13 +28,7 @@ TOLERANCE = 1e-5
 """Maximum difference in float32, relative to the largest value; states that are computed in another batch differ in the
 last bits."""
 
-PENDING = {
-    "mpnet", "deberta", "deberta-v2", "longformer", "roformer", "xlnet", "umt5", "longt5", "switch_transformers",
-    "bart", "plbart", "mbart", "pegasus", "t5gemma", "opt", "xglm",
-}  # fmt: skip
-"""Families that are not mended yet; remove those that are."""
-
-every_family = pytest.mark.parametrize("model_type", [model_type for model_type in TABLE if model_type not in PENDING])
+every_family = pytest.mark.parametrize("model_type", TABLE)
 
 
 def batch_for(model: Any) -> dict[str, torch.Tensor]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from datasets import Dataset
@@ -18,10 +19,11 @@ from sentence_transformers.sentence_transformer.losses import (
 from torch import nn
 
 from freezing.equal_training import a_step, check_same_training, store_source, trained
-from telly.data.sequences import RaggedRows
+from telly.data.sequences import RaggedRows, SequenceTableBuilder
 from telly.errors import ConfigError
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
+from telly.metrics.retrieval import map_at_r
 from telly.models.embedding import Similarity
 from telly.settings.config import TuneConfig
 from telly.tasks import get_task
@@ -29,7 +31,7 @@ from telly.tasks.options import ContrastiveOptions
 from telly.tasks.training import embeddings
 from telly.tasks.training.contrastive import HardNegatives, in_batch_loss
 from telly.tasks.training.retrieval import RetrievalData, RetrievalModel
-from tiny_models import CONFIGS, TINY_TOKENS, tiny_encoded, tiny_model, tiny_tokenizer
+from tiny_models import CONFIGS, TINY_TOKENS, Given, tiny_encoded, tiny_model, tiny_tokenizer
 
 NO_ONE_ELSE = [torch.arange(2), torch.arange(2)]
 """Identities of two pairs that share neither query nor document."""
@@ -399,3 +401,32 @@ def test_settings_that_do_not_fit_are_refused(settings: dict[str, Any], said: st
 def test_a_matryoshka_dimension_beyond_the_embedding_is_refused():
     with pytest.raises(ConfigError, match="--matryoshka 32: the model's embeddings have 32 dimensions, which are"):
         RetrievalModel(SplitModel(tiny_model("roberta"), 2), ContrastiveOptions(matryoshka=(8, 32)))
+
+
+def test_evaluation_scores_the_first_dimensions_too():
+    """Rows 0 and 1 are the queries. By the first dimension alone both find document 0, whose cosine is 1."""
+    rows = torch.tensor([[1.0, 0.0, 0.0], [1.0, 3.0, 0.0], [2.0, 0.5, 0.0], [-1.0, 5.0, 0.0]])
+    builder = SequenceTableBuilder()
+    columns = {"query": [builder.add([0]), builder.add([1])], "code": [builder.add([2]), builder.add([3])]}
+    data = RetrievalData(builder.build(), {name: np.asarray(found) for name, found in columns.items()})
+    model = RetrievalModel(Given(rows), ContrastiveOptions(matryoshka=(1, 2)))  # type: ignore[arg-type]
+    autocast = torch.autocast("cpu", enabled=False)
+    found = get_task("search").evaluate(model, RowSource(data.table, 0), data, autocast, final=True)
+    assert found.metrics["mrr"] == 1.0
+    assert {size: metrics["mrr"] for size, metrics in found.truncated.items()} == {1: 0.75, 2: 1.0}
+    assert get_task("search").evaluate(model, RowSource(data.table, 0), data, autocast, final=False).truncated == {}
+
+
+def test_groups_are_scored_by_the_first_dimensions_too():
+    """As if the embeddings had only these."""
+    data = tiny_encoded("clone-retrieval", CONFIGS["roberta"]())
+    split = SplitModel(tiny_model("roberta"), 2)
+    task = get_task("clone-retrieval")
+    model = task.build(split, 2, ContrastiveOptions(matryoshka=(8,))).eval()
+    autocast = torch.autocast("cpu", enabled=False)
+    source = RowSource(data.table, 1)
+    found = task.evaluate(model, source, data, autocast, final=True)
+    vectors = model.embed(source.batch(data.rows["code"]))[:, :8].detach()
+    labels = torch.from_numpy(data.labels)
+    expected = map_at_r(torch.nn.functional.normalize(vectors, dim=1), labels).value
+    assert found.truncated == {8: {"map@r": pytest.approx(expected, abs=1e-6)}}

@@ -156,3 +156,30 @@ def telly_data(folder: Path) -> JudgedQueries:
     data = read_to_evaluate(str(folder), TASKS["search"].schema, split="test")
     assert isinstance(data, JudgedQueries)
     return data.shuffle(seed=SUBSET_SEED).select(range(10))
+
+
+def test_no_relevant_document_of_a_query_is_its_negative() -> None:
+    """Query 0 has documents 0 and 1, query 1 has document 1; the pairs of the batch are orthogonal.
+
+    Document 1 answers query 0 as well, in a pair outside the batch, so that query 0 is left without negatives: its loss
+    is 0 and not ln(1 + 1/e), which is that of query 1. A hard negative of query 1 that answers query 0 is none for it.
+    """
+    rows = {"query": ["a", "a", "b"], "code": ["x = 0", "x = 1", "x = 1"], "negatives": [[], [], []]}
+    data = get_task("search").encode(
+        {"train": Dataset.from_dict(rows)}, train_tokenizer(DOCUMENTS * 5, 300), {"query": 32, "code": 32}, None
+    )["train"]
+    model = RetrievalModel(Given(torch.zeros(1, 4)), ContrastiveOptions(temperature=1.0))  # type: ignore[arg-type]
+    model.embed = lambda batch: torch.eye(4)[: len(batch["input_ids"])]  # type: ignore[method-assign]
+
+    def loss(examples: list[int], **more: object) -> float:
+        batch = get_task("search").collate(RowSource(data.table, 0), data, examples)
+        return model(**batch | more)["loss"].item()
+
+    alone = math.log(1 + 1 / math.e)
+    assert loss([0, 2]) == pytest.approx(alone / 2)
+    assert loss([0, 2], answers=None) == pytest.approx(alone), "what it would be"
+    assert loss([0, 1]) == pytest.approx(0), "pairs of one query"
+    code = data.rows["code"]
+    hard = {"negatives": RowSource(data.table, 0).batch(code[[0]]), "negative_rows": torch.from_numpy(code[[1]])}
+    assert loss([0, 2], **hard) == pytest.approx(alone / 2)
+    assert data.answers is not None and data.answers.tolist() == [[data.rows["query"][0], row] for row in code[:2]]

@@ -195,10 +195,13 @@ def unfreeze(model: nn.Module) -> None:
     """Make every parameter trainable again and let `.train()` reach every module."""
     for parameter in model.parameters():
         parameter.requires_grad_(True)
-    for module in model.modules():
-        if isinstance(module.__dict__.get("train"), types.MethodType):
-            del module.train  # the lock is an instance attribute; below it is the class's own method
-            module.train(model.training)
+    locked = [module for module in model.modules() if isinstance(module.__dict__.get("train"), types.MethodType)]
+    # A model that runs its blocks itself is locked as well; then what is trained tells the mode.
+    mode = model.training or (model in locked and any(module.training for module in model.modules()))
+    for module in locked:
+        del module.train  # the lock is an instance attribute; below it is the class's own method
+    for module in locked:
+        module.train(mode)
 
 
 def train(self: nn.Module, mode: bool = True) -> nn.Module:

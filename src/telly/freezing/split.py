@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,14 @@ from torch import nn
 from telly.errors import CacheError, ModelError
 from telly.freezing.plan import FreezePlan, TiedHead, freeze_layers, frozen_modules
 from telly.models.execution import eval_mode, has_decoder, has_values, no_cache, parameters_read, trial_inputs
+from telly.models.families import attention_window
+from telly.models.kv_cache import TRIAL_ERRORS
 from telly.models.stack import LayerStack, capture, find_stack, layer_step, replay, run_from
 
 CHECK_LENGTHS = (7, 3)
-"""Rows of the trial batch. Windows of attention are even, so a model that pads its input to a window pads this one."""
+"""Lengths of the rows of the trial batch: odd, so that a model that pads its input to a window pads them."""
+MAX_CHECK_WINDOW = 128
+"""Largest attention window that the first row is made longer than: ModernBERT's. Wider ones take too long on a CPU."""
 CHECK_TOLERANCE = 1e-4
 
 
@@ -170,23 +175,39 @@ class SplitModel(nn.Module):
         """Check on a small padded batch that replaying states gives the model's own output and gradients.
 
         Raises:
-            ModelError: output or gradients differ, or the states depend on trained parameters.
+            ModelError: output or gradients differ, or the states depend on trained parameters or on padding.
         """
         if not has_values(self.model):
             return
-        width = max(CHECK_LENGTHS)
-        # Two rows of different length, so that the attention mask matters.
-        inputs = trial_inputs(self.model, len(CHECK_LENGTHS), width)
+        try:
+            self._compare_with_replay()
+        except torch.OutOfMemoryError:
+            raise
+        except TRIAL_ERRORS as error:
+            raise ModelError(
+                f"{type(self.model).__name__} cannot be started from the states of layer {self.k} ({error}); choose a "
+                "model of a family that docs/models.md lists, or train without frozen layers: --freeze base"
+            ) from error
+
+    @torch.enable_grad()
+    def _compare_with_replay(self) -> None:
+        # Two rows of different length, so that the attention mask matters; one is longer than a window of attention.
+        lengths = torch.tensor(CHECK_LENGTHS)
+        window = attention_window(getattr(self.model, "config", None))
+        if window <= min(MAX_CHECK_WINDOW, (self.stack.position_limit or math.inf) - max(CHECK_LENGTHS)):
+            lengths[0] += window
+        inputs = trial_inputs(self.model, len(lengths), int(lengths[0]))
         ids = inputs.pop("input_ids")
-        mask = (torch.arange(width) < torch.tensor(CHECK_LENGTHS)[:, None]).long().to(ids.device)
+        mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long().to(ids.device)
         inputs["attention_mask"] = mask
-        with eval_mode(self.model), torch.enable_grad():
+        with eval_mode(self.model):
             states = capture(self.stack, self._need_k(), input_ids=ids, attention_mask=mask)
             if states.requires_grad:
                 raise ModelError(
                     f"the input of layer {self.k} depends on parameters that are trained; "
                     f"{type(self.model).__name__} cannot be split there"
                 )
+            self._check_padding(states, ids, mask)
             # As they come from the cache, where padding is zero.
             states = states.masked_fill(mask[..., None] == 0, 0.0)
             whole = first_tensor(self.model(input_ids=ids, **inputs))
@@ -202,6 +223,19 @@ class SplitModel(nn.Module):
         vectors = [p for p in trained if p.dim() == 1] or sorted(trained, key=torch.numel)[:1]
         if vectors:
             self._check_equal("gradients", _gradients(whole, vectors), _gradients(replayed, vectors))
+
+    def _check_padding(self, states: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor) -> None:
+        """Check that a sequence has the same states alone as padded: the cache holds it without padding."""
+        tokens = min(CHECK_LENGTHS)
+        alone = capture(self.stack, self._need_k(), input_ids=ids[-1:, :tokens], attention_mask=mask[-1:, :tokens])
+        difference = _largest([alone - states[-1:, :tokens]])
+        if not difference <= CHECK_TOLERANCE * max(1.0, _largest([alone])):
+            raise ModelError(
+                f"{type(self.model).__name__}: padding changes the states of a sequence at layer {self.k} by "
+                f"{difference:.2g}; expected no change, since the cache holds every sequence without padding. Models "
+                "with convolutions over tokens, Fourier transforms or approximate attention can be trained without "
+                "frozen layers only: --freeze base"
+            )
 
     def _check_equal(self, what: str, expected: Sequence[torch.Tensor], found: Sequence[torch.Tensor]) -> None:
         difference = _largest([a - b for a, b in zip(expected, found, strict=True)])

@@ -17,6 +17,9 @@ AUTO_CLASSES = {
 }
 """Transformers classes by suffix of the architecture's name in `config.json`; the default is `AutoModel`."""
 
+WINDOWS = ("sliding_window", "local_attention", "attention_window", "window_size")
+"""Names under which configurations declare the width of local attention."""
+
 HandedOn = Callable[[nn.Module, torch.Tensor], tuple[Any, ...]]
 
 
@@ -75,6 +78,13 @@ def first_position(table: nn.Embedding | None) -> int:
     return int(getattr(table, "offset", 0 if table.padding_idx is None else table.padding_idx + 1))
 
 
+def attention_window(config: Any) -> int:
+    """The largest number of tokens that a model with local attention declares a token to see; 0 without one."""
+    declared = [getattr(config, name, None) for name in WINDOWS]
+    sizes = [size for value in declared for size in (value if isinstance(value, list | tuple) else [value])]
+    return max((size for size in sizes if isinstance(size, int)), default=0)
+
+
 def auto_class(architecture: str) -> str:
     """Name of the transformers class that loads a saved architecture with all its weights and no others."""
     return next((auto for suffix, auto in AUTO_CLASSES.items() if architecture.endswith(suffix)), "AutoModel")
@@ -103,7 +113,7 @@ def _last(name: str) -> str:
 
 DEFAULT = Family()
 T5 = Family(_position_bias)
-FAMILIES: dict[str, Family] = {"t5": T5, "mt5": T5}
+FAMILIES: dict[str, Family] = {"t5": T5, "mt5": T5, "switch_transformers": T5}
 """Families by `config.model_type`."""
 
 

@@ -32,6 +32,7 @@ from telly.models.folder import (
 from telly.models.generation import Architecture, architecture_of
 from telly.models.prefix_lm import ENCODER, PrefixLM
 from telly.models.stack import LayerStack, find_stack
+from telly.models.unsupported import check_supported
 
 logger = logging.getLogger(__name__)
 
@@ -276,9 +277,14 @@ def _source(name: str) -> dict[str, Any]:
 
 
 def _model_class(config: Any, is_generative: bool) -> Any:
-    """The transformers class of a model: an `Auto` class, or that of an encoder-decoder's encoder."""
+    """The transformers class of a model: an `Auto` class, or that of an encoder-decoder's encoder.
+
+    Raises:
+        ModelError: telly does not support such models, or they cannot generate text.
+    """
     from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
+    check_supported(config)
     if is_generative:
         classes = {Architecture.ENCODER_DECODER: AutoModelForSeq2SeqLM, Architecture.DECODER: AutoModelForCausalLM}
         return classes.get(architecture_of(config), AutoModel)

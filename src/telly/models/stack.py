@@ -155,7 +155,7 @@ def find_stack(model: nn.Module) -> LayerStack:
     prefix = next((f"{name}." for name, module in model.named_modules() if module is root and name), "")
     candidates: list[tuple[int, str, nn.ModuleList]] = []
     for name, module in root.named_modules():
-        if isinstance(module, nn.ModuleList) and len(module) and len({type(block) for block in module}) == 1:
+        if isinstance(module, nn.ModuleList) and len(module):
             # Lists within the blocks (the experts of a mixture) are smaller than the list of blocks around them.
             candidates.append((sum(p.numel() for p in module.parameters()), name, module))
     if not candidates:
@@ -164,15 +164,20 @@ def find_stack(model: nn.Module) -> LayerStack:
         )
     _, name, blocks = max(candidates, key=lambda candidate: candidate[0])
     path = prefix + name
+    types = sorted({type(block).__name__ for block in blocks})
+    if len(types) > 1:
+        raise ModelError(
+            f"{type(model).__name__}: the blocks of {path} are of different types ({', '.join(types)}); expected a "
+            "stack of transformer layers of one type"
+        )
     execution = execute(model, tuple(blocks))
     if execution is not None and execution.calls != list(range(len(blocks))):
         raise ModelError(
-            f"{type(model).__name__} does not run the blocks of {path} once each, in order; expected a stack of "
-            "transformer layers"
+            f"{type(model).__name__} does not run the blocks of {path} once each, in order, so freezing the lower ones "
+            "would freeze more than the lower layers; expected a stack of transformer layers"
         )
     before, after = _around(model, path, execution or Execution())
     hidden_size = execution.input_shape[-1] if execution else _declared_hidden_size(model)
-    embeddings = getattr(root, "get_input_embeddings", lambda: None)()
     return LayerStack(
         model,
         path,
@@ -181,11 +186,19 @@ def find_stack(model: nn.Module) -> LayerStack:
         after,
         family_of(model),
         hidden_size,
-        int(getattr(embeddings, "embedding_dim", hidden_size)),
+        _embedding_size(root) or hidden_size,
         execution is not None and execution.tokens_first,
         tuple(execution.extras) if execution else (None,) * len(blocks),
         execution.entry if execution else None,
     )
+
+
+def _embedding_size(model: Any) -> int | None:
+    """Width of the word embeddings; None if the model does not say where they are."""
+    try:
+        return int(model.get_input_embeddings().embedding_dim)
+    except (AttributeError, NotImplementedError):
+        return None
 
 
 def _declared_hidden_size(model: Any) -> int:

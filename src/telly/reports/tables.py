@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from telly.analysis.published import IRREPRODUCIBLE_MARK, IRREPRODUCIBLE_NOTE, Published
 from telly.freezing.variants import Method
 from telly.metrics.interval import Interval
 from telly.metrics.significance import MODELS_NOTE
-from telly.metrics.table import METRICS
+from telly.metrics.table import METRICS, truncated_name
 from telly.reports.groups import ComparisonGroup, ResultRow
 from telly.reports.scan import ScanResult
 from telly.reports.scores import GroupScores
@@ -82,6 +83,11 @@ def results(group: ComparisonGroup, scores: GroupScores, name: str) -> Table:
         costs = (_with_change(row.mean(cost), base.mean(cost) if base else None) for _, cost in COSTS)
         rows.append((*lead, *costs, *(_score(row, base, index, metric, scores) for metric in group.metrics)))
         hints.append(row_hint(row))
+        for size in row.truncated_sizes:
+            lead = (TableCell(row.model),) * several + (TableCell(truncated_name(row.label, size)), TableCell(None))
+            values = (TableCell(row.mean(partial(_truncated_metric, size, metric))) for metric in group.metrics)
+            rows.append((*lead, *(TableCell(None) for _ in COSTS), *values))
+            hints.append(f"{row.name}: the first {size} dimensions of the embeddings alone")
     notes = [COST_NOTE, INTERVAL_NOTE]
     if any(len(row.runs) == 1 for row in group.rows):
         notes.append(MODELS_NOTE)
@@ -89,6 +95,10 @@ def results(group: ComparisonGroup, scores: GroupScores, name: str) -> Table:
         names = "; ".join(row.name for row in scores.without)
         notes.append(f"Without interval, since the runs have no per-example scores: {names}.")
     return Table(name, f"Results: {group.title}", columns, tuple(rows), tuple(hints), (*notes, *group.notes))
+
+
+def _truncated_metric(size: int, metric: str, record: RunRecord) -> float | None:
+    return record.test_truncated.get(size, {}).get(metric)
 
 
 def row_hint(row: ResultRow) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from telly.disk import write_text
 from telly.markdown import DASH, markdown_table
-from telly.metrics.table import METRICS
+from telly.metrics.table import METRICS, truncated_name
 from telly.models.families import loading_class
 from telly.models.folder import CONFIG, EMBEDDED
 from telly.runs.folder import CARD_FILE
@@ -97,6 +97,10 @@ def _scores(record: RunRecord) -> str:
         for name, scores in record.baselines.items()
     ]
     rows.append(("**this model**", *(f"**{metric_text(metric, record.test[metric])}**" for metric in names)))
+    rows += [
+        (truncated_name("this model", size), *(metric_text(metric, scores[metric]) for metric in names))
+        for size, scores in record.test_truncated.items()
+    ]
     split = record.data[record.tested_on]
     ranked = "" if split.candidates is None else f", each against {split.candidates:,} documents"
     weights = f"the weights are those of epoch {record.best_epoch} of {len(record.epochs)}" if record.best_epoch else ""

@@ -81,6 +81,7 @@ class RunRecord:
         best_epoch: epoch with the best validation metric; its weights were saved.
         metric: the metric by which the best epoch was chosen.
         test: test metrics of the best epoch's weights.
+        test_truncated: the same of the first dimensions of the embeddings alone, by their number (Matryoshka).
         tested_on: split of the test metrics: `test`, or `valid` if there was no test data.
         scores: name of the file with per-example test statistics (`telly.metrics.per_example`); None if there is none.
         verdict: comparison of the tuned model with the untuned one; None if there is none (yet).
@@ -116,6 +117,7 @@ class RunRecord:
     best_epoch: int | None = None
     metric: str | None = None
     test: dict[str, float] | None = None
+    test_truncated: dict[int, dict[str, float]] = field(default_factory=dict)
     tested_on: str | None = None
     scores: str | None = None
     verdict: UntunedComparison | None = None

@@ -106,6 +106,7 @@ Matryoshka = Annotated[
     Setting(
         "Train the first N dimensions to be an embedding as well; repeatable.",
         WEIGHTS,
+        EVALUATION,  # which scores these dimensions too
         metavar="N",
         label="Matryoshka dimensions",
     ),

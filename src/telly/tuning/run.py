@@ -16,6 +16,7 @@ from transformers import EarlyStoppingCallback, TrainerCallback, TrainerState, T
 
 from telly.data.warnings import warnings_about
 from telly.disk import caused_by_full_disk, folder_lock
+from telly.metrics.table import truncated_name
 from telly.models.embedding_folder import embedding_warnings
 from telly.processes import first_decides, wait_for_all
 from telly.runs.card import write_card
@@ -206,6 +207,7 @@ def _train_and_test(run: Run, job: Job, sources: BatchSources, arguments: Traini
         before = test(final=not job.task.is_generative)
         record.baselines[untuned] = before.metrics
         run.save_untuned_scores(before.per_example)
+        record.baselines |= {truncated_name(untuned, size): metrics for size, metrics in before.truncated.items()}
     if checkpoint is not None:
         record.resumed_from_step = int(checkpoint.name.rpartition("-")[2])
         logger.info("resuming after step %d", record.resumed_from_step)
@@ -222,7 +224,7 @@ def _train_and_test(run: Run, job: Job, sources: BatchSources, arguments: Traini
     record.metric = run.config.metric
     record.cache_wait_seconds = sources.by_split["train"].seconds if sources.used else None
     tested = test(final=True)
-    record.test, record.tested_on = tested.metrics, tested_on
+    record.test, record.test_truncated, record.tested_on = tested.metrics, tested.truncated, tested_on
     run.save_predictions(tested.predictions)
     run.save_per_example(tested.per_example)
     record.verdict = first_decides(lambda: compare_with_untuned(run, untuned))

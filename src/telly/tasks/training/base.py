@@ -144,11 +144,13 @@ class Evaluation:
         predictions: one JSON-ready object per example, in the split's order; None if the task has none to show.
         per_example: per-example sufficient statistics by metric, [examples, columns] (`Statistic.rows`); metrics that
             cannot be computed from their sums (ROC-AUC) are absent.
+        truncated: metrics of the first dimensions of the embeddings alone, by their number.
     """
 
     metrics: dict[str, float]
     predictions: list[dict[str, Any]] | None = field(default=None, repr=False)
     per_example: dict[str, Floats] = field(default_factory=dict, repr=False)
+    truncated: dict[int, dict[str, float]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(

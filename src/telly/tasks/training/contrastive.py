@@ -161,6 +161,7 @@ class ContrastiveModel(TaskModel):
         same: Sequence[torch.Tensor],
         negatives: dict[str, torch.Tensor] | None,
         negative_ids: torch.Tensor | None,
+        answers: torch.Tensor | None = None,
         teacher: dict[str, torch.Tensor] | None = None,
     ) -> dict[str, torch.Tensor]:
         """The loss of a batch of pairs.
@@ -171,13 +172,14 @@ class ContrastiveModel(TaskModel):
             same: as for `in_batch_loss`.
             negatives: batch of the hard negatives; None if there are none in this batch.
             negative_ids: identities of the hard negatives; None if there are none in any batch.
+            answers: as for `in_batch_loss`.
             teacher: the teacher's embeddings, as `TeacherTargets.batch` gives them; None without a teacher.
         """
         queries, documents = self.embed_batch(left), self.embed_batch(right)
         hard = None
         if negative_ids is not None:
             hard = HardNegatives(self.embed_batch(negatives, like=documents), negative_ids)
-        loss = in_batch_loss(queries, documents, same, self.options, hard, self.similarity)
+        loss = in_batch_loss(queries, documents, same, self.options, hard, self.similarity, answers)
         if teacher is not None:
             assert self.teacher is not None
             loss = loss + self.teacher(queries, documents, None if hard is None else hard.embeddings, teacher)
@@ -191,6 +193,7 @@ def in_batch_loss(
     options: ContrastiveOptions,
     negatives: HardNegatives | None = None,
     similarity: Similarity = Similarity.COSINE,
+    answers: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Cross-entropy of each left embedding's right partner among all right embeddings and negatives of the batch.
 
@@ -206,23 +209,36 @@ def in_batch_loss(
         negatives: hard negatives, compared with every left embedding, but for those that are the right partner of an
             equal left member.
         similarity: similarity of two embeddings.
+        answers: identities of left members and of all that is right for them in the whole data, [answers, 2]; none of
+            it is their negative. None if no left member has several right ones, with any number of processes.
     """
     left, right = gather_with_gradient(left), gather_with_gradient(right)
     ids = [gather_with_gradient(values) for values in same]
     equal = [values[:, None] == values[None] for values in ids]
     excluded = torch.stack(equal).any(dim=0)  # [pairs, pairs]
+    known = None if answers is None else gather_ragged(answers)
+    if known is not None:
+        excluded |= _answered(ids[0], ids[-1], known)
     excluded.fill_diagonal_(False)  # the pair itself is the target
     if negatives is not None:
         right = torch.cat([right, gather_ragged(negatives.embeddings)])
-        is_partner = ids[-1][:, None] == gather_ragged(negatives.ids)[None]  # [pairs, negatives]
+        negative_ids = gather_ragged(negatives.ids)
         # A negative of one query is excluded for another if it is the partner of any pair with that other query.
-        excluded = torch.cat([excluded, (equal[0].float() @ is_partner.float()) > 0], dim=1)
+        pairs = torch.stack([ids[0], ids[-1]], dim=1)
+        known = pairs if known is None else torch.cat([pairs, known])
+        excluded = torch.cat([excluded, _answered(ids[0], negative_ids, known)], dim=1)
     # Matryoshka (Kusupati et al. 2022): the same loss of the first dimensions alone, added to that of all.
     loss = _info_nce(similarity.scores(left, right), excluded, options)
     for size, weight in zip(options.matryoshka, options.weights, strict=True):
         scores = similarity.scores(left[:, :size], right[:, :size])
         loss = loss + weight * _info_nce(scores, excluded, options)
     return for_all_processes(loss)
+
+
+def _answered(left: torch.Tensor, right: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
+    """Which right identities [right] answer which left ones [left], by pairs of both [answers, 2]; [left, right]."""
+    is_left, is_right = left[:, None] == answers[:, 0][None], answers[:, 1][:, None] == right[None]
+    return (is_left.float() @ is_right.float()) > 0
 
 
 def _info_nce(scores: torch.Tensor, excluded: torch.Tensor, options: ContrastiveOptions) -> torch.Tensor:

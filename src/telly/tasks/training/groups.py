@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -96,7 +96,7 @@ class GroupModel(ContrastiveModel):
             negative_labels: their labels, [negatives]; None if there are none in any batch.
             teacher: the teacher's embeddings of the batch; None without a teacher.
         """
-        return self.loss(left, right, [labels], negatives, negative_labels, teacher)
+        return self.loss(left, right, [labels], negatives, negative_labels, teacher=teacher)
 
 
 class GroupTask(Task[Encoder, GroupModel, GroupedTexts, ContrastiveOptions]):
@@ -158,13 +158,18 @@ class GroupTask(Task[Encoder, GroupModel, GroupedTexts, ContrastiveOptions]):
     def evaluate(
         self, model: GroupModel, source: RowSource, data: GroupedTexts, autocast: torch.autocast, *, final: bool
     ) -> Evaluation:
-        """MAP@R of all texts against all others."""
+        """MAP@R of all texts against all others, at last also by the Matryoshka dimensions."""
         with autocast:
             embeddings = embed_rows(model.embed, source, data.rows[self.text], model.device)
         labels = torch.from_numpy(labels_of(data)).to(embeddings.device)
-        result = map_at_r(embeddings, labels, model.similarity.scores)
-        per_query = result.per_query.cpu().numpy()
-        return Evaluation.of({"map@r": mean_statistic(per_query[~np.isnan(per_query)])})
+        similarity = model.similarity.scores
+        per_query = map_at_r(embeddings, labels, similarity).per_query.cpu().numpy()
+        evaluation = Evaluation.of({"map@r": mean_statistic(per_query[~np.isnan(per_query)])})
+        truncated = {
+            size: {"map@r": map_at_r(embeddings[:, :size], labels, similarity).value}
+            for size in (model.options.matryoshka if final else ())
+        }
+        return replace(evaluation, truncated=truncated)
 
     def baselines(self, datasets: Mapping[str, Any], split: str, train: GroupedTexts) -> dict[str, dict[str, float]]:
         """Cosine of word counts."""

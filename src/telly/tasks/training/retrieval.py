@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,10 +32,20 @@ class RetrievalData(ContrastiveData):
         candidates: rows of the documents that are ranked for every query, [documents]; equal up to the length limit,
             two may have the same row. None for pairs, whose distinct documents are ranked.
         judgments: relevant candidates of every query; None for pairs.
+        answers: rows of the queries that have several documents, and of each of these, [answers, 2], sorted by query;
+            None if no query has.
     """
 
     candidates: npt.NDArray[np.int64] | None = None
     judgments: Judgments | None = None
+    answers: npt.NDArray[np.int64] | None = None
+
+    def answers_of(self, queries: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | None:
+        """The part of `answers` about some queries, given by their rows."""
+        if self.answers is None:
+            return None
+        starts, ends = (np.searchsorted(self.answers[:, 0], np.unique(queries), side) for side in ("left", "right"))
+        return np.concatenate([self.answers[:0], *map(self.answers.__getitem__, map(slice, starts, ends))])
 
     def ranking(self, document: str) -> tuple[npt.NDArray[np.int64], Judgments]:
         """Rows of the candidates, and which of them are relevant to each query; `document` is the pairs' column."""
@@ -62,6 +72,7 @@ class RetrievalModel(ContrastiveModel):
         document_rows: torch.Tensor,
         negatives: dict[str, torch.Tensor] | None = None,
         negative_rows: torch.Tensor | None = None,
+        answers: torch.Tensor | None = None,
         teacher: dict[str, torch.Tensor] | None = None,
     ) -> dict[str, torch.Tensor]:
         """Contrastive loss. Pairs with the same query or document are not negatives of each other.
@@ -73,9 +84,11 @@ class RetrievalModel(ContrastiveModel):
             document_rows: row indices, equal for equal documents, [pairs].
             negatives: batch of hard negatives of all pairs; None if there are none in this batch.
             negative_rows: their row indices, [negatives]; None if there are none in any batch.
+            answers: row indices of queries and of all documents that answer them, [answers, 2]; None if no query of
+                the data has several.
             teacher: the teacher's embeddings of the batch; None without a teacher.
         """
-        return self.loss(query, document, [query_rows, document_rows], negatives, negative_rows, teacher)
+        return self.loss(query, document, [query_rows, document_rows], negatives, negative_rows, answers, teacher)
 
 
 class RetrievalTask(Task[Encoder, RetrievalModel, RetrievalData, SearchOptions]):
@@ -111,7 +124,8 @@ class RetrievalTask(Task[Encoder, RetrievalModel, RetrievalData, SearchOptions])
                 encoded[name] = RetrievalData(table, rows, candidates=candidates, judgments=dataset.judgments)
                 continue
             hard, warnings = without_answers(hard, rows[self.query], rows[self.document], self.query)
-            encoded[name] = RetrievalData(table, rows, negatives=hard, warnings=warnings)
+            answers = _several_answers(rows[self.query], rows[self.document])
+            encoded[name] = RetrievalData(table, rows, negatives=hard, warnings=warnings, answers=answers)
         return encoded
 
     def build(
@@ -136,6 +150,8 @@ class RetrievalTask(Task[Encoder, RetrievalModel, RetrievalData, SearchOptions])
             "query_rows": torch.from_numpy(query),
             "document_rows": torch.from_numpy(document),
         }
+        if (answers := data.answers_of(query)) is not None:
+            batch["answers"] = torch.from_numpy(answers)
         negatives = data.negatives_of(indices)
         if negatives is not None:
             batch["negatives"] = source.batch(negatives) if len(negatives) else None
@@ -148,7 +164,7 @@ class RetrievalTask(Task[Encoder, RetrievalModel, RetrievalData, SearchOptions])
     def evaluate(
         self, model: RetrievalModel, source: RowSource, data: RetrievalData, autocast: torch.autocast, *, final: bool
     ) -> Evaluation:
-        """Rank all candidates of the split for every query."""
+        """Rank all candidates of the split for every query, at last also by the Matryoshka dimensions."""
         candidate_rows, judgments = data.ranking(self.document)
         distinct, places = np.unique(candidate_rows, return_inverse=True)
         with autocast:
@@ -158,7 +174,18 @@ class RetrievalTask(Task[Encoder, RetrievalModel, RetrievalData, SearchOptions])
         # `embed` has scaled embeddings to unit length where they are compared by cosine.
         scores = dot_products if model.similarity.normalizes else model.similarity.scores
         ranks = ranks_of_relevant(queries, candidates, judgments, scores)
-        return Evaluation.of(retrieval_statistics(ranks, judgments))
+        evaluation = Evaluation.of(retrieval_statistics(ranks, judgments))
+        sizes = model.options.matryoshka if final else ()
+        return replace(
+            evaluation,
+            truncated={
+                size: retrieval_metrics(
+                    ranks_of_relevant(queries[:, :size], candidates[:, :size], judgments, model.similarity.scores),
+                    judgments,
+                )
+                for size in sizes
+            },
+        )
 
     def baselines(self, datasets: Mapping[str, Any], split: str, train: RetrievalData) -> dict[str, dict[str, float]]:
         """BM25 with identifiers split into words."""
@@ -171,3 +198,11 @@ class RetrievalTask(Task[Encoder, RetrievalModel, RetrievalData, SearchOptions])
             index = {text: i for i, text in enumerate(documents)}
             judgments = Judgments.one_each([index[text] for text in dataset[self.document]])
         return {"bm25": retrieval_metrics(bm25_ranks(list(queries), documents, judgments), judgments)}
+
+
+def _several_answers(queries: npt.NDArray[np.int64], documents: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | None:
+    """Distinct pairs of those queries that have several documents, [answers, 2], sorted by query; None if none has."""
+    pairs = np.unique(np.stack([queries, documents], axis=1), axis=0)
+    _, query, counts = np.unique(pairs[:, 0], return_inverse=True, return_counts=True)
+    several = pairs[counts[query] > 1]
+    return several if len(several) else None
