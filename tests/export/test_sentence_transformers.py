@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
+import telly
 from telly.data.readers import read
 from telly.errors import ConfigError, ExportError
 from telly.exports import sentence_transformers as export
@@ -71,6 +72,21 @@ def test_the_tokenizer_adds_the_mode_and_both_limits_hold(exported: Path, run: P
     assert model.max_seq_length == 48
     assert [type(module).__name__ for module in model] == ["Transformer", "Pooling", "Normalize"]
     assert model.similarity_fn_name == "cosine"
+
+
+def test_truncated_embeddings_are_the_first_dimensions(run: Path, tmp_path: Path):
+    """In the exported folder as in telly, which reads it again."""
+    output, texts = tmp_path / "st", ["def add(a, b): return a + b", "x"]
+    run_telly("export", str(run), "--to", "sentence-transformers", "--output", str(output), "--truncate-dim", "16")
+    expected = telly.load(run).embed(texts)[:, :16]
+    exported = SentenceTransformer(str(output), device="cpu", local_files_only=True)
+    for found in (exported.encode_document(texts), telly.load(output).embed(texts)):
+        assert np.abs(found - expected).max() < 1e-5
+    assert np.array_equal(telly.load(run, truncate_dim=16).embed(texts), expected)
+    lengths = np.linalg.norm(telly.load(output).embed_to_compare(texts), axis=1)
+    assert np.allclose(lengths, 1), "the cosine of what is left"
+    with pytest.raises(ConfigError, match="truncate_dim: expected 1 to 32, the number of dimensions that"):
+        telly.load(run, truncate_dim=33)
 
 
 def test_the_card_has_the_runs_scores_and_this_use(exported: Path, run: Path):

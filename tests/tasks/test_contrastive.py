@@ -24,13 +24,14 @@ from telly.errors import ConfigError
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.metrics.retrieval import map_at_r
-from telly.models.embedding import Similarity
+from telly.models.embedding import EmbeddingConfig, EmbeddingHead, Similarity
 from telly.settings.config import TuneConfig
 from telly.tasks import get_task
 from telly.tasks.options import ContrastiveOptions
 from telly.tasks.training import embeddings
 from telly.tasks.training.contrastive import HardNegatives, in_batch_loss
 from telly.tasks.training.retrieval import RetrievalData, RetrievalModel
+from telly.tuning.inputs import check_dimensions
 from tiny_models import CONFIGS, TINY_TOKENS, Given, tiny_encoded, tiny_model, tiny_tokenizer
 
 NO_ONE_ELSE = [torch.arange(2), torch.arange(2)]
@@ -399,8 +400,29 @@ def test_settings_that_do_not_fit_are_refused(settings: dict[str, Any], said: st
 
 
 def test_a_matryoshka_dimension_beyond_the_embedding_is_refused():
-    with pytest.raises(ConfigError, match="--matryoshka 32: the model's embeddings have 32 dimensions, which are"):
-        RetrievalModel(SplitModel(tiny_model("roberta"), 2), ContrastiveOptions(matryoshka=(8, 32)))
+    config = TuneConfig.parse({"task": "search", "matryoshka": [8, 32]}).resolve()
+    check_dimensions(config, 33)
+    with pytest.raises(ConfigError) as error:
+        check_dimensions(config, 32)
+    assert str(error.value) == (
+        "--matryoshka 32: embeddings of telly-mini have 32 dimensions, which are trained anyway; give less"
+    )
+
+
+def test_the_loss_compares_by_the_models_similarity():
+    """By dot product nothing is scaled to unit length."""
+    data = searched(NEGATIVES)
+    batch = get_task("search").collate(RowSource(data.table, 1), data, range(4))
+    losses = {}
+    for similarity in (Similarity.COSINE, Similarity.DOT):
+        head = EmbeddingHead(EmbeddingConfig(layers=(), similarity=similarity), HIDDEN)
+        model = RetrievalModel(SplitModel(tiny_model("roberta"), 2), ContrastiveOptions(), head).eval()
+        losses[similarity] = model(**batch)["loss"].item()
+    embedded = {name: model.declared_embeddings(batch[name]) for name in ("query", "document", "negatives")}
+    candidates = torch.cat([embedded["document"], embedded["negatives"]])
+    expected = nn.functional.cross_entropy(embedded["query"] @ candidates.T / 0.05, torch.arange(4)).item()
+    assert losses[Similarity.DOT] == pytest.approx(expected, rel=1e-5)
+    assert losses[Similarity.COSINE] != pytest.approx(expected, rel=1e-2)
 
 
 def test_evaluation_scores_the_first_dimensions_too():

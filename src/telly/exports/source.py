@@ -37,22 +37,24 @@ class EmbeddingModel(nn.Module):
         return self._model.embed_batch({"input_ids": input_ids, "attention_mask": attention_mask})
 
 
-def load_for_export(name: str) -> TunedModel:
+def load_for_export(name: str, truncate_dim: int | None = None) -> TunedModel:
     """Load a model that embeds, in float32 on the CPU.
 
     Args:
         name: a finished run's folder, a model folder, a hub id or the embedded model. An untuned model is used for code
             search.
+        truncate_dim: dimensions to keep of every embedding. [default: all]
 
     Raises:
-        ConfigError: the run is not finished, or its embeddings were not trained to be compared by cosine.
+        ConfigError: the run is not finished, or its embeddings were not trained to be compared by cosine or have fewer
+            dimensions.
         ModelError: the model cannot be loaded.
         DataError: the run's record cannot be read.
     """
     record = read_record(name)
     if record is not None and record.status != "finished":
         raise ConfigError(f"{name}: the run is {record.status}; expected a finished one. Continue it with --resume")
-    return TunedModel.load(name, needs="embed", device="cpu", precision="fp32")
+    return TunedModel.load(name, needs="embed", device="cpu", precision="fp32", truncate_dim=truncate_dim)
 
 
 def save_encoder(model: TunedModel, folder: Path) -> None:

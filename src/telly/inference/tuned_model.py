@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from telly.freezing.fingerprint import module_digest, prefix_digests
 from telly.freezing.source import RowSource
 from telly.inference.embeddings import EmbeddingKey, Embeddings
 from telly.inference.encoder import PlainEncoder
-from telly.models.embedding import EmbeddingConfig, EmbeddingHead, NormalizeLayer, Role, Similarity
+from telly.models.embedding import EmbeddingConfig, EmbeddingHead, NormalizeLayer, Role, Similarity, embedding_size
 from telly.models.embedding_folder import embedding_warnings, load_embedding_head
 from telly.models.load import load_stack, load_tokenizer
 from telly.models.modes import adapt_tokenizer
@@ -94,6 +94,7 @@ class TunedModel:
         needs: Ability | None = None,
         device: str | None = None,
         precision: str | None = None,
+        truncate_dim: int | None = None,
     ) -> TunedModel:
         """Load a model.
 
@@ -107,9 +108,11 @@ class TunedModel:
             needs: required ability, checked before the weights are read. [default: any]
             device: torch device. [default: cuda if available, else cpu]
             precision: `fp32` or `bf16`. [default: that of the run's evaluation]
+            truncate_dim: dimensions to keep of every embedding, as sentence-transformers calls it. [default: all]
 
         Raises:
-            ConfigError: it was tuned for another task, or was not tuned and has no head for the task.
+            ConfigError: it was tuned for another task, or was not tuned and has no head for the task; or its embeddings
+                cannot be truncated so.
             ModelError: it cannot be loaded.
         """
         name = str(model)
@@ -135,6 +138,8 @@ class TunedModel:
             precision=precision or settings.precision,
         )
         modules = None
+        if truncate_dim is not None:
+            embedding = _truncated(name, embedding, truncate_dim, PlainEncoder(encoder).hidden_size)
         if embedding is not None:
             modules = load_embedding_head(name, embedding, PlainEncoder(encoder).hidden_size)
             adapt_tokenizer(tokenizer, embedding)
@@ -182,16 +187,6 @@ class TunedModel:
         Raises:
             ConfigError: the model was not tuned to embed, there is no such role, or a prompt leaves no room for text.
         """
-        return self._embed(texts, role, self.module.declared_embeddings)
-
-    @torch.no_grad()
-    def embed_to_compare(self, texts: Sequence[str], role: Role = "document") -> Embeddings:
-        """Embed texts as `embed` does, scaled to unit length if the model's similarity is the cosine."""
-        return self._embed(texts, role, self.module.embed)
-
-    def _embed(
-        self, texts: Sequence[str], role: Role, embed: Callable[[dict[str, torch.Tensor]], torch.Tensor]
-    ) -> Embeddings:
         self.check_can("embed")
         self._column(role)  # refuses an unknown role, also without texts
         if not texts:
@@ -199,9 +194,18 @@ class TunedModel:
         table, rows = self.sequences(texts, role)
         source = RowSource(table, self.tokenizer.pad_token_id)
         with self.autocast:
-            distinct = embed_rows(embed, source, np.arange(len(table)), self.device)
+            distinct = embed_rows(self.embed_batch, source, np.arange(len(table)), self.device)
         embeddings: Embeddings = distinct.cpu().numpy()[rows]
         return embeddings
+
+    def embed_to_compare(self, texts: Sequence[str], role: Role = "document") -> Embeddings:
+        """Embed texts as `embed` does, scaled to unit length if the model's similarity is the cosine."""
+        embeddings = self.embed(texts, role)
+        if not self.similarity.normalizes or self.embedding.has_unit_length:
+            return embeddings
+        lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+        scaled: Embeddings = embeddings / np.maximum(lengths, np.finfo(np.float32).tiny)
+        return scaled
 
     def embed_batch(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Embed a batch of `input_ids` and `attention_mask`, [batch, tokens] each; returns [batch, embedding size]."""
@@ -380,7 +384,23 @@ def _tokenizer_text(tokenizer: Any) -> str:
     return str(backend.to_str())
 
 
-def load(model: str | Path, task: str | None = None) -> TunedModel:
+def _truncated(name: str, embedding: EmbeddingConfig | None, dimensions: int, hidden_size: int) -> EmbeddingConfig:
+    """The configuration with truncated embeddings.
+
+    Raises:
+        ConfigError: the model does not embed, or has no more dimensions than are to be kept.
+    """
+    if embedding is None:
+        raise ConfigError(f"truncate_dim: {name} gives no embeddings; leave it out")
+    size = embedding_size(embedding, hidden_size)
+    if not 0 < dimensions <= size:
+        raise ConfigError(
+            f"truncate_dim: expected 1 to {size}, the number of dimensions that {name} has; found {dimensions}"
+        )
+    return embedding.truncated(dimensions)
+
+
+def load(model: str | Path, task: str | None = None, *, truncate_dim: int | None = None) -> TunedModel:
     """Load a model for use on texts.
 
     Example:
@@ -394,12 +414,15 @@ def load(model: str | Path, task: str | None = None) -> TunedModel:
         model: a run's folder, a model folder, a hub id or the embedded model (`telly-mini`).
         task: task that it must have been tuned for; an untuned model is used for it. [default: any; an untuned model:
             search]
+        truncate_dim: dimensions to keep of every embedding, for a model that was tuned with `--matryoshka`; embeddings
+            then have no unit length. [default: all]
 
     Raises:
-        ConfigError: it was tuned for another task, or was not tuned and has no head for the task.
+        ConfigError: it was tuned for another task, or was not tuned and has no head for the task; or its embeddings
+            have fewer dimensions.
         ModelError: it cannot be loaded.
     """
-    return TunedModel.load(model, task or ())
+    return TunedModel.load(model, task or (), truncate_dim=truncate_dim)
 
 
 def read_record(model: str) -> RunRecord | None:

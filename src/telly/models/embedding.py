@@ -222,6 +222,11 @@ class EmbeddingConfig:
         own = {"query": self.query_length, "document": self.document_length, None: None}[role]
         return self.max_seq_length if own is None else own
 
+    def truncated(self, dimensions: int) -> Self:
+        """A copy whose embeddings are the first dimensions of these (Matryoshka)."""
+        overridden = tuple(dict.fromkeys((*self.overridden, "truncate_dim")))
+        return replace(self, truncate_dim=dimensions, overridden=overridden)
+
     def with_overrides(
         self,
         pooling: Sequence[PoolingMode] | None = None,

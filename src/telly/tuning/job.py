@@ -34,7 +34,7 @@ from telly.tasks.training.base import NO_PROMPTS, AnyTask, Encoded, Evaluation, 
 from telly.tasks.training.contrastive import ContrastiveData, ContrastiveModel
 from telly.training.clocks import Clocks
 from telly.training.trainer import TellyTrainer
-from telly.tuning.inputs import check_metric, load_datasets
+from telly.tuning.inputs import check_dimensions, check_metric, load_datasets
 from telly.tuning.teacher import add_teacher_loss, with_teacher
 
 
@@ -126,7 +126,8 @@ def prepare(
         clocks: measures loading, digests and encoding.
 
     Raises:
-        ConfigError: texts are longer than the model's positions, or the metric or the method does not fit.
+        ConfigError: texts are longer than the model's positions, or the metric, the method or a Matryoshka dimension
+            does not fit.
         DataError: the data cannot be read or does not fit the task.
         ModelError: the model cannot be loaded or split.
         PlanError: K is out of range, or the method does not fit the model.
@@ -162,6 +163,7 @@ def prepare(
         num_parameters = split.plan.total  # before the method adds its own
         adapter = apply_method(split, config.method, config.lora, config.seed)
         module = _build(config, task, split, embedding, inputs.data["train"]).to(device)
+        check_dimensions(config, module.embedding.embedding_size)
     head_parameters = 0 if module.head is None else sum(p.numel() for p in module.head.parameters())
     plan = split.plan.with_embedding(module.embedding).with_head(head_parameters)
     return Job(config, task, inputs, num_parameters, split, adapter, module, plan)

@@ -13,7 +13,6 @@ import torch.nn.functional as F
 
 from telly.data.schema import Schema
 from telly.data.sequences import RaggedRows, Rows
-from telly.errors import ConfigError
 from telly.models.embedding import EmbeddingHead, Similarity
 from telly.tasks.options import ContrastiveOptions
 from telly.tasks.training.base import Encoded, Encoder, TaskModel
@@ -126,21 +125,12 @@ class ContrastiveModel(TaskModel):
 
     Attributes:
         teacher: the term of the loss that compares with a teacher; None without a teacher.
-
-    Raises:
-        ConfigError: the embedding is not larger than a Matryoshka dimension.
     """
 
     def __init__(self, encoder: Encoder, options: ContrastiveOptions, embedding: EmbeddingHead | None = None) -> None:
         super().__init__(encoder, embedding=embedding)
         self.options = options
         self.teacher: TeacherLoss | None = None
-        size, largest = self.embedding.embedding_size, max(options.matryoshka, default=0)
-        if largest >= size:
-            raise ConfigError(
-                f"--matryoshka {largest}: the model's embeddings have {size} dimensions, which are trained anyway; "
-                f"give less than {size}"
-            )
 
     def embed_batch(self, batch: dict[str, torch.Tensor] | None, like: torch.Tensor | None = None) -> torch.Tensor:
         """Embeddings of a training batch, in chunks if the settings say so, [batch, hidden].
