@@ -35,7 +35,7 @@ def test_a_forgotten_declaration_is_refused():
 def test_a_setting_that_affects_evaluation_reaches_the_baselines():
     assert set(BASELINE_SETTINGS) == {
         *("task", "columns", "limit", "eval_limit", "max_tokens", "precision", "head", "temperature", "beams", "seed"),
-        *("pooling", "query_prompt", "document_prompt"),
+        *("pooling", "query_prompt", "document_prompt", "matryoshka"),
     }
 
 
