@@ -18,7 +18,8 @@ import telly
 from telly.data.sequences import SequenceTable
 from telly.errors import CodeIndexError, ConfigError, ExportError
 from telly.inference.tuned_model import TunedModel
-from telly.models.embedding import EmbeddingConfig, PoolingMode
+from telly.models.embedding import EmbeddingConfig
+from telly.models.pooling_mode import PoolingMode
 from telly.settings.config import TuneConfig
 from telly.tuning.job import prepare
 from telly.using.clones import clones_by
