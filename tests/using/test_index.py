@@ -198,10 +198,10 @@ def test_interrupted_encoding_goes_on_where_it_was(
     monkeypatch.setattr(telly.inference.embedding_cache, "CHUNK", 2)
     counted = TunedModel.embed
 
-    def interrupted(tuned: TunedModel, found: Sequence[str]) -> Any:
+    def interrupted(tuned: TunedModel, found: Sequence[str], role: Any) -> Any:
         if len(encoded) == 4:
             raise KeyboardInterrupt
-        return counted(tuned, found)
+        return counted(tuned, found, role)
 
     monkeypatch.setattr(TunedModel, "embed", interrupted)
     with pytest.raises(KeyboardInterrupt):

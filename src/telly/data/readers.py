@@ -104,11 +104,14 @@ def files_of(source: Path, schema: Schema, split: str | None) -> list[Path]:
     return [part for file in data_files(source, split) for part in content_files(file)]
 
 
-def whole_rows(source: str, split: str | None = None) -> Iterator[dict[str, object]]:
+def whole_rows(source: str, schema: Schema, split: str | None = None) -> Iterator[dict[str, object]]:
     """All values of every row, also those that no schema reads, in the order of `read`.
+
+    Of a collection with judgments these are the schema's columns.
 
     Args:
         source: as for `read`.
+        schema: as for `read`.
         split: as for `read`.
 
     Raises:
@@ -117,12 +120,14 @@ def whole_rows(source: str, split: str | None = None) -> Iterator[dict[str, obje
     hub = _on_hub(source)
     if hub:
         yield from map(dict, _load_hub(source, hub, split or "train", None))
-        return
-    for file in data_files(Path(source), split):
-        for row in raw_rows(file):
-            if isinstance(row, RowProblem):
-                raise DataError(str(row))
-            yield dict(row.values)
+    elif collection_at(Path(source), schema, split) is not None:
+        yield from map(dict, read(source, schema, split=split))
+    else:
+        for file in data_files(Path(source), split):
+            for row in raw_rows(file):
+                if isinstance(row, RowProblem):
+                    raise DataError(str(row))
+                yield dict(row.values)
 
 
 def column_names(source: str, split: str | None = None) -> list[str]:

@@ -89,7 +89,7 @@ def export_onnx(model: TunedModel, output: Path, *, int8: bool) -> Exported:
             document_tokens=model.role_tokens("document"),
             hidden=model.embedding_size,
             texts="[prompt + text for text in texts]" if any(model.prompts.by_column.values()) else "texts",
-            embedding=embedding_info(model).description,
+            embedding=embedding_info(model).description(),
         )
         write_export_card(model, folder, use, *sections, library="onnx")
     return Exported(output, difference, loss)

@@ -63,7 +63,7 @@ def export_sentence_transformers(model: TunedModel, output: Path) -> Exported:
             document_tokens=model.role_tokens("document"),
             longest=max(model.role_tokens("query"), model.role_tokens("document")),
             version=VERSION,
-            embedding=embedding_info(model).description,
+            embedding=embedding_info(model).description(),
         )
         checked = (
             f"On {len(CHECK_TEXTS)} texts (short, empty, long, not ASCII) the tokens equal those of telly's evaluation,"

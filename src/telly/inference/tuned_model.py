@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -187,16 +187,6 @@ class TunedModel:
         Raises:
             ConfigError: the model was not tuned to embed, there is no such role, or a prompt leaves no room for text.
         """
-        return self._embed(texts, role, self.module.declared_embeddings)
-
-    @torch.no_grad()
-    def embed_to_compare(self, texts: Sequence[str], role: Role = "document") -> Embeddings:
-        """Embed texts as `embed` does, scaled to unit length if the model's similarity is the cosine."""
-        return self._embed(texts, role, self.module.embed)
-
-    def _embed(
-        self, texts: Sequence[str], role: Role, embed: Callable[[dict[str, torch.Tensor]], torch.Tensor]
-    ) -> Embeddings:
         self.check_can("embed")
         self._column(role)  # refuses an unknown role, also without texts
         if not texts:
@@ -204,9 +194,18 @@ class TunedModel:
         table, rows = self.sequences(texts, role)
         source = RowSource(table, self.tokenizer.pad_token_id)
         with self.autocast:
-            distinct = embed_rows(embed, source, np.arange(len(table)), self.device)
+            distinct = embed_rows(self.embed_batch, source, np.arange(len(table)), self.device)
         embeddings: Embeddings = distinct.cpu().numpy()[rows]
         return embeddings
+
+    def embed_to_compare(self, texts: Sequence[str], role: Role = "document") -> Embeddings:
+        """Embed texts as `embed` does, scaled to unit length if the model's similarity is the cosine."""
+        embeddings = self.embed(texts, role)
+        if not self.similarity.normalizes or self.embedding.has_unit_length:
+            return embeddings
+        lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+        scaled: Embeddings = embeddings / np.maximum(lengths, np.finfo(np.float32).tiny)
+        return scaled
 
     def embed_batch(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Embed a batch of `input_ids` and `attention_mask`, [batch, tokens] each; returns [batch, embedding size]."""

@@ -11,7 +11,9 @@ from telly.metrics.table import METRICS, truncated_name
 from telly.models.families import loading_class
 from telly.models.folder import CONFIG, EMBEDDED
 from telly.runs.folder import CARD_FILE
+from telly.runs.parts import FORMER_EMBEDDING
 from telly.runs.record import RunRecord
+from telly.settings.config import TEACHER
 from telly.settings.lists import CARD_SETTINGS
 from telly.tasks import get_spec
 
@@ -181,7 +183,9 @@ def _data(record: RunRecord) -> str:
 
 def _settings(record: RunRecord) -> str:
     limits = ", ".join(f"{column} {tokens}" for column, tokens in record.config.max_tokens.items())
-    values = record.config.values
+    values = dict(record.config.values)
+    if values.get(TEACHER) is not None:
+        values[TEACHER] = shown_name(values[TEACHER])
     rows = [(label, f"{values[name]}") for name, label in CARD_SETTINGS if values.get(name) is not None]
     return "## Settings\n\n" + markdown_table(("setting", "value"), [("maximum tokens", limits), *rows])
 
@@ -202,13 +206,24 @@ def _usage(record: RunRecord, model_type: str, architecture: str) -> str:
     ]
     spec = get_spec(task)
     if not spec.is_generative:
-        exports = spec.embedding_roles(spec.options_of(record.config.values)) is not None
+        embedding, roles = record.embedding, spec.embedding_roles(spec.options_of(record.config.values))
+        if embedding is not None and roles is not None:  # earlier versions wrote no modules beside the weights
+            lines += [
+                "With sentence-transformers 6.2 or newer, which also applies prompts, modules and length limits:\n",
+                "```python",
+                "from sentence_transformers import SentenceTransformer",
+                "",
+                "model = SentenceTransformer(FOLDER)",
+                f"documents = model.encode_document([{json.dumps(roles.example_document)}])",
+                f"queries = model.encode_query([{json.dumps(roles.example_query)}])",
+                "scores = model.similarity(queries, documents)",
+                "```\n",
+            ]
+        text = (embedding or FORMER_EMBEDDING).description(compared=roles is not None)
+        origin = f" Declared by: {embedding.origin}." if embedding else ""
         lines.append(
-            "The embedding of a text is the mean of the last layer's states over its tokens, without padding"
-            + (", and two embeddings are compared by their cosine" if exports else "")
-            + ". A model with mode tokens reads `<s> <encoder-only> </s> tokens </s>`"
-            + (", which `telly export` puts into the tokenizer." if exports else ".")
-            + "\n"
+            f"{text}{origin} A model with mode tokens reads `<s> <encoder-only> </s> tokens </s>`; the tokenizer adds "
+            "them.\n"
         )
     lines.append(
         "`telly.json` beside the weights holds the settings of inference, `head.safetensors` the task's head if it has "

@@ -144,17 +144,21 @@ class EmbeddingInfo:
             hashlib.blake2b(repr(values).encode(), digest_size=12).hexdigest(),
         )
 
-    @property
-    def description(self) -> str:
-        """The embeddings in sentences."""
-        prompts = ", ".join(f"`{column}` with `{prompt!r}`" for column, prompt in self.prompts.items())
-        without = "" if self.include_prompt or not self.prompts else ", those of the prompt left out"
-        steps = "".join(f", then {layer}" for layer in self.layers)
-        return (
-            f"An embedding is the last layer's states over real tokens{without}, pooled by `{self.pooling}`{steps}; "
-            f"two are compared by {_SIMILARITIES[self.similarity]}. "
-            + (f"Texts begin with a prompt: {prompts}." if prompts else "Texts get no prompt.")
-        )
+    def description(self, *, compared: bool = True) -> str:
+        """The embeddings in sentences.
+
+        Args:
+            compared: whether embeddings are compared with each other; a task's head reads them before they are scaled.
+        """
+        pooled = " and ".join(_POOLED[mode] for mode in self.pooling.split("-"))
+        without = " and without those of the prompt" if self.prompts and not self.include_prompt else ""
+        layers = [layer for layer in self.layers if compared or layer != "Normalize"]
+        sentence = f"The embedding of a text is {pooled}, without padding{without}"
+        sentence += "".join(f", then {_WORDS.get(layer, layer)}" for layer in layers)
+        if compared:
+            sentence += f", and two embeddings are compared by {_SIMILARITIES[self.similarity]}"
+        prompts = " and ".join(f"`{prompt}` before every {column}" for column, prompt in self.prompts.items())
+        return f"{sentence}." + (f" The prompts are {prompts}." if prompts else " There are no prompts.")
 
     @property
     def summary(self) -> str:
@@ -169,12 +173,25 @@ class EmbeddingInfo:
         return self.source + "".join(f"; {name} by the settings" for name in self.overridden)
 
 
+_POOLED = {
+    "cls": "the last layer's state of its first token",
+    "mean": "the mean of the last layer's states over its tokens",
+    "max": "the maximum of the last layer's states over its tokens",
+    "mean_sqrt_len_tokens": "the sum of the last layer's states over its tokens, divided by the root of their number",
+    "weightedmean": "the mean of the last layer's states over its tokens, weighted by position",
+    "lasttoken": "the last layer's state of its last token",
+}
+_WORDS = {"Normalize": "scaled to unit length"}
 _SIMILARITIES = {
     "cosine": "their cosine",
     "dot": "their dot product",
     "euclidean": "their negative Euclidean distance",
     "manhattan": "the negative sum of their absolute differences",
 }
+
+
+FORMER_EMBEDDING = EmbeddingInfo("mean", ("Normalize",), "cosine", {}, True, "an earlier version of telly", (), "")
+"""How the models of earlier versions embed texts, whose records do not say it."""
 
 
 @dataclass(frozen=True)
@@ -204,6 +221,21 @@ class LayerInfo:
     status: Literal["frozen", "trained", "mixed"]
     parameters: int
     trainable: int
+
+
+@dataclass(frozen=True)
+class TeacherInfo:
+    """The teacher of a run.
+
+    Attributes:
+        fingerprint: digest of everything that its embeddings depend on.
+        size: size of its embeddings.
+        texts: number of distinct training texts that it embedded.
+    """
+
+    fingerprint: str
+    size: int
+    texts: int
 
 
 @dataclass(frozen=True)

@@ -270,7 +270,8 @@ def _digest(config: ResolvedConfig) -> str:
     settings["freeze"] = str(config.freeze)
     settings["cache_always"] = config.variant.cached
     files = {name: _data_digest(getattr(config, name), name, config.task) for name in ("data", "valid", "test")}
-    key = json.dumps([settings, files, _model_digest(config.model)], sort_keys=True)
+    models = [_model_digest(model) for model in (config.model, config.teacher) if model is not None]
+    key = json.dumps([settings, files, *models], sort_keys=True)
     return hashlib.blake2b(key.encode(), digest_size=4).hexdigest()
 
 

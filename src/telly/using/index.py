@@ -24,7 +24,7 @@ from telly.errors import CodeIndexError
 from telly.inference.embeddings import Embeddings
 from telly.metrics.bm25 import Bm25
 from telly.mining.repository.extract import Function
-from telly.using.dense import Dense
+from telly.using.dense import COSINE, Dense
 
 FORMAT = 2
 """Format of the files, raised when their meaning changes. 2: words of any script, no stop words, keys of functions."""
@@ -65,6 +65,11 @@ class Meta:
     functions: int
     hidden: int
     format: int = FORMAT
+
+    @property
+    def similarity(self) -> str:
+        """Similarity by which embeddings are compared; earlier versions knew the cosine alone."""
+        return str(self.key.get("similarity", COSINE))
 
 
 @dataclass(frozen=True)
@@ -150,7 +155,7 @@ class CodeIndex:
     @cached_property
     def dense(self) -> Dense:
         """Search by embeddings."""
-        return Dense.load(self.folder / DENSE, self.embeddings)
+        return Dense.load(self.folder / DENSE, self.embeddings, self.meta.similarity)
 
     @cached_property
     def words(self) -> Bm25:
