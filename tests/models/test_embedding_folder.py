@@ -327,8 +327,8 @@ def test_a_prompt_that_no_text_gets_is_told(folder: Path):
     check_equal(folder)
     config = read_embedding_config(str(folder))
     assert embedding_warnings(str(folder), config) == [
-        f"{folder}: declares prompts under names of its own (passage 'w6 '); as in sentence-transformers, only those "
-        "named query and document are put before texts, so documents get none. To set one: --document-prompt"
+        f"{folder}: declares prompts under names of its own ('passage': 'w6 '); as in sentence-transformers, only "
+        "those named query and document are put before texts, so documents get none. To set one: --document-prompt"
     ]
     for prompt in ("", "w6 "):
         assert embedding_warnings(str(folder), config.with_overrides(document_prompt=prompt)) == []
@@ -338,9 +338,9 @@ def test_prompts_of_tasks_are_told(folder: Path):
     """Some models have a pair of prompts per task, and users must choose one."""
     config = EmbeddingConfig(prompts={f"{task}_query": f"{task}: " for task in ("nl2code", "code2code", "qa")})
     assert embedding_warnings(str(folder), config) == [
-        f"{folder}: declares prompts under names of its own (nl2code_query 'nl2code: ', code2code_query 'code2code: ' "
-        "and 1 more); as in sentence-transformers, only those named query and document are put before texts, so "
-        "queries and documents get none. To set one: --query-prompt, --document-prompt"
+        f"{folder}: declares prompts under names of its own ('nl2code_query': 'nl2code: ', 'code2code_query': "
+        "'code2code: ' and 1 more); as in sentence-transformers, only those named query and document are put before "
+        "texts, so queries and documents get none. To set one: --query-prompt, --document-prompt"
     ]
     assert embedding_warnings(str(folder), config.with_overrides(query_prompt="q", document_prompt="")) == []
 
@@ -460,7 +460,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "mode's type": (lambda f: change(f, POOLING, pooling_mode={"mean": True}), "declares the pooling {'mean': True}"),
     "no mode": (lambda f: change(f, POOLING, pooling_mode=[]), "declares the pooling []; expected one or more of"),
     "flag": (lambda f: change(f, POOLING, pooling_mode_cls_token="yes"), "declares 'yes' as pooling_mode_cls_token"),
-    "tomorrow's flag": (lambda f: change(f, POOLING, pooling_mode_median=True), "declares pooling_mode_median, which"),
+    "tomorrow's flag": (lambda f: change(f, POOLING, pooling_mode_median=True), "declares 'pooling_mode_median'"),
     "prompt": (lambda f: change(f, POOLING, include_prompt="no"), "declares 'no' as include_prompt; expected a bool"),
     "dimension": (lambda f: change(f, POOLING, word_embedding_dimension=768),
                   "config.json: declares states of size 768 and the model has states of size 32; expected the same"),
@@ -480,6 +480,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "dense key": (lambda f: change(f, DENSE, rank=3), "2_Dense/config.json: rank: Unexpected keyword argument"),
     # transformer
     "limit": (lambda f: write_json(f / TRANSFORMER, {"max_seq_length": 0}), "declares 0 as max_seq_length"),
+    "key on lines": (lambda f: write_json(f / TRANSFORMER, {"a\nb": 3}), "declares 'a\\nb', wh"),
     "limit's type": (lambda f: write_json(f / TRANSFORMER, {"max_seq_length": "9"}), "declares '9' as max_seq_length"),
     "case": (lambda f: write_json(f / TRANSFORMER, {"do_lower_case": 1}), "declares 1 as do_lower_case"),
     "output": (lambda f: write_json(f / TRANSFORMER, {"modality_config": {"text": {"method_output_name": "pooler"}}}),
@@ -489,7 +490,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "expansion": (lambda f: write_json(f / TRANSFORMER, {"query_expansion": {"length": 9}}), "query_expansion {"),
     "arguments": (lambda f: write_json(f / TRANSFORMER, {"config_args": {"num_hidden_layers": 1}}), "config_args {"),
     "no arguments": (lambda f: write_json(f / TRANSFORMER, {"model_args": 3}), "declares 3 as model_args"),
-    "key": (lambda f: write_json(f / TRANSFORMER, {"max_len": 3}), "declares max_len, which telly does not know"),
+    "key": (lambda f: write_json(f / TRANSFORMER, {"max_len": 3}), "declares 'max_len', which telly does not"),
     # whole model
     "settings": (lambda f: write_json(f / SETTINGS, "{"), "cannot be read as JSON"),
     "kind": (lambda f: write_json(f / SETTINGS, {"model_type": "CrossEncoder"}), "a model of type 'CrossEncoder'"),
@@ -580,9 +581,12 @@ def test_pickled_weights_run_no_code(content: str, folder: Path):
 
 
 def test_a_layer_of_a_huge_declared_size_takes_no_memory(folder: Path):
-    dense(declare(folder, "Dense"), out_features=10**13)
+    dense(declare(folder, "Dense"), out_features=10**7)
     with pytest.raises(ModelError, match=r"declares linear\.bias"):
         load_embedding_head(str(folder), read_embedding_config(str(folder)), HIDDEN)
+    dense(folder, out_features=10**30)
+    with pytest.raises(ModelError, match="out_features: Input should be less than or equal to 10000000"):
+        read_embedding_config(str(folder))
 
 
 @pytest.mark.parametrize(
@@ -607,13 +611,13 @@ json_values = st.recursive(
     | st.booleans()
     | st.integers(-2, 70)
     | st.floats()
-    | st.sampled_from(["mean", "../x", "Tanh", "query", ""]),
+    | st.sampled_from(["mean", "../x", "Tanh", "query", "\n\x1b[2J", "long" * 900]),
     lambda inner: st.lists(inner, max_size=3)
     | st.dictionaries(
         st.sampled_from([
             "type", "path", "name", "pooling_mode", "pooling_mode_cls_token", "include_prompt", "in_features", "bias",
             "activation_function", "max_seq_length", "modality_config", "model_args", "text", "prompts", "query",
-            "default_prompt_name", "similarity_fn_name", "truncate_dim", "dropout",
+            "default_prompt_name", "similarity_fn_name", "truncate_dim", "dropout", "a\nb", "long" * 900,
         ]),
         inner,
         max_size=4,
@@ -644,6 +648,8 @@ def test_any_json_gives_a_configuration_or_an_error_that_names_the_folder(file: 
         EmbeddingHead(config, HIDDEN)
     except ModelError as error:
         assert str(declared) in str(error)
+        assert "\n" not in str(error)
+        assert len(str(error)) < 2000
     finally:
         place.unlink()
         if before is not None:

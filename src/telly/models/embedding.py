@@ -24,6 +24,7 @@ NO_DECLARATION = "default: the folder says nothing, so mean pooling and unit len
 """Source of the configuration of a folder without declarations."""
 Role = Literal["query", "document"]
 Checked = TypeVar("Checked")
+Size = Annotated[int, Field(gt=0, le=10**7)]
 ACTIVATIONS = (
     *("CELU", "ELU", "GELU", "Hardsigmoid", "Hardswish", "Hardtanh", "Identity", "LeakyReLU", "LogSigmoid", "Mish"),
     *("ReLU", "ReLU6", "SELU", "SiLU", "Sigmoid", "Softplus", "Softsign", "Tanh", "Tanhshrink"),
@@ -86,8 +87,8 @@ class DenseLayer:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
-    in_features: PositiveInt
-    out_features: PositiveInt
+    in_features: Size
+    out_features: Size
     bias: bool = True
     activation: str = "Tanh"
     residual: bool = False
@@ -110,7 +111,7 @@ class LayerNormLayer:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
-    dimension: PositiveInt
+    dimension: Size
     type: Literal["LayerNorm"] = "LayerNorm"
 
     def __str__(self) -> str:
@@ -275,9 +276,15 @@ def validated(adapter: TypeAdapter[Checked], values: Any, origin: str) -> Checke
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
         message = problem["msg"].removeprefix("Value error, ")
+        found = shorten(repr(problem["input"]))
         raise ModelError(
-            f"{origin}: {where + ': ' if where else ''}{message} (found {problem['input']!r}); restore the file"
+            f"{origin}: {where + ': ' if where else ''}{message} (found {found}); restore the file"
         ) from None
+
+
+def shorten(text: str, length: int = 300) -> str:
+    """A text for an error message, cut where it is longer."""
+    return text if len(text) <= length else text[: length - 3] + "..."
 
 
 _ADAPTER: TypeAdapter[EmbeddingConfig] = TypeAdapter(EmbeddingConfig)

@@ -39,6 +39,7 @@ from telly.models.embedding import (
     Similarity,
     embedding_size,
     parse_pooling,
+    shorten,
     validated,
 )
 from telly.models.folder import MODULES, RESTORE, contained, modules_of, read_json, read_modules, transformer_path
@@ -135,7 +136,7 @@ def embedding_warnings(name: str, config: EmbeddingConfig) -> list[str]:
     others = [key for key, text in config.prompts.items() if text and key not in ("query", "document")]
     without = [role for role in _PLURAL if not config.prompt(role) and f"{role}_prompt" not in config.overridden]
     if others and without:
-        shown = ", ".join(f"{key} {config.prompts[key]!r}" for key in others[:2])
+        shown = ", ".join(f"{shorten(repr(key), 80)}: {shorten(repr(config.prompts[key]), 80)}" for key in others[:2])
         more = f" and {len(others) - 2} more" if len(others) > 2 else ""
         texts, options = " and ".join(_PLURAL[role] for role in without), ", ".join(f"--{r}-prompt" for r in without)
         warnings.append(
@@ -237,8 +238,9 @@ class _Folder:
 
     def _refuse(self, path: str, problem: str, expected: str) -> ModelError:
         return ModelError(
-            f"{self._shown(path)}: {problem}; expected {expected}. To use the mean of all tokens of this model all the "
-            f"same, remove {MODULES}, {SETTINGS} and the folders of modules (1_Pooling, ...) from a copy of the folder"
+            f"{self._shown(path)}: {shorten(problem)}; expected {shorten(expected, 500)}. To use the mean of all "
+            f"tokens of this model all the same, remove {MODULES}, {SETTINGS} and the folders of modules (1_Pooling, "
+            "...) from a copy of the folder"
         )
 
     def _default_source(self) -> str:
@@ -254,7 +256,10 @@ class _Folder:
     @cached_property
     def hidden_size(self) -> int:
         """Size of the transformer's states."""
-        return int(self.model_config.get_text_config().hidden_size)
+        size = getattr(self.model_config.get_text_config(), "hidden_size", None)
+        if not isinstance(size, int):
+            raise ModelError(f"{self.name}: config.json gives no size of the hidden states; expected `hidden_size`")
+        return size
 
     def _declared(self, modules: list[dict[str, Any]]) -> EmbeddingConfig:
         """Read what the listed modules declare."""
@@ -375,6 +380,7 @@ class _Folder:
         for key, limit in limits.items():
             if limit is not None and (not isinstance(limit, int) or limit < 1):
                 raise self._refuse(place, f"declares {limit!r} as {key}", "a number of tokens")
+        limits = {key: None if limit is None or limit >= _NO_LIMIT else limit for key, limit in limits.items()}
         return EmbeddingConfig(**limits, do_lower_case=self._typed(place, settings, "do_lower_case", bool, False))
 
     def _check_transformer(self, path: str, settings: dict[str, Any]) -> None:
@@ -444,7 +450,9 @@ class _Folder:
         unknown = sorted(settings.keys() - known)
         if unknown:
             raise self._refuse(
-                path, f"declares {', '.join(unknown)}, which telly does not know", f"only {', '.join(sorted(known))}"
+                path,
+                f"declares {', '.join(map(repr, unknown))}, which telly does not know",
+                f"only {', '.join(sorted(known))}",
             )
 
     def _typed(self, path: str, settings: dict[str, Any], key: str, kind: type, default: Any) -> Any:
