@@ -119,8 +119,13 @@ def _write_pairs(folder: Path, split: str, drawn: list[dict[str, str]]) -> None:
     (folder / f"{split}.txt").write_text("".join(lines), encoding="utf-8")
 
 
-def tiny_model_folder(folder: Path, family: str = "roberta", *, dropout: float = 0.1, seed: int = 0) -> Path:
-    """Write a random model of four layers with its own small byte-level BPE tokenizer; returns the folder."""
+def tiny_model_folder(
+    folder: Path, family: str = "roberta", *, dropout: float = 0.1, seed: int = 0, hidden_size: int = 32
+) -> Path:
+    """Write a random model of four layers with its own small byte-level BPE tokenizer; returns the folder.
+
+    Only the default family can have another hidden size.
+    """
     import torch
     import transformers
 
@@ -140,7 +145,7 @@ def tiny_model_folder(folder: Path, family: str = "roberta", *, dropout: float =
     else:
         model = transformers.RobertaModel(
             transformers.RobertaConfig(
-                hidden_size=32,
+                hidden_size=hidden_size,
                 num_hidden_layers=4,
                 num_attention_heads=4,
                 intermediate_size=64,

@@ -100,6 +100,7 @@ EMBEDDING = {"--pooling", "--document-prompt"}
 CONTRASTIVE = EMBEDDING | {
     *("--temperature", "--symmetric", "--false-negative-margin", "--matryoshka", "--matryoshka-weight", "--chunk-size")
 }
+CONTRASTIVE |= {"--teacher", "--teacher-target", "--teacher-weight", "--teacher-temperature"}
 
 
 @pytest.mark.parametrize(

@@ -38,11 +38,17 @@ Undisturbed = Callable[..., Path]
     ],
 )
 def test_stopped_within_an_epoch(
-    variant: str, number: signal.Signals, loss: bool, tiny: Tiny, undisturbed: Undisturbed, tmp_path: Path
+    variant: str,
+    number: signal.Signals,
+    loss: bool,
+    tiny: Tiny,
+    teacher: Path,
+    undisturbed: Undisturbed,
+    tmp_path: Path,
 ):
-    """Also with hard negatives and all settings of the loss."""
+    """Also with hard negatives, a teacher and all settings of the loss."""
     output = tmp_path / "run"
-    options = (*LOSS, "--data", str(with_negatives(tiny.data["train"]))) if loss else ()
+    options = (*LOSS, "--data", str(with_negatives(tiny.data["train"])), "--teacher", str(teacher)) if loss else ()
     command = tiny.command(output, variant, *options)
     ended = Telly(*command).stop_when(complete(output, 20), number)
     assert ended.code == EXIT[number]

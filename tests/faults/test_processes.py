@@ -52,10 +52,12 @@ def steady(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 
 
 @pytest.mark.parametrize("variant", ["cached", "base"])
-def test_two_processes_are_one_run(variant: str, steady: Tiny, tmp_path: Path):
+def test_two_processes_are_one_run(variant: str, steady: Tiny, teacher: Path, tmp_path: Path):
     one, two = tmp_path / "one", tmp_path / "two"
-    # Both cases have hard negatives, any number per process.
-    options = ("--data", str(with_negatives(steady.data["train"])), *(LOSS if variant == "base" else ()))
+    # Both cases have hard negatives, any number per process, and a teacher.
+    target = "scores" if variant == "base" else "embeddings"
+    data = ("--data", str(with_negatives(steady.data["train"])))
+    options = (*data, "--teacher", str(teacher), "--teacher-target", target, *(LOSS if variant == "base" else ()))
     run_telly(*steady.command(one, variant, *options, cache=tmp_path / "cache-one"))
     start = steady.command(two, variant, *options, cache=tmp_path / "cache-two")
     assert "Results" in run_python("-m", *TORCHRUN, "-m", "telly", *start)

@@ -19,7 +19,7 @@ from telly.inference.tuned_model import TunedModel
 from telly.models.embedding import Similarity
 from telly.using import negatives
 from telly.using.negatives import NegativeSettings, SearchData, choose, mine_negatives
-from tiny_runs import Tiny, pair, run_telly, tiny_data, tiny_model_folder
+from tiny_runs import Tiny, pair, record_of, run_telly, tiny_data, tiny_model_folder
 
 ANY = NegativeSettings(count=10, relative_margin=None, near_copies=True)
 
@@ -180,6 +180,32 @@ def test_the_command(tiny: Tiny, tmp_path: Path):
     documents = {row["code"] for row in rows}
     assert all(set(row["negatives"]) <= documents - {row["code"]} for row in found)
     assert 50 < sum(len(row["negatives"]) for row in found) <= 240
+    run = tmp_path / "run"
+    run_telly(*tiny.command(run, "cached", "--data", str(output), "--epochs", "1", cache=cache))
+    assert record_of(run)["cache"]["caches"]["train"]["built_shards"] == 0, "the states are those of mining"
+    again = run_telly("data", "negatives", str(output), "-o", str(tmp_path / "again.jsonl"), "--bm25", code=2)
+    assert again.error == f"{output}: has negatives already; remove their column, or train on it as it is"
+
+
+def test_documents_of_a_collection_without_a_query_are_candidates_too(tmp_path: Path):
+    """BEIR's layout: `d2` answers nothing, and `d1` answers both queries."""
+    texts = {"d0": "parse a date", "d1": "parse a time", "d2": "parse a date of a time", "d3": "retry"}
+    (tmp_path / "qrels").mkdir()
+    (tmp_path / "corpus.jsonl").write_text("".join(json.dumps({"_id": i, "text": t}) + "\n" for i, t in texts.items()))
+    queries = {"q0": "parse date", "q1": "parse time"}
+    (tmp_path / "queries.jsonl").write_text(
+        "".join(json.dumps({"_id": i, "text": t}) + "\n" for i, t in queries.items())
+    )
+    (tmp_path / "qrels" / "train.tsv").write_text("query-id\tcorpus-id\tscore\nq0\td0\t1\nq0\td1\t2\nq1\td1\t1\n")
+    settings = NegativeSettings(count=2, relative_margin=None, near_copies=True)
+    mine_negatives(str(tmp_path), tmp_path / "o.jsonl", settings, model="bm25", cache_dir=tmp_path)
+    assert rows_of(tmp_path / "o.jsonl") == [
+        {"query": "parse date", "code": "parse a date", "negatives": ["parse a date of a time"]},
+        {"query": "parse date", "code": "parse a time", "negatives": ["parse a date of a time"]},
+        {"query": "parse time", "code": "parse a time", "negatives": ["parse a date of a time", "parse a date"]},
+    ]
+    with pytest.raises(ConfigError, match="is a collection, whose documents no run caches; leave it out"):
+        mine_negatives(str(tmp_path), tmp_path / "p.jsonl", settings, model="telly-mini", cache_dir=tmp_path, freeze=2)
 
 
 def test_bm25_and_its_summary(tiny: Tiny, tmp_path: Path):

@@ -13,6 +13,7 @@ from telly.models.folder import CONFIG, EMBEDDED
 from telly.runs.folder import CARD_FILE
 from telly.runs.parts import FORMER_EMBEDDING
 from telly.runs.record import RunRecord
+from telly.settings.config import TEACHER
 from telly.settings.lists import CARD_SETTINGS
 from telly.tasks import get_spec
 
@@ -182,7 +183,9 @@ def _data(record: RunRecord) -> str:
 
 def _settings(record: RunRecord) -> str:
     limits = ", ".join(f"{column} {tokens}" for column, tokens in record.config.max_tokens.items())
-    values = record.config.values
+    values = dict(record.config.values)
+    if values.get(TEACHER) is not None:
+        values[TEACHER] = shown_name(values[TEACHER])
     rows = [(label, f"{values[name]}") for name, label in CARD_SETTINGS if values.get(name) is not None]
     return "## Settings\n\n" + markdown_table(("setting", "value"), [("maximum tokens", limits), *rows])
 

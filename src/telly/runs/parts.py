@@ -224,6 +224,21 @@ class LayerInfo:
 
 
 @dataclass(frozen=True)
+class TeacherInfo:
+    """The teacher of a run.
+
+    Attributes:
+        fingerprint: digest of everything that its embeddings depend on.
+        size: size of its embeddings.
+        texts: number of distinct training texts that it embedded.
+    """
+
+    fingerprint: str
+    size: int
+    texts: int
+
+
+@dataclass(frozen=True)
 class PlanInfo:
     """Summary of the run's `telly.freezing.plan.FreezePlan`.
 

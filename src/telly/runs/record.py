@@ -29,6 +29,7 @@ from telly.runs.parts import (
     RecordedConfig,
     Session,
     SplitInfo,
+    TeacherInfo,
     UntunedComparison,
 )
 from telly.runs.provenance import Provenance, current_provenance
@@ -63,6 +64,7 @@ class RunRecord:
         device: device and processes.
         data: size and identity of the data by split.
         model: the model that the run started from.
+        teacher: the model that training was directed towards; None without one.
         embedding: how texts are embedded; None for a task that generates text. Records of earlier versions have None,
             and their embeddings are the mean of all tokens, without prompts and compared by cosine.
         plan: summary of the freeze plan.
@@ -99,6 +101,7 @@ class RunRecord:
     device: DeviceInfo | None = None
     data: dict[str, SplitInfo] = field(default_factory=dict)
     model: ModelInfo | None = None
+    teacher: TeacherInfo | None = None
     embedding: EmbeddingInfo | None = None
     plan: PlanInfo | None = None
     cache: CacheReport | None = None

@@ -30,10 +30,16 @@ from telly.freezing.variants import ADAPTERS, AUTO, BASE, Freeze, Lora, Method, 
 from telly.models.folder import EMBEDDED
 from telly.settings.renamed import RENAMED
 from telly.tasks import TASKS, get_spec, nearest_task, option_names, option_types, tasks_with_head
-from telly.tasks.options import TaskOptions
+from telly.tasks.options import SCORES, ContrastiveOptions, TaskOptions, TeacherSettings, TeacherTarget
 
 LORA_SETTINGS = tuple(f"lora_{field.name}" for field in dataclasses.fields(Lora))
 """Settings that only `method = lora` has: the fields of `Lora`."""
+TEACHER = "teacher"
+TEACHER_SETTINGS = (
+    TEACHER,
+    *(f"{TEACHER}_{field.name}" for field in dataclasses.fields(TeacherSettings) if field.name != "model"),
+)
+"""Settings that only tasks with `ContrastiveOptions` have: the fields of `TeacherSettings`."""
 Ratio = Annotated[float, Field(ge=0, lt=1)]
 """A fraction in [0, 1)."""
 CONSTANT = "constant"
@@ -192,6 +198,43 @@ class TuneConfig(TaskSettings):
     cache_always: Annotated[
         bool, Setting("Use the activation cache even if it saves no time.", SPEED, group=Group.CACHE)
     ] = False
+    teacher: Annotated[
+        str | None,
+        Setting(
+            "Also train towards this model, which embeds the training texts once: a run, folder or hub id.",
+            WEIGHTS,
+            SPEED,
+            metavar="DIR|HUB-ID",
+            label="teacher",
+        ),
+    ] = None
+    teacher_target: Annotated[
+        TeacherTarget | None,
+        Setting(
+            "Train towards the teacher's embeddings, or its scores of the candidates in a batch.",
+            WEIGHTS,
+            default=TeacherSettings.target,
+            label="target of the teacher",
+        ),
+    ] = None
+    teacher_weight: Annotated[
+        PositiveFloat | None,
+        Setting(
+            "Weight of the teacher's loss; that of the task's loss is 1.",
+            WEIGHTS,
+            default=f"{TeacherSettings.weight:g}",
+            label="weight of the teacher",
+        ),
+    ] = None
+    teacher_temperature: Annotated[
+        PositiveFloat | None,
+        Setting(
+            "Temperature of the teacher's scores.",
+            WEIGHTS,
+            default="that of the task",
+            label="temperature of the teacher",
+        ),
+    ] = None
     epochs: Annotated[
         PositiveInt | None,
         Setting("Maximum number of epochs.", WEIGHTS, SPEED, group=Group.TRAINING, metavar="N", label="maximum epochs"),
@@ -400,6 +443,20 @@ class TuneConfig(TaskSettings):
         return self
 
     @model_validator(mode="after")
+    def _fits_teacher(self) -> Self:
+        given = [name for name in TEACHER_SETTINGS if getattr(self, name) is not None]
+        if given and not isinstance(self.options, ContrastiveOptions):
+            raise ValueError(f"{given[0]}: task {self.task} has no such setting; leave it out")
+        if given and self.teacher is None:
+            raise ValueError(f"{given[0]}: is for a run with a teacher; give teacher as well, or leave it out")
+        if self.teacher_temperature is not None and self.teacher_target != SCORES:
+            raise ValueError(
+                f"teacher_temperature: is for teacher_target = {SCORES}, found teacher_target = "
+                f"{self.teacher_target or TeacherSettings.target}; leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _fits_method(self) -> Self:
         lora_settings = [name for name in LORA_SETTINGS if getattr(self, name) not in (None, ())]
         if lora_settings and self.method is not Method.LORA:
@@ -456,6 +513,22 @@ class TuneConfig(TaskSettings):
         if self.lora_rank is None or self.lora_alpha is None:
             return None
         return Lora(self.lora_rank, self.lora_alpha, self.lora_dropout or 0.0, self.lora_targets)
+
+    @property
+    def teacher_settings(self) -> TeacherSettings | None:
+        """Settings of training towards a teacher, with their defaults; None without a teacher."""
+        if self.teacher is None:
+            return None
+        settings = TeacherSettings(
+            self.teacher,
+            self.teacher_target or TeacherSettings.target,
+            self.teacher_weight or TeacherSettings.weight,
+        )
+        if settings.target != SCORES:
+            return settings
+        options = self.options
+        assert isinstance(options, ContrastiveOptions)  # as `_fits_teacher` checks
+        return dataclasses.replace(settings, temperature=self.teacher_temperature or options.temperature)
 
     @property
     def variant(self) -> Variant:

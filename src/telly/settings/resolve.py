@@ -50,6 +50,9 @@ def resolve(config: TuneConfig) -> ResolvedConfig:
         rank = config.lora_rank or Lora.rank
         lora = {"lora_rank": rank, "lora_alpha": float(rank), "lora_dropout": Lora.dropout}
         resolved |= {name: value for name, value in lora.items() if name not in explicit}
+    teacher = config.teacher_settings
+    if teacher is not None:
+        resolved |= {f"teacher_{name}": value for name, value in asdict(teacher).items() if name != "model"}
     resolved["max_tokens"] = _max_tokens(config, recommended.get("max_tokens", {}))
     if config.cache_dir is None:
         resolved["cache_dir"] = default_cache_dir()

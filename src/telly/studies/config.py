@@ -273,8 +273,11 @@ def _digest(config: ResolvedConfig) -> str:
     settings["freeze"] = str(config.freeze)
     settings["cache_always"] = config.variant.cached
     files = {name: _data_digest(getattr(config, name), name, config.task) for name in ("data", "valid", "test")}
-    embedding = [] if get_spec(config.task).is_generative else _embedding_digest(config.model)
-    key = json.dumps([settings, files, _model_digest(config.model), *embedding], sort_keys=True)
+    models = [model for model in (config.model, config.teacher) if model is not None]
+    digests = [_model_digest(model) for model in models]
+    if not get_spec(config.task).is_generative:
+        digests += [text for model in models for text in _embedding_digest(model)]
+    key = json.dumps([settings, files, *digests], sort_keys=True)
     return hashlib.blake2b(key.encode(), digest_size=4).hexdigest()
 
 

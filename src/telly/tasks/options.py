@@ -202,3 +202,26 @@ class GenerationOptions(TaskOptions):
     """Settings of tasks whose model generates text."""
 
     beams: Beams = 1
+
+
+EMBEDDINGS, SCORES = "embeddings", "scores"
+TeacherTarget = Literal["embeddings", "scores"]
+
+
+@dataclass(frozen=True)
+class TeacherSettings:
+    """Settings of training towards a teacher, another model; for tasks with `ContrastiveOptions`.
+
+    They are no options of the task, because a tuned model is used without its teacher.
+
+    Attributes:
+        model: the teacher: a run's folder, model folder, hub id or the embedded model.
+        target: what of the teacher the student is trained towards.
+        weight: weight of the teacher's loss; that of the task's own loss is 1.
+        temperature: divides the teacher's scores; None with embeddings.
+    """
+
+    model: str
+    target: TeacherTarget = "embeddings"
+    weight: float = 1.0
+    temperature: float | None = None

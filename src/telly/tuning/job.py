@@ -25,14 +25,17 @@ from telly.models.embedding_folder import load_embedding_head
 from telly.models.load import load_stack, load_tokenizer
 from telly.models.modes import adapt_tokenizer
 from telly.models.stack import LayerStack
+from telly.runs.parts import TeacherInfo
 from telly.settings.config import ResolvedConfig
 from telly.settings.embeddings import embedding_config, prompts_of
 from telly.settings.lengths import check_lengths
 from telly.tasks import get_task
 from telly.tasks.training.base import NO_PROMPTS, AnyTask, Encoded, Evaluation, Prompts, TaskModel
+from telly.tasks.training.contrastive import ContrastiveData, ContrastiveModel
 from telly.training.clocks import Clocks
 from telly.training.trainer import TellyTrainer
 from telly.tuning.inputs import check_dimensions, check_metric, load_datasets
+from telly.tuning.teacher import add_teacher_loss, with_teacher
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,14 @@ class Inputs:
         tokenizer: the model's tokenizer.
         data: encoded data by split.
         digests: `prefix_digests` of the model as it was loaded, which identify activation caches.
+        teacher: the teacher that `data` has the targets of; None without one.
     """
 
     datasets: dict[str, Any]
     tokenizer: Any
     data: dict[str, Encoded]
     digests: tuple[str, ...]
+    teacher: TeacherInfo | None = None
 
 
 @dataclass(frozen=True)
@@ -149,7 +154,10 @@ def prepare(
         with clocks("encode"):
             prompts = prompts_of(embedding, task.spec)
             data = task.encode(datasets, tokenizer, config.max_tokens, stack.model.config, prompts)
-        inputs = Inputs(datasets, tokenizer, data, digests)
+            teacher = None
+            if config.teacher_settings is not None:
+                data["train"], teacher = with_teacher(config, task, datasets["train"], data["train"], device)
+        inputs = Inputs(datasets, tokenizer, data, digests, teacher)
     check_metric(config, task, inputs.data["train"])
     with clocks("load"):
         num_parameters = split.plan.total  # before the method adds its own
@@ -186,6 +194,8 @@ def _build(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model: TaskModel = task.build(split, len(train.classes), config.options, head)
+        if isinstance(model, ContrastiveModel) and isinstance(train, ContrastiveData) and train.teacher is not None:
+            add_teacher_loss(config, model, train.teacher)
     return model
 
 

@@ -117,6 +117,7 @@ def _tune(run: Run, resume: bool, overwrite: bool, reuse_baselines_from: Path | 
         record.data_warnings = _data_warnings(job, arguments)
     for warning in record.data_warnings:
         logger.warning("warning: %s", warning)
+    record.teacher = job.inputs.teacher
     record.plan = PlanInfo.of(job.plan)
     logger.info("%s", job.plan)
     described = {name: describe(job.inputs.datasets[name], encoded) for name, encoded in job.data.items()}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from telly.data.readers import read, whole_rows
+from telly.data.judged import JudgedQueries
+from telly.data.readers import read, read_to_evaluate, whole_rows
+from telly.data.schema import NEGATIVES, spaced
 from telly.disk import full_disk_as, whole_file
 from telly.errors import ConfigError, DataError
 from telly.freezing.build import existing_cache
@@ -36,7 +38,7 @@ from telly.tuning.caches import open_sources, requests
 from telly.tuning.job import Job, prepare
 
 TASK = "search"
-COLUMN = "negatives"
+COLUMN = NEGATIVES.name
 """Column of the mined negatives, a list of texts per row."""
 BM25_MODEL = "bm25"
 
@@ -96,7 +98,7 @@ class SearchData:
         query_of: index of every row's query, [rows].
         positives: indices of every query's documents, [queries] lists.
         first_query: a row with the query, [queries].
-        first_document: a row with the document, [documents].
+        first_document: a row with the document; shorter than `documents` if some are in no row.
     """
 
     queries: list[str]
@@ -118,7 +120,7 @@ class SearchData:
                 data.queries.append(query)
                 data.positives.append([])
                 data.first_query.append(row)
-            d = document_index.setdefault(" ".join(document.split()), len(document_index))
+            d = document_index.setdefault(spaced(document), len(document_index))
             if d == len(data.documents):
                 data.documents.append(document)
                 data.first_document.append(row)
@@ -126,6 +128,13 @@ class SearchData:
             if d not in data.positives[q]:
                 data.positives[q].append(d)
         return data
+
+    def among(self, documents: Sequence[str]) -> SearchData:
+        """The same queries, with the documents of a collection as well; these have no row."""
+        known = {spaced(document) for document in self.documents}
+        others = {spaced(document): document for document in documents}
+        more = [document for key, document in others.items() if key not in known]
+        return replace(self, documents=[*self.documents, *more])
 
 
 @dataclass
@@ -216,8 +225,16 @@ def mine_negatives(
     spec = get_spec(TASK)
     roles = spec.embedding_roles(spec.options())
     assert roles is not None
-    dataset = read(source, spec.schema, columns, "train")
+    schema = spec.schema.for_training()
+    dataset = read(source, schema, columns, "train")
+    if any(map(len, dataset[COLUMN])):
+        raise DataError(f"{source}: has negatives already; remove their column, or train on it as it is")
     data = SearchData.of(dataset[roles.query], dataset[roles.document])
+    judged = read_to_evaluate(source, schema, columns, "train")
+    if isinstance(judged, JudgedQueries):
+        if freeze is not None:
+            raise ConfigError(f"--freeze: {source} is a collection, whose documents no run caches; leave it out")
+        data = data.among(judged.documents[roles.document])
     if len(data.documents) < 2:
         raise DataError(f"{source}: all rows have the same {roles.document}; expected at least two to choose from")
     cached_layers = None
@@ -226,7 +243,7 @@ def mine_negatives(
     else:
         loaded = TunedModel.load(model, needs="embed")
         queries, documents, cached_layers = _embedded(loaded, data, dataset, cache_dir, freeze)
-        ranker = _by_similarity(queries, documents, loaded.module.similarity)
+        ranker = _by_similarity(queries, documents, loaded.similarity)
     mined = choose(ranker, data, settings, positive_scores_only=model == BM25_MODEL)
     _write(output, source, data, mined)
     return NegativesReport(
@@ -367,7 +384,8 @@ def _embedded(
     model: TunedModel, data: SearchData, dataset: Any, cache_dir: Path, freeze: int | None
 ) -> tuple[torch.Tensor, torch.Tensor, int | None]:
     """Embeddings of queries and documents, and the number of layers whose states came from the activation cache."""
-    job = _job_with_cache(model, dataset, cache_dir, freeze)
+    in_rows = len(data.first_document) == len(data.documents)
+    job = _job_with_cache(model, dataset, cache_dir, freeze) if in_rows else None
     if job is None:
         queries = cached_embeddings(model, data.queries, "query", cache_dir)
         documents = cached_embeddings(model, data.documents, "document", cache_dir)
@@ -424,7 +442,7 @@ def _write(output: Path, source: str, data: SearchData, mined: MinedNegatives) -
             whole_file(output) as partial,
             partial.open("w", encoding="utf-8") as stream,
         ):
-            for query, values in zip(data.query_of, whole_rows(source, "train"), strict=True):
+            for query, values in zip(data.query_of, whole_rows(source, get_spec(TASK).schema, "train"), strict=True):
                 negatives = [data.documents[document] for document in mined.negatives[query]]
                 stream.write(json.dumps(values | {COLUMN: negatives}, ensure_ascii=False, allow_nan=False) + "\n")
     except (TypeError, ValueError) as error:

@@ -9,16 +9,16 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 
 from telly.data.schema import Schema
 from telly.data.sequences import RaggedRows, Rows
 from telly.models.embedding import EmbeddingHead, Similarity
-from telly.processes import several
 from telly.tasks.options import ContrastiveOptions
 from telly.tasks.training.base import Encoded, Encoder, TaskModel
 from telly.tasks.training.embeddings import in_chunks
+from telly.tasks.training.global_batch import for_all_processes, gather_ragged, gather_with_gradient
+from telly.tasks.training.teacher import TeacherLoss, TeacherTargets
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,11 @@ class ContrastiveData(Encoded):
 
     Attributes:
         negatives: rows of the hard negatives of every example, any number each; None if no example has any.
+        teacher: what a teacher gives for the sequences; None without a teacher.
     """
 
     negatives: RaggedRows | None = None
+    teacher: TeacherTargets | None = None
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -120,11 +122,15 @@ class ContrastiveModel(TaskModel):
         encoder: the frozen or fully trained encoder.
         options: settings of the loss.
         embedding: pooling and the modules after it. [default: mean pooling]
+
+    Attributes:
+        teacher: the term of the loss that compares with a teacher; None without a teacher.
     """
 
     def __init__(self, encoder: Encoder, options: ContrastiveOptions, embedding: EmbeddingHead | None = None) -> None:
         super().__init__(encoder, embedding=embedding)
         self.options = options
+        self.teacher: TeacherLoss | None = None
 
     def embed_batch(self, batch: dict[str, torch.Tensor] | None, like: torch.Tensor | None = None) -> torch.Tensor:
         """Embeddings of a training batch, in chunks if the settings say so, [batch, hidden].
@@ -146,6 +152,7 @@ class ContrastiveModel(TaskModel):
         negatives: dict[str, torch.Tensor] | None,
         negative_ids: torch.Tensor | None,
         answers: torch.Tensor | None = None,
+        teacher: dict[str, torch.Tensor] | None = None,
     ) -> dict[str, torch.Tensor]:
         """The loss of a batch of pairs.
 
@@ -156,12 +163,17 @@ class ContrastiveModel(TaskModel):
             negatives: batch of the hard negatives; None if there are none in this batch.
             negative_ids: identities of the hard negatives; None if there are none in any batch.
             answers: as for `in_batch_loss`.
+            teacher: the teacher's embeddings, as `TeacherTargets.batch` gives them; None without a teacher.
         """
         queries, documents = self.embed_batch(left), self.embed_batch(right)
         hard = None
         if negative_ids is not None:
             hard = HardNegatives(self.embed_batch(negatives, like=documents), negative_ids)
-        return {"loss": in_batch_loss(queries, documents, same, self.options, hard, self.similarity, answers)}
+        loss = in_batch_loss(queries, documents, same, self.options, hard, self.similarity, answers)
+        if teacher is not None:
+            assert self.teacher is not None
+            loss = loss + self.teacher(queries, documents, None if hard is None else hard.embeddings, teacher)
+        return {"loss": loss}
 
 
 def in_batch_loss(
@@ -210,9 +222,7 @@ def in_batch_loss(
     for size, weight in zip(options.matryoshka, options.weights, strict=True):
         scores = similarity.scores(left[:, :size], right[:, :size])
         loss = loss + weight * _info_nce(scores, excluded, options)
-    scale = dist.get_world_size() if several() else 1
-    # DDP divides the gradient by the number of processes. This scales the gradient back and leaves the value unchanged.
-    return loss + (scale - 1) * (loss - loss.detach())
+    return for_all_processes(loss)
 
 
 def _answered(left: torch.Tensor, right: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
@@ -238,24 +248,3 @@ def _cross_entropy(scores: torch.Tensor, excluded: torch.Tensor, options: Contra
         excluded = excluded | (found > found.diagonal()[:, None] + options.false_negative_margin)
     logits = (scores / options.temperature).masked_fill(excluded, float("-inf"))
     return F.cross_entropy(logits, torch.arange(len(scores), device=scores.device))
-
-
-def gather_with_gradient(local: torch.Tensor) -> torch.Tensor:
-    """All processes' rows in order of rank, [processes x batch, ...]; gradient flows to this process's own rows."""
-    if not several():
-        return local
-    parts = [torch.empty_like(local) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, local.detach().contiguous())
-    parts[dist.get_rank()] = local
-    return torch.cat(parts)
-
-
-def gather_ragged(local: torch.Tensor) -> torch.Tensor:
-    """`gather_with_gradient` of any number of rows per process."""
-    if not several():
-        return local
-    counts = gather_with_gradient(torch.tensor([len(local)], device=local.device)).tolist()
-    longest = max(counts)
-    padded = torch.cat([local, local.new_zeros(longest - len(local), *local.shape[1:])])
-    parts = gather_with_gradient(padded).reshape(len(counts), longest, *local.shape[1:])
-    return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])

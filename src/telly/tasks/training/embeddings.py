@@ -74,7 +74,10 @@ def encoded_with_negatives(
     for texts in batches_of(dataset):
         for column, encoder in columns.items():
             rows[column] += encoder.rows(texts.get(column, ()))
-        if negatives in texts:
+    # After all columns: negatives that are documents of the same data then leave the table, and with it the activation
+    # cache, as it is without them.
+    if negatives is not None and negatives in dataset.column_names:
+        for texts in batches_of(dataset):
             lists += [columns[in_place_of].rows(some) for some in texts[negatives]]
     ragged = RaggedRows.of(lists) if any(lists) else None
     indices = {column: np.asarray(found, dtype=np.int64) for column, found in rows.items()}

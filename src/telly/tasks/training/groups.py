@@ -84,6 +84,7 @@ class GroupModel(ContrastiveModel):
         labels: torch.Tensor,
         negatives: dict[str, torch.Tensor] | None = None,
         negative_labels: torch.Tensor | None = None,
+        teacher: dict[str, torch.Tensor] | None = None,
     ) -> dict[str, torch.Tensor]:
         """Contrastive loss; texts of one label are not negatives of each other.
 
@@ -93,8 +94,9 @@ class GroupModel(ContrastiveModel):
             labels: class indices, [pairs].
             negatives: batch of hard negatives of all texts; None if there are none in this batch.
             negative_labels: their labels, [negatives]; None if there are none in any batch.
+            teacher: the teacher's embeddings of the batch; None without a teacher.
         """
-        return self.loss(left, right, [labels], negatives, negative_labels)
+        return self.loss(left, right, [labels], negatives, negative_labels, teacher=teacher)
 
 
 class GroupTask(Task[Encoder, GroupModel, GroupedTexts, ContrastiveOptions]):
@@ -148,6 +150,8 @@ class GroupTask(Task[Encoder, GroupModel, GroupedTexts, ContrastiveOptions]):
         if negatives is not None:
             batch["negatives"] = source.batch(negatives) if len(negatives) else None
             batch["negative_labels"] = torch.from_numpy(data.negative_ids(negatives))
+        if data.teacher is not None:
+            batch["teacher"] = data.teacher.batch(rows[picked], rows[partners], negatives)
         return batch
 
     @torch.no_grad()

@@ -73,6 +73,7 @@ class RetrievalModel(ContrastiveModel):
         negatives: dict[str, torch.Tensor] | None = None,
         negative_rows: torch.Tensor | None = None,
         answers: torch.Tensor | None = None,
+        teacher: dict[str, torch.Tensor] | None = None,
     ) -> dict[str, torch.Tensor]:
         """Contrastive loss. Pairs with the same query or document are not negatives of each other.
 
@@ -85,8 +86,9 @@ class RetrievalModel(ContrastiveModel):
             negative_rows: their row indices, [negatives]; None if there are none in any batch.
             answers: row indices of queries and of all documents that answer them, [answers, 2]; None if no query of
                 the data has several.
+            teacher: the teacher's embeddings of the batch; None without a teacher.
         """
-        return self.loss(query, document, [query_rows, document_rows], negatives, negative_rows, answers)
+        return self.loss(query, document, [query_rows, document_rows], negatives, negative_rows, answers, teacher)
 
 
 class RetrievalTask(Task[Encoder, RetrievalModel, RetrievalData, SearchOptions]):
@@ -142,7 +144,7 @@ class RetrievalTask(Task[Encoder, RetrievalModel, RetrievalData, SearchOptions])
         """Queries and documents of some examples, and their row indices, which identify duplicates."""
         picked = np.asarray(indices)
         query, document = data.rows[self.query][picked], data.rows[self.document][picked]
-        batch = {
+        batch: dict[str, Any] = {
             "query": source.batch(query),
             "document": source.batch(document),
             "query_rows": torch.from_numpy(query),
@@ -154,6 +156,8 @@ class RetrievalTask(Task[Encoder, RetrievalModel, RetrievalData, SearchOptions])
         if negatives is not None:
             batch["negatives"] = source.batch(negatives) if len(negatives) else None
             batch["negative_rows"] = torch.from_numpy(negatives)
+        if data.teacher is not None:
+            batch["teacher"] = data.teacher.batch(query, document, negatives)
         return batch
 
     @torch.no_grad()
