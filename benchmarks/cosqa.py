@@ -85,8 +85,9 @@ def render(result: dict[str, Any]) -> str:
         cells = [f"{row['metrics'][m]:.3f} [{row['intervals'][m][0]:.3f}, {row['intervals'][m][1]:.3f}]" for m in SHOWN]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     note = (
-        f"CoSQA's development set; brackets: 95% bootstrap intervals. `{result['command']}`; {made_by(result)} Both "
-        "models have seen code with its documentation in their pre-training, so untuned they are search models already."
+        f"CoSQA's development set; brackets: 95% bootstrap intervals. `{result['command']}`; {made_by(result)} "
+        "Untuned, both models are search models already: they were pre-trained on pairs of code and documentation, "
+        "MiniLM on CodeSearchNet, which these functions come from."
     )
     return "\n".join([*lines, "", note])
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 CACHE_VERSION = 3  # raise it when the same files would be read differently
-PAIRS_BATCH = 1000
+PAIRS_BATCH, VALUES_BATCH = 1000, 10_000
 HUB_NAME = re.compile(r"(?P<name>[\w-][\w.-]*/[\w-][\w.-]*)(?::(?P<config>[\w.-]+))?")
 
 RowT = TypeVar("RowT")
@@ -71,7 +71,7 @@ def read(
         return _read_hub(source, hub, schema, mapping, split or "train", limit)
     collection = collection_at(Path(source), schema, split)
     if collection is not None:
-        rows = _relevant_pairs(_read_collection(collection, source, schema), schema)
+        rows = _relevant_pairs(collection, source, schema)
         return _to_arrow(itertools.islice(rows, limit), source, schema, _key(collection.files, schema, {}, limit))
     files = data_files(Path(source), split)
     rows = _checked_files(files, schema, mapping)
@@ -161,8 +161,8 @@ def _read_collection(collection: JudgedCollection, source: str, schema: Schema) 
     documents = _identified_texts(collection.documents(), "documents", collection.corpus_files, source, advice)
     queries = _identified_texts(collection.queries(), "queries", collection.query_files, source, advice)
     candidates, first = _distinct(documents)
-    document_rows = {id_: row for row, id_ in enumerate(documents["id"])}
-    query_rows = {id_: row for row, id_ in enumerate(queries["id"])}
+    document_rows = {id_: row for row, id_ in enumerate(_values(documents, "id"))}
+    query_rows = {id_: row for row, id_ in enumerate(_values(queries, "id"))}
     judged: dict[int, dict[int, int]] = {}
     for judgment in _without_problems(collection.judgments(query_rows, document_rows), advice):
         relevant = judged.setdefault(query_rows[judgment.query], {})
@@ -194,12 +194,17 @@ def _identified_texts(
     return _to_arrow(cells, source, TEXTS, _key(list(files), TEXTS, {"part": part}, None))
 
 
+def _values(dataset: Dataset, column: str) -> Iterator[str]:
+    for table in dataset.select_columns(column).with_format("arrow").iter(batch_size=VALUES_BATCH):
+        yield from table[column].to_pylist()
+
+
 def _distinct(documents: Dataset) -> tuple[list[int], list[int]]:
     """Index of each document's text among the distinct texts, [documents], and the row where each text comes first."""
     indices: dict[bytes, int] = {}
     first: list[int] = []
     distinct: list[int] = []
-    for row, text in enumerate(documents["text"]):
+    for row, text in enumerate(_values(documents, "text")):
         digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
         if digest not in indices:
             indices[digest] = len(first)
@@ -208,8 +213,11 @@ def _distinct(documents: Dataset) -> tuple[list[int], list[int]]:
     return distinct, first
 
 
-def _relevant_pairs(judged: JudgedQueries, schema: Schema) -> Iterator[Cells]:
+def _relevant_pairs(collection: JudgedCollection, source: str, schema: Schema) -> Iterator[Cells]:
     """The pairs of each query with its relevant documents, as rows of the schema; a collection has no negatives."""
+    judged = _read_collection(
+        collection, source, schema
+    )  # not before the first row is asked for, which the cache saves
     query, document = schema.query_and_candidates
     others: Cells = {column.name: [] for column in schema.columns if column.kind == "texts"}
     owners = np.repeat(np.arange(len(judged)), judged.judgments.counts)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -115,6 +116,7 @@ def prepare(
     datasets: dict[str, Any] | None = None,
     inputs: Inputs | None = None,
     clocks: Clocks | None = None,
+    teacher_dir: Path | None = None,
 ) -> Job:
     """Load model and data, freeze, apply the method and encode.
 
@@ -124,6 +126,7 @@ def prepare(
         datasets: raw data by split; by default those of the settings are read.
         inputs: those of an earlier job on the same model, task and data; None reads and encodes the data.
         clocks: measures loading, digests and encoding.
+        teacher_dir: folder in which a teacher's embeddings are kept; by default that of the activation caches.
 
     Raises:
         ConfigError: texts are longer than the model's positions, or the metric, the method or a Matryoshka dimension
@@ -156,7 +159,8 @@ def prepare(
             data = task.encode(datasets, tokenizer, config.max_tokens, stack.model.config, prompts)
             teacher = None
             if config.teacher_settings is not None:
-                data["train"], teacher = with_teacher(config, task, datasets["train"], data["train"], device)
+                folder = teacher_dir or config.cache_dir
+                data["train"], teacher = with_teacher(config, task, datasets["train"], data["train"], folder, device)
         inputs = Inputs(datasets, tokenizer, data, digests, teacher)
     check_metric(config, task, inputs.data["train"])
     with clocks("load"):

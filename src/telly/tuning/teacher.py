@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from telly.tasks.training.teacher import TeacherLoss, TeacherTargets
 
 
 def with_teacher(
-    config: ResolvedConfig, task: AnyTask, dataset: Any, data: ContrastiveData, device: torch.device
+    config: ResolvedConfig, task: AnyTask, dataset: Any, data: ContrastiveData, folder: Path, device: torch.device
 ) -> tuple[ContrastiveData, TeacherInfo]:
     """Add a teacher's embeddings to training data.
 
@@ -34,6 +35,7 @@ def with_teacher(
         task: a task with embedding roles.
         dataset: the texts of the examples.
         data: the same, encoded for the student.
+        folder: folder in which the embeddings are kept.
         device: device of the teacher.
 
     Raises:
@@ -51,11 +53,11 @@ def with_teacher(
         for row, source in zip(data.negatives.values.tolist(), data.negatives.sources.tolist(), strict=True):
             documents.setdefault(row, negatives[source])
     with first_here_goes_first():  # the other processes of this machine then find the embeddings on the disk
-        embedded = [cached_embeddings(teacher, list(documents.values()), "document", config.cache_dir)]
+        embedded = [cached_embeddings(teacher, list(documents.values()), "document", folder)]
         rows = {"document": _index_of(documents, data.table, 0)}
         if roles.query != roles.document:
             queries = _texts_by_row(dataset, roles.query, data)
-            embedded.append(cached_embeddings(teacher, list(queries.values()), "query", config.cache_dir))
+            embedded.append(cached_embeddings(teacher, list(queries.values()), "query", folder))
             rows["query"] = _index_of(queries, data.table, len(documents))
     embeddings = np.concatenate(embedded)
     targets = TeacherTargets(embeddings, rows.get("query", rows["document"]), rows["document"], teacher.similarity)
