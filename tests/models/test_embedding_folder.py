@@ -278,6 +278,7 @@ def test_a_model_in_the_cache_of_the_hub(
     root = tmp_path / "source"
     shutil.copytree(plain["roberta"], root / inner)
     dense(declare(root, "Dense", inner=inner, pooling=old_pooling("lasttoken")))
+    write_json(root / inner / "model.safetensors.index.json", {"weight_map": {"weight": "model.safetensors"}})
     blobs.mkdir(parents=True)
     for number, file in enumerate(sorted(path for path in root.rglob("*") if path.is_file())):
         shutil.copy(file, blobs / str(number))

@@ -171,7 +171,6 @@ class SplitModel(nn.Module):
         if self._released is not None:
             raise CacheError("the frozen layers were released from memory; call restore_prefix() before using them")
 
-    @torch.enable_grad()
     def _check(self) -> None:
         """Check on a small padded batch that replaying states gives the model's own output and gradients.
 
