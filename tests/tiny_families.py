@@ -50,11 +50,13 @@ class TinyFamily:
         title: name of the family in its publication.
         models: well-known models of the family, those for code first.
         settings: keyword arguments of its configuration for a tiny model.
+        generates: whether telly can tune its models to generate text.
     """
 
     title: str
     models: str
     settings: dict[str, Any]
+    generates: bool = True
 
     def config(self, model_type: str) -> transformers.PretrainedConfig:
         """A new configuration; transformers changes those of models that it builds, so none is used twice."""
@@ -68,46 +70,38 @@ TABLE: dict[str, TinyFamily] = {
     "distilbert": TinyFamily("DistilBERT", "distilbert-base", {
         "dim": HIDDEN, "n_layers": LAYERS, "n_heads": HEADS, "hidden_dim": 48, "vocab_size": VOCAB,
         "max_position_embeddings": MAX_POSITIONS,
-    }),
-    "modernbert": TinyFamily("ModernBERT", "gte-modernbert, granite-embedding r2", MODERNBERT),
-    "mpnet": TinyFamily("MPNet", "all-mpnet-base-v2", ROBERTA),
-    "nomic_bert": TinyFamily("NomicBERT", "CodeRankEmbed, nomic-embed-text", BERT),
-    "gte": TinyFamily("GTE", "gte-base-en-v1.5", BERT),
+    }, generates=False),
+    "modernbert": TinyFamily("ModernBERT", "gte-modernbert, granite-embedding r2", MODERNBERT, generates=False),
+    "mpnet": TinyFamily("MPNet", "all-mpnet-base-v2", ROBERTA, generates=False),
+    "nomic_bert": TinyFamily("NomicBERT", "CodeRankEmbed, nomic-embed-text", BERT, generates=False),
+    "gte": TinyFamily("GTE", "gte-multilingual-base", BERT, generates=False),
     "eurobert": TinyFamily("EuroBERT", "EuroBERT", LLAMA),
-    "jina_embeddings_v3": TinyFamily("Jina Embeddings v3", "jina-embeddings-v3", ROBERTA),
-    "deberta": TinyFamily("DeBERTa", "deberta-base", {**DEBERTA, "max_relative_positions": 16}),
+    "jina_embeddings_v3": TinyFamily("Jina Embeddings v3", "jina-embeddings-v3-hf", ROBERTA, generates=False),
+    "deberta": TinyFamily("DeBERTa", "deberta-base", {**DEBERTA, "max_relative_positions": 16}, generates=False),
     "deberta-v2": TinyFamily("DeBERTa-v2, DeBERTa-v3", "deberta-v3-base", {
         **DEBERTA, "position_buckets": 8, "norm_rel_ebd": "layer_norm", "share_att_key": True, "type_vocab_size": 0,
         "position_biased_input": False,
-    }),
-    "electra": TinyFamily("ELECTRA", "electra-base", {**BERT, "embedding_size": 16}),
+    }, generates=False),
+    "electra": TinyFamily("ELECTRA", "electra-base", {**BERT, "embedding_size": 16}, generates=False),
     "xlm-roberta": TinyFamily("XLM-R", "bge-m3, multilingual-e5", ROBERTA),
-    "xlm-roberta-xl": TinyFamily("XLM-R XL", "xlm-roberta-xl", ROBERTA),
-    "xmod": TinyFamily("X-MOD", "xmod-base", {**ROBERTA, "languages": ["en_XX"], "default_language": "en_XX"}),
     "camembert": TinyFamily("CamemBERT", "camembert-base", ROBERTA),
-    "roberta-prelayernorm": TinyFamily("RoBERTa-PreLayerNorm", "efficient_mlm", ROBERTA),
-    "data2vec-text": TinyFamily("data2vec", "data2vec-text-base", ROBERTA),
     "ernie": TinyFamily("ERNIE", "ernie-2.0", BERT),
-    "megatron-bert": TinyFamily("Megatron-BERT", "megatron-bert", BERT),
-    "rembert": TinyFamily("RemBERT", "rembert", {**BERT, "input_embedding_size": 16, "output_embedding_size": 16}),
     "big_bird": TinyFamily("BigBird", "bigbird-roberta-base", {**BERT, "attention_type": "original_full"}),
-    "longformer": TinyFamily("Longformer", "longformer-base-4096", {**ROBERTA, "attention_window": [4] * LAYERS}),
-    "roformer": TinyFamily("RoFormer", "roformer", {**BERT, "embedding_size": 16}),
+    "longformer": TinyFamily("Longformer", "longformer-base-4096", {
+        **ROBERTA, "attention_window": [4] * LAYERS,
+    }, generates=False),
+    "roformer": TinyFamily("RoFormer", "roformer", {**BERT, "embedding_size": 16}, generates=False),
     "xlnet": TinyFamily("XLNet", "xlnet-base-cased", {
         "d_model": HIDDEN, "n_layer": LAYERS, "n_head": HEADS, "d_inner": 48, "vocab_size": VOCAB,
-    }),
+    }, generates=False),
     # Encoder-decoders, whose encoder is frozen and cached
     "t5": TinyFamily("T5", "CodeT5, CodeT5+ (220M, 770M)", T5),
     "mt5": TinyFamily("mT5", "mt5-base", T5),
     "umt5": TinyFamily("UMT5", "umt5-base", T5),
     "longt5": TinyFamily("LongT5", "long-t5-local-base", {**T5, "local_radius": 4}),
-    "switch_transformers": TinyFamily("Switch Transformer", "switch-base-8", {
-        **T5, "num_experts": 2, "num_sparse_encoder_layers": 2, "num_sparse_decoder_layers": 2,
-    }),
     "bart": TinyFamily("BART", "bart-base", BART),
     "plbart": TinyFamily("PLBART", "plbart-base", BART),
     "mbart": TinyFamily("mBART", "mbart-large-50", BART),
-    "pegasus": TinyFamily("PEGASUS", "pegasus-large", BART),
     "t5gemma": TinyFamily("T5Gemma", "t5gemma-2b-2b", {
         "encoder": WINDOW, "decoder": {**WINDOW, "num_hidden_layers": 2}, "vocab_size": VOCAB,
     }),
@@ -137,7 +131,6 @@ TABLE: dict[str, TinyFamily] = {
     "stablelm": TinyFamily("StableLM", "Stable Code 3B", LLAMA),
     "cohere": TinyFamily("Cohere", "Command R", LLAMA),
     "cohere2": TinyFamily("Cohere 2", "Command R7B", WINDOW),
-    "olmo": TinyFamily("OLMo", "OLMo-1B", LLAMA),
     "olmo2": TinyFamily("OLMo 2", "OLMo-2-1B", LLAMA),
     "olmo3": TinyFamily("OLMo 3", "Olmo-3-7B", {**LLAMA, "sliding_window": 4}),
     "opt": TinyFamily("OPT", "Galactica", {
@@ -160,9 +153,7 @@ TABLE: dict[str, TinyFamily] = {
     "seed_oss": TinyFamily("Seed-OSS", "Seed-OSS-36B", HEAD_DIM),
     "glm4": TinyFamily("GLM-4", "GLM-4-9B-0414", HEAD_DIM),
     "ernie4_5": TinyFamily("ERNIE 4.5", "ERNIE-4.5-0.3B", HEAD_DIM),
-    "exaone4": TinyFamily("EXAONE 4", "EXAONE-4.0-1.2B", LLAMA),
-    "nemotron": TinyFamily("Nemotron", "Minitron-4B", LLAMA),
-    "helium": TinyFamily("Helium", "helium-1-2b", HEAD_DIM),
+    "qwen3_5_text": TinyFamily("Qwen3.5, language model", "Qwen3.5-0.8B", {**HEAD_DIM, **LINEAR_ATTENTION}),
     "modernbert-decoder": TinyFamily("ModernBERT decoder", "Ettin decoders", {
         **BERT, "global_attn_every_n_layers": 2, "local_attention": 8,
     }),
@@ -172,6 +163,9 @@ TABLE: dict[str, TinyFamily] = {
         **LLAMA, **EXPERTS, "moe_intermediate_size": 16, "shared_expert_intermediate_size": 16,
     }),
     "qwen3_moe": TinyFamily("Qwen3-MoE", "Qwen3-Coder-30B-A3B", {**HEAD_DIM, **EXPERTS, "moe_intermediate_size": 16}),
+    "qwen3_next": TinyFamily("Qwen3-Next", "Qwen3-Coder-Next", {
+        **HEAD_DIM, **EXPERTS, **LINEAR_ATTENTION, "moe_intermediate_size": 16, "shared_expert_intermediate_size": 16,
+    }),
     "olmoe": TinyFamily("OLMoE", "OLMoE-1B-7B", {**LLAMA, **EXPERTS}),
     "phimoe": TinyFamily("Phi-3.5-MoE", "Phi-3.5-MoE", {**LLAMA, **LOCAL_EXPERTS}),
     "granitemoe": TinyFamily("Granite MoE", "granite-3.0-1b-a400m", {**LLAMA, **LOCAL_EXPERTS}),
