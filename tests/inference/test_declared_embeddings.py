@@ -109,6 +109,16 @@ def test_a_folder_that_says_nothing_is_mean_pooled_and_says_so(base: Path):
     assert np.allclose(np.linalg.norm(ours.embed(TEXTS), axis=1), 1)
 
 
+def test_a_model_tuned_by_an_earlier_version_is_mean_pooled_without_prompts(base: Path, tmp_path: Path):
+    """Its `telly.json` says so as a fact beside the settings, and its folder has no modules."""
+    former = shutil.copytree(base, tmp_path / "former")
+    usage = {"task": "search", "max_tokens": {"query": 24, "code": 40}, "temperature": 0.05, "pooling": "mean"}
+    (former / "telly.json").write_text(json.dumps({"usage": usage}))
+    ours = telly.load(former)
+    assert ours.is_tuned and ours.embedding == EmbeddingConfig() and ours.config.max_tokens["query"] == 24
+    np.testing.assert_allclose(ours.embed(TEXTS[:3]), telly.load(base).embed(TEXTS[:3]), atol=1e-6)
+
+
 # Tuning
 
 
