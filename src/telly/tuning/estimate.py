@@ -127,10 +127,13 @@ def workload_of(config: ResolvedConfig, encoded: Encoded) -> Workload:
         raise ConfigError(f"--batch-size: {error}") from None
     batches = sampler.global_batches()
     padded = [encoded.batch_tokens(batch) for batch in batches]
+    chunk_size: int | None = getattr(config.options, "chunk_size", None)
+    chunk = max(padded) if chunk_size is None else chunk_size * int(encoded.lengths.max())
     return Workload(
         tokens=sum(padded),
         distinct_tokens=int(encoded.table.lengths.sum()),
-        batch_tokens=max(padded),
+        batch_tokens=min(max(padded), chunk),
+        runs_twice=chunk_size is not None and chunk_size < config.batch_size,
         mean_length=float(encoded.table.lengths[encoded.reads].mean()),
     )
 
