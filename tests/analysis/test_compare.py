@@ -14,7 +14,7 @@ from telly.analysis.similarity import Rsa
 from telly.api.compare import compare as compare_models
 from telly.models.embedding import EmbeddingConfig, EmbeddingHead
 from telly.models.embedding_writer import write_embedding_modules
-from telly.models.pooling import PoolingMode
+from telly.models.pooling_mode import PoolingMode
 from tiny_runs import Tiny, run_telly, tiny_data, tiny_model_folder
 
 

@@ -18,7 +18,7 @@ from telly.errors import ConfigError
 from telly.models.embedding_folder import read_embedding_config
 from telly.models.load import load_model, load_tokenizer
 from telly.models.modes import encode_texts, mode_of
-from telly.models.pooling import PoolingMode
+from telly.models.pooling_mode import PoolingMode
 
 
 @dataclass(frozen=True)
