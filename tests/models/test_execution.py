@@ -165,9 +165,10 @@ def test_a_model_that_fails_is_placed_by_registration(hand_made: HandMade):
 
 
 def test_a_failure_after_the_blocks_does_not_matter(hand_made: HandMade):
-    expected = names(find_stack(hand_made).before)
-    hand_made.head = nn.Linear(5, 5)
-    assert names(find_stack(hand_made).before) == expected
+    hand_made.final = nn.LayerNorm(5)
+    stack = find_stack(hand_made)
+    assert sorted(names(stack.before)) == ["both", "parts", "scale", "shift", "table"], "what is not seen is frozen"
+    assert "head" in names(stack.after), "its weight was read before the blocks, but by the embeddings"
 
 
 def test_parameters_that_are_read():
