@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, LayerNorm, Normalize, Pooling, Transformer
 
@@ -18,9 +21,16 @@ import telly
 from telly.data.sequences import SequenceTable
 from telly.errors import CodeIndexError, ConfigError, ExportError
 from telly.inference.tuned_model import TunedModel
-from telly.models.embedding import EmbeddingConfig, PoolingMode
+from telly.models.embedding import EmbeddingConfig
+from telly.models.pooling_mode import PoolingMode
+from telly.runs.parts import RecordedConfig
+from telly.runs.record import RunRecord
 from telly.settings.config import TuneConfig
+from telly.studies.config import StudyConfig, _embedding_digest, cells_of
+from telly.training.clocks import Clocks, PeakMemory
 from telly.tuning.job import prepare
+from telly.tuning.saving import save_model
+from telly.tuning.session import Run
 from telly.using.clones import clones_by
 from telly.using.index import open_index
 from telly.using.search import Searcher
@@ -183,6 +193,9 @@ def test_a_resumed_run_ends_with_the_same_dense_layer(tiny: Tiny, runs: dict[str
     output = tmp_path / "run"
     options = ("--epochs", "1", "--cache-dtype", "fp32", "--limit", "48")
     run_telly(*tiny.command(output, "cached", *options), code=130, setup=STOP)
+    with changed_dense(tiny.model):
+        ended = run_telly(*tiny.command(output, "cached", *options, "--resume"), code=2)
+    assert "the interrupted run embedded texts otherwise" in ended.error
     run_telly(*tiny.command(output, "cached", *options, "--resume"))
     found, expected = (load_file(run / "model/2_Dense/model.safetensors") for run in (output, runs["cached"]))
     assert record_of(output)["resumed_from_step"] == 4
@@ -199,6 +212,16 @@ def test_settings_win_over_the_folder(tiny: Tiny, base: Path, tmp_path: Path):
     assert record["embedding"]["overridden"] == ["pooling", "query_prompt", "document_prompt"]
     assert "says nothing" in record["embedding"]["source"]
     check_equal(ours, tmp_path / "run" / "model")
+
+
+@contextmanager
+def changed_dense(folder: Path) -> Iterator[None]:
+    """The folder's Dense layer has other weights meanwhile."""
+    file = folder / "2_Dense" / "model.safetensors"
+    before = file.read_bytes()
+    save_file({name: 2 * weight for name, weight in load_file(file).items()}, file)
+    yield
+    file.write_bytes(before)
 
 
 # Methods, sequences and caches, without training
@@ -226,6 +249,35 @@ def test_the_method_decides_what_of_the_dense_layer_is_trained(folder: Path):
         assert job.plan.trainable == sum(p.numel() for p in job.module.parameters() if p.requires_grad)
     both = {"weight", "bias"}
     assert trained == {"full": both, "lora": both, "bitfit": {"bias"}, "head-only": set()}
+
+
+def test_the_adapters_folder_has_the_dense_layer_as_well(folder: Path, tmp_path: Path):
+    """It was trained with the adapters, and peft saves those alone."""
+    config = settings(folder, method="lora", output=str(tmp_path))
+    job = prepare(config)
+    with torch.no_grad():
+        for parameter in job.module.embedding.parameters():
+            parameter.add_(1.0)
+    run = Run(config, job.task, tmp_path, RunRecord(RecordedConfig.of(config)), Clocks(), PeakMemory(), True)
+    save_model(run, job.split, job.module, job.inputs.tokenizer, (), job.adapter)
+    before = load_file(folder / "2_Dense" / "model.safetensors")
+    for name in ("adapter", "model"):
+        found = load_file(tmp_path / name / "2_Dense" / "model.safetensors")
+        assert all(torch.equal(found[key], before[key] + 1) for key in before)
+    check_equal(telly.load(tmp_path / "model"), tmp_path / "model")
+
+
+def test_a_studys_cell_depends_on_what_the_folder_declares(folder: Path, tmp_path: Path):
+    def name(model: Path) -> str:
+        study = StudyConfig(models=(str(model),), tasks=("search",), variants=("base",), settings={"limit": 8})
+        _embedding_digest.cache_clear()
+        return cells_of(study, tmp_path)[0].folder.name.rpartition("-")[2]
+
+    plain = shutil.copytree(folder, tmp_path / "a" / "model")
+    whole = name(plain)
+    with changed_dense(plain):
+        assert name(plain) != whole
+    assert name(plain) == whole
 
 
 def test_the_prompt_is_in_the_caches_key_and_the_pooling_is_not(base: Path, tmp_path: Path):

@@ -94,6 +94,18 @@ def test_the_language_model_of_a_multimodal_one_is_accepted(tmp_path: Path):
     assert torch.allclose(found, expected, atol=1e-6)
 
 
+def test_settings_that_transformers_ignores_are_refused():
+    """The published folders of NomicBERT have their own names; where the defaults are meant, they do no harm."""
+    check_supported(transformers.NomicBertConfig(n_embd=768, n_layer=12, rotary_emb_base=1000))
+    with pytest.raises(ModelError) as error:
+        check_supported(transformers.NomicBertConfig(n_embd=768, n_inner=2048))
+    assert str(error.value) == (
+        "a model of type 'nomic_bert' has n_inner = 2048 in its config.json, which transformers ignores for "
+        "intermediate_size = 3072; give the folder's settings transformers' names (intermediate_size and the others), "
+        "or take a folder that has them"
+    )
+
+
 PADDED = {
     "fnet": BERT,
     "convbert": {**BERT, "embedding_size": HIDDEN},

@@ -21,16 +21,19 @@ from torch import nn
 from freezing.equal_training import a_step, check_same_training, store_source, trained
 from telly.data.sequences import RaggedRows, SequenceTableBuilder
 from telly.errors import ConfigError
+from telly.freezing.cost import plan_costs
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.metrics.retrieval import map_at_r
 from telly.models.embedding import EmbeddingConfig, EmbeddingHead, Similarity
+from telly.models.load import shape_of
 from telly.settings.config import TuneConfig
 from telly.tasks import get_task
 from telly.tasks.options import ContrastiveOptions
 from telly.tasks.training import embeddings
 from telly.tasks.training.contrastive import HardNegatives, in_batch_loss
 from telly.tasks.training.retrieval import RetrievalData, RetrievalModel
+from telly.tuning.estimate import workload_of
 from telly.tuning.inputs import check_dimensions
 from tiny_models import CONFIGS, TINY_TOKENS, Given, tiny_encoded, tiny_model, tiny_tokenizer
 
@@ -313,6 +316,19 @@ def test_negatives_are_rows_like_others():
     assert searched().batch_tokens(range(4)) == tokens
     assert data.batch_tokens(range(4)) == tokens + 3 * 6
     assert data.batch_tokens([1, 3]) == searched().batch_tokens([1, 3]), "these have none"
+
+
+def test_estimates_count_negatives_and_chunks():
+    """Four negatives of at most 3 words and 2 marks; in chunks of two, 2 x 5 tokens are trained at a time, twice."""
+    config = TuneConfig.parse({"task": "search", "batch_size": 4}).resolve()
+    plain, hard = workload_of(config, searched()), workload_of(config, searched(NEGATIVES))
+    assert (hard.tokens, hard.batch_tokens) == (plain.tokens + 20, plain.batch_tokens + 20)
+    assert not hard.runs_twice
+    chunked = workload_of(config.model_copy(update={"chunk_size": 2}), searched(NEGATIVES))
+    assert (chunked.tokens, chunked.batch_tokens, chunked.runs_twice) == (hard.tokens, 10, True)
+    rate = 1e12
+    seconds = [plan_costs(shape_of("telly-mini"), work, rate)[0].epoch_seconds for work in (hard, chunked)]
+    assert seconds[1] / seconds[0] == pytest.approx(4 / 3)
 
 
 def test_the_fingerprint_covers_negatives():

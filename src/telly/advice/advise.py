@@ -24,6 +24,7 @@ from telly.freezing.variants import BASE, Variant
 from telly.models.load import load_config, load_tokenizer
 from telly.runs.provenance import provenance
 from telly.settings.config import ResolvedConfig, TuneConfig
+from telly.settings.embeddings import prompts_with
 from telly.settings.lists import ADVICE_SETTINGS
 from telly.tasks import get_task
 from telly.tuning.estimate import costs_of, trained_parameters, workload_of
@@ -194,7 +195,9 @@ def _costs(config: ResolvedConfig, train: Any, samples: PilotSamples) -> tuple[l
     encoded = train
     if len(train) > WORKLOAD_EXAMPLES:
         encoded = train.shuffle(seed=config.seed).select(range(WORKLOAD_EXAMPLES))
-    work = workload_of(config, task.encode({"train": encoded}, tokenizer, config.max_tokens, model_config)["train"])
+    prompts = prompts_with(config)
+    encoded_train = task.encode({"train": encoded}, tokenizer, config.max_tokens, model_config, prompts)["train"]
+    work = workload_of(config, encoded_train)
     scale = len(train) / len(encoded)
     whole = replace(work, tokens=round(work.tokens * scale), distinct_tokens=round(work.distinct_tokens * scale))
     return costs_of(config, whole), len(samples.train) / len(train)

@@ -29,7 +29,7 @@ from telly.models.folder import (
     modules_of,
     transformer_path,
 )
-from telly.models.generation import Architecture, architecture_of
+from telly.models.generation import Architecture, architecture_of, check_causal
 from telly.models.prefix_lm import ENCODER, PrefixLM
 from telly.models.stack import LayerStack, find_stack
 from telly.models.unsupported import check_supported
@@ -113,6 +113,8 @@ def load_stack(name: str, *, seed: int = 0, is_generative: bool = False) -> Laye
     _check_finite(name, model)
     _check_padding(name, stack)
     model.eval()
+    if is_generative and architecture_of(config) is Architecture.DECODER:
+        check_causal(model)
     return stack.within(PrefixLM(model).eval(), ENCODER) if _needs_prefix_lm(config, is_generative) else stack
 
 

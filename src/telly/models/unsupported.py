@@ -14,7 +14,7 @@ _MAMBA = (
     "ignored without notice"
 )
 _SEPARATE_LISTS = "keeps attention and feed-forward layers in separate lists, so it has no blocks that could be frozen"
-_REASONS = {
+REASONS = {
     "albert": "runs one shared block in place of every layer, so freezing the lower layers would freeze all",
     "canine": "shortens the sequence by convolution, so its blocks have no states of single tokens to cache",
     "flaubert": _SEPARATE_LISTS,
@@ -33,6 +33,15 @@ _REASONS = {
 )
 """Reasons by `config.model_type`."""
 _OTHER_MODALITIES = {"audio_config", "speech_config", "text_config", "thinker_config", "vision_config", "vlm_config"}
+_NOMIC_NAMES = {
+    "n_embd": "hidden_size",
+    "n_layer": "num_hidden_layers",
+    "n_head": "num_attention_heads",
+    "n_inner": "intermediate_size",
+    "layer_norm_epsilon": "layer_norm_eps",
+}
+"""Names of settings in the published folders of NomicBERT, which were written for code of their own, and transformers'
+names, under which it takes its defaults where a folder has only the former."""
 _ADVICE = "choose a model of a family that docs/models.md lists"
 
 
@@ -48,7 +57,7 @@ def check_supported(config: Any) -> None:
 
 
 def _problem(config: Any) -> str | None:
-    reason = _REASONS.get(config.model_type)
+    reason = REASONS.get(config.model_type)
     # Granite 4 has models with Mamba, which it calls linear attention, and without.
     if config.model_type == "granitemoehybrid" and "linear_attention" in config.layer_types:
         reason = _MAMBA
@@ -63,11 +72,26 @@ def _problem(config: Any) -> str | None:
     inputs = _main_input(config)
     if inputs != "input_ids":
         return f"reads {inputs}, not text; {_ADVICE}"
+    if config.model_type == "nomic_bert":
+        return _ignored_settings(config)
     if config.model_type == "big_bird" and config.attention_type == "block_sparse":
         return (
             "with block-sparse attention switches to full attention at the first short batch, for good, so its states "
             'depend on the order of batches; set "attention_type": "original_full" in config.json'
         )
+    return None
+
+
+def _ignored_settings(config: Any) -> str | None:
+    settings = {old: (new, getattr(config, new)) for old, new in _NOMIC_NAMES.items()}
+    settings["rotary_emb_base"] = ("rope_theta", config.rope_parameters["rope_theta"])
+    for old, (new, value) in settings.items():
+        given = getattr(config, old, value)
+        if given != value:
+            return (
+                f"has {old} = {given} in its config.json, which transformers ignores for {new} = {value}; give the "
+                f"folder's settings transformers' names ({new} and the others), or take a folder that has them"
+            )
     return None
 
 

@@ -26,7 +26,7 @@ from telly.models.embedding import EmbeddingHead
 from telly.models.load import load_config, load_tokenizer, shape_of
 from telly.models.stack import LayerStack
 from telly.settings.config import ResolvedConfig, TuneConfig
-from telly.settings.embeddings import embedding_config, prompts_of
+from telly.settings.embeddings import embedding_config, prompts_with
 from telly.tasks import get_spec, get_task
 from telly.tasks.training.base import Encoded
 
@@ -104,7 +104,7 @@ def workload(config: TuneConfig, data: str) -> Workload:
     source = str(task.spec.sample.files()["train"]) if data == SAMPLE and not Path(data).exists() else data
     datasets = {"train": read(source, task.schema.for_training(), config.columns, "train", config.limit)}
     tokenizer, model_config = load_tokenizer(config.model), load_config(config.model)
-    prompts = prompts_of(embedding_config(config.model, task.spec, config.options), task.spec)
+    prompts = prompts_with(config)
     return workload_of(config, task.encode(datasets, tokenizer, config.max_tokens, model_config, prompts)["train"])
 
 
@@ -127,10 +127,13 @@ def workload_of(config: ResolvedConfig, encoded: Encoded) -> Workload:
         raise ConfigError(f"--batch-size: {error}") from None
     batches = sampler.global_batches()
     padded = [encoded.batch_tokens(batch) for batch in batches]
+    chunk_size: int | None = getattr(config.options, "chunk_size", None)
+    chunk = max(padded) if chunk_size is None else chunk_size * int(encoded.lengths.max())
     return Workload(
         tokens=sum(padded),
         distinct_tokens=int(encoded.table.lengths.sum()),
-        batch_tokens=max(padded),
+        batch_tokens=min(max(padded), chunk),
+        runs_twice=chunk_size is not None and chunk_size < config.batch_size,
         mean_length=float(encoded.table.lengths[encoded.reads].mean()),
     )
 

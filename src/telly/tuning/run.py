@@ -109,9 +109,10 @@ def _tune(run: Run, resume: bool, overwrite: bool, reuse_baselines_from: Path | 
     job = prepare(run.config, device=arguments.device, clocks=run.clocks)
     *_, layers, whole = job.inputs.digests
     record.model = ModelInfo(run.config.model, whole, job.num_parameters, layers)
+    embedding = None
     if not job.task.is_generative:
-        record.embedding = EmbeddingInfo.of(job.module.embedding, job.prompts.by_column)
-        logger.info("embeddings: %s (%s)", record.embedding.summary, record.embedding.origin)
+        embedding = EmbeddingInfo.of(job.module.embedding, job.prompts.by_column)
+        logger.info("embeddings: %s (%s)", embedding.summary, embedding.origin)
     with run.clocks("encode"):
         record.data_warnings = _data_warnings(job, arguments)
     for warning in record.data_warnings:
@@ -120,7 +121,7 @@ def _tune(run: Run, resume: bool, overwrite: bool, reuse_baselines_from: Path | 
     record.plan = PlanInfo.of(job.plan)
     logger.info("%s", job.plan)
     described = {name: describe(job.inputs.datasets[name], encoded) for name, encoded in job.data.items()}
-    acquire(run, described, resume, overwrite)
+    acquire(run, described, embedding, resume, overwrite)
     if reuse_baselines_from is not None and not record.baselines:
         record.baselines, untuned = first_decides(lambda: reuse_baselines(reuse_baselines_from, record))
         run.save_untuned_scores(untuned)
