@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from telly.freezing.plan import make_plan
 from telly.freezing.split import SplitModel
 from telly.models.execution import ROWS, TOKENS, execute, parameters_read
 from telly.models.load import model_from_config
-from telly.models.stack import LayerStack, capture, find_stack, run_from
+from telly.models.stack import LayerStack, capture, find_stack, hidden_size_of, run_from
 from tiny_families import LAYERS, tiny_config
 from tiny_models import padded_batch, tiny_model
 
@@ -178,6 +179,27 @@ def test_parameters_that_are_read():
         assert layer.weight.dtype is torch.float32
         layer.bias + 1
     assert read == {"bias"}
+
+
+@pytest.mark.parametrize(
+    "model_type", ["roberta", "bert", "mpnet", "roformer", "bart", "opt", "gpt2", "gptj", "codegen", "mpt"]
+)
+@torch.no_grad()
+def test_the_limit_of_positions_is_exact(model_type: str):
+    """Up to the limit a model runs, and beyond it fails; BART's and OPT's tables have two rows more."""
+    model: Any = tiny_model(model_type)
+    limit = find_stack(model).position_limit
+    assert limit is not None
+    for tokens in (limit, limit + 1):
+        ids = torch.full((1, tokens), 7)
+        with pytest.raises((IndexError, RuntimeError)) if tokens > limit else contextlib.nullcontext():
+            model(input_ids=ids, attention_mask=torch.ones_like(ids))
+
+
+def test_a_width_that_the_configuration_does_not_say():
+    model: Any = tiny_model("t5gemma")
+    assert not hasattr(model.config, "hidden_size")
+    assert hidden_size_of(model) == 32
 
 
 def test_no_axis_of_the_trial_batch_can_be_taken_for_another():
