@@ -21,7 +21,8 @@ import telly
 from telly.data.sequences import SequenceTable
 from telly.errors import CodeIndexError, ConfigError, ExportError
 from telly.inference.tuned_model import TunedModel
-from telly.models.embedding import EmbeddingConfig, PoolingMode
+from telly.models.embedding import EmbeddingConfig
+from telly.models.pooling_mode import PoolingMode
 from telly.runs.parts import RecordedConfig
 from telly.runs.record import RunRecord
 from telly.settings.config import TuneConfig

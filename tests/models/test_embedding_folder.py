@@ -26,12 +26,11 @@ from telly.models.embedding import (
     Role,
     Similarity,
     add_lower_case,
-    parse_pooling,
     prompt_length,
 )
 from telly.models.embedding_folder import embedding_warnings, load_embedding_head, read_embedding_config
 from telly.models.load import load_model, load_tokenizer
-from telly.models.pooling import PoolingMode
+from telly.models.pooling_mode import PoolingMode, parse_pooling
 from tiny_families import HIDDEN
 from tiny_models import tiny_model, tiny_tokenizer
 

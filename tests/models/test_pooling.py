@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from telly.models.embedding import Similarity
-from telly.models.pooling import PoolingMode, pool
+from telly.models.pooling import pool
+from telly.models.pooling_mode import PoolingMode
 
 LEFT = torch.tensor([[0, 0, 1, 1, 1], [1, 1, 1, 1, 1]])
 RIGHT = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])

@@ -18,7 +18,8 @@ from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveInt, TypeAdapt
 from torch import nn
 
 from telly.errors import ModelError
-from telly.models.pooling import PoolingMode, pool
+from telly.models.pooling import pool
+from telly.models.pooling_mode import PoolingMode
 
 NO_DECLARATION = "default: the folder says nothing, so mean pooling and unit length"
 """Source of the configuration of a folder without declarations."""
@@ -288,21 +289,6 @@ def shorten(text: str, length: int = 300) -> str:
 
 
 _ADAPTER: TypeAdapter[EmbeddingConfig] = TypeAdapter(EmbeddingConfig)
-
-
-def parse_pooling(text: str) -> tuple[PoolingMode, ...]:
-    """Read a pooling such as `cls` or `mean-max`.
-
-    Raises:
-        ValueError: a mode is unknown.
-    """
-    modes = text.split("-")
-    for mode in modes:
-        if mode not in list(PoolingMode):
-            raise ValueError(
-                f"unknown pooling {mode!r}; expected one of {', '.join(PoolingMode)}, or several joined by hyphens"
-            )
-    return tuple(map(PoolingMode, modes))
 
 
 class DenseModule(nn.Module):

@@ -38,14 +38,13 @@ from telly.models.embedding import (
     Role,
     Similarity,
     embedding_size,
-    parse_pooling,
     shorten,
     validated,
 )
 from telly.models.folder import MODULES, RESTORE, contained, modules_of, read_json, read_modules, transformer_path
 from telly.models.generation import Architecture, architecture_of
 from telly.models.load import load_config, resolve
-from telly.models.pooling import PoolingMode
+from telly.models.pooling_mode import PoolingMode, parse_pooling
 
 SETTINGS = "config_sentence_transformers.json"
 """File with the prompts and the similarity of a model of sentence-transformers."""

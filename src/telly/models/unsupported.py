@@ -14,7 +14,7 @@ _MAMBA = (
     "ignored without notice"
 )
 _SEPARATE_LISTS = "keeps attention and feed-forward layers in separate lists, so it has no blocks that could be frozen"
-_REASONS = {
+REASONS = {
     "albert": "runs one shared block in place of every layer, so freezing the lower layers would freeze all",
     "canine": "shortens the sequence by convolution, so its blocks have no states of single tokens to cache",
     "flaubert": _SEPARATE_LISTS,
@@ -57,7 +57,7 @@ def check_supported(config: Any) -> None:
 
 
 def _problem(config: Any) -> str | None:
-    reason = _REASONS.get(config.model_type)
+    reason = REASONS.get(config.model_type)
     # Granite 4 has models with Mamba, which it calls linear attention, and without.
     if config.model_type == "granitemoehybrid" and "linear_attention" in config.layer_types:
         reason = _MAMBA

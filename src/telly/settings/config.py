@@ -28,6 +28,7 @@ from telly.errors import PlanError
 from telly.freezing.states import StateDtype
 from telly.freezing.variants import ADAPTERS, AUTO, BASE, Freeze, Lora, Method, Variant, parse_freeze
 from telly.models.folder import EMBEDDED
+from telly.models.pooling_mode import parse_pooling
 from telly.settings.renamed import RENAMED
 from telly.tasks import TASKS, get_spec, nearest_task, option_names, option_types, tasks_with_head
 from telly.tasks.options import SCORES, ContrastiveOptions, TaskOptions, TeacherSettings, TeacherTarget
@@ -395,8 +396,6 @@ class TuneConfig(TaskSettings):
     @classmethod
     def _pooling_exists(cls, value: str | None) -> str | None:
         if value is not None:
-            from telly.models.embedding import parse_pooling  # imports torch
-
             parse_pooling(value)
         return value
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from telly.models.embedding import EmbeddingConfig, Similarity, parse_pooling
+from telly.models.embedding import EmbeddingConfig, Similarity
 from telly.models.embedding_folder import read_embedding_config
 from telly.models.modes import mode_of
+from telly.models.pooling_mode import parse_pooling
 from telly.settings.config import TuneConfig
 from telly.tasks import AnySpec, get_spec
 from telly.tasks.options import TaskOptions

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt
 
 from telly.declare import EVALUATION, SPEED, WEIGHTS, Setting
+from telly.models.pooling_mode import PoolingMode
 
 PositiveDimension = Annotated[int, Gt(0)]
 PositiveWeight = Annotated[float, Gt(0)]
@@ -22,7 +23,7 @@ Pooling = Annotated[
         "Pooling of hidden states to an embedding; several joined by hyphens are concatenated.",
         WEIGHTS,
         EVALUATION,
-        metavar="cls|mean|max|mean_sqrt_len_tokens|weightedmean|lasttoken",
+        metavar="|".join(PoolingMode),
         default="the model folder's, else mean",
         label="pooling",
     ),
