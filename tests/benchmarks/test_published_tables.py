@@ -21,7 +21,10 @@ FROM_CODE = {"library", "loop", "columns", "presets"}
 """Blocks that come from the code, and have tests of their own."""
 PROGRAMS = [
     *((name, ["--table"]) for name in ("run", "tasks", "packages", "search", "analysis", "findings", "paper_study")),
-    *((name, ["--table"]) for name in ("pretraining", "study", "advice", "secret_masking", "error_rates", "cosqa")),
+    *(
+        (name, ["--table"])
+        for name in ("pretraining", "study", "advice", "secret_masking", "error_rates", "cosqa", "chunks")
+    ),
     *(("quality", [name, "--table"]) for name in quality.STUDIES if (quality.RESULTS / f"{name}.json").is_file()),
     ("scaling", []),
     ("verdicts", []),
