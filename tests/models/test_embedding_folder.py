@@ -25,11 +25,15 @@ from telly.models.embedding import (
     NormalizeLayer,
     Role,
     Similarity,
-    add_lower_case,
-    prompt_length,
 )
-from telly.models.embedding_folder import embedding_warnings, load_embedding_head, read_embedding_config
-from telly.models.load import load_model, load_tokenizer
+from telly.models.embedding_folder import (
+    embedding_warnings,
+    load_embedding_head,
+    load_embedding_tokenizer,
+    read_embedding_config,
+)
+from telly.models.load import load_model
+from telly.models.modes import prompt_length
 from telly.models.pooling_mode import PoolingMode, parse_pooling
 from tiny_families import HIDDEN
 from tiny_models import tiny_model, tiny_tokenizer
@@ -63,15 +67,13 @@ def embedded(folder: Path, texts: tuple[str, ...], role: Role | None) -> torch.T
     """Embeddings by the parts that telly's folders are read with, texts padded together on the right."""
     name = str(folder)
     config = read_embedding_config(name)
-    tokenizer, model = load_tokenizer(name), load_model(name)
-    if config.do_lower_case:
-        add_lower_case(tokenizer)
+    tokenizer, model = load_embedding_tokenizer(name, config), load_model(name)
     limit, prompt = config.max_tokens(role), config.prompt(role)
     batch = tokenizer(
         [prompt + text for text in texts], padding=True, truncation=True, max_length=limit, return_tensors="pt"
     )
     batch.pop("token_type_ids", None)
-    length = prompt_length(tokenizer(prompt)["input_ids"], tokenizer.all_special_ids)
+    length = prompt_length(tokenizer, prompt, mode=None)
     lengths = torch.full((len(texts),), length) if prompt else None
     head = load_embedding_head(name, config, HIDDEN).eval()
     with torch.no_grad():

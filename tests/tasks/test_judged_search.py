@@ -15,12 +15,13 @@ from datasets import Dataset
 from sklearn.metrics import ndcg_score
 
 import telly
+from telly.advice.samples import draw_samples
 from telly.data.judged import JudgedQueries
 from telly.freezing.source import RowSource
 from telly.metrics.judgments import Judgments
 from telly.metrics.per_example import read_per_example
 from telly.pretraining.tokenizer import train_tokenizer
-from telly.tasks import get_task
+from telly.tasks import TASKS, get_task
 from telly.tasks.options import ContrastiveOptions
 from telly.tasks.training.retrieval import RetrievalData, RetrievalModel
 from tiny_models import Given
@@ -93,8 +94,19 @@ def test_the_fingerprint_covers_queries_corpus_and_judgments() -> None:
         base.select([1, 0]),
     ]
     prints = {encoded(data).fingerprint() for data in (base, *others)}
-    assert len(prints) == 6
+    assert len(prints) == len({data._fingerprint for data in (base, *others)}) == 6
     assert encoded(judged([{0: 2, 1: 1}, {1: 1}])).fingerprint() in prints
+
+
+def test_pilots_take_some_queries_and_all_candidates() -> None:
+    train = Dataset.from_dict({"query": list(map(str, range(80))), "code": list(map(str, range(80)))})
+    queries = Dataset.from_dict({"query": list(map(str, range(120)))})
+    valid = JudgedQueries(
+        queries, Dataset.from_dict({"code": DOCUMENTS}), Judgments.one_each([i % 5 for i in range(120)])
+    )
+    sample = draw_samples(train, valid, TASKS["search"].schema, seed=0).valid
+    assert (len(sample), len(sample.documents)) == (100, 5)
+    assert [int(query) % 5 for query in sample.queries["query"]] == sample.judgments.documents.tolist()
 
 
 def test_the_baseline_ranks_the_same_candidates() -> None:

@@ -274,7 +274,7 @@ def test_states_of_a_runs_frozen_layers_are_read_where_they_are(tiny: Tiny, tmp_
             "--min-rank 1 --max-rank 4: these are fewer ranks than --count 5; raise --max-rank to 5",
         ),
         ({"min_rank": 0}, "--min-rank 0: expected at least 1"),
-        ({"relative_margin": 1.5}, "--relative-margin 1.5: expected a share from 0 to 1"),
+        ({"relative_margin": 1.5}, "--relative-margin 1.5: expected a fraction from 0 to 1"),
     ],
 )
 def test_settings_that_do_not_fit(values: dict[str, Any], message: str):

@@ -215,9 +215,8 @@ def _distinct(documents: Dataset) -> tuple[list[int], list[int]]:
 
 def _relevant_pairs(collection: JudgedCollection, source: str, schema: Schema) -> Iterator[Cells]:
     """The pairs of each query with its relevant documents, as rows of the schema; a collection has no negatives."""
-    judged = _read_collection(
-        collection, source, schema
-    )  # not before the first row is asked for, which the cache saves
+    # This is a generator, so the collection is read only if the cache lacks these pairs.
+    judged = _read_collection(collection, source, schema)
     query, document = schema.query_and_candidates
     others: Cells = {column.name: [] for column in schema.columns if column.kind == "texts"}
     owners = np.repeat(np.arange(len(judged)), judged.judgments.counts)

@@ -21,9 +21,8 @@ from telly.freezing.source import RowSource
 from telly.inference.embeddings import EmbeddingKey, Embeddings
 from telly.inference.encoder import PlainEncoder
 from telly.models.embedding import EmbeddingConfig, EmbeddingHead, NormalizeLayer, Role, Similarity, embedding_size
-from telly.models.embedding_folder import embedding_warnings, load_embedding_head
-from telly.models.load import load_stack, load_tokenizer
-from telly.models.modes import adapt_tokenizer
+from telly.models.embedding_folder import embedding_warnings, load_embedding_head, load_embedding_tokenizer
+from telly.models.load import load_stack
 from telly.models.stack import LayerStack, find_stack
 from telly.runs.folder import RunFolder
 from telly.runs.inference_config import InferenceConfig, load_head
@@ -125,7 +124,7 @@ class TunedModel:
         embedding = embedding_config(name, task.spec, settings.options)
         for warning in [] if embedding is None else embedding_warnings(name, embedding):
             logger.warning("warning: %s", warning)
-        tokenizer = load_tokenizer(name)
+        tokenizer = load_embedding_tokenizer(name, embedding)
         stack = load_stack(name, is_generative=task.is_generative)
         encoder = stack.model
         if saved is None:  # a run's limits were checked when it was tuned, and must be kept to repeat its evaluation
@@ -142,7 +141,6 @@ class TunedModel:
             embedding = _truncated(name, embedding, truncate_dim, PlainEncoder(encoder).hidden_size)
         if embedding is not None:
             modules = load_embedding_head(name, embedding, PlainEncoder(encoder).hidden_size)
-            adapt_tokenizer(tokenizer, embedding)
         loaded = cls.of(encoder, tokenizer, config, name=name, is_tuned=saved is not None, embedding=modules)
         loaded.module.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         return loaded
@@ -353,7 +351,7 @@ class TunedModel:
             ]
         )
         return EmbeddingKey(
-            prefix_digests(find_stack(self.encoder))[-1],
+            self._weights_digest,
             hashlib.blake2b(_tokenizer_text(self.tokenizer).encode(), digest_size=12).hexdigest(),
             self.role_tokens(role),
             self.config.precision,
@@ -362,6 +360,10 @@ class TunedModel:
             modules=module_digest(self.module.embedding),
             similarity=self.similarity,
         )
+
+    @cached_property
+    def _weights_digest(self) -> str:
+        return prefix_digests(find_stack(self.encoder))[-1]
 
     @cached_property
     def record(self) -> RunRecord | None:

@@ -25,6 +25,7 @@ MAX_NAMED = 3  # ids that an error names
 MAX_SHOWN = 40  # characters of a text that an error shows
 JSON_SUFFIXES = (".json", ".jsonl")
 QRELS_HEADER = ("query-id", "corpus-id", "score")
+"""Columns of BEIR's judgments."""
 OTHER_SUFFIXES = (".csv", ".parquet", ".gz", ".xlsx", ".pkl", ".npy")
 """Names of files that are not read here; a CSV file would be taken for lines, with its header and ids in them."""
 

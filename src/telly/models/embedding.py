@@ -426,16 +426,6 @@ def _module(layer: EmbeddingLayer) -> nn.Module:
             return NormalizeModule()
 
 
-def prompt_length(prompt_ids: Sequence[int], special_ids: Sequence[int]) -> int:
-    """Number of tokens of a prompt at the start of a sequence, counted as sentence-transformers does.
-
-    Args:
-        prompt_ids: ids of the prompt encoded alone, with special tokens.
-        special_ids: the tokenizer's `all_special_ids`; a last token among them closes the sequence and is not counted.
-    """
-    return len(prompt_ids) - (bool(prompt_ids) and prompt_ids[-1] in special_ids)
-
-
 def add_lower_case(tokenizer: Any) -> None:
     """Make a tokenizer put texts into lower case (`do_lower_case`), as sentence-transformers does.
 
@@ -446,7 +436,10 @@ def add_lower_case(tokenizer: Any) -> None:
     from tokenizers.normalizers import Sequence as NormalizerSequence
 
     if not tokenizer.is_fast:
-        raise ModelError(f"{type(tokenizer).__name__} has no normalizer; expected a tokenizer with tokenizer.json")
+        raise ModelError(
+            f"{type(tokenizer).__name__} cannot be made to put texts into lower case; expected a tokenizer with "
+            "tokenizer.json"
+        )
     backend = tokenizer.backend_tokenizer
     before = backend.normalizer
     steps: list[Any] = [] if before is None else [before]

@@ -37,13 +37,23 @@ from telly.models.embedding import (
     NormalizeLayer,
     Role,
     Similarity,
+    add_lower_case,
     embedding_size,
     shorten,
     validated,
 )
-from telly.models.folder import MODULES, RESTORE, contained, modules_of, read_json, read_modules, transformer_path
+from telly.models.folder import (
+    MODULES,
+    RESTORE,
+    contained,
+    first_line,
+    modules_of,
+    read_json,
+    read_modules,
+    transformer_path,
+)
 from telly.models.generation import Architecture, architecture_of
-from telly.models.load import load_config, resolve
+from telly.models.load import load_config, load_tokenizer, resolve
 from telly.models.pooling_mode import PoolingMode, parse_pooling
 
 SETTINGS = "config_sentence_transformers.json"
@@ -69,8 +79,8 @@ _OLD_MODES = {
 }
 """Keys of the modes before version 5.4, in the order in which their results are concatenated."""
 _DIMENSIONS = ("embedding_dimension", "word_embedding_dimension")
-_EMBEDDING = (None, "sentence_embedding")
-"""Input and output of the modules after the pooling."""
+EMBEDDING_NAME = "sentence_embedding"
+"""Name of the input and output of the modules after the pooling, which may be left out."""
 _ACTIVATION = re.compile(r"torch\.nn\.(?:modules\.\w+\.)?(\w+)")
 _LIBRARY_ARGUMENTS = {
     "torch_dtype", "dtype", "attn_implementation", "use_fast", "padding_side", "model_max_length", "trust_remote_code",
@@ -97,6 +107,22 @@ def read_embedding_config(name: str) -> EmbeddingConfig:
             be read.
     """
     return _Folder.of(name).config()
+
+
+def load_embedding_tokenizer(name: str, config: EmbeddingConfig | None) -> Any:
+    """Load a model's tokenizer, which puts texts into lower case if the model's folder declares that.
+
+    Args:
+        name: folder, hub id or the embedded model.
+        config: what `read_embedding_config` gave for this model; None for a model that generates text.
+
+    Raises:
+        ModelError: as `load_tokenizer`, or the tokenizer cannot put texts into lower case.
+    """
+    tokenizer = load_tokenizer(name)
+    if config is not None and config.do_lower_case:
+        add_lower_case(tokenizer)
+    return tokenizer
 
 
 def load_embedding_head(name: str, config: EmbeddingConfig, hidden_size: int) -> EmbeddingHead:
@@ -340,7 +366,7 @@ class _Folder:
         settings = dict(self.settings(place) or {})
         for key in ("module_input_name", "module_output_name"):
             value = settings.pop(key, None)
-            if value not in _EMBEDDING:
+            if value not in (None, EMBEDDING_NAME):
                 raise self._refuse(place, f"declares {value!r} as {key}", "a module that takes and gives embeddings")
         if kind == "Dense":
             if "activation_function" in settings:
@@ -489,7 +515,7 @@ def _load_weights(module: torch.nn.Module, folder: _Folder, path: str) -> None:
         pickled = file.suffix == ".bin"
         weights = torch.load(file, map_location="cpu", weights_only=True) if pickled else load_file(file)
     except _DAMAGED as error:
-        raise ModelError(f"{file}: damaged, or not weights alone ({_first_line(error)}); {again}") from None
+        raise ModelError(f"{file}: damaged, or not weights alone ({first_line(error)}); {again}") from None
     expected = {key: tuple(value.shape) for key, value in module.state_dict().items()}
     shapes = {
         key: tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
@@ -506,7 +532,3 @@ def _load_weights(module: torch.nn.Module, folder: _Folder, path: str) -> None:
 
 def _described(shapes: dict[str, Any]) -> str:
     return ", ".join(f"{key} {shape}" for key, shape in sorted(shapes.items(), key=str)) or "no weights"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

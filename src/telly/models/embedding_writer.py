@@ -1,6 +1,6 @@
 """Writing what a model's folder declares about its embeddings, in the layout of sentence-transformers 6.2.
 
-The files are those that `telly.models.embedding_folder` reads. They lie beside the transformer's own `config.json`, so
+The files are those that `telly.models.embedding_folder` reads. They are beside the transformer's own `config.json`, so
 one folder is loaded by transformers and by sentence-transformers.
 """
 
@@ -24,7 +24,7 @@ from telly.models.embedding import (
     NormalizeLayer,
     Role,
 )
-from telly.models.embedding_folder import SETTINGS, TRANSFORMER_SETTINGS
+from telly.models.embedding_folder import EMBEDDING_NAME, SETTINGS, TRANSFORMER_SETTINGS
 from telly.models.folder import MODULES
 
 _CLASSES = {
@@ -36,8 +36,6 @@ _CLASSES = {
     "Normalize": "sentence_transformers.base.modules.normalize.Normalize",
 }
 """Paths of the module classes since version 5.4, by name."""
-_EMBEDDING = "sentence_embedding"
-"""Input and output of the modules after the pooling."""
 
 
 def write_embedding_modules(
@@ -109,12 +107,12 @@ def _settings(layer: EmbeddingLayer) -> dict[str, Any]:
                 "out_features": layer.out_features,
                 "bias": layer.bias,
                 "activation_function": f"{activation.__module__}.{activation.__name__}",
-                "module_input_name": _EMBEDDING,
-                "module_output_name": _EMBEDDING,
+                "module_input_name": EMBEDDING_NAME,
+                "module_output_name": EMBEDDING_NAME,
             } | ({"use_residual": True} if layer.residual else {})
         case LayerNormLayer():
             return {"dimension": layer.dimension}
         case DropoutLayer():
             return {"dropout": layer.dropout}
         case NormalizeLayer():
-            return {"module_input_name": _EMBEDDING, "module_output_name": _EMBEDDING}
+            return {"module_input_name": EMBEDDING_NAME, "module_output_name": EMBEDDING_NAME}

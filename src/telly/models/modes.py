@@ -11,8 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from telly.errors import ConfigError, ModelError
-from telly.models import embedding
-from telly.models.embedding import EmbeddingConfig
+from telly.models.embedding import EmbeddingConfig, shorten
 from telly.models.folder import MODULES
 
 
@@ -84,7 +83,7 @@ def prompt_length(tokenizer: Any, prompt: str, mode: InputMode | None) -> int:
     prompt out of the pooling.
     """
     [ids] = encode_texts(tokenizer, [prompt], UNLIMITED, mode)
-    return embedding.prompt_length(ids, tokenizer.all_special_ids)
+    return len(ids) - (bool(ids) and ids[-1] in tokenizer.all_special_ids)
 
 
 def encode_prompted(
@@ -100,38 +99,11 @@ def encode_prompted(
     [ids] = encode_texts(tokenizer, [prompt], UNLIMITED, mode)
     if len(ids) >= max_tokens:
         raise ConfigError(
-            f"the prompt {shortened(prompt)} has {len(ids)} tokens with special tokens and leaves no room for text in "
-            f"{max_tokens}; expected at least {len(ids) + 1}. Raise --max-tokens, or give a shorter prompt with "
+            f"the prompt {shorten(prompt, 60)!r} has {len(ids)} tokens with special tokens and leaves no room for text "
+            f"in {max_tokens}; expected at least {len(ids) + 1}. Raise --max-tokens, or give a shorter prompt with "
             "--query-prompt or --document-prompt"
         )
     return encode_texts(tokenizer, [prompt + text for text in texts], max_tokens, mode)
-
-
-def shortened(text: str, length: int = 60) -> str:
-    """The beginning of a text, quoted, for messages."""
-    return repr(text if len(text) <= length else text[:length] + "...")
-
-
-def adapt_tokenizer(tokenizer: Any, config: EmbeddingConfig) -> None:
-    """Make a tokenizer put texts into lower case, if the model's folder declares that; changes it in place.
-
-    Raises:
-        ModelError: the tokenizer has no normalizer that could be changed.
-    """
-    if not config.do_lower_case:
-        return
-    if not tokenizer.is_fast:
-        raise ModelError(
-            f"{type(tokenizer).__name__} cannot be made to put texts into lower case; expected a tokenizer with "
-            "tokenizer.json"
-        )
-    from tokenizers.normalizers import Lowercase, Sequence
-
-    present = tokenizer.backend_tokenizer.normalizer
-    is_list = isinstance(present, Sequence)  # whose type stub does not say that it can be iterated over
-    steps = list(present) if is_list else [] if present is None else [present]
-    if not any(isinstance(step, Lowercase) for step in steps):
-        tokenizer.backend_tokenizer.normalizer = Sequence([Lowercase(), *steps])
 
 
 def plain_tokenizer(tokenizer: Any, max_tokens: int, mode: InputMode | None) -> Any:

@@ -125,4 +125,4 @@ def predicted(states: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor,
 
 
 def _pooled(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    return F.normalize(pool(states, mask).float(), dim=-1)
+    return F.normalize(pool(states, mask), dim=-1)

@@ -8,8 +8,7 @@ from telly.models.embedding import EmbeddingConfig, Similarity
 from telly.models.embedding_folder import read_embedding_config
 from telly.models.modes import mode_of
 from telly.models.pooling_mode import parse_pooling
-from telly.settings.config import TuneConfig
-from telly.tasks import AnySpec, get_spec
+from telly.tasks import AnySpec
 from telly.tasks.options import TaskOptions
 from telly.tasks.training.base import NO_PROMPTS, Prompts
 
@@ -44,16 +43,6 @@ def prompts_of(config: EmbeddingConfig | None, spec: AnySpec) -> Prompts:
     columns = [column.name for column in spec.schema.columns if column.kind == "text"]
     prompts = {column: config.prompt(spec.role_of(column)) for column in columns}
     return Prompts(prompts, config.include_prompt, mode_of(config))
-
-
-def prompts_with(config: TuneConfig) -> Prompts:
-    """Prompts of a run with these settings.
-
-    Raises:
-        ModelError: as `embedding_config`.
-    """
-    spec = get_spec(config.task)
-    return prompts_of(embedding_config(config.model, spec, config.options), spec)
 
 
 def declared_lengths(config: EmbeddingConfig | None, spec: AnySpec) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -23,10 +24,11 @@ from telly.freezing.methods import count_trained, train_modules
 from telly.freezing.plan import variants_of
 from telly.freezing.variants import Method
 from telly.models.embedding import EmbeddingHead
-from telly.models.load import load_config, load_tokenizer, shape_of
+from telly.models.embedding_folder import load_embedding_tokenizer
+from telly.models.load import load_config, shape_of
 from telly.models.stack import LayerStack
 from telly.settings.config import ResolvedConfig, TuneConfig
-from telly.settings.embeddings import embedding_config, prompts_with
+from telly.settings.embeddings import embedding_config, prompts_of
 from telly.tasks import get_spec, get_task
 from telly.tasks.training.base import Encoded
 
@@ -102,10 +104,24 @@ def workload(config: TuneConfig, data: str) -> Workload:
     config = config.resolve()
     task = get_task(config.task)
     source = str(task.spec.sample.files()["train"]) if data == SAMPLE and not Path(data).exists() else data
-    datasets = {"train": read(source, task.schema.for_training(), config.columns, "train", config.limit)}
-    tokenizer, model_config = load_tokenizer(config.model), load_config(config.model)
-    prompts = prompts_with(config)
-    return workload_of(config, task.encode(datasets, tokenizer, config.max_tokens, model_config, prompts)["train"])
+    dataset = read(source, task.schema.for_training(), config.columns, "train", config.limit)
+    return workload_of(config, encode_training_data(config, dataset))
+
+
+def encode_training_data(config: ResolvedConfig, dataset: Any) -> Encoded:
+    """Encode training data as a run with these settings does.
+
+    Raises:
+        ModelError: the tokenizer cannot be loaded, or the model's folder declares what telly does not apply.
+        ConfigError: a limit leaves no room for text.
+    """
+    task = get_task(config.task)
+    embedding = embedding_config(config.model, task.spec, config.options)
+    tokenizer, prompts = load_embedding_tokenizer(config.model, embedding), prompts_of(embedding, task.spec)
+    encoded: dict[str, Encoded] = task.encode(
+        {"train": dataset}, tokenizer, config.max_tokens, load_config(config.model), prompts
+    )
+    return encoded["train"]
 
 
 def workload_of(config: ResolvedConfig, encoded: Encoded) -> Workload:

@@ -22,9 +22,8 @@ from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.freezing.variants import Method
 from telly.models.embedding import EmbeddingConfig
-from telly.models.embedding_folder import load_embedding_head
-from telly.models.load import load_stack, load_tokenizer
-from telly.models.modes import adapt_tokenizer
+from telly.models.embedding_folder import load_embedding_head, load_embedding_tokenizer
+from telly.models.load import load_stack
 from telly.models.stack import LayerStack
 from telly.runs.parts import TeacherInfo
 from telly.settings.config import ResolvedConfig
@@ -143,9 +142,7 @@ def prepare(
         embedding = embedding_config(config.model, task.spec, config.options)
         if inputs is None and datasets is None:
             datasets = load_datasets(config, task)
-        tokenizer = inputs.tokenizer if inputs else load_tokenizer(config.model)
-        if embedding is not None:
-            adapt_tokenizer(tokenizer, embedding)
+        tokenizer = inputs.tokenizer if inputs else load_embedding_tokenizer(config.model, embedding)
         stack = load_stack(config.model, seed=config.seed, is_generative=task.is_generative)
         stack.model.to(device)
         split = _split(stack, config)

@@ -60,8 +60,8 @@ class NegativeSettings:
         count: maximum number of negatives per query.
         min_rank: rank of the first candidate.
         max_rank: rank of the last candidate.
-        relative_margin: a candidate is left out if it scores higher than the positive minus this share of it, such as
-            95 % of a positive score; None leaves none out. Of several positives the one with the lowest score counts.
+        relative_margin: a candidate is left out if it scores higher than the positive minus this fraction of it, which
+            with 0.05 is 95 % of a positive score; None leaves none out. Of several positives the lowest score counts.
         max_score: highest score of a negative; None sets no limit.
         near_copies: whether near-copies of a positive are allowed.
 
@@ -85,7 +85,7 @@ class NegativeSettings:
                 f"{self.count}; raise --max-rank to {self.min_rank + self.count - 1} or more"
             )
         if self.relative_margin is not None and not 0 <= self.relative_margin <= 1:
-            raise ConfigError(f"--relative-margin {self.relative_margin}: expected a share from 0 to 1")
+            raise ConfigError(f"--relative-margin {self.relative_margin}: expected a fraction from 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -318,7 +318,7 @@ class _ScoreLimits:
         if self.positive_scores_only and score <= 0:
             return NO_MATCH
         margin = settings.relative_margin
-        # Not (1 - margin) x positive: with a negative score that would lie above it.
+        # Not (1 - margin) x positive: that is above a negative score.
         if margin is not None and score > self.positive - margin * abs(self.positive):
             return MARGIN
         if settings.max_score is not None and score > settings.max_score:

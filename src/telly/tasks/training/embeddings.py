@@ -97,7 +97,7 @@ class _TextEncoder:
 
     def rows(self, texts: Sequence[str]) -> list[int]:
         """The row index of each text."""
-        keys = [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts]
+        keys = [hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for text in texts]
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._row_of}
         encodings: list[list[int]] = []
         if new:
@@ -138,9 +138,8 @@ def distinct_sequences(
     Raises:
         ConfigError: the limit leaves no room for text.
     """
-    builder, length = SequenceTableBuilder(), prompts.length(tokenizer, column)
-    encodings = prompts.encode(tokenizer, texts, max_tokens, column)
-    rows = [builder.add(ids, prompt_length=length) for ids in encodings]
+    builder = SequenceTableBuilder()
+    rows = _TextEncoder(builder, tokenizer, max_tokens, prompts, column).rows(texts)
     return builder.build(), np.asarray(rows, dtype=np.int64)
 
 
