@@ -110,6 +110,16 @@ def test_a_folder_that_says_nothing_is_mean_pooled_and_says_so(base: Path):
     assert np.allclose(np.linalg.norm(ours.embed(TEXTS), axis=1), 1)
 
 
+def test_a_model_tuned_by_an_earlier_version_is_mean_pooled_without_prompts(base: Path, tmp_path: Path):
+    """Its `telly.json` says so as a fact beside the settings, and its folder has no modules."""
+    former = shutil.copytree(base, tmp_path / "former")
+    usage = {"task": "search", "max_tokens": {"query": 24, "code": 40}, "temperature": 0.05, "pooling": "mean"}
+    (former / "telly.json").write_text(json.dumps({"usage": usage}))
+    ours = telly.load(former)
+    assert ours.is_tuned and ours.embedding == EmbeddingConfig() and ours.config.max_tokens["query"] == 24
+    np.testing.assert_allclose(ours.embed(TEXTS[:3]), telly.load(base).embed(TEXTS[:3]), atol=1e-6)
+
+
 # Tuning
 
 
@@ -165,7 +175,7 @@ def test_record_card_and_telly_json_say_how_texts_are_embedded(runs: dict[str, P
     for part in (
         "first token and the mean of the last layer's states over its tokens, without padding and without those of the "
         "prompt, then Dense 64 to 24 (Tanh), then scaled to unit length, and two embeddings are compared by their dot "
-        "product. The prompts are `find: ` before every query and `code: ` before every code.",
+        "product. The prompts are `'find: '` before every query and `'code: '` before every code.",
         "Declared by: modules.json.",
         "model = SentenceTransformer(FOLDER)",
     ):
@@ -411,7 +421,7 @@ def test_onnx_has_pooling_and_dense_or_is_refused(base: Path, folder: Path, tmp_
     (found,) = session.run(None, {name: batch[name].numpy() for name in ("input_ids", "attention_mask")})
     np.testing.assert_allclose(found, library.encode_document(TEXTS), atol=1e-4)
     card = (tmp_path / "onnx" / "README.md").read_text(encoding="utf-8")
-    assert "tokenizer([prompt + text for text in texts]" in card and "`code: ` before every code" in card
+    assert "tokenizer([prompt + text for text in texts]" in card and "`'code: '` before every code" in card
     with pytest.raises(ExportError, match="its pooling leaves out the tokens of the prompt, which a graph of token"):
         telly.export(folder, tmp_path / "refused", to="onnx")
     assert not (tmp_path / "refused").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from telly.freezing.plan import make_plan
 from telly.freezing.split import SplitModel
 from telly.models.execution import ROWS, TOKENS, execute, parameters_read
 from telly.models.load import model_from_config
-from telly.models.stack import LayerStack, capture, find_stack, run_from
+from telly.models.stack import LayerStack, capture, find_stack, hidden_size_of, run_from
 from tiny_families import LAYERS, tiny_config
 from tiny_models import padded_batch, tiny_model
 
@@ -26,7 +27,7 @@ def names(parts: tuple[tuple[str, nn.Module], ...]) -> list[str]:
 @pytest.mark.parametrize(("model_type", "before", "after"), [
     ("mpnet", ["embeddings", "encoder.relative_attention_bias"], ["pooler"]),
     ("deberta", ["embeddings", "encoder.rel_embeddings"], []),
-    ("deberta-v2", ["embeddings", "encoder.rel_embeddings", "encoder.LayerNorm"], []),
+    ("deberta-v2", ["embeddings", "encoder.rel_embeddings", "encoder.LayerNorm", "encoder.conv"], []),
     ("bart", ["embed_tokens", "embed_positions", "layernorm_embedding"], []),
     ("mbart", ["embed_tokens", "embed_positions", "layernorm_embedding"], ["layer_norm"]),
     ("opt", ["decoder.embed_tokens", "decoder.embed_positions"], ["decoder.final_layer_norm"]),
@@ -165,9 +166,10 @@ def test_a_model_that_fails_is_placed_by_registration(hand_made: HandMade):
 
 
 def test_a_failure_after_the_blocks_does_not_matter(hand_made: HandMade):
-    expected = names(find_stack(hand_made).before)
-    hand_made.head = nn.Linear(5, 5)
-    assert names(find_stack(hand_made).before) == expected
+    hand_made.final = nn.LayerNorm(5)
+    stack = find_stack(hand_made)
+    assert sorted(names(stack.before)) == ["both", "parts", "scale", "shift", "table"], "what is not seen is frozen"
+    assert "head" in names(stack.after), "its weight was read before the blocks, but by the embeddings"
 
 
 def test_parameters_that_are_read():
@@ -177,6 +179,27 @@ def test_parameters_that_are_read():
         assert layer.weight.dtype is torch.float32
         layer.bias + 1
     assert read == {"bias"}
+
+
+@pytest.mark.parametrize(
+    "model_type", ["roberta", "bert", "mpnet", "roformer", "bart", "opt", "gpt2", "gptj", "codegen", "mpt"]
+)
+@torch.no_grad()
+def test_the_limit_of_positions_is_exact(model_type: str):
+    """Up to the limit a model runs, and beyond it fails; BART's and OPT's tables have two rows more."""
+    model: Any = tiny_model(model_type)
+    limit = find_stack(model).position_limit
+    assert limit is not None
+    for tokens in (limit, limit + 1):
+        ids = torch.full((1, tokens), 7)
+        with pytest.raises((IndexError, RuntimeError)) if tokens > limit else contextlib.nullcontext():
+            model(input_ids=ids, attention_mask=torch.ones_like(ids))
+
+
+def test_a_width_that_the_configuration_does_not_say():
+    model: Any = tiny_model("t5gemma")
+    assert not hasattr(model.config, "hidden_size")
+    assert hidden_size_of(model) == 32
 
 
 def test_no_axis_of_the_trial_batch_can_be_taken_for_another():
@@ -190,10 +213,7 @@ def test_no_axis_of_the_trial_batch_can_be_taken_for_another():
 @pytest.fixture(scope="module")
 def deberta_with_convolution() -> LayerStack:
     """DeBERTa-v2's largest models have a convolution between block 0 and block 1, which reads the embeddings too."""
-    torch.manual_seed(0)
-    config = tiny_config("deberta-v2")
-    config.conv_kernel_size, config.conv_act = 3, "gelu"
-    return find_stack(model_from_config(config, device="cpu"))
+    return find_stack(tiny_model("deberta-v2"))
 
 
 @pytest.mark.parametrize("k", range(LAYERS))

@@ -227,6 +227,11 @@ def test_a_run_with_a_teacher(tiny: Tiny, tmp_path: Path):
     assert "| teacher | wide |" in card and str(tmp_path) not in card
     assert str(wide) not in (output / "model" / "telly.json").read_text(encoding="utf-8")
 
+    (output / "record.json").write_text(json.dumps(record | {"status": "interrupted"}), encoding="utf-8")
+    tiny_model_folder(wide, hidden_size=48, seed=1)
+    ended = run_telly(*tiny.command(output, "cached", *options, "--resume"), code=2)
+    assert f"the interrupted run had another teacher; the files of {wide} were changed since" in ended.error
+
 
 @pytest.mark.parametrize(
     ("values", "message"),

@@ -42,12 +42,14 @@ class Family:
         handed_on: function that computes what a skipped block hands on to later ones beside the hidden states, from the
             block and states [batch, tokens, hidden], where there is a faster way than to run the block.
         position_tables: last name components of learned position embeddings.
+        position_setting: name of the setting that limits positions which every layer has in a table of its own.
         pooler: last name component of the module that a bare encoder has after its blocks and telly does not use.
         norm: substring of the class name of a final norm, in lower case.
     """
 
     handed_on: HandedOn = _unknown
     position_tables: tuple[str, ...] = ("position_embeddings", "embed_positions", "positions_embed", "wpe")
+    position_setting: str | None = None
     pooler: str = "pooler"
     norm: str = "norm"
 
@@ -113,7 +115,15 @@ def _last(name: str) -> str:
 
 DEFAULT = Family()
 T5 = Family(_position_bias)
-FAMILIES: dict[str, Family] = {"t5": T5, "mt5": T5, "switch_transformers": T5}
+GPTJ = Family(position_setting="n_positions")
+FAMILIES: dict[str, Family] = {
+    "t5": T5,
+    "mt5": T5,
+    "switch_transformers": T5,
+    "gptj": GPTJ,
+    "codegen": GPTJ,
+    "mpt": Family(position_setting="max_seq_len"),
+}
 """Families by `config.model_type`."""
 
 

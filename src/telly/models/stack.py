@@ -116,7 +116,9 @@ class LayerStack:
 
     @property
     def position_limit(self) -> int | None:
-        """Maximum number of tokens of a model with learned positions; None where positions are not a table."""
+        """Maximum number of tokens of a model that has its positions in a table; None without a limit."""
+        if self.family.position_setting is not None:
+            return int(getattr(self.model.config, self.family.position_setting))
         table = self.family.position_table(self.before)
         return None if table is None else table.num_embeddings - first_position(table)
 
@@ -177,7 +179,7 @@ def find_stack(model: nn.Module) -> LayerStack:
             "would freeze more than the lower layers; expected a stack of transformer layers"
         )
     before, after = _around(model, path, execution or Execution())
-    hidden_size = execution.input_shape[-1] if execution else _declared_hidden_size(model)
+    hidden_size = execution.input_shape[-1] if execution else _declared_hidden_size(model) or 0
     return LayerStack(
         model,
         path,
@@ -201,11 +203,18 @@ def _embedding_size(model: Any) -> int | None:
         return None
 
 
-def _declared_hidden_size(model: Any) -> int:
-    """Width of the hidden states by the configuration; 0 if it does not say."""
-    config: Any = getattr(model, "config", None)
-    config = config.get_text_config() if hasattr(config, "get_text_config") else config
-    return int(getattr(config, "hidden_size", 0))
+def hidden_size_of(model: nn.Module) -> int:
+    """Width of a model's hidden states, by its configuration, or by running the model if that does not say.
+
+    Raises:
+        ModelError: as `find_stack`.
+    """
+    return _declared_hidden_size(model) or find_stack(model).hidden_size
+
+
+def _declared_hidden_size(model: nn.Module) -> int | None:
+    size = getattr(getattr(model, "config", None), "hidden_size", None)
+    return None if size is None else int(size)
 
 
 def _around(

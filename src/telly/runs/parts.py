@@ -157,7 +157,7 @@ class EmbeddingInfo:
         sentence += "".join(f", then {_WORDS.get(layer, layer)}" for layer in layers)
         if compared:
             sentence += f", and two embeddings are compared by {_SIMILARITIES[self.similarity]}"
-        prompts = " and ".join(f"`{prompt}` before every {column}" for column, prompt in self.prompts.items())
+        prompts = " and ".join(f"`{prompt!r}` before every {column}" for column, prompt in self.prompts.items())
         return f"{sentence}." + (f" The prompts are {prompts}." if prompts else " There are no prompts.")
 
     @property

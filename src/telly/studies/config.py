@@ -6,7 +6,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -265,6 +265,8 @@ def _digest(config: ResolvedConfig) -> str:
     """
     former = {name: old for old, name in RENAMED.items()}
     defaults = {name: declared.default for name, declared in SETTINGS.items()}
+    # `resolve` fills a task's own options with their defaults.
+    defaults |= json.loads(json.dumps(asdict(get_spec(config.task).options())))
     settings = dict.fromkeys(_ALWAYS) | {
         former.get(name, name): value
         for name, value in config.model_dump(mode="json").items()

@@ -117,11 +117,10 @@ def _tune(run: Run, resume: bool, overwrite: bool, reuse_baselines_from: Path | 
         record.data_warnings = _data_warnings(job, arguments)
     for warning in record.data_warnings:
         logger.warning("warning: %s", warning)
-    record.teacher = job.inputs.teacher
     record.plan = PlanInfo.of(job.plan)
     logger.info("%s", job.plan)
     described = {name: describe(job.inputs.datasets[name], encoded) for name, encoded in job.data.items()}
-    acquire(run, described, embedding, resume, overwrite)
+    acquire(run, described, embedding, job.inputs.teacher, resume, overwrite)
     if reuse_baselines_from is not None and not record.baselines:
         record.baselines, untuned = first_decides(lambda: reuse_baselines(reuse_baselines_from, record))
         run.save_untuned_scores(untuned)

@@ -61,7 +61,8 @@ def with_teacher(
             rows["query"] = _index_of(queries, data.table, len(documents))
     embeddings = np.concatenate(embedded)
     targets = TeacherTargets(embeddings, rows.get("query", rows["document"]), rows["document"], teacher.similarity)
-    return replace(data, teacher=targets), TeacherInfo(teacher.key.fingerprint, embeddings.shape[1], len(embeddings))
+    keys = "-".join(teacher.key_of(role).fingerprint for role in ("query", "document"))
+    return replace(data, teacher=targets), TeacherInfo(keys, embeddings.shape[1], len(embeddings))
 
 
 def add_teacher_loss(config: ResolvedConfig, model: ContrastiveModel, targets: TeacherTargets) -> None:

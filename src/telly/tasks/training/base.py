@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -45,10 +45,6 @@ class Prompts:
     def of(self, column: str) -> str:
         """Prompt of a column; empty if it has none."""
         return self.by_column.get(column, "")
-
-    def like(self, column: str, other: str) -> Prompts:
-        """The same prompts with that of another column for a column as well."""
-        return replace(self, by_column={**self.by_column, column: self.of(other)})
 
     def length(self, tokenizer: Any, column: str) -> int | None:
         """Number of tokens at the start of a column's texts that pooling leaves out; None if it leaves out none."""
