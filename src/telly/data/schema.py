@@ -44,7 +44,7 @@ class Column:
 
     @property
     def is_optional(self) -> bool:
-        """Whether data may lack it; its cells are lists then, which may be empty."""
+        """True if data may lack it; its cells are lists then, which may be empty."""
         return self.kind in ("texts", "numbers")
 
     @property
