@@ -172,7 +172,8 @@ def test_bad_collections_are_refused_and_the_command_that_the_error_names_lists_
         ("queries.jsonl", "{folder}: has no queries; expected queries.jsonl, or a folder 'queries' with data files"),
         (
             "qrels/test.tsv",
-            "{folder}/qrels: no file for the split 'test'; found train.tsv; expected such as test.jsonl",
+            "{folder}/qrels: no file for the split 'test'; found train.tsv; expected such as test.jsonl; "
+            "or give one of the files instead of the folder",
         ),
     ],
 )

@@ -80,7 +80,7 @@ def test_two_processes_are_one_run(variant: str, steady: Tiny, teacher: Path, tm
         assert len(list((tmp_path / "cache-two").glob("*/store.json"))) == 3
         built = [store["built_shards"] for store in found["cache"]["caches"].values()]
         assert built == [1, 1, 1], "the first process builds and the other one reads"
-    left = ["config.toml", "metrics.jsonl", "model", "record.json", "scores.npz"]
+    left = ["config.toml", "metrics.jsonl", "model", "record.json", "scores.npz", "untuned-scores.npz"]
     assert sorted(path.name for path in two.iterdir()) == left
 
 

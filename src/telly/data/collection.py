@@ -183,7 +183,10 @@ def _qrels_files(folder: Path, split: str | None) -> list[Path]:
     qrels = next((folder / name for name in QRELS_FOLDERS if (folder / name).is_dir()), None)
     if qrels is None:
         raise DataError(f"{folder}: has a corpus but no folder {QRELS!r}; expected such as {QRELS}/test.tsv")
-    return data_files(qrels, split or "train")
+    try:
+        return data_files(qrels, split or "train")
+    except DataError as error:
+        raise DataError(f"{error}; or give one of the files instead of the folder") from None
 
 
 def _has_cosqa_rows(file: Path) -> bool:

@@ -48,6 +48,8 @@ def save_model(
     if adapter is not None:
         with whole_folder(run.folder.adapter, replace=True) as folder:
             adapter.save(folder)
+            if embedding is not None:  # sentence-transformers looks for the tokenizer here; peft needs none
+                tokenizer.save_pretrained(folder)
             write_telly_files(folder)
         adapter.merge()  # after it was saved: merging removes the adapter from the model
     with whole_folder(run.folder.model, replace=True) as folder:
