@@ -25,6 +25,7 @@ from telly.models.modes import encode_texts
 from telly.tasks import get_spec, get_task
 from telly.tasks.options import ContrastiveOptions
 from telly.tasks.training.embeddings import embed_rows
+from tiny_models import tiny_model
 from tiny_runs import Tiny, record_of, run_telly, task_data, tiny_model_folder
 
 LIMITS = {"query": 24, "code": 48}
@@ -170,3 +171,12 @@ def test_the_other_tasks_with_vectors(task: str, options: tuple[str, ...], tmp_p
     run_telly(*given.command(tmp_path / "run", "frozen", "--epochs", "1", "--save-steps", "100", *options))
     made = export.export_sentence_transformers(load_for_export(str(tmp_path / "run")), tmp_path / "st")
     assert made.difference < 1e-5
+
+
+def test_an_encoder_without_an_automatic_class_is_refused_at_once():
+    """sentence-transformers would load a whole BART, with a new encoder."""
+    for family in ("roberta", "t5"):
+        export.check_loadable("run", tiny_model(family))
+    for family, encoder in (("bart", "BartEncoder"), ("longt5", "LongT5EncoderModel")):
+        with pytest.raises(ExportError, match=f"run: sentence-transformers cannot load {encoder}"):
+            export.check_loadable("run", tiny_model(family))

@@ -22,7 +22,7 @@ from telly.models.families import loading_class
 from telly.models.generation import Architecture, architecture_of, check_causal
 from telly.models.load import load_stack, model_from_config, shape_of
 from telly.models.stack import LayerStack, capture, find_stack
-from tiny_families import LAYERS, TABLE, tiny_config
+from tiny_families import LAYERS, MAX_POSITIONS, TABLE, tiny_config
 from tiny_models import padded_batch, tiny_model
 
 FROZEN = (0, 2, 3)
@@ -152,6 +152,18 @@ def test_the_plan_of_a_configuration_is_that_of_the_model(stack: LayerStack):
         plan = plan_of(shape, k)
         assert plan == plan_of(stack, k)
         assert plan.total == sum(p.numel() for p in stack.model.parameters())
+
+
+@torch.no_grad()
+def test_the_limit_of_positions_is_where_the_model_ends(stack: LayerStack):
+    """A model with a table of positions fails beyond its limit; others take longer inputs."""
+    limit = stack.position_limit
+    if limit is None:
+        stack.model(input_ids=torch.full((1, MAX_POSITIONS + 4), 5))
+    else:
+        stack.model(input_ids=torch.full((1, limit), 5))
+        with pytest.raises((IndexError, RuntimeError, ValueError)):
+            stack.model(input_ids=torch.full((1, limit + 1), 5))
 
 
 def test_models_generate_text_as_the_table_says(stack: LayerStack):

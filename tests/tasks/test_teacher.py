@@ -18,7 +18,8 @@ from torch import nn
 
 import telly
 from freezing.equal_training import check_same_training
-from telly.errors import ConfigError
+from telly.data.sequences import RaggedRows
+from telly.errors import ConfigError, DataError
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.inference.tuned_model import TunedModel
@@ -27,7 +28,7 @@ from telly.settings.config import TuneConfig
 from telly.tasks import get_task
 from telly.tasks.options import TeacherSettings
 from telly.tasks.training.contrastive import ContrastiveData, ContrastiveModel
-from telly.tasks.training.teacher import TeacherLoss, TeacherTargets
+from telly.tasks.training.teacher import GivenScores, TeacherLoss, TeacherTargets
 from telly.tuning.job import Job, prepare
 from tiny_models import CONFIGS, tiny_encoded, tiny_model, tiny_task_model
 from tiny_runs import Tiny, record_of, run_telly, task_data, tiny_model_folder
@@ -65,6 +66,56 @@ def test_divergence_of_scores_by_hand():
     e = math.exp(1 / 0.5)
     sharper = math.log(1 / 2) - (math.log(e / (e + 1)) + math.log(1 / (e + 1))) / 2
     assert loss_of("scores", temperature=0.5)(*student, teacher).item() == pytest.approx(sharper, abs=1e-6)
+
+
+def test_given_scores_by_hand():
+    """Query 0 has a negative and scores 1 against 0, query 1 none, query 2 two negatives and no scores.
+
+    The student sees the answer of query 0 at 0 degrees and its negative at 90: e / (e + 1); the teacher says 1/2.
+    """
+    scores = GivenScores.of([[3.0, 3.0], [2.0], []], [1, 0, 2], RaggedRows.of([[7], [], [8, 9]]))
+    assert scores is not None
+    teacher = scores.batch([0, 1, 2], [], [])
+    none = -math.inf
+    rows = [[3, none, none, 3, none, none], [none, 2, none, none, none, none], [none, none, 0, none, none, none]]
+    assert teacher["scores"].tolist() == rows
+    e = math.e
+    expected = (math.log(1 / 2) - (math.log(e / (e + 1)) + math.log(1 / (e + 1))) / 2) / 3
+    student = [at_angles(0, 0, 0).requires_grad_(), at_angles(0, 30, 60), at_angles(90, 10, 20)]
+    loss = loss_of("scores")(*student, teacher)
+    assert loss.item() == pytest.approx(expected, abs=1e-6)
+    loss.backward()
+    assert student[0].grad is not None and student[0].grad.isfinite().all()
+    assert student[0].grad.norm(dim=1)[1:].tolist() == [0, 0] and student[0].grad.norm(dim=1)[0] > 0.01
+    assert scores.batch([2, 0], [], [])["scores"].tolist() == [
+        [0, none, none, none, none], [none, 3, none, none, 3],
+    ]  # fmt: skip
+
+
+def test_given_scores_as_sentence_transformers():
+    """Two negatives for each query: the teacher's scores are then a table, as its label."""
+    student = drawn(6, 0)
+    student["negatives"] = torch.randn(8, 6, generator=torch.Generator().manual_seed(5))
+    table = torch.randn(4, 3, generator=torch.Generator().manual_seed(6))
+    given = GivenScores.of(table.tolist(), [2] * 4, RaggedRows.of([[0, 1]] * 4))
+    assert given is not None
+    ours = loss_of("scores", (6, 6), temperature=0.5, teacher_temperature=0.25)
+    found = ours(*student.values(), given.batch(range(4), [], []))
+    reference = DistillKLDivLoss(
+        SimpleNamespace(), pairwise_cos_sim, student_temperature=0.5, teacher_temperature=0.25  # type: ignore[arg-type]
+    )  # fmt: skip
+    columns = [student["queries"], student["documents"], student["negatives"][::2], student["negatives"][1::2]]
+    assert found.item() == pytest.approx(reference.compute_loss_from_embeddings(columns, table).item() / 0.25, rel=1e-5)
+
+
+def test_scores_of_negatives_that_are_answers_are_left_out_with_them():
+    scores = GivenScores.of(
+        [[5.0, 1.0, 2.0], [6.0, 3.0]], [2, 1], RaggedRows.of([[7, 8], [9]]).where(np.array([0, 1, 1], bool))
+    )
+    assert scores is not None
+    assert scores.negatives.tolist() == [2, 3]
+    assert GivenScores.of([[], []], [1, 1], RaggedRows.of([[7], [8]])) is None
+    assert GivenScores.of([[5.0]], [0], None) is None
 
 
 def drawn(size: int, seed: int) -> dict[str, torch.Tensor]:
@@ -233,10 +284,53 @@ def test_a_run_with_a_teacher(tiny: Tiny, tmp_path: Path):
     assert f"the interrupted run had another teacher; the files of {wide} were changed since" in ended.error
 
 
+def with_scores(tiny: Tiny, folder: Path, scores: Any) -> Path:
+    """The training data with a column of scores, `scores(i)` in row i."""
+    rows = [json.loads(line) for line in tiny.data["train"].read_text(encoding="utf-8").splitlines()]
+    file = folder / "scored.jsonl"
+    file.write_text("".join(json.dumps(row | {"teacher_scores": scores(i)}) + "\n" for i, row in enumerate(rows)))
+    return file
+
+
+def test_scores_of_the_data_are_a_teacher_too(tiny: Tiny, tmp_path: Path):
+    file = with_scores(tiny, tmp_path, lambda i: [2.5, 1, -1.5] if i % 3 else [])
+    job = job_of(tiny, tmp_path, teacher=None, teacher_target="scores", data=str(file), teacher_temperature=1.0)
+    assert job.inputs.teacher is None and isinstance(job.train, ContrastiveData)
+    assert isinstance(job.train.teacher, GivenScores)
+    without, own = loss_without_and_with(job)
+    assert own > without + 1e-2
+    plain = job_of(tiny, tmp_path, teacher=None, data=str(file))
+    assert isinstance(plain.train, ContrastiveData) and plain.train.teacher is None
+    assert plain.train.fingerprint() == job.train.fingerprint()
+    other = with_scores(tiny, tmp_path, lambda i: [2.5, 1, -1.0] if i % 3 else [])
+    assert job_of(tiny, tmp_path, teacher=None, data=str(other)).train.fingerprint() != job.train.fingerprint()
+    with pytest.raises(ConfigError, match="expected rows with negatives and teacher_scores"):
+        job_of(tiny, tmp_path, teacher=None, teacher_target="scores")
+
+
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        (
+            [1, 2],
+            "has 2 scores, and the row has one right answer and 2 negatives; expected a score for each",
+        ),
+        ("1", "'teacher_scores' must be a list of finite numbers, found str"),
+        ([1, True, 2], "'teacher_scores' must be a list of finite numbers"),
+    ],
+)
+def test_scores_that_do_not_fit(scores: Any, message: str, tiny: Tiny, tmp_path: Path):
+    file = with_scores(tiny, tmp_path, lambda i: scores if i == 3 else [])
+    with pytest.raises(DataError, match=message) as error:
+        job_of(tiny, tmp_path, data=str(file))
+    assert str(error.value).startswith(f"{file}:4: ")
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"teacher_weight": 2}, "teacher_weight: is for a run with a teacher; give teacher as well, or leave it out"),
+        ({"task": "clone-retrieval", "teacher_target": "scores"}, "teacher_target: is for a run with a teacher"),
         ({"task": "classify", "teacher": "x"}, "teacher: task classify has no such setting; leave it out"),
         (
             {"teacher": "x", "teacher_temperature": 0.1},

@@ -218,7 +218,7 @@ def _relevant_pairs(collection: JudgedCollection, source: str, schema: Schema) -
     # This is a generator, so the collection is read only if the cache lacks these pairs.
     judged = _read_collection(collection, source, schema)
     query, document = schema.query_and_candidates
-    others: Cells = {column.name: [] for column in schema.columns if column.kind == "texts"}
+    others: Cells = {column.name: [] for column in schema.columns if column.is_optional}
     owners = np.repeat(np.arange(len(judged)), judged.judgments.counts)
     for start in range(0, len(owners), PAIRS_BATCH):
         batch = slice(start, start + PAIRS_BATCH)
@@ -283,9 +283,8 @@ def _to_arrow(rows: Iterator[Cells], source: str, schema: Schema, key: str) -> D
     from datasets.exceptions import DatasetGenerationError
 
     text = datasets.Value("string")
-    features = datasets.Features(
-        {column.name: datasets.List(text) if column.kind == "texts" else text for column in schema.columns}
-    )
+    lists = {"texts": datasets.List(text), "numbers": datasets.List(datasets.Value("float32"))}
+    features = datasets.Features({column.name: lists.get(column.kind, text) for column in schema.columns})
     try:
         with _quiet():
             return datasets.Dataset.from_generator(

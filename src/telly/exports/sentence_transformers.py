@@ -14,6 +14,7 @@ from telly.exports.folder import Exported, agreement, embedding_info, new_folder
 from telly.exports.source import CHECK_TEXTS, save_encoder
 from telly.inference.tuned_model import TunedModel
 from telly.models.embedding import Role
+from telly.models.families import loading_class
 from telly.runs.inference_config import write_embedding
 
 TOLERANCE = 1e-5
@@ -47,9 +48,11 @@ def export_sentence_transformers(model: TunedModel, output: Path) -> Exported:
 
     Raises:
         ConfigError: sentence-transformers is not installed, or the folder is not empty.
-        ExportError: the folder would give other tokens or embeddings than telly; nothing is left behind.
+        ExportError: sentence-transformers could not load the folder, or it would give other tokens or embeddings than
+            telly; nothing is left behind.
     """
     library = _library()
+    check_loadable(model.name, model.encoder)
     with new_folder(output) as folder:
         write_modules(model, folder)
         difference = _check(library.SentenceTransformer(str(folder), device="cpu", local_files_only=True), model)
@@ -71,6 +74,20 @@ def export_sentence_transformers(model: TunedModel, output: Path) -> Exported:
         )
         write_export_card(model, folder, use, f"## Checked\n\n{checked}", library="sentence-transformers")
     return Exported(output, difference)
+
+
+def check_loadable(name: str, encoder: Any) -> None:
+    """Check that sentence-transformers, which loads models by transformers' automatic classes, can load an encoder.
+
+    Raises:
+        ExportError: the encoder is part of an encoder-decoder and has no automatic class, as BART's.
+    """
+    architecture = type(encoder).__name__
+    if not loading_class(encoder.config.model_type, architecture)[1].startswith("Auto"):
+        raise ExportError(
+            f"{name}: sentence-transformers cannot load {architecture}, the encoder of an encoder-decoder; use "
+            "telly.load or `telly index` with the run, or tune a model whose encoder has an automatic class (T5)"
+        )
 
 
 def _library() -> Any:

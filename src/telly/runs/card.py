@@ -186,7 +186,11 @@ def _settings(record: RunRecord) -> str:
     values = dict(record.config.values)
     if values.get(TEACHER) is not None:
         values[TEACHER] = shown_name(values[TEACHER])
-    rows = [(label, f"{values[name]}") for name, label in CARD_SETTINGS if values.get(name) is not None]
+    rows = [
+        (label, ", ".join(map(str, value)) if isinstance(value, list | tuple) else f"{value}")
+        for name, label in CARD_SETTINGS
+        if (value := values.get(name)) not in (None, [], ())
+    ]
     return "## Settings\n\n" + markdown_table(("setting", "value"), [("maximum tokens", limits), *rows])
 
 

@@ -212,7 +212,7 @@ class TuneConfig(TaskSettings):
     teacher_target: Annotated[
         TeacherTarget | None,
         Setting(
-            "Train towards the teacher's embeddings, or its scores of the candidates in a batch.",
+            "Train towards the teacher's embeddings or scores; scores without a teacher are those of the data.",
             WEIGHTS,
             default=TeacherSettings.target,
             label="target of the teacher",
@@ -446,7 +446,8 @@ class TuneConfig(TaskSettings):
         given = [name for name in TEACHER_SETTINGS if getattr(self, name) is not None]
         if given and not isinstance(self.options, ContrastiveOptions):
             raise ValueError(f"{given[0]}: task {self.task} has no such setting; leave it out")
-        if given and self.teacher is None:
+        has_scores = self.teacher_target == SCORES and get_spec(self.task).schema.teacher_scores is not None
+        if given and self.teacher is None and not has_scores:
             raise ValueError(f"{given[0]}: is for a run with a teacher; give teacher as well, or leave it out")
         if self.teacher_temperature is not None and self.teacher_target != SCORES:
             raise ValueError(
@@ -516,7 +517,7 @@ class TuneConfig(TaskSettings):
     @property
     def teacher_settings(self) -> TeacherSettings | None:
         """Settings of training towards a teacher, with their defaults; None without a teacher."""
-        if self.teacher is None:
+        if self.teacher is None and self.teacher_target != SCORES:
             return None
         settings = TeacherSettings(
             self.teacher,

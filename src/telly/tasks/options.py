@@ -216,13 +216,14 @@ class TeacherSettings:
     They are no options of the task, because a tuned model is used without its teacher.
 
     Attributes:
-        model: the teacher: a run's folder, model folder, hub id or the embedded model.
+        model: the teacher: a run's folder, model folder, hub id or the embedded model; None takes the scores that the
+            data gives.
         target: what of the teacher the student is trained towards.
         weight: weight of the teacher's loss; that of the task's own loss is 1.
         temperature: divides the teacher's scores; None with embeddings.
     """
 
-    model: str
+    model: str | None
     target: TeacherTarget = "embeddings"
     weight: float = 1.0
     temperature: float | None = None

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from telly.data.sample import DESCRIBED_FUNCTIONS
-from telly.data.schema import CODE_TOKENS_FIRST, DOCSTRING_NAMES, NEGATIVES, Column, Schema
+from telly.data.schema import CODE_TOKENS_FIRST, DOCSTRING_NAMES, NEGATIVES, TEACHER_SCORES, Column, Schema
 from telly.metrics.answers import REFERENCE_KEYS, AnswerLayout
 from telly.mining.target import described
 from telly.tasks.options import SearchOptions
@@ -34,6 +34,7 @@ class Search(TaskSpec[SearchOptions]):
         key="code",
         candidates="code",
         negatives=NEGATIVES,
+        teacher_scores=TEACHER_SCORES,
     )
     sample = DESCRIBED_FUNCTIONS
     preset = Preset({"query": 128, "code": 256}, batch_size=128, learning_rate=2e-5, epochs=10, metric="mrr")

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from telly.data.sequences import SequenceTable
+from telly.errors import ConfigError
 from telly.inference.embedding_cache import cached_embeddings
 from telly.inference.tuned_model import TunedModel
 from telly.processes import first_here_goes_first
@@ -19,13 +20,13 @@ from telly.runs.parts import TeacherInfo
 from telly.settings.config import ResolvedConfig
 from telly.tasks.training.base import AnyTask
 from telly.tasks.training.contrastive import ContrastiveData, ContrastiveModel
-from telly.tasks.training.teacher import TeacherLoss, TeacherTargets
+from telly.tasks.training.teacher import GivenScores, TeacherLoss, TeacherTargets
 
 
 def with_teacher(
     config: ResolvedConfig, task: AnyTask, dataset: Any, data: ContrastiveData, folder: Path, device: torch.device
-) -> tuple[ContrastiveData, TeacherInfo]:
-    """Add a teacher's embeddings to training data.
+) -> tuple[ContrastiveData, TeacherInfo | None]:
+    """Add a teacher's embeddings to training data, or choose the scores that the data has.
 
     The teacher reads the texts with its own tokenizer, length limits and prompts, as `telly.load(TEACHER).embed` does.
     It runs once over the distinct texts; other runs with the same teacher read its embeddings from the disk.
@@ -38,11 +39,20 @@ def with_teacher(
         folder: folder in which the embeddings are kept.
         device: device of the teacher.
 
+    Returns:
+        the data, and the teacher; None if there is no model.
+
     Raises:
-        ConfigError: the teacher cannot embed.
+        ConfigError: the teacher cannot embed, or the data has no scores.
         ModelError: it cannot be loaded.
     """
-    assert config.teacher is not None
+    if config.teacher is None:
+        if data.given_scores is None:
+            raise ConfigError(
+                "teacher_target: without a teacher, training needs the scores of one in the data; expected rows with "
+                "negatives and teacher_scores, a score for the right answer and for each negative; found none"
+            )
+        return replace(data, teacher=data.given_scores), None
     roles = task.spec.embedding_roles(config.options)
     assert roles is not None  # of tasks with `ContrastiveOptions`
     teacher = TunedModel.load(config.teacher, needs="embed", device=str(device))
@@ -65,16 +75,20 @@ def with_teacher(
     return replace(data, teacher=targets), TeacherInfo(keys, embeddings.shape[1], len(embeddings))
 
 
-def add_teacher_loss(config: ResolvedConfig, model: ContrastiveModel, targets: TeacherTargets) -> None:
+def add_teacher_loss(config: ResolvedConfig, model: ContrastiveModel, targets: TeacherTargets | GivenScores) -> None:
     """Add the teacher's term to a model's loss; its projection, if it needs one, is drawn at random."""
     settings = config.teacher_settings
     assert settings is not None
+    size = teacher_size = model.embedding.embedding_size
+    similarity = model.similarity
+    if isinstance(targets, TeacherTargets):
+        teacher_size, similarity = targets.embeddings.shape[1], targets.similarity
     model.teacher = TeacherLoss(
         settings,
-        model.embedding.embedding_size,
-        targets.embeddings.shape[1],
+        size,
+        teacher_size,
         similarity=model.similarity,
-        teacher_similarity=targets.similarity,
+        teacher_similarity=similarity,
         temperature=model.options.temperature,
     )
 

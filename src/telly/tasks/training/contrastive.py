@@ -18,7 +18,7 @@ from telly.tasks.options import ContrastiveOptions
 from telly.tasks.training.base import Encoded, Encoder, TaskModel
 from telly.tasks.training.embeddings import in_chunks
 from telly.tasks.training.global_batch import for_all_processes, gather_ragged, gather_with_gradient
-from telly.tasks.training.teacher import TeacherLoss, TeacherTargets
+from telly.tasks.training.teacher import GivenScores, TeacherLoss, TeacherTargets
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,13 @@ class ContrastiveData(Encoded):
 
     Attributes:
         negatives: rows of the hard negatives of every example, any number each; None if no example has any.
-        teacher: what a teacher gives for the sequences; None without a teacher.
+        given_scores: a teacher's scores that the data has; None if it has none.
+        teacher: what training is directed towards: a teacher's embeddings, or the given scores; None without a teacher.
     """
 
     negatives: RaggedRows | None = None
-    teacher: TeacherTargets | None = None
+    given_scores: GivenScores | None = None
+    teacher: TeacherTargets | GivenScores | None = None
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -65,7 +67,8 @@ class ContrastiveData(Encoded):
 
     def _arrays(self) -> list[npt.NDArray[np.int64]]:
         negatives = [] if self.negatives is None else [self.negatives.values, self.negatives.offsets]
-        return [*super()._arrays(), *negatives]
+        scores = [] if self.given_scores is None else self.given_scores.arrays()
+        return [*super()._arrays(), *negatives, *scores]
 
 
 def negatives_column(schema: Schema, split: str) -> str | None:
@@ -163,7 +166,7 @@ class ContrastiveModel(TaskModel):
             negatives: batch of the hard negatives; None if there are none in this batch.
             negative_ids: identities of the hard negatives; None if there are none in any batch.
             answers: as for `in_batch_loss`.
-            teacher: the teacher's embeddings, as `TeacherTargets.batch` gives them; None without a teacher.
+            teacher: what a teacher gives for the batch, as `ContrastiveData.teacher.batch` gives it; None without one.
         """
         queries, documents = self.embed_batch(left), self.embed_batch(right)
         hard = None

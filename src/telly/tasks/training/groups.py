@@ -151,7 +151,7 @@ class GroupTask(Task[Encoder, GroupModel, GroupedTexts, ContrastiveOptions]):
             batch["negatives"] = source.batch(negatives) if len(negatives) else None
             batch["negative_labels"] = torch.from_numpy(data.negative_ids(negatives))
         if data.teacher is not None:
-            batch["teacher"] = data.teacher.batch(rows[picked], rows[partners], negatives)
+            batch["teacher"] = data.teacher.batch(picked, rows[picked], rows[partners], negatives)
         return batch
 
     @torch.no_grad()

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from telly.data.judged import JudgedQueries
-from telly.data.sequences import Rows
+from telly.data.sequences import RaggedRows, Rows
 from telly.freezing.source import RowSource
 from telly.metrics.bm25 import bm25_ranks
 from telly.metrics.judgments import Judgments
@@ -22,6 +22,7 @@ from telly.tasks.spec import TaskSpec
 from telly.tasks.training.base import NO_PROMPTS, Encoder, Evaluation, Prompts, Task
 from telly.tasks.training.contrastive import ContrastiveData, ContrastiveModel, negatives_column, without_answers
 from telly.tasks.training.embeddings import embed_rows, encoded_with_negatives
+from telly.tasks.training.teacher import GivenScores
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,18 @@ class RetrievalTask(Task[Encoder, RetrievalModel, RetrievalData, SearchOptions])
                 continue
             hard, warnings = without_answers(hard, rows[self.query], rows[self.document], self.query)
             answers = _several_answers(rows[self.query], rows[self.document])
-            encoded[name] = RetrievalData(table, rows, negatives=hard, warnings=warnings, answers=answers)
+            scores = self._given_scores(dataset, hard) if name == "train" else None
+            encoded[name] = RetrievalData(
+                table, rows, negatives=hard, given_scores=scores, warnings=warnings, answers=answers
+            )
         return encoded
+
+    def _given_scores(self, dataset: Any, negatives: RaggedRows | None) -> GivenScores | None:
+        """A teacher's scores, if the data has any."""
+        texts, scores = self.schema.negatives, self.schema.teacher_scores
+        if texts is None or scores is None or scores.name not in dataset.column_names:
+            return None
+        return GivenScores.of(dataset[scores.name], [len(some) for some in dataset[texts.name]], negatives)
 
     def build(
         self, encoder: Encoder, num_classes: int, options: SearchOptions, embedding: EmbeddingHead | None = None
@@ -157,7 +168,7 @@ class RetrievalTask(Task[Encoder, RetrievalModel, RetrievalData, SearchOptions])
             batch["negatives"] = source.batch(negatives) if len(negatives) else None
             batch["negative_rows"] = torch.from_numpy(negatives)
         if data.teacher is not None:
-            batch["teacher"] = data.teacher.batch(query, document, negatives)
+            batch["teacher"] = data.teacher.batch(picked, query, document, negatives)
         return batch
 
     @torch.no_grad()
