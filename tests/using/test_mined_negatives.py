@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,9 +15,13 @@ import pytest
 import torch
 
 from telly.errors import ConfigError, DataError
+from telly.freezing.build import existing_cache
 from telly.inference import embedding_cache
 from telly.inference.tuned_model import TunedModel
 from telly.models.embedding import Similarity
+from telly.settings.config import TuneConfig
+from telly.tuning.caches import requests
+from telly.tuning.job import prepare
 from telly.using import negatives
 from telly.using.negatives import NegativeSettings, SearchData, choose, mine_negatives
 from tiny_runs import Tiny, pair, record_of, run_telly, tiny_data, tiny_model_folder
@@ -264,6 +269,29 @@ def test_states_of_a_runs_frozen_layers_are_read_where_they_are(tiny: Tiny, tmp_
     assert cached.cached_layers == 2
     assert {path: path.stat().st_mtime_ns for path in cache.rglob("shard*")} == built, "nothing was computed again"
     assert (tmp_path / "cached.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+def test_a_folder_with_a_higher_length_limit_is_mined_from_the_cache_of_its_tuning(tiny: Tiny, tmp_path: Path):
+    """The folder allows 40 tokens, to which `telly.load` cuts; tuning cuts at the recommended lengths."""
+    model = shutil.copytree(tiny.model, tmp_path / "model")
+    (model / "1_Pooling").mkdir()
+    kinds = {"Transformer": "", "Pooling": "1_Pooling"}
+    modules = [{"path": path, "type": f"sentence_transformers.models.{kind}"} for kind, path in kinds.items()]
+    for name, content in {
+        "modules.json": modules,
+        "1_Pooling/config.json": {"pooling_mode": "mean"},
+        "sentence_bert_config.json": {"max_seq_length": 40},
+        "telly.json": {"recommended": {"search": {"max_tokens": {"query": 6, "code": 12}}}},
+    }.items():
+        (model / name).write_text(json.dumps(content))
+    assert TunedModel.load(model).config.max_tokens == {"query": 40, "code": 40}
+    source, cache = str(tiny.data["train"]), tmp_path / "cache"
+    mine_negatives(source, tmp_path / "o.jsonl", NegativeSettings(), model=str(model), cache_dir=cache, freeze=2)
+    config = TuneConfig(
+        model=str(model), data=source, valid=str(tiny.data["valid"]), freeze=2, cache_dir=cache, cache_always=True
+    ).resolve()
+    assert config.max_tokens == {"query": 6, "code": 12}
+    assert existing_cache(requests(prepare(config))["train"])
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from telly.metrics.bm25 import Bm25
 from telly.metrics.retrieval import CHUNK_QUERIES
 from telly.mining.duplicates import Signature, are_near_duplicates, signature
 from telly.models.embedding import Similarity
+from telly.settings.config import TuneConfig
 from telly.tasks import get_spec
 from telly.tasks.training.embeddings import embed_rows
 from telly.training.progress import counting_bar
@@ -425,7 +426,9 @@ def _job_with_cache(model: TunedModel, dataset: Any, cache_dir: Path, freeze: in
         return None
     if changes["freeze"] is None:
         return None
-    job = prepare(model.settings.model_copy(update=changes), datasets={"train": dataset})
+    # An untuned model that is loaded reads up to the limits of its folder, and in tuning up to those of the task.
+    settings = model.settings if model.is_tuned else TuneConfig(task=TASK, model=model.name).resolve()
+    job = prepare(settings.model_copy(update=changes), datasets={"train": dataset})
     return job if freeze is not None or existing_cache(requests(job)["train"]) else None
 
 
