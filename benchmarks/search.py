@@ -125,7 +125,7 @@ def unit(rng: np.random.Generator, count: int, hidden: int) -> Embeddings:
 
 def one_size(tuned: TunedModel, queries: Sequence[str], index: Bm25, functions: int) -> dict[str, Any]:
     """All parts of a query's time over embeddings of a model's size."""
-    rng, hidden = np.random.default_rng(0), tuned.hidden_size
+    rng, hidden = np.random.default_rng(0), tuned.embedding_size
     embeddings = unit(rng, functions, hidden)
     started = time.process_time()
     dense = Dense.build(embeddings)

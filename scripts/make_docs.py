@@ -1,12 +1,14 @@
-"""Write what follows from the code in the docs: tables of data.md and tasks.md, and api.md and settings.md.
+"""Write what follows from the code in the docs: tables of data.md, models.md and tasks.md, and api.md and settings.md.
 
 python scripts/make_docs.py
 """
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import re
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 import telly
 from telly.data.schema import Column
 from telly.declare import Affects, Declared, Group
+from telly.models.unsupported import REASONS
 from telly.settings.lists import SETTINGS
 from telly.tasks import TASKS
 
@@ -27,16 +30,46 @@ def main() -> None:
 
 def pages() -> dict[Path, str]:
     """The pages that follow from the code, as they should be."""
-    tables = {"data.md": ("columns", columns()), "tasks.md": ("presets", presets())}
-    found = {DOCS / name: _with_table(DOCS / name, block, table) for name, (block, table) in tables.items()}
+    tables = {
+        "data.md": {"columns": columns()},
+        "models.md": {"families": families(), "refused": refused()},
+        "tasks.md": {"presets": presets()},
+    }
+    found = {DOCS / name: _with_tables(DOCS / name, blocks) for name, blocks in tables.items()}
     return found | {DOCS / "api.md": api(), DOCS / "settings.md": settings()}
 
 
-def _with_table(page: Path, block: str, table: str) -> str:
-    begin, end = f"<!-- {block}:begin -->\n", f"<!-- {block}:end -->"
-    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
-    _, _, after = rest.partition(end)
-    return f"{before}{begin}{table}{end}{after}"
+def _with_tables(page: Path, blocks: dict[str, str]) -> str:
+    text = page.read_text(encoding="utf-8")
+    for block, table in blocks.items():
+        begin, end = f"<!-- {block}:begin -->\n", f"<!-- {block}:end -->"
+        before, _, rest = text.partition(begin)
+        _, _, after = rest.partition(end)
+        text = f"{before}{begin}{table}{end}{after}"
+    return text
+
+
+def families() -> str:
+    """One row per model family that the tests freeze, by architecture."""
+    script = importlib.util.spec_from_file_location("tiny_families", DOCS.parent / "tests" / "tiny_families.py")
+    assert script is not None and script.loader is not None
+    tests = sys.modules["tiny_families"] = importlib.util.module_from_spec(script)
+    script.loader.exec_module(tests)
+    text = ""
+    for title, group in tests.GROUPS.items():
+        text += f"\n### {title}\n\n| type | models |\n|---|---|\n"
+        for name, family in group.items():
+            mark = "" if family.generates else " \\*"
+            text += f"| `{name}`{mark} | {family.models} |\n"
+    return text + "\n"
+
+
+def refused() -> str:
+    """One item per reason for which models are refused by their type."""
+    types: dict[str, list[str]] = {}
+    for name, reason in sorted(REASONS.items()):
+        types.setdefault(reason, []).append(f"`{name}`")
+    return "".join(f"- {', '.join(names)}: {reason}.\n" for reason, names in types.items())
 
 
 def columns() -> str:

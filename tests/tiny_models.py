@@ -64,10 +64,13 @@ def tiny_tokenizer(*, modes: bool = False, placeholder: bool = False) -> transfo
     )  # fmt: skip
 
 
-def tiny_dataset(task: str, examples: int = 12, seed: int = 0) -> datasets.Dataset:
-    """Random words, or labels, in the columns of a task; every label occurs, and some functions occur twice."""
+def tiny_dataset(task: str, examples: int = 12, seed: int = 0, *, negatives: bool = False) -> datasets.Dataset:
+    """Random words, or labels, in the columns of a task; every label occurs, and some functions occur twice.
+
+    With `negatives` the i-th example has i % 3 hard negatives, some of which are functions of other examples.
+    """
     rng = random.Random(seed)
-    columns: dict[str, list[str]] = {}
+    columns: dict[str, list[Any]] = {}
     for column in get_spec(task).schema.columns:
         if column.kind == "label":
             columns[column.name] = [str(i % 2) for i in range(examples)]
@@ -76,16 +79,21 @@ def tiny_dataset(task: str, examples: int = 12, seed: int = 0) -> datasets.Datas
                 " ".join(f"w{rng.randrange(8, VOCAB)}" for _ in range(rng.randrange(2, 9))) for _ in range(examples)
             ]
             columns[column.name] = [*texts[:-2], *texts[:2]]
+    if negatives:
+        codes = columns["code"]
+        columns["negatives"] = [[f"w9 w{20 + i}", codes[(i + 3) % examples]][: i % 3] for i in range(examples)]
     return datasets.Dataset.from_dict(columns)
 
 
 TINY_TOKENS = 12
 
 
-def tiny_encoded(task: str, config: transformers.PretrainedConfig, seed: int = 0) -> Encoded:
+def tiny_encoded(
+    task: str, config: transformers.PretrainedConfig, seed: int = 0, *, negatives: bool = False
+) -> Encoded:
     """A small training split of a task as a model gets it."""
     limits = dict.fromkeys(get_spec(task).preset.max_tokens, TINY_TOKENS)
-    train = {"train": tiny_dataset(task, seed=seed)}
+    train = {"train": tiny_dataset(task, seed=seed, negatives=negatives)}
     return get_task(task).encode(train, tiny_tokenizer(), limits, config)["train"]
 
 

@@ -55,6 +55,20 @@ def tiny_data(folder: Path) -> dict[str, Path]:
     return files
 
 
+def with_negatives(train: Path) -> Path:
+    """A copy of `train.jsonl` in which the i-th row has i % 3 hard negatives, some of them the code of other rows."""
+    rows = [json.loads(line) for line in train.read_text(encoding="utf-8").splitlines()]
+    for i, row in enumerate(rows):
+        row["negatives"] = [rows[(i + 7) % len(rows)]["code"], f"def negative_{i}(a): return a + {i}"][: i % 3]
+    file = train.with_name("negatives.jsonl")
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+LOSS = ("--symmetric", "--false-negative-margin", "0.3", "--matryoshka", "8", "--matryoshka", "16", "--chunk-size", "3")
+"""All settings of the contrastive loss."""
+
+
 def task_data(task: str, folder: Path, counts: dict[str, int] | None = None) -> dict[str, Path]:
     """Write a task's data as it is published; returns the files or folders by split.
 
@@ -105,8 +119,13 @@ def _write_pairs(folder: Path, split: str, drawn: list[dict[str, str]]) -> None:
     (folder / f"{split}.txt").write_text("".join(lines), encoding="utf-8")
 
 
-def tiny_model_folder(folder: Path, family: str = "roberta", *, dropout: float = 0.1, seed: int = 0) -> Path:
-    """Write a random model of four layers with its own small byte-level BPE tokenizer; returns the folder."""
+def tiny_model_folder(
+    folder: Path, family: str = "roberta", *, dropout: float = 0.1, seed: int = 0, hidden_size: int = 32
+) -> Path:
+    """Write a random model of four layers with its own small byte-level BPE tokenizer; returns the folder.
+
+    Only the default family can have another hidden size.
+    """
     import torch
     import transformers
 
@@ -126,7 +145,7 @@ def tiny_model_folder(folder: Path, family: str = "roberta", *, dropout: float =
     else:
         model = transformers.RobertaModel(
             transformers.RobertaConfig(
-                hidden_size=32,
+                hidden_size=hidden_size,
                 num_hidden_layers=4,
                 num_attention_heads=4,
                 intermediate_size=64,
@@ -273,7 +292,7 @@ def check_same_end(output: Path, expected: Path, sessions: int = 1) -> None:
     assert found["status"] == reference["status"] == "finished"
     assert len(found["sessions"]) == sessions
     assert all(session["wall_seconds"] > 0 for session in found["sessions"])
-    for name in ("test", "best_epoch", "baselines", "metric"):
+    for name in ("test", "test_truncated", "best_epoch", "baselines", "metric", "verdict"):
         assert found[name] == reference[name], name
     timeless = [[{k: v for k, v in e.items() if k != "seconds"} for e in r["epochs"]] for r in (found, reference)]
     assert timeless[0] == timeless[1]

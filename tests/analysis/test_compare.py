@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ import pytest
 from telly.analysis.compare import CompareConfig, CompareResult, LayerSimilarity, ModelComparison, write_result
 from telly.analysis.similarity import Rsa
 from telly.api.compare import compare as compare_models
+from telly.models.embedding import EmbeddingConfig, EmbeddingHead
+from telly.models.embedding_writer import write_embedding_modules
+from telly.models.pooling_mode import PoolingMode
 from tiny_runs import Tiny, run_telly, tiny_data, tiny_model_folder
 
 
@@ -120,3 +124,12 @@ def test_every_setting_of_the_function_counts(monkeypatch: pytest.MonkeyPatch):
     given = {"data": "d", "task": "search", "split": "valid", "limit": 7, "max_tokens": 9, "paper": True, "seed": 3}
     assert compare_models("a", ["b"], **given) is RESULT
     assert seen == [CompareConfig("a", ("b",), **given)]
+
+
+def test_a_pooling_that_is_not_compared_is_said(models: Path, tmp_path: Path):
+    folder = shutil.copytree(models / "a", tmp_path / "cls")
+    head = EmbeddingHead(EmbeddingConfig(pooling=(PoolingMode.CLS,)), 32)
+    write_embedding_modules(folder, head, 32, {"query": 40, "document": 40}, {"query": "find: "})
+    remark = f"{folder}: means over all tokens are compared, without prompts; its folder declares the pooling cls and"
+    ended = compare(tmp_path, "--model", str(models / "a"), "--with", str(folder), "--limit", "50", "--no-figures")
+    assert f"{remark} prompts" in " ".join(ended.out.split())

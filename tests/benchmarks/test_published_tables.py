@@ -17,11 +17,14 @@ from benchmarks import quality, run
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"<!-- ([\w-]+):begin -->\n(.*?)\n?<!-- \1:end -->", re.DOTALL)
-FROM_CODE = {"library", "loop", "columns", "presets"}
+FROM_CODE = {"library", "loop", "columns", "presets", "families", "refused"}
 """Blocks that come from the code, and have tests of their own."""
 PROGRAMS = [
     *((name, ["--table"]) for name in ("run", "tasks", "packages", "search", "analysis", "findings", "paper_study")),
-    *((name, ["--table"]) for name in ("pretraining", "study", "advice", "secret_masking", "error_rates")),
+    *(
+        (name, ["--table"])
+        for name in ("pretraining", "study", "advice", "secret_masking", "error_rates", "cosqa", "chunks")
+    ),
     *(("quality", [name, "--table"]) for name in quality.STUDIES if (quality.RESULTS / f"{name}.json").is_file()),
     ("scaling", []),
     ("verdicts", []),

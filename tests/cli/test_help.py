@@ -96,24 +96,26 @@ def test_files_in_help_can_be_pasted():
     assert found["method"]["lora"] == {"lora_rank": 16} and found["settings"] == {"epochs": 3}
 
 
-CONTRASTIVE = {
+EMBEDDING = {"--pooling", "--document-prompt"}
+CONTRASTIVE = EMBEDDING | {
     *("--temperature", "--symmetric", "--false-negative-margin", "--matryoshka", "--matryoshka-weight", "--chunk-size")
 }
+CONTRASTIVE |= {"--teacher", "--teacher-target", "--teacher-weight", "--teacher-temperature"}
 
 
 @pytest.mark.parametrize(
     ("task", "own"),
     [
-        ("search", CONTRASTIVE),
-        ("clone", {"--head", "--shared-batches", "--chunk-size"}),
+        ("search", CONTRASTIVE | {"--query-prompt"}),
+        ("clone", EMBEDDING | {"--head", "--shared-batches", "--chunk-size"}),
         ("clone-retrieval", CONTRASTIVE),
         ("summarize", {"--beams"}),
-        ("classify", set()),
+        ("classify", EMBEDDING),
     ],
 )
 def test_a_task_has_its_own_options_alone(task: str, own: set[str]):
     text = help_of("tune", task)
-    of_tasks = CONTRASTIVE | {"--head", "--shared-batches", "--beams"}
+    of_tasks = CONTRASTIVE | {"--query-prompt", "--head", "--shared-batches", "--beams"}
     assert {option for option in of_tasks if f"  {option} " in text} == own
     common = {declared.option for name, declared in SETTINGS.items() if name != "task"} - of_tasks
     assert {option for option in common if f"  {option}" not in text} == set()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -216,6 +218,49 @@ def test_search():
     found = score("search")
     assert (found["mrr"], found["map"], found["recall@10"]) == pytest.approx((0.5, 0.5, 2 / 3))
     assert found["recall@1"] == pytest.approx(1 / 3)
+
+
+def ndcg_by_hand() -> float:
+    """Grade 1 at rank 1 and grade 3 at rank 3, for one query; the other has its only answer first."""
+    return ((1 + 3 / math.log2(4)) / (3 + 1 / math.log2(3)) + 1) / 2
+
+
+def test_search_with_graded_answers():
+    write_json("gold", {"id": "q1", "answers": {"a": 3, "b": 1, "x": 0}}, {"id": "q2", "answers": ["c"]})
+    write("pred", "q1\tb x a", "q2\tc a b")
+    found = score("search")
+    assert found["ndcg@10"] == pytest.approx(ndcg_by_hand())
+    assert (found["map"], found["recall@1"]) == pytest.approx(((1 + 2 / 3) / 2 / 2 + 1 / 2, 0.75))
+
+
+def test_search_with_the_judgments_of_beir():
+    write("gold", "query-id\tcorpus-id\tscore", "q1\ta\t3", "q2\tc\t1", "q1\tb\t1", "q1\tx\t0")
+    write("pred", "q2\tc a b", "q1\tb x a")
+    assert score("search")["ndcg@10"] == pytest.approx(ndcg_by_hand())
+    write("pred", "q2\t7 3 5", "q1\t5 9 3")  # ids in another form
+    write("gold", "query-id\tcorpus-id\tscore", "q1\t3.0\t3", "q2\t7.0\t1", "q1\t5.0\t1")
+    assert score("search")["ndcg@10"] == pytest.approx(ndcg_by_hand())
+
+
+@pytest.mark.parametrize(
+    ("gold", "message"),
+    [
+        (['{"id": "q1", "answers": {"a": "high"}}'], 'gold:1: answers: expected a whole number as the grade of \'a\', '
+         'found \'"high"\''),
+        (['{"id": "q1", "answers": {"a b": 1}}'], "gold:1: answers: expected ids without white space, found 'a b'"),
+        (['{"id": "q1", "answers": {"a": 1, "a": 2}}'], "gold:1: answers: 'a' comes twice; keep one"),
+        (['{"id": "q1", "answers": {"a": 0}}'], "gold:1: the right answer is empty"),
+        (["query-id\tcorpus-id\tscore", "q1\ta\t1", "q1\ta\t2"], "gold:3: 'a' is judged twice for 'q1'; keep one"),
+        (["query-id\tcorpus-id\tscore", "q1\ta\t1", "q1\tb"], "gold:3: expected query-id, corpus-id, score, found 2"),
+        (["query-id\tcorpus-id\tscore", "q1\ta\tx"], "gold:2: answers: expected a whole number as the grade of 'a'"),
+        (["query-id\tcorpus-id\tscore"], "gold: has no judgments; expected one per line below the header"),
+    ],
+)  # fmt: skip
+def test_bad_grades(gold: list[str], message: str):
+    write("gold", *gold)
+    write("pred", "q1\ta b")
+    with pytest.raises(DataError, match=re.escape(message)):
+        score("search")
 
 
 def test_search_as_codexglue_has_it():

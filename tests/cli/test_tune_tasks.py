@@ -85,6 +85,9 @@ def test_cached_and_frozen_only_end_the_same(task: str, family_name: str, given:
     kept = read_per_example(outputs["cached"] / cached["scores"])
     assert set(kept) == set(TASKS[task].metrics) - {"roc_auc"}, "all metrics that are functions of sums over examples"
     assert values_of(kept) == pytest.approx({name: cached["test"][name] for name in kept}, rel=1e-5)
+    assert cached["verdict"]["metric"] == TASKS[task].preset.metric
+    greedy = ["the tuned model decoded with 2 beams, the untuned one greedily"] if TASKS[task].is_generative else []
+    assert cached["verdict"]["notes"] == greedy
     losses = [record["epochs"][0]["train_loss"] for record in (cached, frozen)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     assert largest_difference(*outputs.values()) < 1e-4

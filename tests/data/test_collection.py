@@ -85,7 +85,7 @@ def test_pairs_are_the_relevant_documents_of_each_query(folder: Path) -> None:
     assert pairs.to_list() == [{"query": q, "code": d} for q, documents in JUDGED.items() for d in documents]
     assert read(str(folder), SEARCH, split="test", limit=1).to_list() == pairs.to_list()[:1]
     [pair] = read(str(folder), SEARCH.for_training(), split="train").to_list()
-    assert pair == {"query": "add numbers", "code": TEXTS[0], "negatives": []}
+    assert pair == {"query": "add numbers", "code": TEXTS[0], "negatives": [], "teacher_scores": []}
 
 
 def test_a_limit_leaves_the_candidates_alone(folder: Path) -> None:
@@ -172,7 +172,8 @@ def test_bad_collections_are_refused_and_the_command_that_the_error_names_lists_
         ("queries.jsonl", "{folder}: has no queries; expected queries.jsonl, or a folder 'queries' with data files"),
         (
             "qrels/test.tsv",
-            "{folder}/qrels: no file for the split 'test'; found train.tsv; expected such as test.jsonl",
+            "{folder}/qrels: no file for the split 'test'; found train.tsv; expected such as test.jsonl; "
+            "or give one of the files instead of the folder",
         ),
     ],
 )

@@ -79,7 +79,7 @@ def test_the_scores_are_those_of_the_run(run: Path):
     source = load_for_export(str(run))
     data = ScoredData(source)
     assert len(data) == 40 and data.split == "test"
-    assert data.metrics(source.module.encoder) == pytest.approx(record_of(run)["test"], abs=1e-9)
+    assert data.metrics() == pytest.approx(record_of(run)["test"], abs=1e-9)
 
 
 def test_the_loss_is_printed_and_in_the_card(exported: tuple[Path, str], run: Path):

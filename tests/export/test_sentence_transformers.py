@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
+import telly
 from telly.data.readers import read
 from telly.errors import ConfigError, ExportError
 from telly.exports import sentence_transformers as export
@@ -17,12 +19,14 @@ from telly.exports import source as sources
 from telly.exports.source import load_for_export
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
+from telly.inference.tuned_model import TunedModel
 from telly.models.load import load_model, load_tokenizer
 from telly.models.modes import encode_texts
 from telly.tasks import get_spec, get_task
 from telly.tasks.options import ContrastiveOptions
 from telly.tasks.training.embeddings import embed_rows
-from tiny_runs import record_of, run_telly, task_data, tiny_model_folder
+from tiny_models import tiny_model
+from tiny_runs import Tiny, record_of, run_telly, task_data, tiny_model_folder
 
 LIMITS = {"query": 24, "code": 48}
 EXAMPLES = 24
@@ -71,6 +75,21 @@ def test_the_tokenizer_adds_the_mode_and_both_limits_hold(exported: Path, run: P
     assert model.similarity_fn_name == "cosine"
 
 
+def test_truncated_embeddings_are_the_first_dimensions(run: Path, tmp_path: Path):
+    """In the exported folder as in telly, which reads it again."""
+    output, texts = tmp_path / "st", ["def add(a, b): return a + b", "x"]
+    run_telly("export", str(run), "--to", "sentence-transformers", "--output", str(output), "--truncate-dim", "16")
+    expected = telly.load(run).embed(texts)[:, :16]
+    exported = SentenceTransformer(str(output), device="cpu", local_files_only=True)
+    for found in (exported.encode_document(texts), telly.load(output).embed(texts)):
+        assert np.abs(found - expected).max() < 1e-5
+    assert np.array_equal(telly.load(run, truncate_dim=16).embed(texts), expected)
+    lengths = np.linalg.norm(telly.load(output).embed_to_compare(texts), axis=1)
+    assert np.allclose(lengths, 1), "the cosine of what is left"
+    with pytest.raises(ConfigError, match="truncate_dim: expected 1 to 32, the number of dimensions that"):
+        telly.load(run, truncate_dim=33)
+
+
 def test_the_card_has_the_runs_scores_and_this_use(exported: Path, run: Path):
     text = (exported / "README.md").read_text(encoding="utf-8")
     record = record_of(run)
@@ -89,23 +108,24 @@ def test_other_families_and_models_without_a_run(family: str, tmp_path: Path):
     assert "not tuned" in (tmp_path / "st" / "README.md").read_text()
 
 
-def test_other_tokens_are_an_error_and_leave_nothing(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sources, "put_mode_in_template", lambda tokenizer: None)
+def test_other_tokens_are_an_error_and_leave_nothing(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sources, "plain_tokenizer", lambda tokenizer, *_: tokenizer)
     with pytest.raises(ExportError, match=r"as a query sentence-transformers reads .* where telly reads"):
-        export.export_sentence_transformers(load_for_export(str(run)), tmp_path / "out" / "st")
+        export.export_sentence_transformers(load_for_export(str(tiny.model)), tmp_path / "out" / "st")
     assert not (tmp_path / "out").exists()
 
 
 def test_other_vectors_are_an_error_and_leave_nothing(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     source = load_for_export(str(run))
-    modules = export._modules
+    write = export.write_modules
 
-    def without_a_layer(library: object, *args: object) -> object:
-        made = modules(library, *args)  # type: ignore[arg-type]
-        made[0].auto_model.encoder.layer[3].output.dense.weight.data.zero_()
-        return made
+    def without_a_layer(model: TunedModel, folder: Path) -> None:
+        write(model, folder)
+        weights = load_file(folder / "model.safetensors")
+        weights["encoder.layer.3.output.dense.weight"].zero_()
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
-    monkeypatch.setattr(export, "_modules", without_a_layer)
+    monkeypatch.setattr(export, "write_modules", without_a_layer)
     with pytest.raises(ExportError, match=r"embeddings differ from telly's by .*; expected at most 1e-05"):
         export.export_sentence_transformers(source, tmp_path / "out" / "st")
     assert not (tmp_path / "out").exists()
@@ -145,12 +165,18 @@ def test_an_unfinished_run_is_refused(run: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize(("task", "options"), [("clone", ("--head", "cosine")), ("clone-retrieval", ())])
-def test_the_other_tasks_with_vectors(task: str, options: tuple[str, ...], tmp_path: Path, tiny: object):
-    from tiny_runs import Tiny
-
-    assert isinstance(tiny, Tiny)
+def test_the_other_tasks_with_vectors(task: str, options: tuple[str, ...], tmp_path: Path, tiny: Tiny):
     limits = {"clone": ("left=32", "right=32"), "clone-retrieval": ("code=32",)}[task]
     given = Tiny(tiny.model, task_data(task, tmp_path / "data"), task, limits)
     run_telly(*given.command(tmp_path / "run", "frozen", "--epochs", "1", "--save-steps", "100", *options))
     made = export.export_sentence_transformers(load_for_export(str(tmp_path / "run")), tmp_path / "st")
     assert made.difference < 1e-5
+
+
+def test_an_encoder_without_an_automatic_class_is_refused_at_once():
+    """sentence-transformers would load a whole BART, with a new encoder."""
+    for family in ("roberta", "t5"):
+        export.check_loadable("run", tiny_model(family))
+    for family, encoder in (("bart", "BartEncoder"), ("longt5", "LongT5EncoderModel")):
+        with pytest.raises(ExportError, match=f"run: sentence-transformers cannot load {encoder}"):
+            export.check_loadable("run", tiny_model(family))

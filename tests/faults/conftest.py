@@ -17,6 +17,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 
 
 @pytest.fixture(scope="session")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of another width, so that training towards its embeddings needs a projection."""
+    return tiny_model_folder(tmp_path_factory.mktemp("teacher") / "model", hidden_size=48)
+
+
+@pytest.fixture(scope="session")
 def undisturbed(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """The output folder of a finished run, by variant and options; each is run once."""
     done: dict[tuple[str, ...], Path] = {}

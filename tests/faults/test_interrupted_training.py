@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 
 from telly.training.trainer import last_complete_checkpoint
-from tiny_runs import Telly, Tiny, check_same_end, complete, files_below, largest_difference, record_of, run_telly
+from tiny_runs import (
+    LOSS,
+    Telly,
+    Tiny,
+    check_same_end,
+    complete,
+    files_below,
+    largest_difference,
+    record_of,
+    run_telly,
+    with_negatives,
+)
 
 STEPS_PER_EPOCH, EPOCHS = 15, 3
 STATUS = {signal.SIGKILL: "running", signal.SIGINT: "interrupted", signal.SIGTERM: "interrupted"}
@@ -18,12 +29,28 @@ Undisturbed = Callable[..., Path]
 
 
 @pytest.mark.parametrize(
-    ("variant", "number"),
-    [("cached", signal.SIGKILL), ("base", signal.SIGKILL), ("cached", signal.SIGINT), ("base", signal.SIGTERM)],
+    ("variant", "number", "loss"),
+    [
+        ("cached", signal.SIGKILL, False),
+        ("base", signal.SIGKILL, False),
+        ("cached", signal.SIGINT, True),
+        ("base", signal.SIGTERM, False),
+    ],
 )
-def test_stopped_within_an_epoch(variant: str, number: signal.Signals, tiny: Tiny, undisturbed: Undisturbed, tmp_path):
+def test_stopped_within_an_epoch(
+    variant: str,
+    number: signal.Signals,
+    loss: bool,
+    tiny: Tiny,
+    teacher: Path,
+    undisturbed: Undisturbed,
+    tmp_path: Path,
+):
+    """Also with hard negatives, a teacher and all settings of the loss."""
     output = tmp_path / "run"
-    ended = Telly(*tiny.command(output, variant)).stop_when(complete(output, 20), number)
+    options = (*LOSS, "--data", str(with_negatives(tiny.data["train"])), "--teacher", str(teacher)) if loss else ()
+    command = tiny.command(output, variant, *options)
+    ended = Telly(*command).stop_when(complete(output, 20), number)
     assert ended.code == EXIT[number]
     assert record_of(output)["status"] == STATUS[number]
     assert not (output / "model").exists()
@@ -32,9 +59,11 @@ def test_stopped_within_an_epoch(variant: str, number: signal.Signals, tiny: Tin
     step = int(last.name.rpartition("-")[2])
     assert STEPS_PER_EPOCH < step < 2 * STEPS_PER_EPOCH, "the signal must hit within the second epoch"
 
-    run_telly(*tiny.command(output, variant), "--resume")
-    assert record_of(output)["resumed_from_step"] == step
-    check_same_end(output, undisturbed(variant))
+    run_telly(*command, "--resume")
+    record = record_of(output)
+    assert record["resumed_from_step"] == step
+    assert list(record["test_truncated"]) == (["8", "16"] if loss else [])
+    check_same_end(output, undisturbed(variant, *options))
 
 
 def test_the_best_epoch_is_not_the_last_and_training_has_an_effect(undisturbed: Undisturbed):

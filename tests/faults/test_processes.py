@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tiny_runs import (
+    LOSS,
     SMALL,
     WAIT_SECONDS,
     Tiny,
@@ -20,6 +21,7 @@ from tiny_runs import (
     run_telly,
     task_data,
     tiny_model_folder,
+    with_negatives,
 )
 
 TOLERANCE = 1e-4
@@ -50,10 +52,14 @@ def steady(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 
 
 @pytest.mark.parametrize("variant", ["cached", "base"])
-def test_two_processes_are_one_run(variant: str, steady: Tiny, tmp_path: Path):
+def test_two_processes_are_one_run(variant: str, steady: Tiny, teacher: Path, tmp_path: Path):
     one, two = tmp_path / "one", tmp_path / "two"
-    run_telly(*steady.command(one, variant, cache=tmp_path / "cache-one"))
-    start = steady.command(two, variant, cache=tmp_path / "cache-two")
+    # Both cases have hard negatives, any number per process, and a teacher.
+    target = "scores" if variant == "base" else "embeddings"
+    data = ("--data", str(with_negatives(steady.data["train"])))
+    options = (*data, "--teacher", str(teacher), "--teacher-target", target, *(LOSS if variant == "base" else ()))
+    run_telly(*steady.command(one, variant, *options, cache=tmp_path / "cache-one"))
+    start = steady.command(two, variant, *options, cache=tmp_path / "cache-two")
     assert "Results" in run_python("-m", *TORCHRUN, "-m", "telly", *start)
     found, expected = record_of(two), record_of(one)
     assert (found["device"]["processes"], expected["device"]["processes"]) == (2, 1)
@@ -63,12 +69,18 @@ def test_two_processes_are_one_run(variant: str, steady: Tiny, tmp_path: Path):
     for epoch, reference in zip(found["epochs"], expected["epochs"], strict=True):
         assert epoch["train_loss"] == pytest.approx(reference["train_loss"], abs=TOLERANCE)
     assert found["test"]["mrr"] == pytest.approx(expected["test"]["mrr"], abs=1e-3)
+    assert set(found["test_truncated"]) == ({"8", "16"} if variant == "base" else set())
+    for size, metrics in found["test_truncated"].items():
+        assert metrics["mrr"] == pytest.approx(expected["test_truncated"][size]["mrr"], abs=1e-3)
+        text = (two / "model" / "README.md").read_text(encoding="utf-8")
+        assert f"| this model, {size} dimensions | {metrics['mrr']:.4f} |" in text
+        assert f"| untuned, {size} dimensions | " in text
     assert largest_difference(two, one) < TOLERANCE
     if variant == "cached":
         assert len(list((tmp_path / "cache-two").glob("*/store.json"))) == 3
         built = [store["built_shards"] for store in found["cache"]["caches"].values()]
         assert built == [1, 1, 1], "the first process builds and the other one reads"
-    left = ["config.toml", "metrics.jsonl", "model", "record.json", "scores.npz"]
+    left = ["config.toml", "metrics.jsonl", "model", "record.json", "scores.npz", "untuned-scores.npz"]
     assert sorted(path.name for path in two.iterdir()) == left
 
 

@@ -40,7 +40,9 @@ def trained(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
-def check_same_training(frozen: nn.Module, cached: nn.Module, task: str, folder: Path) -> None:
+def check_same_training(
+    frozen: nn.Module, cached: nn.Module, task: str, folder: Path, data: Encoded | None = None
+) -> None:
     """Some steps of Adam, whose losses, gradients and weights must be the same and not trivial.
 
     Args:
@@ -48,8 +50,9 @@ def check_same_training(frozen: nn.Module, cached: nn.Module, task: str, folder:
         cached: the same model, trained from states that are stored in `folder`.
         task: name of the task whose module both are.
         folder: of the store.
+        data: the training data. [default: random words]
     """
-    data = tiny_encoded(task, frozen.encoder.model.config)
+    data = data or tiny_encoded(task, frozen.encoder.model.config)
     tokens, states = RowSource(data.table, 1), store_source(cached.encoder, data.table, folder)
     start = {name: p.detach().clone() for name, p in trained(frozen).items()}
     # A key bias has no gradient (softmax ignores a shift); without a larger eps Adam would blow up its rounding noise.

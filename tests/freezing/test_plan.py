@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import Any
 
 import pytest
 import torch
@@ -88,6 +89,18 @@ def test_unfreeze_takes_everything_back(family: str):
     assert all(p.requires_grad for p in model.parameters())
     assert all(m.training for m in model.modules())
     assert not any("train" in m.__dict__ for m in model.modules())
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_freezing_again_and_unfreezing_leave_the_mode(mode: bool):
+    """GPT-2's blocks are run by the model itself, whose own flag is locked too."""
+    model: Any = tiny_model("gpt2").train(mode)
+    for k in (3, 2):
+        freeze(model, k)
+        assert not model.training
+        assert model.h[3].training is mode
+    unfreeze(model)
+    assert all(module.training is mode for module in model.modules())
 
 
 def test_freezing_again_replaces_the_plan():

@@ -31,7 +31,7 @@ def test_a_difference_above_the_tolerance_is_refused(times: float, refused: bool
         output = run_from(*args, **inputs)
         largest = output.last_hidden_state.abs().max()
         assert largest > 1, "the tolerance is relative to it"
-        output.last_hidden_state += times * CHECK_TOLERANCE * largest
+        output.last_hidden_state = output.last_hidden_state + times * CHECK_TOLERANCE * largest
         return output
 
     monkeypatch.setattr(split_module, "run_from", disturbed)
@@ -45,11 +45,22 @@ def test_a_difference_above_the_tolerance_is_refused(times: float, refused: bool
 def test_states_that_are_not_a_number_are_refused(monkeypatch: pytest.MonkeyPatch):
     def broken(*args: Any, **inputs: Any) -> Any:
         output = run_from(*args, **inputs)
-        output.last_hidden_state[0, 0, 0] = torch.nan
+        output.last_hidden_state = output.last_hidden_state.index_fill(1, torch.tensor([0]), torch.nan)
         return output
 
     monkeypatch.setattr(split_module, "run_from", broken)
     with pytest.raises(ModelError, match="changes the output by nan"):
+        SplitModel(tiny_model("roberta"), 2)
+
+
+def test_gradients_that_differ_are_refused(monkeypatch: pytest.MonkeyPatch):
+    def scaled(*args: Any, **inputs: Any) -> Any:
+        output = run_from(*args, **inputs)
+        output.last_hidden_state = output.last_hidden_state * 2 - output.last_hidden_state.detach()
+        return output
+
+    monkeypatch.setattr(split_module, "run_from", scaled)
+    with pytest.raises(ModelError, match="changes the gradients by"):
         SplitModel(tiny_model("roberta"), 2)
 
 

@@ -66,7 +66,7 @@ def test_embeddings_are_those_of_the_index_and_of_the_export(runs: dict[str, Pat
     index, loaded = open_index(tmp_path / "index"), telly.load(runs["search"])
     assert index is not None
     codes = [location.function.code for location in index.locations()]
-    assert len(codes) == 11 and max(map(len, loaded.token_ids(codes, 48))) == 48, "one function must be cut"
+    assert len(codes) == 11 and loaded.sequences(codes, "document")[0].lengths.max() == 48, "one function must be cut"
 
     found = loaded.embed(codes)
     np.testing.assert_allclose(found, index.embeddings, atol=1e-6)
@@ -80,11 +80,11 @@ def test_embeddings_are_float32_of_length_one_in_the_order_of_the_texts(runs: di
     loaded = telly.load(str(runs["search"]))
     assert loaded.is_tuned and loaded.task.name == "search" and loaded.abilities == ("embed",)
     found = loaded.embed(["b", "a", LONG, "b"])
-    assert found.shape == (4, loaded.hidden_size) and found.dtype == np.float32
+    assert found.shape == (4, loaded.embedding_size) and found.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
     np.testing.assert_array_equal(found[0], found[3])
     np.testing.assert_allclose(found[1:2], loaded.embed(["a"]), atol=1e-6)
-    assert loaded.embed([]).shape == (0, loaded.hidden_size)
+    assert loaded.embed([]).shape == (0, loaded.embedding_size)
 
 
 def test_texts_are_those_of_the_runs_test(runs: dict[str, Path]):

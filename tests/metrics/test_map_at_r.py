@@ -67,7 +67,7 @@ def test_equals_a_plain_loop_for_any_chunk(labels: list[int], chunk: int, seed: 
         hits = [labels[i] == labels[query] for i in ranked]
         if right:
             expected.append(sum(sum(hits[: i + 1]) / (i + 1) for i, hit in enumerate(hits) if hit) / right)
-    found = map_at_r(vectors, torch.tensor(labels), chunk)
+    found = map_at_r(vectors, torch.tensor(labels), chunk=chunk)
     assert found.left_out == len(labels) - len(expected)
     assert found.per_query[~found.per_query.isnan()].tolist() == pytest.approx(expected)
     assert found.value == pytest.approx(sum(expected) / len(expected) if expected else 0.0)

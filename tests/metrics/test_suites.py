@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telly.errors import DataError
-from telly.metrics.ranking import GRADE_MARK, answer_of, clone_retrieval_statistics, graded, search_statistics
+from telly.metrics.answers import GRADE_MARK, answer_of, graded
+from telly.metrics.ranking import clone_retrieval_statistics, search_statistics
 from telly.metrics.suites import completion, generation, summarization
 from telly.metrics.table import METRICS
 from telly.tasks import TASKS

@@ -17,26 +17,22 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save, save_file
 
 from telly.errors import ModelError
-from telly.models.embedding import (
-    NO_DECLARATION,
-    DenseLayer,
-    EmbeddingConfig,
-    EmbeddingHead,
-    NormalizeLayer,
-    Role,
-    Similarity,
-    add_lower_case,
-    parse_pooling,
-    prompt_length,
+from telly.models.embedding import NO_DECLARATION, DenseLayer, EmbeddingConfig, EmbeddingHead, NormalizeLayer, Role
+from telly.models.embedding_folder import (
+    embedding_warnings,
+    load_embedding_head,
+    load_embedding_tokenizer,
+    read_embedding_config,
 )
-from telly.models.embedding_folder import embedding_warnings, load_embedding_head, read_embedding_config
-from telly.models.load import load_model, load_tokenizer
-from telly.models.pooling import PoolingMode
+from telly.models.load import load_model
+from telly.models.modes import prompt_length
+from telly.models.pooling_mode import PoolingMode, parse_pooling
+from telly.models.similarity import Similarity
 from tiny_families import HIDDEN
 from tiny_models import tiny_model, tiny_tokenizer
 
-TEXTS = ("w9", "w11 w12 W13 w14 w15", " ".join(f"w{i}" for i in range(16, 80)), "W20 w21 w22")
-"""Short, with capitals, longer than every limit."""
+TEXTS = ("", "w9", "w11 w12 W13 w14 w15", " ".join(f"w{i}" for i in range(16, 80)), "W20 w21 w22")
+"""Empty, short, with capitals, longer than every limit."""
 OLD = "sentence_transformers.models."
 TANH = "torch.nn.modules.activation.Tanh"
 
@@ -64,15 +60,13 @@ def embedded(folder: Path, texts: tuple[str, ...], role: Role | None) -> torch.T
     """Embeddings by the parts that telly's folders are read with, texts padded together on the right."""
     name = str(folder)
     config = read_embedding_config(name)
-    tokenizer, model = load_tokenizer(name), load_model(name)
-    if config.do_lower_case:
-        add_lower_case(tokenizer)
+    tokenizer, model = load_embedding_tokenizer(name, config), load_model(name)
     limit, prompt = config.max_tokens(role), config.prompt(role)
     batch = tokenizer(
         [prompt + text for text in texts], padding=True, truncation=True, max_length=limit, return_tensors="pt"
     )
     batch.pop("token_type_ids", None)
-    length = prompt_length(tokenizer(prompt)["input_ids"], tokenizer.all_special_ids)
+    length = prompt_length(tokenizer, prompt, mode=None)
     lengths = torch.full((len(texts),), length) if prompt else None
     head = load_embedding_head(name, config, HIDDEN).eval()
     with torch.no_grad():
@@ -219,13 +213,35 @@ def test_old_names_of_keys_and_classes(folder: Path):
     check_equal(folder)
 
 
+M, C = PoolingMode.MEAN, PoolingMode.CLS
+
+
+@pytest.mark.parametrize(
+    ("pooling", "modes"),
+    [
+        (old_pooling(), (M,)),  # the library's default
+        ({}, (M,)),
+        ({"word_embedding_dimension": HIDDEN, "pooling_mode_mean_tokens": True}, (M,)),
+        (old_pooling("cls_token", include_prompt=True), (C,)),
+        (old_pooling("mean_tokens", "cls_token"), (C, M)),
+        (old_pooling("lasttoken", pooling_mode=["mean", "cls"]), (M, C)),  # the new key wins
+        ({"embedding_dimension": HIDDEN, "pooling_mode": "lasttoken"}, (PoolingMode.LAST_TOKEN,)),
+        ({"embedding_dimension": HIDDEN, "pooling_mode": ["mean"]}, (M,)),
+        ({"pooling_mode": "mean-cls"}, (M, C)),
+        *(({"pooling_mode": mode.value}, (mode,)) for mode in PoolingMode),
+    ],
+)
+def test_all_formats_of_a_pooling(pooling: dict[str, Any], modes: tuple[PoolingMode, ...], folder: Path):
+    assert read_embedding_config(str(declare(folder, pooling=pooling))).pooling == modes
+
+
 def test_lower_case_changes_the_embeddings(folder: Path):
     declare(folder)
     as_is = embedded(folder, TEXTS, None)
     write_json(folder / "sentence_bert_config.json", {"do_lower_case": True})
     lower = embedded(folder, TEXTS, None)
-    assert not torch.allclose(as_is[1], lower[1])
-    assert torch.allclose(as_is[2], lower[2])
+    assert not torch.allclose(as_is[2], lower[2])
+    assert torch.allclose(as_is[3], lower[3])
 
 
 @pytest.mark.parametrize("inner", ["0_Transformer", "a/b"])
@@ -239,6 +255,8 @@ def test_a_transformer_in_a_subfolder(inner: str, plain: dict[str, Path], tmp_pa
     if "/" not in inner:
         (outer / "config.json").unlink()
         assert read_embedding_config(str(outer / inner)) == read_embedding_config(str(outer))
+        alone = shutil.copytree(outer / inner, tmp_path / "alone")
+        assert read_embedding_config(str(alone)).source == NO_DECLARATION
     (outer / inner / "config.json").unlink()
     with pytest.raises(ModelError, match=f"names '{inner}' as the transformer's folder, which has no config.json"):
         read_embedding_config(str(outer))
@@ -254,6 +272,7 @@ def test_a_model_in_the_cache_of_the_hub(
     root = tmp_path / "source"
     shutil.copytree(plain["roberta"], root / inner)
     dense(declare(root, "Dense", inner=inner, pooling=old_pooling("lasttoken")))
+    write_json(root / inner / "model.safetensors.index.json", {"weight_map": {"weight": "model.safetensors"}})
     blobs.mkdir(parents=True)
     for number, file in enumerate(sorted(path for path in root.rglob("*") if path.is_file())):
         shutil.copy(file, blobs / str(number))
@@ -303,11 +322,22 @@ def test_a_prompt_that_no_text_gets_is_told(folder: Path):
     check_equal(folder)
     config = read_embedding_config(str(folder))
     assert embedding_warnings(str(folder), config) == [
-        f"{folder}: declares a prompt under a name that sentence-transformers does not use for documents (passage "
-        "'w6 '), so documents get none; to put it before them: --document-prompt 'w6 '"
+        f"{folder}: declares prompts under names of its own ('passage': 'w6 '); as in sentence-transformers, only "
+        "those named query and document are put before texts, so documents get none. To set one: --document-prompt"
     ]
     for prompt in ("", "w6 "):
         assert embedding_warnings(str(folder), config.with_overrides(document_prompt=prompt)) == []
+
+
+def test_prompts_of_tasks_are_told(folder: Path):
+    """Some models have a pair of prompts per task, and users must choose one."""
+    config = EmbeddingConfig(prompts={f"{task}_query": f"{task}: " for task in ("nl2code", "code2code", "qa")})
+    assert embedding_warnings(str(folder), config) == [
+        f"{folder}: declares prompts under names of its own ('nl2code_query': 'nl2code: ', 'code2code_query': "
+        "'code2code: ' and 1 more); as in sentence-transformers, only those named query and document are put before "
+        "texts, so queries and documents get none. To set one: --query-prompt, --document-prompt"
+    ]
+    assert embedding_warnings(str(folder), config.with_overrides(query_prompt="q", document_prompt="")) == []
 
 
 def test_a_pooling_without_the_list_of_modules_counts(folder: Path):
@@ -328,6 +358,19 @@ def test_settings_of_the_user_come_first():
     assert config.prompt("document") == ""
     with pytest.raises(ValueError, match="unknown pooling 'average'; expected one of cls, mean, max, mean_sqrt_len_"):
         parse_pooling("mean-average")
+
+
+def test_a_pooling_of_the_user_that_does_not_fit_is_refused(folder: Path):
+    dense(declare(folder, "Dense"))
+    config = read_embedding_config(str(folder)).with_overrides(pooling=parse_pooling("mean-max"))
+    with pytest.raises(ModelError) as error:
+        load_embedding_head(str(folder), config, HIDDEN)
+    assert str(error.value) == (
+        f"{folder}: the Dense module after the pooling mean-max takes embeddings of size 32 (in_features), and the "
+        "modules before it give 64; expected the same size: give --pooling as many modes as the model's folder declares"
+    )
+    cls = read_embedding_config(str(folder)).with_overrides(pooling=[PoolingMode.CLS])
+    assert load_embedding_head(str(folder), cls, HIDDEN).embedding_size == 6
 
 
 def test_dense_layers_are_trained(folder: Path):
@@ -412,7 +455,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "mode's type": (lambda f: change(f, POOLING, pooling_mode={"mean": True}), "declares the pooling {'mean': True}"),
     "no mode": (lambda f: change(f, POOLING, pooling_mode=[]), "declares the pooling []; expected one or more of"),
     "flag": (lambda f: change(f, POOLING, pooling_mode_cls_token="yes"), "declares 'yes' as pooling_mode_cls_token"),
-    "tomorrow's flag": (lambda f: change(f, POOLING, pooling_mode_median=True), "declares pooling_mode_median, which"),
+    "tomorrow's flag": (lambda f: change(f, POOLING, pooling_mode_median=True), "declares 'pooling_mode_median'"),
     "prompt": (lambda f: change(f, POOLING, include_prompt="no"), "declares 'no' as include_prompt; expected a bool"),
     "dimension": (lambda f: change(f, POOLING, word_embedding_dimension=768),
                   "config.json: declares states of size 768 and the model has states of size 32; expected the same"),
@@ -432,6 +475,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "dense key": (lambda f: change(f, DENSE, rank=3), "2_Dense/config.json: rank: Unexpected keyword argument"),
     # transformer
     "limit": (lambda f: write_json(f / TRANSFORMER, {"max_seq_length": 0}), "declares 0 as max_seq_length"),
+    "key on lines": (lambda f: write_json(f / TRANSFORMER, {"a\nb": 3}), "declares 'a\\nb', wh"),
     "limit's type": (lambda f: write_json(f / TRANSFORMER, {"max_seq_length": "9"}), "declares '9' as max_seq_length"),
     "case": (lambda f: write_json(f / TRANSFORMER, {"do_lower_case": 1}), "declares 1 as do_lower_case"),
     "output": (lambda f: write_json(f / TRANSFORMER, {"modality_config": {"text": {"method_output_name": "pooler"}}}),
@@ -441,7 +485,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "expansion": (lambda f: write_json(f / TRANSFORMER, {"query_expansion": {"length": 9}}), "query_expansion {"),
     "arguments": (lambda f: write_json(f / TRANSFORMER, {"config_args": {"num_hidden_layers": 1}}), "config_args {"),
     "no arguments": (lambda f: write_json(f / TRANSFORMER, {"model_args": 3}), "declares 3 as model_args"),
-    "key": (lambda f: write_json(f / TRANSFORMER, {"max_len": 3}), "declares max_len, which telly does not know"),
+    "key": (lambda f: write_json(f / TRANSFORMER, {"max_len": 3}), "declares 'max_len', which telly does not"),
     # whole model
     "settings": (lambda f: write_json(f / SETTINGS, "{"), "cannot be read as JSON"),
     "kind": (lambda f: write_json(f / SETTINGS, {"model_type": "CrossEncoder"}), "a model of type 'CrossEncoder'"),
@@ -465,6 +509,16 @@ def test_what_telly_does_not_know_or_apply_is_refused(fault: str, folder: Path):
         load_embedding_head(str(folder), read_embedding_config(str(folder)), HIDDEN)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_the_advice_of_a_refusal_helps(folder: Path):
+    declare(folder)
+    change_module(folder, 1, type="own.Pooling")
+    with pytest.raises(ModelError, match="To use the mean of all tokens of this model all the same, remove modules"):
+        read_embedding_config(str(folder))
+    for file in (folder / "modules.json", folder / POOLING):
+        file.unlink()
+    assert read_embedding_config(str(folder)) == EmbeddingConfig()
 
 
 def weights(**values: torch.Tensor) -> bytes:
@@ -522,9 +576,12 @@ def test_pickled_weights_run_no_code(content: str, folder: Path):
 
 
 def test_a_layer_of_a_huge_declared_size_takes_no_memory(folder: Path):
-    dense(declare(folder, "Dense"), out_features=10**13)
+    dense(declare(folder, "Dense"), out_features=10**7)
     with pytest.raises(ModelError, match=r"declares linear\.bias"):
         load_embedding_head(str(folder), read_embedding_config(str(folder)), HIDDEN)
+    dense(folder, out_features=10**30)
+    with pytest.raises(ModelError, match="out_features: Input should be less than or equal to 10000000"):
+        read_embedding_config(str(folder))
 
 
 @pytest.mark.parametrize(
@@ -549,13 +606,13 @@ json_values = st.recursive(
     | st.booleans()
     | st.integers(-2, 70)
     | st.floats()
-    | st.sampled_from(["mean", "../x", "Tanh", "query", ""]),
+    | st.sampled_from(["mean", "../x", "Tanh", "query", "\n\x1b[2J", "long" * 900]),
     lambda inner: st.lists(inner, max_size=3)
     | st.dictionaries(
         st.sampled_from([
             "type", "path", "name", "pooling_mode", "pooling_mode_cls_token", "include_prompt", "in_features", "bias",
             "activation_function", "max_seq_length", "modality_config", "model_args", "text", "prompts", "query",
-            "default_prompt_name", "similarity_fn_name", "truncate_dim", "dropout",
+            "default_prompt_name", "similarity_fn_name", "truncate_dim", "dropout", "a\nb", "long" * 900,
         ]),
         inner,
         max_size=4,
@@ -586,6 +643,8 @@ def test_any_json_gives_a_configuration_or_an_error_that_names_the_folder(file: 
         EmbeddingHead(config, HIDDEN)
     except ModelError as error:
         assert str(declared) in str(error)
+        assert "\n" not in str(error)
+        assert len(str(error)) < 2000
     finally:
         place.unlink()
         if before is not None:

@@ -1,4 +1,4 @@
-"""Model folders that telly must refuse, with what to do: other embeddings, other ids, other formats, damaged files."""
+"""Model folders that telly must refuse, with what to do: hostile ones, other ids, other formats, damaged files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from safetensors.torch import load_file, save_file
 
 from telly.cli import main
 from telly.errors import ModelError, TellyError
-from telly.models.declared import check_pooling, model_warnings
 from telly.models.load import load_model, load_tokenizer
 from tiny_runs import tiny_model_folder
 
@@ -56,201 +55,65 @@ def refusal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
     return error.strip().splitlines()[-1].removeprefix("telly: error: ")
 
 
-# What a folder declares about its embeddings
+# Hostile folders
 
-OLD = "sentence_transformers.models."
-NEW = {
-    "Transformer": "sentence_transformers.base.modules.transformer.Transformer",
-    "Pooling": "sentence_transformers.sentence_transformer.modules.pooling.Pooling",
-    "Normalize": "sentence_transformers.base.modules.normalize.Normalize",
-}
-
-
-def declare(folder: Path, pooling: Any, *further: str, names: dict[str, str] | None = None, inner: str = "") -> Path:
-    """Make a folder one of sentence-transformers with a configuration of its pooling and further modules."""
-    kinds = ("Transformer", "Pooling", *further)
-    paths = (inner, *(f"{i}_{kind}" for i, kind in enumerate(kinds[1:], 1)))
-    types = [(names or {}).get(kind, OLD + kind) for kind in kinds]
-    modules = [
-        {"idx": i, "name": str(i), "path": p, "type": t} for i, (p, t) in enumerate(zip(paths, types, strict=True))
-    ]
-    write_json(folder / "modules.json", modules)
-    write_json(folder / "1_Pooling/config.json", pooling)
-    return folder
-
-
-def legacy(*modes: str, **more: Any) -> dict[str, Any]:
-    keys = ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
-    return {"word_embedding_dimension": 32, **{f"pooling_mode_{key}": key in modes for key in keys}, **more}
+POOLING = "sentence_transformers.models.Pooling"
 
 
 @pytest.mark.parametrize(
-    ("pooling", "said"),
+    ("command", "module", "said"),
     [
-        (legacy("cls_token"), "cls"),
-        (legacy("lasttoken"), "lasttoken"),
-        (legacy("max_tokens"), "max"),
-        (legacy("mean_sqrt_len_tokens"), "mean_sqrt_len_tokens"),
-        (legacy("weightedmean_tokens"), "weightedmean"),
-        (legacy("mean_tokens", "max_tokens"), "max and mean"),
-        ({"embedding_dimension": 32, "pooling_mode": "cls"}, "cls"),
-        ({"embedding_dimension": 32, "pooling_mode": ["mean", "cls"]}, "mean and cls"),
-        ({"embedding_dimension": 32, "pooling_mode": "lasttoken", "include_prompt": True}, "lasttoken"),
-        ({"embedding_dimension": 32, "pooling_mode": "of tomorrow"}, "of tomorrow"),
+        (
+            ("index", "TREE", "--index", "INDEX"),
+            {"path": "1_Pooling", "type": "own.Pooling"},
+            "a module of the class 'own.Pooling'",
+        ),
+        (("clones", "TREE"), {"path": "1_Pooling", "type": "own.Pooling"}, "a module of the class 'own.Pooling'"),
+        (
+            ("tune", "search", "--output", "RUN"),
+            {"path": "1_Pooling", "type": "own.Pooling"},
+            "a module of the class 'own.Pooling'",
+        ),
+        (
+            ("tune", "clone", "--head", "cosine", "--output", "RUN"),
+            {"path": "1_Pooling", "type": "own.Pooling"},
+            "a module of the class 'own.Pooling'",
+        ),
+        (
+            ("tune", "classify", "--output", "RUN"),
+            {"path": "1_Pooling", "type": "own.Pooling"},
+            "a module of the class 'own.Pooling'",
+        ),
+        (
+            ("export", "MODEL", "--to", "sentence-transformers", "--output", "OUT"),
+            {"path": "1_Pooling", "type": "own.Pooling"},
+            "a module of the class 'own.Pooling'",
+        ),
+        (
+            ("compare", "--model", "MODEL", "--with", "telly-mini", "--output", "OUT"),
+            {"path": "../1_Pooling", "type": POOLING},
+            "modules.json: names '../1_Pooling'; expected",
+        ),
+        (
+            ("probe", "--model", "MODEL", "--output", "OUT"),
+            {"path": "../1_Pooling", "type": POOLING},
+            "modules.json: names '../1_Pooling'; expected",
+        ),
     ],
 )
-def test_another_pooling_is_refused_and_the_advice_helps(pooling: dict[str, Any], said: str, folder: Path):
-    declare(folder, pooling)
-    with pytest.raises(ModelError) as error:
-        check_pooling(str(folder))
-    assert str(error.value) == (
-        f"{folder}: 1_Pooling/config.json declares the pooling {said}, which telly does not apply; expected a "
-        "model whose embedding is the mean of all tokens, compared by cosine. To use the mean of this model all "
-        "the same, remove modules.json, config_sentence_transformers.json and the folders of modules (1_Pooling, ...) "
-        "from a copy of the folder"
-    )
-    (folder / "modules.json").unlink()
-    with pytest.raises(ModelError, match="declares the pooling"):  # the folder of the pooling alone still says so
-        check_pooling(str(folder))
-    shutil.rmtree(folder / "1_Pooling")
-    check_pooling(str(folder))
-
-
-@pytest.mark.parametrize(
-    "pooling",
-    [
-        legacy("mean_tokens"),
-        legacy(),  # the library's default
-        {"word_embedding_dimension": 32, "pooling_mode_mean_tokens": True},
-        {"embedding_dimension": 32, "pooling_mode": "mean", "include_prompt": True},
-        {"embedding_dimension": 32, "pooling_mode": ["mean"]},
-    ],
-)
-@pytest.mark.parametrize("further", [(), ("Normalize",), ("Dropout", "Normalize")])
-@pytest.mark.parametrize("names", [{}, NEW])
-def test_the_mean_is_accepted(pooling: dict[str, Any], further: tuple[str, ...], names: dict[str, str], folder: Path):
-    check_pooling(str(declare(folder, pooling, *further, names=names)))
-
-
-@pytest.mark.parametrize(
-    ("further", "settings", "said"),
-    [
-        (("Dense",), {}, "modules.json declares a Dense module after the pooling"),
-        (("Normalize", "LayerNorm"), {}, "modules.json declares a LayerNorm module after the pooling"),
-        ((), {"default_prompt_name": "query", "prompts": {"query": "Q: "}},
-         "declares the prompt 'Q: ' before every text"),
-        ((), {"similarity_fn_name": "dot"}, "declares the similarity 'dot'"),
-        (("Normalize",), {"similarity_fn_name": "manhattan"}, "declares the similarity 'manhattan'"),
-        (("Normalize",), {"similarity_fn_name": "dot"}, None),
-        (("Normalize",), {"similarity_fn_name": None, "default_prompt_name": None, "prompts": {"query": ""}}, None),
-    ],
-)  # fmt: skip
-def test_other_modules_prompts_and_similarities(
-    further: tuple[str, ...], settings: dict[str, Any], said: str | None, folder: Path
-):
-    declare(folder, legacy("mean_tokens"), *further)
-    write_json(folder / "config_sentence_transformers.json", settings)
-    if said is None:
-        check_pooling(str(folder))
-        return
-    with pytest.raises(ModelError) as error:
-        check_pooling(str(folder))
-    assert f"{said}, which telly does not apply; expected" in str(error.value)
-
-
-def test_prompts_for_some_texts_are_told(folder: Path):
-    declare(folder, legacy("mean_tokens"))
-    write_json(folder / "config_sentence_transformers.json", {"prompts": {"query": "Q: ", "document": ""}})
-    check_pooling(str(folder))
-    assert model_warnings(str(folder)) == [
-        f"{folder}: declares prompts (query 'Q: ') that telly does not put before texts; put them into your data if "
-        "needed"
-    ]
-
-
-@pytest.mark.parametrize(
-    ("file", "content", "said"),
-    [
-        ("modules.json", "[{", "modules.json: cannot be read as JSON"),
-        ("modules.json", {"type": "x"}, "modules.json: expected a list of modules"),
-        ("modules.json", [], "declares no modules where Transformer then Pooling is expected"),
-        ("modules.json", [{"type": "my_code.Transformer", "path": ""}], "declares my_code.Transformer where"),
-        ("1_Pooling/config.json", None, "and 1_Pooling/config.json is missing; restore it"),
-        ("1_Pooling/config.json", "{", "config.json: cannot be read as JSON"),
-        ("1_Pooling/config.json", [], "config.json: expected a JSON object with settings"),
-        ("1_Pooling/config.json", legacy("mean_tokens", include_prompt=False), "without the tokens of the prompt"),
-        ("sentence_bert_config.json", {"do_lower_case": True}, "texts are put into lower case"),
-        ("sentence_bert_config.json", {"modality_config": {"text": {"method_output_name": "pooler_output"}}},
-         "declares the output 'pooler_output' of the transformer"),
-        ("config_sentence_transformers.json", "{", "cannot be read as JSON"),
-    ],
-)  # fmt: skip
-def test_what_cannot_be_read_or_applied_is_refused(file: str, content: Any, said: str, folder: Path):
-    declare(folder, legacy("mean_tokens"))
-    if content is None:
-        (folder / file).unlink()
-    else:
-        write_json(folder / file, content)
-    with pytest.raises(ModelError) as error:
-        check_pooling(str(folder))
-    assert said in str(error.value)
-
-
-def test_a_transformer_in_a_subfolder(sound: Path, tmp_path: Path):
-    """The outer folder loads; what it declares holds for both, until the subfolder is copied elsewhere."""
-    outer = tmp_path / "outer"
-    inner = Path(shutil.copytree(sound, outer / "0_Transformer"))
-    declare(outer, legacy("cls_token"), inner="0_Transformer")
-    for name in (outer, inner):
-        with pytest.raises(ModelError, match=f"copy the folder {inner} alone to another place and give the copy"):
-            check_pooling(str(name))
-    check_pooling(str(shutil.copytree(inner, tmp_path / "alone")))
-    declare(outer, legacy("mean_tokens"), inner="0_Transformer")
-    check_pooling(str(outer))
-    found, expected = (dict(load_model(str(name)).named_parameters()) for name in (outer, sound))
-    assert found.keys() == expected.keys()
-    assert all(torch.equal(found[key], expected[key]) for key in found)
-    assert len(load_tokenizer(str(outer))) == len(load_tokenizer(str(sound)))
-
-
-def test_folders_of_the_installed_library(sound: Path, tmp_path: Path):
-    """What sentence-transformers writes today is read: the mean passes, the last token does not."""
-    library = pytest.importorskip("sentence_transformers")
-    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
-
-    for mode in ("mean", "lasttoken"):
-        modules = [Transformer(str(sound)), Pooling(32, mode), Normalize()]
-        library.SentenceTransformer(modules=modules, device="cpu").save(str(tmp_path / mode), create_model_card=False)
-    check_pooling(str(tmp_path / "mean"))
-    assert model_warnings(str(tmp_path / "mean")) == []
-    with pytest.raises(ModelError, match="declares the pooling lasttoken"):
-        check_pooling(str(tmp_path / "lasttoken"))
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        ("index", "TREE", "--index", "INDEX"),
-        ("clones", "TREE"),
-        ("tune", "search", "--output", "RUN"),
-        ("tune", "clone", "--head", "cosine", "--output", "RUN"),
-        ("tune", "classify", "--output", "RUN"),
-        ("export", "MODEL", "--to", "sentence-transformers", "--output", "OUT"),
-        ("compare", "--model", "MODEL", "--with", "telly-mini", "--output", "OUT"),
-        ("probe", "--model", "MODEL", "--output", "OUT"),
-    ],
-)
-def test_every_command_that_makes_embeddings_refuses(
-    command: tuple[str, ...], folder: Path, tmp_path: Path,
+def test_every_command_refuses_hostile_folders(
+    command: tuple[str, ...], module: dict[str, str], said: str, folder: Path, tmp_path: Path,
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 ):  # fmt: skip
-    declare(folder, legacy("cls_token"))
+    """Those that make embeddings need the folder's modules, and no command follows a path out of the folder."""
+    transformer = {"path": "", "type": "sentence_transformers.models.Transformer"}
+    write_json(folder / "modules.json", [transformer, module])
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree/a.py").write_text(TREE, encoding="utf-8")
     places = {"TREE": tmp_path / "tree", "MODEL": folder, **{name: tmp_path / name for name in ("INDEX", "RUN", "OUT")}}
     words = [str(places.get(word, word)) for word in command]
     words += [] if "MODEL" in command else ["--model", str(folder)]
-    assert "declares the pooling cls, which telly does not apply" in refusal(capsys, monkeypatch, *words)
+    assert said in refusal(capsys, monkeypatch, *words)
     assert not (tmp_path / "RUN/config.toml").exists()
     assert not (tmp_path / "OUT").exists()
 

@@ -7,8 +7,9 @@ from itertools import permutations
 import pytest
 import torch
 
-from telly.models.embedding import Similarity
-from telly.models.pooling import PoolingMode, mean_pool, pool
+from telly.models.pooling import pool
+from telly.models.pooling_mode import PoolingMode
+from telly.models.similarity import Similarity
 
 LEFT = torch.tensor([[0, 0, 1, 1, 1], [1, 1, 1, 1, 1]])
 RIGHT = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])
@@ -58,7 +59,7 @@ def test_modes_are_concatenated_in_their_order():
     for modes in permutations(PoolingMode, 2):
         expected = torch.cat([pool(states, RIGHT, (mode,)) for mode in modes], dim=-1)
         assert torch.equal(pool(states, RIGHT, modes), expected)
-    assert torch.equal(mean_pool(states, RIGHT), pool(states, RIGHT, (PoolingMode.MEAN,)))
+    assert torch.equal(pool(states, RIGHT), pool(states, RIGHT, (PoolingMode.MEAN,)))
 
 
 @pytest.mark.parametrize("mode", PoolingMode)

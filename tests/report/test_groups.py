@@ -23,7 +23,7 @@ from telly.reports.figures import draw_group, pareto
 from telly.reports.groups import ComparisonGroup, group_runs
 from telly.reports.scan import find_results
 from telly.reports.scores import score_groups
-from telly.reports.tables import beside_paper
+from telly.reports.tables import beside_paper, results
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +119,19 @@ def test_base_is_of_the_same_settings(tmp_path: Path):
         base = group.base_of(row)
         assert base is not None and base.settings["learning_rate"] == row.settings["learning_rate"]
     assert group.base_of(group.rows[0]) is None
+
+
+def test_truncated_embeddings_have_rows_of_their_own(tmp_path: Path):
+    """Means over the seeds, below the row of the whole embeddings."""
+    for seed, (small, large) in enumerate([(0.25, 0.5), (0.35, 0.4)]):
+        scores = {"64": {"mrr": small}, "256": {"mrr": large}}
+        run(tmp_path, f"seed-{seed}", seed=seed, test_truncated=scores, config={"matryoshka": [64, 256]})
+    (group,) = group_runs(find_results([tmp_path]).runs)[0]
+    table = results(group, score_groups([group], 0.05, 100)[0], "results")
+    names = [column.name for column in table.columns]
+    shown = [(row[names.index("run")].value, row[names.index("mrr")].value) for row in table.rows]
+    assert shown[-2:] == [("base, 64 dimensions", pytest.approx(0.3)), ("base, 256 dimensions", pytest.approx(0.45))]
+    assert len(table.hints) == len(table.rows)
 
 
 def test_other_data_is_another_group_and_changed_data_is_not_compared(tmp_path: Path):

@@ -202,7 +202,10 @@ def test_damaged_probe_results_are_named(tmp_path: Path):
 def test_real_runs_from_the_first_command_to_the_page(tmp_path: Path):
     tiny = Tiny(tiny_model_folder(tmp_path / "model"), tiny_data(tmp_path / "data"))
     for variant in ("base", "cached"):
-        run_telly(*tiny.command(tmp_path / "runs" / variant, variant, "--epochs", "2", "--save-steps", "99"))
+        output = tmp_path / "runs" / variant
+        tuned = run_telly(*tiny.command(output, variant, "--epochs", "2", "--save-steps", "99"))
+        sentence = json.loads((output / "record.json").read_text())["verdict"]["sentence"]
+        assert f"\nverdict: {sentence}\n" in tuned.out
     ended = run_telly("report", str(tmp_path / "runs"), "--output", str(tmp_path / "out"), *FEW)
     found = {row["run"]: row for row in rows(tmp_path / "out" / "tables" / "results-search-1.csv")}
     for name, variant in (("base", "base"), ("K=2 cached", "cached")):
@@ -213,6 +216,10 @@ def test_real_runs_from_the_first_command_to_the_page(tmp_path: Path):
     assert [row["metric"] for row in differences] == list(get_spec("search").metrics)
     assert all(float(row["p, corrected"]) >= float(row["p"]) for row in differences)
     assert {row["compared"] for row in differences} == {"two trained models (1 seed)"}
+    against = rows(tmp_path / "out" / "tables" / "untuned-search-1.csv")
+    records = [json.loads((tmp_path / "runs" / name / "record.json").read_text()) for name in ("base", "cached")]
+    assert [row["verdict"] for row in against] == [record["verdict"]["verdict"] for record in records]
+    assert [float(row["difference low"]) for row in against] == [record["verdict"]["low"] for record in records]
     for file in ("report.html", "report.md", "tables/differences-search-1.md", "tables/differences-search-1.tex"):
         told = " ".join((tmp_path / "out" / file).read_text(encoding="utf-8").split())
         assert "two trained models (1 seed)" in told and "compares two trained models, not two methods" in told, file

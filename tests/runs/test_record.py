@@ -10,6 +10,7 @@ import pytest
 
 from telly.errors import DataError
 from telly.freezing.variants import Method
+from telly.metrics.significance import Verdict
 from telly.runs.parts import (
     AdviceInfo,
     CacheBuild,
@@ -22,6 +23,7 @@ from telly.runs.parts import (
     RecordedConfig,
     Session,
     SplitInfo,
+    UntunedComparison,
 )
 from telly.runs.record import RECORD_FORMAT, RunRecord
 
@@ -50,6 +52,7 @@ def full_record() -> RunRecord:
         metric="mrr",
         test={"mrr": 0.5},
         tested_on="test",
+        verdict=UntunedComparison(Verdict.OPEN, "untuned", "mrr", 0.5, 0.25, 0.25, -0.1, 0.6, 10, ("a note",)),
         advice=AdviceInfo("9-lora", ["it is fast"], ["one seed"], 0.01, 9.0, "advice/advice.json"),
     )
 

@@ -119,7 +119,12 @@ def test_models_are_loaded_once(library: Library, monkeypatch: pytest.MonkeyPatc
         ),
         ("/api/complete", {"code": DATES, "line": 99}, 422, "line: expected a line from 2 to 19, found 99"),
         ("/api/generate", {"description": " \n"}, 422, "the description is blank; expected what the code should do"),
-        ("/api/clones", {"min_similarity": 2}, 422, "min_similarity: Input should be less than or equal to 1"),
+        (
+            "/api/clones",
+            {"min_similarity": 2},
+            422,
+            "expected a cosine above 0 and at most 1, found 2",
+        ),
         ("/api/classify", {"code": DATES}, 409, "was not tuned for classify, so it has no classes to choose from;"),
         ("/api/nothing", {}, 404, "there is no /api/nothing; /docs lists what there is"),
         ("/api/about", {}, 405, "/api/about is not for POST"),

@@ -128,7 +128,7 @@ def test_whatever_the_server_answers_is_text(page: Any) -> None:
     pieces = [{"text": bad, "kind": 'x" onclick="window.hacked = 7', "match": True}]
     marked = {"signature": pieces, "description": pieces, "lines": [pieces] * 2, "more": 0}
     hit = {"path": bad, "line": bad, "name": f"a.{bad}", "language": bad, "description": bad, "marked": marked}
-    hit |= {"score": 1, "cosine": 0.5, "bm25": None}
+    hit |= {"score": 1, "similarity": 0.5, "bm25": None}
     page.route("**/api/search", lambda route: route.fulfill(json={"hits": [hit]}))
     search(page, "anything")
     assert page.locator("#results").inner_text().count(bad) == 7

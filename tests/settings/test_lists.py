@@ -34,7 +34,8 @@ def test_a_forgotten_declaration_is_refused():
 
 def test_a_setting_that_affects_evaluation_reaches_the_baselines():
     assert set(BASELINE_SETTINGS) == {
-        *("task", "columns", "limit", "eval_limit", "max_tokens", "precision", "head", "temperature", "beams", "seed")
+        *("task", "columns", "limit", "eval_limit", "max_tokens", "precision", "head", "temperature", "beams", "seed"),
+        *("pooling", "query_prompt", "document_prompt", "matryoshka"),
     }
 
 
@@ -82,3 +83,14 @@ def test_settings_of_a_former_version_are_read(tmp_path):
     assert TuneConfig.parse(current_names(read_toml(tmp_path / "config.toml"))).resolve() == config
     assert not same_settings(former, text.replace("bitfit", "ia3"))
     assert not same_settings("not = = toml", text)
+
+
+def test_settings_of_a_version_that_had_fewer_are_the_same(tmp_path):
+    """A setting that was added since has its default: schedules, options of the loss."""
+    text = to_toml(TuneConfig(temperature=0.1, output=tmp_path).resolve())
+    added = ("schedule", "weight_decay", "max_grad_norm", "accumulation", "symmetric", "matryoshka")
+    former = "".join(line for line in text.splitlines(keepends=True) if not line.startswith(added))
+    assert len(former.splitlines()) <= len(text.splitlines()) - len(added)
+    assert same_settings(former, text)
+    assert not same_settings(former, text.replace('schedule = "linear"', 'schedule = "cosine"'))
+    assert not same_settings(former, text.replace("symmetric = false", "symmetric = true"))

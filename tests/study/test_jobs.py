@@ -9,12 +9,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from telly.api.study import plan_study
 from telly.cli import app
 from telly.errors import ConfigError
+from telly.metrics.per_example import write_per_example
 from telly.runs.parts import ModelInfo, RecordedConfig, SplitInfo
 from telly.runs.record import RunRecord
 from telly.studies.config import Cell, cells_of
@@ -69,6 +71,9 @@ def test_jobs_beside_ray_or_processes_are_refused(tmp_path: Path):
             CliRunner().invoke(app, [*command, *more], catch_exceptions=False)
 
 
+UNTUNED = {"mrr": np.array([[0.25], [0.5]])}
+
+
 def splits(**fingerprints: str) -> dict[str, SplitInfo]:
     return {split: SplitInfo(10, 10, 99, fingerprint) for split, fingerprint in fingerprints.items()}
 
@@ -86,6 +91,7 @@ def record(folder: Path, **more: Any) -> RunRecord:
         setattr(made, name, value)
     folder.mkdir()
     made.save(folder)
+    write_per_example(folder / "untuned-scores.npz", UNTUNED)
     return made
 
 
@@ -100,26 +106,35 @@ def record(folder: Path, **more: Any) -> RunRecord:
 def test_baselines_are_taken_over_on_the_same_terms_only(tmp_path: Path, more: dict[str, Any], shared: bool):
     found = record(tmp_path / "first").baselines
     wanted = record(tmp_path / "second", status="running", baselines={}, **more)
-    assert reuse_baselines(tmp_path, wanted) == (found if shared else {})
+    baselines, untuned = reuse_baselines(tmp_path, wanted)
+    assert baselines == (found if shared else {})
+    assert {name: rows.tolist() for name, rows in untuned.items()} == ({"mrr": [[0.25], [0.5]]} if shared else {})
 
 
 def test_baselines_of_a_version_that_computed_them_otherwise_are_not_taken_over(tmp_path: Path):
     found = record(tmp_path / "first").baselines
     wanted = record(tmp_path / "second", status="running", baselines={})
-    assert reuse_baselines(tmp_path, wanted) == found
+    assert reuse_baselines(tmp_path, wanted)[0] == found
     file = tmp_path / "first" / "record.json"
     kept = json.loads(file.read_text())
     del kept["baselines_version"]  # as before the key was written
     kept["format"] = 1
     file.write_text(json.dumps(kept))
-    assert reuse_baselines(tmp_path, wanted) == {}
+    assert reuse_baselines(tmp_path, wanted) == ({}, {})
+
+
+def test_baselines_without_the_untuned_models_scores_are_computed_again(tmp_path: Path):
+    record(tmp_path / "first")
+    (tmp_path / "first" / "untuned-scores.npz").unlink()
+    wanted = record(tmp_path / "second", status="running", baselines={})
+    assert reuse_baselines(tmp_path, wanted) == ({}, {})
 
 
 def test_an_unfinished_run_gives_no_baselines(tmp_path: Path):
     wanted = record(tmp_path / "first", status="failed")
     (tmp_path / "second").mkdir()
     (tmp_path / "second" / "record.json").write_text("{")
-    assert reuse_baselines(tmp_path, wanted) == {}
+    assert reuse_baselines(tmp_path, wanted) == ({}, {})
 
 
 def test_a_study_finds_baselines_once(tiny: Tiny, tmp_path: Path):

@@ -15,12 +15,13 @@ from datasets import Dataset
 from sklearn.metrics import ndcg_score
 
 import telly
+from telly.advice.samples import draw_samples
 from telly.data.judged import JudgedQueries
 from telly.freezing.source import RowSource
 from telly.metrics.judgments import Judgments
 from telly.metrics.per_example import read_per_example
 from telly.pretraining.tokenizer import train_tokenizer
-from telly.tasks import get_task
+from telly.tasks import TASKS, get_task
 from telly.tasks.options import ContrastiveOptions
 from telly.tasks.training.retrieval import RetrievalData, RetrievalModel
 from tiny_models import Given
@@ -93,8 +94,19 @@ def test_the_fingerprint_covers_queries_corpus_and_judgments() -> None:
         base.select([1, 0]),
     ]
     prints = {encoded(data).fingerprint() for data in (base, *others)}
-    assert len(prints) == 6
+    assert len(prints) == len({data._fingerprint for data in (base, *others)}) == 6
     assert encoded(judged([{0: 2, 1: 1}, {1: 1}])).fingerprint() in prints
+
+
+def test_pilots_take_some_queries_and_all_candidates() -> None:
+    train = Dataset.from_dict({"query": list(map(str, range(80))), "code": list(map(str, range(80)))})
+    queries = Dataset.from_dict({"query": list(map(str, range(120)))})
+    valid = JudgedQueries(
+        queries, Dataset.from_dict({"code": DOCUMENTS}), Judgments.one_each([i % 5 for i in range(120)])
+    )
+    sample = draw_samples(train, valid, TASKS["search"].schema, seed=0).valid
+    assert (len(sample), len(sample.documents)) == (100, 5)
+    assert [int(query) % 5 for query in sample.queries["query"]] == sample.judgments.documents.tolist()
 
 
 def test_the_baseline_ranks_the_same_candidates() -> None:
@@ -141,6 +153,9 @@ def test_a_run_on_a_collection(folder: Path, tmp_path: Path) -> None:
     for query, bounds in enumerate(zip(test.judgments.offsets, test.judgments.offsets[1:], strict=False)):
         grades[query, test.judgments.documents[slice(*bounds)]] = test.judgments.grades[slice(*bounds)]
     assert record["test"]["ndcg@10"] == pytest.approx(ndcg_score(grades, scores, k=10), abs=1e-5)
+    verdict = record["verdict"]
+    assert verdict["untuned"] == pytest.approx(record["baselines"]["untuned"]["ndcg@10"])
+    assert verdict["sentence"].endswith("paired bootstrap over 10 examples")
     rows = read_per_example(tmp_path / "run" / "scores.npz")["ndcg@10"].rows
     assert len(rows) == 10
 
@@ -153,3 +168,30 @@ def telly_data(folder: Path) -> JudgedQueries:
     data = read_to_evaluate(str(folder), TASKS["search"].schema, split="test")
     assert isinstance(data, JudgedQueries)
     return data.shuffle(seed=SUBSET_SEED).select(range(10))
+
+
+def test_no_relevant_document_of_a_query_is_its_negative() -> None:
+    """Query 0 has documents 0 and 1, query 1 has document 1; the pairs of the batch are orthogonal.
+
+    Document 1 answers query 0 as well, in a pair outside the batch, so that query 0 is left without negatives: its loss
+    is 0 and not ln(1 + 1/e), which is that of query 1. A hard negative of query 1 that answers query 0 is none for it.
+    """
+    rows = {"query": ["a", "a", "b"], "code": ["x = 0", "x = 1", "x = 1"], "negatives": [[], [], []]}
+    data = get_task("search").encode(
+        {"train": Dataset.from_dict(rows)}, train_tokenizer(DOCUMENTS * 5, 300), {"query": 32, "code": 32}, None
+    )["train"]
+    model = RetrievalModel(Given(torch.zeros(1, 4)), ContrastiveOptions(temperature=1.0))  # type: ignore[arg-type]
+    model.embed = lambda batch: torch.eye(4)[: len(batch["input_ids"])]  # type: ignore[method-assign]
+
+    def loss(examples: list[int], **more: object) -> float:
+        batch = get_task("search").collate(RowSource(data.table, 0), data, examples)
+        return model(**batch | more)["loss"].item()
+
+    alone = math.log(1 + 1 / math.e)
+    assert loss([0, 2]) == pytest.approx(alone / 2)
+    assert loss([0, 2], answers=None) == pytest.approx(alone), "what it would be"
+    assert loss([0, 1]) == pytest.approx(0), "pairs of one query"
+    code = data.rows["code"]
+    hard = {"negatives": RowSource(data.table, 0).batch(code[[0]]), "negative_rows": torch.from_numpy(code[[1]])}
+    assert loss([0, 2], **hard) == pytest.approx(alone / 2)
+    assert data.answers is not None and data.answers.tolist() == [[data.rows["query"][0], row] for row in code[:2]]

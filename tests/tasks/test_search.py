@@ -14,7 +14,7 @@ from telly.errors import ConfigError
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.models.modes import InputMode, encode_texts
-from telly.models.pooling import mean_pool
+from telly.models.pooling import pool
 from telly.pretraining.tokenizer import train_tokenizer
 from telly.tasks import get_task
 from telly.tasks.options import ContrastiveOptions
@@ -62,7 +62,7 @@ def test_a_pair_that_repeats_anothers_code_is_no_negative():
 
 def test_pooling_leaves_padding_out():
     states = torch.tensor([[[1.0, 3.0], [3.0, 5.0], [99.0, 99.0]]])
-    assert mean_pool(states, torch.tensor([[1, 1, 0]])).tolist() == [[2.0, 4.0]]
+    assert pool(states, torch.tensor([[1, 1, 0]])).tolist() == [[2.0, 4.0]]
 
 
 def test_evaluation_finds_the_right_function():

@@ -41,6 +41,17 @@ def test_scores_and_baselines_are_the_records(run: Path):
     for name, metrics in record.baselines.items():
         assert rows[name] == [f"{metrics[metric]:.4f}" for metric in record.test], name
     assert set(record.baselines) == {"bm25", "untuned"}
+    assert record.verdict is not None and f"\n\nVerdict: {record.verdict.sentence}.\n" in text
+
+
+def test_settings_of_the_loss(run: Path):
+    """Lists are joined, and what is not set is not listed."""
+    record, text = written(run)
+    assert "Matryoshka" not in text
+    record.config = changed(record, matryoshka=[64, 8], false_negative_margin=0.1)
+    text = card(record, "## Use")
+    assert "| Matryoshka dimensions | 64, 8 |" in text
+    assert "| margin of false negatives | 0.1 |" in text
 
 
 def test_what_was_trained_on_what(run: Path):

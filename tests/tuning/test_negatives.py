@@ -75,6 +75,18 @@ def test_what_is_counted_is_that_the_loss_is_zero(pairs: list[tuple[int, int]], 
         assert (f"train: in {zero} of {len(batches)} batches of the first epoch" in "".join(found)) == (zero > 0)
 
 
+def test_hard_negatives_are_negatives_too():
+    """The first batch has one query alone, and a hard negative; the second one has neither other queries nor any."""
+    columns = {"query": np.array([0, 0, 1, 1, 2, 3]), "code": np.arange(6)}
+    batches = [np.array([0, 1]), np.array([2, 3]), np.array([4, 5])]
+    assert "in 2 of 3 batches" in "".join(check_negatives(columns, batches))
+    assert "in 1 of 3 batches" in "".join(check_negatives(columns, batches, np.array([0, 1, 0, 0, 0, 0])))
+    same = {"query": np.zeros(2)}
+    with pytest.raises(ConfigError, match="all 2 training examples have the same query"):
+        check_negatives(same, [np.array([0, 1])])
+    assert check_negatives(same, [np.array([0, 1])], np.array([1, 0])) == []
+
+
 def test_a_task_without_contrast_is_not_looked_at():
     assert check_negatives({}, [np.array([0])]) == []
 

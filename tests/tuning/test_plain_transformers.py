@@ -16,6 +16,7 @@ from telly.data.sequences import SequenceTable
 from telly.freezing.split import SplitModel
 from telly.models.families import auto_class
 from telly.models.load import load_model, load_tokenizer
+from telly.models.modes import InputMode, encode_texts
 from telly.models.prefix_lm import PrefixLM
 from telly.runs.parts import RecordedConfig
 from telly.runs.record import RunRecord
@@ -93,7 +94,9 @@ def test_all_tasks_load_without_telly(sources: dict[str, Path], tmp_path: Path):
         folder = tmp_path / name / "model"
         loader = auto_class(json.loads((folder / "config.json").read_text())["architectures"][0])
         asked.append((name, loader, str(folder), TEXT))
-        ids = torch.tensor(load_tokenizer(str(sources[family]))([TEXT])["input_ids"])
+        # an encoder's tokenizer adds the mode token itself, so that sentence-transformers reads the folder as well
+        mode = None if TASKS[task].is_generative else InputMode.ENCODER_ONLY
+        ids = torch.tensor(encode_texts(load_tokenizer(str(sources[family])), [TEXT], 512, mode))
         decoder = {"decoder_input_ids": ids[:, :4]} if loader == "AutoModelForSeq2SeqLM" else {}
         output = model(input_ids=ids, attention_mask=torch.ones_like(ids), output_hidden_states=True, **decoder)
         states = output.encoder_last_hidden_state if decoder else output.hidden_states[-1]

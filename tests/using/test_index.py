@@ -198,10 +198,10 @@ def test_interrupted_encoding_goes_on_where_it_was(
     monkeypatch.setattr(telly.inference.embedding_cache, "CHUNK", 2)
     counted = TunedModel.embed
 
-    def interrupted(tuned: TunedModel, found: Sequence[str]) -> Any:
+    def interrupted(tuned: TunedModel, found: Sequence[str], role: Any) -> Any:
         if len(encoded) == 4:
             raise KeyboardInterrupt
-        return counted(tuned, found)
+        return counted(tuned, found, role)
 
     monkeypatch.setattr(TunedModel, "embed", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -327,7 +327,7 @@ def test_the_vectors_are_those_of_the_tasks_evaluation(
     queries = [f"find the {number} thing of {'many ' * number}" for number in range(len(codes))]
     seen: dict[str, torch.Tensor] = {}
 
-    def kept(found: torch.Tensor, candidates: torch.Tensor, judgments: Judgments) -> np.ndarray:
+    def kept(found: torch.Tensor, candidates: torch.Tensor, judgments: Judgments, scores: object) -> np.ndarray:
         seen.update(queries=found, codes=candidates[torch.from_numpy(judgments.documents)])
         return np.ones(len(found), dtype=np.int64)
 

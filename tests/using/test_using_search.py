@@ -48,7 +48,7 @@ def test_each_way_to_search_has_its_own_order(tree: Path, tuned: TunedModel, tmp
     query = "read a date from a text"
     by_words = searcher.search(query, by="bm25")
     assert by_words[0].location.function.name == "parse_date"
-    assert by_words[0].cosine is None and by_words[0].bm25 == by_words[0].score > 0
+    assert by_words[0].similarity is None and by_words[0].bm25 == by_words[0].score > 0
     near = searcher.search(query, by="dense")
     assert len(near) == 6 and [hit.score for hit in near] == sorted((hit.score for hit in near), reverse=True)
     fused = searcher.search(query)

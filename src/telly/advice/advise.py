@@ -21,12 +21,11 @@ from telly.disk import write_json
 from telly.freezing.build import check_writable
 from telly.freezing.cost import VariantCost
 from telly.freezing.variants import BASE, Variant
-from telly.models.load import load_config, load_tokenizer
 from telly.runs.provenance import provenance
 from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.settings.lists import ADVICE_SETTINGS
 from telly.tasks import get_task
-from telly.tuning.estimate import costs_of, trained_parameters, workload_of
+from telly.tuning.estimate import costs_of, encode_training_data, trained_parameters, workload_of
 from telly.tuning.inputs import load_datasets
 
 logger = logging.getLogger(__name__)
@@ -189,13 +188,11 @@ def _costs(config: ResolvedConfig, train: Any, samples: PilotSamples) -> tuple[l
 
     Tokens are counted on at most `WORKLOAD_EXAMPLES` examples, so the cache is overestimated if sequences repeat.
     """
-    task = get_task(config.task)
-    tokenizer, model_config = load_tokenizer(config.model), load_config(config.model)
-    encoded = train
+    counted = train
     if len(train) > WORKLOAD_EXAMPLES:
-        encoded = train.shuffle(seed=config.seed).select(range(WORKLOAD_EXAMPLES))
-    work = workload_of(config, task.encode({"train": encoded}, tokenizer, config.max_tokens, model_config)["train"])
-    scale = len(train) / len(encoded)
+        counted = train.shuffle(seed=config.seed).select(range(WORKLOAD_EXAMPLES))
+    work = workload_of(config, encode_training_data(config, counted))
+    scale = len(train) / len(counted)
     whole = replace(work, tokens=round(work.tokens * scale), distinct_tokens=round(work.distinct_tokens * scale))
     return costs_of(config, whole), len(samples.train) / len(train)
 

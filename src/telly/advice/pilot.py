@@ -73,6 +73,7 @@ class Pilots:
         changes = {"batch_size": batch, "accumulation": accumulation, "cache_dir": root, "cache_always": config.cache}
         self.config = config.model_copy(update=changes)
         self.root = root
+        self._teacher_dir = config.cache_dir  # its embeddings outlive the pilots: the run reads them
         self._datasets = {"train": train, "valid": valid}
         self._inputs: Inputs | None = None
 
@@ -100,7 +101,7 @@ class Pilots:
 
     def _job(self, k: int | None) -> Job:
         config = self.config.model_copy(update={"freeze": Variant(k).freeze})
-        job = prepare(config, datasets=self._datasets, inputs=self._inputs)
+        job = prepare(config, datasets=self._datasets, inputs=self._inputs, teacher_dir=self._teacher_dir)
         self._inputs = job.inputs
         return job
 

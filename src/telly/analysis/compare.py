@@ -15,9 +15,10 @@ from telly.analysis.similarity import RESAMPLES, Rsa, cka_matrix, procrustes, rs
 from telly.analysis.texts import code_texts
 from telly.disk import write_json
 from telly.errors import ConfigError
-from telly.models.declared import check_pooling
+from telly.models.embedding_folder import read_embedding_config
 from telly.models.load import load_model, load_tokenizer
-from telly.models.modes import encode_texts
+from telly.models.modes import encode_texts, mode_of
+from telly.models.pooling_mode import PoolingMode
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ class _Pooled:
     name: str
     layers: tuple[torch.Tensor, ...]
     encodings: list[list[int]]
-    remark: str | None
+    remarks: tuple[str, ...]
 
     @property
     def names(self) -> list[str]:
@@ -123,21 +124,27 @@ class _Pooled:
 
 
 def _pooled(config: CompareConfig, name: str, texts: list[str], extractor: LayerExtractor) -> _Pooled:
-    check_pooling(name)
     stack, longest = prepare(load_model(name), config.max_tokens)
     tokenizer = load_tokenizer(name)
-    encodings = encode_texts(tokenizer, texts, longest)
+    declared = read_embedding_config(name)
+    encodings = encode_texts(tokenizer, texts, longest, mode_of(declared))
     padded_to = longest if config.paper else 0
     (states,) = extractor.states(
         f"layers of {name}", stack, tokenizer, [ExtractionRequest(encodings)], padded_to=padded_to
     )
     norm = stack.final_norm
-    remark = None if norm is None else f"{name}: the last layer's states are those before the final norm ({norm})"
-    return _Pooled(name, states.unbind(dim=1), encodings, remark)
+    remarks = [] if norm is None else [f"{name}: the last layer's states are those before the final norm ({norm})"]
+    if declared.pooling != (PoolingMode.MEAN,) or any(declared.prompts.values()):
+        prompts = " and prompts" if any(declared.prompts.values()) else ""
+        remarks.append(
+            f"{name}: means over all tokens are compared, without prompts; its folder declares the pooling "
+            f"{declared.pooling_name}{prompts}"
+        )
+    return _Pooled(name, states.unbind(dim=1), encodings, tuple(remarks))
 
 
 def _compare_layers(config: CompareConfig, first: _Pooled, other: _Pooled) -> ModelComparison:
-    remarks = [remark for remark in (first.remark, other.remark) if remark]
+    remarks = list(dict.fromkeys((*first.remarks, *other.remarks)))
     if first.encodings != other.encodings:
         remarks.append("the models split texts into other tokens; only pooled states are compared")
     matrix = cka_matrix(first.layers, other.layers)

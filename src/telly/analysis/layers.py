@@ -84,8 +84,7 @@ class LayersRequest:
     @property
     def hidden(self) -> int:
         """Width of one layer's states."""
-        config: Any = self.stack.model.config
-        return int(config.hidden_size)
+        return self.stack.hidden_size
 
     @property
     def width(self) -> int:

@@ -26,7 +26,6 @@ from telly.analysis.layers import ExtractionRequest, LayerExtractor, layer_names
 from telly.analysis.probes.skipped import SkippedTexts
 from telly.disk import write_json
 from telly.metrics.estimate import student_quantile
-from telly.models.declared import check_pooling
 from telly.models.load import load_config, load_model, load_tokenizer, model_from_config
 
 RANDOM_WEIGHTS = "random weights"
@@ -282,7 +281,6 @@ def bag_of_tokens(items: ProbeItems, hidden: int) -> torch.Tensor:
 
 def _model(name: str, source: str) -> nn.Module:
     if name != RANDOM_WEIGHTS:
-        check_pooling(source)
         return load_model(source)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

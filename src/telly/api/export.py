@@ -12,7 +12,12 @@ ExportFormat = Literal["sentence-transformers", "onnx"]
 
 
 def export(
-    model: str | Path, output: str | Path, to: ExportFormat = "sentence-transformers", *, int8: bool = False
+    model: str | Path,
+    output: str | Path,
+    to: ExportFormat = "sentence-transformers",
+    *,
+    int8: bool = False,
+    truncate_dim: int | None = None,
 ) -> Exported:
     """Write a model that embeds for sentence-transformers or ONNX, checked against telly.
 
@@ -26,12 +31,15 @@ def export(
         output: folder to write; new or empty.
         to: form to write.
         int8: with `onnx`, write 8-bit weights as well, and measure what they cost on the run's test data.
+        truncate_dim: dimensions to keep of every embedding, for a model that was tuned with `--matryoshka`.
+            [default: all]
 
     Returns:
         the folder, and how far its embeddings are from telly's.
 
     Raises:
-        ConfigError: the model does not embed, a library is not installed, or the folder is not empty.
+        ConfigError: the model does not embed or has fewer dimensions, a library is not installed, or the folder is not
+            empty.
         ExportError: the written model gives other embeddings than telly; nothing is left behind.
         ModelError: the model cannot be loaded.
         DataError: the data that `int8` is measured on cannot be read.
@@ -44,7 +52,7 @@ def export(
     from telly.exports.sentence_transformers import export_sentence_transformers
     from telly.exports.source import load_for_export
 
-    loaded = load_for_export(str(model))
+    loaded = load_for_export(str(model), truncate_dim)
     if to == "onnx":
         return export_onnx(loaded, Path(output), int8=int8)
     return export_sentence_transformers(loaded, Path(output))

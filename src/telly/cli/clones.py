@@ -49,7 +49,10 @@ class CloneKind(StrEnum):
 def clones(
     path: Annotated[Path, typer.Argument(help="Source folder.")] = Path(),
     min_similarity: Annotated[
-        float | None, typer.Option(help="Minimum cosine similarity. [default: the run's threshold, else 0.95]")
+        float | None,
+        typer.Option(
+            help="Minimum similarity by the model's measure. [default: the run's threshold, else a cosine of 0.95]"
+        ),
     ] = None,
     min_lines: Annotated[int, typer.Option(min=1, help="Minimum length of a function, in lines.")] = 5,
     sarif: Annotated[Path | None, typer.Option(help="Write the clones as SARIF 2.1.0.")] = None,

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from telly.markdown import DASH
-from telly.metrics.table import METRICS
+from telly.metrics.table import METRICS, truncated_name
 from telly.training.clocks import CLOCKS
 
 if TYPE_CHECKING:  # `telly score` must not import torch
@@ -34,6 +34,9 @@ def print_records(records: Sequence[RunRecord]) -> None:
         results.add_row(name, *[DASH] * 5, *(f"{metrics[m]:.4f}" if m in metrics else DASH for m in names), DASH)
     for record in records:
         results.add_row(*_result_row(record, base, names))
+        for size, metrics in record.test_truncated.items():
+            scores = (_number(metrics.get(name), 4) for name in names)
+            results.add_row(truncated_name(record.variant, size), *[DASH] * 5, *scores, DASH)
     console.print(results)
     for record in records:
         counts = {name: value for name, value in (record.test or {}).items() if name not in METRICS}

@@ -51,11 +51,15 @@ def export(
     int8: Annotated[
         bool, typer.Option("--int8", help="For onnx: also write 8-bit weights and measure their loss.")
     ] = False,
+    truncate_dim: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Keep the first N dimensions of embeddings, for models of --matryoshka."),
+    ] = None,
 ) -> None:
     """Export an embedding model to sentence-transformers or ONNX, checked against telly."""
     from telly.api.export import export as run
 
-    exported = run(model, output, to.value, int8=int8)
+    exported = run(model, output, to.value, int8=int8, truncate_dim=truncate_dim)
     typer.echo(f"checked: embeddings as telly's, {exported.agreement}")
     if exported.loss is not None:
         typer.echo(f"int8: {exported.loss}")

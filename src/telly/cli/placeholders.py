@@ -19,7 +19,7 @@ PLACEHOLDERS = dict.fromkeys(_NUMBERS, "N") | {
     "index_folder": "DIR",
     "language": "NAME",
     "margin": "RATIO",
-    "min_similarity": "COSINE",
+    "min_similarity": "SIMILARITY",
     "model": "DIR|HUB-ID",
     "output": "DIR",
     "pred": "FILE",

@@ -42,7 +42,8 @@ Reads CodeXGLUE's format `idx1<TAB>idx2<TAB>label`.
 
   telly score search --gold gold.tsv --pred ranked.tsv
 
-Reads `id<TAB>answer` and `id<TAB>candidate candidate ...`, best first, or CodeXGLUE's JSON lines.
+Reads `id<TAB>answer answer ...` or BEIR's judgments (query-id, corpus-id, score), and `id<TAB>candidate candidate ...`,
+best first; or CodeXGLUE's JSON lines, where answers may be an object with a grade per id.
 """
 
 ABOUT = (

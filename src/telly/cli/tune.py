@@ -125,6 +125,8 @@ def run(
 
     print_records([record])
     folder = RunFolder(config.output)
+    if record.verdict is not None:
+        typer.echo(f"verdict: {record.verdict.sentence}")
     typer.echo(f"\nrecord: {folder.record}\nmodel:  {folder.model}")
     if config.method in ADAPTERS:
         typer.echo(f"adapter: {folder.adapter}")

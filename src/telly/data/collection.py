@@ -21,13 +21,13 @@ from telly.data.formats import SPLIT_NAMES, data_files, format_of, raw_rows
 from telly.data.schema import Column, DataRow, RowProblem, RowReader, Schema, shorten
 from telly.errors import DataError
 from telly.jsontext import object_of_pairs, repeated_keys
+from telly.metrics.answers import QRELS_HEADER
 
 TEXTS = Schema("collection", (Column("id", "label"), Column("text")), is_task=False)
 """Columns of the documents and of the queries, as they are cached."""
 CORPUS, QUERIES, QRELS = "corpus", "queries", "qrels"
 QRELS_FOLDERS = (QRELS, "data", "default")
 """Folders of judgments: BEIR's, and those of the hub."""
-QRELS_COLUMNS = ("query-id", "corpus-id", "score")
 CODE_MAP = "code_idx_map.txt"
 COSQA_COLUMNS = ("doc", "retrieval_idx")
 _WITH_IDS = Schema("collection", (Column("_id", "label"), Column("text")), is_task=False)
@@ -101,7 +101,7 @@ class JudgedCollection(ABC):
             problems |= problem is not None
             yield problem or row
         if not lines and not problems:
-            yield RowProblem(files, None, "no-rows", f"has no judgments; expected rows with {', '.join(QRELS_COLUMNS)}")
+            yield RowProblem(files, None, "no-rows", f"has no judgments; expected rows with {', '.join(QRELS_HEADER)}")
         elif lines and max(judgment.grade for judgment in lines.values()) < 1:
             message = f"all {len(lines):,} scores are below 1, so that no query has a relevant document; expected 1 or "
             yield RowProblem(files, None, "no-positives", f"{message}more for relevant documents")
@@ -183,7 +183,10 @@ def _qrels_files(folder: Path, split: str | None) -> list[Path]:
     qrels = next((folder / name for name in QRELS_FOLDERS if (folder / name).is_dir()), None)
     if qrels is None:
         raise DataError(f"{folder}: has a corpus but no folder {QRELS!r}; expected such as {QRELS}/test.tsv")
-    return data_files(qrels, split or "train")
+    try:
+        return data_files(qrels, split or "train")
+    except DataError as error:
+        raise DataError(f"{error}; or give one of the files instead of the folder") from None
 
 
 def _has_cosqa_rows(file: Path) -> bool:
@@ -228,16 +231,15 @@ class BeirFolder(JudgedCollection):
 
     def _judgments(self) -> Iterator[Judgment | RowProblem]:
         for file in self.qrels_files:
-            for row in raw_rows(file, QRELS_COLUMNS):
+            for row in raw_rows(file, QRELS_HEADER):
                 if isinstance(row, RowProblem):
                     yield row
                     continue
                 values = {name.replace("_", "-"): value for name, value in row.values.items()}
-                missing = [name for name in QRELS_COLUMNS if name not in values]
-                if missing:
-                    yield _missing_column(file, row, QRELS_COLUMNS)
+                if not values.keys() >= set(QRELS_HEADER):
+                    yield _missing_column(file, row, QRELS_HEADER)
                     continue
-                yield _judgment(file, row.line, *(values[name] for name in QRELS_COLUMNS))
+                yield _judgment(file, row.line, *(values[name] for name in QRELS_HEADER))
 
 
 def _part(folder: Path, name: str) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ class JudgedQueries:
     """Queries, and the documents that are relevant to each among all documents of a collection.
 
     Like a `datasets.Dataset` it has a length, the number of queries, and can be shuffled and limited; its documents
-    then stay as they are, so that a limit on queries leaves the candidates alone.
+    stay as they are then, so that a limit on queries leaves the candidates alone.
 
     Attributes:
         queries: data set with the column of queries.
@@ -39,6 +40,14 @@ class JudgedQueries:
         """Some of the queries, in the order of their indices."""
         chosen = np.asarray(indices, dtype=np.int64)
         return replace(self, queries=self.queries.select(chosen), judgments=self.judgments.select(chosen))
+
+    @property
+    def _fingerprint(self) -> str:
+        """Digest of queries, documents and judgments, under the name that a `datasets.Dataset` has it."""
+        digest = hashlib.blake2b(f"{self.queries._fingerprint} {self.documents._fingerprint}".encode(), digest_size=16)
+        for array in (self.judgments.offsets, self.judgments.documents, self.judgments.grades):
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
 
     def shuffle(self, seed: int) -> JudgedQueries:
         """The queries in a random order."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 CACHE_VERSION = 3  # raise it when the same files would be read differently
-PAIRS_BATCH = 1000
+PAIRS_BATCH, VALUES_BATCH = 1000, 10_000
 HUB_NAME = re.compile(r"(?P<name>[\w-][\w.-]*/[\w-][\w.-]*)(?::(?P<config>[\w.-]+))?")
 
 RowT = TypeVar("RowT")
@@ -71,7 +71,7 @@ def read(
         return _read_hub(source, hub, schema, mapping, split or "train", limit)
     collection = collection_at(Path(source), schema, split)
     if collection is not None:
-        rows = _relevant_pairs(_read_collection(collection, source, schema), schema)
+        rows = _relevant_pairs(collection, source, schema)
         return _to_arrow(itertools.islice(rows, limit), source, schema, _key(collection.files, schema, {}, limit))
     files = data_files(Path(source), split)
     rows = _checked_files(files, schema, mapping)
@@ -104,11 +104,14 @@ def files_of(source: Path, schema: Schema, split: str | None) -> list[Path]:
     return [part for file in data_files(source, split) for part in content_files(file)]
 
 
-def whole_rows(source: str, split: str | None = None) -> Iterator[dict[str, object]]:
+def whole_rows(source: str, schema: Schema, split: str | None = None) -> Iterator[dict[str, object]]:
     """All values of every row, also those that no schema reads, in the order of `read`.
+
+    Of a collection with judgments these are the schema's columns.
 
     Args:
         source: as for `read`.
+        schema: as for `read`.
         split: as for `read`.
 
     Raises:
@@ -117,12 +120,14 @@ def whole_rows(source: str, split: str | None = None) -> Iterator[dict[str, obje
     hub = _on_hub(source)
     if hub:
         yield from map(dict, _load_hub(source, hub, split or "train", None))
-        return
-    for file in data_files(Path(source), split):
-        for row in raw_rows(file):
-            if isinstance(row, RowProblem):
-                raise DataError(str(row))
-            yield dict(row.values)
+    elif collection_at(Path(source), schema, split) is not None:
+        yield from map(dict, read(source, schema, split=split))
+    else:
+        for file in data_files(Path(source), split):
+            for row in raw_rows(file):
+                if isinstance(row, RowProblem):
+                    raise DataError(str(row))
+                yield dict(row.values)
 
 
 def column_names(source: str, split: str | None = None) -> list[str]:
@@ -156,8 +161,8 @@ def _read_collection(collection: JudgedCollection, source: str, schema: Schema) 
     documents = _identified_texts(collection.documents(), "documents", collection.corpus_files, source, advice)
     queries = _identified_texts(collection.queries(), "queries", collection.query_files, source, advice)
     candidates, first = _distinct(documents)
-    document_rows = {id_: row for row, id_ in enumerate(documents["id"])}
-    query_rows = {id_: row for row, id_ in enumerate(queries["id"])}
+    document_rows = {id_: row for row, id_ in enumerate(_values(documents, "id"))}
+    query_rows = {id_: row for row, id_ in enumerate(_values(queries, "id"))}
     judged: dict[int, dict[int, int]] = {}
     for judgment in _without_problems(collection.judgments(query_rows, document_rows), advice):
         relevant = judged.setdefault(query_rows[judgment.query], {})
@@ -189,12 +194,17 @@ def _identified_texts(
     return _to_arrow(cells, source, TEXTS, _key(list(files), TEXTS, {"part": part}, None))
 
 
+def _values(dataset: Dataset, column: str) -> Iterator[str]:
+    for table in dataset.select_columns(column).with_format("arrow").iter(batch_size=VALUES_BATCH):
+        yield from table[column].to_pylist()
+
+
 def _distinct(documents: Dataset) -> tuple[list[int], list[int]]:
     """Index of each document's text among the distinct texts, [documents], and the row where each text comes first."""
     indices: dict[bytes, int] = {}
     first: list[int] = []
     distinct: list[int] = []
-    for row, text in enumerate(documents["text"]):
+    for row, text in enumerate(_values(documents, "text")):
         digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
         if digest not in indices:
             indices[digest] = len(first)
@@ -203,10 +213,12 @@ def _distinct(documents: Dataset) -> tuple[list[int], list[int]]:
     return distinct, first
 
 
-def _relevant_pairs(judged: JudgedQueries, schema: Schema) -> Iterator[Cells]:
+def _relevant_pairs(collection: JudgedCollection, source: str, schema: Schema) -> Iterator[Cells]:
     """The pairs of each query with its relevant documents, as rows of the schema; a collection has no negatives."""
+    # This is a generator, so the collection is read only if the cache lacks these pairs.
+    judged = _read_collection(collection, source, schema)
     query, document = schema.query_and_candidates
-    others: Cells = {column.name: [] for column in schema.columns if column.kind == "texts"}
+    others: Cells = {column.name: [] for column in schema.columns if column.is_optional}
     owners = np.repeat(np.arange(len(judged)), judged.judgments.counts)
     for start in range(0, len(owners), PAIRS_BATCH):
         batch = slice(start, start + PAIRS_BATCH)
@@ -271,9 +283,8 @@ def _to_arrow(rows: Iterator[Cells], source: str, schema: Schema, key: str) -> D
     from datasets.exceptions import DatasetGenerationError
 
     text = datasets.Value("string")
-    features = datasets.Features(
-        {column.name: datasets.List(text) if column.kind == "texts" else text for column in schema.columns}
-    )
+    lists = {"texts": datasets.List(text), "numbers": datasets.List(datasets.Value("float32"))}
+    features = datasets.Features({column.name: lists.get(column.kind, text) for column in schema.columns})
     try:
         with _quiet():
             return datasets.Dataset.from_generator(

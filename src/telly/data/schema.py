@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -11,9 +12,9 @@ from typing import Any, Literal
 from telly.errors import ConfigError
 from telly.jsontext import is_list_of_texts
 
-Kind = Literal["text", "texts", "label"]
+Kind = Literal["text", "texts", "numbers", "label"]
 Cells = dict[str, Any]
-"""The columns of one row: a string each, or a list of strings if the column's kind is `texts`."""
+"""The columns of one row: a string each, or a list of strings (`texts`) or of numbers."""
 MAX_SHOWN = 40
 
 
@@ -25,7 +26,8 @@ class Column:
         name: its name within telly.
         kind: `text` is a string that is not blank, or a list of tokens, which are joined by a blank. `label` is a
             string, an integer or a boolean (stored as "0" or "1"). `texts` is any number of texts, from one list, or
-            from one column per text whose name ends with a number; an empty cell is none.
+            from one column per text whose name ends with a number; an empty cell is none. `numbers` is a list of
+            numbers, which may be empty.
         aliases: its names in data sets, the preferred one first. The column's own name may be among them; otherwise it
             comes before them.
         values: the only labels allowed; () allows any. With ("0", "1") true and false are read as well.
@@ -39,6 +41,11 @@ class Column:
     values: tuple[str, ...] = ()
     if_empty: str = "fill it or delete the row"
     prose: bool = False
+
+    @property
+    def is_optional(self) -> bool:
+        """True if data may lack it; its cells are lists then, which may be empty."""
+        return self.kind in ("texts", "numbers")
 
     @property
     def source_names(self) -> tuple[str, ...]:
@@ -60,6 +67,7 @@ class Schema:
         candidates: the text column whose distinct texts are ranked for every row, if the task ranks them.
         negatives: column of texts that are wrong answers, in place of `key`. Only training data is read with it
             (`for_training`).
+        teacher_scores: column of a teacher's scores of the row's right answer and of its negatives, in their order.
         open_labels: whether labels name groups that differ between splits, such as problems, and not classes.
         is_task: whether `telly data validate --task` knows it.
     """
@@ -71,6 +79,7 @@ class Schema:
     unordered: tuple[str, str] | None = None
     candidates: str | None = None
     negatives: Column | None = None
+    teacher_scores: Column | None = None
     open_labels: bool = False
     is_task: bool = True
 
@@ -87,8 +96,9 @@ class Schema:
         return query, self.candidates
 
     def for_training(self) -> Schema:
-        """The schema by which training data is read: with the column of negatives, if the task has one."""
-        return self if self.negatives is None else replace(self, columns=(*self.columns, self.negatives))
+        """The schema by which training data is read: with the columns of negatives and of scores that the task has."""
+        more = [column for column in (self.negatives, self.teacher_scores) if column is not None]
+        return replace(self, columns=(*self.columns, *more)) if more else self
 
     def fitting(self, mapping: Mapping[str, str]) -> dict[str, str]:
         """The part of a mapping that concerns the columns of this schema."""
@@ -150,6 +160,9 @@ NEGATIVES = Column("negatives", "texts", aliases=("negatives", "negative", "reje
 """Hard negatives: texts that do not answer the row. All of these columns are read, and `negative_1`, `negative_2`, ...
 
 The names are those of sentence-transformers and of swift."""
+
+TEACHER_SCORES = Column("teacher_scores", "numbers")
+"""Scores of a teacher, such as a cross-encoder: of the right answer first, then of the negatives in their order."""
 
 CODE = Schema("code", (CODE_STRINGS_FIRST,), summary="source code alone, for looking into models", is_task=False)
 """Read by probes and comparisons where the data belong to no task."""
@@ -213,7 +226,7 @@ def missing_message(schema: Schema, column: Column, available: Collection[str], 
     """
     names = (mapping[column.name],) if column.name in mapping else column.source_names
     other_mappings = {name: source for name, source in mapping.items() if name != column.name}
-    required = [other for other in schema.columns if other.kind != "texts"]
+    required = [other for other in schema.columns if not other.is_optional]
     read = {source_column(other, available, other_mappings) for other in required if other.name != column.name}
     for optional in (other for other in schema.columns if other not in required):
         read.update(_sources_of_texts(optional, available, mapping))
@@ -253,6 +266,9 @@ class RowReader:
             if column.kind == "texts":
                 self._read_texts(column, line, values, cells, problems)
                 continue
+            if column.kind == "numbers":
+                self._read_scores(column, line, values, cells, problems)
+                continue
             source = self.sources.get(column.name) or source_column(column, values, self.mapping)
             if source is None:
                 message = missing_message(self.schema, column, values, self.mapping)
@@ -276,20 +292,42 @@ class RowReader:
         self, column: Column, line: int, values: Mapping[str, object], cells: Cells, problems: list[RowProblem]
     ) -> None:
         """Read the texts of all columns that `column` names; a row without any has none."""
-        others = {spaced(cell): name for name, cell in cells.items()}
+        text_columns = [other.name for other in self.schema.columns if other.kind == "text" and other.name in cells]
+        seen = {spaced(cells[name]): f"the {name}" for name in text_columns}
         texts: list[str] = []
         for source in _sources_of_texts(column, values, self.mapping):
             try:
                 for text in _texts(values[source], column, source):
-                    if spaced(text) in others:
-                        kind = "bad-negative"
-                        same = f"equals the {others[spaced(text)]} of its row"
-                        raise _BadValueError(kind, f"{same}: {shorten(text)!r}; take it out of the negatives")
-                    others[spaced(text)] = f"another of the {column.name}"
+                    if spaced(text) in seen:
+                        message = f"equals {seen[spaced(text)]} of its row: {shorten(text)!r}; take it out of the"
+                        raise _BadValueError("bad-negative", f"{message} {column.name}")
+                    seen[spaced(text)] = f"another of the {column.name}"
                     texts.append(text)
             except _BadValueError as bad:
                 problems.append(RowProblem(self.file, line, bad.kind, f"{source!r} {bad}"))
         cells[column.name] = texts
+
+    def _read_scores(
+        self, column: Column, line: int, values: Mapping[str, object], cells: Cells, problems: list[RowProblem]
+    ) -> None:
+        """Read the scores of the row's right answer and of its negatives; a row may have none."""
+        source = source_column(column, values, self.mapping)
+        value = None if source is None else values[source]
+        cells[column.name] = scores = [] if value is None else value
+        if not isinstance(scores, list) or not all(map(_is_number, scores)):
+            message = f"{source!r} must be a list of finite numbers, found {_describe(value)}"
+            problems.append(RowProblem(self.file, line, "wrong-type", message))
+            return
+        negatives = cells.get(self.schema.negatives.name, []) if self.schema.negatives is not None else []
+        if scores and len(scores) != 1 + len(negatives):
+            message = (
+                f"{source!r} has {len(scores)} scores, and the row has one right answer and {len(negatives)} negatives"
+            )
+            problems.append(RowProblem(self.file, line, "bad-scores", f"{message}; expected a score for each"))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _sources_of_texts(column: Column, available: Collection[str], mapping: Mapping[str, str]) -> list[str]:

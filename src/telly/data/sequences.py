@@ -129,13 +129,22 @@ class SequenceTable:
 
 
 class RaggedRows:
-    """Row indices of every example, any number each: `values` [total] and `offsets` [examples + 1]."""
+    """Row indices of every example, any number each: `values` [total] and `offsets` [examples + 1].
 
-    def __init__(self, values: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64]) -> None:
+    `sources` [total] is the position of every value among those that `of` was given, of which `where` leaves some out.
+    """
+
+    def __init__(
+        self,
+        values: npt.NDArray[np.int64],
+        offsets: npt.NDArray[np.int64],
+        sources: npt.NDArray[np.int64] | None = None,
+    ) -> None:
         if offsets[0] != 0 or offsets[-1] != len(values):
             raise ValueError(f"offsets must run from 0 to {len(values)}, found {offsets[0]} to {offsets[-1]}")
         self.values = values
         self.offsets = offsets
+        self.sources = np.arange(len(values)) if sources is None else sources
 
     @classmethod
     def of(cls, rows: Iterable[Sequence[int]]) -> RaggedRows:
@@ -165,7 +174,7 @@ class RaggedRows:
     def where(self, kept: npt.NDArray[np.bool_]) -> RaggedRows:
         """The same without the values for which `kept` [total] is false."""
         counts = np.bincount(self.owners[kept], minlength=len(self))
-        return RaggedRows(self.values[kept], np.concatenate([[0], np.cumsum(counts)]))
+        return RaggedRows(self.values[kept], np.concatenate([[0], np.cumsum(counts)]), self.sources[kept])
 
 
 class SequenceTableBuilder:

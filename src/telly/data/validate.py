@@ -32,6 +32,7 @@ KINDS = {
     "empty-text": "a text or label is blank",
     "bad-label": "a label is none of those that the task knows",
     "bad-negative": "a negative is the query or a right answer, or is there twice",
+    "bad-scores": "a row has another number of scores than a right answer and negatives",
     "bad-id": "an id of a collection is unknown, or belongs to two texts",
     "bad-grade": "a score of a collection is not a whole number, or differs from that of the same pair",
     "no-positives": "no document of a collection is relevant to a judged query",
@@ -167,6 +168,8 @@ class _FileCheck:
 
     def _compare(self, line: int, cells: Cells) -> Iterator[RowProblem]:
         negatives = cells.pop(self.schema.negatives.name, []) if self.schema.negatives else []
+        if self.schema.teacher_scores:
+            cells.pop(self.schema.teacher_scores.name, None)  # rows are compared by their texts
         identity = self._identity(cells)
         # Several rows may have the same texts and each another negative.
         whole = _digest(*cells.values(), *negatives) if negatives else identity
@@ -206,7 +209,9 @@ class _FileCheck:
         """Problems of negatives that are the right answer in another row with the same query or label."""
         for digest, line in self.negatives.items():
             if digest in self.answers:
-                others = " and ".join(name for name in self.schema.names if name != self.schema.key)
+                others = " and ".join(
+                    c.name for c in self.schema.columns if c.name != self.schema.key and not c.is_optional
+                )
                 message = f"a negative is the {self.schema.key} of line {self.answers[digest]}, which has the same "
                 yield RowProblem(self.file, line, "bad-negative", f"{message}{others}; take it out of the negatives")
 

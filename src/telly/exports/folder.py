@@ -10,6 +10,7 @@ from pathlib import Path
 from telly.disk import folder_lock, whole_folder
 from telly.errors import ConfigError
 from telly.inference.tuned_model import TunedModel
+from telly.runs.parts import EmbeddingInfo
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ def new_folder(output: Path) -> Iterator[Path]:
         yield partial
 
 
+def embedding_info(model: TunedModel) -> EmbeddingInfo:
+    """How a model embeds texts, for its card."""
+    return EmbeddingInfo.of(model.module.embedding, model.prompts.by_column)
+
+
 def write_inference_config(model: TunedModel, folder: Path) -> None:
     """Write `telly.json`, which says how embeddings are computed, as beside a run's model."""
-    model.config.write(folder, pooling="mean")
+    model.config.write(folder, model.embedding)

@@ -1,4 +1,4 @@
-"""Export to ONNX: token ids to unit-length embeddings, for any batch and length, checked against torch."""
+"""Export to ONNX: token ids to embeddings, for any batch and length, checked against torch."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from telly.data.sequences import SequenceTable
 from telly.errors import ConfigError, ExportError
 from telly.exports.card import write_export_card
-from telly.exports.folder import Exported, agreement, new_folder, write_inference_config
+from telly.exports.folder import Exported, agreement, embedding_info, new_folder, write_inference_config
 from telly.exports.scores import ScoredData, run_session
-from telly.exports.source import CHECK_TEXTS, EmbeddingModel, plain_tokenizer
+from telly.exports.source import CHECK_TEXTS, EmbeddingModel, save_tokenizer
 from telly.inference.tuned_model import TunedModel
 from telly.markdown import markdown_table
+from telly.models.embedding import Role
 from telly.models.load import quiet_transformers
 from telly.runs.card import metric_text
 
@@ -39,12 +39,12 @@ from transformers import AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained(FOLDER)
 session = onnxruntime.InferenceSession(f"{{FOLDER}}/{file}")
-batch = tokenizer(texts, padding=True, truncation=True, max_length={query_tokens}, return_tensors="np")
+batch = tokenizer({texts}, padding=True, truncation=True, max_length={query_tokens}, return_tensors="np")
 inputs = {{name: batch[name] for name in ("input_ids", "attention_mask")}}
 embeddings = session.run(None, inputs)[0]  # [texts, {hidden}]
 ```
 
-Embeddings have length one, so dot products are cosines. Queries were cut at {query_tokens} tokens in tuning, documents
+{embedding} Queries were cut at {query_tokens} tokens in tuning, documents
 at {document_tokens}: give these as `max_length`. The tokenizer adds the mode tokens of a model that has them. Batch and
 length are free."""
 
@@ -63,11 +63,16 @@ def export_onnx(model: TunedModel, output: Path, *, int8: bool) -> Exported:
         ExportError: the model cannot be traced, or gives other embeddings than torch; nothing is left behind.
     """
     _check_libraries()
+    if not model.embedding.include_prompt and any(model.prompts.by_column.values()):
+        raise ExportError(
+            f"{model.name}: its pooling leaves out the tokens of the prompt, which a graph of token ids cannot know; "
+            "expected a model that pools its prompt. --to sentence-transformers exports this one"
+        )
     data = ScoredData(model) if int8 else None  # read before the slow part, since files may be missing
     with new_folder(output) as folder:
         with quiet_transformers():
             model.encoder.config.save_pretrained(folder)
-            plain_tokenizer(model).save_pretrained(folder)
+        save_tokenizer(model, folder)
         _trace(model, folder / MODEL_FILE)
         difference = _check(model, folder / MODEL_FILE)
         sections = [_check_section(folder, difference)]
@@ -82,7 +87,9 @@ def export_onnx(model: TunedModel, output: Path, *, int8: bool) -> Exported:
             file=MODEL_FILE,
             query_tokens=model.role_tokens("query"),
             document_tokens=model.role_tokens("document"),
-            hidden=model.hidden_size,
+            hidden=model.embedding_size,
+            texts="[prompt + text for text in texts]" if any(model.prompts.by_column.values()) else "texts",
+            embedding=embedding_info(model).description(),
         )
         write_export_card(model, folder, use, *sections, library="onnx")
     return Exported(output, difference, loss)
@@ -97,15 +104,15 @@ def _check_libraries() -> None:
     del onnx, onnxruntime
 
 
-def _batch(model: TunedModel, texts: tuple[str, ...], max_tokens: int) -> dict[str, torch.Tensor]:
-    table = SequenceTable.ragged(model.token_ids(texts, max_tokens))
-    return table.pad(range(len(table)), model.tokenizer.pad_token_id)
+def _batch(model: TunedModel, texts: tuple[str, ...], role: Role) -> dict[str, torch.Tensor]:
+    table, rows = model.sequences(texts, role)
+    return table.pad(rows, model.tokenizer.pad_token_id)
 
 
 def _trace(model: TunedModel, file: Path) -> None:
     """Write the graph with torch's older exporter, which is much faster than the newer one."""
     # texts of several lengths, so that the batch has padding and the mask becomes part of the graph
-    batch = _batch(model, CHECK_TEXTS, model.role_tokens("query"))
+    batch = _batch(model, CHECK_TEXTS, "query")
     axes = {name: {0: "batch", 1: "tokens"} for name in INPUTS} | {OUTPUT: {0: "batch"}}
     with _quiet():
         try:
@@ -162,7 +169,7 @@ def _check(model: TunedModel, file: Path) -> float:
     session, module = open_session(file), EmbeddingModel(model).eval()
     largest = 0.0
     for texts in (CHECK_TEXTS, *((text,) for text in CHECK_TEXTS)):
-        batch = _batch(model, texts, model.role_tokens("document"))
+        batch = _batch(model, texts, "document")
         embeddings = run_session(session, batch["input_ids"], batch["attention_mask"])
         largest = max(largest, float(np.abs(embeddings - module(**batch).numpy()).max()))
     if not largest <= TOLERANCE:  # true for NaN, too

@@ -79,7 +79,7 @@ class ScoredData:
         if self._threshold is None:
             needed["valid"] = datasets["valid"]  # to fit a threshold, if the task has one
         self._data: dict[str, Encoded] = model.task.encode(
-            needed, model.tokenizer, model.config.max_tokens, model.encoder.config
+            needed, model.tokenizer, model.config.max_tokens, model.encoder.config, model.prompts
         )
         if record is not None and record.data[self.split].fingerprint != self._test.fingerprint():
             raise DataError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,12 @@ import numpy as np
 
 from telly.errors import ConfigError, ExportError
 from telly.exports.card import write_export_card
-from telly.exports.folder import Exported, agreement, new_folder, write_inference_config
-from telly.exports.source import CHECK_TEXTS, plain_tokenizer
-from telly.inference.tuned_model import Role, TunedModel
-from telly.models.load import quiet_transformers
+from telly.exports.folder import Exported, agreement, embedding_info, new_folder, write_inference_config
+from telly.exports.source import CHECK_TEXTS, save_encoder
+from telly.inference.tuned_model import TunedModel
+from telly.models.embedding import Role
+from telly.models.families import loading_class
+from telly.runs.inference_config import write_embedding
 
 TOLERANCE = 1e-5
 """Maximum absolute difference between components of its embeddings and telly's."""
@@ -29,7 +30,7 @@ queries = model.encode_query({queries})
 scores = model.similarity(queries, documents)
 ```
 
-Embeddings are the mean of the last layer's states over real tokens, scaled to length one; similarity is the cosine.
+{embedding}
 The tokenizer adds the mode tokens of a model that has them.
 `encode_query` cuts at {query_tokens} tokens and `encode_document` at
 {document_tokens}, as in tuning; `encode`, which does not know a text's role, cuts at {longest}. Needs
@@ -47,16 +48,14 @@ def export_sentence_transformers(model: TunedModel, output: Path) -> Exported:
 
     Raises:
         ConfigError: sentence-transformers is not installed, or the folder is not empty.
-        ExportError: the folder would give other tokens or embeddings than telly; nothing is left behind.
+        ExportError: sentence-transformers could not load the folder, or it would give other tokens or embeddings than
+            telly; nothing is left behind.
     """
     library = _library()
+    check_loadable(model.name, model.encoder)
     with new_folder(output) as folder:
-        # the library builds its modules from a folder of transformers
-        with tempfile.TemporaryDirectory() as plain, quiet_transformers():
-            model.encoder.save_pretrained(plain)
-            plain_tokenizer(model).save_pretrained(plain)
-            _modules(library, model, plain).save(str(folder), create_model_card=False)
-            difference = _check(library.SentenceTransformer(str(folder), device="cpu"), model)
+        write_modules(model, folder)
+        difference = _check(library.SentenceTransformer(str(folder), device="cpu", local_files_only=True), model)
         write_inference_config(model, folder)
         roles = model.roles
         assert roles is not None  # checked when the model was opened
@@ -67,6 +66,7 @@ def export_sentence_transformers(model: TunedModel, output: Path) -> Exported:
             document_tokens=model.role_tokens("document"),
             longest=max(model.role_tokens("query"), model.role_tokens("document")),
             version=VERSION,
+            embedding=embedding_info(model).description(),
         )
         checked = (
             f"On {len(CHECK_TEXTS)} texts (short, empty, long, not ASCII) the tokens equal those of telly's evaluation,"
@@ -74,6 +74,20 @@ def export_sentence_transformers(model: TunedModel, output: Path) -> Exported:
         )
         write_export_card(model, folder, use, f"## Checked\n\n{checked}", library="sentence-transformers")
     return Exported(output, difference)
+
+
+def check_loadable(name: str, encoder: Any) -> None:
+    """Check that sentence-transformers, which loads models by transformers' automatic classes, can load an encoder.
+
+    Raises:
+        ExportError: the encoder is part of an encoder-decoder and has no automatic class, as BART's.
+    """
+    architecture = type(encoder).__name__
+    if not loading_class(encoder.config.model_type, architecture)[1].startswith("Auto"):
+        raise ExportError(
+            f"{name}: sentence-transformers cannot load {architecture}, the encoder of an encoder-decoder; use "
+            "telly.load or `telly index` with the run, or tune a model whose encoder has an automatic class (T5)"
+        )
 
 
 def _library() -> Any:
@@ -84,19 +98,11 @@ def _library() -> Any:
     return sentence_transformers
 
 
-def _modules(library: Any, model: TunedModel, folder: str) -> Any:
-    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
-
-    transformer = Transformer(
-        folder,
-        query_length=model.role_tokens("query"),
-        document_length=model.role_tokens("document"),
-        max_seq_length=max(model.role_tokens("query"), model.role_tokens("document")),
-    )
-    pooling = Pooling(transformer.get_embedding_dimension(), "mean")
-    return library.SentenceTransformer(
-        modules=[transformer, pooling, Normalize()], device="cpu", similarity_fn_name="cosine"
-    )
+def write_modules(model: TunedModel, folder: Path) -> None:
+    """Write weights, tokenizer and all modules, prompts, similarity and length limits, as the library saves them."""
+    save_encoder(model, folder)
+    hidden_size = model.module.encoder.hidden_size
+    write_embedding(folder, model.task.spec, model.config, model.module.embedding, hidden_size)
 
 
 def _check(exported: Any, model: TunedModel) -> float:
@@ -106,13 +112,16 @@ def _check(exported: Any, model: TunedModel) -> float:
         ExportError: tokens or embeddings differ.
     """
     largest = 0.0
-    roles: tuple[tuple[Role, int, Any], ...] = (
-        ("query", model.role_tokens("query"), exported.encode_query),
-        ("document", model.role_tokens("document"), exported.encode_document),
+    roles: tuple[tuple[Role, Any], ...] = (
+        ("query", exported.encode_query),
+        ("document", exported.encode_document),
     )
-    for role, limit, encode in roles:
-        for text, ours in zip(CHECK_TEXTS, model.token_ids(CHECK_TEXTS, limit), strict=True):
-            theirs = exported.preprocess([text], task=role)["input_ids"][0].tolist()
+    for role, encode in roles:
+        prompt = model.role_prompt(role) or None
+        table, rows = model.sequences(CHECK_TEXTS, role)
+        for text, row in zip(CHECK_TEXTS, rows, strict=True):
+            ours = table[int(row)].tolist()
+            theirs = exported.preprocess([text], prompt=prompt, task=role)["input_ids"][0].tolist()
             if theirs != ours:
                 raise ExportError(
                     f"{model.name}: as a {role} sentence-transformers reads {theirs[:8]}... ({len(theirs)} tokens) "

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from telly.errors import ConfigError
 from telly.inference.tuned_model import TunedModel, read_record
-from telly.models.load import load_tokenizer
-from telly.models.modes import put_mode_in_template
+from telly.models.load import quiet_transformers
+from telly.models.modes import plain_tokenizer
 
 CHECK_TEXTS = (
     "Read a file and return its lines",
@@ -25,7 +25,7 @@ CHECK_TEXTS = (
 
 
 class EmbeddingModel(nn.Module):
-    """Module from token ids to unit-length embeddings, as in the task's evaluation, with a signature for tracing."""
+    """Module from token ids to embeddings, as in the task's evaluation, with a signature for tracing."""
 
     def __init__(self, model: TunedModel) -> None:
         super().__init__()
@@ -33,31 +33,39 @@ class EmbeddingModel(nn.Module):
         self._model = model
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Embeddings of a batch, [batch, hidden]; ids and mask are [batch, tokens]."""
+        """Embeddings of a batch, [batch, embedding size]; ids and mask are [batch, tokens]."""
         return self._model.embed_batch({"input_ids": input_ids, "attention_mask": attention_mask})
 
 
-def load_for_export(name: str) -> TunedModel:
+def load_for_export(name: str, truncate_dim: int | None = None) -> TunedModel:
     """Load a model that embeds, in float32 on the CPU.
 
     Args:
         name: a finished run's folder, a model folder, a hub id or the embedded model. An untuned model is used for code
             search.
+        truncate_dim: dimensions to keep of every embedding. [default: all]
 
     Raises:
-        ConfigError: the run is not finished, or its embeddings were not trained to be compared by cosine.
+        ConfigError: the run is not finished, or its embeddings were not trained to be compared by cosine or have fewer
+            dimensions.
         ModelError: the model cannot be loaded.
         DataError: the run's record cannot be read.
     """
     record = read_record(name)
     if record is not None and record.status != "finished":
         raise ConfigError(f"{name}: the run is {record.status}; expected a finished one. Continue it with --resume")
-    return TunedModel.load(name, needs="embed", device="cpu", precision="fp32")
+    return TunedModel.load(name, needs="embed", device="cpu", precision="fp32", truncate_dim=truncate_dim)
 
 
-def plain_tokenizer(model: TunedModel) -> Any:
-    """Load a tokenizer that works without telly: it adds the mode tokens and has the larger of both length limits."""
-    tokenizer = load_tokenizer(model.name)
-    put_mode_in_template(tokenizer)
-    tokenizer.model_max_length = max(model.role_tokens("query"), model.role_tokens("document"))
-    return tokenizer
+def save_encoder(model: TunedModel, folder: Path) -> None:
+    """Write weights, and a tokenizer that works without telly, into a folder of transformers."""
+    with quiet_transformers():
+        model.encoder.save_pretrained(folder)
+    save_tokenizer(model, folder)
+
+
+def save_tokenizer(model: TunedModel, folder: Path) -> None:
+    """Write a tokenizer that works without telly: it adds the mode tokens and has the larger of both length limits."""
+    longest = max(model.role_tokens("query"), model.role_tokens("document"))
+    with quiet_transformers():
+        plain_tokenizer(model.tokenizer, longest, model.prompts.mode).save_pretrained(folder)

@@ -34,14 +34,16 @@ class Workload:
     Attributes:
         tokens: tokens of all batches of an epoch, padding included.
         distinct_tokens: tokens of the distinct sequences, each counted once.
-        batch_tokens: tokens of the largest batch, padding included.
+        batch_tokens: tokens of the largest batch, or of its part that is trained at a time, padding included.
         mean_length: tokens of the average sequence.
+        runs_twice: whether the trained layers run forward a second time, for batches in chunks.
     """
 
     tokens: int
     distinct_tokens: int
     batch_tokens: int
     mean_length: float
+    runs_twice: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,13 +107,14 @@ def _variant_cost(
 ) -> VariantCost:
     if work is None or rate is None:
         return VariantCost(k=plan.k, trainable=plan.trainable, percent=plan.percent)
-    hidden = int(stack.model.config.hidden_size)  # type: ignore[union-attr,arg-type]
+    hidden = stack.hidden_size
     k = plan.k or 0
     layer = sum(p.numel() for p in stack.blocks[0].parameters())
     trained = len(stack) - k
     # Forward of one layer: weights, and the products of attention (queries by keys, and weights by values).
     per_token = 2 * layer + int(4 * work.mean_length * hidden)
-    suffix = 3 * trained * per_token * work.tokens  # the backward costs twice the forward
+    passes = 4 if work.runs_twice else 3  # the backward costs twice the forward
+    suffix = passes * trained * per_token * work.tokens
     prefix = k * per_token * work.tokens
     saved = work.batch_tokens * hidden * BYTES_FP32 * SAVED_PER_TOKEN * trained
     state = plan.trainable * BYTES_FP32 * (1 + ADAM_COPIES)

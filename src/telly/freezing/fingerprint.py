@@ -114,6 +114,9 @@ def prefix_digests(stack: LayerStack) -> list[str]:
     running = hashlib.blake2b(_settings(stack.model).encode(), digest_size=16)
     for name, module in stack.before:
         _add(running, name, module)
+    for container in stack.containers:
+        for name, buffer in container.named_buffers(recurse=False):
+            _add_tensor(running, name, buffer)
     digests = [running.hexdigest()]
     for i, block in enumerate(stack.blocks):
         _add(running, f"{stack.path}.{i}", block)
@@ -121,6 +124,15 @@ def prefix_digests(stack: LayerStack) -> list[str]:
     for name, module in stack.after:
         _add(running, name, module)
     return [*digests, running.hexdigest()]
+
+
+def module_digest(module: nn.Module) -> str:
+    """Digest of a module's weights; empty if it has none."""
+    if not module.state_dict():
+        return ""
+    digest = hashlib.blake2b(digest_size=16)
+    _add(digest, "", module)
+    return digest.hexdigest()
 
 
 def attention_kernel(stack: LayerStack) -> str:
@@ -140,5 +152,9 @@ def _settings(model: nn.Module) -> str:
 def _add(digest: Any, prefix: str, module: nn.Module) -> None:
     # Names and shapes are hashed too: transposing a tensor or swapping two need not change the sequence of bytes.
     for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
-        digest.update(f"{prefix}.{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().data)
+        _add_tensor(digest, f"{prefix}.{name}", tensor)
+
+
+def _add_tensor(digest: Any, name: str, tensor: torch.Tensor) -> None:
+    digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
+    digest.update(tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().data)

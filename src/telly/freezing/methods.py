@@ -88,6 +88,16 @@ def apply_method(split: SplitModel, method: Method, lora: Lora | None = None, se
     return adapter
 
 
+def train_modules(embedding: nn.Module, method: Method) -> None:
+    """Restrict the training of the modules after the pooling, such as Dense layers, to what a method trains.
+
+    With adapters they are trained as a whole, as the task's head is; peft would not save adapters of theirs.
+    """
+    for name, parameter in embedding.named_parameters():
+        is_bias = name.rpartition(".")[2] == BIAS
+        parameter.requires_grad_(method is not Method.HEAD_ONLY and (is_bias or method is not Method.BITFIT))
+
+
 def count_trained(stack: LayerStack, k: int | None, method: Method, lora: Lora | None = None) -> int:
     """Number of parameters that a method trains above K; works on a model without values (`meta` device).
 

@@ -64,10 +64,19 @@ class FreezePlan:
 
     def with_head(self, parameters: int) -> FreezePlan:
         """Add a task's new head, which is trained, to the plan; without parameters there is no head."""
-        if not parameters:
+        return self._with_layer("head", parameters, parameters)
+
+    def with_embedding(self, embedding: nn.Module) -> FreezePlan:
+        """Add the modules after the pooling, such as Dense layers, to the plan."""
+        parameters = list(embedding.parameters())
+        trained = sum(p.numel() for p in parameters if p.requires_grad)
+        return self._with_layer("embedding", sum(p.numel() for p in parameters), trained)
+
+    def _with_layer(self, name: str, total: int, trained: int) -> FreezePlan:
+        if not total:
             return self
-        head = LayerStatus("head", "trained", parameters, parameters)
-        return FreezePlan(self.variant, self.k, (*self.layers, head))
+        status: Status = "frozen" if not trained else "trained" if trained == total else "mixed"
+        return FreezePlan(self.variant, self.k, (*self.layers, LayerStatus(name, status, total, trained)))
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON-ready data, with the totals."""
@@ -176,6 +185,9 @@ def freeze_layers(stack: LayerStack, k: int | None, tied_head: TiedHead = "freez
         parameter.requires_grad_(id(parameter) not in frozen)
     for module in frozen_modules(stack, k):
         _lock_eval(module)
+    if k is not None:
+        for module in stack.containers:
+            _lock(module)
     return plan
 
 
@@ -183,29 +195,38 @@ def unfreeze(model: nn.Module) -> None:
     """Make every parameter trainable again and let `.train()` reach every module."""
     for parameter in model.parameters():
         parameter.requires_grad_(True)
-    for module in model.modules():
-        if isinstance(module.__dict__.get("train"), types.MethodType):
-            del module.train  # the lock is an instance attribute; below it is the class's own method
-            module.train(model.training)
+    locked = [module for module in model.modules() if isinstance(module.__dict__.get("train"), types.MethodType)]
+    # A model that runs its blocks itself is locked as well; then what is trained tells the mode.
+    mode = model.training or (model in locked and any(module.training for module in model.modules()))
+    for module in locked:
+        del module.train  # the lock is an instance attribute; below it is the class's own method
+    for module in locked:
+        module.train(mode)
 
 
-def train(self: nn.Module, mode: bool = True) -> nn.Module:  # noqa: ARG001 - has the signature of nn.Module.train
-    """Replacement of `nn.Module.train` that keeps a frozen module in eval mode.
+def train(self: nn.Module, mode: bool = True) -> nn.Module:
+    """Replacement of `nn.Module.train` that keeps a frozen module in eval mode, and leaves its parts to themselves.
 
     A module's parent calls `child.train(mode)`, so the only place to refuse it is the child's own attribute. Pickle and
     `copy.deepcopy` store a bound method as the object and the *name* of its function; so this function must be named
     `train`, else copies of a frozen model would look for an attribute that no module has.
     """
-    for module in self.modules():
-        module.training = False
+    self.training = False
+    for child in self.children():
+        child.train(mode)
     return self
 
 
 def _lock_eval(module: nn.Module) -> None:
     """Put a module and all of its parts into eval mode permanently; `unfreeze` reverts it."""
-    module.eval()
     for part in module.modules():
-        part.train = types.MethodType(train, part)  # type: ignore[method-assign]
+        _lock(part)
+
+
+def _lock(module: nn.Module) -> None:
+    """Keep a module in eval mode, but not its parts."""
+    module.training = False
+    module.train = types.MethodType(train, module)  # type: ignore[method-assign]
 
 
 def frozen_modules(stack: LayerStack, k: int | None) -> list[nn.Module]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,15 @@ from torch import nn
 
 from telly.errors import CacheError, ModelError
 from telly.freezing.plan import FreezePlan, TiedHead, freeze_layers, frozen_modules
-from telly.models.execution import eval_mode, has_decoder, no_cache, parameters_read, trial_inputs
+from telly.models.execution import eval_mode, has_decoder, has_values, no_cache, parameters_read, trial_inputs
+from telly.models.families import attention_window
+from telly.models.kv_cache import TRIAL_ERRORS
 from telly.models.stack import LayerStack, capture, find_stack, layer_step, replay, run_from
 
 CHECK_LENGTHS = (7, 3)
-"""Rows of the trial batch. Windows of attention are even, so a model that pads its input to a window pads this one."""
+"""Lengths of the rows of the trial batch: odd, so that a model that pads its input to a window pads them."""
+MAX_CHECK_WINDOW = 128
+"""Largest attention window that the first row is made longer than: ModernBERT's. Wider ones take too long on a CPU."""
 CHECK_TOLERANCE = 1e-4
 
 
@@ -166,43 +172,91 @@ class SplitModel(nn.Module):
             raise CacheError("the frozen layers were released from memory; call restore_prefix() before using them")
 
     def _check(self) -> None:
-        """Check on a small padded batch that replaying states gives the model's own output.
+        """Check on a small padded batch that replaying states gives the model's own output and gradients.
 
         Raises:
-            ModelError: the output differs, or the states depend on trained parameters.
+            ModelError: output or gradients differ, or the states depend on trained parameters or on padding.
         """
-        device = next(self.model.parameters()).device
-        if device.type == "meta":
+        if not has_values(self.model):
             return
-        width = max(CHECK_LENGTHS)
-        # Two rows of different length, so that the attention mask matters.
-        inputs = trial_inputs(self.model, len(CHECK_LENGTHS), width)
+        try:
+            self._compare_with_replay()
+        except torch.OutOfMemoryError:
+            raise
+        except TRIAL_ERRORS as error:
+            raise ModelError(
+                f"{type(self.model).__name__} cannot be started from the states of layer {self.k} ({error}); choose a "
+                "model of a family that docs/models.md lists, or train without frozen layers: --freeze base"
+            ) from error
+
+    @torch.enable_grad()
+    def _compare_with_replay(self) -> None:
+        # Two rows of different length, so that the attention mask matters; one is longer than a window of attention.
+        lengths = torch.tensor(CHECK_LENGTHS)
+        window = attention_window(getattr(self.model, "config", None))
+        if window <= min(MAX_CHECK_WINDOW, (self.stack.position_limit or math.inf) - max(CHECK_LENGTHS)):
+            lengths[0] += window
+        inputs = trial_inputs(self.model, len(lengths), int(lengths[0]))
         ids = inputs.pop("input_ids")
-        mask = (torch.arange(width, device=device) < torch.tensor(CHECK_LENGTHS, device=device)[:, None]).long()
+        mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long().to(ids.device)
         inputs["attention_mask"] = mask
         with eval_mode(self.model):
             states = capture(self.stack, self._need_k(), input_ids=ids, attention_mask=mask)
-            if states.requires_grad:  # gradients are on here for this test
+            if states.requires_grad:
                 raise ModelError(
                     f"the input of layer {self.k} depends on parameters that are trained; "
                     f"{type(self.model).__name__} cannot be split there"
                 )
+            self._check_padding(states, ids, mask)
             # As they come from the cache, where padding is zero.
-            states = states * mask[..., None]
-            with torch.no_grad():
-                whole = first_tensor(self.model(input_ids=ids, **inputs))
-                with parameters_read(self.model) as names:
-                    replayed = first_tensor(self(states=states, **inputs))
+            states = states.masked_fill(mask[..., None] == 0, 0.0)
+            whole = first_tensor(self.model(input_ids=ids, **inputs))
+            with parameters_read(self.model) as names:
+                replayed = first_tensor(self(states=states, **inputs))
         self.replay_parameters = frozenset(names)
         if whole.dim() == 3 and not has_decoder(self.model):
             # Only a decoder's tokens are all real, and a classifier has one output per row.
             whole, replayed = whole[mask.bool()], replayed[mask.bool()]
-        difference = (whole - replayed).abs().max().item()
-        if not difference <= CHECK_TOLERANCE * max(1.0, whole.abs().max().item()):
+        self._check_equal("output", [whole], [replayed])
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        # Norms and biases need the same backward pass as the large weights, and hardly any memory.
+        vectors = [p for p in trained if p.dim() == 1] or sorted(trained, key=torch.numel)[:1]
+        if vectors:
+            self._check_equal("gradients", _gradients(whole, vectors), _gradients(replayed, vectors))
+
+    def _check_padding(self, states: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor) -> None:
+        """Check that a sequence has the same states alone as padded: the cache holds it without padding."""
+        tokens = min(CHECK_LENGTHS)
+        alone = capture(self.stack, self._need_k(), input_ids=ids[-1:, :tokens], attention_mask=mask[-1:, :tokens])
+        difference = _largest([alone - states[-1:, :tokens]])
+        if not difference <= CHECK_TOLERANCE * max(1.0, _largest([alone])):
             raise ModelError(
-                f"{type(self.model).__name__}: starting from the states of layer {self.k} changes the output by "
+                f"{type(self.model).__name__}: padding changes the states of a sequence at layer {self.k} by "
+                f"{difference:.2g}; expected no change, since the cache holds every sequence without padding. Models "
+                "with convolutions over tokens, Fourier transforms or approximate attention can be trained without "
+                "frozen layers only: --freeze base"
+            )
+
+    def _check_equal(self, what: str, expected: Sequence[torch.Tensor], found: Sequence[torch.Tensor]) -> None:
+        difference = _largest([a - b for a, b in zip(expected, found, strict=True)])
+        if not difference <= CHECK_TOLERANCE * max(1.0, _largest(expected)):
+            raise ModelError(
+                f"{type(self.model).__name__}: starting from the states of layer {self.k} changes the {what} by "
                 f"{difference:.2g}; expected no change. This family needs an entry in telly/models/families.py"
             )
+
+
+def _largest(tensors: Sequence[torch.Tensor]) -> float:
+    """Largest absolute value; NaN if there is one."""
+    return torch.stack([tensor.detach().abs().max() for tensor in tensors]).max().item()
+
+
+def _gradients(output: torch.Tensor, parameters: Sequence[nn.Parameter]) -> list[torch.Tensor]:
+    """Gradients of a weighted sum of the output; zero for a parameter that it does not depend on."""
+    # All values have other weights: the plain sum of what a norm gives is constant.
+    weights = torch.linspace(-1.0, 1.0, output.numel(), device=output.device, dtype=output.dtype)
+    gradients = torch.autograd.grad((output.flatten() * weights).sum(), parameters, allow_unused=True)
+    return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, gradients, strict=True)]
 
 
 def first_tensor(output: Any) -> torch.Tensor:

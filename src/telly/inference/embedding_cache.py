@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from telly.disk import whole_file
 from telly.inference.embeddings import Embeddings
-from telly.inference.tuned_model import Role, TunedModel
+from telly.inference.tuned_model import TunedModel
+from telly.models.embedding import Role
 
 CHUNK = 512
 """Number of texts encoded between two writes."""

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from telly.models.execution import no_cache
+from telly.models.stack import hidden_size_of
 
 
 class PlainEncoder(nn.Module):
@@ -26,7 +27,7 @@ class PlainEncoder(nn.Module):
     @property
     def hidden_size(self) -> int:
         """Size of a hidden state."""
-        return int(self.model.config.hidden_size)  # type: ignore[union-attr,arg-type]
+        return hidden_size_of(self.model)
 
     @property
     def device(self) -> torch.device:

@@ -14,30 +14,31 @@ import numpy as np
 import torch
 from torch import nn
 
-from telly.data.sequences import SequenceTable
+from telly.data.sequences import Rows, SequenceTable
 from telly.errors import ConfigError
-from telly.freezing.fingerprint import prefix_digests
+from telly.freezing.fingerprint import module_digest, prefix_digests
 from telly.freezing.source import RowSource
 from telly.inference.embeddings import EmbeddingKey, Embeddings
 from telly.inference.encoder import PlainEncoder
-from telly.models.declared import check_pooling, model_warnings
-from telly.models.load import load_stack, load_tokenizer
-from telly.models.modes import encode_texts
+from telly.models.embedding import EmbeddingConfig, EmbeddingHead, NormalizeLayer, Role, embedding_size
+from telly.models.embedding_folder import embedding_warnings, load_embedding_head, load_embedding_tokenizer
+from telly.models.load import load_stack
+from telly.models.similarity import Similarity
 from telly.models.stack import LayerStack, find_stack
 from telly.runs.folder import RunFolder
 from telly.runs.inference_config import InferenceConfig, load_head
 from telly.runs.record import RunRecord
 from telly.settings.config import ResolvedConfig, TuneConfig
+from telly.settings.embeddings import declared_lengths, embedding_config, prompts_of
 from telly.settings.lengths import check_lengths, fitting_lengths
 from telly.tasks import TASKS, AnySpec, embedding_tasks, get_spec, get_task
 from telly.tasks.options import TaskOptions
 from telly.tasks.spec import EmbeddingRoles
-from telly.tasks.training.base import AnyTask, TaskModel
-from telly.tasks.training.embeddings import embed_rows
+from telly.tasks.training.base import NO_PROMPTS, AnyTask, Prompts, TaskModel
+from telly.tasks.training.embeddings import distinct_sequences, embed_rows
 
 logger = logging.getLogger(__name__)
 
-Role = Literal["query", "document"]
 Ability = Literal["embed", "generate", "classify"]
 
 DEFAULT_TASK = "search"
@@ -93,10 +94,12 @@ class TunedModel:
         needs: Ability | None = None,
         device: str | None = None,
         precision: str | None = None,
+        truncate_dim: int | None = None,
     ) -> TunedModel:
         """Load a model.
 
-        Texts for an untuned model are cut to its number of positions.
+        Texts for an untuned model are cut to the length that its folder declares, else to the task's preset, and to its
+        number of positions.
 
         Args:
             model: a run's folder, a model folder, a hub id or the embedded model.
@@ -105,9 +108,11 @@ class TunedModel:
             needs: required ability, checked before the weights are read. [default: any]
             device: torch device. [default: cuda if available, else cpu]
             precision: `fp32` or `bf16`. [default: that of the run's evaluation]
+            truncate_dim: dimensions to keep of every embedding, as sentence-transformers calls it. [default: all]
 
         Raises:
-            ConfigError: it was tuned for another task, or was not tuned and has no head for the task.
+            ConfigError: it was tuned for another task, or was not tuned and has no head for the task; or its embeddings
+                cannot be truncated so.
             ModelError: it cannot be loaded.
         """
         name = str(model)
@@ -117,15 +122,14 @@ class TunedModel:
         task = get_task(settings.task)
         if needs is not None:
             _check_can(name, task.spec, settings.options, needs)
-        if not task.is_generative:
-            check_pooling(name)
-            for warning in model_warnings(name):
-                logger.warning("warning: %s", warning)
-        tokenizer = load_tokenizer(name)
+        embedding = embedding_config(name, task.spec, settings.options)
+        for warning in [] if embedding is None else embedding_warnings(name, embedding):
+            logger.warning("warning: %s", warning)
+        tokenizer = load_embedding_tokenizer(name, embedding)
         stack = load_stack(name, is_generative=task.is_generative)
         encoder = stack.model
         if saved is None:  # a run's limits were checked when it was tuned, and must be kept to repeat its evaluation
-            settings = _fitted(settings, task, stack)
+            settings = _fitted(settings, declared_lengths(embedding, task.spec), task, stack)
         check_lengths(settings, task, stack)
         config = replace(
             saved or InferenceConfig(task.name, {}),
@@ -133,57 +137,79 @@ class TunedModel:
             options=settings.options,
             precision=precision or settings.precision,
         )
-        loaded = cls.of(encoder, tokenizer, config, name=name, is_tuned=saved is not None)
+        modules = None
+        if truncate_dim is not None:
+            embedding = _truncated(name, embedding, truncate_dim, PlainEncoder(encoder).hidden_size)
+        if embedding is not None:
+            modules = load_embedding_head(name, embedding, PlainEncoder(encoder).hidden_size)
+        loaded = cls.of(encoder, tokenizer, config, name=name, is_tuned=saved is not None, embedding=modules)
         loaded.module.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         return loaded
 
     @classmethod
     def of(
-        cls, encoder: nn.Module, tokenizer: Any, config: InferenceConfig, *, name: str, is_tuned: bool = False
+        cls,
+        encoder: nn.Module,
+        tokenizer: Any,
+        config: InferenceConfig,
+        *,
+        name: str,
+        is_tuned: bool = False,
+        embedding: EmbeddingHead | None = None,
     ) -> TunedModel:
         """Assemble a model from its parts; the head of a tuned one is read from the folder `name`.
 
         Raises:
             ModelError: the folder has no head, or one of another shape.
         """
-        task = get_task(config.task)
-        module: TaskModel = task.build(PlainEncoder(encoder), len(config.classes), config.task_options).eval()
+        task, classes = get_task(config.task), len(config.classes)
+        module: TaskModel = task.build(PlainEncoder(encoder), classes, config.task_options, embedding).eval()
         if is_tuned and module.head is not None:
             load_head(name, module.head)
         return cls(name, task, config, is_tuned, module, encoder, tokenizer)
 
     @torch.no_grad()
     def embed(self, texts: Sequence[str], role: Role = "document") -> Embeddings:
-        """Embed texts: mean of the last hidden states, L2-normalised, so that dot products are cosines.
+        """Embed texts as the model's folder declares it; the embeddings are those of sentence-transformers.
 
-        Equal texts are encoded once.
+        Pooling, prompts and length limits are the folder's. Unless it declares otherwise, embeddings have unit length,
+        so that dot products are cosines. Equal texts are encoded once.
 
         Args:
             texts: functions, or sentences to look for.
-            role: `query` for texts to search with, `document` for texts to search in; it decides the length limit.
+            role: `query` for texts to search with, `document` for texts to search in; it decides the prompt and the
+                length limit.
 
         Returns:
-            embeddings, [texts, hidden].
+            embeddings, [texts, embedding size].
 
         Raises:
-            ConfigError: the model was not tuned to embed, or there is no such role.
+            ConfigError: the model was not tuned to embed, there is no such role, or a prompt leaves no room for text.
         """
         self.check_can("embed")
-        max_tokens = self.role_tokens(role)
+        self._column(role)  # refuses an unknown role, also without texts
         if not texts:
-            return np.zeros((0, self.hidden_size), dtype=np.float32)
-        # each distinct sequence is encoded once; `rows` has the index of each text's sequence
-        table, rows = SequenceTable.of(self.token_ids(texts, max_tokens))
+            return np.zeros((0, self.embedding_size), dtype=np.float32)
+        table, rows = self.sequences(texts, role)
         source = RowSource(table, self.tokenizer.pad_token_id)
         with self.autocast:
             distinct = embed_rows(self.embed_batch, source, np.arange(len(table)), self.device)
         embeddings: Embeddings = distinct.cpu().numpy()[rows]
         return embeddings
 
+    def embed_to_compare(self, texts: Sequence[str], role: Role = "document") -> Embeddings:
+        """Embed texts as `embed` does, scaled to unit length if the model's similarity is the cosine."""
+        embeddings = self.embed(texts, role)
+        if not self.similarity.normalizes or self.embedding.has_unit_length:
+            return embeddings
+        lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+        scaled: Embeddings = embeddings / np.maximum(lengths, np.finfo(np.float32).tiny)
+        return scaled
+
     def embed_batch(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Embed a batch of `input_ids` and `attention_mask`, [batch, tokens] each; returns [batch, hidden]."""
+        """Embed a batch of `input_ids` and `attention_mask`, [batch, tokens] each; returns [batch, embedding size]."""
         self.check_can("embed")
-        return self.module.embed(batch)
+        return self.module.declared_embeddings(batch)
 
     @torch.no_grad()
     def generate(self, texts: Sequence[str]) -> list[str]:
@@ -215,7 +241,7 @@ class TunedModel:
             return []
         names = self.config.classes
         probabilities = self.task.classify_texts(
-            self.module, texts, self.tokenizer, self.config.max_tokens, self.autocast
+            self.module, texts, self.tokenizer, self.config.max_tokens, self.autocast, self.prompts
         )
         return [
             ClassPrediction(names[int(row.argmax())], float(row.max()), dict(zip(names, row.tolist(), strict=True)))
@@ -236,9 +262,24 @@ class TunedModel:
         _check_can(self.name, self.task.spec, self.config.task_options, ability)
 
     @property
-    def hidden_size(self) -> int:
-        """Size of an embedding."""
-        return int(self.encoder.config.hidden_size)
+    def embedding(self) -> EmbeddingConfig:
+        """How the model embeds texts, and where that is declared."""
+        return self.module.embedding.config
+
+    @property
+    def embedding_size(self) -> int:
+        """Number of components of an embedding."""
+        return self.module.embedding.embedding_size
+
+    @property
+    def similarity(self) -> Similarity:
+        """Similarity by which embeddings are compared."""
+        return self.module.similarity
+
+    @property
+    def prompts(self) -> Prompts:
+        """Texts that are put before those of a column."""
+        return NO_PROMPTS if self.task.is_generative else prompts_of(self.embedding, self.task.spec)
 
     @property
     def device(self) -> torch.device:
@@ -256,21 +297,37 @@ class TunedModel:
         return self.task.spec.embedding_roles(self.config.task_options)
 
     def role_tokens(self, role: Role) -> int:
-        """Length limit of queries or documents, special tokens included.
+        """Length limit of queries or documents, special tokens and prompt included.
 
         Raises:
             ConfigError: there is no such role, or the model has none.
         """
+        return self.config.max_tokens[self._column(role)]
+
+    def role_prompt(self, role: Role) -> str:
+        """Text that is put before queries or documents; empty if there is none.
+
+        Raises:
+            ConfigError: as `role_tokens`.
+        """
+        return self.prompts.of(self._column(role))
+
+    def _column(self, role: Role) -> str:
         if role not in ("query", "document"):
             raise ConfigError(f"role: expected query or document, found {role!r}")
         roles = self.roles
         if roles is None:
             raise ConfigError(f"{self.name}: a model of {self.task.name} has no queries and documents")
-        return self.config.max_tokens[roles.query if role == "query" else roles.document]
+        return roles.query if role == "query" else roles.document
 
-    def token_ids(self, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
-        """Tokenize texts as the task does, to at most `max_tokens` ids each, special tokens included."""
-        return encode_texts(self.tokenizer, list(texts), max_tokens)
+    def sequences(self, texts: Sequence[str], role: Role) -> tuple[SequenceTable, Rows]:
+        """Tokenize texts as the task does; returns the distinct sequences, and each text's row, [texts].
+
+        Raises:
+            ConfigError: as `embed`.
+        """
+        column = self._column(role)
+        return distinct_sequences(texts, self.tokenizer, self.config.max_tokens[column], self.prompts, column)
 
     @property
     def settings(self) -> ResolvedConfig:
@@ -284,13 +341,30 @@ class TunedModel:
 
     def key_of(self, role: Role) -> EmbeddingKey:
         """Key of the model's embeddings of queries or documents."""
-        tokenizer = _tokenizer_text(self.tokenizer)
+        config = self.embedding
+        pooling = ", ".join(
+            [
+                config.pooling_name,
+                *([] if config.include_prompt or not self.role_prompt(role) else ["without the prompt"]),
+                *(str(layer) for layer in config.layers if layer != NormalizeLayer()),
+                *([] if config.truncate_dim is None else [f"first {config.truncate_dim}"]),
+                "unit length" if config.has_unit_length else "as they are",
+            ]
+        )
         return EmbeddingKey(
-            prefix_digests(find_stack(self.encoder))[-1],
-            hashlib.blake2b(tokenizer.encode(), digest_size=12).hexdigest(),
+            self._weights_digest,
+            hashlib.blake2b(_tokenizer_text(self.tokenizer).encode(), digest_size=12).hexdigest(),
             self.role_tokens(role),
             self.config.precision,
+            pooling,
+            prompt=self.role_prompt(role),
+            modules=module_digest(self.module.embedding),
+            similarity=self.similarity,
         )
+
+    @cached_property
+    def _weights_digest(self) -> str:
+        return prefix_digests(find_stack(self.encoder))[-1]
 
     @cached_property
     def record(self) -> RunRecord | None:
@@ -313,7 +387,23 @@ def _tokenizer_text(tokenizer: Any) -> str:
     return str(backend.to_str())
 
 
-def load(model: str | Path, task: str | None = None) -> TunedModel:
+def _truncated(name: str, embedding: EmbeddingConfig | None, dimensions: int, hidden_size: int) -> EmbeddingConfig:
+    """The configuration with truncated embeddings.
+
+    Raises:
+        ConfigError: the model does not embed, or has no more dimensions than are to be kept.
+    """
+    if embedding is None:
+        raise ConfigError(f"truncate_dim: {name} gives no embeddings; leave it out")
+    size = embedding_size(embedding, hidden_size)
+    if not 0 < dimensions <= size:
+        raise ConfigError(
+            f"truncate_dim: expected 1 to {size}, the number of dimensions that {name} has; found {dimensions}"
+        )
+    return embedding.truncated(dimensions)
+
+
+def load(model: str | Path, task: str | None = None, *, truncate_dim: int | None = None) -> TunedModel:
     """Load a model for use on texts.
 
     Example:
@@ -327,12 +417,15 @@ def load(model: str | Path, task: str | None = None) -> TunedModel:
         model: a run's folder, a model folder, a hub id or the embedded model (`telly-mini`).
         task: task that it must have been tuned for; an untuned model is used for it. [default: any; an untuned model:
             search]
+        truncate_dim: dimensions to keep of every embedding, for a model that was tuned with `--matryoshka`; embeddings
+            then have no unit length. [default: all]
 
     Raises:
-        ConfigError: it was tuned for another task, or was not tuned and has no head for the task.
+        ConfigError: it was tuned for another task, or was not tuned and has no head for the task; or its embeddings
+            have fewer dimensions.
         ModelError: it cannot be loaded.
     """
-    return TunedModel.load(model, task or ())
+    return TunedModel.load(model, task or (), truncate_dim=truncate_dim)
 
 
 def read_record(model: str) -> RunRecord | None:
@@ -403,15 +496,20 @@ def _settings(model: str, saved: InferenceConfig | None, task: str) -> ResolvedC
     return TuneConfig.parse(values | asdict(saved.task_options)).resolve()
 
 
-def _fitted(settings: ResolvedConfig, task: AnyTask, stack: LayerStack) -> ResolvedConfig:
-    """Limit lengths to the model's positions; a preset's lengths only bound the cost, so they may be cut."""
+def _fitted(settings: ResolvedConfig, declared: dict[str, int], task: AnyTask, stack: LayerStack) -> ResolvedConfig:
+    """Length limits of an untuned model: those that its folder declares, else the preset, within its positions.
+
+    A preset's lengths only bound the cost, so they may be cut.
+    """
+    settings = settings.model_copy(update={"max_tokens": settings.max_tokens | declared})
     limits = fitting_lengths(settings, task, stack)
-    if limits == settings.max_tokens:
-        return settings
     changes = ", ".join(
         f"{column} {limits[column]} (preset {tokens})"
         for column, tokens in settings.max_tokens.items()
-        if limits[column] != tokens
+        if limits[column] != tokens and column not in declared
     )
-    logger.warning("warning: %s has few positions, so texts are cut after fewer tokens: %s", settings.model, changes)
+    if changes:
+        logger.warning(
+            "warning: %s has few positions, so texts are cut after fewer tokens: %s", settings.model, changes
+        )
     return settings.model_copy(update={"max_tokens": limits})

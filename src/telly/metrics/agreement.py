@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from telly.errors import DataError
-from telly.metrics.answers import AnswerLayout, PredictionEntry
+from telly.metrics.answers import AnswerLayout, PredictionEntry, answer_of, graded
 from telly.metrics.labels import BINARY, binary_form, form_key, number_form
 
 Pairs = list[tuple[PredictionEntry, PredictionEntry]]
@@ -84,20 +84,20 @@ def _rankings(layout: AnswerLayout, gold: Path, predictions: Path, pairs: Pairs)
     if not candidates or _any_ranked(pairs):
         return pairs, (*_other_form_ranked(gold, pairs, candidates), *_self_ranked(layout, predictions, pairs))
     # No right id is in any ranking: the files may spell ids differently, `1` and `1.0`.
-    unified = _with_form(pairs, lambda text: " ".join(map(number_form, text.split())))
+    unified = [(_with_number_forms(right), _with_number_forms(predicted)) for right, predicted in pairs]
     if _any_ranked(unified):
         return unified, ()
     first = pairs[0][0]
     return pairs, (
-        f"{predictions}: none of the right ids of {gold}, such as {first.value.split()[0]!r}, is in any ranking; if "
-        "that surprises you, see that both files name candidates in the same way",
+        f"{predictions}: none of the right ids of {gold}, such as {next(iter(graded(first.value)))!r}, is in any "
+        "ranking; if that surprises you, see that both files name candidates in the same way",
     )
 
 
 def _other_form_ranked(gold: Path, pairs: Pairs, candidates: set[str]) -> tuple[str, ...]:
     """A warning if right ids are in no ranking while the same ids in another form are."""
     forms = {form_key(word): word for word in candidates}
-    lines = {word: entry.line for entry, _ in pairs for word in entry.value.split()}
+    lines = {word: entry.line for entry, _ in pairs for word in graded(entry.value)}
     missed = {word: line for word, line in lines.items() if word not in candidates and form_key(word) in forms}
     if not missed:
         return ()
@@ -112,7 +112,7 @@ def _self_ranked(layout: AnswerLayout, predictions: Path, pairs: Pairs) -> tuple
     """A warning if rankings hold the example itself, which is no answer and pushes answers down."""
     if not layout.ranks_examples:
         return ()
-    self_ranked = [e for right, e in pairs if e.id and e.id in e.value.split() and e.id not in right.value.split()]
+    self_ranked = [e for right, e in pairs if e.id and e.id in e.value.split() and e.id not in graded(right.value)]
     if not self_ranked:
         return ()
     return (
@@ -124,18 +124,23 @@ def _self_ranked(layout: AnswerLayout, predictions: Path, pairs: Pairs) -> tuple
 def _any_ranked(pairs: Pairs) -> bool:
     """Return whether a right id is in any ranking, including other examples' rankings."""
     candidates = {word for _, ranking in pairs for word in ranking.value.split()}
-    return any(word in candidates for right, _ in pairs for word in right.value.split())
+    return any(word in candidates for right, _ in pairs for word in graded(right.value))
 
 
 def _check_separated(gold: Path, right: PredictionEntry, candidates: set[str]) -> None:
     """Refuse several right ids in one word, which would never be found."""
-    for word in right.value.split():
+    for word in graded(right.value):
         parts = next((word.split(sign) for sign in SEPARATORS if sign in word), [])
         if word not in candidates and len(parts) > 1 and not candidates.isdisjoint(parts):
             raise DataError(
                 f"{gold}:{right.line}: {word!r} is no candidate and {parts[0]!r} is one; separate several right ids by "
                 "blanks"
             )
+
+
+def _with_number_forms(entry: PredictionEntry) -> PredictionEntry:
+    """A ranking or right answer in which `1.0` is `1`."""
+    return replace(entry, value=answer_of({number_form(word): grade for word, grade in graded(entry.value).items()}))
 
 
 def _with_form(pairs: Pairs, form: Callable[[str], str]) -> Pairs:

@@ -1,14 +1,16 @@
 """Gold and prediction files: read, matched by id or by line, and nothing left out silently.
 
-A file has plain lines (one example per line), lines `id<TAB>text`, or JSON lines. Cheap to import, so help can use it.
+A file has plain lines (one example per line), lines `id<TAB>text`, or JSON lines. The right answers of rankings may be
+BEIR's judgments: `query-id<TAB>corpus-id<TAB>score`, with a header. Cheap to import, so help can use it.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +24,8 @@ Form = Literal["text", "label", "ranking"]
 MAX_NAMED = 3  # ids that an error names
 MAX_SHOWN = 40  # characters of a text that an error shows
 JSON_SUFFIXES = (".json", ".jsonl")
+QRELS_HEADER = ("query-id", "corpus-id", "score")
+"""Columns of BEIR's judgments."""
 OTHER_SUFFIXES = (".csv", ".parquet", ".gz", ".xlsx", ".pkl", ".npy")
 """Names of files that are not read here; a CSV file would be taken for lines, with its header and ids in them."""
 
@@ -55,8 +59,21 @@ class AnswerLayout:
         return ("prediction", "pred", "text", *(("answers",) if self.form == "ranking" else ("answer", "label")))
 
 
+GRADE_MARK = "\0"
+"""Separates an id from its grade in the right answer of a ranking; an id without it has grade 1."""
 REFERENCE_KEYS = ("reference", "gold")
 """Keys of a right answer that every task reads."""
+
+
+def graded(answer: str) -> dict[str, int]:
+    """The right ids of an answer, with their grades."""
+    parts = (word.partition(GRADE_MARK) for word in answer.split())
+    return {id_: int(grade or 1) for id_, _, grade in parts}
+
+
+def answer_of(grades: Mapping[str, int]) -> str:
+    """The right answer that `graded` reads."""
+    return " ".join(id_ if grade == 1 else f"{id_}{GRADE_MARK}{grade}" for id_, grade in grades.items())
 
 
 @dataclass(frozen=True)
@@ -183,7 +200,9 @@ class _Source:
         return value
 
     def _read_objects(self) -> list[tuple[int, dict[str, Any]]] | None:
-        """Line number and object of every line of JSON lines; None for other files."""
+        """Line number and object of every line of JSON lines, or of every query of BEIR's judgments; else None."""
+        if self.gold and self.layout.form == "ranking" and tuple(self.lines[0].strip().split("\t")) == QRELS_HEADER:
+            return self._read_qrels()
         if self.file.suffix not in JSON_SUFFIXES and not _is_object(self.lines[0]):
             return None
         objects = []
@@ -206,6 +225,25 @@ class _Source:
             raise DataError(f"{self.file}: has no objects; expected one JSON object per line")
         return objects
 
+    def _read_qrels(self) -> list[tuple[int, dict[str, Any]]]:
+        """The first line of every query, with its grades by document."""
+        queries: dict[str, tuple[int, dict[str, Any]]] = {}
+        for line, text in enumerate(self.lines[1:], 2):
+            fields = text.strip().split("\t")
+            if not text.strip():
+                continue
+            if len(fields) != len(QRELS_HEADER):
+                raise DataError(f"{self.file}:{line}: expected {', '.join(QRELS_HEADER)}, found {len(fields)} columns")
+            query, document, grade = fields
+            _, values = queries.setdefault(query, (line, {self.layout.id_keys[0]: query, self.layout.gold_keys[0]: {}}))
+            grades = values[self.layout.gold_keys[0]]
+            if document in grades:
+                raise DataError(f"{self.file}:{line}: {_short(document)} is judged twice for {_short(query)}; keep one")
+            grades[document] = int(grade) if re.fullmatch(r"[+-]?\d+", grade, re.ASCII) else grade
+        if not queries:
+            raise DataError(f"{self.file}: has no judgments; expected one per line below the header")
+        return list(queries.values())
+
     def _answer_key(self) -> str:
         line, values = (self.objects or [])[0]
         keys = self.layout.keys(self.gold)
@@ -220,6 +258,8 @@ class _Source:
     def _cell(self, line: int, values: dict[str, Any], key: str) -> str:
         """A value as text: lists of tokens joined by a blank, true and false as 1 and 0."""
         value = values.get(key)
+        if isinstance(value, dict) and self.gold and self.layout.form == "ranking" and key in self.layout.gold_keys:
+            return self._graded(line, value, key)
         parts = value if isinstance(value, list) else [value]
         if not all(isinstance(part, str | int | float) for part in parts):
             shown = "no such key" if key not in values else _short(json.dumps(value))
@@ -232,6 +272,20 @@ class _Source:
             if spaced is not None:
                 raise DataError(f"{self.file}:{line}: {key}: expected ids without white space, found {_short(spaced)}")
         return " ".join(texts)
+
+    def _graded(self, line: int, grades: dict[str, Any], key: str) -> str:
+        """The right ids with their grades, of an object with a grade per id; a grade below 1 means not right."""
+        for id_, grade in grades.items():
+            if not isinstance(grade, int) or isinstance(grade, bool):
+                raise DataError(
+                    f"{self.file}:{line}: {key}: expected a whole number as the grade of {_short(id_)}, found "
+                    f"{_short(json.dumps(grade))}"
+                )
+            if len(id_.split()) != 1:
+                raise DataError(f"{self.file}:{line}: {key}: expected ids without white space, found {_short(id_)}")
+        if repeated := repeated_keys(grades):
+            raise DataError(f"{self.file}:{line}: {key}: {_short(repeated[0])} comes twice; keep one")
+        return answer_of({id_: grade for id_, grade in grades.items() if grade > 0})
 
     def _check_list(self, line: int, values: list[Any], key: str) -> None:
         """Refuse several labels, references or predictions, which would be scored as one."""

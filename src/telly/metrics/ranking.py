@@ -12,13 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from telly.metrics.answers import graded
 from telly.metrics.interval import Statistic, mean_statistic
 
 RECALL_CUTOFFS = (1, 5, 10)
 CUTOFF = 10
 """Number of answers that `mrr@10` and `ndcg@10` look at."""
-GRADE_MARK = "\0"
-"""Separates an id from its grade in a right answer; an id without it has grade 1."""
 
 Texts = Sequence[str]
 Statistics = dict[str, Statistic]
@@ -56,21 +55,10 @@ def search_statistics(rankings: Texts, answers: Texts) -> Statistics:
 
     Args:
         rankings: ids separated by white space, best first; a right one that is missing counts as ranked last of all.
-        answers: the right ids, each with `GRADE_MARK` and its grade if that is not 1; with one right id per query,
-            `map` equals `mrr`.
+        answers: the right ids, as `telly.metrics.answers.graded` reads them; with one right id per query, `map` equals
+            `mrr`.
     """
     return rank_statistics([_ranks(ranking, graded(answer)) for ranking, answer in zip(rankings, answers, strict=True)])
-
-
-def graded(answer: str) -> dict[str, int]:
-    """The right ids of an answer, with their grades."""
-    parts = (word.partition(GRADE_MARK) for word in answer.split())
-    return {id_: int(grade or 1) for id_, _, grade in parts}
-
-
-def answer_of(grades: Mapping[str, int]) -> str:
-    """The right answer that `graded` reads."""
-    return " ".join(id_ if grade == 1 else f"{id_}{GRADE_MARK}{grade}" for id_, grade in grades.items())
 
 
 def clone_retrieval_statistics(rankings: Texts, answers: Texts) -> Statistics:

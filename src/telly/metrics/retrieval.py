@@ -122,16 +122,19 @@ class MapAtR(NamedTuple):
     left_out: int
 
 
-def map_at_r(embeddings: torch.Tensor, labels: torch.Tensor, chunk: int = CHUNK_QUERIES) -> MapAtR:
+def map_at_r(
+    embeddings: torch.Tensor, labels: torch.Tensor, scores: Scores = dot_products, chunk: int = CHUNK_QUERIES
+) -> MapAtR:
     """Mean average precision at R, every item a query for the R others with its label (CodeXGLUE's POJ-104).
 
-    Among a query's first R neighbours by dot product, itself left out, each right one at rank i adds (right ones up to
+    Among a query's first R neighbours by score, itself left out, each right one at rank i adds (right ones up to
     i) / i; the sum over R is its average precision. Of equal scores the lower index comes first; a score that is not a
     number comes last. At most [chunk, items] scores are held at a time.
 
     Args:
-        embeddings: [items, hidden], of length 1 for cosine similarity.
+        embeddings: [items, hidden].
         labels: [items].
+        scores: similarity of two items. [default: the dot product]
         chunk: number of queries scored at a time.
     """
     if len(embeddings) != len(labels) or not len(embeddings):
@@ -143,9 +146,9 @@ def map_at_r(embeddings: torch.Tensor, labels: torch.Tensor, chunk: int = CHUNK_
     per_query = embeddings.new_full((len(embeddings),), float("nan"), dtype=torch.float64)
     for start in range(0, len(embeddings), chunk) if deepest else ():
         rows = torch.arange(start, min(start + chunk, len(embeddings)), device=embeddings.device)
-        scores = (embeddings[rows] @ embeddings.T).nan_to_num(nan=lowest)  # [chunk, items]
-        scores[rows - start, rows] = float("-inf")  # a query must not find itself
-        order = scores.sort(dim=1, descending=True, stable=True).indices[:, :deepest]  # [chunk, deepest]
+        found = scores(embeddings[rows], embeddings).nan_to_num(nan=lowest)  # [chunk, items]
+        found[rows - start, rows] = float("-inf")  # a query must not find itself
+        order = found.sort(dim=1, descending=True, stable=True).indices[:, :deepest]  # [chunk, deepest]
         per_query[rows] = _average_precisions(labels[order] == labels[rows, None], relevant[rows])
     scored = per_query[~per_query.isnan()]
     return MapAtR(scored.mean().item() if len(scored) else 0.0, per_query, len(embeddings) - len(scored))

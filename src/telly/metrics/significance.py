@@ -18,7 +18,7 @@ from typing import TypeVar
 import numpy as np
 
 from telly.metrics.estimate import Resampled, difference_of
-from telly.metrics.interval import Interval, Statistic, resampled
+from telly.metrics.interval import Interval, PairedComparison, Statistic, resampled
 
 LEVEL = 0.05
 """Nominal error rate of all tests of a page together, after the correction."""
@@ -43,6 +43,13 @@ class Verdict(StrEnum):
     SIMILAR = "similar or better"
     WORSE = "worse"
     OPEN = "not decided"
+
+
+def verdict_of(comparison: PairedComparison, *, greater_is_better: bool) -> Verdict:
+    """Conclusion about a single comparison: better or worse if the interval excludes zero, else not decided."""
+    if not comparison.differs:
+        return Verdict.OPEN
+    return Verdict.BETTER if (comparison.difference > 0) == greater_is_better else Verdict.WORSE
 
 
 @dataclass(frozen=True)

@@ -53,3 +53,8 @@ _METRICS = (
     Metric("roc_auc", True, False, "probability that a 1 scores above a 0, ties half"),
 )
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _METRICS}
+
+
+def truncated_name(name: str, dimensions: int) -> str:
+    """Name of the results of the first dimensions of embeddings alone."""
+    return f"{name}, {dimensions} dimensions"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import torch
@@ -18,58 +17,20 @@ from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveInt, TypeAdapt
 from torch import nn
 
 from telly.errors import ModelError
-from telly.models.pooling import PoolingMode, pool
+from telly.models.pooling import pool
+from telly.models.pooling_mode import PoolingMode
+from telly.models.similarity import Similarity
 
 NO_DECLARATION = "default: the folder says nothing, so mean pooling and unit length"
 """Source of the configuration of a folder without declarations."""
 Role = Literal["query", "document"]
 Checked = TypeVar("Checked")
+Size = Annotated[int, Field(gt=0, le=10**7)]
 ACTIVATIONS = (
     *("CELU", "ELU", "GELU", "Hardsigmoid", "Hardswish", "Hardtanh", "Identity", "LeakyReLU", "LogSigmoid", "Mish"),
     *("ReLU", "ReLU6", "SELU", "SiLU", "Sigmoid", "Softplus", "Softsign", "Tanh", "Tanhshrink"),
 )
 """Activation functions of a Dense layer: the classes of `torch.nn` without parameters or required arguments."""
-
-
-class Similarity(StrEnum):
-    """Similarity of two embeddings; a higher score is more similar.
-
-    Attributes:
-        COSINE: cosine of the angle.
-        DOT: dot product.
-        EUCLIDEAN: negative Euclidean distance.
-        MANHATTAN: negative sum of the absolute differences.
-    """
-
-    COSINE = "cosine"
-    DOT = "dot"
-    EUCLIDEAN = "euclidean"
-    MANHATTAN = "manhattan"
-
-    @property
-    def normalizes(self) -> bool:
-        """True if embeddings are scaled to unit length before they are compared."""
-        return self is Similarity.COSINE
-
-    def scores(self, queries: torch.Tensor, documents: torch.Tensor) -> torch.Tensor:
-        """Compute the similarity of every query to every document.
-
-        Args:
-            queries: [queries, size].
-            documents: [documents, size].
-
-        Returns:
-            [queries, documents].
-        """
-        match self:
-            case Similarity.COSINE:
-                return F.normalize(queries, dim=-1) @ F.normalize(documents, dim=-1).T
-            case Similarity.DOT:
-                return queries @ documents.T
-            case Similarity.EUCLIDEAN:
-                return -torch.cdist(queries, documents, p=2.0)
-            case Similarity.MANHATTAN:
-                return -torch.cdist(queries, documents, p=1.0)
 
 
 @dataclass(frozen=True)
@@ -86,8 +47,8 @@ class DenseLayer:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
-    in_features: PositiveInt
-    out_features: PositiveInt
+    in_features: Size
+    out_features: Size
     bias: bool = True
     activation: str = "Tanh"
     residual: bool = False
@@ -99,6 +60,10 @@ class DenseLayer:
                 f"unknown activation function {self.activation!r}; expected one of torch.nn's {', '.join(ACTIVATIONS)}"
             )
 
+    def __str__(self) -> str:
+        residual = ", residual" if self.residual else ""
+        return f"Dense {self.in_features} to {self.out_features} ({self.activation}{residual})"
+
 
 @dataclass(frozen=True)
 class LayerNormLayer:
@@ -106,8 +71,11 @@ class LayerNormLayer:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
-    dimension: PositiveInt
+    dimension: Size
     type: Literal["LayerNorm"] = "LayerNorm"
+
+    def __str__(self) -> str:
+        return self.type
 
 
 @dataclass(frozen=True)
@@ -119,6 +87,9 @@ class DropoutLayer:
     dropout: Annotated[NonNegativeFloat, Field(le=1)] = 0.2
     type: Literal["Dropout"] = "Dropout"
 
+    def __str__(self) -> str:
+        return f"Dropout {self.dropout:g}"
+
 
 @dataclass(frozen=True)
 class NormalizeLayer:
@@ -127,6 +98,9 @@ class NormalizeLayer:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     type: Literal["Normalize"] = "Normalize"
+
+    def __str__(self) -> str:
+        return self.type
 
 
 EmbeddingLayer = Annotated[
@@ -209,6 +183,11 @@ class EmbeddingConfig:
         own = {"query": self.query_length, "document": self.document_length, None: None}[role]
         return self.max_seq_length if own is None else own
 
+    def truncated(self, dimensions: int) -> Self:
+        """A copy whose embeddings are the first dimensions of these (Matryoshka)."""
+        overridden = tuple(dict.fromkeys((*self.overridden, "truncate_dim")))
+        return replace(self, truncate_dim=dimensions, overridden=overridden)
+
     def with_overrides(
         self,
         pooling: Sequence[PoolingMode] | None = None,
@@ -257,27 +236,18 @@ def validated(adapter: TypeAdapter[Checked], values: Any, origin: str) -> Checke
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
         message = problem["msg"].removeprefix("Value error, ")
+        found = shorten(repr(problem["input"]))
         raise ModelError(
-            f"{origin}: {where + ': ' if where else ''}{message} (found {problem['input']!r}); restore the file"
+            f"{origin}: {where + ': ' if where else ''}{message} (found {found}); restore the file"
         ) from None
 
 
+def shorten(text: str, length: int = 300) -> str:
+    """A text for an error message, cut where it is longer."""
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
 _ADAPTER: TypeAdapter[EmbeddingConfig] = TypeAdapter(EmbeddingConfig)
-
-
-def parse_pooling(text: str) -> tuple[PoolingMode, ...]:
-    """Read a pooling such as `cls` or `mean-max`.
-
-    Raises:
-        ValueError: a mode is unknown.
-    """
-    modes = text.split("-")
-    for mode in modes:
-        if mode not in list(PoolingMode):
-            raise ValueError(
-                f"unknown pooling {mode!r}; expected one of {', '.join(PoolingMode)}, or several joined by hyphens"
-            )
-    return tuple(map(PoolingMode, modes))
 
 
 class DenseModule(nn.Module):
@@ -390,13 +360,14 @@ def embedding_size(config: EmbeddingConfig, hidden_size: int) -> int:
         ModelError: a layer has another input size than the modules before it give.
     """
     size = hidden_size * len(config.pooling)
+    advice = ": give --pooling as many modes as the model's folder declares" if "pooling" in config.overridden else ""
     for layer in config.layers:
         expected = {"Dense": "in_features", "LayerNorm": "dimension"}.get(layer.type)
         found = size if expected is None else getattr(layer, expected)
         if found != size:
             raise ModelError(
                 f"the {layer.type} module after the pooling {config.pooling_name} takes embeddings of size {found} "
-                f"({expected}), and the modules before it give {size}; expected the same size"
+                f"({expected}), and the modules before it give {size}; expected the same size{advice}"
             )
         size = layer.out_features if isinstance(layer, DenseLayer) else size
     return size if config.truncate_dim is None else min(size, config.truncate_dim)
@@ -414,16 +385,6 @@ def _module(layer: EmbeddingLayer) -> nn.Module:
             return NormalizeModule()
 
 
-def prompt_length(prompt_ids: Sequence[int], special_ids: Sequence[int]) -> int:
-    """Number of tokens of a prompt at the start of a sequence, counted as sentence-transformers does.
-
-    Args:
-        prompt_ids: ids of the prompt encoded alone, with special tokens.
-        special_ids: the tokenizer's `all_special_ids`; a last token among them closes the sequence and is not counted.
-    """
-    return len(prompt_ids) - (bool(prompt_ids) and prompt_ids[-1] in special_ids)
-
-
 def add_lower_case(tokenizer: Any) -> None:
     """Make a tokenizer put texts into lower case (`do_lower_case`), as sentence-transformers does.
 
@@ -434,7 +395,10 @@ def add_lower_case(tokenizer: Any) -> None:
     from tokenizers.normalizers import Sequence as NormalizerSequence
 
     if not tokenizer.is_fast:
-        raise ModelError(f"{type(tokenizer).__name__} has no normalizer; expected a tokenizer with tokenizer.json")
+        raise ModelError(
+            f"{type(tokenizer).__name__} cannot be made to put texts into lower case; expected a tokenizer with "
+            "tokenizer.json"
+        )
     backend = tokenizer.backend_tokenizer
     before = backend.normalizer
     steps: list[Any] = [] if before is None else [before]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import pickle
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -35,15 +35,26 @@ from telly.models.embedding import (
     EmbeddingLayer,
     LayerNormLayer,
     NormalizeLayer,
-    Similarity,
+    Role,
+    add_lower_case,
     embedding_size,
-    parse_pooling,
+    shorten,
     validated,
 )
-from telly.models.folder import MODULES, RESTORE, contained, modules_of, read_json, read_modules, transformer_path
+from telly.models.folder import (
+    MODULES,
+    RESTORE,
+    contained,
+    first_line,
+    modules_of,
+    read_json,
+    read_modules,
+    transformer_path,
+)
 from telly.models.generation import Architecture, architecture_of
-from telly.models.load import load_config, resolve
-from telly.models.pooling import PoolingMode
+from telly.models.load import load_config, load_tokenizer, resolve
+from telly.models.pooling_mode import PoolingMode, parse_pooling
+from telly.models.similarity import Similarity
 
 SETTINGS = "config_sentence_transformers.json"
 """File with the prompts and the similarity of a model of sentence-transformers."""
@@ -68,8 +79,8 @@ _OLD_MODES = {
 }
 """Keys of the modes before version 5.4, in the order in which their results are concatenated."""
 _DIMENSIONS = ("embedding_dimension", "word_embedding_dimension")
-_EMBEDDING = (None, "sentence_embedding")
-"""Input and output of the modules after the pooling."""
+EMBEDDING_NAME = "sentence_embedding"
+"""Name of the input and output of the modules after the pooling, which may be left out."""
 _ACTIVATION = re.compile(r"torch\.nn\.(?:modules\.\w+\.)?(\w+)")
 _LIBRARY_ARGUMENTS = {
     "torch_dtype", "dtype", "attn_implementation", "use_fast", "padding_side", "model_max_length", "trust_remote_code",
@@ -77,6 +88,7 @@ _LIBRARY_ARGUMENTS = {
 }  # fmt: skip
 """Arguments for transformers that a folder may declare: telly has settings of its own, or they change no embedding."""
 _TRANSFORMER_KEYS = ("max_seq_length", "query_length", "document_length", "do_lower_case", "unpad_inputs")
+_PLURAL: dict[Role, str] = {"query": "queries", "document": "documents"}
 _MAX_DEPTH = 3
 """Maximum depth of a transformer's folder below the folder of its model."""
 _NO_LIMIT = 10**9
@@ -97,6 +109,22 @@ def read_embedding_config(name: str) -> EmbeddingConfig:
     return _Folder.of(name).config()
 
 
+def load_embedding_tokenizer(name: str, config: EmbeddingConfig | None) -> Any:
+    """Load a model's tokenizer, which puts texts into lower case if the model's folder declares that.
+
+    Args:
+        name: folder, hub id or the embedded model.
+        config: what `read_embedding_config` gave for this model; None for a model that generates text.
+
+    Raises:
+        ModelError: as `load_tokenizer`, or the tokenizer cannot put texts into lower case.
+    """
+    tokenizer = load_tokenizer(name)
+    if config is not None and config.do_lower_case:
+        add_lower_case(tokenizer)
+    return tokenizer
+
+
 def load_embedding_head(name: str, config: EmbeddingConfig, hidden_size: int) -> EmbeddingHead:
     """Build the modules from hidden states to embeddings, with the folder's weights in float32.
 
@@ -109,7 +137,7 @@ def load_embedding_head(name: str, config: EmbeddingConfig, hidden_size: int) ->
         ModelError: weights are missing, cannot be read, are not finite or have other shapes than declared.
     """
     folder = _Folder.of(name)
-    with torch.device("meta"):  # no memory for declared sizes, which the weights may contradict
+    with _named(name), torch.device("meta"):  # no memory for declared sizes, which the weights may contradict
         head = EmbeddingHead(config, hidden_size)
     for module, path in zip(head.layers, folder.layer_paths(), strict=folder.modules is not None):
         if module.state_dict():
@@ -130,14 +158,26 @@ def embedding_warnings(name: str, config: EmbeddingConfig) -> list[str]:
             f"{name}: is a causal model whose folder declares no pooling, so its embedding is the mean of all tokens; "
             "most such models are made for the last token: --pooling lasttoken"
         )
-    unused = {key: text for key, text in config.prompts.items() if text and key in ("passage", "corpus")}
-    if unused and not config.prompt("document") and "document_prompt" not in config.overridden:
-        shown = ", ".join(f"{key} {text!r}" for key, text in unused.items())
+    others = [key for key, text in config.prompts.items() if text and key not in ("query", "document")]
+    without = [role for role in _PLURAL if not config.prompt(role) and f"{role}_prompt" not in config.overridden]
+    if others and without:
+        shown = ", ".join(f"{shorten(repr(key), 80)}: {shorten(repr(config.prompts[key]), 80)}" for key in others[:2])
+        more = f" and {len(others) - 2} more" if len(others) > 2 else ""
+        texts, options = " and ".join(_PLURAL[role] for role in without), ", ".join(f"--{r}-prompt" for r in without)
         warnings.append(
-            f"{name}: declares a prompt under a name that sentence-transformers does not use for documents ({shown}), "
-            f"so documents get none; to put it before them: --document-prompt {next(iter(unused.values()))!r}"
+            f"{name}: declares prompts under names of its own ({shown}{more}); as in sentence-transformers, only those "
+            f"named query and document are put before texts, so {texts} get none. To set one: {options}"
         )
     return warnings
+
+
+@contextlib.contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Put the model's name before an error's text."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(f"{name}: {error}") from None
 
 
 def _is_causal(name: str) -> bool:
@@ -192,10 +232,8 @@ class _Folder:
             # a copy without `modules.json` may still have the folder of its pooling
             pooling = self._pooling_without_modules()
         config = self._with_settings(base if pooling is None else pooling)
-        try:
+        with _named(self.name):
             embedding_size(config, self.hidden_size)
-        except ModelError as error:
-            raise ModelError(f"{self.name}: {error}") from None
         return config
 
     def layer_paths(self) -> list[str]:
@@ -225,8 +263,9 @@ class _Folder:
 
     def _refuse(self, path: str, problem: str, expected: str) -> ModelError:
         return ModelError(
-            f"{self._shown(path)}: {problem}; expected {expected}. To use the mean of all tokens of this model all the "
-            f"same, remove {MODULES}, {SETTINGS} and the folders of modules (1_Pooling, ...) from a copy of the folder"
+            f"{self._shown(path)}: {shorten(problem)}; expected {shorten(expected, 500)}. To use the mean of all "
+            f"tokens of this model all the same, remove {MODULES}, {SETTINGS} and the folders of modules (1_Pooling, "
+            "...) from a copy of the folder"
         )
 
     def _default_source(self) -> str:
@@ -242,7 +281,10 @@ class _Folder:
     @cached_property
     def hidden_size(self) -> int:
         """Size of the transformer's states."""
-        return int(self.model_config.get_text_config().hidden_size)
+        size = getattr(self.model_config.get_text_config(), "hidden_size", None)
+        if not isinstance(size, int):
+            raise ModelError(f"{self.name}: config.json gives no size of the hidden states; expected `hidden_size`")
+        return size
 
     def _declared(self, modules: list[dict[str, Any]]) -> EmbeddingConfig:
         """Read what the listed modules declare."""
@@ -324,7 +366,7 @@ class _Folder:
         settings = dict(self.settings(place) or {})
         for key in ("module_input_name", "module_output_name"):
             value = settings.pop(key, None)
-            if value not in _EMBEDDING:
+            if value not in (None, EMBEDDING_NAME):
                 raise self._refuse(place, f"declares {value!r} as {key}", "a module that takes and gives embeddings")
         if kind == "Dense":
             if "activation_function" in settings:
@@ -363,6 +405,7 @@ class _Folder:
         for key, limit in limits.items():
             if limit is not None and (not isinstance(limit, int) or limit < 1):
                 raise self._refuse(place, f"declares {limit!r} as {key}", "a number of tokens")
+        limits = {key: None if limit is None or limit >= _NO_LIMIT else limit for key, limit in limits.items()}
         return EmbeddingConfig(**limits, do_lower_case=self._typed(place, settings, "do_lower_case", bool, False))
 
     def _check_transformer(self, path: str, settings: dict[str, Any]) -> None:
@@ -432,7 +475,9 @@ class _Folder:
         unknown = sorted(settings.keys() - known)
         if unknown:
             raise self._refuse(
-                path, f"declares {', '.join(unknown)}, which telly does not know", f"only {', '.join(sorted(known))}"
+                path,
+                f"declares {', '.join(map(repr, unknown))}, which telly does not know",
+                f"only {', '.join(sorted(known))}",
             )
 
     def _typed(self, path: str, settings: dict[str, Any], key: str, kind: type, default: Any) -> Any:
@@ -470,7 +515,7 @@ def _load_weights(module: torch.nn.Module, folder: _Folder, path: str) -> None:
         pickled = file.suffix == ".bin"
         weights = torch.load(file, map_location="cpu", weights_only=True) if pickled else load_file(file)
     except _DAMAGED as error:
-        raise ModelError(f"{file}: damaged, or not weights alone ({_first_line(error)}); {again}") from None
+        raise ModelError(f"{file}: damaged, or not weights alone ({first_line(error)}); {again}") from None
     expected = {key: tuple(value.shape) for key, value in module.state_dict().items()}
     shapes = {
         key: tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
@@ -487,7 +532,3 @@ def _load_weights(module: torch.nn.Module, folder: _Folder, path: str) -> None:
 
 def _described(shapes: dict[str, Any]) -> str:
     return ", ".join(f"{key} {shape}" for key, shape in sorted(shapes.items(), key=str)) or "no weights"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -9,11 +9,12 @@ function mode records which parameters are read.
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -134,7 +135,14 @@ def has_decoder(model: Any) -> bool:
 
 def no_cache(model: nn.Module) -> dict[str, bool]:
     """The argument that switches off the key/value cache of a decoder; empty for models without one."""
-    return {"use_cache": False} if hasattr(getattr(model, "config", None), "use_cache") else {}
+    keeps_one = hasattr(getattr(model, "config", None), "use_cache")
+    # The configuration of a model with several parts leaves it to those of the parts.
+    return {"use_cache": False} if keeps_one or "use_cache" in inspect.signature(model.forward).parameters else {}
+
+
+def has_values(model: nn.Module) -> bool:
+    """Check that no parameter is on the `meta` device. Of a model that is built there, some parameters may not be."""
+    return not any(p.is_meta for p in model.parameters())
 
 
 def execute(model: nn.Module, blocks: Sequence[nn.Module]) -> Execution | None:
@@ -149,9 +157,11 @@ def execute(model: nn.Module, blocks: Sequence[nn.Module]) -> Execution | None:
     Returns:
         what ran when, or None if the model failed before its last block returned.
     """
-    has_values = next(model.parameters()).device.type != "meta"
     with contextlib.ExitStack() as weights:
-        originals = {} if has_values else weights.enter_context(_zeros(model))
+        originals: dict[int, int] = {}
+        if not has_values(model):
+            originals = weights.enter_context(_zeros(model))
+            weights.enter_context(_ZeroProducts())
         recorder = _Recorder(model, blocks)
         with eval_mode(model), torch.no_grad(), recorder.hooks(), recorder, contextlib.suppress(*TRIAL_ERRORS):
             model(**trial_inputs(model), **no_cache(model))
@@ -181,6 +191,23 @@ def _zeros(model: nn.Module) -> Iterator[dict[int, int]]:
     finally:
         for table, tensors in zip(tables, originals, strict=True):
             table.update(tensors)
+
+
+class _ZeroProducts(TorchFunctionMode):
+    """Answers products with the zeros of `_zeros` at once; multiplied out, a large model would take minutes."""
+
+    # By function: the positions of inputs and weight, and the axis of the weight that is the output's last.
+    PRODUCTS: ClassVar = {nn.functional.linear: (0, 1, 0), torch.addmm: (1, 2, 1), torch._grouped_mm: (0, 1, 2)}
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in self.PRODUCTS:
+            position, weight_position, axis = self.PRODUCTS[func]
+            inputs, weight = args[position], args[weight_position]
+            if not any(weight.stride()):
+                return inputs.new_zeros(*inputs.shape[:-1], weight.shape[axis])
+        return func(*args, **(kwargs or {}))
 
 
 @contextlib.contextmanager

@@ -17,6 +17,9 @@ AUTO_CLASSES = {
 }
 """Transformers classes by suffix of the architecture's name in `config.json`; the default is `AutoModel`."""
 
+WINDOWS = ("sliding_window", "local_attention", "attention_window", "window_size")
+"""Names under which configurations declare the width of local attention."""
+
 HandedOn = Callable[[nn.Module, torch.Tensor], tuple[Any, ...]]
 
 
@@ -39,12 +42,14 @@ class Family:
         handed_on: function that computes what a skipped block hands on to later ones beside the hidden states, from the
             block and states [batch, tokens, hidden], where there is a faster way than to run the block.
         position_tables: last name components of learned position embeddings.
+        position_setting: name of the setting that limits positions which every layer has in a table of its own.
         pooler: last name component of the module that a bare encoder has after its blocks and telly does not use.
         norm: substring of the class name of a final norm, in lower case.
     """
 
     handed_on: HandedOn = _unknown
-    position_tables: tuple[str, ...] = ("position_embeddings", "wpe")
+    position_tables: tuple[str, ...] = ("position_embeddings", "embed_positions", "positions_embed", "wpe")
+    position_setting: str | None = None
     pooler: str = "pooler"
     norm: str = "norm"
 
@@ -66,8 +71,20 @@ class Family:
 
 
 def first_position(table: nn.Embedding | None) -> int:
-    """Index of the first token in a position table: RoBERTa counts from after the padding index, others from 0."""
-    return 0 if table is None or table.padding_idx is None else table.padding_idx + 1
+    """Index of the first token in a position table.
+
+    RoBERTa counts from after the padding index, BART and OPT from an offset, others from 0.
+    """
+    if table is None:
+        return 0
+    return int(getattr(table, "offset", 0 if table.padding_idx is None else table.padding_idx + 1))
+
+
+def attention_window(config: Any) -> int:
+    """The largest number of tokens that a model with local attention declares a token to see; 0 without one."""
+    declared = [getattr(config, name, None) for name in WINDOWS]
+    sizes = [size for value in declared for size in (value if isinstance(value, list | tuple) else [value])]
+    return max((size for size in sizes if isinstance(size, int)), default=0)
 
 
 def auto_class(architecture: str) -> str:
@@ -98,7 +115,15 @@ def _last(name: str) -> str:
 
 DEFAULT = Family()
 T5 = Family(_position_bias)
-FAMILIES: dict[str, Family] = {"t5": T5, "mt5": T5}
+GPTJ = Family(position_setting="n_positions")
+FAMILIES: dict[str, Family] = {
+    "t5": T5,
+    "mt5": T5,
+    "switch_transformers": T5,
+    "gptj": GPTJ,
+    "codegen": GPTJ,
+    "mpt": Family(position_setting="max_seq_len"),
+}
 """Families by `config.model_type`."""
 
 

@@ -168,8 +168,9 @@ def contained(folder: Path, path: str, source: Path) -> Path:
     check_relative(path, source)
     place = folder / path
     roots = [folder.resolve()]
-    if folder.parent.name == "snapshots":  # the hub's cache keeps the content of its files in a folder beside
-        roots.append(folder.parent.parent.resolve() / "blobs")
+    for above in (folder.absolute(), *folder.absolute().parents):
+        if above.parent.name == "snapshots":  # the hub's cache keeps the content of its files in a folder beside
+            roots.append(above.parent.parent.resolve() / "blobs")
     if not any(place.resolve().is_relative_to(root) for root in roots):
         raise ModelError(
             f"{source}: names {path!r}, a symbolic link to {place.resolve()}; expected a path within the model's "

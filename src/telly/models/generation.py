@@ -13,6 +13,7 @@ from torch import nn
 
 from telly.errors import ModelError
 from telly.models.beams import beam_cache
+from telly.models.execution import no_cache
 from telly.models.kv_cache import cached
 from telly.models.prefix_lm import checkpoint_part
 
@@ -59,6 +60,26 @@ def architecture_of(config: Any) -> Architecture:
         f"a model of type {config.model_type!r} cannot generate text; expected an encoder of RoBERTa's shape, "
         "an encoder-decoder (T5) or a decoder (GPT-2, StarCoder2, Qwen2)"
     )
+
+
+@torch.no_grad()
+def check_causal(model: Any) -> None:
+    """Check that the logits of a decoder do not depend on later tokens, which it is trained to predict.
+
+    Args:
+        model: a decoder with an output layer, in eval mode.
+
+    Raises:
+        ModelError: they do, as those of XLNet and of decoders that were turned into bidirectional encoders.
+    """
+    device = next(model.parameters()).device
+    ids = torch.tensor([[3, 4, 5, 6], [3, 4, 5, 7]], device=device)  # that differ in the last token
+    logits = model(input_ids=ids, **no_cache(model)).logits[:, :-1]  # [2, 3, vocabulary]
+    if (logits[0] - logits[1]).abs().max() > 1e-4 * logits.abs().max():
+        raise ModelError(
+            f"{type(model).__name__} cannot generate text: its tokens attend to later ones; expected a causal decoder "
+            "(GPT-2, StarCoder2, Qwen2)"
+        )
 
 
 @contextmanager

@@ -29,9 +29,10 @@ from telly.models.folder import (
     modules_of,
     transformer_path,
 )
-from telly.models.generation import Architecture, architecture_of
+from telly.models.generation import Architecture, architecture_of, check_causal
 from telly.models.prefix_lm import ENCODER, PrefixLM
 from telly.models.stack import LayerStack, find_stack
+from telly.models.unsupported import check_supported
 
 logger = logging.getLogger(__name__)
 
@@ -112,6 +113,8 @@ def load_stack(name: str, *, seed: int = 0, is_generative: bool = False) -> Laye
     _check_finite(name, model)
     _check_padding(name, stack)
     model.eval()
+    if is_generative and architecture_of(config) is Architecture.DECODER:
+        check_causal(model)
     return stack.within(PrefixLM(model).eval(), ENCODER) if _needs_prefix_lm(config, is_generative) else stack
 
 
@@ -276,9 +279,14 @@ def _source(name: str) -> dict[str, Any]:
 
 
 def _model_class(config: Any, is_generative: bool) -> Any:
-    """The transformers class of a model: an `Auto` class, or that of an encoder-decoder's encoder."""
+    """The transformers class of a model: an `Auto` class, or that of an encoder-decoder's encoder.
+
+    Raises:
+        ModelError: telly does not support such models, or they cannot generate text.
+    """
     from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
+    check_supported(config)
     if is_generative:
         classes = {Architecture.ENCODER_DECODER: AutoModelForSeq2SeqLM, Architecture.DECODER: AutoModelForCausalLM}
         return classes.get(architecture_of(config), AutoModel)

@@ -6,11 +6,13 @@ or documents; it is put before the text and both are tokenized together, as sent
 
 from __future__ import annotations
 
+import copy
 from enum import StrEnum
 from typing import Any
 
 from telly.errors import ConfigError, ModelError
-from telly.models import embedding
+from telly.models.embedding import EmbeddingConfig, shorten
+from telly.models.folder import MODULES
 
 
 class InputMode(StrEnum):
@@ -65,51 +67,69 @@ UNLIMITED = 1 << 30
 """Length limit of a prompt that is encoded alone, to measure it."""
 
 
-def prompt_length(tokenizer: Any, prompt: str) -> int:
+def mode_of(config: EmbeddingConfig) -> InputMode | None:
+    """Mode in which an encoder reads texts; None leaves the tokenizer's own template as it is.
+
+    A folder of sentence-transformers has the template that its model was made with. Those that telly writes have the
+    mode tokens in it.
+    """
+    return None if config.source == MODULES else InputMode.ENCODER_ONLY
+
+
+def prompt_length(tokenizer: Any, prompt: str, mode: InputMode | None) -> int:
     """Number of tokens that a prompt takes at the start of a text, special tokens before it included.
 
     The prompt is measured alone, without a special token at its end, as sentence-transformers does it to leave the
     prompt out of the pooling.
     """
-    [ids] = encode_texts(tokenizer, [prompt], UNLIMITED)
-    return embedding.prompt_length(ids, tokenizer.all_special_ids)
+    [ids] = encode_texts(tokenizer, [prompt], UNLIMITED, mode)
+    return len(ids) - (bool(ids) and ids[-1] in tokenizer.all_special_ids)
 
 
-def encode_prompted(tokenizer: Any, texts: list[str], max_tokens: int, prompt: str) -> list[list[int]]:
+def encode_prompted(
+    tokenizer: Any, texts: list[str], max_tokens: int, prompt: str, mode: InputMode | None
+) -> list[list[int]]:
     """Encode texts as `encode_texts` does, with a prompt before each; the limit includes the prompt.
 
     Raises:
         ConfigError: the limit leaves no room for text.
     """
     if not prompt:
-        return encode_texts(tokenizer, texts, max_tokens)
-    [ids] = encode_texts(tokenizer, [prompt], UNLIMITED)
+        return encode_texts(tokenizer, texts, max_tokens, mode)
+    [ids] = encode_texts(tokenizer, [prompt], UNLIMITED, mode)
     if len(ids) >= max_tokens:
         raise ConfigError(
-            f"the prompt {shortened(prompt)} has {len(ids)} tokens with special tokens and leaves no room for text in "
-            f"{max_tokens}; expected at least {len(ids) + 1}. Raise --max-tokens, or give a shorter prompt with "
+            f"the prompt {shorten(prompt, 60)!r} has {len(ids)} tokens with special tokens and leaves no room for text "
+            f"in {max_tokens}; expected at least {len(ids) + 1}. Raise --max-tokens, or give a shorter prompt with "
             "--query-prompt or --document-prompt"
         )
-    return encode_texts(tokenizer, [prompt + text for text in texts], max_tokens)
+    return encode_texts(tokenizer, [prompt + text for text in texts], max_tokens, mode)
 
 
-def shortened(text: str, length: int = 60) -> str:
-    """The beginning of a text, quoted, for messages."""
-    return repr(text if len(text) <= length else text[:length] + "...")
+def plain_tokenizer(tokenizer: Any, max_tokens: int, mode: InputMode | None) -> Any:
+    """A copy of a tokenizer that gives the ids of `encode_texts` without telly, cut at a length limit.
+
+    A tokenizer with mode tokens adds them itself, if it has a template that can be changed.
+    """
+    plain = copy.deepcopy(tokenizer)
+    if plain.is_fast and mode is not None:
+        put_mode_in_template(plain, mode)
+    plain.model_max_length = max_tokens
+    return plain
 
 
 def encode_texts(
-    tokenizer: Any, texts: list[str], max_tokens: int, mode: InputMode = InputMode.ENCODER_ONLY
+    tokenizer: Any, texts: list[str], max_tokens: int, mode: InputMode | None = InputMode.ENCODER_ONLY
 ) -> list[list[int]]:
     """Encode texts, truncated on the right to at most `max_tokens` tokens, special tokens included.
 
-    Models with mode tokens get `<s> MODE </s> tokens </s>`, as UniXcoder was trained; for others the tokenizer's own
-    template is used.
+    Models with mode tokens get `<s> MODE </s> tokens </s>`, as UniXcoder was trained. For others, and if `mode` is
+    None, the tokenizer's own template is used.
 
     Raises:
         ConfigError: the limit leaves no room for text.
     """
-    head = mode_head(tokenizer, mode)
+    head = [] if mode is None else mode_head(tokenizer, mode)
     if not head:
         min_tokens = tokenizer.num_special_tokens_to_add() + 1
         if max_tokens < min_tokens:  # the library would leave the texts as long as they are

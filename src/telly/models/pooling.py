@@ -3,29 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 
 import torch
 
-
-class PoolingMode(StrEnum):
-    """Pooling of a sequence's states, under the names of sentence-transformers.
-
-    Attributes:
-        CLS: state of the first token.
-        MEAN: mean of all states.
-        MAX: maximum of every component.
-        MEAN_SQRT_LEN: sum of all states over the square root of their number.
-        WEIGHTED_MEAN: mean with weights 1, 2, ... from the first token on (SGPT, Muennighoff 2022).
-        LAST_TOKEN: state of the last token, the usual pooling of causal models.
-    """
-
-    CLS = "cls"
-    MEAN = "mean"
-    MAX = "max"
-    MEAN_SQRT_LEN = "mean_sqrt_len_tokens"
-    WEIGHTED_MEAN = "weightedmean"
-    LAST_TOKEN = "lasttoken"
+from telly.models.pooling_mode import PoolingMode
 
 
 def pool(
@@ -86,8 +67,3 @@ def _weighted_mean(states: torch.Tensor, weights: torch.Tensor, exponent: float 
 def _take(states: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     """State at one position per sequence, [batch, hidden]."""
     return states.gather(1, index.view(-1, 1, 1).expand(-1, 1, states.shape[-1])).squeeze(1)
-
-
-def mean_pool(hidden_states: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-    """Compute the mean of the states of real tokens, [batch, hidden]; arguments and result are those of `pool`."""
-    return pool(hidden_states, attention_mask)

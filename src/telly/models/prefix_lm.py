@@ -143,6 +143,9 @@ class PrefixLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         # Pre-training begins with a model without layers, whose tokens do not see each other: it needs no cache.
         if cache_argument(self.encoder) is None and self.config.num_hidden_layers:
             return "it keeps no key/value cache"
+        width = self.head.weight.shape[1]
+        if width != self.config.hidden_size:
+            return f"its word embeddings, which would be the output layer, have width {width}, and its states another"
         device = next(self.encoder.parameters()).device
         if device.type == "meta":
             return None  # there are no values to compare; the model is tried again when it is loaded

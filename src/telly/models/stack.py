@@ -95,6 +95,15 @@ class LayerStack:
         return replace(self, model=owner, path=f"{name}.{self.path}", before=inner[0], after=outer + inner[1])
 
     @property
+    def containers(self) -> list[nn.Module]:
+        """The modules that contain the blocks, outermost first.
+
+        Their own forward runs what is before the blocks, which may include a dropout that is no module (BART).
+        """
+        parts = self.path.split(".")
+        return [self.model.get_submodule(".".join(parts[:depth])) for depth in range(len(parts))]
+
+    @property
     def unused_after(self) -> list[tuple[str, nn.Module]]:
         """The pooler of a bare encoder, which nothing that telly trains reads; empty where a head reads it."""
         bare = getattr(self.model, "base_model", self.model) is self.model
@@ -107,7 +116,9 @@ class LayerStack:
 
     @property
     def position_limit(self) -> int | None:
-        """Maximum number of tokens of a model with learned positions; None where positions are not a table."""
+        """Maximum number of tokens of a model that has its positions in a table; None without a limit."""
+        if self.family.position_setting is not None:
+            return int(getattr(self.model.config, self.family.position_setting))
         table = self.family.position_table(self.before)
         return None if table is None else table.num_embeddings - first_position(table)
 
@@ -146,7 +157,7 @@ def find_stack(model: nn.Module) -> LayerStack:
     prefix = next((f"{name}." for name, module in model.named_modules() if module is root and name), "")
     candidates: list[tuple[int, str, nn.ModuleList]] = []
     for name, module in root.named_modules():
-        if isinstance(module, nn.ModuleList) and len(module) and len({type(block) for block in module}) == 1:
+        if isinstance(module, nn.ModuleList) and len(module):
             # Lists within the blocks (the experts of a mixture) are smaller than the list of blocks around them.
             candidates.append((sum(p.numel() for p in module.parameters()), name, module))
     if not candidates:
@@ -155,15 +166,20 @@ def find_stack(model: nn.Module) -> LayerStack:
         )
     _, name, blocks = max(candidates, key=lambda candidate: candidate[0])
     path = prefix + name
+    types = sorted({type(block).__name__ for block in blocks})
+    if len(types) > 1:
+        raise ModelError(
+            f"{type(model).__name__}: the blocks of {path} are of different types ({', '.join(types)}); expected a "
+            "stack of transformer layers of one type"
+        )
     execution = execute(model, tuple(blocks))
     if execution is not None and execution.calls != list(range(len(blocks))):
         raise ModelError(
-            f"{type(model).__name__} does not run the blocks of {path} once each, in order; expected a stack of "
-            "transformer layers"
+            f"{type(model).__name__} does not run the blocks of {path} once each, in order, so freezing the lower ones "
+            "would freeze more than the lower layers; expected a stack of transformer layers"
         )
     before, after = _around(model, path, execution or Execution())
-    hidden_size = execution.input_shape[-1] if execution else _declared_hidden_size(model)
-    embeddings = getattr(root, "get_input_embeddings", lambda: None)()
+    hidden_size = execution.input_shape[-1] if execution else _declared_hidden_size(model) or 0
     return LayerStack(
         model,
         path,
@@ -172,18 +188,33 @@ def find_stack(model: nn.Module) -> LayerStack:
         after,
         family_of(model),
         hidden_size,
-        int(getattr(embeddings, "embedding_dim", hidden_size)),
+        _embedding_size(root) or hidden_size,
         execution is not None and execution.tokens_first,
         tuple(execution.extras) if execution else (None,) * len(blocks),
         execution.entry if execution else None,
     )
 
 
-def _declared_hidden_size(model: Any) -> int:
-    """Width of the hidden states by the configuration; 0 if it does not say."""
-    config: Any = getattr(model, "config", None)
-    config = config.get_text_config() if hasattr(config, "get_text_config") else config
-    return int(getattr(config, "hidden_size", 0))
+def _embedding_size(model: Any) -> int | None:
+    """Width of the word embeddings; None if the model does not say where they are."""
+    try:
+        return int(model.get_input_embeddings().embedding_dim)
+    except (AttributeError, NotImplementedError):
+        return None
+
+
+def hidden_size_of(model: nn.Module) -> int:
+    """Width of a model's hidden states, by its configuration, or by running the model if that does not say.
+
+    Raises:
+        ModelError: as `find_stack`.
+    """
+    return _declared_hidden_size(model) or find_stack(model).hidden_size
+
+
+def _declared_hidden_size(model: nn.Module) -> int | None:
+    size = getattr(getattr(model, "config", None), "hidden_size", None)
+    return None if size is None else int(size)
 
 
 def _around(

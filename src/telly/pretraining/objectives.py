@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from telly.models.pooling import mean_pool
+from telly.models.pooling import pool
 from telly.models.prefix_lm import PrefixLM
 from telly.pretraining.batches import NOT_PREDICTED
 from telly.pretraining.cross_entropy import linear_cross_entropy
@@ -125,4 +125,4 @@ def predicted(states: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor,
 
 
 def _pooled(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    return F.normalize(mean_pool(states, mask).float(), dim=-1)
+    return F.normalize(pool(states, mask), dim=-1)

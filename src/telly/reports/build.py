@@ -109,6 +109,7 @@ def _group_section(
     group_tables = [
         tables.results(group, scores, f"results-{name}"),
         tables.differences(group, scores, f"differences-{name}", config.margin),
+        tables.against_untuned(group, f"untuned-{name}"),
         tables.clocks(group, f"clocks-{name}"),
         tables.beside_paper(group, published, f"paper-{name}") if published else None,
     ]

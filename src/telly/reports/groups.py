@@ -80,6 +80,11 @@ class ResultRow:
         values = [quantity(run.record) for run in self.runs]
         return None if any(v is None for v in values) else statistics.fmean(v for v in values if v is not None)
 
+    @property
+    def truncated_sizes(self) -> list[int]:
+        """Numbers of dimensions at which the runs' embeddings were scored as well."""
+        return list(self.runs[0].record.test_truncated)
+
     def metric(self, name: str) -> float | None:
         """Mean test score."""
         return self.mean(lambda record: (record.test or {}).get(name))

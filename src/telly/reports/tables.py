@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from telly.analysis.published import IRREPRODUCIBLE_MARK, IRREPRODUCIBLE_NOTE, Published
 from telly.freezing.variants import Method
+from telly.metrics.interval import Interval
 from telly.metrics.significance import MODELS_NOTE
-from telly.metrics.table import METRICS
+from telly.metrics.table import METRICS, truncated_name
 from telly.reports.groups import ComparisonGroup, ResultRow
 from telly.reports.scan import ScanResult
 from telly.reports.scores import GroupScores
@@ -81,6 +83,11 @@ def results(group: ComparisonGroup, scores: GroupScores, name: str) -> Table:
         costs = (_with_change(row.mean(cost), base.mean(cost) if base else None) for _, cost in COSTS)
         rows.append((*lead, *costs, *(_score(row, base, index, metric, scores) for metric in group.metrics)))
         hints.append(row_hint(row))
+        for size in row.truncated_sizes:
+            lead = (TableCell(row.model),) * several + (TableCell(truncated_name(row.label, size)), TableCell(None))
+            values = (TableCell(row.mean(partial(_truncated_metric, size, metric))) for metric in group.metrics)
+            rows.append((*lead, *(TableCell(None) for _ in COSTS), *values))
+            hints.append(f"{row.name}: the first {size} dimensions of the embeddings alone")
     notes = [COST_NOTE, INTERVAL_NOTE]
     if any(len(row.runs) == 1 for row in group.rows):
         notes.append(MODELS_NOTE)
@@ -88,6 +95,10 @@ def results(group: ComparisonGroup, scores: GroupScores, name: str) -> Table:
         names = "; ".join(row.name for row in scores.without)
         notes.append(f"Without interval, since the runs have no per-example scores: {names}.")
     return Table(name, f"Results: {group.title}", columns, tuple(rows), tuple(hints), (*notes, *group.notes))
+
+
+def _truncated_metric(size: int, metric: str, record: RunRecord) -> float | None:
+    return record.test_truncated.get(size, {}).get(metric)
 
 
 def row_hint(row: ResultRow) -> str:
@@ -153,6 +164,43 @@ def differences(group: ComparisonGroup, scores: GroupScores, name: str, margin: 
     if any(not difference.compares_methods for difference in scores.differences.values()):
         notes.append(MODELS_NOTE)
     return Table(name, f"Differences to base: {group.title}", columns, tuple(rows), tuple(hints), tuple(notes))
+
+
+def against_untuned(group: ComparisonGroup, name: str) -> Table | None:
+    """The table of every run's verdict against the untuned model; None if no run has one."""
+    several = len(group.models) > 1
+    texts = (TableColumn("run"), TableColumn("seed", 0), TableColumn("metric"))
+    numbers = (TableColumn("tuned", 4), TableColumn("untuned", 4), TableColumn("difference", 4))
+    columns = (TableColumn("model"),) * several + (*texts, *numbers, TableColumn("verdict"))
+    rows, hints = [], []
+    for row in group.rows:
+        for run in row.runs:
+            compared = run.record.verdict
+            if compared is None:
+                continue
+            interval = Interval(compared.low, compared.high)
+            rows.append(
+                (
+                    *(TableCell(row.model),) * several,
+                    TableCell(row.label),
+                    TableCell(run.seed),
+                    TableCell(compared.metric),
+                    TableCell(compared.tuned),
+                    TableCell(compared.untuned),
+                    TableCell(compared.difference, interval, signed=True),
+                    TableCell(compared.verdict.value),
+                )
+            )
+            hints.append(f"{row.name}: {compared.sentence}")
+    if not rows:
+        return None
+    note = (
+        "One run against the model it started from, on the same test examples. Brackets: 95 % intervals by the paired "
+        "bootstrap, not corrected for the number of runs. Better, worse: the interval excludes zero."
+    )
+    compared_runs = (run.record.verdict for row in group.rows for run in row.runs if run.record.verdict is not None)
+    notes = (note, *dict.fromkeys(f"{text[0].upper()}{text[1:]}." for one in compared_runs for text in one.notes))
+    return Table(name, f"Against untuned: {group.title}", columns, tuple(rows), tuple(hints), notes)
 
 
 def clocks(group: ComparisonGroup, name: str) -> Table:

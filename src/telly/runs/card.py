@@ -7,11 +7,13 @@ from pathlib import Path
 
 from telly.disk import write_text
 from telly.markdown import DASH, markdown_table
-from telly.metrics.table import METRICS
+from telly.metrics.table import METRICS, truncated_name
 from telly.models.families import loading_class
 from telly.models.folder import CONFIG, EMBEDDED
 from telly.runs.folder import CARD_FILE
+from telly.runs.parts import FORMER_EMBEDDING
 from telly.runs.record import RunRecord
+from telly.settings.config import TEACHER
 from telly.settings.lists import CARD_SETTINGS
 from telly.tasks import get_spec
 
@@ -96,6 +98,10 @@ def _scores(record: RunRecord) -> str:
         for name, scores in record.baselines.items()
     ]
     rows.append(("**this model**", *(f"**{metric_text(metric, record.test[metric])}**" for metric in names)))
+    rows += [
+        (truncated_name("this model", size), *(metric_text(metric, scores[metric]) for metric in names))
+        for size, scores in record.test_truncated.items()
+    ]
     split = record.data[record.tested_on]
     ranked = "" if split.candidates is None else f", each against {split.candidates:,} documents"
     weights = f"the weights are those of epoch {record.best_epoch} of {len(record.epochs)}" if record.best_epoch else ""
@@ -110,6 +116,7 @@ def _scores(record: RunRecord) -> str:
         f"## Scores\n\nOn {examples}{selection}.{optimistic}\n\n"
         + markdown_table(("", *names), rows)
         + _not_better(record)
+        + _verdict(record)
     )
 
 
@@ -127,6 +134,10 @@ def _not_better(record: RunRecord) -> str:
         if metric in scores and round(sign * scores[metric], digits) >= score
     ]
     return f"\n\nBy {metric} it is **not better** than: {', '.join(as_good)}." if as_good else ""
+
+
+def _verdict(record: RunRecord) -> str:
+    return "" if record.verdict is None else f"\n\nVerdict: {record.verdict.sentence}."
 
 
 def _trained_parameters(record: RunRecord) -> str:
@@ -172,8 +183,14 @@ def _data(record: RunRecord) -> str:
 
 def _settings(record: RunRecord) -> str:
     limits = ", ".join(f"{column} {tokens}" for column, tokens in record.config.max_tokens.items())
-    values = record.config.values
-    rows = [(label, f"{values[name]}") for name, label in CARD_SETTINGS if values.get(name) is not None]
+    values = dict(record.config.values)
+    if values.get(TEACHER) is not None:
+        values[TEACHER] = shown_name(values[TEACHER])
+    rows = [
+        (label, ", ".join(map(str, value)) if isinstance(value, list | tuple) else f"{value}")
+        for name, label in CARD_SETTINGS
+        if (value := values.get(name)) not in (None, [], ())
+    ]
     return "## Settings\n\n" + markdown_table(("setting", "value"), [("maximum tokens", limits), *rows])
 
 
@@ -193,13 +210,24 @@ def _usage(record: RunRecord, model_type: str, architecture: str) -> str:
     ]
     spec = get_spec(task)
     if not spec.is_generative:
-        exports = spec.embedding_roles(spec.options_of(record.config.values)) is not None
+        embedding, roles = record.embedding, spec.embedding_roles(spec.options_of(record.config.values))
+        if embedding is not None and roles is not None:  # earlier versions wrote no modules beside the weights
+            lines += [
+                "With sentence-transformers 6.2 or newer, which also applies prompts, modules and length limits:\n",
+                "```python",
+                "from sentence_transformers import SentenceTransformer",
+                "",
+                "model = SentenceTransformer(FOLDER)",
+                f"documents = model.encode_document([{json.dumps(roles.example_document)}])",
+                f"queries = model.encode_query([{json.dumps(roles.example_query)}])",
+                "scores = model.similarity(queries, documents)",
+                "```\n",
+            ]
+        text = (embedding or FORMER_EMBEDDING).description(compared=roles is not None)
+        origin = f" Declared by: {embedding.origin}." if embedding else ""
         lines.append(
-            "The embedding of a text is the mean of the last layer's states over its tokens, without padding"
-            + (", and two embeddings are compared by their cosine" if exports else "")
-            + ". A model with mode tokens reads `<s> <encoder-only> </s> tokens </s>`"
-            + (", which `telly export` puts into the tokenizer." if exports else ".")
-            + "\n"
+            f"{text}{origin} A model with mode tokens reads `<s> <encoder-only> </s> tokens </s>`; the tokenizer adds "
+            "them.\n"
         )
     lines.append(
         "`telly.json` beside the weights holds the settings of inference, `head.safetensors` the task's head if it has "

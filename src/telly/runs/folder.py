@@ -16,6 +16,7 @@ SETTINGS_FILE = "config.toml"
 METRICS_FILE = "metrics.jsonl"
 PREDICTIONS_FILE = "predictions.jsonl"
 SCORES_FILE = "scores.npz"
+UNTUNED_SCORES_FILE = "untuned-scores.npz"
 CHECKPOINTS = "checkpoints"
 EPOCH_FILE = "epoch.json"
 """File within a checkpoint: training seconds and losses of its epoch so far."""
@@ -69,6 +70,11 @@ class RunFolder:
         return self.path / SCORES_FILE
 
     @property
+    def untuned_scores(self) -> Path:
+        """Test scores of the untuned model for every example, in the same format."""
+        return self.path / UNTUNED_SCORES_FILE
+
+    @property
     def checkpoints(self) -> Path:
         """Checkpoints of the Trainer, removed once the run is finished."""
         return self.path / CHECKPOINTS
@@ -104,7 +110,7 @@ class RunFolder:
         for folder in (self.checkpoints, self.model, self.adapter):
             shutil.rmtree(folder, ignore_errors=True)
         self.remove_partial()
-        for file in (self.record, self.metrics, self.predictions, self.scores, self.settings):
+        for file in (self.record, self.metrics, self.predictions, self.scores, self.untuned_scores, self.settings):
             file.unlink(missing_ok=True)  # the settings last: without them the rest would not be recognised as a run's
 
     def remove_partial(self) -> None:

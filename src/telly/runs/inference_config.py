@@ -12,14 +12,18 @@ from torch import nn
 
 from telly.disk import write_json
 from telly.errors import ModelError
+from telly.models.embedding import EmbeddingConfig, EmbeddingHead, Role
+from telly.models.embedding_writer import write_embedding_modules
 from telly.models.folder import TELLY_FILE, read_telly_file
 from telly.models.load import resolve
 from telly.runs.folder import HEAD_FILE
-from telly.tasks import get_spec
+from telly.tasks import AnySpec, get_spec
 from telly.tasks.options import TaskOptions
 
 SECTION = "usage"
 """Key of `telly.json` under which the settings are."""
+EMBEDDING_SECTION = "embedding"
+"""Key of `telly.json` under which it says how texts are embedded."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +51,20 @@ class InferenceConfig:
         """The task's own options, defaults filled in."""
         return get_spec(self.task).options() if self.options is None else self.options
 
-    def write(self, folder: Path, **extra: Any) -> None:
+    def write(self, folder: Path, embedding: EmbeddingConfig | None = None, **extra: Any) -> None:
         """Write `telly.json` into a model's folder.
 
         Args:
             folder: folder of the model.
-            extra: additional facts for human readers, such as `pooling` and `variant`; not read back.
+            embedding: how texts are embedded, for human readers; `telly.models.embedding_folder` reads it from the
+                files that `telly.models.embedding_writer` writes. None for a model that generates text.
+            extra: additional facts for human readers, such as `variant`; not read back.
         """
         values = {name: value for name, value in asdict(self).items() if name != "options"}
-        write_json(folder / TELLY_FILE, {SECTION: values | asdict(self.task_options) | extra})
+        sections = {SECTION: values | asdict(self.task_options) | extra}
+        if embedding is not None:
+            sections[EMBEDDING_SECTION] = embedding.to_dict()
+        write_json(folder / TELLY_FILE, sections)
 
     @classmethod
     def read(cls, model: str) -> InferenceConfig | None:
@@ -68,10 +77,13 @@ class InferenceConfig:
             ModelError: the file is damaged.
         """
         folder = Path(resolve(model))
-        section = read_telly_file(folder).get(SECTION)
+        content = read_telly_file(folder)
+        section = content.get(SECTION)
         if section is None:
             return None
         try:
+            if EMBEDDING_SECTION not in content:  # earlier versions had `pooling` as a fact, which was always the mean
+                section = {name: value for name, value in section.items() if name != "pooling"}
             values = {name: section[name] for name in cls.__dataclass_fields__ if name in section}
             values["classes"] = tuple(section.get("classes", ()))
             values["options"] = get_spec(section["task"]).options_of(section)
@@ -80,6 +92,32 @@ class InferenceConfig:
             raise ModelError(
                 f"{folder / TELLY_FILE}: cannot be read as a tuned model's inference settings ({error}); tune it again"
             ) from None
+
+
+def write_embedding(
+    folder: Path, spec: AnySpec, config: InferenceConfig, embedding: EmbeddingHead, hidden_size: int
+) -> None:
+    """Write how a tuned model embeds texts, in the layout of sentence-transformers.
+
+    Its queries and documents are the columns of the task's embedding roles. Without roles every text is a document.
+
+    Args:
+        folder: folder of the model.
+        spec: the task.
+        config: settings of inference.
+        embedding: the modules after the encoder.
+        hidden_size: size of a hidden state.
+    """
+    roles = spec.embedding_roles(config.task_options)
+    columns = {} if roles is None else {"query": roles.query, "document": roles.document}
+    longest = max(config.max_tokens.values())
+    limits: dict[Role, int] = {
+        "query": config.max_tokens.get(columns.get("query", ""), longest),
+        "document": config.max_tokens.get(columns.get("document", ""), longest),
+    }
+    # both sides of a task on one kind of text get the prompt of that kind
+    prompts = {role: embedding.config.prompt(spec.role_of(column)) for role, column in columns.items()}
+    write_embedding_modules(folder, embedding, hidden_size, limits, prompts)
 
 
 def save_head(head: nn.Module, folder: Path) -> None:

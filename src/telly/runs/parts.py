@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,9 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import TypeAdapter
 
 from telly.freezing.variants import Method
+from telly.metrics.interval import Statistic, paired_bootstrap
+from telly.metrics.significance import Verdict, verdict_of
+from telly.metrics.table import METRICS
+from telly.models.pooling_mode import PoolingMode
+from telly.models.similarity import Similarity
 
 if TYPE_CHECKING:
     from telly.freezing.plan import FreezePlan
+    from telly.models.embedding import EmbeddingHead
     from telly.settings.config import ResolvedConfig
 
 
@@ -90,6 +97,108 @@ class ModelInfo:
 
 
 @dataclass(frozen=True)
+class EmbeddingInfo:
+    """How a model embeds texts, and where that is declared.
+
+    Attributes:
+        pooling: pooling modes, joined by hyphens.
+        layers: modules after the pooling, in words.
+        similarity: similarity by which embeddings are compared.
+        prompts: prompts that are not empty, by column.
+        include_prompt: whether pooling includes the prompts' tokens.
+        source: file of the model's folder that declares this, or the reason for the default.
+        overridden: what settings replace: `pooling`, `query_prompt` or `document_prompt`.
+        fingerprint: digest of everything that embeddings depend on besides the encoder and the prompts.
+    """
+
+    pooling: str
+    layers: tuple[str, ...]
+    similarity: str
+    prompts: dict[str, str]
+    include_prompt: bool
+    source: str
+    overridden: tuple[str, ...]
+    fingerprint: str
+
+    @classmethod
+    def of(cls, modules: EmbeddingHead, prompts: Mapping[str, str]) -> EmbeddingInfo:
+        """The embeddings that modules give after an encoder.
+
+        Args:
+            modules: the pooling and the modules after it.
+            prompts: prompts by column.
+        """
+        from telly.freezing.fingerprint import module_digest  # imports torch
+
+        config = modules.config
+        layers = tuple(map(str, config.layers))
+        if config.truncate_dim is not None:
+            layers = (*layers, f"first {config.truncate_dim} components")
+        values = (config.pooling_name, layers, config.similarity, config.include_prompt, module_digest(modules))
+        return cls(
+            config.pooling_name,
+            layers,
+            config.similarity,
+            {column: prompt for column, prompt in prompts.items() if prompt},
+            config.include_prompt,
+            config.source,
+            config.overridden,
+            hashlib.blake2b(repr(values).encode(), digest_size=12).hexdigest(),
+        )
+
+    def description(self, *, compared: bool = True) -> str:
+        """The embeddings in sentences.
+
+        Args:
+            compared: whether embeddings are compared with each other; a task's head reads them before they are scaled.
+        """
+        pooled = " and ".join(_POOLED[mode] for mode in self.pooling.split("-"))
+        without = " and without those of the prompt" if self.prompts and not self.include_prompt else ""
+        layers = [layer for layer in self.layers if compared or layer != "Normalize"]
+        sentence = f"The embedding of a text is {pooled}, without padding{without}"
+        sentence += "".join(f", then {_WORDS.get(layer, layer)}" for layer in layers)
+        if compared:
+            sentence += f", and two embeddings are compared by {_SIMILARITIES[self.similarity]}"
+        prompts = " and ".join(f"`{prompt!r}` before every {column}" for column, prompt in self.prompts.items())
+        return f"{sentence}." + (f" The prompts are {prompts}." if prompts else " There are no prompts.")
+
+    @property
+    def summary(self) -> str:
+        """The embeddings in a few words, for one line of output."""
+        prompts = [f"{column} {prompt!r}" for column, prompt in self.prompts.items()]
+        excluded = [] if self.include_prompt or not prompts else ["prompts not pooled"]
+        return ", ".join([self.pooling, *self.layers, self.similarity, *prompts, *excluded])
+
+    @property
+    def origin(self) -> str:
+        """File or setting that declares the embeddings."""
+        return self.source + "".join(f"; {name} by the settings" for name in self.overridden)
+
+
+_POOLED: Mapping[str, str] = {
+    PoolingMode.CLS: "the last layer's state of its first token",
+    PoolingMode.MEAN: "the mean of the last layer's states over its tokens",
+    PoolingMode.MAX: "the maximum of the last layer's states over its tokens",
+    PoolingMode.MEAN_SQRT_LEN: (
+        "the sum of the last layer's states over its tokens, divided by the square root of their number"
+    ),
+    PoolingMode.WEIGHTED_MEAN: "the mean of the last layer's states over its tokens, weighted by position",
+    PoolingMode.LAST_TOKEN: "the last layer's state of its last token",
+}
+_WORDS = {"Normalize": "scaled to unit length"}
+_SIMILARITIES: Mapping[str, str] = {
+    Similarity.COSINE: "their cosine",
+    Similarity.DOT: "their dot product",
+    Similarity.EUCLIDEAN: "their negative Euclidean distance",
+    Similarity.MANHATTAN: "the negative sum of their absolute differences",
+}
+
+
+FORMER_EMBEDDING = EmbeddingInfo("mean", ("Normalize",), "cosine", {}, True, "an earlier version of telly", (), "")
+"""How the models of earlier versions embed texts, whose records do not say it."""
+
+
+@dataclass(frozen=True)
 class SplitInfo:
     """Size and identity of one data split.
 
@@ -116,6 +225,21 @@ class LayerInfo:
     status: Literal["frozen", "trained", "mixed"]
     parameters: int
     trainable: int
+
+
+@dataclass(frozen=True)
+class TeacherInfo:
+    """The teacher of a run.
+
+    Attributes:
+        fingerprint: digest of everything that its embeddings depend on.
+        size: size of its embeddings.
+        texts: number of distinct training texts that it embedded.
+    """
+
+    fingerprint: str
+    size: int
+    texts: int
 
 
 @dataclass(frozen=True)
@@ -217,6 +341,71 @@ class EpochInfo:
     seconds: float
     train_loss: float | None
     valid: dict[str, float]
+
+
+@dataclass(frozen=True)
+class UntunedComparison:
+    """The tuned model against the untuned one on the same test examples, by the paired bootstrap.
+
+    Attributes:
+        verdict: conclusion; better or worse if the 95 % interval of the difference excludes zero.
+        against: name of the baseline, such as `untuned`.
+        metric: the compared metric.
+        tuned: value of the tuned model.
+        untuned: value of the untuned model.
+        difference: `tuned` minus `untuned`.
+        low: lower end of the 95 % interval of the difference.
+        high: upper end.
+        examples: number of test examples.
+        notes: how the two differ besides tuning, and what else qualifies the verdict.
+    """
+
+    verdict: Verdict
+    against: str
+    metric: str
+    tuned: float
+    untuned: float
+    difference: float
+    low: float
+    high: float
+    examples: int
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls, metric: str, tuned: Statistic, untuned: Statistic, against: str, notes: tuple[str, ...] = ()
+    ) -> UntunedComparison:
+        """Compare a metric of both models, with the examples in the same order."""
+        compared = paired_bootstrap({metric: tuned}, {metric: untuned})[metric]
+        return cls(
+            verdict_of(compared, greater_is_better=METRICS[metric].greater_is_better),
+            against,
+            metric,
+            tuned.value,
+            untuned.value,
+            compared.difference,
+            compared.interval.low,
+            compared.interval.high,
+            len(tuned.rows),
+            notes,
+        )
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in one line, with its numbers."""
+        digits = METRICS[self.metric].digits
+        tuned, untuned = (f"{value:.{digits}f}" for value in (self.tuned, self.untuned))
+        difference, low, high = (f"{value:+.{digits}f}" for value in (self.difference, self.low, self.high))
+        verdicts = {
+            Verdict.BETTER: f"better than {self.against}",
+            Verdict.WORSE: f"worse than {self.against}",
+            Verdict.OPEN: f"not decided against {self.against}",
+        }
+        notes = "".join(f"; {note}" for note in self.notes)
+        return (
+            f"{verdicts[self.verdict]}: {self.metric} {tuned} against {untuned}, difference {difference} "
+            f"[{low}, {high}], paired bootstrap over {self.examples:,} examples{notes}"
+        )
 
 
 @dataclass(frozen=True)

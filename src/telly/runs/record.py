@@ -22,12 +22,15 @@ from telly.runs.parts import (
     AdviceInfo,
     CacheReport,
     DeviceInfo,
+    EmbeddingInfo,
     EpochInfo,
     ModelInfo,
     PlanInfo,
     RecordedConfig,
     Session,
     SplitInfo,
+    TeacherInfo,
+    UntunedComparison,
 )
 from telly.runs.provenance import Provenance, current_provenance
 from telly.settings.renamed import current_names
@@ -35,9 +38,9 @@ from telly.settings.renamed import current_names
 RECORD_FORMAT = 2
 """Version of the file's format. Format 2 has `method`, `data_warnings`, `cache_wait_seconds` and `caches` in place of
 format 1's `top`, `cautions`, `store_wait_seconds` and `stores`; both are read."""
-BASELINES_VERSION = 2
+BASELINES_VERSION = 3
 """Version of the computation of baselines, raised with every change, so that scores of another version are not reused.
-In version 2 BM25 leaves out stop words and tokenizes words of any script."""
+In version 2 BM25 leaves out stop words and tokenizes words of any script; version 3 has more metrics of rankings."""
 Status = Literal["running", "finished", "failed", "interrupted"]
 
 
@@ -61,6 +64,9 @@ class RunRecord:
         device: device and processes.
         data: size and identity of the data by split.
         model: the model that the run started from.
+        teacher: the model that training was directed towards; None without one.
+        embedding: how texts are embedded; None for a task that generates text. Records of earlier versions have None,
+            and their embeddings are the mean of all tokens, without prompts and compared by cosine.
         plan: summary of the freeze plan.
         cache: use of activation caches.
         clocks: seconds by clock; they sum to `wall_seconds` (see `docs/measuring.md`).
@@ -75,8 +81,10 @@ class RunRecord:
         best_epoch: epoch with the best validation metric; its weights were saved.
         metric: the metric by which the best epoch was chosen.
         test: test metrics of the best epoch's weights.
+        test_truncated: the same of the first dimensions of the embeddings alone, by their number (Matryoshka).
         tested_on: split of the test metrics: `test`, or `valid` if there was no test data.
         scores: name of the file with per-example test statistics (`telly.metrics.per_example`); None if there is none.
+        verdict: comparison of the tuned model with the untuned one; None if there is none (yet).
         baselines: test metrics of methods without a trained model, by name.
         baselines_version: version of the computation of `baselines`.
         advice: the choice of K, with `freeze = auto`.
@@ -93,6 +101,8 @@ class RunRecord:
     device: DeviceInfo | None = None
     data: dict[str, SplitInfo] = field(default_factory=dict)
     model: ModelInfo | None = None
+    teacher: TeacherInfo | None = None
+    embedding: EmbeddingInfo | None = None
     plan: PlanInfo | None = None
     cache: CacheReport | None = None
     clocks: dict[str, float] = field(default_factory=dict)
@@ -107,8 +117,10 @@ class RunRecord:
     best_epoch: int | None = None
     metric: str | None = None
     test: dict[str, float] | None = None
+    test_truncated: dict[int, dict[str, float]] = field(default_factory=dict)
     tested_on: str | None = None
     scores: str | None = None
+    verdict: UntunedComparison | None = None
     baselines: dict[str, dict[str, float]] = field(default_factory=dict)
     baselines_version: int = BASELINES_VERSION
     advice: AdviceInfo | None = None
@@ -169,7 +181,8 @@ class RunRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON values."""
-        return asdict(self) | {"config": dict(self.config.values)}
+        verdict = self.verdict and asdict(self.verdict) | {"sentence": self.verdict.sentence}
+        return asdict(self) | {"config": dict(self.config.values), "verdict": verdict}
 
     @classmethod
     def read(cls, file: Path) -> RunRecord:

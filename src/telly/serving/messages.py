@@ -47,7 +47,8 @@ class ClonesRequest(BaseRequest):
     """A search for clones."""
 
     min_similarity: float | None = Field(
-        None, gt=0, le=1, description="Minimum cosine; by default the run's threshold, else 0.95."
+        None,
+        description="Minimum similarity by the model's measure; by default the run's threshold, else a cosine of 0.95.",
     )
     min_lines: int = Field(MIN_LINES, ge=1, description="Minimum number of lines of a function.")
     top: int = Field(20, ge=1, le=1000, description="Number of groups, most repeated lines first.")
@@ -124,7 +125,10 @@ class HitMessage(FoundFunction):
     """A search result."""
 
     score: float = Field(description="Score of the ranking.")
-    cosine: float | None = Field(description="Cosine of query and function; null if it is not among the nearest.")
+    similarity: float | None = Field(
+        description="Similarity of query and function by the model's measure, by default the cosine; null if it is not "
+        "among the nearest."
+    )
     bm25: float | None = Field(description="BM25 of the query's words; null if it is not among the best.")
     snippet: str
     marked: Marked | None = Field(None, description="Only with `marked`.")

@@ -28,12 +28,19 @@ from telly.errors import PlanError
 from telly.freezing.states import StateDtype
 from telly.freezing.variants import ADAPTERS, AUTO, BASE, Freeze, Lora, Method, Variant, parse_freeze
 from telly.models.folder import EMBEDDED
+from telly.models.pooling_mode import parse_pooling
 from telly.settings.renamed import RENAMED
 from telly.tasks import TASKS, get_spec, nearest_task, option_names, option_types, tasks_with_head
-from telly.tasks.options import TaskOptions
+from telly.tasks.options import SCORES, ContrastiveOptions, TaskOptions, TeacherSettings, TeacherTarget
 
 LORA_SETTINGS = tuple(f"lora_{field.name}" for field in dataclasses.fields(Lora))
 """Settings that only `method = lora` has: the fields of `Lora`."""
+TEACHER = "teacher"
+TEACHER_SETTINGS = (
+    TEACHER,
+    *(f"{TEACHER}_{field.name}" for field in dataclasses.fields(TeacherSettings) if field.name != "model"),
+)
+"""Settings that only tasks with `ContrastiveOptions` have: the fields of `TeacherSettings`."""
 Ratio = Annotated[float, Field(ge=0, lt=1)]
 """A fraction in [0, 1)."""
 CONSTANT = "constant"
@@ -192,6 +199,43 @@ class TuneConfig(TaskSettings):
     cache_always: Annotated[
         bool, Setting("Use the activation cache even if it saves no time.", SPEED, group=Group.CACHE)
     ] = False
+    teacher: Annotated[
+        str | None,
+        Setting(
+            "Also train towards this model, which embeds the training texts once: a run, folder or hub id.",
+            WEIGHTS,
+            SPEED,
+            metavar="DIR|HUB-ID",
+            label="teacher",
+        ),
+    ] = None
+    teacher_target: Annotated[
+        TeacherTarget | None,
+        Setting(
+            "Train towards the teacher's embeddings or scores; scores without a teacher are those of the data.",
+            WEIGHTS,
+            default=TeacherSettings.target,
+            label="target of the teacher",
+        ),
+    ] = None
+    teacher_weight: Annotated[
+        PositiveFloat | None,
+        Setting(
+            "Weight of the teacher's loss; that of the task's loss is 1.",
+            WEIGHTS,
+            default=f"{TeacherSettings.weight:g}",
+            label="weight of the teacher",
+        ),
+    ] = None
+    teacher_temperature: Annotated[
+        PositiveFloat | None,
+        Setting(
+            "Temperature of the teacher's scores.",
+            WEIGHTS,
+            default="that of the task",
+            label="temperature of the teacher",
+        ),
+    ] = None
     epochs: Annotated[
         PositiveInt | None,
         Setting("Maximum number of epochs.", WEIGHTS, SPEED, group=Group.TRAINING, metavar="N", label="maximum epochs"),
@@ -348,6 +392,13 @@ class TuneConfig(TaskSettings):
         except PlanError as error:
             raise ValueError(str(error)) from None
 
+    @field_validator("pooling", check_fields=False)  # an option of tasks, which the class gets at run time
+    @classmethod
+    def _pooling_exists(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_pooling(value)
+        return value
+
     @model_validator(mode="after")
     def _fits_task(self) -> Self:
         task = get_spec(self.task)
@@ -387,6 +438,21 @@ class TuneConfig(TaskSettings):
             raise ValueError(
                 f"warmup: schedule = {CONSTANT} has no warm-up, found {self.warmup}; leave it out, or take schedule = "
                 "constant_with_warmup"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _fits_teacher(self) -> Self:
+        given = [name for name in TEACHER_SETTINGS if getattr(self, name) is not None]
+        if given and not isinstance(self.options, ContrastiveOptions):
+            raise ValueError(f"{given[0]}: task {self.task} has no such setting; leave it out")
+        has_scores = self.teacher_target == SCORES and get_spec(self.task).schema.teacher_scores is not None
+        if given and self.teacher is None and not has_scores:
+            raise ValueError(f"{given[0]}: is for a run with a teacher; give teacher as well, or leave it out")
+        if self.teacher_temperature is not None and self.teacher_target != SCORES:
+            raise ValueError(
+                f"teacher_temperature: is for teacher_target = {SCORES}, found teacher_target = "
+                f"{self.teacher_target or TeacherSettings.target}; leave it out"
             )
         return self
 
@@ -447,6 +513,22 @@ class TuneConfig(TaskSettings):
         if self.lora_rank is None or self.lora_alpha is None:
             return None
         return Lora(self.lora_rank, self.lora_alpha, self.lora_dropout or 0.0, self.lora_targets)
+
+    @property
+    def teacher_settings(self) -> TeacherSettings | None:
+        """Settings of training towards a teacher, with their defaults; None without a teacher."""
+        if self.teacher is None and self.teacher_target != SCORES:
+            return None
+        settings = TeacherSettings(
+            self.teacher,
+            self.teacher_target or TeacherSettings.target,
+            self.teacher_weight or TeacherSettings.weight,
+        )
+        if settings.target != SCORES:
+            return settings
+        options = self.options
+        assert isinstance(options, ContrastiveOptions)  # as `_fits_teacher` checks
+        return dataclasses.replace(settings, temperature=self.teacher_temperature or options.temperature)
 
     @property
     def variant(self) -> Variant:

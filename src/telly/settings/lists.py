@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from telly.declare import EVALUATION, LOCATION, WEIGHTS, Affects, Group, settings_of
-from telly.settings.config import TuneConfig
+from telly.settings.config import TEACHER_SETTINGS, TuneConfig
 from telly.tasks import get_spec, option_names
+from telly.tasks.options import ContrastiveOptions
 
 SETTINGS = dict(sorted(settings_of(TuneConfig).items(), key=lambda item: list(Group).index(item[1].setting.group)))
 """Settings of a run by name, in the order of help and docs."""
@@ -36,5 +37,7 @@ CARD_SETTINGS = tuple((name, d.setting.label) for name, d in SETTINGS.items() if
 
 
 def options_not_of(task: str) -> frozenset[str]:
-    """Names of the task options that this task does not have."""
-    return frozenset(option_names()) - frozenset(get_spec(task).option_names)
+    """Names of the settings of other tasks that this task does not have."""
+    spec = get_spec(task)
+    others = frozenset(option_names()) - frozenset(spec.option_names)
+    return others if issubclass(spec.options, ContrastiveOptions) else others | frozenset(TEACHER_SETTINGS)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
+
+from telly.errors import ConfigError
 
 RENAMED = {"top": "method"}
 """Current name of a setting by its former one."""
@@ -23,10 +26,17 @@ def same_settings(left: str, right: str) -> bool:
 
 
 def _comparable(text: str) -> dict[str, Any] | str:
-    """Settings of a TOML text, or the text itself if it is not TOML, so that it equals no settings."""
+    """All settings of a TOML text, or the text itself if it is not TOML, so that it equals no settings.
+
+    A setting that the version had not, and which therefore is not in the text, has its default.
+    """
+    from telly.settings.config import TuneConfig  # here, because that module refers to the renamed settings
+
     try:
         values = current_names(tomllib.loads(text))
+        config = TuneConfig.parse(values)
     except tomllib.TOMLDecodeError:
         return text
-    # Earlier versions wrote K as text.
-    return values | ({"freeze": str(values["freeze"])} if "freeze" in values else {})
+    except ConfigError:  # a method whose package is not installed here, for instance
+        return values
+    return config.model_dump() | asdict(config.options)

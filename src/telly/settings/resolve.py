@@ -13,6 +13,7 @@ from telly.freezing.variants import AUTO, Lora, Method
 from telly.models.folder import TELLY_FILE, read_telly_file
 from telly.models.load import resolve as resolve_model
 from telly.settings.config import CONSTANT, ResolvedConfig, TuneConfig
+from telly.settings.embeddings import declared_lengths, embedding_config
 from telly.tasks import get_spec
 
 CACHE_FOLDER, FORMER_CACHE_FOLDER = "activations", "stores"
@@ -49,13 +50,24 @@ def resolve(config: TuneConfig) -> ResolvedConfig:
         rank = config.lora_rank or Lora.rank
         lora = {"lora_rank": rank, "lora_alpha": float(rank), "lora_dropout": Lora.dropout}
         resolved |= {name: value for name, value in lora.items() if name not in explicit}
-    resolved["max_tokens"] = preset.max_tokens | recommended.get("max_tokens", {}) | config.max_tokens
+    teacher = config.teacher_settings
+    if teacher is not None:
+        resolved |= {f"teacher_{name}": value for name, value in asdict(teacher).items() if name != "model"}
+    resolved["max_tokens"] = _max_tokens(config, recommended.get("max_tokens", {}))
     if config.cache_dir is None:
         resolved["cache_dir"] = default_cache_dir()
     if config.output is None:
         resolved["output"] = Path("runs") / run_name(config)
     values = config.model_dump() | resolved
     return ResolvedConfig.parse(values | asdict(task.options_of(values)))
+
+
+def _max_tokens(config: TuneConfig, recommended: dict[str, int]) -> dict[str, int]:
+    """Length limits: the user's, else the recommended or preset ones, but no more than the model's folder declares."""
+    spec = get_spec(config.task)
+    declared = declared_lengths(embedding_config(config.model, spec, config.options), spec)
+    limits = spec.preset.max_tokens | recommended
+    return {column: min(tokens, declared.get(column, tokens)) for column, tokens in limits.items()} | config.max_tokens
 
 
 def default_cache_dir() -> Path:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -17,11 +17,14 @@ from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_v
 from telly.config import Config, read_toml
 from telly.data.readers import files_of
 from telly.errors import ConfigError, DataError, PlanError, TellyError
+from telly.freezing.fingerprint import module_digest
 from telly.freezing.methods import check_method
 from telly.freezing.variants import BASE, Method, Variant
+from telly.models.embedding import EmbeddingConfig
+from telly.models.embedding_folder import load_embedding_head, read_embedding_config
 from telly.models.folder import EMBEDDED
+from telly.models.load import load_config, shape_of
 from telly.models.load import resolve as resolve_model
-from telly.models.load import shape_of
 from telly.models.stack import LayerStack
 from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.settings.lists import AXES, RESULT_SETTINGS, SETTINGS
@@ -262,6 +265,8 @@ def _digest(config: ResolvedConfig) -> str:
     """
     former = {name: old for old, name in RENAMED.items()}
     defaults = {name: declared.default for name, declared in SETTINGS.items()}
+    # `resolve` fills a task's own options with their defaults.
+    defaults |= json.loads(json.dumps(asdict(get_spec(config.task).options())))
     settings = dict.fromkeys(_ALWAYS) | {
         former.get(name, name): value
         for name, value in config.model_dump(mode="json").items()
@@ -270,7 +275,11 @@ def _digest(config: ResolvedConfig) -> str:
     settings["freeze"] = str(config.freeze)
     settings["cache_always"] = config.variant.cached
     files = {name: _data_digest(getattr(config, name), name, config.task) for name in ("data", "valid", "test")}
-    key = json.dumps([settings, files, _model_digest(config.model)], sort_keys=True)
+    models = [model for model in (config.model, config.teacher) if model is not None]
+    digests = [_model_digest(model) for model in models]
+    if not get_spec(config.task).is_generative:
+        digests += [text for model in models for text in _embedding_digest(model)]
+    key = json.dumps([settings, files, *digests], sort_keys=True)
     return hashlib.blake2b(key.encode(), digest_size=4).hexdigest()
 
 
@@ -320,3 +329,16 @@ def _model_digest(model: str) -> str:
             stream.seek(max(0, size - DIGESTED_BYTES))
             digest.update(stream.read(DIGESTED_BYTES))
     return digest.hexdigest()
+
+
+@cache
+def _embedding_digest(model: str) -> list[str]:
+    """Digest of what the model's folder declares about its embeddings; none for a folder that says nothing.
+
+    So the cells of studies on such folders keep their names.
+    """
+    config = read_embedding_config(model)
+    if config == EmbeddingConfig():
+        return []
+    modules = load_embedding_head(model, config, int(load_config(model).get_text_config().hidden_size))
+    return [json.dumps(config.to_dict()), module_digest(modules)]

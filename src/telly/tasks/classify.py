@@ -1,6 +1,6 @@
 """Classification: tell which of N classes a function belongs to.
 
-Mean-pooled embeddings, a new head with one hidden layer, cross-entropy.
+Embeddings by the model folder's pooling, a new head with one hidden layer, cross-entropy.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from telly.data.sample import Sample
 from telly.data.schema import CODE_STRINGS_FIRST, Column, Schema
 from telly.metrics.answers import AnswerLayout
-from telly.tasks.options import TaskOptions
+from telly.tasks.options import EmbeddingOptions
 from telly.tasks.spec import Preset, TaskSpec
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from telly.tasks.training.base import AnyTask
 
 
-class Classify(TaskSpec[TaskOptions]):
+class Classify(TaskSpec[EmbeddingOptions]):
     """Classification of functions. The paper has no such task; the preset is that of its clone detection."""
 
     schema = Schema(
@@ -32,7 +32,7 @@ class Classify(TaskSpec[TaskOptions]):
     preset = Preset({"code": 512}, batch_size=16, learning_rate=5e-5, epochs=10, metric="macro_f1")
     metrics = ("accuracy", "macro_f1", "precision", "recall", "f1", "roc_auc")
     answers = AnswerLayout("label", ("label", "gold", "target", "answer", "text"))
-    options = TaskOptions
+    options = EmbeddingOptions
     is_classifier = True
 
     def score(self, predictions: Sequence[str], references: Sequence[str]) -> dict[str, Statistic]:
@@ -47,6 +47,6 @@ class Classify(TaskSpec[TaskOptions]):
 
         return ClassificationTask(self)
 
-    def has_head(self, options: TaskOptions) -> bool:
+    def has_head(self, options: EmbeddingOptions) -> bool:
         """The classifier is new."""
         return True

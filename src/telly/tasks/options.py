@@ -12,10 +12,46 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt
 
 from telly.declare import EVALUATION, SPEED, WEIGHTS, Setting
+from telly.models.pooling_mode import PoolingMode
 
 PositiveDimension = Annotated[int, Gt(0)]
 PositiveWeight = Annotated[float, Gt(0)]
 PAIR, COSINE = "pair", "cosine"
+Pooling = Annotated[
+    str,
+    Setting(
+        "Pooling of hidden states to an embedding; several joined by hyphens are concatenated.",
+        WEIGHTS,
+        EVALUATION,
+        metavar="|".join(PoolingMode),
+        default="the model folder's, else mean",
+        label="pooling",
+    ),
+]
+QueryPrompt = Annotated[
+    str,
+    Setting(
+        "Text that is put before every query.",
+        WEIGHTS,
+        EVALUATION,
+        SPEED,
+        metavar="TEXT",
+        default="the model folder's, else none",
+        label="prompt of queries",
+    ),
+]
+DocumentPrompt = Annotated[
+    str,
+    Setting(
+        "Text that is put before every document, such as a function.",
+        WEIGHTS,
+        EVALUATION,
+        SPEED,
+        metavar="TEXT",
+        default="the model folder's, else none",
+        label="prompt of documents",
+    ),
+]
 Temperature = Annotated[
     float, Gt(0), Setting("Temperature of the softmax over candidates.", WEIGHTS, EVALUATION, label="temperature")
 ]
@@ -71,6 +107,7 @@ Matryoshka = Annotated[
     Setting(
         "Train the first N dimensions to be an embedding as well; repeatable.",
         WEIGHTS,
+        EVALUATION,  # which scores these dimensions too
         metavar="N",
         label="Matryoshka dimensions",
     ),
@@ -106,7 +143,15 @@ class TaskOptions:
 
 
 @dataclass(frozen=True)
-class ContrastiveOptions(TaskOptions):
+class EmbeddingOptions(TaskOptions):
+    """Settings of tasks whose model embeds texts; None takes what the model's folder declares."""
+
+    pooling: Pooling | None = None
+    document_prompt: DocumentPrompt | None = None
+
+
+@dataclass(frozen=True)
+class ContrastiveOptions(EmbeddingOptions):
     """Settings of tasks that are trained with in-batch negatives."""
 
     temperature: Temperature = 0.05
@@ -132,7 +177,14 @@ class ContrastiveOptions(TaskOptions):
 
 
 @dataclass(frozen=True)
-class PairOptions(TaskOptions):
+class SearchOptions(ContrastiveOptions):
+    """Settings of tasks with queries and documents."""
+
+    query_prompt: QueryPrompt | None = None
+
+
+@dataclass(frozen=True)
+class PairOptions(EmbeddingOptions):
     """Settings of tasks that decide about pairs of texts."""
 
     head: Head = "pair"
@@ -151,3 +203,27 @@ class GenerationOptions(TaskOptions):
     """Settings of tasks whose model generates text."""
 
     beams: Beams = 1
+
+
+EMBEDDINGS, SCORES = "embeddings", "scores"
+TeacherTarget = Literal["embeddings", "scores"]
+
+
+@dataclass(frozen=True)
+class TeacherSettings:
+    """Settings of training towards a teacher, another model; for tasks with `ContrastiveOptions`.
+
+    They are no options of the task, because a tuned model is used without its teacher.
+
+    Attributes:
+        model: the teacher: a run's folder, model folder, hub id or the embedded model; None takes the scores that the
+            data gives.
+        target: what of the teacher the student is trained towards.
+        weight: weight of the teacher's loss; that of the task's own loss is 1.
+        temperature: divides the teacher's scores; None with embeddings.
+    """
+
+    model: str | None
+    target: TeacherTarget = "embeddings"
+    weight: float = 1.0
+    temperature: float | None = None

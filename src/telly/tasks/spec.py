@@ -16,6 +16,8 @@ from telly.tasks.options import TaskOptions
 
 if TYPE_CHECKING:
     from telly.metrics.interval import Statistic
+    from telly.models.embedding import Role
+    from telly.models.similarity import Similarity
     from telly.tasks.training.base import AnyTask
 
 OptionsT = TypeVar("OptionsT", bound=TaskOptions)
@@ -143,6 +145,15 @@ class TaskSpec(ABC, Generic[OptionsT]):
 
     def embedding_roles(self, options: OptionsT) -> EmbeddingRoles | None:
         """Query and document columns if the model's embeddings are trained to be compared by cosine, else None."""
+        return None
+
+    def role_of(self, column: str) -> Role:
+        """Role of a text column, whose prompt its texts get: queries, where the task ranks another column for them."""
+        candidates = self.schema.candidates
+        return "query" if candidates is not None and column != candidates else "document"
+
+    def fixed_similarity(self, options: OptionsT) -> Similarity | None:
+        """Similarity that the task trains whatever the model's folder declares; None takes the folder's."""
         return None
 
     def options_of(self, settings: Mapping[str, Any]) -> OptionsT:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
 
 from telly.data.batching import LengthBucketBatchSampler
 from telly.data.readers import read
@@ -16,12 +20,15 @@ from telly.freezing.cost import (
     measure_flops,
     plan_costs,
 )
-from telly.freezing.methods import count_trained
+from telly.freezing.methods import count_trained, train_modules
 from telly.freezing.plan import variants_of
 from telly.freezing.variants import Method
-from telly.models.load import load_config, load_tokenizer, shape_of
+from telly.models.embedding import EmbeddingHead
+from telly.models.embedding_folder import load_embedding_tokenizer
+from telly.models.load import load_config, shape_of
 from telly.models.stack import LayerStack
 from telly.settings.config import ResolvedConfig, TuneConfig
+from telly.settings.embeddings import embedding_config, prompts_of
 from telly.tasks import get_spec, get_task
 from telly.tasks.training.base import Encoded
 
@@ -48,7 +55,7 @@ def variant_costs(config: TuneConfig, data: str | None) -> list[VariantCost]:
 def costs_of(config: TuneConfig, work: Workload | None) -> list[VariantCost]:
     """Trained parameters of base and every K and, with a workload, time and memory on this machine."""
     stack = _shape(config)
-    rate = measure_flops(_hidden_size(stack)) if work else None
+    rate = measure_flops(stack.hidden_size) if work else None
     return plan_costs(stack, work, rate, head_parameters=_head_parameters(config, stack))
 
 
@@ -67,14 +74,20 @@ def _shape(config: TuneConfig) -> LayerStack:
     return shape_of(config.model, is_generative=get_task(config.task).is_generative)
 
 
-def _hidden_size(stack: LayerStack) -> int:
-    return int(stack.model.config.hidden_size)  # type: ignore[union-attr,arg-type]
-
-
 def _head_parameters(config: TuneConfig, stack: LayerStack) -> int:
-    task = get_task(config.task)
-    head = task.head(_hidden_size(stack), 2, config.options)
-    return sum(p.numel() for p in head.parameters()) if head else 0
+    """Number of parameters trained beside the model: those of the modules after the pooling, and of the task's head."""
+    task, size = get_task(config.task), stack.hidden_size
+    embedding = embedding_config(config.model, task.spec, config.options)
+    parameters: list[nn.Parameter] = []
+    if embedding is not None:
+        with torch.device("meta"):
+            modules = EmbeddingHead(embedding, size)
+        train_modules(modules, config.method)
+        parameters += modules.parameters()
+        size = modules.embedding_size
+    head = task.head(size, 2, config.options)
+    parameters += head.parameters() if head else []
+    return sum(p.numel() for p in parameters if p.requires_grad)
 
 
 def workload(config: TuneConfig, data: str) -> Workload:
@@ -91,9 +104,24 @@ def workload(config: TuneConfig, data: str) -> Workload:
     config = config.resolve()
     task = get_task(config.task)
     source = str(task.spec.sample.files()["train"]) if data == SAMPLE and not Path(data).exists() else data
-    datasets = {"train": read(source, task.schema.for_training(), config.columns, "train", config.limit)}
-    tokenizer, model_config = load_tokenizer(config.model), load_config(config.model)
-    return workload_of(config, task.encode(datasets, tokenizer, config.max_tokens, model_config)["train"])
+    dataset = read(source, task.schema.for_training(), config.columns, "train", config.limit)
+    return workload_of(config, encode_training_data(config, dataset))
+
+
+def encode_training_data(config: ResolvedConfig, dataset: Any) -> Encoded:
+    """Encode training data as a run with these settings does.
+
+    Raises:
+        ModelError: the tokenizer cannot be loaded, or the model's folder declares what telly does not apply.
+        ConfigError: a limit leaves no room for text.
+    """
+    task = get_task(config.task)
+    embedding = embedding_config(config.model, task.spec, config.options)
+    tokenizer, prompts = load_embedding_tokenizer(config.model, embedding), prompts_of(embedding, task.spec)
+    encoded: dict[str, Encoded] = task.encode(
+        {"train": dataset}, tokenizer, config.max_tokens, load_config(config.model), prompts
+    )
+    return encoded["train"]
 
 
 def workload_of(config: ResolvedConfig, encoded: Encoded) -> Workload:
@@ -115,10 +143,13 @@ def workload_of(config: ResolvedConfig, encoded: Encoded) -> Workload:
         raise ConfigError(f"--batch-size: {error}") from None
     batches = sampler.global_batches()
     padded = [encoded.batch_tokens(batch) for batch in batches]
+    chunk_size: int | None = getattr(config.options, "chunk_size", None)
+    chunk = max(padded) if chunk_size is None else chunk_size * int(encoded.lengths.max())
     return Workload(
         tokens=sum(padded),
         distinct_tokens=int(encoded.table.lengths.sum()),
-        batch_tokens=max(padded),
+        batch_tokens=min(max(padded), chunk),
+        runs_twice=chunk_size is not None and chunk_size < config.batch_size,
         mean_length=float(encoded.table.lengths[encoded.reads].mean()),
     )
 

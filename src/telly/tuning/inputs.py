@@ -14,6 +14,7 @@ from telly.data.schema import check_mapping
 from telly.errors import ConfigError, DataError
 from telly.runs.parts import SplitInfo
 from telly.settings.config import ResolvedConfig
+from telly.tasks.options import ContrastiveOptions
 from telly.tasks.training.base import AnyTask, Encoded
 
 SUBSET_SEED = 0
@@ -58,6 +59,21 @@ def check_metric(config: ResolvedConfig, task: AnyTask, train: Encoded) -> None:
         raise ConfigError(
             f"--metric {config.metric}: with {len(train.classes)} classes the data gives {', '.join(metrics)}; choose "
             "one of these"
+        )
+
+
+def check_dimensions(config: ResolvedConfig, embedding_size: int) -> None:
+    """Check that Matryoshka dimensions are fewer than those of the model's embeddings.
+
+    Raises:
+        ConfigError: they are not; the text names both.
+    """
+    options = config.options
+    largest = max(options.matryoshka, default=0) if isinstance(options, ContrastiveOptions) else 0
+    if largest >= embedding_size:
+        raise ConfigError(
+            f"--matryoshka {largest}: embeddings of {config.model} have {embedding_size} dimensions, which are trained "
+            "anyway; give less"
         )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,21 +16,26 @@ from transformers import TrainerCallback, TrainerState, TrainingArguments, set_s
 from telly.data.batching import LengthBucketBatchSampler
 from telly.errors import ConfigError
 from telly.freezing.fingerprint import prefix_digests
-from telly.freezing.methods import Adapter, apply_method
+from telly.freezing.methods import Adapter, apply_method, train_modules
 from telly.freezing.plan import FreezePlan
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.freezing.variants import Method
-from telly.models.declared import check_pooling
-from telly.models.load import load_stack, load_tokenizer
+from telly.models.embedding import EmbeddingConfig
+from telly.models.embedding_folder import load_embedding_head, load_embedding_tokenizer
+from telly.models.load import load_stack
 from telly.models.stack import LayerStack
+from telly.runs.parts import TeacherInfo
 from telly.settings.config import ResolvedConfig
+from telly.settings.embeddings import embedding_config, prompts_of
 from telly.settings.lengths import check_lengths
 from telly.tasks import get_task
-from telly.tasks.training.base import AnyTask, Encoded, Evaluation, TaskModel
+from telly.tasks.training.base import NO_PROMPTS, AnyTask, Encoded, Evaluation, Prompts, TaskModel
+from telly.tasks.training.contrastive import ContrastiveData, ContrastiveModel
 from telly.training.clocks import Clocks
 from telly.training.trainer import TellyTrainer
-from telly.tuning.inputs import check_metric, load_datasets
+from telly.tuning.inputs import check_dimensions, check_metric, load_datasets
+from telly.tuning.teacher import add_teacher_loss, with_teacher
 
 
 @dataclass(frozen=True)
@@ -41,12 +47,14 @@ class Inputs:
         tokenizer: the model's tokenizer.
         data: encoded data by split.
         digests: `prefix_digests` of the model as it was loaded, which identify activation caches.
+        teacher: the teacher that `data` has the targets of; None without one.
     """
 
     datasets: dict[str, Any]
     tokenizer: Any
     data: dict[str, Encoded]
     digests: tuple[str, ...]
+    teacher: TeacherInfo | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,11 @@ class Job:
         return self.data["train"]
 
     @property
+    def prompts(self) -> Prompts:
+        """Texts that are put before those of a column."""
+        return NO_PROMPTS if self.task.is_generative else prompts_of(self.module.embedding.config, self.task.spec)
+
+    @property
     def pad_id(self) -> int:
         """The id to pad batches with."""
         return int(self.inputs.tokenizer.pad_token_id)
@@ -102,6 +115,7 @@ def prepare(
     datasets: dict[str, Any] | None = None,
     inputs: Inputs | None = None,
     clocks: Clocks | None = None,
+    teacher_dir: Path | None = None,
 ) -> Job:
     """Load model and data, freeze, apply the method and encode.
 
@@ -111,9 +125,11 @@ def prepare(
         datasets: raw data by split; by default those of the settings are read.
         inputs: those of an earlier job on the same model, task and data; None reads and encodes the data.
         clocks: measures loading, digests and encoding.
+        teacher_dir: folder in which a teacher's embeddings are kept; by default that of the activation caches.
 
     Raises:
-        ConfigError: texts are longer than the model's positions, or the metric or the method does not fit.
+        ConfigError: texts are longer than the model's positions, or the metric, the method or a Matryoshka dimension
+            does not fit.
         DataError: the data cannot be read or does not fit the task.
         ModelError: the model cannot be loaded or split.
         PlanError: K is out of range, or the method does not fit the model.
@@ -123,11 +139,10 @@ def prepare(
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     set_seed(config.seed)
     with clocks("load"):
-        if not task.is_generative:
-            check_pooling(config.model)
+        embedding = embedding_config(config.model, task.spec, config.options)
         if inputs is None and datasets is None:
             datasets = load_datasets(config, task)
-        tokenizer = inputs.tokenizer if inputs else load_tokenizer(config.model)
+        tokenizer = inputs.tokenizer if inputs else load_embedding_tokenizer(config.model, embedding)
         stack = load_stack(config.model, seed=config.seed, is_generative=task.is_generative)
         stack.model.to(device)
         split = _split(stack, config)
@@ -137,16 +152,21 @@ def prepare(
         with clocks("prefix"):
             digests = tuple(prefix_digests(split.stack))
         with clocks("encode"):
-            data = task.encode(datasets, tokenizer, config.max_tokens, stack.model.config)
-        inputs = Inputs(datasets, tokenizer, data, digests)
+            prompts = prompts_of(embedding, task.spec)
+            data = task.encode(datasets, tokenizer, config.max_tokens, stack.model.config, prompts)
+            teacher = None
+            if config.teacher_settings is not None:
+                folder = teacher_dir or config.cache_dir
+                data["train"], teacher = with_teacher(config, task, datasets["train"], data["train"], folder, device)
+        inputs = Inputs(datasets, tokenizer, data, digests, teacher)
     check_metric(config, task, inputs.data["train"])
     with clocks("load"):
         num_parameters = split.plan.total  # before the method adds its own
         adapter = apply_method(split, config.method, config.lora, config.seed)
-        module = _build(config, task, split, inputs.data["train"]).to(device)
-    # The task's model holds the split model; the head is what it has beyond that.
-    split_parameters = {id(p) for p in split.parameters()}
-    plan = split.plan.with_head(sum(p.numel() for p in module.parameters() if id(p) not in split_parameters))
+        module = _build(config, task, split, embedding, inputs.data["train"]).to(device)
+        check_dimensions(config, module.embedding.embedding_size)
+    head_parameters = 0 if module.head is None else sum(p.numel() for p in module.head.parameters())
+    plan = split.plan.with_embedding(module.embedding).with_head(head_parameters)
     return Job(config, task, inputs, num_parameters, split, adapter, module, plan)
 
 
@@ -163,12 +183,20 @@ def _split(stack: LayerStack, config: ResolvedConfig) -> SplitModel:
     return SplitModel(stack.model, config.k, stack=stack)
 
 
-def _build(config: ResolvedConfig, task: AnyTask, split: SplitModel, train: Encoded) -> TaskModel:
+def _build(
+    config: ResolvedConfig, task: AnyTask, split: SplitModel, embedding: EmbeddingConfig | None, train: Encoded
+) -> TaskModel:
     """Build the task's model. A new head depends on the seed alone, not on random numbers drawn before."""
+    head = None
+    if embedding is not None:
+        head = load_embedding_head(config.model, embedding, split.hidden_size)
+        train_modules(head, config.method)
     # No device's state needs saving: new parameters are drawn on the CPU and moved later.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        model: TaskModel = task.build(split, len(train.classes), config.options)
+        model: TaskModel = task.build(split, len(train.classes), config.options, head)
+        if isinstance(model, ContrastiveModel) and isinstance(train, ContrastiveData) and train.teacher is not None:
+            add_teacher_loss(config, model, train.teacher)
     return model
 
 

@@ -16,10 +16,11 @@ from transformers import EarlyStoppingCallback, TrainerCallback, TrainerState, T
 
 from telly.data.warnings import warnings_about
 from telly.disk import caused_by_full_disk, folder_lock
-from telly.models.declared import model_warnings
+from telly.metrics.table import truncated_name
+from telly.models.embedding_folder import embedding_warnings
 from telly.processes import first_decides, wait_for_all
 from telly.runs.card import write_card
-from telly.runs.parts import DeviceInfo, ModelInfo, PlanInfo
+from telly.runs.parts import DeviceInfo, EmbeddingInfo, ModelInfo, PlanInfo
 from telly.runs.record import RunRecord
 from telly.settings.config import ResolvedConfig, TuneConfig
 from telly.tasks.training.base import Evaluation
@@ -30,7 +31,7 @@ from telly.training.trainer import (
     last_complete_checkpoint,
 )
 from telly.tuning.arguments import training_arguments
-from telly.tuning.baselines import reuse_baselines
+from telly.tuning.baselines import compare_with_untuned, has_scores, reuse_baselines
 from telly.tuning.caches import BatchSources, choose_cache, open_sources
 from telly.tuning.inputs import check_negatives, describe
 from telly.tuning.job import Job, evaluate, prepare, sampler_of, train
@@ -108,6 +109,10 @@ def _tune(run: Run, resume: bool, overwrite: bool, reuse_baselines_from: Path | 
     job = prepare(run.config, device=arguments.device, clocks=run.clocks)
     *_, layers, whole = job.inputs.digests
     record.model = ModelInfo(run.config.model, whole, job.num_parameters, layers)
+    embedding = None
+    if not job.task.is_generative:
+        embedding = EmbeddingInfo.of(job.module.embedding, job.prompts.by_column)
+        logger.info("embeddings: %s (%s)", embedding.summary, embedding.origin)
     with run.clocks("encode"):
         record.data_warnings = _data_warnings(job, arguments)
     for warning in record.data_warnings:
@@ -115,9 +120,10 @@ def _tune(run: Run, resume: bool, overwrite: bool, reuse_baselines_from: Path | 
     record.plan = PlanInfo.of(job.plan)
     logger.info("%s", job.plan)
     described = {name: describe(job.inputs.datasets[name], encoded) for name, encoded in job.data.items()}
-    acquire(run, described, resume, overwrite)
+    acquire(run, described, embedding, job.inputs.teacher, resume, overwrite)
     if reuse_baselines_from is not None and not record.baselines:
-        record.baselines = first_decides(lambda: reuse_baselines(reuse_baselines_from, record))
+        record.baselines, untuned = first_decides(lambda: reuse_baselines(reuse_baselines_from, record))
+        run.save_untuned_scores(untuned)
     sources = _open_sources(run, job)
     try:
         _train_and_test(run, job, sources, arguments, resume)
@@ -137,7 +143,8 @@ def _data_warnings(job: Job, arguments: TrainingArguments) -> list[str]:
         ConfigError: the data do not fill one batch, or no batch has negatives.
     """
     warnings = warnings_about(job.inputs.datasets, job.task.schema)
-    warnings += [] if job.task.is_generative else model_warnings(job.config.model)
+    if not job.task.is_generative:
+        warnings += embedding_warnings(job.config.model, job.module.embedding.config)
     sampler = sampler_of(job, arguments.process_index, arguments.world_size)
     warnings += job.train.warnings
     return warnings + check_negatives(
@@ -194,10 +201,13 @@ def _train_and_test(run: Run, job: Job, sources: BatchSources, arguments: Traini
     checkpoint = last_complete_checkpoint(run.folder.checkpoints) if resume else None
     # An untuned model seldom emits the end token, so beam search would take long.
     untuned = "untuned (greedy)" if job.task.is_generative else "untuned"
-    if untuned not in record.baselines:
+    if untuned not in record.baselines or not first_decides(lambda: has_scores(run.folder.untuned_scores)):
         with run.clocks("evaluate"):
             record.baselines = first_decides(lambda: job.task.baselines(job.inputs.datasets, tested_on, job.train))
-        record.baselines[untuned] = test(final=not job.task.is_generative).metrics
+        before = test(final=not job.task.is_generative)
+        record.baselines[untuned] = before.metrics
+        run.save_untuned_scores(before.per_example)
+        record.baselines |= {truncated_name(untuned, size): metrics for size, metrics in before.truncated.items()}
     if checkpoint is not None:
         record.resumed_from_step = int(checkpoint.name.rpartition("-")[2])
         logger.info("resuming after step %d", record.resumed_from_step)
@@ -214,9 +224,10 @@ def _train_and_test(run: Run, job: Job, sources: BatchSources, arguments: Traini
     record.metric = run.config.metric
     record.cache_wait_seconds = sources.by_split["train"].seconds if sources.used else None
     tested = test(final=True)
-    record.test, record.tested_on = tested.metrics, tested_on
+    record.test, record.test_truncated, record.tested_on = tested.metrics, tested.truncated, tested_on
     run.save_predictions(tested.predictions)
     run.save_per_example(tested.per_example)
+    record.verdict = first_decides(lambda: compare_with_untuned(run, untuned))
 
 
 def _train(

@@ -74,6 +74,12 @@ class Run:
             with explained_disk(self.output):
                 write_per_example(self.folder.scores, per_example)
 
+    def save_untuned_scores(self, per_example: dict[str, Floats]) -> None:
+        """Write the untuned model's test statistics per example, with which the tuned model's are compared."""
+        if self.main and per_example:
+            with explained_disk(self.output):
+                write_per_example(self.folder.untuned_scores, per_example)
+
     def save(self) -> None:
         """Write the record with times and peak memory so far."""
         self.record.clocks = self.clocks.seconds()

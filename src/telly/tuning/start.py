@@ -10,7 +10,7 @@ from telly.disk import is_full_disk, write_text
 from telly.errors import ConfigError, DataError
 from telly.freezing.variants import AUTO, parse_freeze
 from telly.runs.folder import RunFolder
-from telly.runs.parts import AdviceInfo, RecordedConfig, Session, SplitInfo
+from telly.runs.parts import AdviceInfo, EmbeddingInfo, RecordedConfig, Session, SplitInfo, TeacherInfo
 from telly.runs.record import RunRecord
 from telly.settings.config import ResolvedConfig
 from telly.tasks import get_task
@@ -53,12 +53,14 @@ def start(config: ResolvedConfig, resume: bool, overwrite: bool, advisor: Adviso
 
 
 def _continue(record: RunRecord, earlier: RunRecord) -> None:
-    """Copy sessions, epochs, baselines and data of an interrupted run with the same settings."""
+    """Copy sessions, epochs, baselines, data, embeddings and teacher of an interrupted run with the same settings."""
     record.sessions = [*earlier.sessions, Session(earlier.clocks, earlier.wall_seconds)]
     record.epochs = earlier.epochs
     if earlier.baselines_version == record.baselines_version:
         record.baselines = earlier.baselines
     record.data = earlier.data
+    record.embedding = earlier.embedding
+    record.teacher = earlier.teacher
 
 
 def _advised(config: ResolvedConfig, advisor: Advisor | None, *, reuse: bool) -> tuple[ResolvedConfig, AdviceInfo]:
@@ -79,18 +81,41 @@ def has_only_advice(config: ResolvedConfig) -> bool:
     return config.freeze == AUTO and not folder.settings.exists() and folder.advice.is_dir()
 
 
-def acquire(run: Run, data: dict[str, SplitInfo], resume: bool, overwrite: bool) -> None:
+def acquire(
+    run: Run,
+    data: dict[str, SplitInfo],
+    embedding: EmbeddingInfo | None,
+    teacher: TeacherInfo | None,
+    resume: bool,
+    overwrite: bool,
+) -> None:
     """Acquire the output folder, after settings, model and data have been checked.
 
     Args:
         run: the run.
         data: description of the data by split, for the record.
+        embedding: how the model embeds texts, for the record; None if it generates text.
+        teacher: the teacher, for the record; None without one.
         resume: continue an interrupted run.
         overwrite: remove an earlier run in the folder.
 
     Raises:
-        ConfigError: the run to resume was on other data, or the folder cannot be created.
+        ConfigError: the run to resume had other data, embeddings or another teacher, or the folder cannot be created.
     """
+    former = run.record.embedding
+    if resume and former is not None and embedding is not None and former.fingerprint != embedding.fingerprint:
+        raise ConfigError(
+            f"{run.output}: the interrupted run embedded texts otherwise ({former.summary}; now {embedding.summary}); "
+            "the model's folder was changed since. Restore it, or start again with --overwrite"
+        )
+    run.record.embedding = embedding
+    known = run.record.teacher
+    if resume and known is not None and teacher is not None and known.fingerprint != teacher.fingerprint:
+        raise ConfigError(
+            f"{run.output}: the interrupted run had another teacher; the files of {run.config.teacher} were changed "
+            "since. Restore them, or start again with --overwrite"
+        )
+    run.record.teacher = teacher
     changed = [name for name, old in run.record.data.items() if old.fingerprint != data[name].fingerprint]
     if resume and changed:
         raise ConfigError(

@@ -37,7 +37,7 @@ def search_answer(query: str, by: str, model: str, hits: list[SearchHit], lines:
 
 
 def _hit(hit: SearchHit, lines: int) -> Answer:
-    scores = {"score": round(hit.score, 6), "cosine": hit.cosine, "bm25": hit.bm25}
+    scores = {"score": round(hit.score, 6), "similarity": hit.similarity, "bm25": hit.bm25}
     return {**location_answer(hit.location), **scores, "snippet": "\n".join(snippet(hit.location, lines))}
 
 

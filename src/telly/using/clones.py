@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -17,6 +18,7 @@ from telly.inference.embeddings import Embeddings
 from telly.inference.tuned_model import TunedModel
 from telly.mining.duplicates import signature
 from telly.mining.repository.collect import CollectOptions
+from telly.models.similarity import Similarity
 from telly.tasks import TASKS, get_spec
 from telly.using.choice import choose
 from telly.using.dense import Dense
@@ -71,7 +73,7 @@ class CloneGroup:
 
     @property
     def similarity(self) -> tuple[float, float]:
-        """Lowest and highest cosine of the pairs."""
+        """Lowest and highest similarity of the pairs."""
         similarities = [pair.similarity for pair in self.pairs]
         return min(similarities), max(similarities)
 
@@ -94,7 +96,7 @@ class Clones:
     Attributes:
         root: the tree.
         model: name of the model.
-        min_similarity: minimum cosine of clones.
+        min_similarity: minimum similarity of clones, by the model's measure.
         min_lines: minimum length of a function.
         functions: number of functions compared.
         groups: the groups, most repeated lines first.
@@ -135,8 +137,8 @@ def find_clones(
 
     Args:
         path: the tree.
-        min_similarity: minimum cosine of clones. [default: the threshold that the run chose on its validation data,
-            else `MIN_SIMILARITY`]
+        min_similarity: minimum similarity of clones, by the model's measure. [default: the threshold that the run
+            chose on its validation data, else `MIN_SIMILARITY`, which is a cosine]
         min_lines: minimum length of a function; accessors and the like are all similar.
         model: a run of clone with the cosine head, of clone-retrieval or of search. [default: the newest run of clone]
         index: the index's folder. [default: in the user's cache folder]
@@ -146,10 +148,8 @@ def find_clones(
 
     Raises:
         TellyError: as `telly.using.update.update_index`.
-        ConfigError: the similarity is not a cosine, or the model does not embed.
+        ConfigError: the similarity is none that the model's measure gives, or the model does not embed.
     """
-    if min_similarity is not None and not 0 < min_similarity <= 1:
-        raise ConfigError(f"--min-similarity: expected a cosine above 0 and at most 1, found {min_similarity:g}")
     choice = choose(TASK, model)
     logger.info(choice.message)
     tuned = TunedModel.load(choice.model, tasks())
@@ -173,66 +173,100 @@ def clones_by(
     Raises:
         TellyError: as `telly.using.update.update_index`.
     """
+    threshold = _threshold(tuned, min_similarity)
     root = Path(path)
     folder = index or default_folder(root, TASK)
     update_index(root, folder, tuned, options, workers)
     code_index = open_index(folder)
     if code_index is None:
         raise CodeIndexError(f"{folder}: the index was removed while it was read; run the command again")
-    cosine = min_similarity if min_similarity is not None else _threshold(tuned)
     locations = list(code_index.locations())
     compared = [i for i, one in enumerate(locations) if one.function.last - one.function.line + 1 >= min_lines]
-    groups = groups_of([locations[i] for i in compared], np.asarray(code_index.embeddings)[compared], cosine)
-    return Clones(root, tuned.name, cosine, min_lines, len(compared), groups)
+    embeddings = np.asarray(code_index.embeddings)[compared]
+    groups = groups_of([locations[i] for i in compared], embeddings, threshold, code_index.meta.similarity)
+    return Clones(root, tuned.name, threshold, min_lines, len(compared), groups)
 
 
-def _threshold(tuned: TunedModel) -> float:
+def _threshold(tuned: TunedModel, given: float | None) -> float:
+    """Minimum similarity of clones: the user's, else the run's, else that for the cosine.
+
+    Raises:
+        ConfigError: the user's is not one, or the model compares by another measure and has none of its own.
+    """
+    is_cosine = tuned.similarity is Similarity.COSINE
+    if given is not None:
+        if not math.isfinite(given) or (is_cosine and not 0 < given <= 1):
+            expected = "a cosine above 0 and at most 1" if is_cosine else "a number"
+            raise ConfigError(f"--min-similarity: expected {expected}, found {given:g}")
+        return given
     config = tuned.config
     fitted = config.threshold if get_spec(config.task).has_threshold else None
+    if fitted is None and not is_cosine:
+        raise ConfigError(
+            f"{tuned.name}: compares by the similarity {tuned.similarity}, for which there is no usual threshold of "
+            "clones; give --min-similarity"
+        )
     return MIN_SIMILARITY if fitted is None else fitted
 
 
-def groups_of(locations: list[CodeLocation], embeddings: Embeddings, min_similarity: float) -> tuple[CloneGroup, ...]:
-    """Groups of functions linked by pairs whose cosine is at least `min_similarity`, or that are copies.
+def groups_of(
+    locations: list[CodeLocation],
+    embeddings: Embeddings,
+    min_similarity: float,
+    similarity: Similarity = Similarity.COSINE,
+) -> tuple[CloneGroup, ...]:
+    """Groups of functions linked by pairs whose similarity is at least `min_similarity`, or that are copies.
 
     Args:
         locations: the functions.
-        embeddings: their unit-length embeddings, [functions, hidden].
-        min_similarity: minimum cosine.
+        embeddings: their embeddings, [functions, size], of unit length for the cosine.
+        min_similarity: minimum similarity.
+        similarity: similarity by which embeddings are compared.
     """
     keys = [location.function.key for location in locations]
-    links = {(a, b): cosine for a, b, cosine in _links(embeddings, min_similarity)}
+    links = {(a, b): score for a, b, score in _links(embeddings, min_similarity, similarity)}
     copies: dict[str, list[int]] = {}
     for index, key in enumerate(keys):
         if key:
             copies.setdefault(key, []).append(index)
     # copies are linked in a chain, whatever the model says and even if there are more of them than `NEIGHBOURS`
     for indices in copies.values():
-        links |= {(a, b): min(1.0, float(embeddings[a] @ embeddings[b])) for a, b in pairwise(indices)}
+        links |= {(a, b): _similarity(embeddings[a], embeddings[b], similarity) for a, b in pairwise(indices)}
     # one pass hands each link to the component of its functions, so many groups do not cost a scan of all links each
     parts = components(list(links))
     part_of = {index: part for part, indices in enumerate(parts) for index in indices}
     part_links: list[dict[tuple[int, int], float]] = [{} for _ in parts]
-    for (a, b), cosine in links.items():
-        part_links[part_of[a]][a, b] = cosine
+    for (a, b), score in links.items():
+        part_links[part_of[a]][a, b] = score
     groups = [_group(locations, keys, indices, pairs) for indices, pairs in zip(parts, part_links, strict=True)]
     return tuple(sorted(groups, key=lambda group: -group.repeated_lines))
 
 
-def _links(embeddings: Embeddings, min_similarity: float) -> Iterator[tuple[int, int, float]]:
-    """Pairs of similar functions with their cosines, the lower index first; a pair may come twice."""
+def _similarity(left: Embeddings, right: Embeddings, similarity: Similarity) -> float:
+    """Similarity of two embeddings, [size] each."""
+    (score,), _ = Dense.build(right[None], similarity=similarity).search(left[None], 1)
+    return _rounded(float(score[0]), similarity)
+
+
+def _rounded(score: float, similarity: Similarity) -> float:
+    """A similarity without the rounding by which a cosine can exceed 1."""
+    return min(1.0, score) if similarity is Similarity.COSINE else score
+
+
+def _links(embeddings: Embeddings, min_similarity: float, similarity: Similarity) -> Iterator[tuple[int, int, float]]:
+    """Pairs of similar functions with their similarities, the lower index first; a pair may come twice."""
     if len(embeddings) < 2:
         return
-    dense = Dense.build(embeddings)
+    dense = Dense.build(embeddings, similarity=similarity)
     with tqdm(total=len(embeddings), desc="comparing", unit="function", disable=None) as bar:
         for start in range(0, len(embeddings), QUERIES):
-            queries = np.ascontiguousarray(embeddings[start : start + QUERIES])
+            queries = embeddings[start : start + QUERIES]
             # one neighbour more than needed, since a function is also its own
-            scores, neighbours = dense.index.search(queries, min(NEIGHBOURS + 1, len(embeddings)))
+            scores, neighbours = dense.search(queries, NEIGHBOURS + 1)
             for row, column in np.argwhere((scores >= min_similarity) & (neighbours >= 0)):
                 a, b = start + int(row), int(neighbours[row, column])
                 if a != b:
-                    yield min(a, b), max(a, b), min(1.0, float(scores[row, column]))
+                    yield min(a, b), max(a, b), _rounded(float(scores[row, column]), similarity)
             bar.update(len(queries))
 
 
@@ -249,10 +283,10 @@ def _group(
     position = {index: i for i, index in enumerate(indices)}
     signatures = {index: signature(locations[index].function.code, locations[index].language) for index in indices}
     pairs = []
-    for (a, b), cosine in links.items():
+    for (a, b), score in links.items():
         # the ratio of equal MinHash values estimates the Jaccard similarity
         is_near = float(np.mean(signatures[a] == signatures[b])) >= NEAR_DUPLICATE
         kind: Kind = "copy" if keys[a] and keys[a] == keys[b] else "near-duplicate" if is_near else "similar"
-        pairs.append(ClonePair(position[a], position[b], cosine, kind))
+        pairs.append(ClonePair(position[a], position[b], score, kind))
     pairs.sort(key=lambda pair: (-pair.similarity, pair.left, pair.right))
     return CloneGroup(tuple(locations[index] for index in indices), tuple(pairs))

@@ -24,6 +24,7 @@ from telly.errors import CodeIndexError
 from telly.inference.embeddings import Embeddings
 from telly.metrics.bm25 import Bm25
 from telly.mining.repository.extract import Function
+from telly.models.similarity import Similarity
 from telly.using.dense import Dense
 
 FORMAT = 2
@@ -65,6 +66,11 @@ class Meta:
     functions: int
     hidden: int
     format: int = FORMAT
+
+    @property
+    def similarity(self) -> Similarity:
+        """Similarity by which embeddings are compared; earlier versions knew the cosine alone."""
+        return Similarity(self.key.get("similarity", Similarity.COSINE))
 
 
 @dataclass(frozen=True)
@@ -150,7 +156,7 @@ class CodeIndex:
     @cached_property
     def dense(self) -> Dense:
         """Search by embeddings."""
-        return Dense.load(self.folder / DENSE, self.embeddings)
+        return Dense.load(self.folder / DENSE, self.embeddings, self.meta.similarity)
 
     @cached_property
     def words(self) -> Bm25:

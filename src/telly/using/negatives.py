@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from telly.data.readers import read, whole_rows
+from telly.data.judged import JudgedQueries
+from telly.data.readers import read, read_to_evaluate, whole_rows
+from telly.data.schema import NEGATIVES, spaced
 from telly.disk import full_disk_as, whole_file
 from telly.errors import ConfigError, DataError
 from telly.freezing.build import existing_cache
@@ -28,7 +30,8 @@ from telly.inference.tuned_model import TunedModel
 from telly.metrics.bm25 import Bm25
 from telly.metrics.retrieval import CHUNK_QUERIES
 from telly.mining.duplicates import Signature, are_near_duplicates, signature
-from telly.models.embedding import Similarity
+from telly.models.similarity import Similarity
+from telly.settings.config import TuneConfig
 from telly.tasks import get_spec
 from telly.tasks.training.embeddings import embed_rows
 from telly.training.progress import counting_bar
@@ -36,7 +39,7 @@ from telly.tuning.caches import open_sources, requests
 from telly.tuning.job import Job, prepare
 
 TASK = "search"
-COLUMN = "negatives"
+COLUMN = NEGATIVES.name
 """Column of the mined negatives, a list of texts per row."""
 BM25_MODEL = "bm25"
 
@@ -58,8 +61,8 @@ class NegativeSettings:
         count: maximum number of negatives per query.
         min_rank: rank of the first candidate.
         max_rank: rank of the last candidate.
-        relative_margin: a candidate is left out if it scores higher than the positive minus this share of it, such as
-            95 % of a positive score; None leaves none out. Of several positives the one with the lowest score counts.
+        relative_margin: a candidate is left out if it scores higher than the positive minus this fraction of it, which
+            with 0.05 is 95 % of a positive score; None leaves none out. Of several positives the lowest score counts.
         max_score: highest score of a negative; None sets no limit.
         near_copies: whether near-copies of a positive are allowed.
 
@@ -83,7 +86,7 @@ class NegativeSettings:
                 f"{self.count}; raise --max-rank to {self.min_rank + self.count - 1} or more"
             )
         if self.relative_margin is not None and not 0 <= self.relative_margin <= 1:
-            raise ConfigError(f"--relative-margin {self.relative_margin}: expected a share from 0 to 1")
+            raise ConfigError(f"--relative-margin {self.relative_margin}: expected a fraction from 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ class SearchData:
         query_of: index of every row's query, [rows].
         positives: indices of every query's documents, [queries] lists.
         first_query: a row with the query, [queries].
-        first_document: a row with the document, [documents].
+        first_document: a row with the document; shorter than `documents` if some are in no row.
     """
 
     queries: list[str]
@@ -118,7 +121,7 @@ class SearchData:
                 data.queries.append(query)
                 data.positives.append([])
                 data.first_query.append(row)
-            d = document_index.setdefault(" ".join(document.split()), len(document_index))
+            d = document_index.setdefault(spaced(document), len(document_index))
             if d == len(data.documents):
                 data.documents.append(document)
                 data.first_document.append(row)
@@ -126,6 +129,13 @@ class SearchData:
             if d not in data.positives[q]:
                 data.positives[q].append(d)
         return data
+
+    def among(self, documents: Sequence[str]) -> SearchData:
+        """The same queries, with the documents of a collection as well; these have no row."""
+        known = {spaced(document) for document in self.documents}
+        others = {spaced(document): document for document in documents}
+        more = [document for key, document in others.items() if key not in known]
+        return replace(self, documents=[*self.documents, *more])
 
 
 @dataclass
@@ -216,8 +226,16 @@ def mine_negatives(
     spec = get_spec(TASK)
     roles = spec.embedding_roles(spec.options())
     assert roles is not None
-    dataset = read(source, spec.schema, columns, "train")
+    schema = spec.schema.for_training()
+    dataset = read(source, schema, columns, "train")
+    if any(map(len, dataset[COLUMN])):
+        raise DataError(f"{source}: has negatives already; remove their column, or train on it as it is")
     data = SearchData.of(dataset[roles.query], dataset[roles.document])
+    judged = read_to_evaluate(source, schema, columns, "train")
+    if isinstance(judged, JudgedQueries):
+        if freeze is not None:
+            raise ConfigError(f"--freeze: {source} is a collection, whose documents no run caches; leave it out")
+        data = data.among(judged.documents[roles.document])
     if len(data.documents) < 2:
         raise DataError(f"{source}: all rows have the same {roles.document}; expected at least two to choose from")
     cached_layers = None
@@ -226,7 +244,7 @@ def mine_negatives(
     else:
         loaded = TunedModel.load(model, needs="embed")
         queries, documents, cached_layers = _embedded(loaded, data, dataset, cache_dir, freeze)
-        ranker = _by_similarity(queries, documents, loaded.module.similarity)
+        ranker = _by_similarity(queries, documents, loaded.similarity)
     mined = choose(ranker, data, settings, positive_scores_only=model == BM25_MODEL)
     _write(output, source, data, mined)
     return NegativesReport(
@@ -301,7 +319,7 @@ class _ScoreLimits:
         if self.positive_scores_only and score <= 0:
             return NO_MATCH
         margin = settings.relative_margin
-        # Not (1 - margin) x positive: with a negative score that would lie above it.
+        # Not (1 - margin) x positive: that is above a negative score.
         if margin is not None and score > self.positive - margin * abs(self.positive):
             return MARGIN
         if settings.max_score is not None and score > settings.max_score:
@@ -367,7 +385,8 @@ def _embedded(
     model: TunedModel, data: SearchData, dataset: Any, cache_dir: Path, freeze: int | None
 ) -> tuple[torch.Tensor, torch.Tensor, int | None]:
     """Embeddings of queries and documents, and the number of layers whose states came from the activation cache."""
-    job = _job_with_cache(model, dataset, cache_dir, freeze)
+    in_rows = len(data.first_document) == len(data.documents)
+    job = _job_with_cache(model, dataset, cache_dir, freeze) if in_rows else None
     if job is None:
         queries = cached_embeddings(model, data.queries, "query", cache_dir)
         documents = cached_embeddings(model, data.documents, "document", cache_dir)
@@ -407,7 +426,9 @@ def _job_with_cache(model: TunedModel, dataset: Any, cache_dir: Path, freeze: in
         return None
     if changes["freeze"] is None:
         return None
-    job = prepare(model.settings.model_copy(update=changes), datasets={"train": dataset})
+    # An untuned model that is loaded reads up to the limits of its folder, and in tuning up to those of the task.
+    settings = model.settings if model.is_tuned else TuneConfig(task=TASK, model=model.name).resolve()
+    job = prepare(settings.model_copy(update=changes), datasets={"train": dataset})
     return job if freeze is not None or existing_cache(requests(job)["train"]) else None
 
 
@@ -424,7 +445,7 @@ def _write(output: Path, source: str, data: SearchData, mined: MinedNegatives) -
             whole_file(output) as partial,
             partial.open("w", encoding="utf-8") as stream,
         ):
-            for query, values in zip(data.query_of, whole_rows(source, "train"), strict=True):
+            for query, values in zip(data.query_of, whole_rows(source, get_spec(TASK).schema, "train"), strict=True):
                 negatives = [data.documents[document] for document in mined.negatives[query]]
                 stream.write(json.dumps(values | {COLUMN: negatives}, ensure_ascii=False, allow_nan=False) + "\n")
     except (TypeError, ValueError) as error:

@@ -55,14 +55,14 @@ def _result(group: CloneGroup) -> dict[str, Any]:
     links = ", ".join(
         f"[{_clean(location.function.name)}]({number})" for number, location in enumerate(related, start=1)
     )
-    cosine = f"{lowest:.2f}" if f"{lowest:.2f}" == f"{highest:.2f}" else f"{lowest:.2f} to {highest:.2f}"
+    similarity = f"{lowest:.2f}" if f"{lowest:.2f}" == f"{highest:.2f}" else f"{lowest:.2f} to {highest:.2f}"
     # sorted, so that a group keeps its fingerprint when functions or files move
     codes = "\0".join(sorted(location.function.code for location in group.locations))
     return {
         "ruleId": _rule(group.kind),
         "ruleIndex": KINDS.index(group.kind),
         "level": _level(group.kind),
-        "message": {"text": f"{_clean(first.function.name)} is like {links} (similarity {cosine})."},
+        "message": {"text": f"{_clean(first.function.name)} is like {links} (similarity {similarity})."},
         "locations": [_location(first)],
         "relatedLocations": [{"id": number, **_location(location)} for number, location in enumerate(related, start=1)],
         "partialFingerprints": {"group/v1": hashlib.blake2b(codes.encode(), digest_size=16).hexdigest()},

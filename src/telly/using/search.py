@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from telly.errors import CodeIndexError, ConfigError, ModelError
-from telly.inference.embeddings import Embeddings
+from telly.inference.embeddings import LATER_PARTS, Embeddings
 from telly.mining.repository.collect import CollectOptions
 from telly.using.dense import Indices
 from telly.using.index import CodeIndex, CodeLocation, default_folder, open_index
@@ -37,14 +37,15 @@ class SearchHit:
 
     Attributes:
         location: the function and its file.
-        score: score of the ranking: the sum of 1 / (60 + rank) if fused, else cosine or BM25.
-        cosine: cosine with the query; None if it is not among the nearest, or embeddings were not searched.
+        score: score of the ranking: the sum of 1 / (60 + rank) if fused, else similarity or BM25.
+        similarity: similarity to the query by the model's measure, by default the cosine; None if it is not among the
+            nearest, or embeddings were not searched.
         bm25: BM25 of the query's words; None if it is not among the best, or words were not searched.
     """
 
     location: CodeLocation
     score: float
-    cosine: float | None
+    similarity: float | None
     bm25: float | None
 
 
@@ -81,18 +82,18 @@ class Searcher:
         if by not in get_args(By):
             raise ConfigError(f"cannot search by {by!r}; expected one of {', '.join(get_args(By))}")
         count = max(top, CANDIDATES)
-        cosines = self._nearest(query, count) if by != "bm25" else {}
+        similarities = self._nearest(query, count) if by != "bm25" else {}
         words = self._best_words(query, count) if by != "dense" else {}
-        scores = {"fused": fuse([list(cosines), list(words)]), "dense": cosines, "bm25": words}[by]
+        scores = {"fused": fuse([list(similarities), list(words)]), "dense": similarities, "bm25": words}[by]
         best = sorted(scores, key=lambda index: (-scores[index], index))[:top]
-        return [SearchHit(self.index.location(n), scores[n], cosines.get(n), words.get(n)) for n in best]
+        return [SearchHit(self.index.location(n), scores[n], similarities.get(n), words.get(n)) for n in best]
 
     def _nearest(self, query: str, count: int) -> dict[int, float]:
         if self.tuned is None:
             raise ConfigError("searching by embeddings needs the index's model; give it, or search by bm25")
-        [embedding] = self.tuned.embed([query], role="query")
-        indices, cosines = self.index.dense.nearest(embedding, count)
-        return dict(zip(indices.tolist(), cosines.tolist(), strict=True))
+        [embedding] = self.tuned.embed_to_compare([query], role="query")
+        indices, similarities = self.index.dense.nearest(embedding, count)
+        return dict(zip(indices.tolist(), similarities.tolist(), strict=True))
 
     def _best_words(self, query: str, count: int) -> dict[int, float]:
         scores = self.index.words.scores(query)
@@ -122,7 +123,7 @@ def top_indices(scores: Embeddings, count: int) -> Indices:
 
 def _other_model(index: CodeIndex, tuned: TunedModel) -> str:
     meta, key = index.meta, asdict(tuned.key)
-    different = [name for name, value in key.items() if name in meta.key and meta.key[name] != value]
+    different = [name for name, value in key.items() if (LATER_PARTS | meta.key).get(name, value) != value]
     return (
         f"{index.folder.parent}: this index was made with {meta.model}, not with {tuned.name} "
         f"(other {', '.join(name.replace('_', ' ') for name in different)}); their embeddings cannot be compared. "

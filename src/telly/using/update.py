@@ -241,8 +241,8 @@ class _IndexUpdate:
             else:
                 keys[index], texts[key] = key, code
         self.update.encoded = len(texts)
-        encoded = embed_all(self.tuned.embed, texts, self._chunks) if texts else {}
-        embeddings = np.zeros((len(lines), self.tuned.hidden_size), dtype=np.float32)
+        encoded = embed_all(self.tuned.embed_to_compare, texts, self._chunks) if texts else {}
+        embeddings = np.zeros((len(lines), self.tuned.embedding_size), dtype=np.float32)
         if former is not None:
             reused = source >= 0
             embeddings[reused] = former.embeddings[source[reused]]
@@ -310,7 +310,7 @@ class _IndexUpdate:
         np.save(partial / EMBEDDINGS, embeddings, allow_pickle=False)
         Bm25.of([_searchable_text(CodeLocation.read(line)) for line in lines]).save(partial / WORDS)
         graph = self.former.dense if self.former is not None and moved is not None else None
-        Dense.build(embeddings, graph, moved).save(partial / DENSE)
+        Dense.build(embeddings, graph, moved, meta.similarity).save(partial / DENSE)
         _sync(file for file in partial.rglob("*") if file.is_file())
 
     @property

@@ -98,7 +98,7 @@
 
   const scores = (hit) => {
     const parts = [`score ${hit.score.toFixed(4)}`];
-    if (hit.cosine !== null && shown.by !== "dense") parts.push(`meaning ${hit.cosine.toFixed(3)}`);
+    if (hit.similarity !== null && shown.by !== "dense") parts.push(`meaning ${hit.similarity.toFixed(3)}`);
     if (hit.bm25 !== null && shown.by !== "bm25") parts.push(`words ${hit.bm25.toFixed(2)}`);
     return create("p", "scores", `${hit.language} · ${parts.join(" · ")}`);
   };

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -19,8 +19,9 @@ from telly.data.schema import Schema
 from telly.data.sequences import Rows, SequenceTable
 from telly.freezing.source import RowSource
 from telly.metrics.interval import Floats, Statistic, values_of
-from telly.models.embedding import EmbeddingConfig, EmbeddingHead, Similarity
-from telly.models.modes import prompt_length
+from telly.models.embedding import EmbeddingConfig, EmbeddingHead
+from telly.models.modes import InputMode, encode_prompted, prompt_length
+from telly.models.similarity import Similarity
 from telly.tasks.options import TaskOptions
 from telly.tasks.spec import Preset, TaskSpec
 
@@ -30,29 +31,35 @@ EVAL_TOKENS = 4096
 
 @dataclass(frozen=True)
 class Prompts:
-    """Texts that are put before those of a column, as embedding models expect it.
+    """How the texts of a column become tokens: the prompt before them, as embedding models expect it, and the mode.
 
     Attributes:
         by_column: prompt by column; columns that are missing have none.
         are_pooled: whether pooling includes the prompts' tokens.
+        mode: mode in which the encoder reads the texts; None takes the tokenizer's own template.
     """
 
     by_column: Mapping[str, str] = field(default_factory=dict)
     are_pooled: bool = True
+    mode: InputMode | None = InputMode.ENCODER_ONLY
 
     def of(self, column: str) -> str:
         """Prompt of a column; empty if it has none."""
         return self.by_column.get(column, "")
 
-    def like(self, column: str, other: str) -> Prompts:
-        """The same prompts with that of another column for a column as well."""
-        return replace(self, by_column={**self.by_column, column: self.of(other)})
-
     def length(self, tokenizer: Any, column: str) -> int | None:
         """Number of tokens at the start of a column's texts that pooling leaves out; None if it leaves out none."""
         if self.are_pooled or not any(self.by_column.values()):
             return None
-        return prompt_length(tokenizer, self.of(column)) if self.of(column) else 0
+        return prompt_length(tokenizer, self.of(column), self.mode) if self.of(column) else 0
+
+    def encode(self, tokenizer: Any, texts: Sequence[str], max_tokens: int, column: str) -> list[list[int]]:
+        """Token ids of texts of a column, each with the prompt before it.
+
+        Raises:
+            ConfigError: the limit leaves no room for text.
+        """
+        return encode_prompted(tokenizer, list(texts), max_tokens, self.of(column), self.mode)
 
 
 NO_PROMPTS = Prompts()
@@ -134,11 +141,13 @@ class Evaluation:
         predictions: one JSON-ready object per example, in the split's order; None if the task has none to show.
         per_example: per-example sufficient statistics by metric, [examples, columns] (`Statistic.rows`); metrics that
             cannot be computed from their sums (ROC-AUC) are absent.
+        truncated: metrics of the first dimensions of the embeddings alone, by their number.
     """
 
     metrics: dict[str, float]
     predictions: list[dict[str, Any]] | None = field(default=None, repr=False)
     per_example: dict[str, Floats] = field(default_factory=dict, repr=False)
+    truncated: dict[int, dict[str, float]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(

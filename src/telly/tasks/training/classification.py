@@ -16,7 +16,7 @@ from telly.errors import TrainingError
 from telly.freezing.source import RowSource
 from telly.metrics.classification import multiclass_metrics, multiclass_statistics
 from telly.models.embedding import EmbeddingHead
-from telly.tasks.options import TaskOptions
+from telly.tasks.options import EmbeddingOptions
 from telly.tasks.spec import TaskSpec
 from telly.tasks.training.base import NO_PROMPTS, Encoded, Encoder, Evaluation, Prompts, Task, TaskModel
 from telly.tasks.training.embeddings import distinct_sequences, embed_rows, encoded_texts
@@ -50,10 +50,10 @@ class Classifier(TaskModel):
         return {"loss": F.cross_entropy(self.logits(code).float(), labels)}
 
 
-class ClassificationTask(Task[Encoder, Classifier, Encoded, TaskOptions]):
+class ClassificationTask(Task[Encoder, Classifier, Encoded, EmbeddingOptions]):
     """Texts to classes; the schema has one text column and one label column."""
 
-    def __init__(self, spec: TaskSpec[TaskOptions]) -> None:
+    def __init__(self, spec: TaskSpec[EmbeddingOptions]) -> None:
         super().__init__(spec)
         self.text, self.label = spec.schema.one("text").name, spec.schema.one("label")
 
@@ -78,12 +78,12 @@ class ClassificationTask(Task[Encoder, Classifier, Encoded, TaskOptions]):
         """The task's metrics; those of `BINARY_METRICS` only if there are two classes."""
         return tuple(name for name in self.metrics if len(train.classes) == 2 or name not in BINARY_METRICS)
 
-    def head(self, embedding_size: int, num_classes: int, options: TaskOptions) -> ClassHead:
+    def head(self, embedding_size: int, num_classes: int, options: EmbeddingOptions) -> ClassHead:
         """A classifier with one hidden layer."""
         return ClassHead(embedding_size, embedding_size, num_classes)
 
     def build(
-        self, encoder: Encoder, num_classes: int, options: TaskOptions, embedding: EmbeddingHead | None = None
+        self, encoder: Encoder, num_classes: int, options: EmbeddingOptions, embedding: EmbeddingHead | None = None
     ) -> Classifier:
         """The encoder with a new head."""
         size = encoder.hidden_size if embedding is None else embedding.embedding_size

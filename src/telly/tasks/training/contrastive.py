@@ -9,17 +9,17 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 
 from telly.data.schema import Schema
 from telly.data.sequences import RaggedRows, Rows
-from telly.errors import ConfigError
-from telly.models.embedding import EmbeddingHead, Similarity
-from telly.processes import several
+from telly.models.embedding import EmbeddingHead
+from telly.models.similarity import Similarity
 from telly.tasks.options import ContrastiveOptions
 from telly.tasks.training.base import Encoded, Encoder, TaskModel
 from telly.tasks.training.embeddings import in_chunks
+from telly.tasks.training.global_batch import for_all_processes, gather_ragged, gather_with_gradient
+from telly.tasks.training.teacher import GivenScores, TeacherLoss, TeacherTargets
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,13 @@ class ContrastiveData(Encoded):
 
     Attributes:
         negatives: rows of the hard negatives of every example, any number each; None if no example has any.
+        given_scores: a teacher's scores that the data has; None if it has none.
+        teacher: what training is directed towards: a teacher's embeddings, or the given scores; None without a teacher.
     """
 
     negatives: RaggedRows | None = None
+    given_scores: GivenScores | None = None
+    teacher: TeacherTargets | GivenScores | None = None
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -64,7 +68,8 @@ class ContrastiveData(Encoded):
 
     def _arrays(self) -> list[npt.NDArray[np.int64]]:
         negatives = [] if self.negatives is None else [self.negatives.values, self.negatives.offsets]
-        return [*super()._arrays(), *negatives]
+        scores = [] if self.given_scores is None else self.given_scores.arrays()
+        return [*super()._arrays(), *negatives, *scores]
 
 
 def negatives_column(schema: Schema, split: str) -> str | None:
@@ -122,19 +127,14 @@ class ContrastiveModel(TaskModel):
         options: settings of the loss.
         embedding: pooling and the modules after it. [default: mean pooling]
 
-    Raises:
-        ConfigError: the embedding is not larger than a Matryoshka dimension.
+    Attributes:
+        teacher: the term of the loss that compares with a teacher; None without a teacher.
     """
 
     def __init__(self, encoder: Encoder, options: ContrastiveOptions, embedding: EmbeddingHead | None = None) -> None:
         super().__init__(encoder, embedding=embedding)
         self.options = options
-        size, largest = self.embedding.embedding_size, max(options.matryoshka, default=0)
-        if largest >= size:
-            raise ConfigError(
-                f"--matryoshka {largest}: the model's embeddings have {size} dimensions, which are trained anyway; "
-                f"give less than {size}"
-            )
+        self.teacher: TeacherLoss | None = None
 
     def embed_batch(self, batch: dict[str, torch.Tensor] | None, like: torch.Tensor | None = None) -> torch.Tensor:
         """Embeddings of a training batch, in chunks if the settings say so, [batch, hidden].
@@ -155,6 +155,8 @@ class ContrastiveModel(TaskModel):
         same: Sequence[torch.Tensor],
         negatives: dict[str, torch.Tensor] | None,
         negative_ids: torch.Tensor | None,
+        answers: torch.Tensor | None = None,
+        teacher: dict[str, torch.Tensor] | None = None,
     ) -> dict[str, torch.Tensor]:
         """The loss of a batch of pairs.
 
@@ -164,12 +166,18 @@ class ContrastiveModel(TaskModel):
             same: as for `in_batch_loss`.
             negatives: batch of the hard negatives; None if there are none in this batch.
             negative_ids: identities of the hard negatives; None if there are none in any batch.
+            answers: as for `in_batch_loss`.
+            teacher: what a teacher gives for the batch, as `ContrastiveData.teacher.batch` gives it; None without one.
         """
         queries, documents = self.embed_batch(left), self.embed_batch(right)
         hard = None
         if negative_ids is not None:
             hard = HardNegatives(self.embed_batch(negatives, like=documents), negative_ids)
-        return {"loss": in_batch_loss(queries, documents, same, self.options, hard, self.similarity)}
+        loss = in_batch_loss(queries, documents, same, self.options, hard, self.similarity, answers)
+        if teacher is not None:
+            assert self.teacher is not None
+            loss = loss + self.teacher(queries, documents, None if hard is None else hard.embeddings, teacher)
+        return {"loss": loss}
 
 
 def in_batch_loss(
@@ -179,6 +187,7 @@ def in_batch_loss(
     options: ContrastiveOptions,
     negatives: HardNegatives | None = None,
     similarity: Similarity = Similarity.COSINE,
+    answers: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Cross-entropy of each left embedding's right partner among all right embeddings and negatives of the batch.
 
@@ -194,25 +203,36 @@ def in_batch_loss(
         negatives: hard negatives, compared with every left embedding, but for those that are the right partner of an
             equal left member.
         similarity: similarity of two embeddings.
+        answers: identities of left members and of all that is right for them in the whole data, [answers, 2]; none of
+            it is their negative. None if no left member has several right ones, with any number of processes.
     """
     left, right = gather_with_gradient(left), gather_with_gradient(right)
     ids = [gather_with_gradient(values) for values in same]
     equal = [values[:, None] == values[None] for values in ids]
     excluded = torch.stack(equal).any(dim=0)  # [pairs, pairs]
+    known = None if answers is None else gather_ragged(answers)
+    if known is not None:
+        excluded |= _answered(ids[0], ids[-1], known)
     excluded.fill_diagonal_(False)  # the pair itself is the target
     if negatives is not None:
         right = torch.cat([right, gather_ragged(negatives.embeddings)])
-        is_partner = ids[-1][:, None] == gather_ragged(negatives.ids)[None]  # [pairs, negatives]
+        negative_ids = gather_ragged(negatives.ids)
         # A negative of one query is excluded for another if it is the partner of any pair with that other query.
-        excluded = torch.cat([excluded, (equal[0].float() @ is_partner.float()) > 0], dim=1)
+        pairs = torch.stack([ids[0], ids[-1]], dim=1)
+        known = pairs if known is None else torch.cat([pairs, known])
+        excluded = torch.cat([excluded, _answered(ids[0], negative_ids, known)], dim=1)
     # Matryoshka (Kusupati et al. 2022): the same loss of the first dimensions alone, added to that of all.
     loss = _info_nce(similarity.scores(left, right), excluded, options)
     for size, weight in zip(options.matryoshka, options.weights, strict=True):
         scores = similarity.scores(left[:, :size], right[:, :size])
         loss = loss + weight * _info_nce(scores, excluded, options)
-    scale = dist.get_world_size() if several() else 1
-    # DDP divides the gradient by the number of processes. This scales the gradient back and leaves the value unchanged.
-    return loss + (scale - 1) * (loss - loss.detach())
+    return for_all_processes(loss)
+
+
+def _answered(left: torch.Tensor, right: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
+    """Which right identities [right] answer which left ones [left], by pairs of both [answers, 2]; [left, right]."""
+    is_left, is_right = left[:, None] == answers[:, 0][None], answers[:, 1][:, None] == right[None]
+    return (is_left.float() @ is_right.float()) > 0
 
 
 def _info_nce(scores: torch.Tensor, excluded: torch.Tensor, options: ContrastiveOptions) -> torch.Tensor:
@@ -232,24 +252,3 @@ def _cross_entropy(scores: torch.Tensor, excluded: torch.Tensor, options: Contra
         excluded = excluded | (found > found.diagonal()[:, None] + options.false_negative_margin)
     logits = (scores / options.temperature).masked_fill(excluded, float("-inf"))
     return F.cross_entropy(logits, torch.arange(len(scores), device=scores.device))
-
-
-def gather_with_gradient(local: torch.Tensor) -> torch.Tensor:
-    """All processes' rows in order of rank, [processes x batch, ...]; gradient flows to this process's own rows."""
-    if not several():
-        return local
-    parts = [torch.empty_like(local) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, local.detach().contiguous())
-    parts[dist.get_rank()] = local
-    return torch.cat(parts)
-
-
-def gather_ragged(local: torch.Tensor) -> torch.Tensor:
-    """`gather_with_gradient` of any number of rows per process."""
-    if not several():
-        return local
-    counts = gather_with_gradient(torch.tensor([len(local)], device=local.device)).tolist()
-    longest = max(counts)
-    padded = torch.cat([local, local.new_zeros(longest - len(local), *local.shape[1:])])
-    parts = gather_with_gradient(padded).reshape(len(counts), longest, *local.shape[1:])
-    return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])

@@ -13,7 +13,6 @@ from torch.utils.checkpoint import checkpoint
 
 from telly.data.sequences import RaggedRows, Rows, SequenceTable, SequenceTableBuilder
 from telly.freezing.source import RowSource
-from telly.models.modes import encode_prompted
 from telly.tasks.training.base import NO_PROMPTS, Prompts, batches_of, length_batches, to_device
 
 
@@ -75,7 +74,10 @@ def encoded_with_negatives(
     for texts in batches_of(dataset):
         for column, encoder in columns.items():
             rows[column] += encoder.rows(texts.get(column, ()))
-        if negatives in texts:
+    # After all columns: negatives that are documents of the same data then leave the table, and with it the activation
+    # cache, as it is without them.
+    if negatives is not None and negatives in dataset.column_names:
+        for texts in batches_of(dataset):
             lists += [columns[in_place_of].rows(some) for some in texts[negatives]]
     ragged = RaggedRows.of(lists) if any(lists) else None
     indices = {column: np.asarray(found, dtype=np.int64) for column, found in rows.items()}
@@ -89,14 +91,17 @@ class _TextEncoder:
         self, builder: SequenceTableBuilder, tokenizer: Any, max_tokens: int, prompts: Prompts, column: str
     ) -> None:
         self._builder, self._tokenizer, self._max_tokens = builder, tokenizer, max_tokens
-        self._prompt, self._prompt_length = prompts.of(column), prompts.length(tokenizer, column)
+        self._prompts, self._column = prompts, column
+        self._prompt_length = prompts.length(tokenizer, column)
         self._row_of: dict[bytes, int] = {}  # by digest of the text
 
     def rows(self, texts: Sequence[str]) -> list[int]:
         """The row index of each text."""
-        keys = [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts]
+        keys = [hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for text in texts]
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._row_of}
-        encodings = encode_prompted(self._tokenizer, list(new.values()), self._max_tokens, self._prompt) if new else []
+        encodings: list[list[int]] = []
+        if new:
+            encodings = self._prompts.encode(self._tokenizer, list(new.values()), self._max_tokens, self._column)
         for key, ids in zip(new, encodings, strict=True):
             self._row_of[key] = self._builder.add(ids, prompt_length=self._prompt_length)
         return [self._row_of[key] for key in keys]
@@ -133,9 +138,8 @@ def distinct_sequences(
     Raises:
         ConfigError: the limit leaves no room for text.
     """
-    builder, length = SequenceTableBuilder(), prompts.length(tokenizer, column)
-    encodings = encode_prompted(tokenizer, list(texts), max_tokens, prompts.of(column))
-    rows = [builder.add(ids, prompt_length=length) for ids in encodings]
+    builder = SequenceTableBuilder()
+    rows = _TextEncoder(builder, tokenizer, max_tokens, prompts, column).rows(texts)
     return builder.build(), np.asarray(rows, dtype=np.int64)
 
 

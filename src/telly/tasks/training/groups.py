@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -84,6 +84,7 @@ class GroupModel(ContrastiveModel):
         labels: torch.Tensor,
         negatives: dict[str, torch.Tensor] | None = None,
         negative_labels: torch.Tensor | None = None,
+        teacher: dict[str, torch.Tensor] | None = None,
     ) -> dict[str, torch.Tensor]:
         """Contrastive loss; texts of one label are not negatives of each other.
 
@@ -93,8 +94,9 @@ class GroupModel(ContrastiveModel):
             labels: class indices, [pairs].
             negatives: batch of hard negatives of all texts; None if there are none in this batch.
             negative_labels: their labels, [negatives]; None if there are none in any batch.
+            teacher: the teacher's embeddings of the batch; None without a teacher.
         """
-        return self.loss(left, right, [labels], negatives, negative_labels)
+        return self.loss(left, right, [labels], negatives, negative_labels, teacher=teacher)
 
 
 class GroupTask(Task[Encoder, GroupModel, GroupedTexts, ContrastiveOptions]):
@@ -148,18 +150,26 @@ class GroupTask(Task[Encoder, GroupModel, GroupedTexts, ContrastiveOptions]):
         if negatives is not None:
             batch["negatives"] = source.batch(negatives) if len(negatives) else None
             batch["negative_labels"] = torch.from_numpy(data.negative_ids(negatives))
+        if data.teacher is not None:
+            batch["teacher"] = data.teacher.batch(picked, rows[picked], rows[partners], negatives)
         return batch
 
     @torch.no_grad()
     def evaluate(
         self, model: GroupModel, source: RowSource, data: GroupedTexts, autocast: torch.autocast, *, final: bool
     ) -> Evaluation:
-        """MAP@R of all texts against all others."""
+        """MAP@R of all texts against all others, at last also by the Matryoshka dimensions."""
         with autocast:
             embeddings = embed_rows(model.embed, source, data.rows[self.text], model.device)
-        result = map_at_r(embeddings, torch.from_numpy(labels_of(data)).to(embeddings.device))
-        per_query = result.per_query.cpu().numpy()
-        return Evaluation.of({"map@r": mean_statistic(per_query[~np.isnan(per_query)])})
+        labels = torch.from_numpy(labels_of(data)).to(embeddings.device)
+        similarity = model.similarity.scores
+        per_query = map_at_r(embeddings, labels, similarity).per_query.cpu().numpy()
+        evaluation = Evaluation.of({"map@r": mean_statistic(per_query[~np.isnan(per_query)])})
+        truncated = {
+            size: {"map@r": map_at_r(embeddings[:, :size], labels, similarity).value}
+            for size in (model.options.matryoshka if final else ())
+        }
+        return replace(evaluation, truncated=truncated)
 
     def baselines(self, datasets: Mapping[str, Any], split: str, train: GroupedTexts) -> dict[str, dict[str, float]]:
         """Cosine of word counts."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,12 +15,16 @@ import pytest
 import torch
 
 from telly.errors import ConfigError, DataError
+from telly.freezing.build import existing_cache
 from telly.inference import embedding_cache
 from telly.inference.tuned_model import TunedModel
-from telly.models.embedding import Similarity
+from telly.models.similarity import Similarity
+from telly.settings.config import TuneConfig
+from telly.tuning.caches import requests
+from telly.tuning.job import prepare
 from telly.using import negatives
 from telly.using.negatives import NegativeSettings, SearchData, choose, mine_negatives
-from tiny_runs import Tiny, pair, run_telly, tiny_data, tiny_model_folder
+from tiny_runs import Tiny, pair, record_of, run_telly, tiny_data, tiny_model_folder
 
 ANY = NegativeSettings(count=10, relative_margin=None, near_copies=True)
 
@@ -180,6 +185,32 @@ def test_the_command(tiny: Tiny, tmp_path: Path):
     documents = {row["code"] for row in rows}
     assert all(set(row["negatives"]) <= documents - {row["code"]} for row in found)
     assert 50 < sum(len(row["negatives"]) for row in found) <= 240
+    run = tmp_path / "run"
+    run_telly(*tiny.command(run, "cached", "--data", str(output), "--epochs", "1", cache=cache))
+    assert record_of(run)["cache"]["caches"]["train"]["built_shards"] == 0, "the states are those of mining"
+    again = run_telly("data", "negatives", str(output), "-o", str(tmp_path / "again.jsonl"), "--bm25", code=2)
+    assert again.error == f"{output}: has negatives already; remove their column, or train on it as it is"
+
+
+def test_documents_of_a_collection_without_a_query_are_candidates_too(tmp_path: Path):
+    """BEIR's layout: `d2` answers nothing, and `d1` answers both queries."""
+    texts = {"d0": "parse a date", "d1": "parse a time", "d2": "parse a date of a time", "d3": "retry"}
+    (tmp_path / "qrels").mkdir()
+    (tmp_path / "corpus.jsonl").write_text("".join(json.dumps({"_id": i, "text": t}) + "\n" for i, t in texts.items()))
+    queries = {"q0": "parse date", "q1": "parse time"}
+    (tmp_path / "queries.jsonl").write_text(
+        "".join(json.dumps({"_id": i, "text": t}) + "\n" for i, t in queries.items())
+    )
+    (tmp_path / "qrels" / "train.tsv").write_text("query-id\tcorpus-id\tscore\nq0\td0\t1\nq0\td1\t2\nq1\td1\t1\n")
+    settings = NegativeSettings(count=2, relative_margin=None, near_copies=True)
+    mine_negatives(str(tmp_path), tmp_path / "o.jsonl", settings, model="bm25", cache_dir=tmp_path)
+    assert rows_of(tmp_path / "o.jsonl") == [
+        {"query": "parse date", "code": "parse a date", "negatives": ["parse a date of a time"]},
+        {"query": "parse date", "code": "parse a time", "negatives": ["parse a date of a time"]},
+        {"query": "parse time", "code": "parse a time", "negatives": ["parse a date of a time", "parse a date"]},
+    ]
+    with pytest.raises(ConfigError, match="is a collection, whose documents no run caches; leave it out"):
+        mine_negatives(str(tmp_path), tmp_path / "p.jsonl", settings, model="telly-mini", cache_dir=tmp_path, freeze=2)
 
 
 def test_bm25_and_its_summary(tiny: Tiny, tmp_path: Path):
@@ -240,6 +271,29 @@ def test_states_of_a_runs_frozen_layers_are_read_where_they_are(tiny: Tiny, tmp_
     assert (tmp_path / "cached.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
 
 
+def test_a_folder_with_a_higher_length_limit_is_mined_from_the_cache_of_its_tuning(tiny: Tiny, tmp_path: Path):
+    """The folder allows 40 tokens, to which `telly.load` cuts; tuning cuts at the recommended lengths."""
+    model = shutil.copytree(tiny.model, tmp_path / "model")
+    (model / "1_Pooling").mkdir()
+    kinds = {"Transformer": "", "Pooling": "1_Pooling"}
+    modules = [{"path": path, "type": f"sentence_transformers.models.{kind}"} for kind, path in kinds.items()]
+    for name, content in {
+        "modules.json": modules,
+        "1_Pooling/config.json": {"pooling_mode": "mean"},
+        "sentence_bert_config.json": {"max_seq_length": 40},
+        "telly.json": {"recommended": {"search": {"max_tokens": {"query": 6, "code": 12}}}},
+    }.items():
+        (model / name).write_text(json.dumps(content))
+    assert TunedModel.load(model).config.max_tokens == {"query": 40, "code": 40}
+    source, cache = str(tiny.data["train"]), tmp_path / "cache"
+    mine_negatives(source, tmp_path / "o.jsonl", NegativeSettings(), model=str(model), cache_dir=cache, freeze=2)
+    config = TuneConfig(
+        model=str(model), data=source, valid=str(tiny.data["valid"]), freeze=2, cache_dir=cache, cache_always=True
+    ).resolve()
+    assert config.max_tokens == {"query": 6, "code": 12}
+    assert existing_cache(requests(prepare(config))["train"])
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -248,7 +302,7 @@ def test_states_of_a_runs_frozen_layers_are_read_where_they_are(tiny: Tiny, tmp_
             "--min-rank 1 --max-rank 4: these are fewer ranks than --count 5; raise --max-rank to 5",
         ),
         ({"min_rank": 0}, "--min-rank 0: expected at least 1"),
-        ({"relative_margin": 1.5}, "--relative-margin 1.5: expected a share from 0 to 1"),
+        ({"relative_margin": 1.5}, "--relative-margin 1.5: expected a fraction from 0 to 1"),
     ],
 )
 def test_settings_that_do_not_fit(values: dict[str, Any], message: str):
