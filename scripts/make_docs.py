@@ -16,7 +16,6 @@ from typing import Any
 import telly
 from telly.data.schema import Column
 from telly.declare import Affects, Declared, Group
-from telly.models.generation import Architecture, architecture_of
 from telly.models.unsupported import REASONS
 from telly.settings.lists import SETTINGS
 from telly.tasks import TASKS
@@ -56,19 +55,13 @@ def families() -> str:
     assert script is not None and script.loader is not None
     tests = sys.modules["tiny_families"] = importlib.util.module_from_spec(script)
     script.loader.exec_module(tests)
-    groups: dict[str, list[str]] = {}
-    for name, family in tests.TABLE.items():
-        mark = "" if family.generates else " \\*"
-        groups.setdefault(_group(family, tests.tiny_config(name)), []).append(f"| `{name}`{mark} | {family.models} |\n")
-    head = "| type | models |\n|---|---|\n"
-    return "".join(f"\n### {title}\n\n{head}{''.join(rows)}" for title, rows in groups.items()) + "\n"
-
-
-def _group(family: Any, config: Any) -> str:
-    architecture = architecture_of(config) if family.generates else Architecture.PREFIX_LM
-    if architecture is Architecture.DECODER:
-        return "Mixtures of experts" if hasattr(config, "num_experts_per_tok") else "Decoders"
-    return "Encoders" if architecture is Architecture.PREFIX_LM else "Encoder-decoders"
+    text = ""
+    for title, group in tests.GROUPS.items():
+        text += f"\n### {title}\n\n| type | models |\n|---|---|\n"
+        for name, family in group.items():
+            mark = "" if family.generates else " \\*"
+            text += f"| `{name}`{mark} | {family.models} |\n"
+    return text + "\n"
 
 
 def refused() -> str:

@@ -61,8 +61,7 @@ class TinyFamily:
         return transformers.AutoConfig.for_model(model_type, **self.settings)
 
 
-TABLE: dict[str, TinyFamily] = {
-    # Encoders
+ENCODERS = {
     "roberta": TinyFamily("CodeBERT, GraphCodeBERT, UniXcoder, CodeBERTa", ROBERTA),
     "bert": TinyFamily("StarEncoder, bge, e5, all-MiniLM", BERT),
     "distilbert": TinyFamily("distilbert-base", {
@@ -92,7 +91,8 @@ TABLE: dict[str, TinyFamily] = {
     "xlnet": TinyFamily("xlnet-base-cased", {
         "d_model": HIDDEN, "n_layer": LAYERS, "n_head": HEADS, "d_inner": 48, "vocab_size": VOCAB,
     }, generates=False),
-    # Encoder-decoders, whose encoder is frozen and cached
+}  # fmt: skip
+ENCODER_DECODERS = {
     "t5": TinyFamily("CodeT5, CodeT5+ (220M, 770M)", T5),
     "mt5": TinyFamily("mt5-base", T5),
     "umt5": TinyFamily("umt5-base", T5),
@@ -103,7 +103,8 @@ TABLE: dict[str, TinyFamily] = {
     "t5gemma": TinyFamily("t5gemma-2b-2b", {
         "encoder": WINDOW, "decoder": {**WINDOW, "num_hidden_layers": 2}, "vocab_size": VOCAB,
     }),
-    # Decoders
+}  # fmt: skip
+DECODERS = {
     "gpt2": TinyFamily("CodeGPT, CodeParrot", GPT),
     "gpt_bigcode": TinyFamily("StarCoder, SantaCoder", GPT),
     "starcoder2": TinyFamily("StarCoder2", LLAMA),
@@ -155,7 +156,8 @@ TABLE: dict[str, TinyFamily] = {
     "modernbert-decoder": TinyFamily("Ettin decoders", {
         **BERT, "global_attn_every_n_layers": 2, "local_attention": 8,
     }),
-    # Decoders that are mixtures of experts
+}  # fmt: skip
+MIXTURES = {
     "mixtral": TinyFamily("Mixtral 8x7B", {**LLAMA, **LOCAL_EXPERTS}),
     "qwen2_moe": TinyFamily("Qwen1.5-MoE-A2.7B", {
         **LLAMA, **EXPERTS, "moe_intermediate_size": 16, "shared_expert_intermediate_size": 16,
@@ -171,6 +173,17 @@ TABLE: dict[str, TinyFamily] = {
     "deepseek_v3": TinyFamily("DeepSeek-V3, DeepSeek-R1", DEEPSEEK),
     "gpt_oss": TinyFamily("gpt-oss-20b", {**HEAD_DIM, **LOCAL_EXPERTS}),
 }  # fmt: skip
+
+
+GROUPS = {
+    "Encoders": ENCODERS,
+    "Encoder-decoders": ENCODER_DECODERS,
+    "Decoders": DECODERS,
+    "Mixtures of experts": MIXTURES,
+}
+TABLE: dict[str, TinyFamily] = ENCODERS | ENCODER_DECODERS | DECODERS | MIXTURES
+KNOWN = [model_type for model_type in TABLE if model_type in transformers.CONFIG_MAPPING]
+"""The types that the installed version of transformers has: all since 5.24."""
 
 
 def tiny_config(model_type: str) -> transformers.PretrainedConfig:

@@ -17,15 +17,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save, save_file
 
 from telly.errors import ModelError
-from telly.models.embedding import (
-    NO_DECLARATION,
-    DenseLayer,
-    EmbeddingConfig,
-    EmbeddingHead,
-    NormalizeLayer,
-    Role,
-    Similarity,
-)
+from telly.models.embedding import NO_DECLARATION, DenseLayer, EmbeddingConfig, EmbeddingHead, NormalizeLayer, Role
 from telly.models.embedding_folder import (
     embedding_warnings,
     load_embedding_head,
@@ -35,6 +27,7 @@ from telly.models.embedding_folder import (
 from telly.models.load import load_model
 from telly.models.modes import prompt_length
 from telly.models.pooling_mode import PoolingMode, parse_pooling
+from telly.models.similarity import Similarity
 from tiny_families import HIDDEN
 from tiny_models import tiny_model, tiny_tokenizer
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from packaging.version import Version
 from torch import nn
 
 from telly.errors import ModelError
@@ -22,7 +23,7 @@ from telly.models.families import loading_class
 from telly.models.generation import Architecture, architecture_of, check_causal
 from telly.models.load import load_stack, model_from_config, shape_of
 from telly.models.stack import LayerStack, capture, find_stack
-from tiny_families import LAYERS, MAX_POSITIONS, TABLE, tiny_config
+from tiny_families import KNOWN, LAYERS, MAX_POSITIONS, TABLE, tiny_config
 from tiny_models import padded_batch, tiny_model
 
 FROZEN = (0, 2, 3)
@@ -32,7 +33,13 @@ TOLERANCE = 1e-5
 last bits."""
 
 
-@pytest.fixture(scope="module", params=TABLE)
+def test_the_newest_transformers_has_all_families():
+    assert len(TABLE) >= 70
+    if Version(transformers.__version__) >= Version("5.24"):
+        assert list(TABLE) == KNOWN
+
+
+@pytest.fixture(scope="module", params=KNOWN)
 def stack(request: pytest.FixtureRequest) -> LayerStack:
     """The layers of each family's model in turn. No test changes its weights; freezing again replaces a freeze plan."""
     return find_stack(tiny_model(request.param))

@@ -7,9 +7,9 @@ from itertools import permutations
 import pytest
 import torch
 
-from telly.models.embedding import Similarity
 from telly.models.pooling import pool
 from telly.models.pooling_mode import PoolingMode
+from telly.models.similarity import Similarity
 
 LEFT = torch.tensor([[0, 0, 1, 1, 1], [1, 1, 1, 1, 1]])
 RIGHT = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])

@@ -16,7 +16,7 @@ from telly.freezing.split import SplitModel
 from telly.models.load import load_stack, model_from_config, shape_of
 from telly.models.stack import find_stack
 from telly.models.unsupported import check_supported
-from tiny_families import BERT, HEAD_DIM, HIDDEN, LLAMA, SHAPE, TABLE, VOCAB, tiny_config
+from tiny_families import BERT, HEAD_DIM, HIDDEN, KNOWN, LLAMA, SHAPE, VOCAB, tiny_config
 
 STATES = {"hidden_size": HIDDEN, "num_hidden_layers": 4, "vocab_size": VOCAB, "state_size": 4}
 VISION = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16,
@@ -60,7 +60,7 @@ def test_a_kind_of_model_is_refused_by_its_configuration(model_type: str):
 
 
 def test_no_tested_family_is_refused():
-    for model_type in TABLE:
+    for model_type in KNOWN:
         check_supported(tiny_config(model_type))
     check_supported(transformers.GraniteMoeHybridConfig(num_hidden_layers=2, layer_types=["attention", "attention"]))
 

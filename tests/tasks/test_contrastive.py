@@ -25,8 +25,9 @@ from telly.freezing.cost import plan_costs
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.metrics.retrieval import map_at_r
-from telly.models.embedding import EmbeddingConfig, EmbeddingHead, Similarity
+from telly.models.embedding import EmbeddingConfig, EmbeddingHead
 from telly.models.load import shape_of
+from telly.models.similarity import Similarity
 from telly.settings.config import TuneConfig
 from telly.tasks import get_task
 from telly.tasks.options import ContrastiveOptions

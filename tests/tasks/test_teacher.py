@@ -23,7 +23,7 @@ from telly.errors import ConfigError, DataError
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.inference.tuned_model import TunedModel
-from telly.models.embedding import Similarity
+from telly.models.similarity import Similarity
 from telly.settings.config import TuneConfig
 from telly.tasks import get_task
 from telly.tasks.options import TeacherSettings

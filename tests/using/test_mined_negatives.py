@@ -18,7 +18,7 @@ from telly.errors import ConfigError, DataError
 from telly.freezing.build import existing_cache
 from telly.inference import embedding_cache
 from telly.inference.tuned_model import TunedModel
-from telly.models.embedding import Similarity
+from telly.models.similarity import Similarity
 from telly.settings.config import TuneConfig
 from telly.tuning.caches import requests
 from telly.tuning.job import prepare

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import numpy.typing as npt
 
+from telly.models.similarity import Similarity
+
 Embeddings = npt.NDArray[np.float32]
 """Embeddings, usually [texts, hidden]."""
 
@@ -35,7 +37,7 @@ class EmbeddingKey:
     pooling: str = "mean, unit length"
     prompt: str = ""
     modules: str = ""
-    similarity: str = "cosine"
+    similarity: Similarity = Similarity.COSINE
 
     @property
     def fingerprint(self) -> str:
@@ -46,5 +48,5 @@ class EmbeddingKey:
         return hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=12).hexdigest()
 
 
-LATER_PARTS = {"prompt": "", "modules": "", "similarity": "cosine"}
+LATER_PARTS = {"prompt": "", "modules": "", "similarity": Similarity.COSINE}
 """Parts of a key that earlier versions did not have, with the values that their embeddings had."""

@@ -20,9 +20,10 @@ from telly.freezing.fingerprint import module_digest, prefix_digests
 from telly.freezing.source import RowSource
 from telly.inference.embeddings import EmbeddingKey, Embeddings
 from telly.inference.encoder import PlainEncoder
-from telly.models.embedding import EmbeddingConfig, EmbeddingHead, NormalizeLayer, Role, Similarity, embedding_size
+from telly.models.embedding import EmbeddingConfig, EmbeddingHead, NormalizeLayer, Role, embedding_size
 from telly.models.embedding_folder import embedding_warnings, load_embedding_head, load_embedding_tokenizer
 from telly.models.load import load_stack
+from telly.models.similarity import Similarity
 from telly.models.stack import LayerStack, find_stack
 from telly.runs.folder import RunFolder
 from telly.runs.inference_config import InferenceConfig, load_head

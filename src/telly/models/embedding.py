@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import torch
@@ -20,6 +19,7 @@ from torch import nn
 from telly.errors import ModelError
 from telly.models.pooling import pool
 from telly.models.pooling_mode import PoolingMode
+from telly.models.similarity import Similarity
 
 NO_DECLARATION = "default: the folder says nothing, so mean pooling and unit length"
 """Source of the configuration of a folder without declarations."""
@@ -31,47 +31,6 @@ ACTIVATIONS = (
     *("ReLU", "ReLU6", "SELU", "SiLU", "Sigmoid", "Softplus", "Softsign", "Tanh", "Tanhshrink"),
 )
 """Activation functions of a Dense layer: the classes of `torch.nn` without parameters or required arguments."""
-
-
-class Similarity(StrEnum):
-    """Similarity of two embeddings; a higher score is more similar.
-
-    Attributes:
-        COSINE: cosine of the angle.
-        DOT: dot product.
-        EUCLIDEAN: negative Euclidean distance.
-        MANHATTAN: negative sum of the absolute differences.
-    """
-
-    COSINE = "cosine"
-    DOT = "dot"
-    EUCLIDEAN = "euclidean"
-    MANHATTAN = "manhattan"
-
-    @property
-    def normalizes(self) -> bool:
-        """True if embeddings are scaled to unit length before they are compared."""
-        return self is Similarity.COSINE
-
-    def scores(self, queries: torch.Tensor, documents: torch.Tensor) -> torch.Tensor:
-        """Compute the similarity of every query to every document.
-
-        Args:
-            queries: [queries, size].
-            documents: [documents, size].
-
-        Returns:
-            [queries, documents].
-        """
-        match self:
-            case Similarity.COSINE:
-                return F.normalize(queries, dim=-1) @ F.normalize(documents, dim=-1).T
-            case Similarity.DOT:
-                return queries @ documents.T
-            case Similarity.EUCLIDEAN:
-                return -torch.cdist(queries, documents, p=2.0)
-            case Similarity.MANHATTAN:
-                return -torch.cdist(queries, documents, p=1.0)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,6 @@ from telly.models.embedding import (
     LayerNormLayer,
     NormalizeLayer,
     Role,
-    Similarity,
     add_lower_case,
     embedding_size,
     shorten,
@@ -55,6 +54,7 @@ from telly.models.folder import (
 from telly.models.generation import Architecture, architecture_of
 from telly.models.load import load_config, load_tokenizer, resolve
 from telly.models.pooling_mode import PoolingMode, parse_pooling
+from telly.models.similarity import Similarity
 
 SETTINGS = "config_sentence_transformers.json"
 """File with the prompts and the similarity of a model of sentence-transformers."""

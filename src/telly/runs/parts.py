@@ -13,6 +13,8 @@ from telly.freezing.variants import Method
 from telly.metrics.interval import Statistic, paired_bootstrap
 from telly.metrics.significance import Verdict, verdict_of
 from telly.metrics.table import METRICS
+from telly.models.pooling_mode import PoolingMode
+from telly.models.similarity import Similarity
 
 if TYPE_CHECKING:
     from telly.freezing.plan import FreezePlan
@@ -173,20 +175,22 @@ class EmbeddingInfo:
         return self.source + "".join(f"; {name} by the settings" for name in self.overridden)
 
 
-_POOLED = {
-    "cls": "the last layer's state of its first token",
-    "mean": "the mean of the last layer's states over its tokens",
-    "max": "the maximum of the last layer's states over its tokens",
-    "mean_sqrt_len_tokens": "the sum of the last layer's states over its tokens, divided by the root of their number",
-    "weightedmean": "the mean of the last layer's states over its tokens, weighted by position",
-    "lasttoken": "the last layer's state of its last token",
+_POOLED: Mapping[str, str] = {
+    PoolingMode.CLS: "the last layer's state of its first token",
+    PoolingMode.MEAN: "the mean of the last layer's states over its tokens",
+    PoolingMode.MAX: "the maximum of the last layer's states over its tokens",
+    PoolingMode.MEAN_SQRT_LEN: (
+        "the sum of the last layer's states over its tokens, divided by the square root of their number"
+    ),
+    PoolingMode.WEIGHTED_MEAN: "the mean of the last layer's states over its tokens, weighted by position",
+    PoolingMode.LAST_TOKEN: "the last layer's state of its last token",
 }
 _WORDS = {"Normalize": "scaled to unit length"}
-_SIMILARITIES = {
-    "cosine": "their cosine",
-    "dot": "their dot product",
-    "euclidean": "their negative Euclidean distance",
-    "manhattan": "the negative sum of their absolute differences",
+_SIMILARITIES: Mapping[str, str] = {
+    Similarity.COSINE: "their cosine",
+    Similarity.DOT: "their dot product",
+    Similarity.EUCLIDEAN: "their negative Euclidean distance",
+    Similarity.MANHATTAN: "the negative sum of their absolute differences",
 }
 
 

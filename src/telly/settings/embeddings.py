@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from telly.models.embedding import EmbeddingConfig, Similarity
+from telly.models.embedding import EmbeddingConfig
 from telly.models.embedding_folder import read_embedding_config
 from telly.models.modes import mode_of
 from telly.models.pooling_mode import parse_pooling
@@ -33,7 +33,7 @@ def embedding_config(model: str, spec: AnySpec, options: TaskOptions) -> Embeddi
         getattr(options, "document_prompt", None),
     )
     similarity = spec.fixed_similarity(options)
-    return config if similarity is None else replace(config, similarity=Similarity(similarity))
+    return config if similarity is None else replace(config, similarity=similarity)
 
 
 def prompts_of(config: EmbeddingConfig | None, spec: AnySpec) -> Prompts:

@@ -15,6 +15,7 @@ from telly.data.sample import Sample
 from telly.data.schema import Column, Schema
 from telly.metrics.answers import AnswerLayout
 from telly.mining.target import MinedRows, MiningTarget
+from telly.models.similarity import Similarity
 from telly.tasks.options import COSINE, PAIR, PairOptions
 from telly.tasks.spec import DataExample, EmbeddingRoles, Preset, TaskSpec
 
@@ -71,9 +72,9 @@ class Clone(TaskSpec[PairOptions]):
         """An option; by default batches share texts with the cosine head only."""
         return bool(options.shared_batches)
 
-    def fixed_similarity(self, options: PairOptions) -> str | None:
+    def fixed_similarity(self, options: PairOptions) -> Similarity | None:
         """The cosine, with the head of that name."""
-        return COSINE if options.head == COSINE else None
+        return Similarity.COSINE if options.head == COSINE else None
 
     def embedding_roles(self, options: PairOptions) -> EmbeddingRoles | None:
         """Functions on both sides, with the cosine head only."""

@@ -17,6 +17,7 @@ from telly.tasks.options import TaskOptions
 if TYPE_CHECKING:
     from telly.metrics.interval import Statistic
     from telly.models.embedding import Role
+    from telly.models.similarity import Similarity
     from telly.tasks.training.base import AnyTask
 
 OptionsT = TypeVar("OptionsT", bound=TaskOptions)
@@ -151,7 +152,7 @@ class TaskSpec(ABC, Generic[OptionsT]):
         candidates = self.schema.candidates
         return "query" if candidates is not None and column != candidates else "document"
 
-    def fixed_similarity(self, options: OptionsT) -> str | None:
+    def fixed_similarity(self, options: OptionsT) -> Similarity | None:
         """Similarity that the task trains whatever the model's folder declares; None takes the folder's."""
         return None
 

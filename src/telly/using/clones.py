@@ -18,10 +18,10 @@ from telly.inference.embeddings import Embeddings
 from telly.inference.tuned_model import TunedModel
 from telly.mining.duplicates import signature
 from telly.mining.repository.collect import CollectOptions
-from telly.models.embedding import Similarity
+from telly.models.similarity import Similarity
 from telly.tasks import TASKS, get_spec
 from telly.using.choice import choose
-from telly.using.dense import COSINE, Dense
+from telly.using.dense import Dense
 from telly.using.index import CodeLocation, default_folder, open_index
 from telly.using.update import update_index
 
@@ -210,7 +210,10 @@ def _threshold(tuned: TunedModel, given: float | None) -> float:
 
 
 def groups_of(
-    locations: list[CodeLocation], embeddings: Embeddings, min_similarity: float, similarity: str = COSINE
+    locations: list[CodeLocation],
+    embeddings: Embeddings,
+    min_similarity: float,
+    similarity: Similarity = Similarity.COSINE,
 ) -> tuple[CloneGroup, ...]:
     """Groups of functions linked by pairs whose similarity is at least `min_similarity`, or that are copies.
 
@@ -218,7 +221,7 @@ def groups_of(
         locations: the functions.
         embeddings: their embeddings, [functions, size], of unit length for the cosine.
         min_similarity: minimum similarity.
-        similarity: name of the similarity of two embeddings.
+        similarity: similarity by which embeddings are compared.
     """
     keys = [location.function.key for location in locations]
     links = {(a, b): score for a, b, score in _links(embeddings, min_similarity, similarity)}
@@ -239,18 +242,18 @@ def groups_of(
     return tuple(sorted(groups, key=lambda group: -group.repeated_lines))
 
 
-def _similarity(left: Embeddings, right: Embeddings, similarity: str) -> float:
+def _similarity(left: Embeddings, right: Embeddings, similarity: Similarity) -> float:
     """Similarity of two embeddings, [size] each."""
     (score,), _ = Dense.build(right[None], similarity=similarity).search(left[None], 1)
     return _rounded(float(score[0]), similarity)
 
 
-def _rounded(score: float, similarity: str) -> float:
+def _rounded(score: float, similarity: Similarity) -> float:
     """A similarity without the rounding by which a cosine can exceed 1."""
-    return min(1.0, score) if similarity == COSINE else score
+    return min(1.0, score) if similarity is Similarity.COSINE else score
 
 
-def _links(embeddings: Embeddings, min_similarity: float, similarity: str) -> Iterator[tuple[int, int, float]]:
+def _links(embeddings: Embeddings, min_similarity: float, similarity: Similarity) -> Iterator[tuple[int, int, float]]:
     """Pairs of similar functions with their similarities, the lower index first; a pair may come twice."""
     if len(embeddings) < 2:
         return

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from telly.errors import ConfigError
 from telly.inference.embeddings import Embeddings
+from telly.models.similarity import Similarity
 
 Indices = npt.NDArray[np.int64]
 
@@ -19,12 +20,11 @@ LINKS, BUILD_WIDTH, SEARCH_WIDTH = 32, 80, 128
 """Neighbours of a node, and candidates kept while building and searching (M, efConstruction, efSearch of HNSW)."""
 MAX_DELETED_RATIO = 0.25
 """Maximum ratio of graph nodes whose functions were deleted; above it the graph is built from scratch."""
-COSINE = "cosine"
 METRICS = {
-    COSINE: "METRIC_INNER_PRODUCT",
-    "dot": "METRIC_INNER_PRODUCT",
-    "euclidean": "METRIC_L2",
-    "manhattan": "METRIC_L1",
+    Similarity.COSINE: "METRIC_INNER_PRODUCT",
+    Similarity.DOT: "METRIC_INNER_PRODUCT",
+    Similarity.EUCLIDEAN: "METRIC_L2",
+    Similarity.MANHATTAN: "METRIC_L1",
 }
 """FAISS's metric by similarity; embeddings that are compared by cosine have unit length."""
 GRAPH_FILE, FUNCTIONS_FILE = "graph.npy", "places.npy"
@@ -37,10 +37,10 @@ class Dense:
         index: FAISS's index.
         functions: function of every node of the graph, -1 for one that was deleted, [nodes]; None for exhaustive
             search, where nodes are functions.
-        similarity: name of the similarity of two embeddings.
+        similarity: similarity by which embeddings are compared.
     """
 
-    def __init__(self, index: Any, functions: Indices | None, similarity: str = COSINE) -> None:
+    def __init__(self, index: Any, functions: Indices | None, similarity: Similarity = Similarity.COSINE) -> None:
         self.index = index
         self.functions = functions
         self.similarity = similarity
@@ -51,7 +51,7 @@ class Dense:
         embeddings: Embeddings,
         former: Dense | None = None,
         moved: Indices | None = None,
-        similarity: str = COSINE,
+        similarity: Similarity = Similarity.COSINE,
     ) -> Dense:
         """Build an index.
 
@@ -59,7 +59,7 @@ class Dense:
             embeddings: embeddings of all functions, [functions, size], of unit length for the cosine.
             former: the index before an update; only new functions are added to its graph.
             moved: new index of every function of `former`, -1 for one that was deleted, [former functions].
-            similarity: name of the similarity of two embeddings.
+            similarity: similarity by which embeddings are compared.
         """
         faiss = import_faiss()
         metric = getattr(faiss, METRICS[similarity])
@@ -104,9 +104,9 @@ class Dense:
 
     def _similarities(self, distances: Embeddings) -> Embeddings:
         """Similarities, higher for more similar embeddings, from what FAISS calls distances."""
-        if self.similarity == "euclidean":  # FAISS leaves out the square root
+        if self.similarity is Similarity.EUCLIDEAN:  # FAISS leaves out the square root
             return -np.sqrt(np.maximum(distances, 0))
-        return -distances if self.similarity == "manhattan" else distances
+        return -distances if self.similarity is Similarity.MANHATTAN else distances
 
     def save(self, folder: Path) -> None:
         """Write a graph into a folder; exhaustive search needs no file of its own."""
@@ -117,7 +117,7 @@ class Dense:
         np.save(folder / FUNCTIONS_FILE, self.functions, allow_pickle=False)
 
     @classmethod
-    def load(cls, folder: Path, embeddings: Embeddings, similarity: str = COSINE) -> Dense:
+    def load(cls, folder: Path, embeddings: Embeddings, similarity: Similarity = Similarity.COSINE) -> Dense:
         """Open what `save` wrote; `embeddings` and `similarity` as for `build`."""
         if not (folder / GRAPH_FILE).is_file():
             return cls.build(embeddings, similarity=similarity)

@@ -24,7 +24,8 @@ from telly.errors import CodeIndexError
 from telly.inference.embeddings import Embeddings
 from telly.metrics.bm25 import Bm25
 from telly.mining.repository.extract import Function
-from telly.using.dense import COSINE, Dense
+from telly.models.similarity import Similarity
+from telly.using.dense import Dense
 
 FORMAT = 2
 """Format of the files, raised when their meaning changes. 2: words of any script, no stop words, keys of functions."""
@@ -67,9 +68,9 @@ class Meta:
     format: int = FORMAT
 
     @property
-    def similarity(self) -> str:
+    def similarity(self) -> Similarity:
         """Similarity by which embeddings are compared; earlier versions knew the cosine alone."""
-        return str(self.key.get("similarity", COSINE))
+        return Similarity(self.key.get("similarity", Similarity.COSINE))
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from telly.inference.tuned_model import TunedModel
 from telly.metrics.bm25 import Bm25
 from telly.metrics.retrieval import CHUNK_QUERIES
 from telly.mining.duplicates import Signature, are_near_duplicates, signature
-from telly.models.embedding import Similarity
+from telly.models.similarity import Similarity
 from telly.settings.config import TuneConfig
 from telly.tasks import get_spec
 from telly.tasks.training.embeddings import embed_rows

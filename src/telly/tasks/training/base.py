@@ -19,8 +19,9 @@ from telly.data.schema import Schema
 from telly.data.sequences import Rows, SequenceTable
 from telly.freezing.source import RowSource
 from telly.metrics.interval import Floats, Statistic, values_of
-from telly.models.embedding import EmbeddingConfig, EmbeddingHead, Similarity
+from telly.models.embedding import EmbeddingConfig, EmbeddingHead
 from telly.models.modes import InputMode, encode_prompted, prompt_length
+from telly.models.similarity import Similarity
 from telly.tasks.options import TaskOptions
 from telly.tasks.spec import Preset, TaskSpec
 

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 
 from telly.data.schema import Schema
 from telly.data.sequences import RaggedRows, Rows
-from telly.models.embedding import EmbeddingHead, Similarity
+from telly.models.embedding import EmbeddingHead
+from telly.models.similarity import Similarity
 from telly.tasks.options import ContrastiveOptions
 from telly.tasks.training.base import Encoded, Encoder, TaskModel
 from telly.tasks.training.embeddings import in_chunks

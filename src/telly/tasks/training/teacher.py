@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from telly.data.sequences import RaggedRows, Rows
-from telly.models.embedding import Similarity
+from telly.models.similarity import Similarity
 from telly.processes import mean_over_processes
 from telly.tasks.options import SCORES, TeacherSettings
 from telly.tasks.training.global_batch import for_all_processes, gather_ragged, gather_with_gradient
