@@ -63,13 +63,13 @@ def rm(
 ) -> None:
     """Remove activation caches, except those being built, and embeddings."""
     from telly.errors import CacheError
-    from telly.freezing.inventory import Entry, find_caches, remove_cache, select
+    from telly.freezing.inventory import KeptEntry, find_caches, remove_cache, select
     from telly.inference.embedding_cache import find_embeddings
 
     if not names and not everything:
         raise CacheError("nothing to remove: give names (see `telly cache ls`) or --all")
     root = _root(cache_dir)
-    kept: list[Entry] = [*find_caches(root), *find_embeddings(root)]
+    kept: list[KeptEntry] = [*find_caches(root), *find_embeddings(root)]
     for entry in select(kept, [] if everything else names, root):
         freed = remove_cache(entry.folder)
         typer.echo(f"{entry.folder.name}: removed, {freed / 1e6:.1f} MB freed")

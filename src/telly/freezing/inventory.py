@@ -29,7 +29,7 @@ class CacheEntry:
     modified: float
 
 
-class Entry(Protocol):
+class KeptEntry(Protocol):
     """Anything that is kept in a folder of its own."""
 
     @property
@@ -37,7 +37,7 @@ class Entry(Protocol):
         """The folder; its name identifies the entry."""
 
 
-EntryT = TypeVar("EntryT", bound=Entry)
+EntryT = TypeVar("EntryT", bound=KeptEntry)
 
 
 def find_caches(root: Path) -> list[CacheEntry]:
