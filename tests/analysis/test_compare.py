@@ -133,3 +133,16 @@ def test_a_pooling_that_is_not_compared_is_said(models: Path, tmp_path: Path):
     remark = f"{folder}: means over all tokens are compared, without prompts; its folder declares the pooling cls and"
     ended = compare(tmp_path, "--model", str(models / "a"), "--with", str(folder), "--limit", "50", "--no-figures")
     assert f"{remark} prompts" in " ".join(ended.out.split())
+
+
+def test_texts_are_put_into_lower_case_where_the_folder_declares_it(models: Path, tmp_path: Path):
+    plain, lower = (shutil.copytree(models / "a", tmp_path / name) for name in ("plain", "lower"))
+    for folder, config in ((plain, EmbeddingConfig()), (lower, EmbeddingConfig(do_lower_case=True))):
+        write_embedding_modules(folder, EmbeddingHead(config, 32), 32, {"query": 40, "document": 40}, {})
+    for case in (str.upper, str.lower):
+        texts = [case(f"Read the rows {number}") for number in range(60)]
+        data = tmp_path / "data.jsonl"
+        data.write_text("".join(json.dumps({"code": text}) + "\n" for text in texts))
+        options = ("--model", str(plain), "--with", str(lower), "--data", str(data), "--no-figures")
+        ended = compare(tmp_path, *options)
+        assert ("the models split texts into other tokens" in " ".join(ended.out.split())) == (case is str.upper)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import transformers
 from typer.testing import CliRunner
 
 from telly.cli import app
+from telly.errors import CacheError
+from telly.inference.embedding_cache import FOLDER, EmbeddedChunks, text_key
 from telly.tasks import TASKS
 
 
@@ -89,7 +93,7 @@ def test_a_hub_model_without_a_network_names_the_folder_option():
         (["tune", "search", "--max-tokens", "code"], "--max-tokens: expected NAME=VALUE, found 'code'"),
         (["tune", "search", "--max-tokens", "code=x"], "--max-tokens: expected a whole number, found 'x'"),
         (["tune", "search", "--config", "none.toml"], "none.toml: no such file; expected a TOML file with settings"),
-        (["cache", "rm"], "nothing to remove: name activation caches (see `telly cache ls`) or give --all"),
+        (["cache", "rm"], "nothing to remove: give names (see `telly cache ls`) or --all"),
     ],
 )
 def test_user_errors_are_one_clear_text_and_exit_with_2(
@@ -108,6 +112,18 @@ def test_ls_is_derived_from_the_table_of_tasks():
     text = CliRunner().invoke(app, ["ls"]).output
     assert "search: code search" in text
     assert "preset: at most query 128, code 256 tokens, batch 128, learning rate 2e-05, 10 epochs, best by mrr" in text
+
+
+def test_kept_embeddings_are_listed_and_removed_by_name(tmp_path: Path):
+    kept = EmbeddedChunks(tmp_path / FOLDER / "query-abc")
+    kept.add([text_key("a"), text_key("b")], np.zeros((2, 3), dtype=np.float32))
+    kept.add([text_key("c")], np.zeros((1, 3), dtype=np.float32))
+    listed = CliRunner().invoke(app, ["cache", "ls", "--cache-dir", str(tmp_path)]).output
+    assert re.search(r"query-abc\W+3\W", listed)
+    unknown = CliRunner().invoke(app, ["cache", "rm", "document", "--cache-dir", str(tmp_path)])
+    assert isinstance(unknown.exception, CacheError) and kept.read()
+    removed = CliRunner().invoke(app, ["cache", "rm", "query-a", "--cache-dir", str(tmp_path)]).output
+    assert removed.startswith("query-abc: removed") and not list((tmp_path / FOLDER).iterdir())
 
 
 def test_cache_listing_of_an_empty_folder(tmp_path: Path):

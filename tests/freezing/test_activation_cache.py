@@ -18,7 +18,7 @@ from telly.freezing.activation_cache import CacheLayout
 from telly.freezing.build import CacheRequest, build_cache
 from telly.freezing.cost import Rates, decide
 from telly.freezing.fingerprint import CacheKey
-from telly.freezing.inventory import find_caches, remove_cache, verify_cache
+from telly.freezing.inventory import find_caches, remove_cache, select, verify_cache
 from telly.freezing.source import RowSource
 from telly.freezing.split import SplitModel
 from telly.freezing.states import StateDtype
@@ -298,8 +298,9 @@ def test_stores_are_listed_and_removed(tmp_path: Path):
     folder = build_cache(request(tmp_path)).cache.folder
     (entry,) = find_caches(tmp_path)
     assert (entry.folder, entry.layer, entry.rows, entry.dtype) == (folder, 2, len(table()), "fp32")
-    with pytest.raises(CacheError, match="no activation cache 'zzz'"):
-        find_caches(tmp_path, ["zzz"])
+    with pytest.raises(CacheError, match="nothing is kept under the name 'zzz'"):
+        select([entry], ["zzz"], tmp_path)
+    assert select([entry], [folder.name[:4]], tmp_path) == [entry]
     assert remove_cache(folder) > 0
     assert find_caches(tmp_path) == []
     assert not list(tmp_path.iterdir())

@@ -26,7 +26,7 @@ from telly.models.pooling_mode import PoolingMode
 from telly.runs.parts import RecordedConfig
 from telly.runs.record import RunRecord
 from telly.settings.config import TuneConfig
-from telly.studies.config import StudyConfig, _embedding_digest, cells_of
+from telly.studies.config import StudyConfig, _digests, cells_of
 from telly.training.clocks import Clocks, PeakMemory
 from telly.tuning.job import prepare
 from telly.tuning.saving import save_model
@@ -281,7 +281,7 @@ def test_the_adapters_folder_has_the_dense_layer_as_well(folder: Path, tmp_path:
 def test_a_studys_cell_depends_on_what_the_folder_declares(folder: Path, tmp_path: Path):
     def name(model: Path) -> str:
         study = StudyConfig(models=(str(model),), tasks=("search",), variants=("base",), settings={"limit": 8})
-        _embedding_digest.cache_clear()
+        _digests.cache_clear()
         return cells_of(study, tmp_path)[0].folder.name.rpartition("-")[2]
 
     plain = shutil.copytree(folder, tmp_path / "a" / "model")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save, save_file
 
@@ -633,6 +633,7 @@ def declared(plain: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
     file=st.sampled_from(["modules.json", POOLING, DENSE, "3_Dropout/config.json", TRANSFORMER, SETTINGS]),
     values=json_values,
 )
+@example(file="3_Dropout/config.json", values={"a\nb": None})
 def test_any_json_gives_a_configuration_or_an_error_that_names_the_folder(file: str, values: Any, declared: Path):
     place = declared / file
     before = place.read_bytes() if place.is_file() else None

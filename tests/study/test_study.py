@@ -61,12 +61,12 @@ def test_a_folder_is_a_function_of_what_decides_the_result(tiny: Tiny, tmp_path:
 
 def test_the_end_of_a_large_file_of_weights_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Only both ends of large files are read, and what a model was tuned with may be in the last one alone."""
-    monkeypatch.setattr(study_config, "DIGESTED_BYTES", 64)
+    monkeypatch.setattr("telly.settings.digests.DIGESTED_BYTES", 64)
     file = next(tiny_model_folder(tmp_path / "model").glob("*.safetensors"))
     study = StudyConfig(models=(str(tmp_path / "model"),), variants=(BASE,))
 
     def name() -> str:
-        study_config._model_digest.cache_clear()
+        study_config._digests.cache_clear()
         (cell,) = cells_of(study, tmp_path)
         return cell.folder.name
 
@@ -80,7 +80,8 @@ def test_the_end_of_a_large_file_of_weights_counts(tmp_path: Path, monkeypatch: 
 
 def test_folders_are_those_of_the_first_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """So that the finished cells of an earlier study are not run again."""
-    monkeypatch.setattr("telly.studies.config._model_digest", lambda model: "weights")
+    monkeypatch.setattr("telly.settings.digests.model_digest", lambda model: "weights")
+    study_config._digests.cache_clear()
     study = StudyConfig(
         tasks=("search", "clone"), variants=("base", "frozen-9", "9-lora"), settings={"epochs": 3, "limit": 64}
     )

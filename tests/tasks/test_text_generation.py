@@ -193,6 +193,8 @@ def test_loss_by_hand():
 class SimpleModel(nn.Module):
     """In place of a split: the model itself."""
 
+    hidden_size = 1
+
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model

@@ -298,6 +298,10 @@ def test_an_index_of_an_earlier_format_is_refused_until_it_is_updated(
     meta.write_text(json.dumps(json.loads(meta.read_text()) | {"format": FORMAT + 1}))
     with pytest.raises(CodeIndexError, match=f"it has format {FORMAT + 1}, this version reads {FORMAT}"):
         update_index(tree, folder, tuned)
+    values = json.loads(meta.read_text()) | {"format": FORMAT}
+    meta.write_text(json.dumps(values | {"key": values["key"] | {"similarity": "jaccard"}}))
+    with pytest.raises(CodeIndexError, match="it has the similarity 'jaccard', which this version does not know"):
+        open_index(folder)
 
 
 def test_nothing_to_index(tuned: TunedModel, tmp_path: Path) -> None:

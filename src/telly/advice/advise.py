@@ -23,8 +23,9 @@ from telly.freezing.cost import VariantCost
 from telly.freezing.variants import BASE, Variant
 from telly.runs.provenance import provenance
 from telly.settings.config import ResolvedConfig, TuneConfig
+from telly.settings.digests import digests_of_models, models_of
 from telly.settings.lists import ADVICE_SETTINGS
-from telly.tasks import get_task
+from telly.tasks import get_spec, get_task
 from telly.tuning.estimate import costs_of, encode_training_data, trained_parameters, workload_of
 from telly.tuning.inputs import load_datasets
 
@@ -171,7 +172,8 @@ def advise(
 def _key(config: ResolvedConfig, tolerance: float, budget: RunBudget, datasets: dict[str, Any]) -> dict[str, Any]:
     settings = {name: value for name, value in config.model_dump(mode="json").items() if name in ADVICE_SETTINGS}
     data = {name: dataset._fingerprint for name, dataset in datasets.items() if name != "test"}
-    return {"settings": settings, "tolerance": tolerance, "budget": asdict(budget), "data": data}
+    models = digests_of_models(models_of(config), get_spec(config.task).is_generative)
+    return {"settings": settings, "tolerance": tolerance, "budget": asdict(budget), "data": data, "models": models}
 
 
 def _earlier_advice(file: Path, key: dict[str, Any]) -> dict[str, Any] | None:

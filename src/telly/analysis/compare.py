@@ -15,8 +15,8 @@ from telly.analysis.similarity import RESAMPLES, Rsa, cka_matrix, procrustes, rs
 from telly.analysis.texts import code_texts
 from telly.disk import write_json
 from telly.errors import ConfigError
-from telly.models.embedding_folder import read_embedding_config
-from telly.models.load import load_model, load_tokenizer
+from telly.models.embedding_folder import load_embedding_tokenizer, read_embedding_config
+from telly.models.load import load_model
 from telly.models.modes import encode_texts, mode_of
 from telly.models.pooling_mode import PoolingMode
 
@@ -125,8 +125,8 @@ class _Pooled:
 
 def _pooled(config: CompareConfig, name: str, texts: list[str], extractor: LayerExtractor) -> _Pooled:
     stack, longest = prepare(load_model(name), config.max_tokens)
-    tokenizer = load_tokenizer(name)
     declared = read_embedding_config(name)
+    tokenizer = load_embedding_tokenizer(name, declared)
     encodings = encode_texts(tokenizer, texts, longest, mode_of(declared))
     padded_to = longest if config.paper else 0
     (states,) = extractor.states(

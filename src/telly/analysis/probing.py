@@ -26,7 +26,8 @@ from telly.analysis.layers import ExtractionRequest, LayerExtractor, layer_names
 from telly.analysis.probes.skipped import SkippedTexts
 from telly.disk import write_json
 from telly.metrics.estimate import student_quantile
-from telly.models.load import load_config, load_model, load_tokenizer, model_from_config
+from telly.models.embedding_folder import load_embedding_tokenizer, read_embedding_config
+from telly.models.load import load_config, load_model, model_from_config
 
 RANDOM_WEIGHTS = "random weights"
 
@@ -179,7 +180,7 @@ def run_probes(probes: Sequence[Probe], config: ProbeConfig, extractor: LayerExt
     for name in (*config.models, RANDOM_WEIGHTS):
         source = config.models[0] if name == RANDOM_WEIGHTS else name
         stack, longest = prepare(_model(name, source), config.max_tokens)
-        tokenizer = load_tokenizer(source)
+        tokenizer = load_embedding_tokenizer(source, read_embedding_config(source))
         # Random weights use the first model's tokenizer, so the items are the same.
         same = bool(first_items) and source == config.models[0]
         items = first_items if same else [probe.items(config, tokenizer, longest) for probe in probes]

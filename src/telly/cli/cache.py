@@ -1,4 +1,4 @@
-"""`telly cache`: list, verify and remove the activation caches on this machine."""
+"""`telly cache`: list, verify and remove the activation caches, and the embeddings kept beside them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,16 @@ FOLDER = typer.Option(
 
 @app.command("ls", cls=SectionedCommand)
 def ls(cache_dir: Path | None = FOLDER) -> None:
-    """List the activation caches: name, layer, sequences, size, completeness, last change."""
-    from telly.cli.console import print_caches
+    """List the activation caches, and the embeddings of teachers and of mined negatives, with size and last change."""
+    from telly.cli.console import print_caches, print_embeddings
     from telly.freezing.inventory import find_caches
+    from telly.inference.embedding_cache import find_embeddings
 
     root = _root(cache_dir)
     print_caches(root, find_caches(root))
+    embeddings = find_embeddings(root)
+    if embeddings:
+        print_embeddings(embeddings)
 
 
 @app.command(
@@ -39,10 +43,10 @@ def verify(
     cache_dir: Path | None = FOLDER,
 ) -> None:
     """Compare every shard with its checksum; exit with code 2 if one is damaged. The next run repairs it."""
-    from telly.freezing.inventory import find_caches, verify_cache
+    from telly.freezing.inventory import find_caches, select, verify_cache
 
-    damaged = False
-    for entry in find_caches(_root(cache_dir), names or []):
+    damaged, root = False, _root(cache_dir)
+    for entry in select(find_caches(root), names or [], root):
         shards = verify_cache(entry.folder)
         damaged |= bool(shards)
         text = f"damaged: shards {', '.join(map(str, shards))}; the next run recomputes them" if shards else "intact"
@@ -53,17 +57,20 @@ def verify(
 
 @app.command(cls=SectionedCommand)
 def rm(
-    names: list[str] = typer.Argument(None, help="Activation caches to remove."),
-    everything: bool = typer.Option(False, "--all", help="Remove all activation caches."),
+    names: list[str] = typer.Argument(None, help="Activation caches or embeddings to remove."),
+    everything: bool = typer.Option(False, "--all", help="Remove all activation caches and embeddings."),
     cache_dir: Path | None = FOLDER,
 ) -> None:
-    """Remove activation caches, except those being built."""
+    """Remove activation caches, except those being built, and embeddings."""
     from telly.errors import CacheError
-    from telly.freezing.inventory import find_caches, remove_cache
+    from telly.freezing.inventory import KeptEntry, find_caches, remove_cache, select
+    from telly.inference.embedding_cache import find_embeddings
 
     if not names and not everything:
-        raise CacheError("nothing to remove: name activation caches (see `telly cache ls`) or give --all")
-    for entry in find_caches(_root(cache_dir), [] if everything else names):
+        raise CacheError("nothing to remove: give names (see `telly cache ls`) or --all")
+    root = _root(cache_dir)
+    kept: list[KeptEntry] = [*find_caches(root), *find_embeddings(root)]
+    for entry in select(kept, [] if everything else names, root):
         freed = remove_cache(entry.folder)
         typer.echo(f"{entry.folder.name}: removed, {freed / 1e6:.1f} MB freed")
 

@@ -19,6 +19,7 @@ from telly.training.clocks import CLOCKS
 if TYPE_CHECKING:  # `telly score` must not import torch
     from telly.freezing.cost import VariantCost
     from telly.freezing.inventory import CacheEntry
+    from telly.inference.embedding_cache import EmbeddingEntry
     from telly.runs.record import RunRecord
     from telly.studies.table import StudyTable
 
@@ -159,6 +160,15 @@ def print_caches(root: Path, entries: Sequence[CacheEntry]) -> None:
     console = _console()
     console.print(table)
     console.print(f"{len(entries)} activation caches, {sum(e.nbytes for e in entries) / 1e6:.1f} MB")
+
+
+def print_embeddings(entries: Sequence[EmbeddingEntry]) -> None:
+    """Print the embeddings that are kept beside the activation caches."""
+    table = _table(str(entries[0].folder.parent), ["embeddings", "texts", "MB", "last written"])
+    for entry in entries:
+        modified = dt.datetime.fromtimestamp(entry.modified).isoformat(" ", "minutes")
+        table.add_row(entry.folder.name, f"{entry.texts:,}", _megabytes(entry.nbytes), modified)
+    _console().print(table)
 
 
 def print_scores(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -28,19 +29,39 @@ class CacheEntry:
     modified: float
 
 
-def find_caches(root: Path, names: list[str] | None = None) -> list[CacheEntry]:
-    """Activation caches in a folder, newest first; all, or those whose names begin with one of `names`.
+class KeptEntry(Protocol):
+    """Anything that is kept in a folder of its own."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder; its name identifies the entry."""
+
+
+EntryT = TypeVar("EntryT", bound=KeptEntry)
+
+
+def find_caches(root: Path) -> list[CacheEntry]:
+    """Activation caches in a folder, newest first."""
+    folders = {file.parent for pattern in (META_FILE, "shard-*.bin") for file in root.glob(f"*/{pattern}")}
+    return sorted((_entry(folder) for folder in folders), key=lambda entry: -entry.modified)
+
+
+def select(entries: Sequence[EntryT], names: Sequence[str], root: Path) -> list[EntryT]:
+    """Select the entries whose names begin with one of `names`; all if there are none.
+
+    Args:
+        entries: entries of the folder `root`.
+        names: names, or beginnings of names.
+        root: the folder, for the error.
 
     Raises:
-        CacheError: no cache has a name that begins with one of `names`.
+        CacheError: no entry has a name that begins with one of `names`.
     """
-    folders = {file.parent for pattern in (META_FILE, "shard-*.bin") for file in root.glob(f"*/{pattern}")}
-    entries = sorted((_entry(folder) for folder in folders), key=lambda entry: -entry.modified)
     if not names:
-        return entries
+        return list(entries)
     for name in names:
         if not any(entry.folder.name.startswith(name) for entry in entries):
-            raise CacheError(f"{root}: no activation cache {name!r}; `telly cache ls` lists them")
+            raise CacheError(f"{root}: nothing is kept under the name {name!r}; `telly cache ls` lists all names")
     return [entry for entry in entries if entry.folder.name.startswith(tuple(names))]
 
 
@@ -51,7 +72,7 @@ def verify_cache(folder: Path) -> list[int]:
 
 
 def remove_cache(folder: Path) -> int:
-    """Remove an activation cache and return the bytes freed.
+    """Remove the folder of an activation cache, or of embeddings, and return the bytes freed.
 
     Raises:
         CacheError: a run holds the cache's lock.
@@ -63,9 +84,7 @@ def remove_cache(folder: Path) -> int:
             (folder / META_FILE).unlink(missing_ok=True)  # first, so that a half removed folder does not count
             shutil.rmtree(folder)
     except Timeout:
-        raise CacheError(
-            f"{folder.name}: a run is building this activation cache; wait for it or end it first"
-        ) from None
+        raise CacheError(f"{folder.name}: a run is writing it; wait for it or end it first") from None
     Path(lock.lock_file).unlink(missing_ok=True)
     return size
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +23,35 @@ CHUNK = 512
 """Number of texts encoded between two writes."""
 FOLDER = "embeddings"
 """Folder of embeddings within the folder of activation caches."""
+
+
+@dataclass(frozen=True)
+class EmbeddingEntry:
+    """Embeddings of one model that are kept on disk.
+
+    Attributes:
+        folder: the folder; its name has the role and the model's key.
+        texts: number of texts.
+        nbytes: size on disk.
+        modified: time of the last change, in seconds since the epoch.
+    """
+
+    folder: Path
+    texts: int
+    nbytes: int
+    modified: float
+
+
+def find_embeddings(root: Path) -> list[EmbeddingEntry]:
+    """Embeddings that `cached_embeddings` keeps in a folder of activation caches, newest first."""
+    folders = {file.parent for file in (root / FOLDER).glob("*/*.safetensors")}
+    return sorted(map(_entry, folders), key=lambda entry: -entry.modified)
+
+
+def _entry(folder: Path) -> EmbeddingEntry:
+    files = [file.stat() for file in folder.glob("*.safetensors")]
+    texts = len(EmbeddedChunks(folder).read())
+    return EmbeddingEntry(folder, texts, sum(file.st_size for file in files), max(file.st_mtime for file in files))
 
 
 def text_key(text: str) -> bytes:

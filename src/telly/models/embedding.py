@@ -234,7 +234,7 @@ def validated(adapter: TypeAdapter[Checked], values: Any, origin: str) -> Checke
         return adapter.validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
         problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"])
+        where = repr(".".join(str(part) for part in problem["loc"]))[1:-1]  # keys of a file may hold line breaks
         message = problem["msg"].removeprefix("Value error, ")
         found = shorten(repr(problem["input"]))
         raise ModelError(

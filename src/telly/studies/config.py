@@ -17,22 +17,18 @@ from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_v
 from telly.config import Config, read_toml
 from telly.data.readers import files_of
 from telly.errors import ConfigError, DataError, PlanError, TellyError
-from telly.freezing.fingerprint import module_digest
 from telly.freezing.methods import check_method
 from telly.freezing.variants import BASE, Method, Variant
-from telly.models.embedding import EmbeddingConfig
-from telly.models.embedding_folder import load_embedding_head, read_embedding_config
 from telly.models.folder import EMBEDDED
-from telly.models.load import load_config, shape_of
-from telly.models.load import resolve as resolve_model
+from telly.models.load import shape_of
 from telly.models.stack import LayerStack
 from telly.settings.config import ResolvedConfig, TuneConfig
+from telly.settings.digests import digests_of_models, models_of
 from telly.settings.lists import AXES, RESULT_SETTINGS, SETTINGS
 from telly.settings.renamed import RENAMED
 from telly.settings.resolve import caches_in
 from telly.tasks import TASKS, get_spec
 
-DIGESTED_BYTES = 1 << 20
 """Bytes at both ends of a weight file that identify it together with its size."""
 
 
@@ -275,11 +271,9 @@ def _digest(config: ResolvedConfig) -> str:
     settings["freeze"] = str(config.freeze)
     settings["cache_always"] = config.variant.cached
     files = {name: _data_digest(getattr(config, name), name, config.task) for name in ("data", "valid", "test")}
-    models = [model for model in (config.model, config.teacher) if model is not None]
-    digests = [_model_digest(model) for model in models]
-    if not get_spec(config.task).is_generative:
-        digests += [text for model in models for text in _embedding_digest(model)]
-    key = json.dumps([settings, files, *digests], sort_keys=True)
+    key = json.dumps(
+        [settings, files, *_digests(models_of(config), get_spec(config.task).is_generative)], sort_keys=True
+    )
     return hashlib.blake2b(key.encode(), digest_size=4).hexdigest()
 
 
@@ -314,31 +308,5 @@ def _data_digest(source: str | None, split: str, task: str) -> str | None:
     return digest.hexdigest()
 
 
-@cache
-def _model_digest(model: str) -> str:
-    """Digest of the configuration and of sizes and both ends of the weight files; a hub id identifies itself."""
-    folder = Path(resolve_model(model))
-    if not folder.is_dir():
-        return model
-    digest = hashlib.blake2b((folder / "config.json").read_bytes(), digest_size=16)
-    for file in sorted((*folder.glob("*.safetensors"), *folder.glob("*.bin"), *folder.glob("tokenizer*"))):
-        size = file.stat().st_size
-        digest.update(f"{file.name} {size}\n".encode())
-        with file.open("rb") as stream:
-            digest.update(stream.read(DIGESTED_BYTES))
-            stream.seek(max(0, size - DIGESTED_BYTES))
-            digest.update(stream.read(DIGESTED_BYTES))
-    return digest.hexdigest()
-
-
-@cache
-def _embedding_digest(model: str) -> list[str]:
-    """Digest of what the model's folder declares about its embeddings; none for a folder that says nothing.
-
-    So the cells of studies on such folders keep their names.
-    """
-    config = read_embedding_config(model)
-    if config == EmbeddingConfig():
-        return []
-    modules = load_embedding_head(model, config, int(load_config(model).get_text_config().hidden_size))
-    return [json.dumps(config.to_dict()), module_digest(modules)]
+_digests = cache(digests_of_models)
+"""The cells of a study name few models, whose files are read once."""

@@ -194,6 +194,9 @@ def _meta(folder: Path, earlier: bool) -> Meta:
         )
     if stored_format not in (FORMAT, *EARLIER_FORMATS):
         raise ValueError(f"it has format {stored_format}, this version reads {FORMAT}")
+    similarity = values["key"].get("similarity", Similarity.COSINE)
+    if similarity not in list(Similarity):
+        raise ValueError(f"it has the similarity {similarity!r}, which this version does not know")
     return Meta(**values | {"languages": tuple(values["languages"])})
 
 
